@@ -1,0 +1,1 @@
+"""One module for each claim about speed; `make bench` runs all and writes RESULTS.md."""

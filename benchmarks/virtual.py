@@ -1,0 +1,71 @@
+"""Flows against a sandbox in this process, on a clock that is turned instead of waited for."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from lcnb.calls import Do, Pause
+from lcnb.client import LetsCloud
+from lcnb.config import Settings
+from lcnb.sandbox import Request, Sandbox
+from lcnb.secret import Secret
+from lcnb.wire import Context, Failed, Low, Outcome, Reply, SyncWire, Transmit, exchanges
+
+#: Seconds that a request takes there and back, and after which httpx stops to wait for an answer.
+TRIP_S, READ_S = 0.05, 20.0
+
+
+class VirtualWire(SyncWire):
+    """Performs the effects of a flow: requests by a function call, pauses by the sandbox's clock."""
+
+    def __init__(self, settings: Settings, sandbox: Sandbox, seed: int = 0) -> None:
+        self.sandbox = sandbox
+        super().__init__(settings, clock=sandbox.world.now, chance=random.Random(seed))
+        #: Called before each effect that is not a read, with its name; raising ends the flow there.
+        self.before: Callable[[str], None] = lambda name: None
+        self.requests = 0
+
+    def _perform(self, effect: Low, context: Context, stop: threading.Event) -> Any:
+        if isinstance(effect, Transmit):
+            self.before(f"{effect.call.method} {effect.call.path}")
+            return self._send(effect)
+        if isinstance(effect, Pause):
+            return self._turn(effect.seconds)
+        if isinstance(effect, Do):
+            self.before(effect.what)
+            return effect.work()
+        return [self._drive(exchanges(flow, context), context, stop) for flow in effect.flows]
+
+    def _turn(self, seconds: float) -> None:
+        self.sandbox.world.clock.turn(seconds)  # type: ignore[attr-defined]
+
+    def _send(self, effect: Transmit) -> Outcome:
+        self.requests += 1
+        outcome = send(self.sandbox, effect.call.method, effect.call.path, effect.call.body)
+        self._turn(TRIP_S)
+        if isinstance(outcome, Failed) and outcome.problem == "stall":
+            self._turn(min(READ_S, effect.limit_s))
+        return outcome
+
+
+def send(sandbox: Sandbox, method: str, path: str, body: Any) -> Outcome:
+    """One request by a function call; its fate as a client sees it."""
+    content = b"" if body is None else json.dumps(body, default=Secret.reveal).encode()
+    headers = {"api-token": sandbox.token, "content-type": "application/json"}
+    where, _, query = path.partition("?")
+    reply = sandbox.handle(Request(method, f"/api{where}", headers, content, query))
+    if reply.fate:
+        return Failed("lost", reply.fate)
+    return Reply(reply.status, {name.lower(): value for name, value in reply.headers.items()}, reply.body)
+
+
+def client(sandbox: Sandbox, settings: Settings, seed: int = 0) -> LetsCloud:
+    """A LetsCloud whose requests go to this sandbox, on its clock."""
+    lc = LetsCloud(settings)
+    lc._wire = VirtualWire(settings, sandbox, seed)
+    lc._cache.clock = sandbox.world.now
+    return lc

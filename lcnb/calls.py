@@ -1,0 +1,561 @@
+"""Each endpoint as a pure function that gives a `Call`; what needs several calls is a flow.
+
+A `Call` is a value: method, path, body, effect and a one-line summary; nothing is sent here. A flow is a
+generator that yields Calls (or `Together`, several flows at once) and is given the answers; the drivers in
+`wire` do the sending and the waiting. The shapes that an answer may take (list, object keyed by position,
+null, wrappers, pages) end here: what leaves a flow is a `Listing` of plain JSON records.
+
+Source of paths, bodies and shapes: the provider's clients and reference, as docs/api.md lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+from lcnb.errors import BadReply, InputError, LcnbError, NotFound, Refused
+from lcnb.models import Drift
+from lcnb.rows import Rows
+from lcnb.secret import STARS, Secret
+
+#: What a call does, which decides whether it may be sent again when its outcome is unknown.
+Effect = Literal["read", "set", "delete", "create", "toggle"]
+
+T = TypeVar("T")
+Flow = Generator["Call | Together | Pause | Do", Any, T]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as a value. Bodies are JSON; `body` is not shown in a repr, since it may hold a password.
+
+    A Secret in the body is revealed when it is sent, and nowhere else.
+    """
+
+    method: str
+    path: str
+    summary: str
+    effect: Effect = "read"
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: Some endpoints may answer with no body at all [doc].
+    may_be_empty: bool = False
+    #: The records of the answer are wanted as Rows, where it is plain enough: for listings that may be long.
+    as_rows: bool = field(default=False, repr=False)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not be told on when the provider repeats it in a message."""
+        return tuple(value for value in (self.body or {}).values() if isinstance(value, Secret))
+
+    def masked_body(self) -> dict[str, Any] | None:
+        """The body with stars for secrets, as it is shown and journaled."""
+        if self.body is None:
+            return None
+        return {name: STARS if isinstance(value, Secret) else value for name, value in self.body.items()}
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several flows at once; the answer is the list of their results, in order."""
+
+    flows: Sequence[Flow[Any]]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait so many seconds; `why` is shown to who waits."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Do:
+    """A deed on this machine, such as a line in the journal; the answer is what `work` returns."""
+
+    what: str
+    work: Callable[[], Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A successful answer: the whole JSON object and its `data`."""
+
+    #: In no repr, as the records of a Listing: they hold initial passwords, and tracebacks may print locals.
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def data(self) -> Any:
+        return self.document.get("data")
+
+
+class Listing:
+    """Records with their JSON paths, and the odd places met on the way.
+
+    Records that came as Rows are decoded when `records` is first asked for.
+    """
+
+    def __init__(
+        self,
+        records: list[tuple[str, Mapping[str, Any]]] | None = None,
+        drift: list[Drift] | None = None,
+        read_at: datetime | None = None,
+    ) -> None:
+        #: When it was read, if that was earlier: a part of it was kept.
+        self.read_at = read_at
+        self.drift = [] if drift is None else drift
+        self._records = [] if records is None else records
+        self._rows: list[Rows] = []
+
+    def __repr__(self) -> str:
+        return f"Listing({len(self)} records, drift={self.drift!r})"
+
+    def __len__(self) -> int:
+        return len(self._records) + sum(map(len, self._rows))
+
+    @property
+    def records(self) -> list[tuple[str, Mapping[str, Any]]]:
+        rows, self._rows = self._rows, []
+        for page in rows:
+            try:
+                self._records.extend((f"$.data[{index}]", record) for index, record in enumerate(page))
+            except (ValueError, RecursionError) as odd:
+                text = f"a record of a listing cannot be decoded ({type(odd).__name__})."
+                raise BadReply(text, method="GET", path="") from None
+        return self._records
+
+    @records.setter
+    def records(self, records: list[tuple[str, Mapping[str, Any]]]) -> None:
+        self._records, self._rows = records, []
+
+    @property
+    def rows(self) -> Sequence[Rows]:
+        """The records as bytes, in pages; empty when there are none, or when some are only there as `records`."""
+        return () if self._records else self._rows
+
+    def add(self, rows: Rows) -> None:
+        """One more page of records."""
+        self._rows.append(rows)
+
+
+# --- the calls ------------------------------------------------------------------------------------------
+
+
+def get_profile() -> Call:
+    return Call("GET", "/profile", "read the profile")
+
+
+def get_locations() -> Call:
+    return Call("GET", "/locations", "list the locations")
+
+
+def get_plans(location: str) -> Call:
+    return Call("GET", f"/locations/{segment('location', location)}/plans", f"list the plans of {location}")
+
+
+def get_images(location: str) -> Call:
+    return Call("GET", f"/locations/{segment('location', location)}/images", f"list the images of {location}")
+
+
+def get_sshkeys() -> Call:
+    return Call("GET", "/sshkeys", "list the ssh keys")
+
+
+def get_sshkey(slug: str) -> Call:
+    return Call("GET", f"/sshkeys/{segment('ssh key slug', slug)}", f"read the ssh key {slug}")
+
+
+def get_instances() -> Call:
+    return Call("GET", "/instances", "list the instances")
+
+
+def get_instance(identifier: str) -> Call:
+    return Call("GET", f"/instances/{segment('identifier', identifier)}", f"read the instance {identifier}")
+
+
+def get_snapshots() -> Call:
+    return Call("GET", "/snapshots", "list the snapshots")
+
+
+def get_snapshot(slug: str) -> Call:
+    return Call("GET", f"/snapshots/{segment('snapshot slug', slug)}", f"read the snapshot {slug}")
+
+
+# --- the calls that change something --------------------------------------------------------------------
+
+
+def create_instance(body: Mapping[str, Any]) -> Call:
+    """`body`: location_slug, plan_slug, hostname, label, image_slug, and ssh_slug or password or both."""
+    return Call("POST", "/instances", f"create the instance {body['label']}", "create", dict(body))
+
+
+def delete_instance(identifier: str) -> Call:
+    path = f"/instances/{segment('identifier', identifier)}"
+    return Call("DELETE", path, f"delete the instance {identifier}", "delete")
+
+
+def power_on(identifier: str) -> Call:
+    return _action("PUT", identifier, "power-on", "turn on", "set")
+
+
+def power_off(identifier: str) -> Call:
+    return _action("PUT", identifier, "power-off", "turn off", "set")
+
+
+def shutdown(identifier: str) -> Call:
+    return _action("POST", identifier, "shutdown", "shut down", "set", may_be_empty=True)
+
+
+def reboot(identifier: str) -> Call:
+    return _action("PUT", identifier, "reboot", "reboot", "toggle")
+
+
+def reset_password(identifier: str, password: Secret) -> Call:
+    body = {"password": password}
+    return _action("PUT", identifier, "reset-password", "reset the password of", "set", body)
+
+
+def change_plan(identifier: str, plan: str) -> Call:
+    body = {"plan_slug": plan}
+    return _action("PUT", identifier, "change-plan", f"change to {plan}", "set", body, may_be_empty=True)
+
+
+def _action(
+    method: str,
+    identifier: str,
+    action: str,
+    verb: str,
+    effect: Effect,
+    body: Mapping[str, Any] | None = None,
+    *,
+    may_be_empty: bool = False,
+) -> Call:
+    path = f"/instances/{segment('identifier', identifier)}/{action}"
+    return Call(method, path, f"{verb} the instance {identifier}", effect, body, may_be_empty)
+
+
+def add_sshkey(title: str, public_key: str) -> Call:
+    """The same title replaces that key, so sending it twice is the same as once."""
+    return Call("POST", "/sshkeys", f"add the ssh key {title}", "set", {"title": title, "key": public_key})
+
+
+def generate_sshkey(title: str) -> Call:
+    """The provider makes the pair; the private half stands in this one answer and never again."""
+    return Call("POST", "/sshkeys", f"generate the ssh key {title}", "create", {"title": title})
+
+
+def delete_sshkey(slug: str) -> Call:
+    segment("ssh key slug", slug)
+    return Call("DELETE", "/sshkeys", f"delete the ssh key {slug}", "delete", {"slug": slug})
+
+
+def create_snapshot(identifier: str, label: str) -> Call:
+    path = f"/instances/{segment('identifier', identifier)}/snapshots"
+    return Call("POST", path, f"make the snapshot {label} of {identifier}", "create", {"label": label})
+
+
+def rename_snapshot(slug: str, label: str) -> Call:
+    path = f"/snapshots/{segment('snapshot slug', slug)}"
+    return Call("PUT", path, f"rename the snapshot {slug} to {label}", "set", {"label": label})
+
+
+def delete_snapshot(slug: str) -> Call:
+    path = f"/snapshots/{segment('snapshot slug', slug)}"
+    return Call("DELETE", path, f"delete the snapshot {slug}", "delete")
+
+
+def segment(what: str, value: object) -> str:
+    """`value` as one segment of a path. An empty one, or a dot path, would name another endpoint."""
+    if not isinstance(value, str):
+        raise InputError(f"{what}: expected a text, got {value!r}. Nothing was sent.")
+    if not value.strip() or value.strip(".") == "" or not value.isprintable() or value != value.strip():
+        raise InputError(f"{what}: {value!r} cannot be one. Nothing was sent.")
+    return quote(value, safe="")
+
+
+# --- listings -------------------------------------------------------------------------------------------
+
+
+def listing(call: Call, marks: Sequence[str] = ("identifier", "slug", "label")) -> Flow[Listing]:
+    """All records of a listing, pages followed when the answer shows paging.
+
+    `marks` are field names that tell a single record from an object whose values are records.
+    """
+    found = Listing()
+    envelope = yield call
+    for page in range(2, 10_000):
+        if isinstance(envelope.data, Rows):
+            found.add(envelope.data)
+        else:
+            found.records.extend(_records(call, envelope, marks, found.drift))
+        if not _has_next(envelope):
+            return found
+        next_call = replace(call, path=f"{call.path}?page={page}", summary=f"{call.summary}, page {page}")
+        before, envelope = envelope, (yield next_call)
+        if envelope.document == before.document:
+            found.drift.append(Drift("$", "says that there are more pages, but repeats itself"))
+            return found
+    raise BadReply(f"{call.method} {call.path}: 10,000 pages and no end.", method=call.method, path=call.path)
+
+
+def _records(
+    call: Call, envelope: Envelope, marks: Sequence[str], drift: list[Drift]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    data = envelope.data
+    path = "$.data"
+    if isinstance(data, Mapping) and isinstance(data.get("data"), list) and not set(marks) & set(data):
+        data, path = data["data"], "$.data.data"  # Laravel's paginator puts the rows one level deeper
+    yield from items(call, data, path, marks, drift)
+
+
+def items(
+    call: Call, data: Any, path: str, marks: Sequence[str], drift: list[Drift]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The records in a list, in an object keyed by position, or in null; odd rows are noted and left out."""
+    for where, record in _entries(call, data, path, marks):
+        if isinstance(record, Mapping):
+            yield where, record
+        else:
+            kind = "null" if record is None else type(record).__name__
+            drift.append(Drift(where, f"expected an object, got {kind}; the row was left out"))
+
+
+def _entries(call: Call, data: Any, path: str, marks: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    if data is None:
+        return
+    if isinstance(data, list):
+        yield from ((f"{path}[{index}]", record) for index, record in enumerate(data))
+    elif isinstance(data, Mapping) and set(marks) & set(data):
+        yield path, data
+    elif isinstance(data, Mapping):
+        yield from ((f"{path}[{key!r}]", record) for key, record in data.items())
+    else:
+        raise BadReply(
+            f"{call.method} {call.path}: {path} should be a list, got {type(data).__name__}. "
+            "An empty listing was not assumed.",
+            method=call.method,
+            path=call.path,
+        )
+
+
+def _has_next(envelope: Envelope) -> bool:
+    document = envelope.document
+    inner = document.get("data") if isinstance(document.get("data"), Mapping) else {}
+    links = document.get("links")
+    if isinstance(links, Mapping) and links.get("next"):
+        return True
+    for holder in (document, inner, document.get("meta")):
+        if isinstance(holder, Mapping) and holder.get("next_page_url"):
+            return True
+    meta = document.get("meta")
+    if isinstance(meta, Mapping):
+        current, last = meta.get("current_page"), meta.get("last_page")
+        return isinstance(current, int) and isinstance(last, int) and current < last
+    return False
+
+
+#: Listings by a name of their own, each with the flow that reads it.
+Wanted = Mapping[str, Callable[[], Flow[Listing]]]
+#: Gives wanted listings: what was kept of them, or what their flows read; a refusal stands in the place of its listing.
+Keep = Callable[[Wanted], Flow[dict[str, "Listing | LcnbError"]]]
+
+
+def fresh(wanted: Wanted) -> Flow[dict[str, Listing | LcnbError]]:
+    """Keeps nothing: all are read, at once."""
+    if len(wanted) == 1:
+        ((name, fetch),) = wanted.items()
+        return {name: (yield from _or_refusal(fetch()))}
+    answers = yield Together([_or_refusal(fetch()) for fetch in wanted.values()])
+    return dict(zip(wanted, answers, strict=True))
+
+
+def _one(keep: Keep, name: str, fetch: Callable[[], Flow[Listing]]) -> Flow[Listing]:
+    found = (yield from keep({name: fetch}))[name]
+    if isinstance(found, LcnbError):
+        raise found
+    return found
+
+
+def locations(keep: Keep = fresh) -> Flow[Listing]:
+    return (yield from _one(keep, "locations", partial(listing, get_locations())))
+
+
+def instances() -> Flow[Listing]:
+    return (yield from listing(replace(get_instances(), as_rows=True)))
+
+
+def snapshots() -> Flow[Listing]:
+    return (yield from listing(get_snapshots()))
+
+
+def sshkeys() -> Flow[Listing]:
+    """An account with no key answers HTTP 200 with `success: false`; that is an empty listing [go, node]."""
+    try:
+        return (yield from listing(get_sshkeys()))
+    except Refused:
+        return Listing()
+
+
+def plans_of(location: str) -> Flow[Listing]:
+    """The plans of one location. They come in wrappers, one a location, or in one such wrapper [go / node]."""
+    call = get_plans(location)
+    wrappers = yield from listing(call, marks=("plans",))
+    found = Listing(drift=wrappers.drift)
+    for path, wrapper in wrappers.records:
+        if "plans" in wrapper:
+            slug = wrapper.get("slug") or location
+            rows = items(call, wrapper["plans"], f"{path}.plans", ("slug", "monthly_value"), found.drift)
+        else:  # a bare list of plans
+            slug, rows = location, iter([(path, wrapper)])
+        if str(slug).upper() == location.upper():
+            found.records.extend((where, {**row, "location": slug}) for where, row in rows)
+    return found
+
+
+def images_of(location: str) -> Flow[Listing]:
+    images = yield from listing(get_images(location))
+    images.records = [(path, {**record, "location": location}) for path, record in images.records]
+    return images
+
+
+def plans(
+    location: str | None = None, among: Sequence[str] | None = None, keep: Keep = fresh
+) -> Flow[Listing]:
+    """The plans of one location, of those in `among`, or of all."""
+    return (yield from _of_locations("plans", location, among, keep))
+
+
+def images(location: str | None = None, keep: Keep = fresh) -> Flow[Listing]:
+    """The images of one location, or of all."""
+    return (yield from _of_locations("images", location, None, keep))
+
+
+def catalogue(keep: Keep = fresh) -> Flow[tuple[Listing, Listing, Listing]]:
+    """Locations, plans and images: after the locations everything at once."""
+    places = yield from locations(keep)
+    slugs = _slugs(places)
+    found = yield from keep({**_wanted("plans", slugs), **_wanted("images", slugs)})
+    return places, _joined("plans", slugs, found), _joined("images", slugs, found)
+
+
+_OF_ONE = {"plans": plans_of, "images": images_of}
+
+
+def _of_locations(what: str, location: str | None, among: Sequence[str] | None, keep: Keep) -> Flow[Listing]:
+    if location is not None:
+        slug = yield from _spelt(location, keep)
+        ((name, fetch),) = _wanted(what, [slug]).items()
+        return (yield from _one(keep, name, fetch))
+    if among is None:
+        among = _slugs((yield from locations(keep)))
+    return _joined(what, among, (yield from keep(_wanted(what, among))))
+
+
+def _wanted(what: str, slugs: Sequence[str]) -> Wanted:
+    return {f"{what} of {slug}": partial(_OF_ONE[what], slug) for slug in slugs}
+
+
+def _joined(what: str, slugs: Sequence[str], answers: Mapping[str, Listing | LcnbError]) -> Listing:
+    """The listings of several locations as one; one that was refused is noted, not fatal."""
+    found = Listing()
+    for slug in dict.fromkeys(slugs):
+        answer = answers[f"{what} of {slug}"]
+        if isinstance(answer, LcnbError):
+            reason = getattr(answer, "provider_message", None) or str(answer)
+            found.drift.append(Drift(f"{what} of {slug}", f"not to be had: {reason}"))
+            continue
+        found.records.extend((f"{slug}: {path}", record) for path, record in answer.records)
+        found.drift.extend(Drift(f"{slug}: {each.path}", each.problem) for each in answer.drift)
+        if answer.read_at is not None:
+            found.read_at = min(answer.read_at, found.read_at or answer.read_at)
+    return found
+
+
+def _slugs(places: Listing) -> list[str]:
+    return [str(record["slug"]) for _, record in places.records if record.get("slug")]
+
+
+def _spelt(location: str, keep: Keep) -> Flow[str]:
+    """The location as the catalogue spells it (`mia1` → `MIA1`); an unknown one is refused with a suggestion."""
+    segment("location", location)
+    places = yield from locations(keep)
+    known = _slugs(places)
+    if location.lower() not in map(str.lower, known) and places.read_at is not None:
+        known = _slugs((yield from locations()))  # it may be newer than what was kept
+    for slug in known:
+        if slug.lower() == location.lower():
+            return slug
+    raise unknown_location(location, known)
+
+
+def unknown_location(location: str, known: Sequence[str]) -> InputError:
+    """The error for a location that the account does not have, with the nearest one that it has."""
+    from lcnb.config import did_you_mean
+
+    return InputError(
+        f"location {location!r} is not one of the account's{did_you_mean(location, known)}. "
+        f"Locations: {', '.join(sorted(known)) or 'none'}"
+    )
+
+
+def _or_refusal(flow: Flow[T]) -> Flow[T | LcnbError]:
+    try:
+        return (yield from flow)
+    except (Refused, NotFound, InputError) as no:
+        return no
+
+
+# --- single things --------------------------------------------------------------------------------------
+
+
+def single(call: Call) -> Flow[Mapping[str, Any]]:
+    """The one record of an answer; a list of one is taken too."""
+    envelope = yield call
+    data = envelope.data
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]
+    if isinstance(data, Mapping) and data:
+        return data
+    if data is None or data in ([], {}):
+        raise NotFound(
+            f"{call.method} {call.path}: the answer is empty; there is no such thing in this account.",
+            method=call.method,
+            path=call.path,
+        )
+    raise BadReply(
+        f"{call.method} {call.path}: data should be an object, got {type(data).__name__}.",
+        method=call.method,
+        path=call.path,
+    )
+
+
+# --- the inventory --------------------------------------------------------------------------------------
+
+
+@dataclass
+class InventoryParts:
+    """What `inventory()` joins: machines, locations, the account's currency, plans where machines are."""
+
+    instances: Listing
+    locations: Listing
+    profile: Mapping[str, Any]
+    plans: Listing
+
+
+def inventory(keep: Keep = fresh) -> Flow[InventoryParts]:
+    machines, places, profile = yield Together([instances(), locations(keep), single(get_profile())])
+    used = {_slug_of(record) for _, record in machines.records} - {None}
+    known = [str(record["slug"]) for _, record in places.records if record.get("slug") in used]
+    rest = sorted(str(slug) for slug in used if slug not in known)
+    prices = yield from plans(among=[*known, *rest], keep=keep)
+    return InventoryParts(machines, places, profile, prices)
+
+
+def _slug_of(record: Mapping[str, Any]) -> str | None:
+    location = record.get("location")
+    slug = location.get("slug") if isinstance(location, Mapping) else location
+    return slug if isinstance(slug, str) and slug.strip() else None

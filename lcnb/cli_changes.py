@@ -1,0 +1,495 @@
+"""The commands that change something, and those that read the journal.
+
+Each builds a ChangeSet and hands it to `_carry_out`: shown, confirmed, applied. `--dry-run` only shows it,
+`--yes` confirms beforehand. Exit codes: 0 made; 1 refused or failed; 4 not finished within the time-out;
+6 nobody confirmed; 7 partly made, or an outcome is not known.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.changes import ChangeSet
+    from lcnb.secret import Secret
+
+PARTLY, TIMED_OUT, NOT_CONFIRMED = 7, 4, 6
+
+
+def _change_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
+        click.option("--yes", is_flag=True, help="It has been looked at: do not ask."),
+        click.option("--wait", is_flag=True, help="Wait until it is ready, off, gone or built."),
+        click.option("--timeout", type=float, metavar="S", help="Seconds that --wait may take (1200)."),
+        click.option("--go-on", is_flag=True, help="After a change that failed go on with the others."),
+        output_option(*OUTPUTS),
+    ):
+        command = option(command)
+    return account_options(command)
+
+
+def _carry_out(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **how: Any) -> None:
+    """Show, confirm, apply, print the result; the exit code tells how it ended."""
+    from lcnb.terminal import print_changes
+
+    if dry_run or not len(changes):
+        print_changes(changes, output)
+        return
+    if yes and output == "table":
+        print_changes(changes)
+    _finish(lambda go: changes.apply(confirm=True if yes else None, **go), output, **how)  # type: ignore[attr-defined]
+
+
+def _finish(
+    work: Callable[[dict[str, Any]], pd.DataFrame],
+    output: str,
+    *,
+    wait: bool,
+    timeout: float | None,
+    go_on: bool,
+) -> None:
+    from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
+    from lcnb.terminal import change_progress, print_error, print_frame
+
+    code = 0
+    try:
+        with change_progress() as progress:
+            on_error = "continue" if go_on else "stop"
+            result = work({"wait": wait, "timeout": timeout, "on_error": on_error, "progress": progress})
+    except (ChangeFailed, WaitTimeout) as error:
+        print_error(error)
+        if error.result is None:
+            raise
+        result = error.result
+        code = TIMED_OUT if isinstance(error, WaitTimeout) else 1
+    except ConfirmationMissing as error:
+        print_error(error)
+        sys.exit(NOT_CONFIRMED)
+    print_frame(result, output)
+    sys.exit(_exit_code(result, code))
+
+
+def _exit_code(result: pd.DataFrame, code: int) -> int:
+    outcomes = set(result["outcome"])
+    if outcomes == {"not tried"}:
+        return NOT_CONFIRMED  # somebody was asked, and said no
+    if outcomes & {"unknown", "twins"} or ("done" in outcomes and outcomes & {"failed", "not tried"}):
+        return PARTLY
+    return 1 if "failed" in outcomes else code
+
+
+def _each(labels: Sequence[str], identifiers: Sequence[str], one: Callable[..., ChangeSet]) -> ChangeSet:
+    if not labels and not identifiers:
+        raise click.UsageError("name at least one machine, by its label or by --identifier.")
+    parts = [one(label=label) for label in labels]
+    parts += [one(identifier) for identifier in identifiers]
+    return reduce(add, parts)
+
+
+def _password(file: str | None) -> Secret | None:
+    """A password from a file or stdin: on the command line every user of the machine could read it."""
+    from lcnb.secret import Secret
+
+    if file is None:
+        return None
+    text = sys.stdin.readline() if file == "-" else Path(file).read_text(encoding="utf-8")
+    return Secret(text.rstrip("\r\n"))
+
+
+_password_option = click.option(
+    "--password-file", metavar="FILE", help="File with the root password; - reads a line of stdin."
+)
+_identifier_option = click.option(
+    "--identifier", "identifiers", multiple=True, help="A machine by its identifier; repeatable."
+)
+
+
+# --- machines -------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("label")
+@click.option("--location", required=True, metavar="SLUG")
+@click.option("--plan", required=True, metavar="SLUG")
+@click.option("--image", required=True, metavar="SLUG")
+@click.option("--hostname", help="By default made from the label.")
+@click.option("--ssh-key", metavar="SLUG", help="A key of the account.")
+@_password_option
+@click.option("--ensure", is_flag=True, help="Nothing to do when it exists as asked for.")
+@_change_options
+def create(
+    label: str,
+    location: str,
+    plan: str,
+    image: str,
+    hostname: str | None,
+    ssh_key: str | None,
+    password_file: str | None,
+    ensure: bool,
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
+) -> None:
+    """Create a machine; its LABEL must be free."""
+    with connect(account, sandbox) as lc:
+        build = lc.ensure_instance if ensure else lc.create_instance
+        changes = build(
+            label,
+            location=location,
+            plan=plan,
+            image=image,
+            hostname=hostname,
+            ssh_key=ssh_key,
+            password=_password(password_file),
+        )
+        _carry_out(changes, **how)
+
+
+@click.command()
+@click.argument("labels", nargs=-1, metavar="LABEL...")
+@_identifier_option
+@_change_options
+def delete(
+    labels: tuple[str, ...], identifiers: tuple[str, ...], account: str | None, sandbox: bool, **how: Any
+) -> None:
+    """Delete machines and their disks. It cannot be undone."""
+    with connect(account, sandbox) as lc:
+        _carry_out(_each(labels, identifiers, lc.delete_instance), **how)
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["on", "off", "shutdown", "reboot"]))
+@click.argument("labels", nargs=-1, metavar="LABEL...")
+@_identifier_option
+@_change_options
+def power(
+    action: str,
+    labels: tuple[str, ...],
+    identifiers: tuple[str, ...],
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
+) -> None:
+    """Turn machines on or off, shut them down, reboot them."""
+    with connect(account, sandbox) as lc:
+        ways = {"on": lc.power_on, "off": lc.power_off, "shutdown": lc.shutdown, "reboot": lc.reboot}
+        _carry_out(_each(labels, identifiers, ways[action]), **how)
+
+
+@click.command()
+@click.argument("labels", nargs=-1, metavar="LABEL...")
+@click.option("--plan", required=True, metavar="SLUG")
+@_identifier_option
+@_change_options
+def resize(
+    labels: tuple[str, ...],
+    plan: str,
+    identifiers: tuple[str, ...],
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
+) -> None:
+    """Change the plan of machines; the price difference is shown."""
+    with connect(account, sandbox) as lc:
+
+        def one(identifier: str | None = None, *, label: str | None = None) -> ChangeSet:
+            return lc.change_plan(identifier, label=label, plan=plan)
+
+        _carry_out(_each(labels, identifiers, one), **how)
+
+
+@click.command("reset-password")
+@click.argument("label", required=False)
+@click.option("--identifier", help="The machine by its identifier.")
+@_password_option
+@_change_options
+def reset_password(
+    label: str | None,
+    identifier: str | None,
+    password_file: str | None,
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
+) -> None:
+    """Set a new root password; without a file lcnb makes one."""
+    with connect(account, sandbox) as lc:
+        changes = lc.reset_password(identifier, label=label, password=_password(password_file))
+        _carry_out(changes, **how)
+
+
+# --- keys -----------------------------------------------------------------------------------------------
+
+
+@click.group()
+def key() -> None:
+    """Add, generate and delete ssh keys (lcnb sshkeys lists them)."""
+
+
+@key.command("add")
+@click.argument("title")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--replace", is_flag=True, help="Overwrite a key of the same title.")
+@_change_options
+def key_add(title: str, file: str, replace: bool, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Add the public key in FILE, such as ~/.ssh/id_ed25519.pub."""
+    text = Path(file).read_text(encoding="utf-8", errors="replace")
+    with connect(account, sandbox) as lc:
+        _carry_out(lc.add_sshkey(title, text, replace=replace), **how)
+
+
+@key.command("generate")
+@click.argument("title")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--type", "key_type", type=click.Choice(["ed25519", "rsa"]), default="ed25519")
+@click.option("--replace", is_flag=True, help="Overwrite a key of the same title.")
+@click.option("--on-server", is_flag=True, help="Let the provider make the pair.")
+@_change_options
+def key_generate(
+    title: str,
+    file: str,
+    key_type: str,
+    replace: bool,
+    on_server: bool,
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
+) -> None:
+    """Make a pair; the private half goes into FILE (mode 0600)."""
+    with connect(account, sandbox) as lc:
+        changes = lc.generate_sshkey(
+            title, file, key_type=key_type, replace=replace, generate_on_server=on_server
+        )
+        _carry_out(changes, **how)
+
+
+@key.command("delete")
+@click.argument("slug")
+@_change_options
+def key_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Delete a key of the account; machines that have it keep it."""
+    with connect(account, sandbox) as lc:
+        _carry_out(lc.delete_sshkey(slug), **how)
+
+
+# --- snapshots ------------------------------------------------------------------------------------------
+
+
+@click.group()
+def snapshot() -> None:
+    """Create, rename and delete snapshots (lcnb snapshots lists them)."""
+
+
+@snapshot.command("create")
+@click.argument("machine")
+@click.option("--label", required=True, help="The snapshot's own name.")
+@_change_options
+def snapshot_create(machine: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Store an image of the machine with the label MACHINE."""
+    with connect(account, sandbox) as lc:
+        _carry_out(lc.create_snapshot(of=machine, label=label), **how)
+
+
+@snapshot.command("rename")
+@click.argument("slug")
+@click.argument("label")
+@_change_options
+def snapshot_rename(slug: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Give the snapshot SLUG another LABEL."""
+    with connect(account, sandbox) as lc:
+        _carry_out(lc.rename_snapshot(slug, label), **how)
+
+
+@snapshot.command("delete")
+@click.argument("slug")
+@_change_options
+def snapshot_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Delete the snapshot SLUG. It cannot be undone."""
+    with connect(account, sandbox) as lc:
+        _carry_out(lc.delete_snapshot(slug), **how)
+
+
+# --- desired state --------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--prune", is_flag=True, help="Delete machines that are not in FILE.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Save the plan, for `lcnb apply PLAN`.")
+@output_option(*OUTPUTS)
+@account_options
+def plan(file: str, prune: bool, out: str | None, output: str, account: str | None, sandbox: bool) -> None:
+    """Show what would make the account as FILE (CSV) says.
+
+    Columns: label, location, plan, image, hostname, ssh_key, state.
+    """
+    from lcnb.terminal import print_changes
+
+    with connect(account, sandbox) as lc:
+        changes = lc.plan(_desired(file), prune=prune)
+        print_changes(changes, output)
+        if out:
+            print(f"saved: {changes.save(out)}", file=sys.stderr)
+
+
+@click.command()
+@click.argument("what", metavar="FILE|RUN")
+@click.option("--prune", is_flag=True, help="Delete machines that are not in FILE.")
+@_change_options
+def apply(what: str, prune: bool, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Make the account as FILE says, or make what a dry run planned.
+
+    FILE is a CSV, or a plan that `lcnb plan --out` saved; RUN a run of `lcnb plan-run`. A saved plan and a planned run
+    are refused when the account is no longer as it was.
+    """
+    if not Path(what).is_file():
+        from lcnb.cli_runbooks import apply_run
+
+        _only_a_run(what, account, sandbox, prune=prune, **how)
+        sys.exit(apply_run(_run_folder(what), yes=how["yes"]))
+    with connect(account, sandbox) as lc:
+        if Path(what).suffix == ".json":
+            if prune:
+                raise click.UsageError(
+                    "--prune belongs to the planning: lcnb plan FILE.csv --prune --out ..."
+                )
+            changes: ChangeSet = lc.load_changes(what)
+        else:
+            changes = lc.plan(_desired(what), prune=prune)
+        _carry_out(changes, **how)
+
+
+def _run_folder(name: str) -> Path:
+    """The folder of a run that was named by its id or its path."""
+    from lcnb.config import runs_dir
+    from lcnb.errors import InputError
+
+    for folder in (Path(name), runs_dir() / name):
+        if (folder / "run.json").is_file():
+            return folder.absolute()
+    raise InputError(f"no file and no run {name!r}: looked at {Path(name).absolute()} and in {runs_dir()}.")
+
+
+def _only_a_run(what: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """A run has its own account, and its own way to wait and to go on."""
+    _run_folder(what)
+    given = [
+        name
+        for name, value in how.items()
+        if value and name in ("prune", "wait", "timeout", "go_on", "dry_run")
+    ]
+    if account or sandbox or given:
+        names = [*given, *(["account"] if account else []), *(["sandbox"] if sandbox else [])]
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise click.UsageError(f"{options}: not for a run, which has its own account, parameters and limits.")
+
+
+def _desired(file: str) -> pd.DataFrame:
+    import pandas as pd
+
+    from lcnb.errors import InputError
+
+    try:
+        return pd.read_csv(file, dtype="str", skipinitialspace=True, comment="#")
+    except ValueError as error:
+        raise InputError(f"{file} cannot be read as CSV: {error}. Nothing was sent.") from None
+
+
+# --- the journal ----------------------------------------------------------------------------------------
+
+
+@click.command()
+@output_option(*OUTPUTS)
+def journal(output: str) -> None:
+    """Every change that was begun, by whom, and its outcome."""
+    _print_journal(output, pending=False)
+
+
+@click.command()
+@output_option(*OUTPUTS)
+def pending(output: str) -> None:
+    """Changes without an outcome; `lcnb resume` settles them."""
+    _print_journal(output, pending=True)
+
+
+def _print_journal(output: str, *, pending: bool) -> None:
+    from lcnb.config import state_dir
+    from lcnb.journal import Journal
+    from lcnb.terminal import print_frame
+
+    print_frame(Journal(state_dir()).frame(pending=pending), output)
+
+
+@click.command()
+@click.argument("changeset", metavar="[CHANGESET|RUN]", required=False)
+@_change_options
+def resume(
+    changeset: str | None,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
+) -> None:
+    """Go on with changes that have no outcome, or with a broken run.
+
+    Without a name: all of the account. A CHANGESET: that one. A RUN: its changes are settled, then its notebook goes on
+    with what is left; what was done is not done again.
+    """
+    from lcnb import apply as applying
+    from lcnb.terminal import print_changes
+
+    if changeset and _is_run(changeset):
+        from lcnb.cli_runbooks import resume_run
+
+        _only_a_run(changeset, account, sandbox, dry_run=dry_run, go_on=how["go_on"])
+        sys.exit(resume_run(_run_folder(changeset), yes=yes, wait=True, timeout=how["timeout"]))
+
+    with connect(account, sandbox) as lc:
+        found = applying.open_changesets(lc, changeset)
+        if dry_run or not found or (yes and output == "table"):
+            for name in found:
+                print_changes(applying.left_over(lc, name), output)
+            if not found:
+                print("nothing is open for this account", file=sys.stderr)
+            if dry_run or not found:
+                return
+        _finish(lambda go: lc.resume(changeset, True if yes else None, **go), output, **how)
+
+
+def _is_run(name: str) -> bool:
+    from lcnb.errors import InputError
+
+    try:
+        _run_folder(name)
+    except InputError:
+        return False
+    return True
+
+
+COMMANDS = (
+    create,
+    delete,
+    power,
+    resize,
+    reset_password,
+    key,
+    snapshot,
+    plan,
+    apply,
+    journal,
+    pending,
+    resume,
+)

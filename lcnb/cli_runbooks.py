@@ -1,0 +1,212 @@
+"""The commands that run a runbook: as it is, as a dry run, as the approved dry run, as the rest of a broken run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
+
+if TYPE_CHECKING:
+    from lcnb.runbooks.run import RunResult
+
+
+@click.command()
+@click.argument("name", required=False)
+@output_option(*OUTPUTS)
+def runbooks(name: str | None, output: str) -> None:
+    """The runbooks that can be run; with a NAME, its parameters."""
+    from lcnb.runbooks.find import describe
+    from lcnb.terminal import print_frame
+
+    print_frame(describe(name), output)
+
+
+class _RunCommand(click.Command):
+    """`lcnb run NAME --help` is the page of that runbook."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any(each in ctx.help_option_names for each in args):
+            name = next((each for each in args if not each.startswith("-")), None)
+            if name is not None:
+                from lcnb.runbooks.find import find, help_text
+
+                click.echo(help_text(find(name), ctx.make_formatter(), ctx.command_path))
+                ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--pdf", is_flag=True, help="Print the report as PDF too (needs Chromium)."),
+        click.option("--no-lock", is_flag=True, help="Run even while another process runs the same."),
+        click.option(
+            "--lock-wait", type=float, default=0, metavar="S", help="Seconds to wait for that one's end."
+        ),
+        click.option("--cell-timeout", type=float, metavar="S", help="Seconds that a cell may take."),
+        click.option("--timeout", type=float, metavar="S", help="Seconds that the whole run may take."),
+        click.option(
+            "--runs-dir", type=click.Path(file_okay=False), help="Where the run's own folder is made."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
+    )(_limit_options(account_options(command)))
+
+
+@click.command(cls=_RunCommand)
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="The changes that it makes are confirmed (for dry_run=false).")
+@_run_options
+def run(name: str, yes: bool, **options: Any) -> None:
+    """Run a runbook and keep its report.
+
+    NAME is a shipped one (lcnb runbooks lists them) or a notebook file. `lcnb run NAME --help` tells what it is for
+    and its parameters.
+    """
+    sys.exit(_start(name, confirm=yes, **options))
+
+
+@click.command("plan-run", cls=_RunCommand)
+@click.argument("name")
+@_run_options
+def plan_run(name: str, **options: Any) -> None:
+    """Run a runbook dry and keep the changes that it would make.
+
+    `lcnb apply RUN` makes exactly these, unless the account has changed.
+    """
+    from lcnb.errors import ParameterError
+    from lcnb.runbooks.find import find
+
+    if not any(each.name == "dry_run" for each in find(name).parameters):
+        raise ParameterError(f"{name} has no parameter dry_run: it changes nothing. Run it: lcnb run {name}")
+    if any(pair.partition("=")[0] == "dry_run" for pair in options["pairs"]):
+        raise ParameterError("-p dry_run: plan-run is the dry run. Nothing was started.")
+    options["pairs"] = (*options["pairs"], "dry_run=true")
+    code = _start(name, confirm=False, tell=_tell_plan, **options)
+    sys.exit(code)
+
+
+def _start(
+    name: str,
+    *,
+    pairs: tuple[str, ...],
+    account: str | None,
+    sandbox: bool,
+    confirm: bool,
+    tell: Callable[[RunResult], None] = lambda result: None,
+    **limits: Any,
+) -> int:
+    from lcnb.runbooks.run import run_runbook
+
+    given = given_parameters(pairs)
+    settings = connect(account, True).settings if sandbox else None
+    return carry_out(
+        lambda **how: run_runbook(name, given, account=account, settings=settings, confirm=confirm, **how),
+        tell,
+        **limits,
+    )
+
+
+def carry_out(
+    work: Callable[..., RunResult],
+    tell: Callable[[RunResult], None] = lambda result: None,
+    *,
+    runs_dir: str | None = None,
+    no_lock: bool = False,
+    lock_wait: float = 0,
+    **limits: Any,
+) -> int:
+    """Run with progress in the terminal, print how it ended; gives the exit code."""
+    from lcnb.runbooks.signals import held
+    from lcnb.terminal import cell_progress, print_result
+
+    with cell_progress() as progress:
+        result = work(progress=progress, folder=runs_dir, lock_wait=None if no_lock else lock_wait, **limits)
+    with (
+        held(),
+        suppress(BrokenPipeError),
+    ):  # nobody reads on; how the run ended is still told, by the exit code
+        print_result(result)
+        tell(result)
+    return result.exit_code
+
+
+def _tell_plan(result: RunResult) -> None:
+    from lcnb.runbooks import again
+    from lcnb.terminal import print_made, stdout
+
+    if result.status not in again.ENDED_WELL:
+        return
+    planned = again.Recorded.read(result.folder).planned
+    print_made(planned)
+    if planned:
+        stdout().print(
+            f"to make these changes: lcnb apply {result.folder.name}", highlight=False, soft_wrap=True
+        )
+    else:
+        stdout().print("nothing to change", highlight=False)
+
+
+def given_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+    from lcnb.errors import ParameterError
+
+    given: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ParameterError(f"-p {pair!r}: expected NAME=VALUE. Nothing was started.")
+        if key in given:
+            raise ParameterError(f"-p {key}: given twice, {given[key]!r} and {value!r}. Nothing was started.")
+        given[key] = value
+    return given
+
+
+# --- going on with a run --------------------------------------------------------------------------------
+
+
+def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
+    """`lcnb apply RUN`: shown, confirmed (by naming it, where nobody can be asked), made."""
+    from lcnb.runbooks import again
+    from lcnb.terminal import print_made
+
+    planned = again.Recorded.read(folder)
+    again.check_plan(planned)
+    print_made(planned.planned)
+    if not yes and not _asked(f"Make these {len(planned.planned)} changes? Type yes: "):
+        click.echo("nothing was sent", err=True)
+        return 6
+    return carry_out(lambda **how: again.apply_run(planned, **how), runs_dir=runs_dir)
+
+
+def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: Any) -> int:
+    """`lcnb resume RUN`: what it left open is settled, then its notebook goes on with the rest."""
+    from lcnb.runbooks import again
+    from lcnb.terminal import change_progress, print_frame
+
+    broken = again.Recorded.read(folder)
+    with change_progress() as progress:
+        results = again.settle(broken, True if yes else None, progress=progress, **how)
+    for result in results:
+        print_frame(result)
+    return carry_out(lambda **limits: again.resume_run(broken, **limits), runs_dir=runs_dir)
+
+
+def _asked(question: str) -> bool:
+    """Where nobody sits at a terminal, that the plan was named is the answer."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    return input(question).strip().lower() in ("y", "yes")
+
+
+COMMANDS = (runbooks, run, plan_run)

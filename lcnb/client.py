@@ -1,0 +1,943 @@
+"""`LetsCloud` and `AsyncLetsCloud`: the account as methods, one line each.
+
+A method takes a flow from `calls`, runs it by `wire`, and hands the records to `frames` or `models`. Nothing
+is read when a client is made; nothing is kept between calls but connections. Both classes have the same
+methods; the sync one works inside Jupyter's running event loop.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import cache, partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+from lcnb import accessor, apply, build, calls, frames, models
+from lcnb.apply import AsyncChangeSet, SyncChangeSet
+from lcnb.budget import Look
+from lcnb.build import Built, Spec
+from lcnb.catalogue import open_catalogue
+from lcnb.changes import ChangeSet, Confirm, OnError, Progress
+from lcnb.config import Settings, resolve
+from lcnb.errors import ConfirmationMissing, InputError, NotFound
+from lcnb.journal import Journal
+from lcnb.passwords import checked_password
+from lcnb.secret import Secret
+from lcnb.wire import AsyncWire, SyncWire
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.sandbox import Running
+
+R = TypeVar("R", bound=models.Record)
+
+
+def connect(
+    account: str | None = None,
+    *,
+    token: str | Secret | None = None,
+    base_url: str | None = None,
+    sandbox: bool = False,
+    timeout: float | None = None,
+) -> LetsCloud:
+    """A client of your LetsCloud account, or of a sandbox that needs no account.
+
+    Args:
+        account: an account of lcnb.toml; without it the environment, the default account, the official CLI's
+            file and the keyring are asked, in this order (`lcnb.accounts()` lists them).
+        token: the API token itself. Better leave it out: a token in a notebook cell is saved with it.
+        base_url: another base URL than the account's own.
+        sandbox: start a LetsCloud on this machine, with 60 made-up machines and a clock that runs ten times as
+            fast; it ends with this process.
+        timeout: seconds that one method may take, its retries included (60).
+
+    Raises TokenMissing when there is no token, ConfigError when a setting is wrong. Nothing is sent yet.
+
+    >>> import lcnb
+    >>> lc = lcnb.connect(sandbox=True)
+    >>> len(lc.instances())
+    60
+    """
+    return LetsCloud(_settings(account, token, base_url, sandbox, timeout))
+
+
+def _settings(
+    account: str | None,
+    token: str | Secret | None,
+    base_url: str | None,
+    sandbox: bool,
+    timeout: float | None,
+) -> Settings:
+    if not sandbox:
+        return resolve(account, token=token, base_url=base_url, timeout=timeout)
+    if account is not None or token is not None or base_url is not None:
+        raise InputError("sandbox=True brings its own token and base URL: pass no account, token or base_url")
+    server, state_dir = _sandbox()
+    settings = resolve(None, token=server.token, base_url=server.base_url, timeout=timeout)
+    return replace(settings, state_dir=state_dir)
+
+
+@cache
+def _sandbox() -> tuple[Running, Path]:
+    """One sandbox for this Python process, and a state folder for it; both end with the process.
+
+    Its machines are gone then, so its journal must not stand among that of real ones.
+    """
+    from lcnb.sandbox import start
+
+    try:
+        server = start(speed=10)
+    except OSError as error:
+        from lcnb.errors import SandboxError
+
+        raise SandboxError(f"the sandbox could not be started: {error}") from None
+    folder = tempfile.mkdtemp(prefix="lcnb-sandbox-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.stop)
+    return server, Path(folder)
+
+
+class Catalogue(NamedTuple):
+    """What the account can choose from, as frames."""
+
+    locations: pd.DataFrame
+    plans: pd.DataFrame
+    images: pd.DataFrame
+
+
+class _Client:
+    _wire: SyncWire | AsyncWire
+
+    def __init__(self, settings: Settings) -> None:
+        #: Account, base URL and where the token came from; the token prints as stars.
+        self.settings = settings
+        self._cache = build.Cache()
+        self._keep = open_catalogue(settings.state_dir, settings.token, settings.base_url, settings.catalogue)
+        self._name = accessor.remember(self)
+
+    def __repr__(self) -> str:
+        account = f"account={self.settings.account!r}, " if self.settings.account else ""
+        return (
+            f"{type(self).__name__}({account}base_url={self.settings.base_url!r}, "
+            f"token from {self.settings.token_source})"
+        )
+
+    def _frame(self, kind: str, found: calls.Listing) -> pd.DataFrame:
+        return frames.listing(kind, found, self.settings.account, self._name)
+
+    def _catalogue(self, found: tuple[calls.Listing, calls.Listing, calls.Listing]) -> Catalogue:
+        kinds = ("locations", "plans", "images")
+        return Catalogue(*(self._frame(kind, each) for kind, each in zip(kinds, found, strict=True)))
+
+    def _keeping(self, refresh: bool) -> calls.Keep:
+        return replace(self._keep, refresh=refresh)
+
+    def _inventory(self, parts: calls.InventoryParts) -> pd.DataFrame:
+        return frames.inventory(parts, self.settings.account, self._name)
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of deadlines and waits, in seconds."""
+        return self._wire.clock
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What the last answer told of the rate limit: `limit` and `remaining` calls, where it told."""
+        return dict(self._wire.limits)
+
+    def budget(self) -> Look:
+        """What this token may still send: calls at once (`burst`), `an_hour` after those, seconds to wait.
+
+        It is shared by all processes of this machine that use the token, and by several machines with
+        LCNB_REDIS_URL; what the provider's headers tell of other programs is in it.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).budget().blocked_s
+        0.0
+        """
+        return self._wire.budget.look() if self._wire.budget else Look(0, 0.0, 0.0, 0.0, None, None)
+
+    def journal(self) -> pd.DataFrame:
+        """Every change that was begun from this state folder, by any process: what, when, by whom, its outcome.
+
+        One row a change, secrets as stars, times in UTC. JournalError when the journal cannot be read.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).journal().columns[:4].tolist()
+        ['at', 'changeset', 'change', 'action']
+        """
+        return Journal(self.settings.state_dir).frame()
+
+    def pending(self) -> pd.DataFrame:
+        """The rows of the journal that have no outcome yet; `resume()` settles those of this account."""
+        return Journal(self.settings.state_dir).frame(pending=True)
+
+
+class LetsCloud(_Client):
+    """A LetsCloud account. `lcnb.connect()` makes one.
+
+    Listings are DataFrames with the same columns and dtypes whether they have 0, 1 or n rows
+    (`lcnb.describe("instances")` tells each column); single things are typed objects. Each method may raise
+    the errors of `lcnb.errors`: ApiError (the provider said no), TransportError (no answer), InputError.
+
+    >>> import lcnb
+    >>> with lcnb.connect(sandbox=True) as lc:
+    ...     fleet = lc.inventory()
+    >>> fleet.groupby("currencycode").monthly_value.sum().index.tolist()
+    ['BRL', 'USD']
+    """
+
+    _wire: SyncWire
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._wire = SyncWire(settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._wire.close()
+
+    def instances(self) -> pd.DataFrame:
+        """All machines, a row each. Memory is in MB, disk in GB; `state` is derived from the flags.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
+        Int64Dtype()
+        """
+        return self._frame("instances", self._wire.run(calls.instances()))
+
+    def instance(self, identifier: str | None = None, *, label: str | None = None) -> models.Instance:
+        """One machine, by its identifier or by a label that only one machine has. NotFound when there is none."""
+        return self._wire.run(_instance(identifier, label))
+
+    def locations(self) -> pd.DataFrame:
+        """All locations: slug, country, city, available."""
+        return self._frame("locations", self._wire.run(calls.locations(self._keep)))
+
+    def plans(self, location: str | None = None) -> pd.DataFrame:
+        """The plans of one location, or of all (asked for at once): resources and price a month.
+
+        `monthly_value` is in the currency that `currencycode` names; memory in MB, disk and bandwidth in GB.
+        InputError for a location that does not exist. A location whose plans are refused is left out and told
+        in a DriftWarning.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).plans("mia1").location.unique().tolist()
+        ['MIA1']
+        """
+        return self._frame("plans", self._wire.run(calls.plans(location, keep=self._keep)))
+
+    def images(self, location: str | None = None) -> pd.DataFrame:
+        """The images of one location, or of all (asked for at once): slug, location, distro, os."""
+        return self._frame("images", self._wire.run(calls.images(location, keep=self._keep)))
+
+    def catalogue(self, *, refresh: bool = False) -> Catalogue:
+        """Locations, plans and images of all locations: `.locations`, `.plans`, `.images`, each a frame.
+
+        After the locations everything is asked for at once. The provider is asked at most every 10 minutes
+        (LCNB_CATALOGUE) by all processes together; `refresh=True` asks now. `attrs["lcnb"]["fetched_at"]` of
+        each frame, also of `locations()`, `plans()` and `images()`, says when it was read.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).catalogue().plans.location.nunique()
+        7
+        """
+        return self._catalogue(self._wire.run(calls.catalogue(self._keeping(refresh))))
+
+    def sshkeys(self) -> pd.DataFrame:
+        """All ssh keys: slug, title, public_key."""
+        return self._frame("sshkeys", self._wire.run(calls.sshkeys()))
+
+    def sshkey(self, slug: str) -> models.SSHKey:
+        """One ssh key. NotFound when there is none of that slug."""
+        return _read(models.SSHKey, self._wire.run(calls.single(calls.get_sshkey(slug))))
+
+    def snapshots(self) -> pd.DataFrame:
+        """All snapshots: slug, label, size (GB), os_reference, reference, build, locations."""
+        return self._frame("snapshots", self._wire.run(calls.snapshots()))
+
+    def snapshot(self, slug: str) -> models.Snapshot:
+        """One snapshot. NotFound when there is none of that slug."""
+        return _read(models.Snapshot, self._wire.run(calls.single(calls.get_snapshot(slug))))
+
+    def profile(self) -> models.Profile:
+        """The account: name, e-mail, currency symbol, balance in that currency."""
+        return _read(models.Profile, self._wire.run(calls.single(calls.get_profile())))
+
+    def inventory(self) -> pd.DataFrame:
+        """Machines with location, inferred plan and monthly price: the frame that most questions start from.
+
+        The API does not tell a machine's plan: it is the one at its location with the same CPUs, memory and
+        disk. Where none or several fit, `plan` and `monthly_value` are missing and `price_note` says why.
+        Prices are in the currency of `currencycode`: group by it before adding up.
+
+        >>> import lcnb
+        >>> fleet = lcnb.connect(sandbox=True).inventory()
+        >>> fleet[fleet.monthly_value.isna()].price_note.notna().all()
+        np.True_
+        """
+        return self._inventory(self._parts())
+
+    def _parts(self) -> calls.InventoryParts:
+        return self._wire.run(calls.inventory(self._keep))
+
+    def reveal(self, identifier: str) -> Secret:
+        """The initial root password of a machine, masked: `.reveal()` gives the text.
+
+        No listing holds it. NotFound when the provider tells none.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> lc.reveal(lc.instances().query("state == 'running'").identifier.iloc[0])
+        *****
+        """
+        return self._wire.run(_password(identifier))
+
+    # --- changes: each gives a ChangeSet and sends nothing ------------------------------------------------
+
+    def create_instance(
+        self,
+        label: str,
+        *,
+        location: str,
+        plan: str,
+        image: str,
+        hostname: str | None = None,
+        ssh_key: str | None = None,
+        password: str | Secret | None = None,
+    ) -> SyncChangeSet:
+        """A new machine, as a ChangeSet of one; nothing is sent until `apply`.
+
+        Args:
+            label: your name for it; must be free, since the provider would make a second one of that name.
+            location, plan, image: slugs; the plan and the image must be offered at the location.
+            hostname: by default made from the label.
+            ssh_key: slug of a key of the account.
+            password: by the provider's rule (12 to 32 characters with upper, lower, digit, special). Without
+                one and without a key lcnb makes one; `reveal` tells it.
+
+        Raises InputError naming what is wrong and what there is instead.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> changes = lc.create_instance("web-99", location="MIA1", plan="1vcpu-1gb-10ssd", image="debian-12-x86_64")
+        >>> changes.monthly_difference()
+        {'USD': 5.4}"""
+        return self._built(
+            self._wire.run(
+                build.create_instance(
+                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                )
+            )
+        )
+
+    def ensure_instance(
+        self,
+        label: str,
+        *,
+        location: str,
+        plan: str,
+        image: str,
+        hostname: str | None = None,
+        ssh_key: str | None = None,
+        password: str | Secret | None = None,
+    ) -> SyncChangeSet:
+        """As `create_instance`, but nothing to do when a machine of this label and spec exists.
+
+        InputError when it exists with another location, size, image or hostname."""
+        return self._built(
+            self._wire.run(
+                build.ensure_instance(
+                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                )
+            )
+        )
+
+    def delete_instance(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str | None = None,
+    ) -> SyncChangeSet:
+        """Delete a machine and its disk, by identifier or label. It cannot be undone."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.delete_instance, self._cache))
+            )
+        )
+
+    def power_on(self, identifier: str | None = None, *, label: str | None = None) -> SyncChangeSet:
+        """Turn a machine on."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="power on"))
+            )
+        )
+
+    def power_off(self, identifier: str | None = None, *, label: str | None = None) -> SyncChangeSet:
+        """Turn a machine off, as by pulling the plug; `shutdown` is gentler."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="power off"))
+            )
+        )
+
+    def shutdown(self, identifier: str | None = None, *, label: str | None = None) -> SyncChangeSet:
+        """Ask a machine to stop by itself."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="shut down"))
+            )
+        )
+
+    def reboot(self, identifier: str | None = None, *, label: str | None = None) -> SyncChangeSet:
+        """Restart a machine."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="reboot"))
+            )
+        )
+
+    def reset_password(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str | None = None,
+        password: str | Secret | None = None,
+    ) -> SyncChangeSet:
+        """A new root password: the given one, or one that lcnb makes and `reveal` tells."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(
+                    self._cache, identifier, label, partial(build.reset_password, password=_checked(password))
+                )
+            )
+        )
+
+    def change_plan(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str | None = None,
+        plan: str,
+    ) -> SyncChangeSet:
+        """Another plan at the same location; its disk must not be smaller. The preview shows the price difference."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(
+                    self._cache, identifier, label, partial(build.change_plan, self._cache, slug=plan)
+                )
+            )
+        )
+
+    def add_sshkey(self, title: str, public_key: str, *, replace: bool = False) -> SyncChangeSet:
+        """Add a public key (ssh-ed25519 or ssh-rsa, one line of OpenSSH).
+
+        A title whose slug is taken would overwrite that key: it needs `replace=True`."""
+        return self._built(self._wire.run(build.add_sshkey(self._cache, title, public_key, replace=replace)))
+
+    def generate_sshkey(
+        self,
+        title: str,
+        file: str | Path,
+        *,
+        key_type: str = "ed25519",
+        replace: bool = False,
+        generate_on_server: bool = False,
+    ) -> SyncChangeSet:
+        """A new key pair, made on this machine: the private half goes into `file` (mode 0600, must not exist), only the
+        public half is sent.
+
+        Args:
+            key_type: ed25519 or rsa (4096 bits).
+            generate_on_server: let the provider make the pair; its private half is in one answer and never again."""
+        return self._built(
+            self._wire.run(
+                build.generate_key(
+                    self._cache, title, file, kind=key_type, replace=replace, on_server=generate_on_server
+                )
+            )
+        )
+
+    def delete_sshkey(self, slug: str) -> SyncChangeSet:
+        """Delete a key of the account; machines that have it keep it."""
+        return self._built(self._wire.run(build.delete_sshkey(self._cache, slug)))
+
+    def create_snapshot(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str,
+        of: str | None = None,
+    ) -> SyncChangeSet:
+        """Store an image of a machine: `label` names the snapshot, `of` the machine by its label."""
+        return self._built(
+            self._wire.run(
+                build.on_machine(
+                    self._cache,
+                    identifier,
+                    of,
+                    partial(build.create_snapshot, label=build.checked_label(label)),
+                )
+            )
+        )
+
+    def rename_snapshot(self, slug: str, label: str) -> SyncChangeSet:
+        """Give a snapshot another label."""
+        return self._built(self._wire.run(build.rename_snapshot(self._cache, slug, label)))
+
+    def delete_snapshot(self, slug: str) -> SyncChangeSet:
+        """Delete a snapshot. It cannot be undone."""
+        return self._built(self._wire.run(build.delete_snapshot(self._cache, slug)))
+
+    def plan(self, desired: pd.DataFrame, *, prune: bool = False) -> SyncChangeSet:
+        """What makes the account as `desired` says, as a ChangeSet: creates, plan changes, power, deletes.
+
+        Args:
+            desired: one row a machine, by label; columns location, plan, image, hostname, ssh_key, state (running or
+                off), each but label optional for a machine that exists. A missing value is not compared.
+            prune: delete machines whose label is not in `desired`.
+
+        What cannot be changed in place (location, image, hostname) is told in `.notes`."""
+        return self._built(self._wire.run(build.desired(self._cache, accessor.rows_of(desired), prune=prune)))
+
+    def changes(self, parts: Iterable[SyncChangeSet] = ()) -> SyncChangeSet:
+        """Several ChangeSets as one, in their order; of none, an empty one.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> len(lc.changes(lc.reboot(label=name) for name in ("web-01", "web-03")))
+        2
+        >>> len(lc.changes())
+        0
+        """
+        return sum(parts, SyncChangeSet([], self))
+
+    def load_changes(
+        self, path: str | Path, *, passwords: Mapping[str, Secret] | None = None
+    ) -> SyncChangeSet:
+        """A plan that `ChangeSet.save` wrote. Passwords that were typed are in no file: give them again, by label."""
+        return SyncChangeSet.load(path, self, passwords)
+
+    def send(self, call: calls.Call, *, confirm: bool = False) -> Mapping[str, Any]:
+        """Send one call as it is and give the JSON answer. A write is refused without `confirm=True`.
+
+        The low end of everything else: no journal, no settling. Use the methods that give a ChangeSet instead."""
+        return self._wire.run(_single(call, confirm)).document
+
+    def resume(
+        self,
+        changeset: str | None = None,
+        confirm: Confirm = None,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        on_error: OnError = "continue",
+        passwords: Mapping[str, Secret] | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Go on with changes that have no outcome: settle what was sent, make what was planned and not sent.
+
+        Args:
+            changeset: one ChangeSet by its id; without it all that are open for this account.
+            confirm, wait, timeout, on_error, progress: as for `ChangeSet.apply`.
+            passwords: label → the password that had been typed; it is kept nowhere, and another one is made without.
+
+        Returns a frame, one row a change of these ChangeSets, as `apply` does; empty when nothing was open.
+        """
+        results = []
+        for name in apply.open_changesets(self, changeset):
+            how = (confirm, wait, timeout, on_error, passwords, progress)
+            with apply.resuming(self, name, *how, others=changeset is None) as work:
+                if work is not None:
+                    results.append((name, self._wire.run(work.resume(), each_call=True)))
+        return apply.results(results, on_error)
+
+    def _built(self, built: Built, read_at: datetime | None = None) -> SyncChangeSet:
+        return SyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
+
+    def _selected(self, flow: Callable[[build.Cache], calls.Flow[Built]], read_at: datetime) -> ChangeSet:
+        return self._built(self._wire.run(flow(self._cache)), read_at)
+
+
+class AsyncLetsCloud(_Client):
+    """The same account for `async` code: the methods of LetsCloud, to be awaited.
+
+    >>> import asyncio, lcnb
+    >>> async def count():
+    ...     async with lcnb.AsyncLetsCloud.connect(sandbox=True) as lc:
+    ...         return len(await lc.instances())
+    >>> asyncio.run(count())
+    60
+    """
+
+    _wire: AsyncWire
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._wire = AsyncWire(settings)
+
+    @classmethod
+    def connect(
+        cls,
+        account: str | None = None,
+        *,
+        token: str | Secret | None = None,
+        base_url: str | None = None,
+        sandbox: bool = False,
+        timeout: float | None = None,
+    ) -> Self:
+        """As `lcnb.connect`."""
+        return cls(_settings(account, token, base_url, sandbox, timeout))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        await self._wire.aclose()
+
+    async def instances(self) -> pd.DataFrame:
+        """As LetsCloud.instances."""
+        return self._frame("instances", await self._wire.run(calls.instances()))
+
+    async def instance(self, identifier: str | None = None, *, label: str | None = None) -> models.Instance:
+        """As LetsCloud.instance."""
+        return await self._wire.run(_instance(identifier, label))
+
+    async def locations(self) -> pd.DataFrame:
+        """As LetsCloud.locations."""
+        return self._frame("locations", await self._wire.run(calls.locations(self._keep)))
+
+    async def plans(self, location: str | None = None) -> pd.DataFrame:
+        """As LetsCloud.plans."""
+        return self._frame("plans", await self._wire.run(calls.plans(location, keep=self._keep)))
+
+    async def images(self, location: str | None = None) -> pd.DataFrame:
+        """As LetsCloud.images."""
+        return self._frame("images", await self._wire.run(calls.images(location, keep=self._keep)))
+
+    async def catalogue(self, *, refresh: bool = False) -> Catalogue:
+        """As LetsCloud.catalogue."""
+        return self._catalogue(await self._wire.run(calls.catalogue(self._keeping(refresh))))
+
+    async def sshkeys(self) -> pd.DataFrame:
+        """As LetsCloud.sshkeys."""
+        return self._frame("sshkeys", await self._wire.run(calls.sshkeys()))
+
+    async def sshkey(self, slug: str) -> models.SSHKey:
+        """As LetsCloud.sshkey."""
+        return _read(models.SSHKey, await self._wire.run(calls.single(calls.get_sshkey(slug))))
+
+    async def snapshots(self) -> pd.DataFrame:
+        """As LetsCloud.snapshots."""
+        return self._frame("snapshots", await self._wire.run(calls.snapshots()))
+
+    async def snapshot(self, slug: str) -> models.Snapshot:
+        """As LetsCloud.snapshot."""
+        return _read(models.Snapshot, await self._wire.run(calls.single(calls.get_snapshot(slug))))
+
+    async def profile(self) -> models.Profile:
+        """As LetsCloud.profile."""
+        return _read(models.Profile, await self._wire.run(calls.single(calls.get_profile())))
+
+    async def inventory(self) -> pd.DataFrame:
+        """As LetsCloud.inventory."""
+        return self._inventory(await self._wire.run(calls.inventory(self._keep)))
+
+    async def reveal(self, identifier: str) -> Secret:
+        """As LetsCloud.reveal."""
+        return await self._wire.run(_password(identifier))
+
+    # --- changes: each gives a ChangeSet and sends nothing ------------------------------------------------
+
+    async def create_instance(
+        self,
+        label: str,
+        *,
+        location: str,
+        plan: str,
+        image: str,
+        hostname: str | None = None,
+        ssh_key: str | None = None,
+        password: str | Secret | None = None,
+    ) -> AsyncChangeSet:
+        """As LetsCloud.create_instance."""
+        return self._built(
+            await self._wire.run(
+                build.create_instance(
+                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                )
+            )
+        )
+
+    async def ensure_instance(
+        self,
+        label: str,
+        *,
+        location: str,
+        plan: str,
+        image: str,
+        hostname: str | None = None,
+        ssh_key: str | None = None,
+        password: str | Secret | None = None,
+    ) -> AsyncChangeSet:
+        """As LetsCloud.ensure_instance."""
+        return self._built(
+            await self._wire.run(
+                build.ensure_instance(
+                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                )
+            )
+        )
+
+    async def delete_instance(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str | None = None,
+    ) -> AsyncChangeSet:
+        """As LetsCloud.delete_instance."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.delete_instance, self._cache))
+            )
+        )
+
+    async def power_on(self, identifier: str | None = None, *, label: str | None = None) -> AsyncChangeSet:
+        """As LetsCloud.power_on."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="power on"))
+            )
+        )
+
+    async def power_off(self, identifier: str | None = None, *, label: str | None = None) -> AsyncChangeSet:
+        """As LetsCloud.power_off."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="power off"))
+            )
+        )
+
+    async def shutdown(self, identifier: str | None = None, *, label: str | None = None) -> AsyncChangeSet:
+        """As LetsCloud.shutdown."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="shut down"))
+            )
+        )
+
+    async def reboot(self, identifier: str | None = None, *, label: str | None = None) -> AsyncChangeSet:
+        """As LetsCloud.reboot."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(self._cache, identifier, label, partial(build.power, action="reboot"))
+            )
+        )
+
+    async def reset_password(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str | None = None,
+        password: str | Secret | None = None,
+    ) -> AsyncChangeSet:
+        """As LetsCloud.reset_password."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(
+                    self._cache, identifier, label, partial(build.reset_password, password=_checked(password))
+                )
+            )
+        )
+
+    async def change_plan(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str | None = None,
+        plan: str,
+    ) -> AsyncChangeSet:
+        """As LetsCloud.change_plan."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(
+                    self._cache, identifier, label, partial(build.change_plan, self._cache, slug=plan)
+                )
+            )
+        )
+
+    async def add_sshkey(self, title: str, public_key: str, *, replace: bool = False) -> AsyncChangeSet:
+        """As LetsCloud.add_sshkey."""
+        return self._built(
+            await self._wire.run(build.add_sshkey(self._cache, title, public_key, replace=replace))
+        )
+
+    async def generate_sshkey(
+        self,
+        title: str,
+        file: str | Path,
+        *,
+        key_type: str = "ed25519",
+        replace: bool = False,
+        generate_on_server: bool = False,
+    ) -> AsyncChangeSet:
+        """As LetsCloud.generate_sshkey."""
+        return self._built(
+            await self._wire.run(
+                build.generate_key(
+                    self._cache, title, file, kind=key_type, replace=replace, on_server=generate_on_server
+                )
+            )
+        )
+
+    async def delete_sshkey(self, slug: str) -> AsyncChangeSet:
+        """As LetsCloud.delete_sshkey."""
+        return self._built(await self._wire.run(build.delete_sshkey(self._cache, slug)))
+
+    async def create_snapshot(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str,
+        of: str | None = None,
+    ) -> AsyncChangeSet:
+        """As LetsCloud.create_snapshot."""
+        return self._built(
+            await self._wire.run(
+                build.on_machine(
+                    self._cache,
+                    identifier,
+                    of,
+                    partial(build.create_snapshot, label=build.checked_label(label)),
+                )
+            )
+        )
+
+    async def rename_snapshot(self, slug: str, label: str) -> AsyncChangeSet:
+        """As LetsCloud.rename_snapshot."""
+        return self._built(await self._wire.run(build.rename_snapshot(self._cache, slug, label)))
+
+    async def delete_snapshot(self, slug: str) -> AsyncChangeSet:
+        """As LetsCloud.delete_snapshot."""
+        return self._built(await self._wire.run(build.delete_snapshot(self._cache, slug)))
+
+    async def plan(self, desired: pd.DataFrame, *, prune: bool = False) -> AsyncChangeSet:
+        """As LetsCloud.plan."""
+        return self._built(
+            await self._wire.run(build.desired(self._cache, accessor.rows_of(desired), prune=prune))
+        )
+
+    def changes(self, parts: Iterable[AsyncChangeSet] = ()) -> AsyncChangeSet:
+        """As LetsCloud.changes."""
+        return sum(parts, AsyncChangeSet([], self))
+
+    def load_changes(
+        self, path: str | Path, *, passwords: Mapping[str, Secret] | None = None
+    ) -> AsyncChangeSet:
+        """A plan that `ChangeSet.save` wrote. Passwords that were typed are in no file: give them again, by label."""
+        return AsyncChangeSet.load(path, self, passwords)
+
+    async def send(self, call: calls.Call, *, confirm: bool = False) -> Mapping[str, Any]:
+        """As LetsCloud.send."""
+        return (await self._wire.run(_single(call, confirm))).document
+
+    async def resume(
+        self,
+        changeset: str | None = None,
+        confirm: Confirm = None,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        on_error: OnError = "continue",
+        passwords: Mapping[str, Secret] | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """As LetsCloud.resume."""
+        results = []
+        for name in apply.open_changesets(self, changeset):
+            how = (confirm, wait, timeout, on_error, passwords, progress)
+            with apply.resuming(self, name, *how, others=changeset is None) as work:
+                if work is not None:
+                    results.append((name, await self._wire.run(work.resume(), each_call=True)))
+        return apply.results(results, on_error)
+
+    def _built(self, built: Built, read_at: datetime | None = None) -> AsyncChangeSet:
+        return AsyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
+
+    async def _selected(
+        self, flow: Callable[[build.Cache], calls.Flow[Built]], read_at: datetime
+    ) -> ChangeSet:
+        return self._built(await self._wire.run(flow(self._cache)), read_at)
+
+
+# --- flows of single machines ---------------------------------------------------------------------------
+
+
+def _read(model: type[R], record: Mapping[str, Any]) -> R:
+    return models.read(model, record, "$.data", [])
+
+
+def _instance(identifier: str | None, label: str | None) -> calls.Flow[models.Instance]:
+    if (identifier is None) == (label is None):
+        raise InputError("pass the identifier of a machine, or label=..., one of the two. Nothing was sent.")
+    if identifier is not None:
+        return _read(models.Instance, (yield from calls.single(calls.get_instance(identifier))))
+    found = yield from calls.instances()
+    matches = [_read(models.Instance, record) for _, record in found.records if record.get("label") == label]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        identifiers = ", ".join(machine.identifier or "still building" for machine in matches)
+        raise InputError(
+            f"{len(matches)} machines have the label {label!r}: {identifiers}. Pass an identifier."
+        )
+    raise NotFound(f"no machine has the label {label!r}", method="GET", path="/instances")
+
+
+def _password(identifier: str) -> calls.Flow[Secret]:
+    call = calls.get_instance(identifier)
+    record = yield from calls.single(call)
+    password = record.get("initial_root_password")
+    if not isinstance(password, str) or not password:
+        raise NotFound(
+            f"the provider tells no initial password of {identifier}: it was made with an ssh key alone, or is "
+            "still being built. A reset-password sets a new one.",
+            method=call.method,
+            path=call.path,
+        )
+    return Secret(password)
+
+
+def _checked(password: str | Secret | None) -> Secret | None:
+    return None if password is None else checked_password(password)
+
+
+def _single(call: calls.Call, confirm: bool) -> calls.Flow[calls.Envelope]:
+    if call.effect != "read" and confirm is not True:
+        raise ConfirmationMissing(
+            f"{call.method} {call.path} changes the account: pass confirm=True. Nothing was sent."
+        )
+    envelope: calls.Envelope = yield call
+    return envelope

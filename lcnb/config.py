@@ -1,0 +1,517 @@
+"""Which account, which token, which base URL, which folders; and where each came from.
+
+`resolve()` gives a frozen `Settings`. Sources, first that holds: an argument, the environment, an account in
+`lcnb.toml`, the official CLI's `~/.letscloud`, the keyring. An account that is named (argument or
+`LCNB_ACCOUNT`) is taken whole, token and base URL together: a token of another account in the environment
+must never be sent for it. Files with a token must be readable by their owner only.
+
+    # lcnb.toml, in the folder that `lcnb accounts` prints
+    default = "prod"
+    [accounts.prod]
+    token_file = "prod.token"          # or token_env = "PROD_TOKEN", or keyring = "lcnb/prod"
+    [accounts.lab]
+    token_env = "LAB_TOKEN"
+    base_url = "https://api.letscloud.io"
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lcnb.errors import ConfigError, TokenMissing
+from lcnb.secret import Secret
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The provider's base URL [S, go, node, mcp]; a later page names https://api.letscloud.io.
+BASE_URL = "https://core.letscloud.io/api"
+#: Seconds that one call may take, its retries and pages included.
+TIMEOUT = 60.0
+#: Seconds for which a create with unknown outcome is looked for before it may be sent again.
+SETTLE = 150.0
+#: Seconds for which locations, plans and images are kept for reading.
+CATALOGUE = 600.0
+#: Environment variables that the provider's own tools read, in this order [go, cli, doc; tf, mcp].
+TOKEN_VARIABLES = ("LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN")
+#: The environment variables of lcnb itself, each with what it sets.
+VARIABLES = {
+    "LCNB_ACCOUNT": "the account in lcnb.toml to use",
+    "LCNB_BASE_URL": f"base URL of the API (default {BASE_URL})",
+    "LCNB_TIMEOUT": f"seconds that one call may take, retries included (default {TIMEOUT:g})",
+    "LCNB_SETTLE": f"seconds until a create that nobody can see is sent again (default {SETTLE:g})",
+    "LCNB_CATALOGUE": f"seconds for which locations, plans and images are kept (default {CATALOGUE:g}; 0: not)",
+    "LCNB_REDIS_URL": "a Redis that keeps the rate budget of a token for several machines",
+    "LCNB_CONFIG_DIR": "folder of lcnb.toml",
+    "LCNB_STATE_DIR": "folder of what lcnb remembers between runs",
+    "LCNB_RUNS_DIR": "folder where runbook runs are kept (default ./runs)",
+    "LCNB_NOTIFY": "whom to tell how a run ended: Apprise URLs, apart by spaces, or a file of them",
+    "LCNB_NOTIFY_ON": "which ends are told: all (the default) or trouble",
+}
+_ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
+KEYRING_SERVICE = "lcnb"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one client works with; `token_source` and `base_url_source` say where those came from."""
+
+    account: str | None
+    token: Secret
+    token_source: str
+    base_url: str
+    base_url_source: str
+    timeout: float
+    state_dir: Path
+    runs_dir: Path
+    settle: float = SETTLE
+    catalogue: float = 0.0
+
+
+@dataclass(frozen=True)
+class TokenPlace:
+    """One place that may hold a token, and what was found there (never the token itself in a repr)."""
+
+    account: str | None
+    place: str
+    token: Secret | None
+    base_url: str | None = None
+    problem: str = ""
+
+
+# --- folders --------------------------------------------------------------------------------------------
+
+
+def config_dir() -> Path:
+    """The folder of lcnb.toml: `LCNB_CONFIG_DIR`, or the platform's folder for user configuration."""
+    return _folder("LCNB_CONFIG_DIR", "user_config_path")
+
+
+def state_dir() -> Path:
+    """The folder of what lcnb remembers: `LCNB_STATE_DIR`, or the platform's folder for user state."""
+    return _folder("LCNB_STATE_DIR", "user_state_path")
+
+
+def runs_dir() -> Path:
+    """The folder where runs are kept: `LCNB_RUNS_DIR`, or `runs` in the working directory."""
+    return Path(os.environ.get("LCNB_RUNS_DIR") or "runs").expanduser().absolute()
+
+
+def notify_targets() -> list[Secret]:
+    """Whom to tell how a run ended: Apprise URLs, which may hold passwords, or the path of a file of them."""
+    return [Secret(each) for each in os.environ.get("LCNB_NOTIFY", "").split()]
+
+
+def notify_on() -> str:
+    """Which ends are told: `all`, or `trouble` (all but `done`). ConfigError for another value."""
+    when = os.environ.get("LCNB_NOTIFY_ON") or "all"
+    if when not in ("all", "trouble"):
+        raise ConfigError(f"LCNB_NOTIFY_ON: {when!r} is neither 'all' nor 'trouble'; nobody was told")
+    return when
+
+
+def redis_url() -> Secret | None:
+    """The Redis that keeps the rate budget for several machines, if there is one; its URL may hold a password."""
+    url = os.environ.get("LCNB_REDIS_URL")
+    return Secret(url) if url else None
+
+
+def _folder(variable: str, fallback: str) -> Path:
+    if given := os.environ.get(variable):
+        return Path(given).expanduser().absolute()
+    import platformdirs
+
+    return Path(getattr(platformdirs, fallback)("lcnb", appauthor=False))
+
+
+# --- the answer -----------------------------------------------------------------------------------------
+
+
+def resolve(
+    account: str | None = None,
+    *,
+    token: str | Secret | None = None,
+    base_url: str | None = None,
+    timeout: float | None = None,
+) -> Settings:
+    """The settings of one client.
+
+    Raises TokenMissing with every place that was looked at, or ConfigError naming the setting that is wrong.
+    """
+    place, found = _given(account, token) if token is not None else _first_with_token(account)
+    url, url_source = _base_url(base_url, place, named=place.account == _named(account))
+    return Settings(
+        account=place.account,
+        token=found,
+        token_source=place.place,
+        base_url=url,
+        base_url_source=url_source,
+        timeout=_seconds("LCNB_TIMEOUT", timeout, TIMEOUT),
+        state_dir=state_dir(),
+        runs_dir=runs_dir(),
+        settle=_seconds("LCNB_SETTLE", None, SETTLE),
+        catalogue=_seconds("LCNB_CATALOGUE", None, CATALOGUE, zero=True),
+    )
+
+
+def _given(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret]:
+    text = token.reveal() if isinstance(token, Secret) else token
+    if not isinstance(text, str):
+        raise ConfigError(f"token: expected a text, got {type(token).__name__}")
+    base_url = None
+    if account is not None:
+        base_url = _account(account, _config()).get("base_url")
+    place = "the token argument"
+    secret = checked_token(text, place)
+    return TokenPlace(account, place, secret, base_url), secret
+
+
+def _first_with_token(account: str | None) -> tuple[TokenPlace, Secret]:
+    looked_at: list[str] = []
+    for place in token_places(account):
+        if place.problem:
+            raise ConfigError(place.problem)
+        if place.token:
+            return place, place.token
+        looked_at.append(place.place)
+    raise TokenMissing(_no_token(account, looked_at), looked_at=tuple(looked_at))
+
+
+def _no_token(account: str | None, looked_at: list[str]) -> str:
+    places = "\n".join(f"  - {place}: nothing there" for place in looked_at)
+    whose = f" for the account {account!r}" if account else ""
+    return (
+        f"no LetsCloud API token{whose}. Looked at:\n{places}\n"
+        "Make one in the LetsCloud panel (your profile, tab API), then: export LETSCLOUD_API_KEY=...\n"
+        "No account at hand? lcnb.connect(sandbox=True), or `lcnb demo`, works on a sandbox without any token."
+    )
+
+
+def token_places(account: str | None = None) -> Iterator[TokenPlace]:
+    """Every place that may hold a token, in the order in which they are asked; each is looked at when its
+    turn comes, so that a keyring is not unlocked for a token that the environment holds."""
+    config = _config()
+    named = _named(account)
+    if named is not None:
+        yield _account_place(named, _account(named, config))
+        return
+    default = _default(config)
+    if default is not None and default not in config["accounts"]:
+        raise ConfigError(_unknown_account(default, config, what="default"))
+    for name in TOKEN_VARIABLES:
+        yield _env_place(None, name)
+    if default is not None:
+        yield _account_place(default, config["accounts"][default])
+    else:
+        yield TokenPlace(None, _no_default(config), None)
+    yield _cli_file_place()
+    yield _keyring_place(None, KEYRING_SERVICE, "default")
+
+
+def _named(account: str | None) -> str | None:
+    return account if account is not None else os.environ.get("LCNB_ACCOUNT") or None
+
+
+def _default(config: dict[str, Any]) -> str | None:
+    """The account that is used unasked: the default one, or the only one."""
+    only = next(iter(config["accounts"])) if len(config["accounts"]) == 1 else None
+    return config.get("default", only)
+
+
+def _no_default(config: dict[str, Any]) -> str:
+    if not config["accounts"]:
+        return f"an account in {config_dir() / 'lcnb.toml'}"
+    names = ", ".join(config["accounts"])
+    return f"a default account in {config_dir() / 'lcnb.toml'} (it has {names}, but no line `default = ...`)"
+
+
+# --- each place -----------------------------------------------------------------------------------------
+
+
+def checked_token(text: str, place: str) -> Secret:
+    """The token as a Secret, refused before it could become a header if a header could not carry it."""
+    if not text or not text.isascii() or not text.isprintable() or text != text.strip() or " " in text:
+        raise ConfigError(
+            f"the token from {place} is empty or has a space, a line end or another character that no token "
+            "has. Copy it again, without quotes and without the end of the line."
+        )
+    return Secret(text)
+
+
+def _env_place(account: str | None, name: str, base_url: str | None = None) -> TokenPlace:
+    place = f"environment variable {name}"
+    text = os.environ.get(name, "")
+    return _place(account, place, text, base_url)
+
+
+def _place(account: str | None, place: str, text: str, base_url: str | None = None) -> TokenPlace:
+    if not text:
+        return TokenPlace(account, place, None, base_url)
+    try:
+        return TokenPlace(account, place, checked_token(text, place), base_url)
+    except ConfigError as wrong:
+        return TokenPlace(account, place, None, base_url, problem=str(wrong))
+
+
+def _account_place(name: str, entry: Mapping[str, Any]) -> TokenPlace:
+    base_url = entry.get("base_url")
+    if "token_env" in entry:
+        return _env_place(name, entry["token_env"], base_url)
+    if "token_file" in entry:
+        try:
+            path = config_dir() / Path(entry["token_file"]).expanduser()
+        except RuntimeError as odd:  # ~somebody who is not here
+            place = f"file {entry['token_file']}"
+            return TokenPlace(name, place, None, base_url, problem=f"the token {place}: {odd}")
+        return _file_place(name, path, base_url)
+    service, _, user = str(entry.get("keyring", f"{KEYRING_SERVICE}/{name}")).rpartition("/")
+    return _keyring_place(name, service or KEYRING_SERVICE, user, base_url)
+
+
+def _file_place(
+    account: str | None, path: Path, base_url: str | None = None, variable: str | None = None
+) -> TokenPlace:
+    """A file that holds a token alone, or (the official CLI's) a line `LETSCLOUD_API_KEY=...`."""
+    place = f"file {path}"
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if os.name == "posix" and mode & 0o077:
+                return TokenPlace(account, place, None, base_url, problem=_too_open(path, mode))
+            text = file.read(65536)
+    except FileNotFoundError:
+        return TokenPlace(account, place, None, base_url)
+    except (OSError, ValueError) as odd:
+        return TokenPlace(account, place, None, base_url, problem=f"the token file {path}: {odd}")
+    if variable is not None:
+        text = _line_of(text, variable)
+    return _place(account, place, text.strip(), base_url)
+
+
+def _too_open(path: Path, mode: int) -> str:
+    return (
+        f"the token file {path} may be read by others (mode {mode:04o}), so it was not used. "
+        f"Cure: chmod 600 {path}, and if others work on this machine, make a new token."
+    )
+
+
+def _line_of(text: str, variable: str) -> str:
+    for line in text.splitlines():
+        name, _, value = line.strip().removeprefix("export ").partition("=")
+        if name.strip() == variable:
+            return value.strip().strip("\"'")
+    return ""
+
+
+def _cli_file_place() -> TokenPlace:
+    return _file_place(None, Path("~/.letscloud").expanduser(), variable="LETSCLOUD_API_KEY")
+
+
+def _keyring_place(account: str | None, service: str, user: str, base_url: str | None = None) -> TokenPlace:
+    place = f"keyring entry {service}/{user}"
+    try:
+        import keyring
+    except ImportError:
+        return TokenPlace(account, f"{place} (needs: pip install 'lcnb[keyring]')", None, base_url)
+    try:
+        text = keyring.get_password(service, user) or ""
+    except Exception as odd:
+        return TokenPlace(account, f"{place} (not readable here: {type(odd).__name__})", None, base_url)
+    return _place(account, place, text.strip(), base_url)
+
+
+def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
+    """Keep a secret in the keyring. ConfigError when there is none, or it does not take it."""
+    try:
+        import keyring
+
+        keyring.set_password(service, user, secret.reveal())
+    except ImportError:
+        raise ConfigError(
+            "there is no keyring here: pip install 'lcnb[keyring]'. Nothing was kept."
+        ) from None
+    except Exception as odd:
+        raise ConfigError(f"the keyring did not take {service}/{user}: {type(odd).__name__}") from None
+
+
+def drop_from_keyring(service: str, user: str) -> None:
+    """Take an entry out of the keyring, if it is there."""
+    import keyring
+
+    try:
+        keyring.delete_password(service, user)
+    except Exception:  # backends differ in what they raise for an entry that is not there
+        return
+
+
+# --- lcnb.toml ------------------------------------------------------------------------------------------
+
+
+def _config() -> dict[str, Any]:
+    path = config_dir() / "lcnb.toml"
+    try:
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"accounts": {}}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as odd:
+        raise ConfigError(f"{path} cannot be read: {odd}") from None
+    _check_config(path, config)
+    return {"accounts": {}, **config}
+
+
+def _check_config(path: Path, config: dict[str, Any]) -> None:
+    _known_keys(path, "the top", config, ("default", "accounts"))
+    if not isinstance(config.get("default", ""), str):
+        raise ConfigError(f"{path}: default must be the name of an account, got {config['default']!r}")
+    accounts = config.get("accounts", {})
+    if not isinstance(accounts, dict) or not all(isinstance(entry, dict) for entry in accounts.values()):
+        raise ConfigError(f"{path}: accounts must be tables, each as [accounts.NAME]")
+    for name, entry in accounts.items():
+        where = f"[accounts.{name}]"
+        if "token" in entry:
+            raise ConfigError(
+                f"{path}, {where}: a token does not belong into this file. Put it into a file of mode 0600 "
+                "and write token_file = ..., or name a variable by token_env, or a keyring entry by keyring."
+            )
+        _known_keys(path, where, entry, _ACCOUNT_KEYS)
+        for key, value in entry.items():
+            if not isinstance(value, str) or not value:
+                raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
+        if sum(key in entry for key in ("token_env", "token_file", "keyring")) > 1:
+            raise ConfigError(f"{path}, {where}: name one of token_env, token_file, keyring, not several")
+
+
+def _known_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(
+                f"{path}, {where}: unknown key {key!r}{did_you_mean(key, known)}. Known: {', '.join(known)}"
+            )
+
+
+def _account(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(config["accounts"][name])
+    except KeyError:
+        raise ConfigError(_unknown_account(name, config, what="account")) from None
+
+
+def _unknown_account(name: str, config: dict[str, Any], what: str) -> str:
+    known = ", ".join(config["accounts"]) or "none"
+    return (
+        f"{what} {name!r} is not in {config_dir() / 'lcnb.toml'}"
+        f"{did_you_mean(name, config['accounts'])}. Accounts there: {known}"
+    )
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """` (did you mean 'x'?)`, or nothing when no known name is near."""
+    lower = {str(each).lower(): str(each) for each in known}
+    near = get_close_matches(str(name).lower(), lower, n=1, cutoff=0.6)
+    return f" (did you mean {lower[near[0]]!r}?)" if near else ""
+
+
+# --- base URL and time-out ------------------------------------------------------------------------------
+
+
+def _base_url(argument: str | None, place: TokenPlace, *, named: bool) -> tuple[str, str]:
+    environment = os.environ.get("LCNB_BASE_URL")
+    if argument is not None:
+        return checked_base_url(argument, "the base_url argument"), "the base_url argument"
+    if place.base_url is not None:
+        source = f"[accounts.{place.account}]"
+        return checked_base_url(place.base_url, source), source
+    if environment and (not named or place.account is None):
+        return checked_base_url(environment, "LCNB_BASE_URL"), "LCNB_BASE_URL"
+    return BASE_URL, "default"
+
+
+def checked_base_url(url: str, source: str) -> str:
+    """The base URL without a trailing slash; HTTPS, or plain HTTP for a loopback address alone."""
+    text = str(url).strip()
+    if any(mark in text for mark in "@?#"):  # perhaps a password: the URL is not shown
+        raise ConfigError(f"the base URL from {source} has more than a host and a path. Example: {BASE_URL}")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
+        raise ConfigError(f"base URL {url!r} (from {source}) is not a URL. Example: {BASE_URL}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigError(
+            f"base URL {url!r} (from {source}) is plain HTTP: the token would cross the network unencrypted. "
+            "Use https://; plain HTTP is for a loopback address (127.0.0.1) alone."
+        )
+    return text.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address stays on this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _seconds(variable: str, argument: float | None, default: float, *, zero: bool = False) -> float:
+    raw: Any = argument if argument is not None else os.environ.get(variable) or default
+    try:
+        seconds = float(raw)
+    except (TypeError, ValueError, OverflowError):
+        seconds = -1.0
+    if not 0 < seconds < 86_400 and not (zero and seconds == 0):
+        source = "the timeout argument" if argument is not None else variable
+        least = "from 0" if zero else "above 0"
+        raise ConfigError(f"{source}: expected seconds {least} and below 86400, got {raw!r}")
+    return seconds
+
+
+# --- the list -------------------------------------------------------------------------------------------
+
+
+def account_names() -> list[str]:
+    """The names of the accounts in lcnb.toml, in its order. ConfigError when it cannot be read."""
+    return list(_config()["accounts"])
+
+
+def accounts() -> pd.DataFrame:
+    """The accounts that lcnb can use, one row a place of a token; never the token itself.
+
+    Columns (all `str` but `ready`, `boolean`): account, token_from, base_url, ready, problem. Rows stand in
+    the order in which the places are asked. Raises ConfigError when lcnb.toml cannot be read.
+
+    >>> import lcnb
+    >>> lcnb.accounts().columns.tolist()
+    ['account', 'token_from', 'base_url', 'ready', 'problem']
+    """
+    import pandas as pd
+
+    config = _config()
+    places = [_env_place(None, name) for name in TOKEN_VARIABLES]
+    places += [_account_place(name, entry) for name, entry in config["accounts"].items()]
+    places += [_cli_file_place(), _keyring_place(None, KEYRING_SERVICE, "default")]
+    unasked = (None, None if _named(None) else _default(config))
+    fallback = os.environ.get("LCNB_BASE_URL") or BASE_URL
+    rows = {
+        "account": [place.account for place in places],
+        "token_from": [place.place for place in places],
+        "base_url": [
+            place.base_url or (fallback if place.account in unasked else BASE_URL) for place in places
+        ],
+        "ready": [place.token is not None for place in places],
+        "problem": [place.problem or None for place in places],
+    }
+    dtypes = {name: "boolean" if name == "ready" else "str" for name in rows}
+    return pd.DataFrame(rows).astype(dtypes)

@@ -1,0 +1,324 @@
+"""What was intended and what came of it: one SQLite file in the state folder, for all processes.
+
+A row is written, and synced to the disk, before its change is sent; its outcome is written after. So whatever
+ends a process in between, the row says what may have happened, and `apply.resume` settles it. Secrets are
+never in it: bodies are kept with stars. SQLite's rollback journal, since WAL is unsafe on network homes.
+
+A row's life: `planned` (the ChangeSet was begun) → `sent` (about to be sent, or sent) → its outcome: `done`,
+`failed` (certainly not made), `twins` (made more than once), `unknown` (given up on), `not tried`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.errors import AlreadyApplied, JournalError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "journal.sqlite"
+VERSION = 1
+#: Seconds that a process waits for another one's write to end.
+BUSY_S = 30.0
+OPEN = ("planned", "sent")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS changeset (
+  id TEXT PRIMARY KEY, at TEXT NOT NULL, user TEXT, host TEXT, pid INTEGER, account TEXT, base_url TEXT NOT NULL,
+  run TEXT, token TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS change (
+  changeset TEXT NOT NULL REFERENCES changeset(id), position INTEGER NOT NULL, state TEXT NOT NULL,
+  action TEXT NOT NULL, target TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, body TEXT,
+  plan TEXT NOT NULL, known TEXT, sent_at TEXT, tries INTEGER NOT NULL DEFAULT 0, ended_at TEXT, identifier TEXT,
+  detail TEXT, PRIMARY KEY (changeset, position)
+) STRICT;
+CREATE INDEX IF NOT EXISTS open_changes ON change (state) WHERE state IN ('planned', 'sent');
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change as the journal has it. `plan` is what is needed to go on with it; `known` what existed before."""
+
+    changeset: str
+    position: int
+    state: str
+    action: str
+    target: str
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+    plan: Mapping[str, Any] = field(repr=False)
+    known: Sequence[str] | None = None
+    sent_at: str | None = None
+    tries: int = 0
+    ended_at: str | None = None
+    identifier: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who applied a ChangeSet, where, when, and to which account."""
+
+    id: str
+    at: str
+    user: str
+    host: str
+    pid: int
+    account: str | None
+    base_url: str
+    run: str | None
+    #: A hash that tells tokens apart, where no account's name does.
+    token: str | None = None
+
+
+class Journal:
+    """The journal of a state folder. Each call opens the file, so it is safe in threads and after a fork."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / FILE
+
+    # --- writing ----------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        changeset: str,
+        entries: Sequence[Entry],
+        *,
+        account: str | None,
+        base_url: str,
+        token: str | None = None,
+        looked_at: str | None = None,
+    ) -> None:
+        """Write down a whole ChangeSet before its first change is sent.
+
+        AlreadyApplied when it is there, or when another process makes one of its labels, or has made it after
+        `looked_at` (so that the listing may not have shown it).
+        """
+        owner = (
+            changeset,
+            now(),
+            user(),
+            socket.gethostname(),
+            os.getpid(),
+            account,
+            base_url,
+            _run(),
+            token,
+        )
+        with self._open() as db:
+            for each in entries:
+                if each.action == "create instance":
+                    self._alone(db, each.target, (account, base_url, token), looked_at or now())
+            try:
+                db.execute("INSERT INTO changeset VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", owner)
+            except sqlite3.IntegrityError:
+                raise AlreadyApplied(self._already(db, changeset)) from None
+            db.executemany(
+                "INSERT INTO change (changeset, position, state, action, target, method, path, body, plan) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (changeset, each.position, each.state, each.action, each.target, each.method, each.path,
+                     _json(each.body), _json(each.plan))
+                    for each in entries
+                ],
+            )  # fmt: skip
+
+    def _alone(
+        self, db: sqlite3.Connection, label: str, whose: tuple[str | None, str, str | None], looked_at: str
+    ) -> None:
+        """Refuse a label that another ChangeSet of this account is making: the API would make two machines."""
+        other = db.execute(
+            "SELECT changeset.id, host, pid, state FROM change JOIN changeset ON changeset.id = change.changeset "
+            "WHERE action = 'create instance' AND target = ? AND account IS ? AND base_url = ? "
+            "AND (account IS NOT NULL OR token IS ?) "
+            "AND (state IN ('planned', 'sent') OR (state = 'done' AND ended_at >= ?))",
+            (label, *whose, looked_at),
+        ).fetchone()
+        if other:
+            name, host, pid, state = other
+            then = "has just made it" if state == "done" else "makes it, or was interrupted: `lcnb pending`"
+            raise AlreadyApplied(
+                f"create instance {label}: the ChangeSet {name} (process {pid} on {host}) {then}. Nothing was sent."
+            )
+
+    def _already(self, db: sqlite3.Connection, changeset: str) -> str:
+        at, user, host, pid = db.execute(
+            "SELECT at, user, host, pid FROM changeset WHERE id = ?", (changeset,)
+        ).fetchone()
+        left = db.execute(
+            "SELECT count(*) FROM change WHERE changeset = ? AND state IN ('planned', 'sent')", (changeset,)
+        ).fetchone()[0]
+        then = f"{left} of its changes have no outcome yet: `lcnb pending`" if left else "all of it has ended"
+        return (
+            f"the ChangeSet {changeset} was applied at {at} by {user} on {host} (process {pid}); {then}. Nothing "
+            "was sent now. To do the same again, make a new ChangeSet."
+        )
+
+    def sending(self, changeset: str, position: int, known: Sequence[str]) -> None:
+        """On the disk before the request is: the change may have happened from now on."""
+        with self._open() as db:
+            db.execute(
+                "UPDATE change SET state = 'sent', sent_at = ?, tries = tries + 1, known = coalesce(known, ?) "
+                "WHERE changeset = ? AND position = ?",
+                (now(), _json(list(known)), changeset, position),
+            )
+
+    def ended(
+        self, changeset: str, position: int, state: str, identifier: str | None = None, detail: str = ""
+    ) -> None:
+        """The outcome of a change."""
+        with self._open() as db:
+            db.execute(
+                "UPDATE change SET state = ?, ended_at = ?, identifier = coalesce(?, identifier), detail = ? "
+                "WHERE changeset = ? AND position = ?",
+                (state, now(), identifier, detail or None, changeset, position),
+            )
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    def owners(self, base_url: str | None = None) -> dict[str, Owner]:
+        """Every ChangeSet that was begun, the oldest first."""
+        if not self.path.exists():
+            return {}
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM changeset ORDER BY at, rowid").fetchall()
+        return {row[0]: Owner(*row) for row in rows if base_url in (None, row[6])}
+
+    def entries(
+        self, changeset: str | None = None, *, pending: bool = False, run: str | None = None
+    ) -> list[Entry]:
+        """Changes in the order in which they were begun; `pending`: those without an outcome; `run`: of that run."""
+        if not self.path.exists():
+            return []
+        query = (
+            "SELECT change.* FROM change JOIN changeset ON changeset.id = change.changeset "
+            "WHERE (:changeset IS NULL OR change.changeset = :changeset) "
+            "AND (NOT :pending OR state IN ('planned', 'sent')) AND (:run IS NULL OR run = :run) "
+            "ORDER BY changeset.at, changeset.rowid, position"
+        )
+        with self._open() as db:
+            rows = db.execute(query, {"changeset": changeset, "pending": pending, "run": run}).fetchall()
+        return [_entry(row) for row in rows]
+
+    def frame(self, *, pending: bool = False) -> pd.DataFrame:
+        """The journal as a frame, a row a change; times in UTC, secrets as stars."""
+        import pandas as pd
+
+        owners = self.owners()
+        rows = [(each, owners[each.changeset]) for each in self.entries(pending=pending)]
+        columns: dict[str, list[Any]] = {
+            "at": [owner.at for _, owner in rows],
+            "changeset": [each.changeset for each, _ in rows],
+            "change": [each.position + 1 for each, _ in rows],
+            "action": [each.action for each, _ in rows],
+            "target": [each.target for each, _ in rows],
+            "outcome": [each.state for each, _ in rows],
+            "identifier": [each.identifier for each, _ in rows],
+            "detail": [each.detail for each, _ in rows],
+            "tries": [each.tries for each, _ in rows],
+            "sent_at": [each.sent_at for each, _ in rows],
+            "ended_at": [each.ended_at for each, _ in rows],
+            "request": [f"{each.method} {each.path}" for each, _ in rows],
+            "body": [_json(each.body) for each, _ in rows],
+            "account": [owner.account for _, owner in rows],
+            "base_url": [owner.base_url for _, owner in rows],
+            "user": [owner.user for _, owner in rows],
+            "host": [owner.host for _, owner in rows],
+            "run": [owner.run for _, owner in rows],
+        }
+        frame = pd.DataFrame(
+            {name: pd.Series(values, dtype=_DTYPES.get(name, "str")) for name, values in columns.items()}
+        )
+        frame.attrs["lcnb"] = {"kind": "journal"}
+        return frame
+
+    # --- the file ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. The commit has reached the disk when it returns (synchronous=EXTRA)."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = not self.path.exists()
+            db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            try:
+                if fresh:
+                    self.path.chmod(0o600)
+                db.execute("PRAGMA synchronous = EXTRA")
+                self._prepare(db)
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                except BaseException:
+                    db.execute("ROLLBACK")
+                    raise
+                db.execute("COMMIT")
+            finally:
+                db.close()
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(
+                f"the journal {self.path} cannot be used: {error}. Without it a change could be lost or made "
+                "twice, so nothing more is sent. Look at the disk, or choose another folder by LCNB_STATE_DIR."
+            ) from None
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise JournalError(f"the journal {self.path} was written by a newer lcnb; update this one.")
+        if version < VERSION:
+            db.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute("COMMIT")
+
+
+_DTYPES = {"change": "Int64", "tries": "Int64"}
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    changeset, position, state, action, target, method, path, body, plan, known, *rest = row
+    return Entry(
+        changeset, position, state, action, target, method, path, _loads(body), _loads(plan), _loads(known), *rest
+    )  # fmt: skip
+
+
+def _loads(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def now() -> str:
+    """UTC, as the journal writes it: texts that sort as times do."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def user() -> str:
+    """The name of who runs this process."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a name for its user
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def _run() -> str | None:
+    """The run that this process belongs to, by the folder that `lcnb run` gives its kernel."""
+    folder = os.environ.get("LCNB_RUN_DIR")
+    return Path(folder).name if folder else None

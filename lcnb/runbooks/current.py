@@ -1,0 +1,209 @@
+"""What a notebook calls: `lcnb.run()` is the run that it is part of.
+
+Under `lcnb run` files land in the run's folder, and attention notes and checks in its record and report.
+Under plain papermill, in JupyterLab or in a script there is no run, and the same calls put them into the
+working directory (`run.log`, `notes.jsonl`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcnb.errors import InputError
+from lcnb.files import write_atomically
+from lcnb.runbooks import notes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.apply import SyncChangeSet
+    from lcnb.changes import OnError
+
+FOLDER_VARIABLE = "LCNB_RUN_DIR"
+#: "yes", or the folder of a dry run whose changes are confirmed: set by `lcnb run --yes` and `lcnb apply RUN`.
+CONFIRM_VARIABLE = "LCNB_RUN_CONFIRM"
+#: The runs that this one goes on with: set by `lcnb resume RUN`.
+RESUMES_VARIABLE = "LCNB_RUN_RESUMES"
+FORMATS = ("parquet", "csv")
+#: The notes that this process has made, by folder.
+_NOTES: dict[Path, list[notes.Note]] = {}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The current run: its folder, and how to keep something there."""
+
+    folder: Path
+    #: "yes", the folder of an approved dry run, or nothing: then somebody is asked, or the change refused.
+    confirmed: str = ""
+    #: The runs that this one goes on with.
+    resumes: tuple[str, ...] = ()
+
+    def apply(
+        self,
+        changes: SyncChangeSet,
+        *,
+        dry_run: bool,
+        name: str = "changes",
+        wait: bool = True,
+        timeout: float | None = None,
+        on_error: OnError = "stop",
+    ) -> pd.DataFrame:
+        """Show changes, keep them beside the report, and make them unless this is a dry run.
+
+        Args:
+            dry_run: True: only show and keep them. False: they must be confirmed (by `lcnb run --yes`, by
+                `lcnb apply RUN` for the very changes that a dry run planned, or by who sits at the notebook).
+            name: tells several sets of one runbook apart: the files are `name.json`, `name.csv`, `name.parquet`.
+            wait, timeout, on_error: as for `ChangeSet.apply`.
+
+        Returns the frame of the changes with outcome ("not made" in a dry run), detail, tries, seconds. What a run
+        that this one resumes has done is left out. Raises ConfirmationMissing, Drifted, Locked (nothing was sent),
+        ChangeFailed, WaitTimeout.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> made = lcnb.run().apply(lc.power_off(label="web-01"), dry_run=True)  # doctest: +ELLIPSIS
+        <BLANKLINE>
+         action...
+        A dry run: nothing was sent.
+        >>> made.outcome.tolist()
+        ['not made']
+        """
+        from lcnb.runbooks.effects import apply_changes
+
+        return apply_changes(
+            self,
+            changes,
+            dry_run=dry_run,
+            name=name,
+            wait=wait,
+            timeout=timeout,
+            on_error=on_error,
+        )
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the run: letters, digits, `-`, `_` and a suffix. InputError for another name."""
+        if not re.fullmatch(r"[A-Za-z0-9][\w-]*\.\w+", name):
+            raise InputError(f"{name!r} cannot name a file here: letters, digits, - and _ only")
+        return self.folder / name
+
+    def save(self, name: str, frame: pd.DataFrame, formats: Sequence[str] = FORMATS) -> list[Path]:
+        """Keep a frame beside the executed notebook, as `name.parquet` and `name.csv`; gives the paths.
+
+        A file is replaced in one step. InputError for a name with other than letters, digits, - and _, or for
+        an unknown format; OSError when it cannot be written.
+
+        >>> import lcnb, pandas as pd
+        >>> [path.name for path in lcnb.run().save("machines", pd.DataFrame({"n": [1]}), ["csv"])]
+        ['machines.csv']
+        """
+        unknown = [each for each in formats if each not in FORMATS]
+        if unknown:
+            raise InputError(f"unknown format {unknown[0]!r}; there are {', '.join(FORMATS)}")
+        return [write_atomically(self.file(f"{name}.{each}"), _content(frame, each)) for each in formats]
+
+    def log(self, text: object) -> None:
+        """Print a line with the time (UTC), and keep it in `run.log`. OSError when it cannot be written.
+
+        >>> import lcnb
+        >>> lcnb.run().log("60 machines read")  # doctest: +ELLIPSIS
+        20... 60 machines read
+        """
+        print(notes.log(self.folder, str(text)))
+
+    def attention(self, text: object) -> None:
+        """Tell people that something needs a look: shown here, kept in the record and atop the report.
+
+        A run that ends well and asks for attention has status `attention` and exit code 8.
+
+        >>> import lcnb
+        >>> lcnb.run().attention("web-03 was building for two hours")
+        ATTENTION: web-03 was building for two hours
+        """
+        _show(self._keep(notes.Note(notes.now(), str(text))))
+
+    def check(self, ok: object, text: object) -> bool:
+        """Keep a check with its outcome, which it gives back; one that failed asks for attention and is shown.
+
+        `text` says what should hold. InputError for an `ok` that is neither true nor false, such as pandas.NA.
+
+        >>> import lcnb
+        >>> lcnb.run().check(2 < 3, "fewer than 3 machines are off")
+        True
+        """
+        try:
+            held = bool(ok)
+        except (TypeError, ValueError):
+            raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false") from None
+        note = self._keep(notes.Note(notes.now(), str(text), held))
+        if not held:
+            _show(note)
+        return held
+
+    @property
+    def attentions(self) -> list[str]:
+        """What this notebook has asked attention for, failed checks among it, in order."""
+        return notes.attention(_NOTES.get(self.folder, []))
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """The checks that this notebook has made: at (UTC), ok, text."""
+        import pandas as pd
+
+        made = [note for note in _NOTES.get(self.folder, []) if note.ok is not None]
+        return pd.DataFrame(
+            {
+                "at": pd.to_datetime([note.at for note in made], utc=True).astype("datetime64[us, UTC]"),
+                "ok": pd.array([note.ok for note in made], dtype="boolean"),
+                "text": pd.Series([note.text for note in made], dtype="str"),
+            }
+        )
+
+    def _keep(self, note: notes.Note) -> notes.Note:
+        if not note.text.strip():
+            raise InputError("a note needs a text that says what to look at")
+        notes.keep(self.folder, note)
+        _NOTES.setdefault(self.folder, []).append(note)
+        return note
+
+
+def _show(note: notes.Note) -> None:
+    """A coloured box in a notebook, a line elsewhere."""
+    from lcnb.look import attention
+
+    box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
+    ipython = sys.modules.get("IPython")
+    if ipython is None or ipython.get_ipython() is None:
+        print(repr(box))
+    else:
+        from IPython.display import display
+
+        display(box)  # type: ignore[no-untyped-call]
+
+
+def _content(frame: pd.DataFrame, output: str) -> bytes:
+    if output == "csv":
+        return frame.to_csv(index=False, lineterminator="\n").encode()
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def run() -> Run:
+    """The run that this notebook is part of; outside of one, the working directory.
+
+    >>> import lcnb
+    >>> lcnb.run().folder.is_dir()
+    True
+    """
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or Path.cwd()).absolute()
+    resumes = os.environ.get(RESUMES_VARIABLE, "")
+    return Run(folder, os.environ.get(CONFIRM_VARIABLE, ""), tuple(filter(None, resumes.split(","))))

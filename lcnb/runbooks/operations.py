@@ -1,0 +1,462 @@
+"""What the runbooks that change things need beyond a few lines: who is meant, what is due, what to wait for.
+
+Nothing here changes the account: what is to be changed is a ChangeSet that a runbook hands to
+`lcnb.run().apply`. What an earlier run of the same work has done is known from the journal, so that a resumed
+runbook neither does it again nor trips over it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain, repeat
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lcnb.accessor import rows_of
+from lcnb.apply import TICKS, WAIT_S
+from lcnb.build import DESIRED
+from lcnb.config import did_you_mean
+from lcnb.errors import InputError, WaitTimeout
+from lcnb.journal import Entry, Journal
+
+if TYPE_CHECKING:
+    from lcnb.apply import SyncChangeSet
+    from lcnb.client import LetsCloud
+    from lcnb.runbooks.current import Run
+
+NOTHING = "Nothing was sent."
+#: Machines in another state are busy, being built or suspended: the provider refuses to change them.
+ABLE = ("running", "off")
+
+
+# --- a fleet as a file ----------------------------------------------------------------------------------
+
+
+def read_fleet(path: str | Path, columns: Sequence[str] = DESIRED) -> pd.DataFrame:
+    """The rows of a CSV file with some of these columns and a label in each; an empty cell is missing.
+
+    All columns are texts, spaces around values are no part of them. InputError with the line and the reason for a
+    file that cannot be meant so.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            names = [(name or "").strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = names
+            _check_columns(path, names, columns)
+            rows = [_row(path, reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path} cannot be read as a CSV file: {reason}. {NOTHING}") from None
+    _check_labels(path, rows)
+    kept = [{name: row[name] for name in names} for _, row in rows if any(row.values())]
+    return pd.DataFrame({name: pd.Series([row[name] for row in kept], dtype="str") for name in names})
+
+
+def _check_columns(path: str | Path, names: Sequence[str], columns: Sequence[str]) -> None:
+    for name in names:
+        if name not in columns:
+            raise InputError(
+                f"{path}: {name!r} is not a column of a fleet{did_you_mean(name, columns)}. Columns: "
+                f"{', '.join(columns)}. {NOTHING}"
+            )
+    doubled = [name for name in names if names.count(name) > 1]
+    if "label" not in names or doubled:
+        problem = f"the column {doubled[0]} stands there twice" if doubled else "there is no column label"
+        raise InputError(f"{path}: {problem}. Columns: {', '.join(columns)}. {NOTHING}")
+
+
+def _row(path: str | Path, line: int, row: dict[Any, Any]) -> tuple[int, dict[str, str | None]]:
+    if None in row or None in row.values():
+        how = "more" if None in row else "fewer"
+        raise InputError(f"{path}, line {line}: it has {how} values than there are columns. {NOTHING}")
+    return line, {name: value.strip() or None for name, value in row.items()}
+
+
+def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str | None]]]) -> None:
+    seen: dict[str, int] = {}
+    for line, row in rows:
+        label = row["label"]
+        if label is None and any(row.values()):
+            raise InputError(f"{path}, line {line}: the label is missing. {NOTHING}")
+        if label is not None and label in seen:
+            raise InputError(
+                f"{path}, line {line}: the label {label!r} stands in line {seen[label]} too. {NOTHING}"
+            )
+        if label is not None:
+            seen[label] = line
+
+
+# --- what went before -----------------------------------------------------------------------------------
+
+
+def day(run: Run) -> str:
+    """The UTC date of this work: that of the plan which is applied, or of the run which is resumed, else today's.
+
+    So what was planned before midnight is the same after it.
+    """
+    for name in (*run.resumes[:1], Path(run.confirmed).name):
+        found = re.match(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-", name)
+        if found:
+            return "-".join(found.groups())
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def done_before(run: Run, lc: LetsCloud, action: str) -> list[Entry]:
+    """The changes of one kind that the runs which this one goes on with have made."""
+    journal = Journal(lc.settings.state_dir)
+    entries = [entry for name in run.resumes for entry in journal.entries(run=name)]
+    return [entry for entry in entries if entry.action == action and entry.state == "done"]
+
+
+def catch_up(run: Run, lc: LetsCloud, *, timeout: float = WAIT_S) -> None:
+    """In a resumed run, wait until nothing that it did before is still going on."""
+    if run.resumes:
+        journal = Journal(lc.settings.state_dir)
+        touched = {entry.identifier for name in run.resumes for entry in journal.entries(run=name)}
+        wait_until_free(lc, [each for each in touched if each], timeout=timeout)
+
+
+# --- waiting --------------------------------------------------------------------------------------------
+
+
+def _wait(look: Callable[[], dict[str, str]], goal: str, clock: Callable[[], float], timeout: float) -> None:
+    """Look until nothing is left (name → what was seen); WaitTimeout with what was seen last."""
+    deadline = clock() + timeout
+    for tick in chain(TICKS, repeat(TICKS[-1])):
+        left = look()
+        if not left:
+            return
+        pause = min(tick, deadline - clock())
+        if pause <= 0:
+            seen = ", ".join(f"{name}: {what}" for name, what in left.items())
+            raise WaitTimeout(f"not {goal} within {timeout:g} s; last seen: {seen}.")
+        sleep(pause)
+
+
+def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = WAIT_S) -> None:
+    """Until the machines of these labels run and have an address."""
+    wanted = list(labels)
+
+    def look() -> dict[str, str]:
+        machines = lc.instances()
+        ready = machines[(machines.state == "running") & (machines.ipv4.notna() | machines.ipv6.notna())]
+        states = dict(zip(machines.label, machines.state, strict=True))
+        return {
+            label: str(states.get(label, "in no listing"))
+            for label in wanted
+            if label not in set(ready.label)
+        }
+
+    if wanted:
+        _wait(look, "ready", lc.clock, timeout)
+
+
+def wait_until_free(lc: LetsCloud, identifiers: Iterable[str], *, timeout: float = WAIT_S) -> None:
+    """Until no action is in progress on these machines; one that is gone is free."""
+    wanted = set(identifiers)
+
+    def look() -> dict[str, str]:
+        machines = lc.instances()
+        waiting = machines[machines.identifier.isin(wanted) & machines.state.isin(("busy", "building"))]
+        return dict(zip(waiting.label, waiting.state, strict=True))
+
+    if wanted:
+        _wait(look, "free", lc.clock, timeout)
+
+
+def wait_until_built(lc: LetsCloud, titles: Iterable[str], *, timeout: float = 3600.0) -> None:
+    """Until each of these labels is one of snapshots that are all built: what follows may rely on them."""
+    wanted = list(titles)
+
+    def look() -> dict[str, str]:
+        snapshots = lc.snapshots()
+        built = snapshots.build.fillna(False).astype(bool)
+        there, open_ = set(snapshots.label), set(snapshots.label[~built])
+        left = [title for title in wanted if title not in there or title in open_]
+        return {title: "being built" if title in there else "in no listing" for title in left}
+
+    if wanted:
+        _wait(look, "built", lc.clock, timeout)
+
+
+# --- who is meant ---------------------------------------------------------------------------------------
+
+
+def able(machines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Those that can be changed now, and the others: busy, being built, suspended, or without an identifier."""
+    can = machines.state.isin(ABLE) & machines.identifier.notna()
+    return machines[can], machines[~can]
+
+
+def named(machines: pd.DataFrame, labels: Sequence[str], gone: Iterable[str] = ()) -> pd.DataFrame:
+    """The machines of these labels, one each; those in `gone` need not be there any more.
+
+    InputError for a label that no machine has, or several have.
+    """
+    doubled = sorted({label for label in labels if list(labels).count(label) > 1})
+    if doubled:
+        raise InputError(f"labels: {doubled[0]!r} stands there twice. {NOTHING}")
+    found = machines[machines.label.isin(list(labels))]
+    counts = found.label.value_counts()
+    missing = [label for label in labels if label not in counts and label not in set(gone)]
+    if missing:
+        near = did_you_mean(missing[0], machines.label.dropna())
+        raise InputError(f"no machine has the label {missing[0]!r}{near}. {NOTHING}")
+    several = counts[counts > 1]
+    if len(several):
+        raise InputError(
+            f"{several.iloc[0]} machines have the label {several.index[0]!r}: give them labels of their own. {NOTHING}"
+        )
+    return found
+
+
+def typed_again(labels: Sequence[str], confirm_labels: Sequence[str]) -> None:
+    """InputError unless the same labels were given twice, in whatever order."""
+    if sorted(labels) != sorted(confirm_labels):
+        given = ", ".join(confirm_labels) or "nothing"
+        raise InputError(
+            f"confirm_labels: type the labels again to confirm them: {', '.join(labels) or 'nothing'}; got {given}. "
+            f"{NOTHING}"
+        )
+
+
+# --- provision ------------------------------------------------------------------------------------------
+
+#: Columns of the file that `provision` takes.
+NEW_COLUMNS = ("label", "location", "plan", "image", "hostname", "ssh_key")
+
+
+def new_machines(lc: LetsCloud, run: Run, rows: pd.DataFrame) -> SyncChangeSet:
+    """What makes the machines of these rows; one that is there as asked for is left alone.
+
+    InputError for a row that lacks a place, plan or image, or whose machine is there and is another one.
+    """
+    before = {entry.target for entry in done_before(run, lc, "create instance")}
+    wanted = rows_of(rows)
+    for row in wanted:
+        missing = [name for name in ("location", "plan", "image") if not row.get(name)]
+        if missing:
+            raise InputError(f"{row['label']}: {', '.join(missing)} is missing. {NOTHING}")
+    return lc.changes(lc.ensure_instance(**row) for row in wanted if row["label"] not in before)
+
+
+def made_labels(lc: LetsCloud, run: Run, made: pd.DataFrame) -> list[str]:
+    """The labels of the machines that this work has made: in this run, and in those that it goes on with."""
+    before = [entry.target for entry in done_before(run, lc, "create instance")]
+    return list(dict.fromkeys([*before, *made.target[made.outcome == "done"]]))
+
+
+# --- drift ----------------------------------------------------------------------------------------------
+
+
+def differences(changes: SyncChangeSet, wanted: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
+    """In what the account is not as a fleet file says; columns label, what, is, should_be, all `str`.
+
+    what: missing, differs, cannot be changed in place, not in the file.
+    """
+    rows: list[tuple[str | None, str, str | None, str | None]] = []
+    for each in changes:
+        if each.action == "create instance":
+            rows.append((each.target, "missing", None, each.after))
+        elif each.action != "delete instance":
+            rows.append((each.target, "differs", each.before, each.after))
+    for note in changes.notes:
+        label, found, why = note.partition(" cannot be changed in place: ")
+        if found:
+            rows.append((label, "cannot be changed in place", why, None))
+    others = rows_of(live[~live.label.isin(wanted.label.tolist())])
+    rows += [
+        (each["label"], "not in the file", f"{each['state']} at {each['location']}", None) for each in others
+    ]
+    columns = ["label", "what", "is", "should_be"]
+    return pd.DataFrame(rows, columns=columns).astype("str")
+
+
+# --- snapshots that take turns --------------------------------------------------------------------------
+
+
+def rotation_title(label: str, date: str) -> str:
+    """The label of a machine's snapshot of a day: `web-01 rotation 2026-11-24`. The API keeps no dates."""
+    return f"{label} rotation {date}"
+
+
+def rotation(machines: pd.DataFrame, snapshots: pd.DataFrame, keep: int, date: str) -> pd.DataFrame:
+    """What is due for each machine that can be changed: a snapshot of today, and the oldest ones too many.
+
+    Columns: label, identifier, title (of today's snapshot), there (it exists already), kept (labels that stay),
+    surplus (slugs to delete), why_not (why nothing is due, else missing). Only snapshots whose label this made
+    itself are looked at; one that is not built counts for nothing and stays.
+    """
+    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+        raise InputError(f"keep: expected 1 or more, got {keep!r}. {NOTHING}")
+    labels = machines.label.tolist()
+    rows: list[dict[str, Any]] = []
+    for machine in rows_of(machines):
+        label, why_not = machine["label"], None
+        if label is None or labels.count(label) > 1:
+            why_not = "no label of its own"
+        elif machine["state"] not in ABLE or machine["identifier"] is None:
+            why_not = f"it is {machine['state']}"
+        title = rotation_title(label or "", date)
+        mine = list(_of_rotation(label or "", snapshots))
+        older = sorted(((name, slug) for name, slug, built in mine if name != title and built), reverse=True)
+        surplus = [] if why_not else older[keep - 1 :]
+        rows.append(
+            {
+                "label": label,
+                "identifier": machine["identifier"],
+                "title": title,
+                "there": title in {name for name, _, _ in mine},
+                "kept": [name for name, slug in older if (name, slug) not in surplus],
+                "surplus": [slug for _, slug in surplus],
+                "surplus_labels": [name for name, _ in surplus],
+                "why_not": why_not,
+            }
+        )
+    columns = ["label", "identifier", "title", "there", "kept", "surplus", "surplus_labels", "why_not"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _of_rotation(label: str, snapshots: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
+    """(label, slug, built) of the snapshots of a machine that were labelled here: by name and a real date."""
+    start = rotation_title(label, "")
+    for snapshot in rows_of(snapshots):
+        title, slug = snapshot["label"] or "", snapshot["slug"]
+        if slug and title.startswith(start) and _is_date(title.removeprefix(start)):
+            yield title, slug, bool(snapshot["build"])
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").strftime("%Y-%m-%d") == text
+    except ValueError:
+        return False
+
+
+# --- sizes and prices -----------------------------------------------------------------------------------
+
+
+def resize_advice(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None = None) -> pd.DataFrame:
+    """For each machine the cheapest plan at its location that is nowhere smaller, where that is worth a look.
+
+    A disk cannot shrink, and nothing tells how much of a machine is used; so a plan is suggested where it costs less
+    than the present one, or where the present size is no plan that is offered. Prices are compared within a currency
+    only; `currency` (the account's symbol) decides where the machine's own is not known.
+
+    Columns: label, identifier, state, location, plan, monthly_value, currencycode, suggested, suggested_value, saves
+    (missing where the present price is not known), why.
+    """
+    rows = []
+    for machine in rows_of(fleet):
+        here = plans[plans.location.str.upper() == str(machine["location"]).upper()]
+        best = _cheapest_fitting(machine, here, currency)
+        price = machine["monthly_value"]
+        if best is None or (price is not None and best["monthly_value"] >= price):
+            continue
+        if price is None and machine["plan"] is not None:
+            continue  # its plan is offered, and has no price
+        rows.append(
+            {
+                **machine,
+                "currencycode": best["currencycode"],
+                "suggested": best["slug"],
+                "suggested_value": best["monthly_value"],
+                "saves": None if price is None else round(price - best["monthly_value"], 2),
+                "why": "its size is no plan here" if price is None else "costs less, nowhere smaller",
+            }
+        )
+    return _typed(rows, _ADVICE)
+
+
+_ADVICE = {
+    "label": "str",
+    "identifier": "str",
+    "state": "str",
+    "location": "str",
+    "plan": "str",
+    "monthly_value": "Float64",
+    "currencycode": "str",
+    "suggested": "str",
+    "suggested_value": "Float64",
+    "saves": "Float64",
+    "why": "str",
+}
+_ELSEWHERE = {
+    "label": "str",
+    "location": "str",
+    "plan": "str",
+    "monthly_value": "Float64",
+    "currencycode": "str",
+    "cheapest_at": "str",
+    "there_plan": "str",
+    "there_value": "Float64",
+    "difference": "Float64",
+}
+
+
+def cheaper_elsewhere(fleet: pd.DataFrame, plans: pd.DataFrame) -> pd.DataFrame:
+    """Machines whose size costs less at another location, in the same currency: what only a new machine could save.
+
+    Columns: label, location, plan, monthly_value, currencycode, cheapest_at, there_plan, there_value, difference.
+    """
+    rows = []
+    for machine in rows_of(fleet[fleet.monthly_value.notna()]):
+        others = plans[plans.location.str.upper() != str(machine["location"]).upper()]
+        best = _cheapest_fitting(machine, others, None)
+        if best is not None and best["monthly_value"] < machine["monthly_value"]:
+            difference = round(machine["monthly_value"] - best["monthly_value"], 2)
+            there = {"cheapest_at": best["location"], "there_plan": best["slug"]}
+            rows.append({**machine, **there, "there_value": best["monthly_value"], "difference": difference})
+    return _typed(rows, _ELSEWHERE).sort_values("difference", ascending=False, ignore_index=True)
+
+
+def _cheapest_fitting(
+    machine: Mapping[str, Any], plans: pd.DataFrame, currency: str | None
+) -> dict[str, Any] | None:
+    """The cheapest plan that is nowhere smaller than a machine, in its currency; None when there is none."""
+    size = [machine[name] for name in ("cpus", "memory", "total_disk_size")]
+    if None in size:
+        return None
+    if machine["currencycode"] is None:
+        own = plans[plans.shortcode == currency] if currency else plans
+        plans = own if len(own) else plans
+    else:
+        plans = plans[plans.currencycode == machine["currencycode"]]
+    fitting = [
+        plan
+        for plan in rows_of(plans)
+        if plan["monthly_value"] is not None
+        and all(
+            plan[name] is not None and plan[name] >= least
+            for name, least in zip(("core", "memory", "disk"), size, strict=True)
+        )
+    ]
+    order = ("monthly_value", "core", "memory", "disk", "slug")
+    return min(fitting, key=lambda plan: [plan[name] for name in order], default=None)
+
+
+def _typed(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in dtypes.items()}
+    )
+
+
+def resizes(lc: LetsCloud, run: Run, advice: pd.DataFrame, labels: Sequence[str]) -> SyncChangeSet:
+    """What gives the machines of these labels their suggested plans. InputError for one without a suggestion."""
+    before = {entry.target for entry in done_before(run, lc, "change plan")}
+    chosen = [label for label in labels if label not in before]
+    without = [label for label in chosen if label not in set(advice.label)]
+    if without:
+        raise InputError(f"apply_labels: there is no suggestion for {without[0]!r}. {NOTHING}")
+    rows = named(advice, chosen)
+    return lc.changes(
+        lc.change_plan(identifier, plan=plan)
+        for identifier, plan in zip(rows.identifier, rows.suggested, strict=True)
+    )

@@ -1,0 +1,47 @@
+"""The report as PDF, printed by the Chromium (or Chrome) that is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from lcnb.errors import RunError
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+DEADLINE_S = 60
+
+
+def write_pdf(report: Path) -> Path:
+    """Print `report.html` as `report.pdf` beside it. RunError when there is no Chromium, or it fails."""
+    browser = next(filter(None, map(shutil.which, NAMES)), None)
+    if browser is None:
+        raise RunError(f"no report.pdf: none of {', '.join(NAMES)} is installed here")
+    path = report.with_suffix(".pdf")
+    with tempfile.TemporaryDirectory(prefix="lcnb-pdf-") as place:
+        printed = Path(place, "report.pdf")
+        command = [
+            browser,
+            "--headless",
+            "--disable-gpu",
+            # Without a network of its own the page asks nobody; root has no sandbox in Chromium.
+            *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+            f"--user-data-dir={place}/profile",
+            "--no-pdf-header-footer",
+            f"--print-to-pdf={printed}",
+            report.as_uri(),
+        ]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RunError(f"no report.pdf: {browser}: {error}") from None
+        if not printed.exists():
+            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise RunError(f"no report.pdf: {browser} ended with {done.returncode}: {''.join(last)}")
+        shutil.copyfile(printed, path)
+        path.chmod(0o600)
+    return path

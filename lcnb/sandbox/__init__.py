@@ -1,0 +1,30 @@
+"""A LetsCloud on this machine: real HTTP, made-up machines, its own clock.
+
+It imports nothing from the rest of lcnb: if both sides shared their models, one mistake would hide in both.
+`serve` runs it here, `start` as a process of its own; `python -m lcnb.sandbox` and `lcnb sandbox` are the
+same on a command line.
+"""
+
+from __future__ import annotations
+
+from lcnb.sandbox.app import Reply, Request, Sandbox
+from lcnb.sandbox.faults import KINDS, Faults, Rule
+from lcnb.sandbox.server import Running, main, running, serve, start
+from lcnb.sandbox.world import Clock, No, World
+
+__all__ = [
+    "KINDS",
+    "Clock",
+    "Faults",
+    "No",
+    "Reply",
+    "Request",
+    "Rule",
+    "Running",
+    "Sandbox",
+    "World",
+    "main",
+    "running",
+    "serve",
+    "start",
+]

@@ -1,0 +1,5 @@
+import sys
+
+from lcnb.sandbox import main
+
+sys.exit(main())

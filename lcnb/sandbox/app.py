@@ -1,0 +1,581 @@
+"""What is answered: a request in, a reply out, without a socket.
+
+`Sandbox.handle` is a plain function from `Request` to `Reply`: token, faults, rate limit, body, route, world.
+The Starlette application (`asgi`) only carries bytes to it and back, and lets a connection meet a reply's fate.
+Every endpoint is one line in `ROUTES`. Beside the API there is a small control side below `/_sandbox/`: a log of
+what really happened, the clock, and the script of faults (see `faults`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import io
+import json
+import math
+import re
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, unquote
+
+from lcnb.sandbox import seed
+from lcnb.sandbox.faults import HEADER, READS, Faults, Rule, circumstances, moment, spoilt
+from lcnb.sandbox.shapes import Shapes
+from lcnb.sandbox.world import Clock, No, World
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.types import Receive, Scope, Send
+
+Json = dict[str, Any]
+
+MAX_BODY = 1_048_576
+VERSION = re.compile(r"application/vnd\.letscloud\.v(\d+)\+json", re.IGNORECASE)
+MASKED = ("password", "private_key", "key")
+#: Under this name of an ASGI scope's extensions `server.Protocol` gives itself, for a fate to be met.
+CONNECTION = "lcnb.sandbox.connection"
+
+#: What becomes of a reply on its way: nothing; closed without it; TCP reset; cut; not answered for long.
+Fate = Literal["", "lost", "reset", "truncated", "stall"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What arrived. Header names in lower case; `query` as it stands in the URL."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    query: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered, and its fate; `status` 0 where nothing is. `seconds` (real ones) is for `stall`."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fate: Fate = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Window:
+    """A fixed window of the rate limit: calls since `start`, in world seconds."""
+
+    seconds: float
+    limit: int
+    start: float = -math.inf
+    used: int = 0
+
+    def take(self, now: float) -> bool:
+        if now - self.start >= self.seconds:
+            self.start, self.used = now, 0
+        if self.used >= self.limit:
+            return False
+        self.used += 1
+        return True
+
+    def left(self) -> int:
+        return max(0, self.limit - self.used)
+
+    def ends_in(self, now: float) -> float:
+        return max(0.0, self.start + self.seconds - now)
+
+
+class Sandbox:
+    """A LetsCloud for one token."""
+
+    def __init__(
+        self,
+        world: World,
+        token: str,
+        *,
+        shapes: str = "list",
+        rate_limit: int = 5_000,
+        on_change: Callable[[World], None] | None = None,
+        faults: Faults | None = None,
+        log_size: int = 20_000,
+    ) -> None:
+        self.world = world
+        self.token = token
+        self.shapes = Shapes(shapes)
+        self.faults = faults or Faults()
+        #: What arrived and what came of it, the newest last; passwords and keys as stars. See `faults`.
+        self.log: deque[Json] = deque(maxlen=log_size)
+        self._late: list[tuple[float, Request, Json]] = []
+        self._windows = [Window(3600, rate_limit), Window(86_400, rate_limit * 24)]
+        self._on_change = on_change
+
+    # --- one request ------------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Reply:
+        """The answer to a request, whatever it is; the world is brought up to its clock before."""
+        self.catch_up()
+        if request.path.startswith("/_sandbox/"):
+            return self._control(request)
+        reply = self._logged(request) if self._authorized(request) else self._refusal(No("Unauthorized", 401))
+        return reply if request.method != "HEAD" else replace(reply, body=b"")
+
+    def catch_up(self) -> None:
+        """Let happen what is due by now, late commits too: each at its own moment, in order."""
+        while self._late and self._late[0][0] <= self.world.now():
+            due, request, entry = self._late.pop(0)
+            with moment(self.world, due):
+                self.world.catch_up()
+                self._settle(request, entry)
+        self.world.catch_up()
+
+    def _logged(self, request: Request) -> Reply:
+        entry: Json = {"at": round(self.world.now(), 3), "method": request.method, "path": request.path}
+        if request.method not in READS:
+            entry["committed"] = False
+        entry["status"] = 500  # what a client is told when keeping the state fails below, after the commit
+        self.log.append(entry)
+        try:
+            fault = self._fault(request)
+            reply = self._faulty(fault, request, entry) if fault else self._answer(request, entry)
+        except No as no:
+            reply = self._refusal(no)
+        entry["status"] = reply.status
+        return reply
+
+    def _answer(self, request: Request, entry: Json, fault: Rule | None = None) -> Reply:
+        """The world's own answer; a refusal is an answer too."""
+        try:
+            return self._limited() or self._carried_out(request, entry, fault)
+        except No as no:
+            return self._refusal(no)
+
+    def _carried_out(self, request: Request, entry: Json, fault: Rule | None) -> Reply:
+        path = request.path.rstrip("/")  # Laravel reads /instances/ as /instances
+        if not path.startswith("/api/"):
+            raise No("Not Found", 404)
+        _check_version(request.headers)
+        fields = _fields(request)
+        method = _method(request, fields)
+        entry.update(method=method, body=_masked(fields))
+        function, arguments = _route(method, path.removeprefix("/api"))
+        with circumstances(fault, self.world):
+            reply = function(self, *arguments, fields)
+        if method not in READS:
+            entry["committed"] = True
+            if self._on_change:
+                self._on_change(self.world)
+        return replace(reply, headers={**reply.headers, **self._limit_headers()})
+
+    def _authorized(self, request: Request) -> bool:
+        given = request.headers.get("api-token", "")
+        return hmac.compare_digest(given.encode("latin-1", "replace"), self.token.encode())
+
+    # --- faults -----------------------------------------------------------------------------------------
+
+    def _fault(self, request: Request) -> Rule | None:
+        path = request.path.rstrip("/").removeprefix("/api")
+        if HEADER not in request.headers:
+            return self.faults.decide(request.method, path)
+        try:
+            rule = Rule.of_header(request.headers[HEADER])
+        except ValueError as error:
+            raise No(f"X-Sandbox-Fault: {error}", 400) from None
+        if not rule.fits(request.method, path):
+            raise No(f"X-Sandbox-Fault: {rule.kind} cannot befall {request.method} {path}", 400)
+        return rule
+
+    def _faulty(self, fault: Rule, request: Request, entry: Json) -> Reply:
+        entry["fault"] = fault.kind
+        if fault.carried_out:
+            return spoilt(fault, self._answer(request, entry, fault))
+        with contextlib.suppress(No):  # what was meant is told, though nobody acts on it
+            fields = _fields(request)
+            entry.update(method=_method(request, fields), body=_masked(fields))
+        if fault.kind == "late":
+            entry["due"] = round(self.world.now() + (fault.seconds or 0.0), 3)
+            self._late.append((entry["due"], request, entry))
+            self._late.sort(key=lambda late: late[0])
+        return spoilt(fault, Reply(0, b""))
+
+    def _settle(self, request: Request, entry: Json) -> None:
+        """Carry out what came late, and tell so in the entry that it has had since it arrived."""
+        entry["committed_at"] = entry.pop("due")
+        reply = self._answer(request, entry)
+        if not entry["committed"]:
+            del entry["committed_at"]
+            entry["refused"] = json.loads(reply.body)["message"]
+
+    # --- limits -----------------------------------------------------------------------------------------
+
+    def _limited(self) -> Reply | None:
+        now = self.world.now()
+        for window in self._windows:
+            if not window.take(now):
+                wait = max(1, math.ceil(window.ends_in(now) / self._speed()))
+                headers = {"Retry-After": str(wait), "X-RateLimit-Reset": str(_epoch() + wait)}
+                body = json.dumps({"message": "Too Many Attempts."}).encode()
+                return Reply(429, body, {**headers, **self._limit_headers()})
+        return None
+
+    def _speed(self) -> float:
+        clock = self.world.clock
+        return (clock.speed or 1.0) if isinstance(clock, Clock) else 1.0
+
+    def _limit_headers(self) -> dict[str, str]:
+        tightest = min(self._windows, key=Window.left)
+        return {"X-RateLimit-Limit": str(tightest.limit), "X-RateLimit-Remaining": str(tightest.left())}
+
+    # --- envelopes --------------------------------------------------------------------------------------
+
+    def _refusal(self, no: No) -> Reply:
+        status = no.status
+        if status == 404 and "classic" in self.shapes:
+            status = 200
+        if status == 400 and "newer" in self.shapes:
+            status = 422
+        body = {"success": False, "message": no.message}
+        return _json(status, body, self._limit_headers())
+
+    def data(self, data: Any, status: int = 200) -> Reply:
+        body = {"success": True} if data is None else {"success": True, "data": data}
+        return _json(status if "newer" in self.shapes else 200, body)
+
+    def message(self, text: str, status: int = 200) -> Reply:
+        return _json(status if "newer" in self.shapes else 200, {"success": True, "message": text})
+
+    def bare(self, text: str) -> Reply:
+        """Where the page says that the body may be empty."""
+        if "empty" in self.shapes:
+            return Reply(202 if "newer" in self.shapes else 200, b"")
+        return self.message(text, 202)
+
+    # --- the control side -------------------------------------------------------------------------------
+
+    def _control(self, request: Request) -> Reply:
+        if not self._authorized(request):
+            return _json(401, {"success": False, "message": "Unauthorized"})
+        what = request.path.removeprefix("/_sandbox/")
+        if (request.method, what) == ("GET", "log"):
+            return _json(200, list(self.log))
+        if (request.method, what) == ("POST", "advance"):
+            return self._advance(request)
+        if what == "faults" and request.method in ("GET", "POST"):
+            return self._script(request)
+        there = "GET /_sandbox/log, POST /_sandbox/advance, GET and POST /_sandbox/faults"
+        return _json(404, {"message": f"there are {there}"})
+
+    def _script(self, request: Request) -> Reply:
+        """Tell the script of faults; a posted one replaces it, with its counts."""
+        if request.method == "POST":
+            try:
+                self.faults = Faults.of_json(request.body)
+            except ValueError as error:
+                return _json(400, {"message": str(error)})
+        return _json(200, self.faults.script())
+
+    def _advance(self, request: Request) -> Reply:
+        clock = self.world.clock
+        try:
+            seconds = float(json.loads(request.body)["seconds"])
+        except (ValueError, TypeError, KeyError):
+            return _json(400, {"message": 'expected {"seconds": a number}'})
+        if not isinstance(clock, Clock) or not 0 <= seconds < 1e9:
+            return _json(400, {"message": "the clock can be turned forward only, by less than 1e9 seconds"})
+        clock.turn(seconds)
+        self.catch_up()
+        return _json(200, {"now": self.world.now()})
+
+    # --- endpoints --------------------------------------------------------------------------------------
+
+    def get_profile(self, _: Json) -> Reply:
+        return self.data(self.shapes.profile(self.world.profile))
+
+    def get_locations(self, _: Json) -> Reply:
+        return self.data(self.shapes.many([self.shapes.location(each) for each in seed.LOCATIONS]))
+
+    def get_plans(self, slug: str, _: Json) -> Reply:
+        return self.data(self.shapes.plans(self.world.location(slug)))
+
+    def get_images(self, slug: str, _: Json) -> Reply:
+        images = seed.images_of(self.world.location(slug)["slug"])
+        return self.data(self.shapes.many([self.shapes.image(each) for each in images]))
+
+    def get_sshkeys(self, _: Json) -> Reply:
+        if not self.world.sshkeys:
+            raise No("No SSH Keys found.")  # HTTP 200 with success: false [go, node]
+        return self.data(self.shapes.many([self.shapes.sshkey(each) for each in self.world.sshkeys]))
+
+    def get_sshkey(self, slug: str, _: Json) -> Reply:
+        return self.data(self.shapes.sshkey(self.world.sshkey(slug)))
+
+    def post_sshkeys(self, fields: Json) -> Reply:
+        return self.data(self.shapes.sshkey(self.world.add_sshkey(fields)), 201)
+
+    def delete_sshkeys(self, fields: Json) -> Reply:
+        return self.message(self.world.delete_sshkey(fields))
+
+    def get_instances(self, fields: Json) -> Reply:
+        rows = [self.shapes.instance(machine) for machine in self.world.listed()]
+        if "paged" in self.shapes:
+            return _json(200, _page(rows, fields))
+        return self.data(self.shapes.many(rows))
+
+    def get_instance(self, identifier: str, _: Json) -> Reply:
+        return self.data(self.shapes.instance(self.world.machine(identifier)))
+
+    def post_instances(self, fields: Json) -> Reply:
+        message = self.world.create(fields)
+        self.world.machines[-1]["made_at"] = self.world.now()  # a lagging listing goes by it
+        return self.message(message, 201)
+
+    def delete_instance(self, identifier: str, _: Json) -> Reply:
+        return self.message(self.world.delete(identifier))
+
+    def power_on(self, identifier: str, _: Json) -> Reply:
+        return self.message(self.world.power_on(identifier))
+
+    def power_off(self, identifier: str, _: Json) -> Reply:
+        return self.message(self.world.power_off(identifier))
+
+    def reboot(self, identifier: str, _: Json) -> Reply:
+        return self.message(self.world.reboot(identifier))
+
+    def shutdown(self, identifier: str, _: Json) -> Reply:
+        return self.bare(self.world.shutdown(identifier))
+
+    def reset_password(self, identifier: str, fields: Json) -> Reply:
+        return self.message(self.world.reset_password(identifier, fields))
+
+    def change_plan(self, identifier: str, fields: Json) -> Reply:
+        return self.bare(self.world.change_plan(identifier, fields))
+
+    def get_snapshots(self, _: Json) -> Reply:
+        return self.data(self.shapes.many([self.shapes.snapshot(each) for each in self.world.snapshots]))
+
+    def get_snapshot(self, slug: str, _: Json) -> Reply:
+        return self.data(self.shapes.snapshot(self.world.snapshot(slug)))
+
+    def get_snapshot_status(self, slug: str, _: Json) -> Reply:
+        snapshot = self.world.snapshot(slug)
+        if "empty" in self.shapes:
+            return Reply(200, b"")
+        return self.data({"slug": slug, "build": snapshot["build"]})
+
+    def post_snapshots(self, identifier: str, fields: Json) -> Reply:
+        return self.data(self.shapes.snapshot(self.world.add_snapshot(identifier, fields)), 202)
+
+    def put_snapshot(self, slug: str, fields: Json) -> Reply:
+        return self.message(self.world.rename_snapshot(slug, fields))
+
+    def delete_snapshot(self, slug: str, _: Json) -> Reply:
+        return self.message(self.world.delete_snapshot(slug))
+
+
+#: Method, path, function: the API page's endpoint table.
+ROUTES: list[tuple[str, str, Callable[..., Reply]]] = [
+    ("GET", "/profile", Sandbox.get_profile),
+    ("GET", "/locations", Sandbox.get_locations),
+    ("GET", "/locations/{}/plans", Sandbox.get_plans),
+    ("GET", "/locations/{}/images", Sandbox.get_images),
+    ("GET", "/sshkeys", Sandbox.get_sshkeys),
+    ("GET", "/sshkeys/{}", Sandbox.get_sshkey),
+    ("POST", "/sshkeys", Sandbox.post_sshkeys),
+    ("DELETE", "/sshkeys", Sandbox.delete_sshkeys),
+    ("GET", "/instances", Sandbox.get_instances),
+    ("GET", "/instances/{}", Sandbox.get_instance),
+    ("POST", "/instances", Sandbox.post_instances),
+    ("DELETE", "/instances/{}", Sandbox.delete_instance),
+    ("PUT", "/instances/{}/power-on", Sandbox.power_on),
+    ("PUT", "/instances/{}/power-off", Sandbox.power_off),
+    ("PUT", "/instances/{}/reboot", Sandbox.reboot),
+    ("POST", "/instances/{}/shutdown", Sandbox.shutdown),
+    ("PUT", "/instances/{}/reset-password", Sandbox.reset_password),
+    ("PUT", "/instances/{}/change-plan", Sandbox.change_plan),
+    ("GET", "/snapshots", Sandbox.get_snapshots),
+    ("GET", "/snapshots/status/{}", Sandbox.get_snapshot_status),
+    ("GET", "/snapshots/{}", Sandbox.get_snapshot),
+    ("POST", "/instances/{}/snapshots", Sandbox.post_snapshots),
+    ("PUT", "/snapshots/{}", Sandbox.put_snapshot),
+    ("DELETE", "/snapshots/{}", Sandbox.delete_snapshot),
+]
+_COMPILED = [
+    (method, re.compile(path.replace("{}", "([^/]+)")), function) for method, path, function in ROUTES
+]
+
+
+def _route(method: str, path: str) -> tuple[Callable[..., Reply], list[str]]:
+    wanted = "GET" if method == "HEAD" else method
+    known = False
+    for each, pattern, function in _COMPILED:
+        match = pattern.fullmatch(path)
+        if match and each == wanted:
+            return function, [unquote(part) for part in match.groups()]
+        known = known or match is not None
+    if known:
+        raise No("Method Not Allowed", 405)
+    raise No("Not Found", 404)
+
+
+# --- reading a request ----------------------------------------------------------------------------------
+
+
+def _check_version(headers: Mapping[str, str]) -> None:
+    """The version may stand in Accept [S] or in the Content-Type [node]; none means v1."""
+    for name in ("accept", "content-type"):
+        match = VERSION.search(headers.get(name, ""))
+        if match and match[1] != "1":
+            raise No(f"The version v{match[1]} does not exist, use v1.", 400)
+
+
+def _fields(request: Request) -> Json:
+    """The body's fields, by content type; the query's below them. JSON `null` is no body at all [go]."""
+    if len(request.body) > MAX_BODY:
+        raise No("Payload Too Large", 413)
+    query: Json = dict(parse_qsl(request.query))
+    kind = request.headers.get("content-type", "").lower()
+    try:
+        if "multipart/form-data" in kind:
+            return query | _multipart(request)
+        if "x-www-form-urlencoded" in kind:
+            return query | dict(parse_qsl(request.body.decode(), keep_blank_values=True))
+        document = json.loads(request.body.decode("utf-8-sig") or "null")
+    except (ValueError, RecursionError):
+        raise No("The request body is malformed.", 400) from None
+    if document is None:
+        return query
+    if not isinstance(document, dict):
+        raise No("The request body must be an object.", 400)
+    return query | document
+
+
+def _multipart(request: Request) -> Json:
+    from python_multipart import parse_form
+    from python_multipart.exceptions import FormParserError
+
+    fields: Json = {}
+
+    def keep(part: Any) -> None:
+        fields[part.field_name.decode()] = (part.value or b"").decode()
+
+    headers: dict[str, bytes] = {
+        "Content-Type": request.headers["content-type"].encode(),
+        "Content-Length": str(len(request.body)).encode(),
+    }
+    try:
+        parse_form(headers, io.BytesIO(request.body), keep, lambda part: None)
+    except FormParserError as error:
+        raise ValueError(str(error)) from None
+    return fields
+
+
+def _method(request: Request, fields: Json) -> str:
+    """Laravel's method spoofing: `_method` in the body of a POST [doc]."""
+    spoofed = str(fields.pop("_method", request.headers.get("x-http-method-override", ""))).upper()
+    if request.method == "POST" and spoofed:
+        if spoofed not in ("PUT", "DELETE", "PATCH"):
+            raise No("Method Not Allowed", 405)
+        return spoofed
+    return request.method
+
+
+def _masked(fields: Json) -> Json:
+    return {name: "*****" if name in MASKED else value for name, value in fields.items()}
+
+
+def _page(rows: list[Json], fields: Json) -> Json:
+    """Laravel's paginator around a listing: `page`, and `per_page` of 50, at most 200 [doc]."""
+    try:
+        size = min(200, max(1, int(fields.get("per_page", 50))))
+        page = max(1, int(fields.get("page", 1)))
+    except (ValueError, TypeError):
+        raise No("The page must be an integer.", 400) from None
+    last = max(1, math.ceil(len(rows) / size))
+    following = f"/api/instances?page={page + 1}" if page < last else None
+    return {
+        "success": True,
+        "data": rows[(page - 1) * size : page * size],
+        "links": {"first": "/api/instances?page=1", "next": following},
+        "meta": {"current_page": page, "last_page": last, "per_page": size, "total": len(rows)},
+    }
+
+
+def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    return Reply(status, text, {"Content-Type": "application/json", **(headers or {})})
+
+
+def _epoch() -> int:
+    import time
+
+    return int(time.time())
+
+
+# --- HTTP -----------------------------------------------------------------------------------------------
+
+
+def asgi(sandbox: Sandbox) -> Starlette:
+    """The Starlette application that carries requests to `sandbox.handle`."""
+    from starlette.applications import Starlette
+    from starlette.requests import ClientDisconnect
+    from starlette.requests import Request as HttpRequest
+    from starlette.responses import Response
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            request = await _received(HttpRequest(scope, receive))
+        except ClientDisconnect:  # half a request is none
+            return
+        reply = sandbox.handle(request)
+        if reply.fate:
+            await _meet_fate(reply, scope["extensions"][CONNECTION], receive, send)
+        else:
+            await Response(reply.body, reply.status, dict(reply.headers))(scope, receive, send)
+
+    application = Starlette()
+    application.router.default = answer
+    return application
+
+
+async def _meet_fate(reply: Reply, connection: Any, receive: Receive, send: Send) -> None:
+    """Do to the connection what a fate says, and see it closed: uvicorn would answer 500 for a silent return."""
+    if reply.fate == "truncated":
+        raw = [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
+        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+    elif reply.fate == "stall":
+        connection.stalled = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_closed(receive), reply.seconds)
+    elif reply.fate == "reset":
+        # Lingering for no time makes close() send RST in place of FIN. Windows has shorter numbers here.
+        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection.transport.close()  # what was written is sent before
+    await _closed(receive)
+
+
+async def _closed(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _received(http: Any) -> Request:
+    """The request with its body, no more of it than one byte too much."""
+    body = b""
+    async for chunk in http.stream():
+        if len(body) <= MAX_BODY:
+            body += chunk
+    raw_path = http.scope.get("raw_path") or http.scope["path"].encode()
+    return Request(
+        method=http.method,
+        path=raw_path.decode("latin-1").partition("?")[0],
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in http.headers.raw},
+        body=body,
+        query=http.scope.get("query_string", b"").decode("latin-1"),
+    )

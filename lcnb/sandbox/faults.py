@@ -1,0 +1,436 @@
+"""What goes wrong in a sandbox, on purpose: a seeded script of rules, and what each fault does.
+
+A script is JSON: `{"seed": 1, "rules": [{"kind": "lose-after", "method": "POST", "path": "/instances$",
+"chance": 0.2}]}`. `KINDS` tells what each kind does, `PARAMETERS` what it can be given. A rule may also have
+
+- `method`: a regex for the whole method (`POST`, `PUT|DELETE`); any by default
+- `path`: a regex searched in the path below `/api`, such as `^/instances$`; any by default
+- `chance`: how often it strikes, 0 to 1; always by default
+- `nth`: only the nth of the requests that match it strikes, from 1
+- `times`: how many times it strikes at most
+
+All that are given must hold. Of several rules that strike, the first is taken. Each rule counts its own
+matching requests and throws its own dice, so the same seed and the same requests meet the same faults.
+
+Four ways in: `Sandbox(..., faults=Faults(...))`; `--faults FILE_OR_JSON`, in Python `start(faults=...)`;
+`POST /_sandbox/faults` with a script while it runs (it replaces the one before, `{}` ends it, GET tells it);
+and for one request the header `X-Sandbox-Fault: error-after; status=500` in place of the script, which does
+not count that request. The token is checked before any fault; the rate limit belongs to the world, so only
+what reaches the world counts against it. The control side below `/_sandbox/` has no faults.
+
+In-process a fault shows as `Reply.fate`, without a socket: `lost` (closed without a reply), `reset`,
+`truncated` (the body is a part of what Content-Length says) or `stall` (silence for `Reply.seconds`).
+
+The log (`Sandbox.log`, `GET /_sandbox/log`) is the truth to compare with. An entry tells `fault` where one
+struck, `status` as it was answered (0: not at all), and for every write `committed`. A late commit has no
+entry of its own: while it is under way its entry says when it is `due`, in world seconds; then it says either
+`committed_at`, or why the world `refused` it. Late commits that are under way are not in a state file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from lcnb.sandbox.app import Reply
+    from lcnb.sandbox.world import World
+
+Json = dict[str, Any]
+
+HEADER = "x-sandbox-fault"
+EXAMPLE = (
+    '{"seed": 1, "rules": [{"kind": "lose-after", "method": "POST", "path": "/instances$", "chance": 0.2}]}'
+)
+READS = ("GET", "HEAD", "OPTIONS")
+
+#: Kind → what happens. "Lost" is: the connection is closed and nothing was answered.
+KINDS = {
+    "lose-before": "the request never reaches the world; the reply is lost",
+    "lose-after": "the request is carried out; the reply is lost",
+    "late": "the reply is lost at once, the request is carried out `seconds` of the world later; writes only",
+    "error-before": "a 5xx `status`, and nothing is carried out",
+    "error-after": "a 5xx `status`, though the request is carried out",
+    "reset": "TCP reset instead of a reply; carried out only with `after`",
+    "truncate": "carried out; the connection ends in the middle of the reply's body",
+    "stall": "no reply for `seconds` (real ones), then the connection is closed; carried out only with `after`",
+    "html": "an HTML page of some `status` instead of the reply; carried out only with `after`",
+    "throttle": "429, with a Retry-After header if `retry_after` is given; nothing is carried out",
+    "lag": "the listing does not show machines made in the last `seconds` of the world; GET /instances only",
+    "stuck": "carried out, but what it began never ends: the machine stays locked or unbuilt; writes only",
+}
+#: Kind → its parameters with their defaults.
+PARAMETERS: dict[str, Json] = {
+    "lose-before": {},
+    "lose-after": {},
+    "late": {"seconds": 30.0},
+    "error-before": {"status": 503},
+    "error-after": {"status": 503},
+    "reset": {"after": False},
+    "truncate": {},
+    "stall": {"seconds": 300.0, "after": False},
+    "html": {"status": 502, "after": False},
+    "throttle": {"retry_after": None},
+    "lag": {"seconds": 60.0},
+    "stuck": {},
+}
+#: Those whose request is carried out now; of the rest it is when they say `after`.
+CARRIED_OUT = ("lose-after", "error-after", "truncate", "lag", "stuck")
+MATCHES = ("method", "path", "chance", "nth", "times")
+
+#: What is checked of each value: (what is expected, whether it holds).
+_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "method": ("a regex", lambda value: isinstance(value, str)),
+    "path": ("a regex", lambda value: isinstance(value, str)),
+    "chance": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
+    "nth": ("a whole number from 1", lambda value: _is_whole(value) and value >= 1),
+    "times": ("a whole number from 1", lambda value: _is_whole(value) and value >= 1),
+    "seconds": ("a number from 0 to 1e9", lambda value: _is_number(value) and 0 <= value <= 1e9),
+    "after": ("true or false", lambda value: isinstance(value, bool)),
+    "retry_after": ("seconds, or the header's text", lambda value: _is_retry_after(value)),
+}
+_STATUS_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "html": ("200, or 400 to 599", lambda value: _is_whole(value) and (value == 200 or 400 <= value <= 599)),
+    "error": ("500 to 599", lambda value: _is_whole(value) and 500 <= value <= 599),
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_retry_after(value: Any) -> bool:
+    if isinstance(value, str):  # it becomes a header
+        return value.isascii() and value.isprintable() and 0 < len(value) <= 100
+    return _is_number(value) and 0 <= value <= 1e9
+
+
+# --- rules ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a script: what goes wrong, and for which requests. ValueError for one that makes no sense."""
+
+    kind: str
+    method: str = ""
+    path: str = ""
+    chance: float = 1.0
+    nth: int | None = None
+    times: int | None = None
+    seconds: float | None = None
+    status: int | None = None
+    retry_after: float | str | None = None
+    after: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"no fault {self.kind!r}; faults are: {', '.join(KINDS)}")
+        for each in fields(self)[1:]:
+            if getattr(self, each.name) is not None or each.default is not None:
+                self._check(each.name, getattr(self, each.name))
+        for name, value in PARAMETERS[self.kind].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+    def _check(self, name: str, value: Any) -> None:
+        if name not in MATCHES and name not in PARAMETERS[self.kind]:
+            raise _unknown(self.kind, name, (*MATCHES, *PARAMETERS[self.kind]))
+        if name == "status":
+            expected, holds = _STATUS_CHECKS["html" if self.kind == "html" else "error"]
+        else:
+            expected, holds = _CHECKS[name]
+        if not holds(value):
+            raise ValueError(f"{self.kind}: {name} {value!r}: expected {expected}")
+        if name in ("method", "path"):
+            _check_regex(f"{self.kind}: {name} {value!r}", value)
+
+    @classmethod
+    def read(cls, document: Any) -> Self:
+        """A rule from its JSON."""
+        if not isinstance(document, Mapping) or not isinstance(document.get("kind"), str):
+            raise ValueError(f'expected an object with a "kind"; kinds are: {", ".join(KINDS)}')
+        given = {name: value for name, value in document.items() if value is not None}  # null: not given
+        kind, known = given["kind"], {each.name for each in fields(cls)}
+        for name in given:
+            if kind in KINDS and name not in known:
+                raise _unknown(kind, name, (*MATCHES, *PARAMETERS[kind]))
+        return cls(**{name: value for name, value in given.items() if name in known})
+
+    @classmethod
+    def of_header(cls, text: str) -> Self:
+        """A rule from the header's text: `error-after; status=500`."""
+        kind, *pairs = [part.strip() for part in text.split(";")]
+        given: Json = {"kind": kind}
+        for pair in filter(None, pairs):
+            name, equals, value = pair.partition("=")
+            name = name.strip().replace("-", "_").lower()
+            if kind in KINDS and name not in PARAMETERS[kind]:
+                raise _unknown(kind, name, tuple(PARAMETERS[kind]))
+            given[name] = _value(value.strip()) if equals else True
+        return cls.read(given)
+
+    def given(self) -> Json:
+        """What was said, defaults of the kind too: the rule's JSON without its kind."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name != "kind" and getattr(self, each.name) != each.default
+        }
+
+    def fits(self, method: str, path: str) -> bool:
+        """Whether this kind can befall such a request at all; a rule passes over the others."""
+        if self.kind == "lag":
+            return (method, path) == ("GET", "/instances")
+        return self.kind not in ("late", "stuck") or method not in READS
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether the rule speaks of such a request; `path` below `/api`."""
+        if self.method and not re.fullmatch(self.method, method, re.IGNORECASE):
+            return False
+        return self.fits(method, path) and re.search(self.path, path) is not None
+
+    @property
+    def carried_out(self) -> bool:
+        """Whether the request reaches the world now."""
+        return self.kind in CARRIED_OUT or bool(self.after)
+
+
+def _unknown(kind: str, name: str, known: tuple[str, ...]) -> ValueError:
+    takes = f"it takes: {', '.join(known)}" if known else "it takes none"
+    return ValueError(f"the fault {kind!r} has no parameter {name!r}; {takes}")
+
+
+def _check_regex(what: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{what}: not a regex: {error}") from None
+
+
+def _value(text: str) -> Any:
+    """A header's value: a number, true or false as in JSON; anything else is text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+# --- scripts --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Tally:
+    """How a rule has fared so far."""
+
+    dice: random.Random
+    met: int = 0
+    struck: int = 0
+
+
+class Faults:
+    """A seeded script. It counts as it goes, so each sandbox needs its own."""
+
+    def __init__(self, rules: Iterable[Rule | Mapping[str, Any]] = (), seed: int = 0) -> None:
+        if not _is_whole(seed):
+            raise ValueError(f"seed {seed!r}: expected a whole number")
+        self.seed = seed
+        self.rules = [_rule(position, rule) for position, rule in enumerate(rules)]
+        self._tallies = [
+            _Tally(random.Random(f"{seed}/{position}"))  # noqa: S311 - faults, not secrets
+            for position in range(len(self.rules))
+        ]
+
+    def __repr__(self) -> str:
+        return f"Faults.read({self.script()!r})"
+
+    @classmethod
+    def read(cls, script: Faults | Mapping[str, Any] | str | os.PathLike[str] | None) -> Faults:
+        """A script from what it is given as: JSON, its text, or a file's name. ValueError tells what is wrong."""
+        if script is None or isinstance(script, Faults):
+            return script or cls()
+        if isinstance(script, Mapping):
+            return cls._of_document(script)
+        text = os.fspath(script)
+        if text.lstrip().startswith("{"):  # as no file's name does
+            return cls.of_json(text)
+        try:
+            return cls.of_json(Path(text).read_bytes())
+        except OSError as error:
+            raise ValueError(f"{text!r}: {error.strerror}; expected a file, or JSON: {EXAMPLE}") from None
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {error}") from None
+
+    @classmethod
+    def of_json(cls, text: str | bytes) -> Faults:
+        """A script from its JSON text."""
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON: {error}") from None
+        return cls._of_document(document)
+
+    @classmethod
+    def _of_document(cls, document: Any) -> Faults:
+        if not isinstance(document, Mapping):
+            raise ValueError(f"expected an object such as {EXAMPLE}")
+        for name in document:
+            if name not in ("seed", "rules"):
+                raise ValueError(f"a script has no {name!r}; it has: seed, rules")
+        rules = document.get("rules", [])
+        if not isinstance(rules, list | tuple):
+            raise ValueError(f"rules {rules!r}: expected a list")
+        return cls(rules, document.get("seed", 0))
+
+    def script(self) -> Json:
+        """The script as JSON, as `read` takes it."""
+        return {"seed": self.seed, "rules": [{"kind": rule.kind, **rule.given()} for rule in self.rules]}
+
+    def decide(self, method: str, path: str) -> Rule | None:
+        """The fault that befalls this request, if any does; `path` below `/api`."""
+        chosen = None
+        for rule, tally in zip(self.rules, self._tallies, strict=True):
+            if rule.matches(method, path):
+                tally.met += 1
+                lucky = tally.dice.random() < rule.chance  # thrown every time: luck hangs on the count alone
+                if chosen is None and lucky and _is_its_turn(rule, tally):
+                    tally.struck += 1
+                    chosen = rule
+        return chosen
+
+
+def _is_its_turn(rule: Rule, tally: _Tally) -> bool:
+    return rule.nth in (None, tally.met) and (rule.times is None or tally.struck < rule.times)
+
+
+def _rule(position: int, rule: Rule | Mapping[str, Any]) -> Rule:
+    try:
+        return rule if isinstance(rule, Rule) else Rule.read(rule)
+    except ValueError as error:
+        raise ValueError(f"rules[{position}]: {error}") from None
+
+
+# --- what a fault does ----------------------------------------------------------------------------------
+
+#: What an agenda's entry changes when it is the last one of something that was begun.
+_ENDS = {"built", "locked", "gone", "build"}
+
+
+@contextmanager
+def circumstances(rule: Rule | None, world: World) -> Iterator[None]:
+    """The world as the request meets it: with a lagging listing, or with work that never ends."""
+    if rule and rule.kind == "lag":
+        since = world.now() - (rule.seconds or 0.0)
+        with _hidden([machine for machine in world.listed() if machine.get("made_at", -math.inf) > since]):
+            yield
+    elif rule and rule.kind == "stuck":
+        before = list(world._agenda)  # held, so that no new entry can have an old one's id
+        yield
+        known = {id(entry) for entry in before}
+        world._agenda = [
+            entry for entry in world._agenda if id(entry) in known or not _ENDS & entry[3].keys()
+        ]
+    else:
+        yield
+
+
+@contextmanager
+def _hidden(machines: list[Json]) -> Iterator[None]:
+    for machine in machines:
+        machine["visible"] = False
+    try:
+        yield
+    finally:
+        for machine in machines:
+            machine["visible"] = True
+
+
+@contextmanager
+def moment(world: World, at: float) -> Iterator[None]:
+    """Let it be an earlier moment in the world: a late commit has happened then, whenever it is looked at."""
+    clock = world.clock
+    reading = clock() - (world.now() - at)
+    world.clock = lambda: reading
+    try:
+        yield
+    finally:
+        world.clock = clock
+
+
+def spoilt(rule: Rule, reply: Reply) -> Reply:
+    """What the client gets in place of the world's own reply."""
+    return _SPOILERS[rule.kind](rule, reply) if rule.kind in _SPOILERS else reply
+
+
+def _lost(_: Rule, reply: Reply) -> Reply:
+    return replace(reply, status=0, body=b"", headers={}, fate="lost")
+
+
+def _reset(_: Rule, reply: Reply) -> Reply:
+    return replace(reply, status=0, body=b"", headers={}, fate="reset")
+
+
+def _stalled(rule: Rule, reply: Reply) -> Reply:
+    return replace(reply, status=0, body=b"", headers={}, fate="stall", seconds=rule.seconds or 0.0)
+
+
+def _truncated(_: Rule, reply: Reply) -> Reply:
+    # Of an empty body a byte is promised too, or nothing would be missing.
+    headers = {**reply.headers, "Content-Length": str(max(1, len(reply.body)))}
+    return replace(reply, body=reply.body[: len(reply.body) // 2], headers=headers, fate="truncated")
+
+
+def _error(rule: Rule, reply: Reply) -> Reply:
+    body = json.dumps({"success": False, "message": _phrase(rule.status or 503)})
+    return _said(reply, rule.status or 503, "application/json", body)
+
+
+def _page(rule: Rule, reply: Reply) -> Reply:
+    status = rule.status or 502
+    title = "Maintenance" if status == 200 else f"{status} {_phrase(status)}"
+    page = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
+    return _said(reply, status, "text/html; charset=utf-8", page)
+
+
+def _throttled(rule: Rule, reply: Reply) -> Reply:
+    told = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
+    return _said(reply, 429, "application/json", '{"message": "Too Many Attempts."}', told)
+
+
+def _said(reply: Reply, status: int, kind: str, text: str, told: Mapping[str, str] | None = None) -> Reply:
+    return replace(reply, status=status, body=text.encode(), headers={"Content-Type": kind, **(told or {})})
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Server Error"
+
+
+#: Those that touch the reply; lag and stuck leave it as the world gave it.
+_SPOILERS: dict[str, Callable[[Rule, Reply], Reply]] = {
+    "lose-before": _lost,
+    "lose-after": _lost,
+    "late": _lost,
+    "error-before": _error,
+    "error-after": _error,
+    "reset": _reset,
+    "truncate": _truncated,
+    "stall": _stalled,
+    "html": _page,
+    "throttle": _throttled,
+}

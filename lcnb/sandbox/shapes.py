@@ -1,0 +1,115 @@
+"""How answers are written: each thing as the API writes it, in one of its documented shapes.
+
+A shape is a set of names, from `SHAPES`. Without any, answers are as the Go client and the endpoint pages
+have them: listings as lists, numbers as numbers, every field there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lcnb.sandbox import seed
+
+Json = dict[str, Any]
+
+#: Name → what it changes. Combined by commas: `object,strings`.
+SHAPES = {
+    "list": "the default: listings are lists, empty ones too [go, doc]",
+    "object": "listings are objects keyed by position, plans one such object [node]",
+    "null": "an empty listing is null [node]",
+    "missing": "older replies: no suspended, location, currencycode, and at times no available",
+    "strings": "numbers come as strings, addresses as plain strings [node]",
+    "extra": "unknown fields are added, and domain is told",
+    "paged": "GET /instances comes in pages, with Laravel's links and meta [doc]",
+    "newer": "statuses of the newer pages: 201, 202, 404, 422 [doc]",
+    "classic": "statuses of the reference: what is not found answers 200 with success: false [S]",
+    "empty": "the bodies that may be empty are: shutdown, change-plan, snapshot status [doc]",
+}
+
+
+class Shapes:
+    """Writes the things of a world in the chosen shapes."""
+
+    def __init__(self, names: str = "list") -> None:
+        self.names = frozenset(name.strip() for name in names.split(",") if name.strip())
+        unknown = sorted(self.names - set(SHAPES))
+        if unknown:
+            raise ValueError(f"no shape {unknown[0]!r}; shapes are: {', '.join(SHAPES)}")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def many(self, rows: Sequence[Json]) -> Any:
+        if not rows and "null" in self:
+            return None
+        if "object" in self:  # PHP writes a filtered collection so: its keys are the positions that were left
+            return {str(position): row for position, row in enumerate(rows, 1)} if rows else []
+        return list(rows)
+
+    def profile(self, profile: Json) -> Json:
+        return {**profile, "balance": f"{profile['balance']:.2f}", **self._extra()}
+
+    def location(self, location: Json) -> Json:
+        row = dict(location)
+        if "missing" in self and row["slug"].endswith("1"):
+            del row["available"]
+        return {**row, **self._extra()}
+
+    def plans(self, location: Json) -> Any:
+        rows = [self._numbers(self._plan(plan)) for plan in seed.plans_of(location["slug"])]
+        place = {name: location[name] for name in ("slug", "country", "city")}
+        if "object" in self:
+            return {**place, "plans": {str(position): row for position, row in enumerate(rows)}}
+        return [{**place, "plans": rows}]
+
+    def _plan(self, plan: Json) -> Json:
+        if "missing" in self:
+            plan = {name: value for name, value in plan.items() if name != "currencycode"}
+        return {**plan, **self._extra()}
+
+    def image(self, image: Json) -> Json:
+        return {**image, **self._extra()}
+
+    def sshkey(self, key: Json) -> Json:
+        return {**key, **self._extra()}
+
+    def instance(self, machine: Json) -> Json:
+        place = next(each for each in seed.LOCATIONS if each["slug"] == machine["location"])
+        row = {
+            "identifier": machine["identifier"],
+            **{flag: machine[flag] for flag in ("booted", "built", "locked", "suspended")},
+            "memory": machine["memory"],
+            "total_disk_size": machine["disk"],
+            "cpus": machine["cpus"],
+            "label": machine["label"],
+            "hostname": machine["hostname"],
+            "ip_addresses": self._addresses(machine["addresses"]),
+            "template_label": machine["template_label"],
+            "initial_root_password": machine["password"],
+            "location": {name: place[name] for name in ("slug", "country", "city")},
+        }
+        if "missing" in self:
+            del row["suspended"], row["location"]
+        if "extra" in self:
+            row["domain"] = "example.com"
+        return self._numbers({**row, **self._extra()})
+
+    def _addresses(self, addresses: list[str]) -> list[Any]:
+        if "strings" in self:
+            return list(addresses)
+        return [{"address": address} for address in addresses]
+
+    def snapshot(self, snapshot: Json) -> Json:
+        return self._numbers({**snapshot, **self._extra()})
+
+    def _numbers(self, row: Json) -> Json:
+        if "strings" not in self:
+            return row
+        return {
+            name: str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+            for name, value in row.items()
+        }
+
+    def _extra(self) -> Json:
+        return {"links_v2": {"self": "#"}, "internal_score": 0.5} if "extra" in self else {}

@@ -1,0 +1,474 @@
+"""What exists in a sandbox and how it behaves over time; no HTTP here.
+
+The clock is passed in. Nothing sleeps: an action puts its later effects on the agenda (`at`, what, changes),
+and `catch_up` applies all that are due whenever the world is looked at. The whole state is plain JSON, so it
+can be saved and restored. A `No` is a refusal with the provider's words.
+
+Durations and the texts of refusals are not documented anywhere; they are assumptions, kept in the tables
+right below [?].
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+from lcnb.sandbox import seed
+
+Json = dict[str, Any]
+
+#: Seconds that things take, as (least, most) [?].
+TAKES = {
+    "appear": (2.0, 8.0),  # a new machine is in no listing before
+    "identify": (12.0, 25.0),
+    "address": (30.0, 50.0),
+    "build": (60.0, 110.0),
+    "power": (10.0, 20.0),
+    "reboot": (15.0, 30.0),
+    "resize": (40.0, 90.0),
+    "password": (5.0, 10.0),
+    "delete": (5.0, 12.0),
+    "snapshot": (120.0, 300.0),
+}
+HOURS_A_MONTH = 730.0
+TERMINATED_AFTER_S = 72 * 3600.0  # a prepaid account at zero: disabled, then terminated [help]; when is [?]
+
+#: What is said where the API page documents no words [?].
+REFUSALS = {
+    "locked": "The instance is locked, wait until the current action is finished.",
+    "building": "The instance is being built.",
+    "suspended": "The instance is suspended.",
+    "off": "The instance is turned off.",
+    "no instance": "Instance not found.",
+    "no sshkey": "SSH Key not found.",
+    "no snapshot": "Snapshot not found.",
+    "no location": "Location not found.",
+    "unavailable": "The location is not available.",
+    "no plan": "The plan is not available in this location.",
+    "no image": "The image is not available in this location.",
+    "hostname": "The hostname is invalid.",
+    "password": "The password must have 12 to 32 characters with an uppercase, a lowercase, a number and a special.",
+    "access": "A password or an SSH key is required.",
+    "key": "The public key is invalid, use ssh-rsa or ssh-ed25519.",
+    "funds": "Your balance is not sufficient.",
+}
+
+
+class No(Exception):
+    """The provider refuses: what it says, and the HTTP status where it is not the usual 200."""
+
+    def __init__(self, message: str, status: int = 200) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class Clock:
+    """Seconds of the world: real time, sped up, and turned by hand. `speed=0` stands still."""
+
+    def __init__(self, speed: float = 1.0, source: Callable[[], float] = time.monotonic) -> None:
+        self.speed = speed
+        self._source = source
+        self._start = source()
+        self._turned = 0.0
+
+    def __call__(self) -> float:
+        return self._turned + (self._source() - self._start) * self.speed
+
+    def turn(self, seconds: float) -> None:
+        """Move the world forward by so many of its seconds."""
+        self._turned += seconds
+
+
+class World:
+    """One account of a made-up LetsCloud."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] | None = None,
+        *,
+        number: int = 1,
+        fleet: int = 60,
+        saved: Json | None = None,
+    ) -> None:
+        self.clock = clock or Clock(0)
+        self._chance = random.Random(number)  # noqa: S311 - a made-up world
+        self._agenda: list[list[Any]] = []
+        self._offset = 0.0
+        self._charged_at = self.clock()
+        if saved is None:
+            self._begin(seed.account(number, fleet))
+        else:
+            self._restore(saved)
+
+    # --- time -------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """World seconds since the account was made, restarts included."""
+        return self.clock() + self._offset
+
+    def catch_up(self) -> None:
+        """Let everything happen that is due by now, in its order; charge for the time in between."""
+        now = self.now()
+        while self._agenda and self._agenda[0][0] <= now:
+            at, kind, key, changes = self._agenda.pop(0)
+            self._charge(at)
+            self._apply(kind, key, changes)
+        self._charge(now)
+
+    def _later(self, takes: str | float, kind: str, key: Any, changes: Json) -> float:
+        seconds = self._chance.uniform(*TAKES[takes]) if isinstance(takes, str) else takes
+        self._agenda.append([self.now() + seconds, kind, key, changes])
+        self._agenda.sort(key=lambda entry: float(entry[0]))
+        return seconds
+
+    def _apply(self, kind: str, key: Any, changes: Json) -> None:
+        if kind == "terminate":
+            self.machines.clear()
+            return
+        things = self.machines if kind == "machine" else self.snapshots
+        name = "uid" if kind == "machine" else "slug"
+        for thing in [each for each in things if each[name] == key]:
+            if changes.get("gone"):
+                things.remove(thing)
+            else:
+                thing.update(changes)
+
+    def _charge(self, at: float) -> None:
+        """The balance runs down by the hour. At zero all machines are disabled, and terminated later [help]."""
+        hours = max(0.0, at - self._charged_at) / 3600
+        self._charged_at = max(at, self._charged_at)
+        before = self.profile["balance"]
+        rate = sum(machine["monthly"] for machine in self.machines if machine["visible"]) / HOURS_A_MONTH
+        self.profile["balance"] = max(0.0, before - hours * rate)
+        if before > 0 >= self.profile["balance"] and self.machines:
+            for machine in self.machines:
+                machine.update(suspended=True, booted=False)
+            self._later(TERMINATED_AFTER_S, "terminate", None, {})
+
+    # --- the state as JSON ------------------------------------------------------------------------------
+
+    def _begin(self, account: Json) -> None:
+        self.profile: Json = account["profile"]
+        self.machines: list[Json] = account["machines"]
+        self.sshkeys: list[Json] = account["sshkeys"]
+        self.snapshots: list[Json] = account["snapshots"]
+        self._next = len(self.machines) + 1
+        for kind, key, things in (("machine", "uid", self.machines), ("snapshot", "slug", self.snapshots)):
+            for thing in things:
+                for seconds, changes in thing.pop("then", []):
+                    self._later(seconds, kind, thing[key], changes)
+
+    def save(self) -> Json:
+        """Everything, as JSON that `World(saved=...)` takes."""
+        state = self._chance.getstate()
+        return {
+            "version": 1,
+            "now": self.now(),
+            "profile": self.profile,
+            "machines": self.machines,
+            "sshkeys": self.sshkeys,
+            "snapshots": self.snapshots,
+            "agenda": self._agenda,
+            "next": self._next,
+            "chance": [state[0], list(state[1]), state[2]],
+        }
+
+    def _restore(self, saved: Json) -> None:
+        self._offset = saved["now"] - self.clock()
+        self._charged_at = saved["now"]
+        self.profile, self.machines = saved["profile"], saved["machines"]
+        self.sshkeys, self.snapshots = saved["sshkeys"], saved["snapshots"]
+        self._agenda, self._next = saved["agenda"], saved["next"]
+        version, numbers, gauss = saved["chance"]
+        self._chance.setstate((version, tuple(numbers), gauss))
+
+    # --- looking ----------------------------------------------------------------------------------------
+
+    def listed(self) -> list[Json]:
+        """The machines that a listing shows: a new one is absent at first."""
+        return [machine for machine in self.machines if machine["visible"]]
+
+    def machine(self, identifier: str) -> Json:
+        for machine in self.listed():
+            if machine["identifier"] and machine["identifier"] == identifier:
+                return machine
+        raise No(REFUSALS["no instance"], 404)
+
+    def location(self, slug: str) -> Json:
+        """A location by its slug, in either case [packer]."""
+        for location in seed.LOCATIONS:
+            if location["slug"] == slug.upper():
+                return location
+        raise No(REFUSALS["no location"], 404)
+
+    def sshkey(self, slug: str) -> Json:
+        return _one(self.sshkeys, slug, "no sshkey")
+
+    def snapshot(self, slug: str) -> Json:
+        return _one(self.snapshots, slug, "no snapshot")
+
+    # --- machines ---------------------------------------------------------------------------------------
+
+    def create(self, fields: Json) -> str:
+        location = self.location(_text(fields, "location_slug"))
+        if not location["available"]:
+            raise No(REFUSALS["unavailable"])
+        plan = self._plan(location["slug"], _text(fields, "plan_slug"))
+        hostname, label = _text(fields, "hostname"), _text(fields, "label")
+        image = self._image(location["slug"], _text(fields, "image_slug"))
+        if not _is_hostname(hostname):
+            raise No(REFUSALS["hostname"])
+        password = self._access(fields)
+        if self.profile["balance"] <= 0:
+            raise No(REFUSALS["funds"])
+        self._build(location["slug"], plan, hostname, label, image, password)
+        return "Instance successfully created"
+
+    def _access(self, fields: Json) -> str:
+        """The root password of a new machine: the given one, or with a key alone a made one [cli]."""
+        slug, password = _text(fields, "ssh_slug", ""), _text(fields, "password", "")
+        if slug:
+            self.sshkey(slug)
+        if password:
+            return _checked_password(password)
+        if not slug:
+            raise No(REFUSALS["access"])
+        return seed.password(self._chance)
+
+    def _build(
+        self, location: str, plan: Json, hostname: str, label: str, image: Json, password: str
+    ) -> None:
+        uid, self._next = self._next, self._next + 1
+        self.machines.append(
+            {
+                "uid": uid,
+                "identifier": "",
+                "visible": False,
+                "label": label,
+                "hostname": hostname,
+                "location": location,
+                "template_label": image["distro"],
+                "cpus": plan["core"],
+                "memory": plan["memory"],
+                "disk": plan["disk"],
+                "plan": plan["slug"],
+                "monthly": _usd(plan),
+                "booted": False,
+                "built": False,
+                "locked": False,
+                "suspended": False,
+                "addresses": [],
+                "password": password,
+            }
+        )
+        addresses = seed.addresses(uid + 60, location)
+        self._later("appear", "machine", uid, {"visible": True})
+        self._later("identify", "machine", uid, {"identifier": self._new_identifier()})
+        self._later("address", "machine", uid, {"addresses": addresses})
+        self._later("build", "machine", uid, {"built": True, "booted": True})
+
+    def _new_identifier(self) -> str:
+        """One that nothing has: the first account is drawn from the same numbers."""
+        taken = {each["identifier"] for each in self.machines} | {each["slug"] for each in self.snapshots}
+        while (found := seed.identifier(self._chance)) in taken:
+            pass
+        return found
+
+    def delete(self, identifier: str) -> str:
+        machine = self.machine(identifier)
+        if machine["locked"] and machine["built"]:
+            raise No(REFUSALS["locked"])
+        machine["locked"] = True
+        self._agenda = [entry for entry in self._agenda if entry[1:3] != ["machine", machine["uid"]]]
+        self._later("delete", "machine", machine["uid"], {"gone": True})
+        return "Instance successfully deleted"
+
+    def power_on(self, identifier: str) -> str:
+        self._act(self._ready(identifier), "power", {"booted": True})
+        return "The instance is turning ON"
+
+    def power_off(self, identifier: str) -> str:
+        self._act(self._ready(identifier), "power", {"booted": False})
+        return "The instance is turning OFF."
+
+    def shutdown(self, identifier: str) -> str:
+        self._act(self._ready(identifier), "power", {"booted": False})
+        return "The instance is shutting down"
+
+    def reboot(self, identifier: str) -> str:
+        machine = self._ready(identifier)
+        if not machine["booted"]:
+            raise No(REFUSALS["off"])
+        self._act(machine, "reboot", {"booted": True})
+        return "The instance is rebooting"
+
+    def reset_password(self, identifier: str, fields: Json) -> str:
+        machine = self._ready(identifier)
+        password = _checked_password(_text(fields, "password"))
+        self._act(machine, "password", {})
+        machine["password"] = password
+        return "The password was changed successfully."
+
+    def change_plan(self, identifier: str, fields: Json) -> str:
+        machine = self._ready(identifier)
+        plan = self._plan(machine["location"], _text(fields, "plan_slug"))
+        size = {"cpus": plan["core"], "memory": plan["memory"], "disk": plan["disk"]}
+        self._act(machine, "resize", {**size, "plan": plan["slug"], "monthly": _usd(plan)})
+        return "The plan is being changed"
+
+    def _ready(self, identifier: str) -> Json:
+        machine = self.machine(identifier)
+        for flag, wrong in (("suspended", True), ("built", False), ("locked", True)):
+            if machine[flag] is wrong:
+                raise No(REFUSALS["building" if flag == "built" else flag])
+        return machine
+
+    def _act(self, machine: Json, takes: str, changes: Json) -> None:
+        machine["locked"] = True
+        self._later(takes, "machine", machine["uid"], {"locked": False, **changes})
+
+    def _plan(self, location: str, slug: str) -> Json:
+        """The plan in the account's currency where the location sells it in both."""
+        offered = [plan for plan in seed.plans_of(location) if plan["slug"] == slug]
+        own = [plan for plan in offered if plan["shortcode"] == self.profile["currency"]]
+        for plan in own or offered:
+            return plan
+        raise No(REFUSALS["no plan"])
+
+    def _image(self, location: str, slug: str) -> Json:
+        for image in seed.images_of(location):
+            if image["slug"] == slug:
+                return image
+        raise No(REFUSALS["no image"])
+
+    # --- keys and snapshots -----------------------------------------------------------------------------
+
+    def add_sshkey(self, fields: Json) -> Json:
+        """Store a key, or make a pair when none is given. The same title replaces that key."""
+        title, key = _text(fields, "title"), _text(fields, "key", "")
+        slug = slugify(title)
+        if not slug:
+            raise No("The title is invalid.", 400)
+        private = None
+        if key:
+            public = _public_key(key)
+        else:
+            public, private = _pair(_text(fields, "type", "ed25519"))
+        stored = {"slug": slug, "title": title, "public_key": public}
+        self.sshkeys = [each for each in self.sshkeys if each["slug"] != slug] + [stored]
+        return {**stored, "private_key": private} if private else stored
+
+    def delete_sshkey(self, fields: Json) -> str:
+        self.sshkeys.remove(self.sshkey(_text(fields, "slug")))
+        return "SSH Key was successfully deleted!"
+
+    def add_snapshot(self, identifier: str, fields: Json) -> Json:
+        machine = self._ready(identifier)
+        slug = self._new_identifier()
+        stored: Json = {
+            "slug": slug,
+            "label": _text(fields, "label"),
+            "size": round(machine["disk"] * self._chance.uniform(0.15, 0.7), 1),
+            "os_reference": machine["template_label"],
+            "reference": f"snap-{slug[:8]}",
+            "build": False,
+            "locations": [machine["location"]],
+        }
+        self.snapshots.append(stored)
+        self._later("snapshot", "snapshot", slug, {"build": True})
+        return stored
+
+    def rename_snapshot(self, slug: str, fields: Json) -> str:
+        snapshot = self.snapshot(slug)
+        snapshot["label"] = _text(fields, "label")
+        return "Snapshot successfully updated"
+
+    def delete_snapshot(self, slug: str) -> str:
+        self.snapshots.remove(self.snapshot(slug))
+        return "Snapshot successfully deleted!"
+
+
+# --- rules ----------------------------------------------------------------------------------------------
+
+
+def _one(things: list[Json], slug: str, refusal: str) -> Json:
+    for thing in things:
+        if thing["slug"] == slug:
+            return thing
+    raise No(REFUSALS[refusal], 404)
+
+
+def _text(fields: Json, name: str, default: str | None = None) -> str:
+    """A field as text; a number is taken as its digits, as PHP would; anything else is not valid."""
+    value = fields.get(name)
+    if value is None or value == "":
+        if default is None:
+            raise No(f"The {name.replace('_', ' ')} field is required.", 400)
+        return default
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise No(f"The {name.replace('_', ' ')} must be a string.", 400)
+    text = str(value)
+    if len(text) > 16_384 or (name != "key" and len(text) > 255):
+        raise No(f"The {name.replace('_', ' ')} may not be greater than 255 characters.", 400)
+    return text
+
+
+def _is_hostname(text: str) -> bool:
+    part = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    return len(text) <= 253 and re.fullmatch(rf"{part}(?:\.{part})*", text) is not None
+
+
+def _checked_password(text: str) -> str:
+    kinds = ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]")
+    if 12 <= len(text) <= 32 and all(re.search(kind, text) for kind in kinds):
+        return text
+    raise No(REFUSALS["password"])
+
+
+def _usd(plan: Json) -> float:
+    return float(plan["monthly_value"]) / (seed.BRL_PER_USD if plan["currencycode"] == "BRL" else 1.0)
+
+
+def slugify(title: str) -> str:
+    """`My Project 1` → `my-project-1`."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+
+
+def _public_key(text: str) -> str:
+    """The key as one line, if it is a well-formed ssh-rsa or ssh-ed25519 one [tf]."""
+    from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+    line = text.strip()
+    with contextlib.suppress(Exception):  # the library raises several kinds; all mean: not a key
+        if isinstance(load_ssh_public_key(line.encode()), ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
+            return line
+    raise No(REFUSALS["key"])
+
+
+def _pair(kind: str) -> tuple[str, str]:
+    """A fresh key pair in OpenSSH form: public line, private PEM."""
+    from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    if kind == "ed25519":
+        key: Any = ed25519.Ed25519PrivateKey.generate()
+    elif kind == "rsa":
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    else:
+        raise No("The type is invalid, use ed25519 or rsa.", 400)
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    return public, private

@@ -1,0 +1,123 @@
+"""A value that prints as stars.
+
+`Secret` holds a token, a password or a private key. Everything that shows it (repr, str, format, %-format,
+a log line, a traceback with locals, a notebook, a pickle, JSON) shows stars. `reveal()` is the one way to
+the text. Comparing takes the same time whatever the difference is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+from contextlib import suppress
+from functools import cache
+from html import escape
+from urllib.parse import quote, quote_plus
+
+STARS = "*****"
+#: In the kernel of a run: the pipe to its runner, as `handle:inode`. It masks what came through in all that it keeps.
+TOLD_VARIABLE = "LCNB_RUN_SECRETS"
+
+
+class Secret:
+    """A masked text: `Secret("x")` prints as `*****`; `Secret("x").reveal()` gives `"x"`.
+
+    >>> password = Secret("correct horse")
+    >>> password
+    *****
+    >>> f"the password is {password}"
+    'the password is *****'
+    >>> password.reveal()
+    'correct horse'
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value: str | None = value
+
+    def reveal(self) -> str:
+        """The text itself. Raises ValueError for one that came out of a pickle: pickles carry stars only."""
+        if self._value is None:
+            raise ValueError("this secret went through a pickle, which keeps stars only; read it again")
+        _tell(self._value)
+        return self._value
+
+    def __repr__(self) -> str:
+        return STARS
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(STARS, spec)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        if self._value is None or other._value is None:
+            return self is other
+        return hmac.compare_digest(_bytes(self._value), _bytes(other._value))
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_without_value, ())
+
+
+def _tell(value: str) -> None:
+    """Tell the runner of a notebook, if this is one, before the value is given away."""
+    handle, _, inode = os.environ.get(TOLD_VARIABLE, "").partition(":")
+    if not inode:
+        return
+    with suppress(OSError, ValueError):
+        # A process that the kernel has started knows the variable, but may have another file under that number.
+        if os.fstat(int(handle)).st_ino == int(inode):
+            os.write(int(handle), json.dumps(value).encode() + b"\n")
+
+
+def _without_value() -> Secret:
+    secret = Secret("")
+    secret._value = None
+    return secret
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")  # a lone surrogate is valid JSON: a password may hold one
+
+
+def mask(text: str, *secrets: Secret | None) -> str:
+    """`text` with every occurrence of the secrets replaced by stars: plain, JSON-, URL- or base64-encoded."""
+    for secret in secrets:
+        if secret:
+            for form in _forms(secret.reveal()):
+                text = text.replace(form, STARS)
+    return text
+
+
+@cache
+def _forms(value: str) -> tuple[str, ...]:
+    """The ways in which a text may stand in another one, the longest first."""
+    html = escape(value)
+    # As a page has it, by Python's and other libraries' ways of writing quotes.
+    forms = {value, repr(value)[1:-1], html, escape(value, quote=False)}
+    forms |= {html.replace("&#x27;", "&#39;"), html.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")}
+    for _ in range(2):  # a notebook is JSON, and what a cell prints may be JSON too
+        forms |= {
+            json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in forms for ascii_only in (True, False)
+        }
+        forms |= {form.replace("/", "\\/") for form in forms}  # as PHP writes JSON
+    raw = _bytes(value)
+    forms |= {quote(raw), quote(raw, safe=""), quote_plus(raw)}
+    for before in range(3):  # base64 depends on what stands before; what it shares with that is cut off
+        coded = base64.b64encode(b"\0" * before + raw).decode()
+        padding = coded.count("=")
+        inner = coded[-(-before * 8 // 6) : len(coded) - (padding and padding + 1)]
+        if len(inner) >= 8:
+            forms |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return tuple(sorted(forms, key=len, reverse=True))

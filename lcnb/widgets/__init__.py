@@ -1,0 +1,12 @@
+"""Admin by widgets: forms that end in a ChangeSet, in JupyterLab and as a web page.
+
+    specs    what each form asks, and which client method its answers go to
+    forms    `Form`, a pure state machine: EDIT → LOADING → EDIT → CONFIRM → BUSY → DONE | FAILED | UNKNOWN
+    runner   does what a form asks for, inline or in a thread: the only place that waits
+    fields   a field as a control;  choice, grid, secretbox  our own: a drop-down, a table, a box for secrets
+    view     a form on the screen;  confirm  its panel;  fleet  the table of machines;  app  all of it
+    runform  a runbook as a form;  runview  `lcnb.runbook(name)`, and its part of the app
+    serve    `lcnb admin`
+
+Nothing here sends a write of its own: forms call the client's methods and apply what these give.
+"""

@@ -1,0 +1,139 @@
+"""`lcnb admin`: the admin notebook as a web page, by Voila, on this machine alone.
+
+The page can change an account, so nobody else may have it: it listens on 127.0.0.1 and every request needs the
+token that stands in the printed address. Another address is refused, since what travels there could be read;
+for several people there is JupyterHub, which knows who somebody is. The page asks no other host for anything.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lcnb.config import resolve, runs_dir
+from lcnb.errors import ConfigError, InputError
+
+#: Seconds after which the kernel of a closed page is ended.
+CULL_S = 600
+HUB = (
+    "For others, put it behind a JupyterHub, which knows who somebody is: install lcnb[admin] for its single-user "
+    "servers, copy admin.ipynb there, and open <hub>/user/<name>/voila/render/admin.ipynb (docs/admin.md)."
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where the page is and what its kernels are told by their environment."""
+
+    port: int
+    token: str
+    environment: dict[str, str]
+    theme: str = "light"
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+
+
+def checked_host(host: str) -> None:
+    """InputError for an address that others can reach."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise InputError(
+            f"--host {host}: this page can change an account, so it is for this machine only. {HUB}"
+        )
+
+
+def notebook() -> Path:
+    """admin.ipynb: in the package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "notebooks", package.parent / "notebooks"):
+        if (path := folder / "admin" / "admin.ipynb").exists():
+            return path
+    raise ConfigError("admin.ipynb is not where lcnb was installed; install it again")
+
+
+@contextmanager
+def account(name: str | None, sandbox: bool) -> Iterator[dict[str, str]]:
+    """What the page's kernels need to know of the account; a sandbox lives as long as the page."""
+    if not sandbox:
+        resolve(name)  # a missing token is told here, not by the page
+        yield {"LCNB_ACCOUNT": name} if name else {}
+        return
+    from lcnb.sandbox import start
+
+    with start(speed=10) as server, TemporaryDirectory(prefix="lcnb-admin-") as folder:
+        yield {
+            "LETSCLOUD_API_KEY": server.token,
+            "LCNB_BASE_URL": server.base_url,
+            "LCNB_STATE_DIR": folder,
+        }
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve(
+    name: str | None,
+    *,
+    sandbox: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    dark: bool = False,
+    told: Callable[[str], None] = print,
+) -> None:
+    """Serve the page until interrupted; `told` gets its address. InputError for a host that is not this machine."""
+    checked_host(host)
+    if find_spec("voila") is None:
+        raise ConfigError(
+            f"the page is served by Voila, which is not installed. Cure: {sys.executable} -m pip install 'lcnb[admin]'"
+        )
+    with account(name, sandbox) as environment:
+        page = Page(port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light")
+        what = "a sandbox, made up" if sandbox else name or "the default account"
+        run(page, lambda: told(f"admin of {what}: {page.address}"))
+
+
+def run(page: Page, ready: Callable[[], None]) -> None:
+    """Voila in this process, so that the token stands in no list of processes; `ready` is called once it listens."""
+    from tornado.ioloop import IOLoop
+    from traitlets.config import Config
+    from voila.app import Voila
+
+    os.environ.update(page.environment)
+    os.environ["LCNB_RUNS_DIR"] = str(runs_dir())  # the kernels work where the notebook is
+    shared = str(Path(__file__).parent / "jupyter")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [shared, os.environ.get("JUPYTER_PATH")]))
+    served = {
+        "ip": "127.0.0.1",
+        "open_browser": False,
+        "token": page.token,
+        "port_retries": 0,
+        "log_level": "WARN",
+    }
+    config = Config(
+        Voila=served,
+        VoilaConfiguration={"template": "lcnb", "theme": page.theme, "show_tracebacks": True},
+        MappingKernelManager={"cull_idle_timeout": CULL_S, "cull_interval": CULL_S // 5},
+    )
+    app = Voila(config=config, port=page.port)
+    app.initialize([str(notebook()), "--no-browser"])
+    IOLoop.current().add_callback(ready)
+    app.start()

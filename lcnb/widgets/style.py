@@ -1,0 +1,96 @@
+"""How the forms look: the colours of JupyterLab's themes, so that light and dark are right by themselves."""
+
+from __future__ import annotations
+
+STYLE = """
+<style>
+.lcnb-admin{--lc-line:rgba(140,149,164,.35);--lc-ink:var(--jp-ui-font-color1,#1b1f24);
+ --lc-soft:var(--jp-ui-font-color1,#3c434d);--lc-accent:#1565c0;--lc-bad:#b3261e;--lc-ok:#0a7d5d;
+ font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
+ color:var(--lc-ink);max-width:1180px;overflow:visible;padding:2px 6px 24px}
+[data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;--lc-accent:#8ab8f5;--lc-bad:#ff9a8f;--lc-ok:#5fd3b0}
+.lcnb-admin .widget-vbox,.lcnb-admin .widget-hbox{overflow:visible}
+.lcnb-admin .widget-html-content{font:inherit;color:inherit;line-height:1.5}
+.lcnb-head{display:flex;gap:12px;align-items:baseline;padding:4px 0 10px}
+.lcnb-head span{opacity:.8;font-size:13px}
+.lcnb-nav{border-bottom:1px solid var(--lc-line);padding:0 0 8px;margin:6px 0 12px}
+.lcnb-admin .jupyter-button{height:34px;line-height:32px;border-radius:8px;padding:0 14px;font-size:13.5px;
+ border:1px solid var(--lc-line);background:var(--jp-layout-color2,#eee);color:var(--lc-ink);box-shadow:none}
+.lcnb-admin .jupyter-button:focus-visible,.lcnb-admin input:focus-visible,.lcnb-admin select:focus-visible,
+.lcnb-admin textarea:focus-visible,.lcnb-grid-scroll:focus-visible,.lcnb-admin summary:focus-visible{
+ outline:3px solid var(--lc-accent)!important;outline-offset:1px}
+.lcnb-admin .jupyter-button.lcnb-here{background:var(--lc-accent);border-color:var(--lc-accent);
+ color:var(--jp-layout-color0,#fff);font-weight:600}
+.lcnb-admin .jupyter-button.mod-primary{background:#1565c0;color:#fff;border-color:#1565c0;font-weight:600}
+.lcnb-admin .jupyter-button.mod-danger{background:#b3261e;color:#fff;border-color:#b3261e;font-weight:600}
+.lcnb-admin .jupyter-button:disabled{opacity:.55;cursor:not-allowed}
+.lcnb-form{padding:2px 0 6px}
+.lcnb-title{font-size:17px;font-weight:650;margin:10px 0 8px}
+.lcnb-admin .lcnb-field{margin:0 0 2px}
+.lcnb-admin .lcnb-field .widget-label{font-size:13.5px;color:inherit;text-align:left}
+.lcnb-admin .lcnb-field input:not([type=checkbox]),.lcnb-admin .lcnb-field select,.lcnb-admin .lcnb-field textarea,
+.lcnb-admin .lcnb-panel input,.lcnb-grid-bar input{border:1px solid var(--lc-line);border-radius:8px;min-height:34px;
+ padding:4px 10px;font-size:14px;background:var(--jp-layout-color1,#fff);color:var(--lc-ink);box-sizing:border-box}
+.lcnb-admin select option{background:var(--jp-layout-color1,#fff);color:var(--lc-ink)}
+.lcnb-admin .widget-text{height:auto}
+.lcnb-secret-row,.lcnb-choice{display:flex;align-items:center;gap:8px;max-width:620px;margin:2px;width:100%}
+.lcnb-secret-row label,.lcnb-choice label{width:132px;flex:none;font-size:13.5px}
+.lcnb-secret-row input,.lcnb-choice select{flex:1;min-width:0;height:34px}
+.lcnb-panel .widget-label{text-align:left;font-size:13.5px;color:inherit}
+.lcnb-hint{margin:0 0 4px 142px;min-height:20px;font-size:12.5px}
+.lcnb-hint .widget-html-content,.lcnb-hint{line-height:1.4!important}
+.lcnb-help{opacity:.8;font-size:12.5px}
+.lcnb-bad{color:var(--lc-bad);font-weight:600;font-size:12.5px}
+.lcnb-rows{display:flex;gap:6px;padding:4px 0}.lcnb-rows span{width:132px;flex:none}
+.lcnb-secret-row output{font:600 15px/1.4 ui-monospace,Menlo,Consolas,monospace;padding:4px 10px;user-select:all;
+ border:1px dashed var(--lc-line);border-radius:8px}
+.lcnb-secret-row:has(output) label{width:auto}
+.lcnb-status>div{border-radius:8px;padding:8px 14px;margin:6px 0;border:1px solid var(--lc-line);max-width:900px;
+ overflow-wrap:anywhere;border-left-width:5px}
+.lcnb-status>.lcnb-alert{border-left-color:var(--lc-bad)}
+.lcnb-status>.lcnb-done{border-left-color:var(--lc-ok)}
+.lcnb-status>.lcnb-info{border-left-color:var(--lc-accent)}
+.lcnb-admin .lcnb-panel{border:1px solid var(--lc-line);border-radius:12px;padding:10px 16px 14px;margin:8px 0;
+ max-width:960px}
+.lcnb-danger{color:var(--lc-bad);margin:4px 0}
+.lcnb-danger b{font-family:ui-monospace,Menlo,Consolas,monospace}
+.lcnb-progress{display:flex;gap:12px;align-items:center;padding:8px 0}
+.lcnb-progress progress{width:140px;accent-color:var(--lc-accent)}
+.lcnb-journal{opacity:.85;font-size:12.5px;margin:2px 0 10px}
+.lcnb-intro{margin:0 0 10px;max-width:75ch;opacity:.9}
+.lcnb-ended b{color:#fff;border-radius:99px;padding:2px 12px;margin-right:8px;font-size:13px}
+.lcnb-admin pre.lcnb-error{white-space:pre-wrap;overflow-wrap:anywhere;
+ font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace;
+ border:1px solid var(--lc-bad);border-left-width:5px;border-radius:8px;padding:8px 14px;color:inherit;background:none}
+.lcnb-report summary{cursor:pointer;padding:4px 0}
+.lcnb-report iframe{width:100%;height:640px;border:1px solid var(--lc-line);border-radius:10px;background:transparent}
+.lcnb-grid-bar{display:flex;gap:10px;align-items:center;padding:4px 0 8px;flex-wrap:wrap}
+.lcnb-grid-bar input{width:280px;max-width:100%}
+.lcnb-grid-count{font-size:12.5px;opacity:.85}
+.lcnb-grid-scroll{overflow:auto;max-height:430px;border:1px solid var(--lc-line);border-radius:10px}
+.lcnb-grid table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
+ font-variant-numeric:tabular-nums;color:var(--lc-ink)}
+.lcnb-grid thead th{position:sticky;top:0;background:var(--jp-layout-color2,#eee);z-index:1;padding:0;text-align:left;
+ border-bottom:1px solid var(--lc-line)}
+.lcnb-grid thead th.tick{padding:0 0 0 10px}
+.lcnb-grid thead button{all:unset;cursor:pointer;font-weight:600;padding:7px 10px;white-space:nowrap;display:block}
+.lcnb-grid thead button:focus-visible{outline:3px solid var(--lc-accent);outline-offset:-3px}
+.lcnb-grid thead th[aria-sort=ascending] button::after{content:" ▲";font-size:10px}
+.lcnb-grid thead th[aria-sort=descending] button::after{content:" ▼";font-size:10px}
+.lcnb-grid th.n button,.lcnb-grid td.n{text-align:right}
+.lcnb-grid tbody th,.lcnb-grid tbody td{padding:5px 10px;border-bottom:1px solid rgba(140,149,164,.18);
+ white-space:nowrap;text-align:left;font-weight:400;max-width:340px;overflow:hidden;text-overflow:ellipsis}
+.lcnb-grid tbody th{font-weight:600}
+.lcnb-grid tbody td.tick{width:18px;padding-right:0}
+.lcnb-grid tbody tr:hover{background:rgba(140,149,164,.12);cursor:default}
+.lcnb-grid tbody tr.picked{background:rgba(61,143,209,.2)}
+.lcnb-grid td.none{opacity:.7}
+.lcnb-grid i{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:7px}
+.lcnb-grid input[type=checkbox]{width:16px;height:16px;margin:0;vertical-align:middle;accent-color:#1565c0}
+.lcnb-pictures summary{cursor:pointer;padding:6px 0}
+@media (max-width:640px){.lcnb-hint{margin-left:2px}.lcnb-admin .lcnb-field .widget-label{width:100%!important}
+ .lcnb-admin .widget-inline-hbox{flex-direction:column;align-items:stretch;height:auto}
+ .lcnb-admin .lcnb-field select,.lcnb-admin .lcnb-field input{flex:none}
+ .lcnb-choice,.lcnb-secret-row{flex-direction:column;align-items:stretch}}
+</style>
+""".strip()

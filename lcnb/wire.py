@@ -1,0 +1,856 @@
+"""The only module that imports httpx: pace → send → judge → retry or raise.
+
+`exchange` is the whole protocol of one call as a generator: it yields `Transmit` and `Pause` and is given
+outcomes, so tests drive it by hand with a clock of their own. `judge` decides, without doing. `SyncWire` and
+`AsyncWire` are the two drivers; they do the sending and the waiting, nothing else.
+
+The sync driver sends from a helper thread and waits for it with the deadline. So a deadline holds even
+against a server that drips one byte a second, and an interrupt (Ctrl-C, a stopped cell) never hits httpx in
+the middle: the pool of an interrupted or overdue request is retired, the next call gets a fresh one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import platform
+import queue
+import random
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from functools import cache, partial
+from typing import Any, Literal, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+import lcnb
+from lcnb.budget import Budget, open_budget
+from lcnb.calls import Call, Do, Envelope, Flow, Pause, Together
+from lcnb.config import Settings, is_loopback, redis_url
+from lcnb.errors import (
+    ApiError,
+    AuthenticationError,
+    BadReply,
+    Conflict,
+    ConnectionFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    LcnbError,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Refused,
+    ServerError,
+    TransportError,
+    ValidationError,
+)
+from lcnb.rows import split
+from lcnb.secret import Secret, mask
+
+logger = logging.getLogger("lcnb.wire")
+
+#: The version header that the reference names [S]; `+json` also keeps Laravel from answering in HTML.
+ACCEPT = "application/vnd.letscloud.v1+json"
+CONNECT_S, READ_S, POOL_S = 10.0, 20.0, 10.0
+MAX_TRIES = 6
+BACKOFF_S, BACKOFF_MAX_S = 0.5, 8.0
+#: Seconds for which a 429 that names no time stops everybody who uses the token.
+UNTOLD_S = 2.0
+CONNECTIONS = 32
+
+T = TypeVar("T")
+
+
+# --- effects and outcomes -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Transmit:
+    """Send this call once; the answer is an Outcome. `limit_s`: give up after so many seconds."""
+
+    call: Call
+    limit_s: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer, whole. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No whole answer. `not sent` is certain; after `lost`, `late` and `broken` the request may have arrived."""
+
+    kind: Literal["not sent", "untrusted", "lost", "late", "broken"]
+    problem: str
+
+
+Outcome = Reply | Failed
+Low = Transmit | Pause | Together | Do
+LowFlow = Generator[Low, Any, T]
+
+
+@dataclass(frozen=True)
+class Again:
+    """The verdict to send once more, after a wait."""
+
+    after_s: float
+    why: str
+
+
+# --- the protocol of one call ---------------------------------------------------------------------------
+
+
+@dataclass
+class Context:
+    """What an exchange needs from outside: the clock, the deadline on it, chance, and what to mask."""
+
+    clock: Callable[[], float]
+    deadline: float
+    chance: random.Random
+    settings: Settings
+    limits: dict[str, int]
+
+    #: A long flow, such as a wait for machines, ends by its own rules: then each call has the whole time-out.
+    each_call: bool = False
+    #: What paces all processes that use this token; None for a clock that is not the machine's.
+    budget: Budget | None = None
+
+    def remaining(self) -> float:
+        return self.deadline - self.clock()
+
+    def for_call(self) -> Context:
+        return replace(self, deadline=self.clock() + self.settings.timeout) if self.each_call else self
+
+
+def exchange(call: Call, context: Context) -> LowFlow[Envelope]:
+    """Send a call, again where that is safe and time allows, until it has an answer or an error."""
+    tries = 0
+    while True:
+        if context.budget is not None:
+            yield from _permitted(call, context.budget, tries, context)
+        remaining = context.remaining()
+        if remaining <= 0:
+            raise _late(call, tries, context)
+        tries += 1
+        started = context.clock()
+        outcome: Outcome = yield Transmit(call, remaining)
+        _note(call, outcome, tries, context.clock() - started)
+        if isinstance(outcome, Reply):
+            _note_limits(outcome, context.limits)
+            if context.budget is not None:
+                yield Do("budget", partial(_tell_budget, context.budget, outcome))
+        verdict = judge(call, outcome, tries, context)
+        if isinstance(verdict, Envelope):
+            return verdict
+        logger.info("%s %s: %s; again in %.1f s", call.method, call.path, verdict.why, verdict.after_s)
+        yield Pause(verdict.after_s, verdict.why)
+
+
+def _permitted(call: Call, budget: Budget, tries: int, context: Context) -> LowFlow[None]:
+    """Wait for a place in the shared budget; RateLimited when there is none before the deadline."""
+    again = False
+    while True:
+        wait = yield Do("permit", partial(budget.take, max(0.0, context.remaining()), again=again))
+        if wait == 0.0:
+            return
+        if wait is None:
+            look = budget.look()
+            sent = _done(call, tries) if tries else "Nothing was sent."
+            raise RateLimited(
+                f"{call.method} {call.path}: the calls that this token may make are used up, by all processes on "
+                f"this machine together; the next one may be sent in {look.wait_s:,.0f} s, after the deadline. {sent} "
+                "Wait, or pass a longer timeout; `lcnb doctor` shows the budget.",
+                method=call.method,
+                path=call.path,
+                tries=tries,
+                retry_after=look.wait_s,
+            )
+        again = True
+        yield Pause(wait, "waiting for the rate budget")
+
+
+def _tell_budget(budget: Budget, reply: Reply) -> None:
+    """What a reply says of the limit, for everybody who uses this token."""
+    told: dict[str, int] = {}
+    _note_limits(reply, told)
+    now = time.time()
+    throttled = reply.status == 429
+    stop = retry_after(reply.headers, now) if throttled else None
+    reset = _until_reset(reply.headers, now)
+    budget.heard(
+        told.get("limit"), told.get("remaining"), reset, UNTOLD_S if throttled and stop is None else stop
+    )
+
+
+def judge(call: Call, outcome: Outcome, tries: int, context: Context) -> Envelope | Again:
+    """What an outcome means: an answer, another try, or (raised) a typed error."""
+    try:
+        return _accept(call, outcome, tries, context)
+    except (ServerError, RateLimited, TransportError) as error:
+        after = _again_after(call, outcome, tries, context, error)
+        if after is None:
+            raise
+        return Again(after, str(error).partition(": ")[2].partition(". ")[0])
+
+
+def _again_after(
+    call: Call, outcome: Outcome, tries: int, context: Context, error: LcnbError
+) -> float | None:
+    """Seconds until the next try, or None when there must be none."""
+    if tries >= MAX_TRIES or (isinstance(outcome, Failed) and outcome.kind in ("untrusted", "late")):
+        return None
+    if isinstance(error, BadReply) and isinstance(outcome, Reply) and 300 <= outcome.status < 400:
+        return None
+    if call.effect != "read" and not _safe_to_repeat(outcome):
+        return None
+    ceiling = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** (tries - 1))
+    after = ceiling * (0.5 + 0.5 * context.chance.random())
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        after = error.retry_after + after * 0.1  # those who were told the same second do not all come at once
+    return after if after < context.remaining() else None
+
+
+def _safe_to_repeat(outcome: Outcome) -> bool:
+    """Whether a write certainly did not happen: it was not sent, or was throttled before it was looked at."""
+    if isinstance(outcome, Failed):
+        return outcome.kind == "not sent"
+    return outcome.status == 429
+
+
+# --- reading an outcome ---------------------------------------------------------------------------------
+
+
+def _accept(call: Call, outcome: Outcome, tries: int, context: Context) -> Envelope:
+    if isinstance(outcome, Failed):
+        _raise_failed(call, outcome, tries, context)
+    if 200 <= outcome.status < 300:
+        answer = Envelope(_document(call, outcome, tries, context))
+        if _succeeded(answer.document):
+            return answer
+        raise _api_error(Refused, call, outcome, tries, context)
+    if 300 <= outcome.status < 400:
+        host = _host_of(outcome)
+        raise _bad_reply(
+            call, tries, f"a redirect to {host} (HTTP {outcome.status}); it was not followed, since it would "
+            "carry the token along. Check the base URL"
+        )  # fmt: skip
+    raise _api_error(_kind_of(outcome.status), call, outcome, tries, context)
+
+
+def _host_of(redirect: Reply) -> str:
+    try:
+        return urlsplit(redirect.headers.get("location", "")).netloc or "another page"
+    except ValueError:
+        return "another page"
+
+
+def _succeeded(document: Mapping[str, Any]) -> bool:
+    success = document.get("success")
+    if success is None:
+        return "data" in document  # an answer without the flag, but with what was asked for
+    return str(success).lower() in ("true", "1")
+
+
+def _document(call: Call, reply: Reply, tries: int, context: Context) -> Mapping[str, Any]:
+    if not reply.body.strip():
+        if call.may_be_empty:
+            return {"success": True}
+        raise _bad_reply(call, tries, f"HTTP {reply.status} with an empty body")
+    if call.as_rows and (plain := split(reply.body)) is not None:
+        return plain
+    document = _json(reply.body)
+    if document == [] and call.effect == "read":
+        return {"success": True, "data": []}  # PHP writes an empty object as an empty list
+    if not isinstance(document, dict):
+        kind = reply.headers.get("content-type", "no content type").partition(";")[0]
+        raise _bad_reply(
+            call,
+            tries,
+            f"HTTP {reply.status} with {kind}, not the API's JSON: {_excerpt(call, reply, context)}",
+        )
+    return document
+
+
+def _json(body: bytes) -> Any:
+    """The JSON value, or None. One wrong byte in a label must not cost the whole listing: it is replaced."""
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _kind_of(status: int) -> type[ApiError]:
+    by_status: dict[int, type[ApiError]] = {
+        401: AuthenticationError,
+        403: PermissionDenied,
+        404: NotFound,
+        408: ServerError,
+        409: Conflict,
+        429: RateLimited,
+    }
+    return by_status.get(status, ServerError if status >= 500 else ValidationError)
+
+
+_NEXT = {
+    AuthenticationError: "The token came from {source}; `lcnb doctor` tests it, and a new one is made in the "
+    "LetsCloud panel (profile, tab API).",
+    PermissionDenied: "The token came from {source}; this account may not do that.",
+    NotFound: "Look at the listing: it may be gone, or belong to another account than {account}.",
+    RateLimited: "The limit is 5,000 calls an hour for each token, whoever uses it; wait, or pass a longer "
+    "timeout.",
+    ServerError: "The provider has a problem; try again later.",
+}
+
+
+def _api_error(kind: type[ApiError], call: Call, reply: Reply, tries: int, context: Context) -> ApiError:
+    message = _provider_message(call, reply, context)
+    text = (
+        f"{call.method} {call.path}: HTTP {reply.status}: {message or _excerpt(call, reply, context)}".rstrip(
+            "."
+        )
+    )
+    settings = context.settings
+    source, account = settings.token_source, settings.account or f"the one of {settings.token_source}"
+    advice = _NEXT.get(kind, "").format(source=source, account=account)
+    error = kind(
+        f"{text}. {_done(call, tries)}{' ' + advice if advice else ''}",
+        method=call.method,
+        path=call.path,
+        status=reply.status,
+        provider_message=message,
+        tries=tries,
+    )
+    if isinstance(error, RateLimited):
+        error.retry_after = retry_after(reply.headers, time.time())
+    return error
+
+
+def _provider_message(call: Call, reply: Reply, context: Context) -> str | None:
+    document = _json(reply.body)
+    if not isinstance(document, dict):
+        return None
+    parts = [document.get("message"), document.get("error")]
+    errors = document.get("errors")
+    if isinstance(errors, dict):  # Laravel's: field → list of texts
+        parts += [f"{name}: {text}" for name, texts in errors.items() for text in _as_list(texts)]
+    elif errors is not None:
+        parts += _as_list(errors)
+    words = [str(part).strip() for part in parts if isinstance(part, str | int | float) and str(part).strip()]
+    text = "; ".join(dict.fromkeys(words))
+    return mask(text, context.settings.token, *call.secrets)[:500] or None
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _excerpt(call: Call, reply: Reply, context: Context) -> str:
+    text = " ".join(reply.body[:2000].decode("utf-8", "replace").split())
+    text = mask(text, context.settings.token, *call.secrets)
+    if not text:
+        return "no message"
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a 429 asks to wait: `Retry-After` (seconds or a date), or `X-RateLimit-Reset` (a time)."""
+    text = headers.get("retry-after", "").strip()
+    with contextlib.suppress(ValueError):
+        return max(0.0, min(float(text), 86_400.0)) if float(text) == float(text) else None
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    return _until_reset(headers, now)
+
+
+def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until the window of the limit ends, where `X-RateLimit-Reset` tells it as a time."""
+    with contextlib.suppress(ValueError):
+        reset = float(headers.get("x-ratelimit-reset", ""))
+        if now < reset < now + 86_400:
+            return reset - now
+    return None
+
+
+def _raise_failed(call: Call, failed: Failed, tries: int, context: Context) -> NoReturn:
+    if failed.kind == "late":
+        raise _late(call, tries, context)
+    where = urlsplit(context.settings.base_url).netloc
+    problem = mask(failed.problem, context.settings.token)
+    texts: dict[str, tuple[type[TransportError], str]] = {
+        "not sent": (ConnectionFailed, f"no connection to {where} ({problem}). Check the network and the base "
+        f"URL (from {context.settings.base_url_source})"),
+        "untrusted": (ConnectionFailed, f"the TLS certificate of {where} is not trusted ({problem}). Is a proxy "
+        "in between? SSL_CERT_FILE names a bundle of your own certificates"),
+        "lost": (ConnectionLost, f"the connection to {where} ended before a whole answer came ({problem})"),
+        "broken": (BadReply, f"the answer of {where} could not be read ({problem})"),
+    }  # fmt: skip
+    kind, text = texts[failed.kind]
+    raise kind(
+        f"{call.method} {call.path}: {text}. {_done(call, tries)}",
+        method=call.method,
+        path=call.path,
+        tries=tries,
+    )
+
+
+def _late(call: Call, tries: int, context: Context) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"{call.method} {call.path}: no answer within the deadline of {context.settings.timeout:g} s. "
+        f"{_done(call, tries)} A longer one: connect(timeout=...), or LCNB_TIMEOUT.",
+        method=call.method,
+        path=call.path,
+        tries=tries,
+    )
+
+
+def _bad_reply(call: Call, tries: int, what: str) -> BadReply:
+    return BadReply(
+        f"{call.method} {call.path}: {what}. {_done(call, tries)}",
+        method=call.method,
+        path=call.path,
+        tries=tries,
+    )
+
+
+def _done(call: Call, tries: int) -> str:
+    sent = "once" if tries == 1 else f"{tries} times"
+    return f"It was sent {sent}; nothing was changed." if call.effect == "read" else f"It was sent {sent}."
+
+
+def _note(call: Call, outcome: Outcome, tries: int, seconds: float) -> None:
+    result = str(outcome.status) if isinstance(outcome, Reply) else outcome.kind
+    facts = {"method": call.method, "path": call.path, "result": result, "tries": tries, "seconds": seconds}
+    logger.debug(
+        "%s %s → %s in %.0f ms (try %d)",
+        call.method,
+        call.path,
+        result,
+        seconds * 1000,
+        tries,
+        extra={"lcnb": facts},
+    )
+
+
+def _note_limits(reply: Reply, limits: dict[str, int]) -> None:
+    for name in ("limit", "remaining"):
+        with contextlib.suppress(ValueError):
+            limits[name] = int(reply.headers.get(f"x-ratelimit-{name}", ""))
+
+
+def exchanges(flow: Flow[T], context: Context) -> LowFlow[T]:
+    """A flow of calls as a flow of single transmissions: every call in it goes through `exchange`."""
+    answer: Any = None
+    error: Exception | None = None
+    try:
+        while True:
+            try:
+                effect = flow.throw(error) if error is not None else flow.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            answer, error = None, None
+            try:
+                answer = (
+                    (yield from exchange(effect, context.for_call()))
+                    if isinstance(effect, Call)
+                    else (yield effect)
+                )
+            except Exception as raised:
+                error = raised
+    finally:
+        flow.close()
+
+
+# --- what both drivers share ----------------------------------------------------------------------------
+
+
+class _Token(httpx.Auth):
+    """Adds the token for the time of the request alone, so that no header object keeps it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._token = settings.token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["api-token"] = self._token.reveal()
+        try:
+            yield request
+        finally:
+            del request.headers["api-token"]
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One context for all pools: making one costs tens of milliseconds."""
+    return httpx.create_ssl_context()
+
+
+def _pool_options(settings: Settings) -> dict[str, Any]:
+    loopback = is_loopback(urlsplit(settings.base_url).hostname or "")
+    return {
+        "auth": _Token(settings),
+        "headers": {"Accept": ACCEPT, "User-Agent": user_agent()},
+        "verify": _tls() if settings.base_url.startswith("https:") else False,
+        # A proxy from the environment must not be asked for this machine's own address.
+        "trust_env": not loopback,
+        "follow_redirects": False,
+        "limits": httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+    }
+
+
+def user_agent() -> str:
+    """What lcnb calls itself: its version and what it runs on."""
+    return f"lcnb/{lcnb.__version__} (Python {platform.python_version()}; httpx {httpx.__version__})"
+
+
+def _request(settings: Settings, effect: Transmit) -> dict[str, Any]:
+    call, body = effect.call, effect.call.body
+    limit = effect.limit_s + 1  # the driver's own limit comes first; this ends what it has given up
+    return {
+        "method": call.method,
+        "url": settings.base_url + call.path,
+        "content": None if body is None else json.dumps(body, default=_revealed).encode(),
+        "headers": None if body is None else {"Content-Type": "application/json"},
+        "timeout": httpx.Timeout(min(READ_S, limit), connect=min(CONNECT_S, limit), pool=min(POOL_S, limit)),
+    }
+
+
+def _revealed(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"a {type(value).__name__} cannot be sent as JSON")
+
+
+def _reply(response: httpx.Response) -> Reply:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status_code, headers, response.content)
+
+
+#: What httpx raises besides its HTTPError, for a host name that cannot exist: of ours, or of a redirect.
+_SENDING = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
+
+
+def _failed(error: Exception) -> Failed:
+    problem = str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in problem:
+        return Failed("untrusted", problem)
+    not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+    if isinstance(error, (*not_sent, httpx.LocalProtocolError, httpx.UnsupportedProtocol)):
+        return Failed("not sent", problem)
+    if isinstance(error, httpx.DecodingError):
+        return Failed("broken", problem)
+    return Failed("lost", problem)
+
+
+class _Wire:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.settings = settings
+        #: What the last reply told of the rate limit: `limit` and `remaining`, as far as it told.
+        self.limits: dict[str, int] = {}
+        self.clock = clock
+        real = clock is time.monotonic
+        #: What paces all processes that use this token; None on a clock that a test turns.
+        self.budget = open_budget(settings.state_dir, settings.token, redis_url()) if real else None
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+
+    def _context(self, each_call: bool) -> Context:
+        deadline = self.clock() + self.settings.timeout
+        return Context(self.clock, deadline, self._chance, self.settings, self.limits, each_call, self.budget)
+
+
+# --- sync -----------------------------------------------------------------------------------------------
+
+
+class _Pool:
+    """An httpx.Client that closes itself once it is retired and its last request has ended."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = httpx.Client(**_pool_options(settings))
+        weakref.finalize(self, self._client.close)  # for a client that is let go without close()
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._users = 0
+        self._retired = False
+
+    def send(self, effect: Transmit) -> Outcome:
+        with self._lock:
+            if self._retired and not self._users:
+                return Failed("not sent", "the connection pool was closed")
+            self._users += 1
+        try:
+            return _reply(self._client.request(**_request(self._settings, effect)))
+        except _SENDING as error:
+            return _failed(error)
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._close_if_done()
+
+    def retire(self) -> None:
+        with self._lock:
+            self._retired = True
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._retired and not self._users:
+            self._client.close()
+
+
+class SyncWire(_Wire):
+    """Runs flows and waits for them; safe to use from several threads and inside a running event loop."""
+
+    _pool: _Pool | None = None
+
+    def run(self, flow: Flow[T], *, each_call: bool = False) -> T:
+        """The result of a flow. `each_call`: the time-out is for each call, not for the flow."""
+        context = self._context(each_call)
+        return self._drive(exchanges(flow, context), context, threading.Event())
+
+    def close(self) -> None:
+        """Close the connections. The wire can be used again: it opens new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.retire()
+
+    def _drive(self, flow: LowFlow[T], context: Context, stop: threading.Event) -> T:
+        answer: Any = None
+        error: Exception | None = None
+        try:
+            while True:
+                try:
+                    effect = flow.throw(error) if error is not None else flow.send(answer)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+                answer, error = None, None
+                try:
+                    answer = self._perform(effect, context, stop)
+                except Exception as raised:
+                    error = raised
+        finally:
+            flow.close()
+
+    def _perform(self, effect: Low, context: Context, stop: threading.Event) -> Any:
+        if isinstance(effect, Transmit):
+            return self._transmit(effect, stop)
+        if isinstance(effect, Pause):
+            return stop.wait(effect.seconds)
+        if isinstance(effect, Do):
+            return effect.work()
+        return self._together(effect, context)
+
+    def _transmit(self, effect: Transmit, stop: threading.Event) -> Outcome:
+        if stop.is_set():
+            return Failed("late", "another call of the same listing failed first")
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = _Pool(self.settings)
+        box: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        try:
+            _start(box, pool.send, effect)
+            outcome = box.get(timeout=effect.limit_s)
+        except queue.Empty:
+            self._retire(pool)
+            return Failed("late", "no answer in time")
+        except BaseException:
+            self._retire(pool)
+            raise
+        if isinstance(outcome, BaseException):
+            raise outcome.with_traceback(None) from None  # for the same reason as in AsyncWire
+        return outcome
+
+    def _retire(self, pool: _Pool) -> None:
+        if self._pool is pool:
+            self._pool = None
+        pool.retire()
+
+    def _together(self, effect: Together, context: Context) -> list[Any]:
+        """Each flow in a thread of its own; the first error ends the others and is raised."""
+        stop = threading.Event()
+        box: queue.SimpleQueue[tuple[int, Any] | BaseException] = queue.SimpleQueue()
+
+        def work(number: int, flow: Flow[Any]) -> tuple[int, Any]:
+            return number, self._drive(exchanges(flow, context), context, stop)
+
+        results: list[Any] = [None] * len(effect.flows)
+        try:
+            for number, flow in enumerate(effect.flows):
+                _start(box, work, number, flow)
+            for _ in effect.flows:
+                done = box.get()
+                if isinstance(done, BaseException):
+                    raise done
+                results[done[0]] = done[1]
+        finally:
+            stop.set()
+        return results
+
+
+def _start(box: queue.SimpleQueue[Any], work: Callable[..., Any], *args: Any) -> None:
+    """Run `work` in a thread of its own, which puts what came of it, result or error, into the box."""
+
+    def post() -> None:
+        try:
+            box.put(work(*args))
+        except BaseException as error:
+            box.put(error)
+
+    try:
+        threading.Thread(target=post, daemon=True).start()
+    except RuntimeError as error:  # CPython: an interrupt in start() may come out as "release unlocked lock"
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
+
+
+# --- async ----------------------------------------------------------------------------------------------
+
+
+class _AsyncPool:
+    """The same for httpx.AsyncClient, bound to the event loop that it was made in: it closes with the loop too."""
+
+    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._client = httpx.AsyncClient(**_pool_options(settings))
+        self._settings = settings
+        self._users = 0
+        self._retired = False
+        self._life: AsyncGenerator[None, None] | None = _life(self._client)
+
+    async def open(self) -> None:
+        if self._life is not None:
+            await anext(self._life)
+
+    async def send(self, effect: Transmit) -> Outcome:
+        self._users += 1
+        try:
+            async with asyncio.timeout(effect.limit_s):
+                return _reply(await self._client.request(**_request(self._settings, effect)))
+        except _SENDING as error:
+            return _failed(error)
+        finally:
+            self._users -= 1
+            await self._close_if_done()
+
+    async def retire(self) -> None:
+        self._retired = True
+        await self._close_if_done()
+
+    async def _close_if_done(self) -> None:
+        if self._retired and not self._users and self._life is not None:
+            life, self._life = self._life, None
+            await _to_the_end(life.aclose())
+
+
+async def _life(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    """Closes the client when it is closed itself: a loop that ends closes every async generator begun in it."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+async def _to_the_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Await it, however often this is cancelled meanwhile: half closed, sockets would stay open."""
+    task = asyncio.ensure_future(closing)
+    cancel: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as again:
+            cancel = again
+    if cancel is not None:
+        raise cancel
+
+
+class AsyncWire(_Wire):
+    """Runs flows in the caller's event loop; used from another loop than before, it opens new connections."""
+
+    _pool: _AsyncPool | None = None
+
+    async def run(self, flow: Flow[T], *, each_call: bool = False) -> T:
+        """As SyncWire.run."""
+        context = self._context(each_call)
+        return await self._drive(exchanges(flow, context), context)
+
+    async def aclose(self) -> None:
+        """Close the connections. The wire can be used again: it opens new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None and pool.loop is asyncio.get_running_loop():
+            await pool.retire()
+
+    async def _drive(self, flow: LowFlow[T], context: Context) -> T:
+        answer: Any = None
+        error: Exception | None = None
+        try:
+            while True:
+                try:
+                    effect = flow.throw(error) if error is not None else flow.send(answer)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+                answer, error = None, None
+                try:
+                    answer = await self._perform(effect, context)
+                except Exception as raised:
+                    error = raised
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: Low, context: Context) -> Any:
+        if isinstance(effect, Transmit):
+            return await self._transmit(effect)
+        if isinstance(effect, Pause):
+            return await asyncio.sleep(effect.seconds)
+        if isinstance(effect, Do):
+            return effect.work()
+        return await self._together(effect, context)
+
+    async def _transmit(self, effect: Transmit) -> Outcome:
+        loop = asyncio.get_running_loop()
+        pool = self._pool
+        if pool is None or pool.loop is not loop:
+            pool = self._pool = _AsyncPool(self.settings, loop)
+            await pool.open()
+        try:
+            return await pool.send(effect)
+        except TimeoutError:
+            await self._retire(pool)
+            return Failed("late", "no answer in time")
+        except BaseException as interrupt:
+            await self._retire(pool)
+            # Frames of httpx hold the request's headers: a traceback with locals would print the token.
+            raise interrupt.with_traceback(None) from None
+
+    async def _retire(self, pool: _AsyncPool) -> None:
+        if self._pool is pool:
+            self._pool = None
+        await pool.retire()
+
+    async def _together(self, effect: Together, context: Context) -> list[Any]:
+        """Each flow as a task of its own; the first error cancels the others and is raised."""
+        tasks = [
+            asyncio.ensure_future(self._drive(exchanges(flow, context), context)) for flow in effect.flows
+        ]
+        try:
+            return list(await asyncio.gather(*tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise

@@ -1,0 +1,210 @@
+"""A real browser, JupyterLab and the page of `lcnb admin`, and a sandbox that tells what was really written.
+
+Waits are for conditions, never for a time. Playwright's loop belongs to a module, so that other tests can have
+loops of their own. Where there is no Chromium the tests are skipped; `make test` installs Debian's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from conftest import MANY, ROOT, TOKEN
+from lcnb.sandbox import Running, start
+from lcnb.widgets.serve import free_port
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+LIMIT_MS = 30_000
+#: What JupyterLab would show or do by itself: news, updates, saving now and then. Widgets' state is saved.
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True
+    },
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
+}  # fmt: skip
+READY = """async () => {
+  const app = window.jupyterapp; await app.restored;
+  const panel = app.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+}"""
+RUN = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = pytest.mark.skip(reason="no Chromium on this machine (apt-get install chromium)")
+    for item in items:
+        if "/browser/" in item.nodeid and CHROMIUM is None:
+            item.add_marker(missing)
+
+
+@dataclass
+class Front:
+    """A front end that shows the admin notebook: its server, its sandbox, and how a page is opened."""
+
+    kind: str
+    sandbox: Running
+    folder: Path
+    new_page: Callable[[], Any]
+    address: str = ""
+    #: Requests that left this machine.
+    abroad: list[str] = field(default_factory=list)
+
+    def ask(self, path: str, body: object = None) -> Any:
+        """The sandbox's control side."""
+        data = None if body is None else json.dumps(body).encode()
+        address = f"{self.sandbox.base_url.removesuffix('/api')}/_sandbox/{path}"
+        with urlopen(Request(address, data, {"api-token": TOKEN}), timeout=10) as reply:
+            return json.load(reply)
+
+    def writes(self) -> list[str]:
+        """What was written, as `PUT power-off`, in order."""
+        return [
+            f"{each['method']} {each['path'].removeprefix('/api/')}"
+            for each in self.ask("log")
+            if each["method"] != "GET"
+        ]
+
+    def machines(self) -> list[dict[str, Any]]:
+        """The machines as the API tells them."""
+        with urlopen(
+            Request(f"{self.sandbox.base_url}/instances", headers={"api-token": TOKEN}), timeout=10
+        ) as reply:
+            found: list[dict[str, Any]] = json.load(reply)["data"]
+        return found
+
+    @cached_property
+    def page(self) -> Any:
+        """A page with the app in it, which all tests of a front end share: each opening starts a kernel."""
+        return self.open()
+
+    def open(self) -> Any:
+        """Another page."""
+        page = self.new_page()
+        page.set_default_timeout(LIMIT_MS)
+        if self.kind == "lab":
+            page.goto(f"{self.address}/lab/workspaces/w{id(page)}/tree/admin.ipynb?reset")
+            page.wait_for_function(
+                "() => window.jupyterapp && window.jupyterapp.shell.currentWidget?.context"
+            )
+            page.evaluate(READY)
+            page.evaluate(RUN)
+        else:
+            page.goto(self.address)
+        page.locator(".lcnb-grid tbody tr").first.wait_for()
+        return page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for one module."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module", params=["page", "lab"])
+def front(request: Any, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """JupyterLab and the web page, one after the other, each with a fast sandbox of its own."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with ExitStack() as ends:
+        sandbox = ends.enter_context(start(speed=400, fleet=6, token=TOKEN, rate_limit=MANY))
+        context = ends.enter_context(closing(browser.new_context(viewport={"width": 1280, "height": 1000})))
+        made = Front(request.param, sandbox, folder, context.new_page)
+        context.route("**/*", lambda route: _stay(route, made.abroad))
+        made.address = ends.enter_context(_served(made))
+        yield made
+
+
+def _stay(route: Any, abroad: list[str]) -> None:
+    if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:")):
+        route.continue_()
+    else:
+        abroad.append(route.request.url)
+        route.abort()
+
+
+@contextmanager
+def _served(front: Front) -> Iterator[str]:
+    """The server of a front end, in a home of its own; gives the address that it tells."""
+    folder = front.folder
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LCNB_", "LETSCLOUD_", "JUPYTER", "XDG_"))
+    }
+    environment |= {
+        "HOME": str(folder), "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": front.sandbox.base_url,
+        "LCNB_STATE_DIR": str(folder / "state"), "LCNB_SETTLE": "3", "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
+    command, first = _lab(folder) if front.kind == "lab" else PAGE
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    # What it says later must not fill the pipe.
+    reader = threading.Thread(target=process.stdout.read, daemon=True)
+    try:
+        said = ""
+        for line in process.stdout:
+            said += line
+            if found := re.search(first, line):
+                break
+        else:
+            raise AssertionError(f"the server did not begin: {said}")
+        reader.start()
+        yield found.group(1)
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for each in family:  # JupyterLab leaves a kernel behind when it is told to end while that is busy
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        if reader.ident:
+            reader.join(5)
+        process.stdout.close()
+
+
+PAGE = ([sys.executable, "-c", "from lcnb.cli import main; main()", "admin"], r"^admin of .*: (http://\S+)")
+
+
+def _lab(folder: Path) -> tuple[list[str], str]:
+    (folder / "config" / "labconfig").mkdir(parents=True)
+    (folder / "config" / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
+    shutil.copy(ROOT / "notebooks" / "admin" / "admin.ipynb", folder)
+    command = [
+        sys.executable, "-m", "jupyterlab", "--expose-app-in-browser", "--no-browser", "--allow-root",
+        "--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.extension_manager=readonly",
+        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={free_port()}", "--ServerApp.port_retries=0",
+    ]  # fmt: skip
+    return command, r"(http://127\.0\.0\.1:\d+)/lab"

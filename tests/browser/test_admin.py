@@ -1,0 +1,309 @@
+"""The app in Chromium, in JupyterLab and as a web page, against a sandbox that keeps the log of what was written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("voila")
+
+from browser.conftest import Front
+from conftest import TOKEN
+
+PASSWORD = "Canary-4-Typed-Pw"
+
+
+def choose(form: Any, label: str, option: str) -> None:
+    """Choose an option once it is offered."""
+    form.get_by_label(label, exact=True).select_option(label=option)
+
+
+def press(form: Any, name: str) -> None:
+    form.get_by_role("button", name=name, exact=True).click()
+
+
+def ended(form: Any, phase: str = "done") -> None:
+    form.locator(f"[data-phase={phase}]").wait_for(state="attached")
+
+
+def on_a_button(page: Any) -> None:
+    """The keyboard is on a button, not lost to the page's body."""
+    page.wait_for_function("() => document.activeElement.tagName === 'BUTTON'")
+
+
+def begin(form: Any) -> None:
+    """The form as it is shown, begun anew if it shows what came of the last time."""
+    form.get_by_role("button", name=re.compile("^(Review …|Start over)$")).first.wait_for()
+    over = form.get_by_role("button", name="Start over", exact=True)
+    if over.is_visible():
+        over.click()
+
+
+def fill_in(page: Any, label: str) -> Any:
+    page.get_by_role("button", name="New machine", exact=True).click()
+    form = page.locator(".lcnb-form-create")
+    begin(form)
+    choose(form, "Location", "MIA1 – Miami")
+    form.get_by_label("Label", exact=True).fill(label)
+    choose(form, "Plan", "1 CPU, 1 GB, 10 GB disk – 5.40 USD a month")
+    choose(form, "Image", "Debian 12 x86_64")
+    return form
+
+
+def act(page: Any, label: str, action: str) -> Any:
+    """Tick a machine, choose an action, and look at what it would do."""
+    page.get_by_role("button", name="Machines", exact=True).click()
+    box = page.get_by_label(f"tick {label}", exact=True)
+    box.check()
+    form = page.locator(".lcnb-form-act")
+    begin(form)
+    choose(form, "Action", action)
+    return form
+
+
+def test_whole_way(front: Front) -> None:
+    """A machine is made, stopped, resized, kept and deleted: refused first, confirmed once, exactly these writes."""
+    page = front.page
+    form = fill_in(page, "")
+    press(form, "Review …")
+    form.get_by_text("This is needed.").first.wait_for()
+    choose(form, "Location", "LON1 – London (sold out)")
+    form.get_by_text("takes no new machines").wait_for()
+    choose(form, "Root password", "type one")
+    form.get_by_label("New password", exact=True).fill("short")
+    form.get_by_label("New password", exact=True).press("Tab")
+    form.get_by_text("12 to 32 characters (it has 5)").wait_for()
+    for label in ("New password", "Once more"):
+        form.get_by_label(label, exact=True).fill(PASSWORD)
+        form.get_by_label(label, exact=True).press("Tab")
+    form = fill_in(page, "shop-01")
+    assert front.writes() == []
+
+    press(form, "Review …")
+    form.get_by_text('"password": "*****"').wait_for()
+    on_a_button(page)
+    form.get_by_role("button", name="Yes, create it", exact=True).dblclick()
+    ended(form)
+    on_a_button(page)
+    assert front.writes() == ["POST instances"]
+
+    form = act(page, "shop-01", "Power off (pulls the plug)")
+    press(form, "Review …")
+    press(form, "Yes, power off")
+    ended(form)
+    page.locator("tr.picked", has_text="shop-01").locator("td", has_text="off").first.wait_for()
+    form = act(page, "shop-01", "Change plan")
+    choose(form, "New plan", "1 CPU, 2 GB, 20 GB disk – 10.00 USD a month each (+4.60 USD)")
+    press(form, "Review …")
+    press(form, "Yes, change plan")
+    ended(form)
+    form = act(page, "shop-01", "Make a snapshot")
+    press(form, "Review …")
+    press(form, "Yes, make it")
+    ended(form)
+    form = act(page, "shop-01", "Delete with its disk")
+    press(form, "Review …")
+    yes = form.get_by_role("button", name="Yes, delete it", exact=True)
+    form.get_by_label("Type to confirm", exact=True).fill("shop-0")
+    assert yes.is_disabled()
+    form.get_by_label("Type to confirm", exact=True).fill("shop-01")
+    yes.click()
+    ended(form)
+    page.wait_for_function("() => !document.querySelector('.lcnb-grid').textContent.includes('shop-01')")
+
+    writes = front.writes()
+    machine = writes[1].split("/")[1]
+    assert writes == [
+        "POST instances",
+        f"PUT instances/{machine}/power-off",
+        f"PUT instances/{machine}/change-plan",
+        f"POST instances/{machine}/snapshots",
+        f"DELETE instances/{machine}",
+    ]
+    assert front.abroad == []
+    if front.kind == "lab":
+        saved(page, front)
+
+
+def saved(page: Any, front: Front) -> None:
+    """The notebook, saved with the widgets' state in it, holds no secret; the state is there."""
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    text = (front.folder / "admin.ipynb").read_text()
+    assert "application/vnd.jupyter.widget-state+json" in text
+    for secret in (PASSWORD, TOKEN):
+        assert secret not in text
+        assert json.dumps(secret) not in text
+
+
+def test_unknown_outcome(front: Front) -> None:
+    """A create that no listing shows is told as unknown; the button settles it, and nothing is sent twice."""
+    before = len(front.writes())
+    page = front.page
+    form = fill_in(page, "late-01")
+    press(form, "Review …")
+    form.get_by_role("button", name="Yes, create it", exact=True).wait_for()
+    front.ask("faults", {"rules": [{"kind": "lag", "path": "^/instances$", "seconds": 1e8}]})
+    press(form, "Yes, create it")
+    ended(form, "unknown")
+    assert form.locator("[role=alert]").filter(has_text="may have happened").count() == 1
+    front.ask("faults", {})
+    press(form, "Look again")
+    ended(form)
+    assert front.writes()[before:] == ["POST instances"]
+
+
+def test_two_tabs(front: Front) -> None:
+    """Two pages that review the same create make one machine; the second is told that it exists."""
+    if front.kind == "lab":
+        pytest.skip("in JupyterLab two tabs of a notebook share one kernel and one form")
+    before = len(front.writes())
+    second = front.open()
+    forms = [fill_in(page, "twin-01") for page in (second, front.page)]
+    for page, form in zip((second, front.page), forms, strict=True):
+        page.bring_to_front()  # a page behind another one is drawn once a second
+        press(form, "Review …")
+        form.get_by_role("button", name="Yes, create it", exact=True).wait_for()
+    second.bring_to_front()
+    press(forms[0], "Yes, create it")
+    ended(forms[0])
+    second.close()
+    press(forms[1], "Yes, create it")
+    ended(forms[1], "failed")
+    forms[1].get_by_text("a machine with the label 'twin-01' exists").first.wait_for()
+    assert front.writes()[before:] == ["POST instances"]
+
+
+def test_never_freezes(front: Front) -> None:
+    """While a call hangs, the form is cancelled, and an alert tells what went wrong with another one."""
+    page = front.page
+    form = act(page, "web-01", "Reboot")
+    front.ask("faults", {"rules": [{"kind": "stall", "path": "^/instances$", "seconds": 30}]})
+    press(form, "Review …")
+    press(form, "Cancel")
+    ended(form, "edit")
+    front.ask("faults", {"rules": [{"kind": "html", "status": 403, "path": "^/instances$"}]})
+    press(form, "Review …")
+    form.locator("[role=alert]").filter(has_text="403").wait_for()
+    front.ask("faults", {})
+
+
+def test_only_with_the_token(front: Front) -> None:
+    """The page wants its token; without it there is nothing but a place to give it."""
+    if front.kind == "lab":
+        pytest.skip("JupyterLab has its own")
+    page = front.new_page()
+    page.context.clear_cookies()
+    page.goto(front.address.partition("?")[0])
+    page.get_by_text("token", exact=False).first.wait_for()
+    assert page.locator(".lcnb-admin").count() == 0
+
+
+def tab_to(page: Any, name: str) -> None:
+    """Press Tab until something of this name has the keyboard."""
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        found = page.evaluate(NAME_OF_FOCUSED)
+        if found == name:
+            return
+    raise AssertionError(f"the keyboard does not come to {name!r}")
+
+
+NAME_OF_FOCUSED = """() => {
+  const it = document.activeElement;
+  return it.ariaLabel || (it.labels && it.labels.length ? it.labels[0].textContent : it.textContent);
+}"""
+
+
+def test_by_keyboard(front: Front) -> None:
+    """A machine is powered off and deleted without a pointer, and the keyboard is never lost to the page's body."""
+    if front.kind == "lab":
+        pytest.skip("JupyterLab has keys of its own; the widgets are the same")
+    page = front.page
+    before = len(front.writes())
+    running = next(
+        row["label"] for row in front.machines() if row["built"] and row["booted"] and not row["locked"]
+    )
+    page.get_by_role("button", name="Machines", exact=True).click()
+    begin(page.locator(".lcnb-form-act"))
+    for box in page.locator("td.tick input:checked").all():
+        box.uncheck()
+    for action, down, button in (("power", 3, "Yes, power off"), ("delete", 8, "Yes, delete it")):
+        page.get_by_role("button", name="Machines", exact=True).focus()
+        if action == "power":
+            tab_to(page, f"tick {running}")
+            page.keyboard.press("Space")
+        tab_to(page, "Action")
+        page.keyboard.press("Home")
+        for _ in range(down):
+            page.keyboard.press("ArrowDown")
+        tab_to(page, "Review …")
+        page.keyboard.press("Enter")
+        form = page.locator(".lcnb-form-act")
+        form.get_by_role("button", name="Back", exact=True).wait_for()
+        on_a_button(page)
+        if action == "delete":
+            page.keyboard.press("Shift+Tab")
+            page.keyboard.type(running)
+            form.get_by_role("button", name=button, exact=True, disabled=False).wait_for()
+            page.keyboard.press("Tab")
+        else:
+            page.keyboard.press("Shift+Tab")
+        assert page.evaluate(NAME_OF_FOCUSED) == button
+        page.keyboard.press("Enter")
+        ended(form)
+        on_a_button(page)
+        assert page.evaluate(NAME_OF_FOCUSED) == "Start over"
+        page.keyboard.press("Enter")
+        form.get_by_role("button", name="Review …", exact=True).wait_for()
+    assert [each.split()[0] for each in front.writes()[before:]] == ["PUT", "DELETE"]
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script of axe-core, as npm gives it; nothing of it is kept in this repository."""
+    folder = tmp_path_factory.mktemp("axe")
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm on this machine, which would fetch axe-core")
+    command = [npm, "pack", "--silent", f"axe-core@{AXE}"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm did not answer within a minute")
+    if done.returncode:
+        pytest.skip(f"npm could not fetch axe-core: {done.stderr.decode()[-200:]}")
+    with tarfile.open(folder / f"axe-core-{AXE}.tgz") as archive:
+        archive.extract("package/axe.min.js", folder, filter="data")
+    return folder / "package" / "axe.min.js"
+
+
+AXE = "4.14.1"
+RUN_AXE = """async (root) => {
+  const found = await axe.run(root ? document.querySelector(root) : document);
+  return found.violations.map((each) => `${each.id}: ${each.nodes[0].html.slice(0, 200)}`);
+}"""
+
+
+def test_accessible(front: Front, axe: Path) -> None:
+    """axe-core finds nothing to complain of: on the whole page, and in the app where JupyterLab is around it."""
+    page = front.page
+    page.add_script_tag(path=str(axe))
+    root = ".lcnb-admin" if front.kind == "lab" else None
+    for part in ("Machines", "New machine", "SSH keys", "Snapshots", "Account", "Journal"):
+        page.get_by_role("button", name=part, exact=True).click()
+        page.wait_for_function("() => !document.body.textContent.includes('reading …')")
+        assert page.evaluate(RUN_AXE, root) == [], part
+    form = page.locator(".lcnb-form-create")
+    page.get_by_role("button", name="New machine", exact=True).click()
+    begin(form)
+    press(form, "Review …")
+    form.get_by_text("This is needed.").first.wait_for()
+    assert page.evaluate(RUN_AXE, root) == []

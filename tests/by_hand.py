@@ -1,0 +1,166 @@
+"""A shipped runbook cell by cell, without a kernel, against a sandbox in this process whose clock is turned.
+
+Run as a program it is a provider and a runner in one: each line of stdin is a job, done by a fork that kills itself
+right before its n-th effect. The provider's state is written to a file at that moment, since it would survive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import lcnb
+from benchmarks.virtual import VirtualWire, client
+from lcnb.calls import Do
+from lcnb.config import Settings, resolve
+from lcnb.runbooks import operations
+from lcnb.runbooks.effects import open_changesets_of
+from lcnb.sandbox import Clock, Sandbox, World
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks" / "runbooks"
+TOKEN = "canary-token-7f3e9a1c5b"
+
+
+@contextmanager
+def connected(lc: lcnb.LetsCloud, folder: Path, resumes: list[str], confirmed: str) -> Iterator[None]:
+    """`lcnb.connect()` gives this client, `lcnb.run()` this run; waiting turns the clock."""
+    names = {
+        "LCNB_RUN_DIR": str(folder),
+        "LCNB_RUN_RESUMES": ",".join(resumes),
+        "LCNB_RUN_CONFIRM": confirmed,
+    }
+    before = {name: os.environ.get(name) for name in names}
+    connect, sleep = lcnb.connect, operations.sleep
+    os.environ.update(names)
+    lcnb.connect = lambda account=None: lc  # type: ignore[assignment]
+    operations.sleep = lc._wire._turn  # type: ignore[attr-defined, assignment]
+    try:
+        yield
+    finally:
+        lcnb.connect, operations.sleep = connect, sleep
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def run_cells(
+    name: str,
+    lc: lcnb.LetsCloud,
+    folder: Path,
+    parameters: dict[str, Any],
+    *,
+    resumes: list[str] = [],  # noqa: B006 - never changed
+    confirmed: str = "yes",
+) -> dict[str, Any]:
+    """Run the code cells of a runbook, the parameters after their cell; gives what it has defined."""
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    with connected(lc, folder, resumes, confirmed):
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                exec(compile("".join(cell["source"]), f"{name}.{cell['id']}", "exec"), names)
+                if "parameters" in cell["metadata"].get("tags", []):
+                    names.update(parameters)
+    return names
+
+
+def resume(
+    name: str, lc: lcnb.LetsCloud, folder: Path, parameters: dict[str, Any], broken: list[str]
+) -> dict[str, Any]:
+    """What `lcnb resume RUN` does: settle what is open, then go on."""
+    for run in broken:
+        for changeset in open_changesets_of(run, lc.settings):
+            lc.resume(changeset, confirm=True, wait=True)
+    return run_cells(name, lc, folder, parameters, resumes=broken)
+
+
+def world(saved: Any = None, fleet: int = 14) -> Sandbox:
+    made = World(Clock(0), fleet=fleet, saved=saved)
+    made.profile["balance"] = 1e6
+    return Sandbox(made, TOKEN)
+
+
+# --- the program ----------------------------------------------------------------------------------------
+
+
+class Mortal(VirtualWire):
+    """Ends this process before its n-th effect; the provider's state outlives it."""
+
+    count = 0
+    die_before = 0
+    keep: Callable[[], None]
+
+    def _perform(self, effect: Any, context: Any, stop: Any) -> Any:
+        if not (isinstance(effect, Do) and effect.what in ("permit", "budget")):
+            self.count += 1
+            if self.count == self.die_before:
+                self.keep()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super()._perform(effect, context, stop)
+
+
+def work(job: dict[str, Any]) -> None:
+    place = Path(job["place"])
+    state = place / "world.json"
+    box = world(json.loads(state.read_text()) if state.exists() else None, job["fleet"])
+    settings: Settings = replace(
+        resolve(token=TOKEN, base_url="https://api.example.com/api"), state_dir=place / "state"
+    )
+    lc = client(box, settings)
+    wire = Mortal(settings, box)
+    wire.die_before, lc._wire = job["die_before"], wire
+    wire.keep = lambda: void(state.write_text(json.dumps(box.world.save())))
+    folder = place / "runs" / job["run"]
+    if job["broken"]:
+        resume(job["name"], lc, folder, job["parameters"], job["broken"])
+    else:
+        run_cells(job["name"], lc, folder, job["parameters"])
+    wire.keep()
+    (place / "count").write_text(str(wire.count))
+
+
+def void(value: object) -> None:
+    return None
+
+
+def main() -> None:
+    """What a job would import is imported before the first fork."""
+    for module in ("credentials", "current", "effects", "operations"):
+        import_module(f"lcnb.runbooks.{module}")
+    for module in (
+        "lcnb.look",
+        "lcnb.terminal",
+        "pyarrow.parquet",
+        "filelock",
+        "rich.table",
+        "rich.live",
+        "rich.progress",
+    ):
+        import_module(module)
+    told, sys.stdout = sys.stdout, Path(os.devnull).open("w")  # noqa: SIM115 - as long as this process lives
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 0
+            try:
+                work(json.loads(line))
+            except BaseException as error:
+                print(repr(error), file=sys.stderr, flush=True)
+                code = 1
+            os._exit(code)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), file=told, flush=True)
+
+
+if __name__ == "__main__":
+    main()

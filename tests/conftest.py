@@ -1,0 +1,166 @@
+"""What all tests share: a home of their own, sandboxes, and a client that is driven by hand.
+
+No test reads the machine's own configuration, and none reaches further than 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+import lcnb
+from lcnb.config import Settings
+from lcnb.sandbox import Clock, Sandbox, World, running, start
+from lcnb.secret import Secret
+from lcnb.wire import Context
+
+TOKEN = "canary-token-7f3e9a1c5b"  # looked for wherever it must not be
+MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's limit allows
+ROOT = Path(__file__).parent.parent
+LCNB = str(Path(sys.executable).with_name("lcnb"))
+
+
+# A shell that runs the tests in its background has Ctrl-C ignored, and all that the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# --- notebooks and runs ---------------------------------------------------------------------------------
+
+PYTHON3 = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+Cell = str | tuple[str, str]
+
+
+def write_notebook(path: Path, *cells: Cell, kernel: dict[str, str] | None = PYTHON3) -> Path:
+    """A notebook of code cells, each with a tag if it is a pair; a cell that begins with `#` is Markdown."""
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel} if kernel else {})
+    for cell in cells:
+        source, *tags = (cell,) if isinstance(cell, str) else cell
+        if source.startswith("#"):
+            notebook.cells.append(nbformat.v4.new_markdown_cell(source))
+        else:
+            notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags}))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(nbformat.writes(notebook), encoding="utf-8")
+    return path
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+
+
+def saved(folder: Path) -> Any:
+    (path,) = folder.glob("*.ipynb")
+    return nbformat.read(path, as_version=4)
+
+
+def statuses(folder: Path) -> list[str]:
+    return [cell.metadata.papermill.status for cell in saved(folder).cells]
+
+
+# --- what every test has --------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without accounts, tokens, a keyring or a kept catalogue; runs and state land in it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in list(os.environ):
+        if name.startswith(("LCNB_", "LETSCLOUD_", "XDG_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("LCNB_CONFIG_DIR", str(home / "config"))
+    monkeypatch.setenv("LCNB_STATE_DIR", str(home / "state"))
+    monkeypatch.setenv("LCNB_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("LCNB_CATALOGUE", "0")  # what is asked is seen by the sandbox
+    return home
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[lcnb.sandbox.Running]:
+    """The sandbox that tests which only read share: its own process, real HTTP, 60 machines."""
+    with start(token=TOKEN, rate_limit=MANY) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def lc(server: lcnb.sandbox.Running) -> Iterator[lcnb.LetsCloud]:
+    """A client of the shared sandbox."""
+    with lcnb.connect(token=server.token, base_url=server.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def account_env(server: lcnb.sandbox.Running, monkeypatch: pytest.MonkeyPatch) -> lcnb.sandbox.Running:
+    """The shared sandbox as the account of the environment."""
+    monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
+    monkeypatch.setenv("LCNB_BASE_URL", server.base_url)
+    return server
+
+
+@pytest.fixture
+def still() -> Sandbox:
+    """A sandbox whose clock is turned by hand, asked without a socket."""
+    return Sandbox(World(Clock(0)), TOKEN)
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[..., tuple[Sandbox, lcnb.LetsCloud]]]:
+    """Makes a sandbox of its own, served from a thread, and a client of it: `served(shapes=..., fleet=...)`."""
+    contexts = []
+
+    def make(fleet: int = 60, timeout: float = 20, **options: object) -> tuple[Sandbox, lcnb.LetsCloud]:
+        sandbox = Sandbox(World(Clock(0), fleet=fleet), TOKEN, **{"rate_limit": MANY, **options})
+        context = running(sandbox)
+        client = lcnb.connect(token=TOKEN, base_url=context.__enter__(), timeout=timeout)
+        contexts.append((context, client))
+        return sandbox, client
+
+    yield make
+    for context, client in contexts:
+        client.close()
+        context.__exit__(None, None, None)
+
+
+class HandClock:
+    """Seconds that only a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a client that nothing is sent by."""
+    return Settings(
+        account=None,
+        token=Secret(TOKEN),
+        token_source="the test",
+        base_url="https://api.example.com/api",
+        base_url_source="the test",
+        timeout=60.0,
+        state_dir=tmp_path / "state",
+        runs_dir=tmp_path / "runs",
+    )
+
+
+@pytest.fixture
+def context(settings: Settings) -> Context:
+    """What an exchange needs, with a clock turned by hand and chance that never varies."""
+    clock = HandClock()
+    return Context(clock, clock.now + settings.timeout, random.Random(0), settings, {})

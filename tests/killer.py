@@ -1,0 +1,105 @@
+"""Applies or resumes changes in processes that kill themselves right before their n-th effect.
+
+Started once by a test; each line of stdin is a job, done by a fork of this process, which has imported all that
+it needs and has one thread. Requests are real HTTP; a pause turns the sandbox's clock instead of waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+
+import lcnb
+from lcnb.calls import Do, Pause, Together
+from lcnb.wire import SyncWire
+
+NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILtVJEuYw2PBvQTnQMLpV1TZNrgWTyu5mB0sNZz0m3gE ops@example.com"
+
+
+class Killed(SyncWire):
+    """Counts effects, and ends this process before one of them."""
+
+    before = 0
+    count = 0
+    now = 0.0
+
+    def _perform(self, effect: Any, context: Any, stop: Any) -> Any:
+        if isinstance(effect, Together) or (isinstance(effect, Do) and effect.what in ("permit", "budget")):
+            return super()._perform(effect, context, stop)
+        self.count += 1
+        if self.count == self.before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if isinstance(effect, Pause):
+            url = self.settings.base_url.replace("/api", "/_sandbox/advance")
+            headers = {"api-token": self.settings.token.reveal()}
+            with httpx.Client(trust_env=False, verify=False) as control:
+                reply = control.post(url, json={"seconds": effect.seconds}, headers=headers)
+            self.now = reply.json()["now"]
+            return False
+        return super()._perform(effect, context, stop)
+
+
+def changes(lc: lcnb.LetsCloud, which: str) -> Any:
+    if which == "create":
+        return lc.create_instance("new-00", **NEW)
+    if which == "delete":
+        return lc.delete_instance(label="web-01")
+    fleet = lc.instances().query("state == 'running'")
+    creates = [lc.create_instance(f"new-{number:02d}", **NEW) for number in range(8)]
+    snapshots = lc.snapshots()
+    parts = [
+        *creates,
+        fleet.iloc[:4].lc.delete(),
+        fleet.iloc[4:7].lc.power_off(),
+        lc.change_plan(fleet.identifier.iloc[7], plan="8vcpu-32gb-240ssd"),
+        lc.add_sshkey("Ops", KEY),
+        lc.delete_sshkey("ci-deploy"),
+        lc.rename_snapshot(snapshots.slug[0], "renamed"),
+        lc.delete_snapshot(snapshots.slug[1]),
+    ]
+    return reduce(add, parts)
+
+
+def work(job: dict[str, Any]) -> int:
+    os.environ["LCNB_STATE_DIR"] = job["state"]
+    lc = lcnb.connect(token=job["token"], base_url=job["base_url"])
+    planned = changes(lc, job["changes"]) if job["do"] == "apply" else None
+    wire = Killed(lc.settings)
+    wire.before = job["before"]
+    wire.clock = lambda: wire.now
+    lc._wire = wire
+    if planned is None:
+        lc.resume(confirm=True)
+    else:
+        planned.apply(confirm=True, on_error="continue")
+    Path(job["state"], "count").write_text(str(wire.count))
+    return 0
+
+
+def main() -> None:
+    assert pd is not None
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                code = work(json.loads(line))
+            except BaseException as error:
+                print(repr(error), file=sys.stderr, flush=True)
+                code = 1
+            os._exit(code)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The commands that change something: over real HTTP, in processes of their own, against a sandbox."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lcnb.sandbox import Running, start
+
+LCNB = Path(sys.executable).with_name("lcnb")
+NEW = ["--location", "MIA1", "--plan", "1vcpu-1gb-10ssd", "--image", "debian-12-x86_64"]
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """A sandbox of one's own whose clock runs 200 times as fast, as the account of the environment."""
+    with start(fleet=14, speed=200) as server:
+        monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
+        monkeypatch.setenv("LCNB_BASE_URL", server.base_url)
+        yield server
+
+
+def lcnb(*arguments: str, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LCNB, *arguments], capture_output=True, text=True, timeout=120, input=stdin or "", env={**os.environ, **env}
+    )  # fmt: skip
+
+
+def log(server: Running) -> list[Any]:
+    url = server.base_url.replace("/api", "/_sandbox/log")
+    with httpx.Client(trust_env=False, verify=False) as http:
+        found = http.get(url, headers={"api-token": server.token}).json()
+    return [entry for entry in found if entry["method"] != "GET"]
+
+
+def machines(server: Running) -> dict[str, Any]:
+    with httpx.Client(trust_env=False, verify=False) as http:
+        rows = http.get(f"{server.base_url}/instances", headers={"api-token": server.token}).json()["data"]
+    return {row["label"]: row for row in rows}
+
+
+def public_key(folder: Path) -> str:
+    from lcnb.build import generate_pair
+
+    path = folder / "key.pub"
+    path.write_text(generate_pair("ed25519")[0] + "\n")
+    return str(path)
+
+
+def test_dry_runs_send_nothing(fast: Running, tmp_path: Path) -> None:
+    """Every command that changes something shows what it would do with --dry-run, and sends no write."""
+    (tmp_path / "fleet.csv").write_text(
+        "label,location,plan,image\nnew,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n"
+    )
+    with httpx.Client(trust_env=False, verify=False) as http:
+        rows = http.get(f"{fast.base_url}/snapshots", headers={"api-token": fast.token}).json()["data"]
+    commands = [
+        ["create", "new", *NEW],
+        ["delete", "web-01", "api-01"],
+        ["power", "off", "web-01"],
+        ["power", "shutdown", "web-01"],
+        ["power", "reboot", "web-01"],
+        ["resize", "web-01", "--plan", "8vcpu-32gb-240ssd"],
+        ["reset-password", "web-01"],
+        ["key", "add", "Ops", public_key(tmp_path)],
+        ["key", "generate", "Ops", str(tmp_path / "ops")],
+        ["key", "delete", "ci-deploy"],
+        ["snapshot", "create", "web-01", "--label", "kept"],
+        ["snapshot", "rename", rows[0]["slug"], "kept"],
+        ["snapshot", "delete", rows[0]["slug"]],
+        ["apply", str(tmp_path / "fleet.csv")],
+        ["resume"],
+    ]
+    for command in commands:
+        done = lcnb(*command, "--dry-run")
+        assert done.returncode == 0, (command, done.stderr)
+        assert command == ["resume"] or "change" in done.stdout, command
+    assert log(fast) == []
+    assert not (tmp_path / "ops").exists()
+
+
+def test_a_day_of_an_operator(fast: Running, tmp_path: Path) -> None:
+    """Create, power, resize, snapshot, password, key and delete do what they say, each once."""
+    public = public_key(tmp_path)
+    for command in (
+        ["create", "new", *NEW, "--wait"],
+        ["power", "off", "new", "--wait"],
+        ["power", "on", "new", "--wait"],
+        ["resize", "new", "--plan", "2vcpu-4gb-30ssd", "--wait"],
+        ["snapshot", "create", "new", "--label", "kept", "--wait"],
+        ["reset-password", "new", "--wait"],
+        ["key", "add", "Ops", public],
+        ["key", "generate", "Ops 2", str(tmp_path / "ops")],
+        ["delete", "new", "--wait"],
+    ):
+        done = lcnb(*command, "--yes", "-o", "json")
+        assert done.returncode == 0, (command, done.stderr)
+        assert [row["outcome"] for row in json.loads(done.stdout)] == ["done"], command
+    calls = [(entry["method"], entry["path"].rpartition("/")[2]) for entry in log(fast)]
+    assert calls[1:6] == [("PUT", "power-off"), ("PUT", "power-on"), ("PUT", "change-plan"), ("POST", "snapshots"), ("PUT", "reset-password")]  # fmt: skip
+    assert len(calls) == 9
+    assert "new" not in machines(fast)
+    rows = list(csv.DictReader(io.StringIO(lcnb("journal", "-o", "csv").stdout)))
+    assert [row["outcome"] for row in rows] == ["done"] * 9
+    assert (tmp_path / "ops").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "problem"),
+    [
+        (["delete", "web-01"], 6, "nobody confirmed"),
+        (["create", "web-01", *NEW, "--yes"], 2, "a machine of this label exists"),
+        (["create", "x", *NEW[:-1], "debian", "--yes"], 2, "is not offered at MIA1"),
+        (["delete", "--yes"], 2, "name at least one machine"),
+        (["delete", "nope", "--yes"], 1, "no machine has the label 'nope'"),
+        (["power", "of", "web-01"], 2, "off"),
+        (["apply", "nope.csv"], 2, "nope.csv"),
+        (["resume", "nope"], 2, "the journal .* has no ChangeSet 'nope'"),
+        (["create", "x", *NEW, "--password", "visible"], 2, "No such option"),
+    ],
+)
+def test_refused(fast: Running, command: list[str], code: int, problem: str) -> None:
+    """What cannot be right, or was not confirmed, ends with its exit code and reason; nothing is sent."""
+    import re
+
+    done = lcnb(*command)
+    assert done.returncode == code, done.stderr
+    assert re.search(problem, done.stderr, re.IGNORECASE), done.stderr
+    assert "Traceback" not in done.stderr
+    assert log(fast) == []
+
+
+def test_plan_then_apply(fast: Running, tmp_path: Path) -> None:
+    """A plan from a CSV is shown, saved, applied once; a second apply and a drifted account are refused."""
+    (tmp_path / "fleet.csv").write_text(
+        "# our fleet\nlabel, location, plan, image, state\n"
+        "new, MIA1, 1vcpu-1gb-10ssd, debian-12-x86_64,\nweb-01,,,,off\n"
+    )
+    plan = str(tmp_path / "plan.json")
+    shown = lcnb("plan", str(tmp_path / "fleet.csv"), "--out", plan)
+    assert shown.returncode == 0, shown.stderr
+    assert "create instance" in shown.stdout
+    assert "power off" in shown.stdout
+    assert log(fast) == []
+    assert lcnb("apply", plan, "--yes", "--wait").returncode == 0
+    assert {"new", "web-01"} <= set(machines(fast))
+    assert not machines(fast)["web-01"]["booted"]
+    again = lcnb("apply", plan, "--yes")
+    assert (again.returncode, len(log(fast))) == (1, 2)
+    assert "no longer as planned" in again.stderr
+    empty = lcnb("apply", str(tmp_path / "fleet.csv"), "--yes")
+    assert (empty.returncode, len(log(fast))) == (0, 2)
+    assert "nothing to do" in empty.stdout
+
+
+def test_password_file(fast: Running, tmp_path: Path) -> None:
+    """A typed password comes from a file or stdin, never from the command line; it becomes the machine's."""
+    assert (
+        lcnb("create", "new", *NEW, "--yes", "--password-file", "-", stdin="Typed-Passw0rd-7\n").returncode
+        == 0
+    )
+    assert machines(fast)["new"]["initial_root_password"] == "Typed-Passw0rd-7"
+    bad = tmp_path / "password"
+    bad.write_text("short")
+    refused = lcnb("create", "other", *NEW, "--yes", "--password-file", str(bad))
+    assert refused.returncode == 2
+    assert "12 to 32 characters" in refused.stderr
+
+
+def test_partly(fast: Running) -> None:
+    """A set of which one change fails ends with 7 and tells each; with --go-on the others are made."""
+    url = fast.base_url.replace("/api", "/_sandbox/faults")
+    identifier = machines(fast)["web-01"]["identifier"]
+    script = {"rules": [{"kind": "html", "method": "PUT", "path": f"/{identifier}/power-off", "status": 400}]}
+    with httpx.Client(trust_env=False, verify=False) as http:
+        http.post(url, json=script, headers={"api-token": fast.token})
+    done = lcnb("power", "off", "api-01", "web-01", "worker-01", "--yes", "--go-on", "-o", "json")
+    assert [row["outcome"] for row in json.loads(done.stdout)] == ["done", "failed", "done"], done.stderr
+    assert done.returncode == 7
+
+
+def test_interrupted_and_resumed(fast: Running) -> None:
+    """A create whose answer was lost and that was interrupted is pending, and resumed to exactly one machine."""
+    url = fast.base_url.replace("/api", "/_sandbox/faults")
+    headers = {"api-token": fast.token}
+    with httpx.Client(trust_env=False, verify=False) as http:
+        http.post(url, json={"rules": [{"kind": "stall", "method": "POST", "after": True}]}, headers=headers)
+        process = subprocess.Popen(
+            [LCNB, "create", "new", *NEW, "--yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(300):
+            if log(fast):
+                break
+            try:
+                process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+        process.send_signal(2)
+        _, error = process.communicate(timeout=20)
+        assert process.returncode == 130, error
+        assert "lcnb resume" in error
+        http.post(url, json={}, headers=headers)
+    (row,) = json.loads(lcnb("pending", "-o", "json").stdout)
+    assert (row["target"], row["outcome"]) == ("new", "sent")
+    resumed = lcnb("resume", "--yes", "-o", "json")
+    assert [each["outcome"] for each in json.loads(resumed.stdout)] == ["done"], resumed.stderr
+    assert json.loads(lcnb("pending", "-o", "json").stdout) == []
+    assert len([entry for entry in log(fast) if entry.get("committed")]) == 1

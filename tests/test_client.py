@@ -1,0 +1,793 @@
+"""What the methods of both clients give: the same frames in every shape, fleet and event loop, whatever ends a call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+import lcnb
+from conftest import MANY, TOKEN
+from lcnb.budget import Rule
+from lcnb.errors import ConnectionFailed, InputError, NotFound, RateLimited
+from lcnb.sandbox import Clock, Sandbox, World, running, start
+from lcnb.sandbox.shapes import SHAPES
+
+Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
+
+LISTINGS = ["instances", "locations", "plans", "images", "sshkeys", "snapshots"]
+READS = [*LISTINGS, "profile", "inventory"]
+SAME_FACTS = ["object", "strings", "null", "paged", "extra", "newer", "classic", "empty", "object,strings,extra"]  # fmt: skip
+
+
+def by_sync(lc: lcnb.LetsCloud) -> dict[str, Any]:
+    return {name: getattr(lc, name)() for name in READS}
+
+
+async def by_async(base_url: str) -> dict[str, Any]:
+    async with lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=base_url, timeout=20) as lc:
+        return {name: await getattr(lc, name)() for name in READS}
+
+
+async def by_sync_in_loop(lc: lcnb.LetsCloud) -> dict[str, Any]:
+    return by_sync(lc)
+
+
+def facts(frame: pd.DataFrame) -> dict[str, Any]:
+    """What a frame tells of itself, but for who read it and when."""
+    return {
+        name: value for name, value in frame.attrs["lcnb"].items() if name not in ("fetched_at", "client")
+    }
+
+
+def same(one: Any, other: Any) -> None:
+    if isinstance(one, pd.DataFrame):
+        pd.testing.assert_frame_equal(one, other)
+        assert facts(one) == facts(other)
+    else:
+        assert one == other
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[tuple[Sandbox, str]]:
+    """The sandbox that tests which only read share, and its base URL."""
+    sandbox = Sandbox(World(Clock(0)), TOKEN, rate_limit=MANY)
+    with running(sandbox) as base_url:
+        yield sandbox, base_url
+
+
+@pytest.fixture
+def listed(plain: tuple[Sandbox, str]) -> dict[str, Any]:
+    """What all reads give in the usual shape."""
+    with lcnb.connect(token=TOKEN, base_url=plain[1]) as lc:
+        return by_sync(lc)
+
+
+def hurried(lc: Any) -> Any:
+    """The client with a rate budget that thousands of calls do not use up."""
+    lc._wire.budget.rule = Rule(limit=10_000_000)
+    return lc
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, plain: tuple[Sandbox, str]) -> Callable[..., Any]:
+    """`call("instance", ...)` calls this method of a client of the shared sandbox, sync or async."""
+    return caller(request.param, plain[1])
+
+
+def caller(kind: str, base_url: str) -> Callable[..., Any]:
+    def sync(name: str, *args: Any, **named: Any) -> Any:
+        with lcnb.connect(token=TOKEN, base_url=base_url) as lc:
+            return getattr(lc, name)(*args, **named)
+
+    async def other(name: str, *args: Any, **named: Any) -> Any:
+        async with lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=base_url) as lc:
+            return await getattr(lc, name)(*args, **named)
+
+    return sync if kind == "sync" else lambda *args, **named: asyncio.run(other(*args, **named))
+
+
+def both(lc: lcnb.LetsCloud) -> list[Callable[..., Any]]:
+    """For each kind of client, a way to call its methods, as `call` does."""
+    return [caller(kind, lc.settings.base_url) for kind in ("sync", "async")]
+
+
+def labels(sandbox: Sandbox) -> list[str]:
+    return [machine["label"] for machine in sandbox.world.machines]
+
+
+def ready(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """The machines that have an identifier."""
+    return [machine for machine in sandbox.world.machines if machine["identifier"]]
+
+
+# --- the same frames ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_same_by_every_way(served: Served, shapes: str) -> None:
+    """Sync, async, and sync in a running event loop: every listing, the profile and the inventory are equal."""
+    _, lc = served(shapes=shapes)
+    expected = by_sync(lc)
+    base_url = lc.settings.base_url
+    for found in (asyncio.run(by_async(base_url)), asyncio.run(by_sync_in_loop(lc))):
+        assert found.keys() == expected.keys()
+        for name in READS:
+            same(found[name], expected[name])
+    assert len(expected["instances"]) == len(expected["inventory"]) == 60
+    assert expected["instances"].label.notna().all()
+
+
+@pytest.mark.parametrize("shapes", SAME_FACTS)
+def test_shapes_tell_the_same(served: Served, listed: dict[str, Any], shapes: str) -> None:
+    """A shape that writes the same facts differently gives the same frames; `extra` tells the domain besides."""
+    found = by_sync(served(shapes=shapes)[1])
+    if "extra" in shapes:
+        assert set(found["instances"].domain) == {"example.com"}
+        assert found["profile"].extra
+    for name in READS:
+        if name == "instances":
+            found[name]["domain"] = listed[name]["domain"]
+        same(found[name], listed[name])
+
+
+def test_missing_is_missing(served: Served, listed: dict[str, Any]) -> None:
+    """Fields that older answers leave out are missing values, and the rest of the row is there."""
+    found = by_sync(served(shapes="missing")[1])
+    left_out = ["suspended", "location", "city", "country"]
+    assert found["instances"][left_out].isna().all(axis=None)
+    kept = [column for column in listed["instances"] if column not in [*left_out, "state"]]
+    pd.testing.assert_frame_equal(found["instances"][kept], listed["instances"][kept])
+    assert set(found["inventory"].price_note) == {"its location is not told"}
+    same(found["plans"], listed["plans"])
+
+
+@pytest.mark.parametrize("fleet", [0, 1, 60])
+@pytest.mark.parametrize("shapes", ["list", "null", "object"])
+def test_dtypes(served: Served, fleet: int, shapes: str) -> None:
+    """Columns and dtypes are the same for 0, 1 and 60 machines, and are those that `describe` tells."""
+    found = by_sync(served(fleet=fleet, shapes=shapes)[1])
+    for name in [*LISTINGS, "inventory"]:
+        frame, described = found[name], lcnb.describe(name)
+        assert frame.columns.tolist() == described.column.tolist()
+        assert frame.dtypes.map(str).tolist() == described.dtype.tolist()
+        assert frame.index.equals(pd.RangeIndex(len(frame)))
+    assert len(found["instances"]) == len(found["inventory"]) == fleet
+
+
+NOTEBOOK = [
+    """
+import asyncio, json, os
+import lcnb
+servers = json.loads(os.environ["SERVERS"])
+reads = json.loads(os.environ["READS"])
+loop = asyncio.get_running_loop()  # a cell runs inside the kernel's own loop
+""",
+    """
+for shapes, base_url in servers.items():
+    with lcnb.connect(base_url=base_url) as lc:
+        for name in reads:
+            getattr(lc, name)().to_parquet(f"{shapes}-{name}-sync.parquet")
+""",
+    """
+for shapes, base_url in servers.items():
+    async with lcnb.AsyncLetsCloud.connect(base_url=base_url) as lc:
+        for name in reads:
+            (await getattr(lc, name)()).to_parquet(f"{shapes}-{name}-async.parquet")
+""",
+]
+
+
+def test_in_jupyter(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In cells of a Jupyter kernel both clients give the frames that they give outside."""
+    clients = {shapes: served(shapes=shapes)[1] for shapes in ("list", "object", "strings")}
+    reads = [*LISTINGS, "inventory"]
+    servers = {shapes: lc.settings.base_url for shapes, lc in clients.items()}
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    monkeypatch.setenv("SERVERS", json.dumps(servers))
+    monkeypatch.setenv("READS", json.dumps(reads))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in NOTEBOOK])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    assert not [output for cell in notebook.cells for output in cell.outputs]
+    for shapes, lc in clients.items():
+        for name in reads:
+            expected = getattr(lc, name)()
+            for way in ("sync", "async"):
+                same(pd.read_parquet(tmp_path / f"{shapes}-{name}-{way}.parquet"), expected)
+
+
+# --- calls that are ended -------------------------------------------------------------------------------
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.02)
+    return holds()
+
+
+def held() -> tuple[int, int]:
+    """How many sockets and threads this process has, as Linux counts them."""
+    files = 0
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile, as the one of this listing is
+            files += str(file.readlink()).startswith("socket:")
+    return files, sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def bounded(before: tuple[int, int]) -> bool:
+    gc.collect()
+    return all(now <= then + 4 for now, then in zip(held(), before, strict=True))
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads and files by /proc")  # fmt: skip
+
+
+#: The other way of pytest-timeout is an alarm too, which these tests take away.
+by_thread = pytest.mark.timeout(240, method="thread")
+
+
+@pytest.fixture
+def unraisable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What went wrong where nothing can be raised, such as a ResourceWarning of a socket that was never closed.
+
+    Every test that interrupts at random moments asks for it: a file that is being opened just then is closed by the
+    end of its object, which Python tells as a warning that would end in the test.
+    """
+    found: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: found.append(repr(what.exc_value)))
+    yield found
+    gc.collect()  # what an interrupt left in a cycle ends here, not in the next test
+
+
+class Alarm:
+    """Interrupts the main thread after a while, as Ctrl-C or a stopped cell does, while it is armed."""
+
+    def __init__(self) -> None:
+        self.armed = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        if self.armed:
+            raise KeyboardInterrupt
+
+    def interrupt(self, seconds: float, call: Callable[[], object]) -> bool:
+        """Make a call; whether it was interrupted."""
+        try:
+            self.armed = True
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            call()
+            self.armed = False
+        except KeyboardInterrupt:
+            self.armed = False
+            return True
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
+
+@pytest.fixture
+def alarm() -> Iterator[Alarm]:
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("no alarm on this system")
+    handler = Alarm()
+    before = signal.signal(signal.SIGALRM, handler)
+    yield handler
+    handler.armed = False
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[str]:
+    """A sandbox in a process of its own, for thousands of calls; its base URL."""
+    with start(fleet=6, speed=0, rate_limit=1_000_000, token=TOKEN) as server:
+        yield server.base_url
+
+
+@needs_proc
+@by_thread
+def test_interrupted(apart: str, alarm: Alarm, unraisable: list[str]) -> None:
+    """After 1,000 calls interrupted at any moment the client answers as before, and holds no more than before."""
+    chance = random.Random(7)
+    lc = hurried(lcnb.connect(token=TOKEN, base_url=apart, timeout=15))
+    expected = lc.instances()
+    reads = [lc.instances, *[lc.locations] * 4, lambda: lc.plans("MIA1"), lc.inventory]
+    for read in reads:
+        read()
+    before = held()
+    interrupted = most = 0
+    while interrupted < 1000:
+        interrupted += alarm.interrupt(chance.uniform(0.00005, 0.005), chance.choice(reads))
+        if interrupted % 50 == 0:
+            same(lc.instances(), expected)
+            most = max(most, *held())
+    same(lc.instances(), expected)
+    lc.close()
+    assert wait_until(lambda: bounded(before)), (before, held())
+    assert most < max(before) + 200
+    assert not [text for text in unraisable if "unclosed <socket" in text]
+
+
+@needs_proc
+def test_cancelled(apart: str, unraisable: list[str]) -> None:
+    """After 1,000 tasks cancelled at any moment the client answers as before, and holds no more than before."""
+    chance = random.Random(8)
+    with lcnb.connect(token=TOKEN, base_url=apart) as sync:
+        expected = sync.instances()
+
+    async def storm() -> None:
+        async with hurried(lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=apart, timeout=15)) as lc:
+            reads = [lc.instances, *[lc.locations] * 4, lambda: lc.plans("MIA1"), lc.inventory]
+            same(await lc.instances(), expected)
+            before = held()
+            most = cancelled = 0
+            while cancelled < 1000:
+                tasks = [asyncio.create_task(chance.choice(reads)()) for _ in range(10)]
+                for task in chance.sample(tasks, len(tasks)):
+                    await asyncio.sleep(chance.choice([0, 0, 0, chance.uniform(0, 0.002)]))
+                    for _ in range(chance.choice([0, 0, 1, 2, 4])):  # so many steps of the event loop
+                        await asyncio.sleep(0)
+                    task.cancel()
+                done = await asyncio.gather(*tasks, return_exceptions=True)
+                assert all(isinstance(each, pd.DataFrame | asyncio.CancelledError) for each in done)
+                cancelled += sum(isinstance(each, asyncio.CancelledError) for each in done)
+                most = max(most, *held())
+            same(await lc.instances(), expected)
+            assert len(asyncio.all_tasks()) == 1
+            assert most < max(before) + 200
+        assert await asyncio.to_thread(wait_until, lambda: bounded(before)), (before, held())
+
+    asyncio.run(storm())
+    gc.collect()
+    assert not unraisable
+
+
+def test_many_loops(plain: tuple[Sandbox, str], listed: dict[str, Any], unraisable: list[str]) -> None:
+    """One AsyncLetsCloud works in 100 event loops, one after another, and leaves nothing open in any."""
+    lc = lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=plain[1])
+    for number in range(100):
+        same(asyncio.run(lc.locations()), listed["locations"])
+        if number % 10 == 0:
+            assert len(asyncio.run(lc.inventory())) == 60
+            gc.collect()
+    gc.collect()
+    assert unraisable == []
+
+
+def test_two_loops_at_once(plain: tuple[Sandbox, str], listed: dict[str, Any], unraisable: list[str]) -> None:
+    """One AsyncLetsCloud used from two event loops in two threads gives right answers and leaves nothing open."""
+    lc = lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=plain[1])
+
+    async def many() -> list[pd.DataFrame]:
+        return [await lc.locations() for _ in range(10)]
+
+    with ThreadPoolExecutor(2) as threads:
+        for found in threads.map(lambda _: asyncio.run(many()), range(2)):
+            for frame in found:
+                same(frame, listed["locations"])
+    gc.collect()
+    assert unraisable == []
+
+
+def test_ended_with_loop(
+    plain: tuple[Sandbox, str], unraisable: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loop that ends in the middle of calls leaves nothing open, and no complaint of asyncio in the log."""
+    chance = random.Random(3)
+
+    async def give_up() -> None:
+        lc = hurried(lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=plain[1]))
+        tasks = [asyncio.create_task(lc.inventory()) for _ in range(5)]
+        await asyncio.sleep(chance.uniform(0, 0.02))
+        assert not all(task.done() for task in tasks)
+
+    for _ in range(30):
+        asyncio.run(give_up())
+    gc.collect()
+    assert unraisable == []
+    assert caplog.text == ""
+
+
+# --- threads --------------------------------------------------------------------------------------------
+
+
+def test_threads(served: Served) -> None:
+    """One client used by 8 threads at once gives each of them the right answers."""
+    _, lc = served()
+    expected = by_sync(lc)
+
+    def work(number: int) -> None:
+        for name in random.Random(number).sample(READS, len(READS)):
+            same(getattr(lc, name)(), expected[name])
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
+
+
+@by_thread
+def test_threads_and_interrupts(
+    served: Served, alarm: Alarm, unraisable: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads get right answers while the main thread is interrupted in its own calls of the same client."""
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.01)
+    chance = random.Random(9)
+    _, lc = served()
+    expected = lc.locations()
+    over = threading.Event()
+
+    def work(number: int) -> int:
+        done = 0
+        while not over.is_set():
+            same(lc.locations(), expected)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(4) as threads:
+        working = [threads.submit(work, number) for number in range(4)]
+        interrupted = sum(alarm.interrupt(chance.uniform(0.001, 0.01), lc.locations) for _ in range(100))
+        over.set()
+        assert min(each.result() for each in working) >= 3
+    assert interrupted > 10
+    same(lc.locations(), expected)
+    assert not [text for text in unraisable if "unclosed <socket" in text]
+
+
+def test_threads_and_close(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads get right answers while another one closes the client again and again."""
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.01)
+    _, lc = served()
+    expected = lc.locations()
+
+    def work(number: int) -> None:
+        for _ in range(15):
+            same(lc.locations(), expected)
+
+    with ThreadPoolExecutor(8) as threads:
+        working = [threads.submit(work, number) for number in range(8)]
+        while not all(each.done() for each in working):
+            lc.close()
+            time.sleep(0.005)
+        for each in working:
+            each.result()
+
+
+def test_tasks_and_close(plain: tuple[Sandbox, str], listed: dict[str, Any]) -> None:
+    """Tasks get right answers while another one closes the client again and again."""
+
+    async def race() -> None:
+        lc = lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=plain[1])
+        working = [asyncio.create_task(lc.locations()) for _ in range(40)]
+        while not all(task.done() for task in working):
+            await lc.aclose()
+            await asyncio.sleep(0.003)
+        for task in working:
+            same(task.result(), listed["locations"])
+        await lc.aclose()
+
+    asyncio.run(race())
+
+
+def test_used_after_close(served: Served) -> None:
+    """A closed client opens new connections for a later call."""
+    _, lc = served()
+    expected = lc.locations()
+    lc.close()
+    lc.close()
+    same(lc.locations(), expected)
+
+
+# --- single things --------------------------------------------------------------------------------------
+
+
+def test_instance(plain: tuple[Sandbox, str], call: Callable[..., Any]) -> None:
+    """A machine is found by its identifier, and by a label that it alone has."""
+    sandbox = plain[0]
+    machine = ready(sandbox)[3]
+    found = call("instance", machine["identifier"])
+    assert found == call("instance", label=machine["label"])
+    assert (found.identifier, found.label) == (machine["identifier"], machine["label"])
+    assert found.location == machine["location"]
+
+
+@pytest.mark.parametrize(
+    "named", [{}, {"identifier": "x", "label": "y"}, {"identifier": None, "label": None}]
+)
+def test_instance_by_one(plain: tuple[Sandbox, str], call: Callable[..., Any], named: dict[str, Any]) -> None:
+    """Both an identifier and a label, or neither, is an InputError, and nothing is sent."""
+    sandbox = plain[0]
+    sent = len(sandbox.log)
+    with pytest.raises(InputError, match=r"one of the two\. Nothing was sent"):
+        call("instance", **named)
+    assert len(sandbox.log) == sent
+
+
+def test_ambiguous_label(served: Served) -> None:
+    """A label that several machines have is an InputError that lists their identifiers, and shows no password."""
+    sandbox, lc = served()
+    for call in both(lc):
+        twins = ready(sandbox)[:2]
+        building = next(machine for machine in sandbox.world.machines if not machine["identifier"])
+        for machine in (*twins, building):
+            machine["label"] = "twin"
+        with pytest.raises(InputError) as caught:
+            call("instance", label="twin")
+        below = caught.value.with_traceback(caught.tb.tb_next)  # without this frame, which knows them all
+        shown = "".join(traceback.TracebackException.from_exception(below, capture_locals=True).format())
+        assert "label = 'twin'" in shown
+        assert f"3 machines have the label 'twin': {twins[0]['identifier']}, {twins[1]['identifier']}, still building" in str(caught.value)  # fmt: skip
+        assert not [machine for machine in sandbox.world.machines if machine["password"] in shown]
+
+
+@pytest.mark.parametrize("shapes", ["list", "classic", "newer", "object", "paged"])
+def test_unknown_machine(served: Served, shapes: str) -> None:
+    """A machine that is not there is NotFound by label, and by identifier unless the provider words it as a refusal."""
+    for call in both(served(shapes=shapes)[1]):
+        with pytest.raises(NotFound, match="no machine has the label 'nobody'"):
+            call("instance", label="nobody")
+        with pytest.raises(lcnb.Refused if shapes == "classic" else NotFound, match="Instance not found"):
+            call("instance", "nobody0000000000")
+
+
+def test_label_of_the_second_page(served: Served) -> None:
+    """A label is looked for on all pages."""
+    sandbox, lc = served(shapes="paged")
+    assert lc.instance(label=labels(sandbox)[-1]).label == labels(sandbox)[-1]
+
+
+@pytest.mark.parametrize("value", ["", " ", ".", "..", "...", " x", "x ", "a\nb", "a\tb", "a\x00b", "\ud800", "\u202e"], ids=ascii)  # fmt: skip
+def test_odd_segment(plain: tuple[Sandbox, str], call: Callable[..., Any], value: str) -> None:
+    """What cannot be a part of a path is refused before anything is sent."""
+    sandbox = plain[0]
+    sent = len(sandbox.log)
+    for name in ("instance", "sshkey", "snapshot", "reveal", "plans", "images"):
+        with pytest.raises(InputError, match="Nothing was sent"):
+            call(name, value)
+    assert len(sandbox.log) == sent
+
+
+@pytest.mark.parametrize("value", ["a/b", "../profile", "x/power-off", "%2e%2e", "x?page=2", "x#y", "a b", "ç", "a\\b", "x;y"])  # fmt: skip
+def test_one_segment(plain: tuple[Sandbox, str], call: Callable[..., Any], value: str) -> None:
+    """Whatever a name holds, it stays one part of the path: it never reaches another endpoint."""
+    for name in ("instance", "sshkey", "snapshot"):
+        with pytest.raises(NotFound):
+            call(name, value)
+        entry = plain[0].log[-1]
+        assert entry["method"] == "GET"
+        assert entry["path"].startswith(f"/api/{name}s/")
+        assert entry["path"].count("/") == 3
+        assert entry["body"] == {}
+
+
+def test_sshkey_and_snapshot(call: Callable[..., Any]) -> None:
+    """A key and a snapshot are found by the slugs that the listings tell."""
+    keys, snapshots = call("sshkeys"), call("snapshots")
+    key, snapshot = call("sshkey", keys.slug[1]), call("snapshot", snapshots.slug[2])
+    assert (key.title, key.public_key) == (keys.title[1], keys.public_key[1])
+    assert (snapshot.label, snapshot.size) == (snapshots.label[2], snapshots["size"][2])
+    assert snapshot.locations == ("SAO1",)
+
+
+# --- secrets --------------------------------------------------------------------------------------------
+
+
+def test_reveal(plain: tuple[Sandbox, str], call: Callable[..., Any]) -> None:
+    """`reveal` gives the machine's initial password, printed as stars."""
+    sandbox = plain[0]
+    machine = ready(sandbox)[0]
+    secret = call("reveal", machine["identifier"])
+    assert isinstance(secret, lcnb.Secret)
+    assert f"{secret} {secret!r}" == "***** *****"
+    assert secret.reveal() == machine["password"]
+
+
+def test_nothing_to_reveal(served: Served) -> None:
+    """A machine without an initial password, and one that is not there, are NotFound."""
+    sandbox, lc = served()
+    for call in both(lc):
+        machine = ready(sandbox)[0]
+        machine["password"] = ""
+        with pytest.raises(NotFound, match="no initial password"):
+            call("reveal", machine["identifier"])
+        with pytest.raises(NotFound, match="Instance not found"):
+            call("reveal", "nobody0000000000")
+
+
+@pytest.mark.parametrize("shapes", ["list", "extra", "object,strings"])
+def test_no_password_in_frames(served: Served, shapes: str) -> None:
+    """No password and no token is in any cell, attribute or repr of any frame or object."""
+    sandbox, lc = served(shapes=shapes)
+    secrets = [machine["password"] for machine in sandbox.world.machines]
+    assert len(set(secrets)) == 60
+    found = by_sync(lc)
+    text = "".join(
+        f"{frame.to_csv()}{frame.attrs}{frame!r}{frame._repr_html_()}"
+        for frame in found.values()
+        if isinstance(frame, pd.DataFrame)
+    )
+    machine = lc.instance(ready(sandbox)[0]["identifier"])
+    text += f"{machine!r}{vars(machine)}{machine._repr_html_()}{found['profile']!r}{vars(found['profile'])}"
+    assert machine.label in text
+    assert not [secret for secret in [*secrets, TOKEN] if secret in text]
+
+
+# --- the catalogue --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["plans", "images"])
+@pytest.mark.parametrize("spelt", ["MIA1", "mia1", "Mia1"])
+def test_location_spelling(
+    plain: tuple[Sandbox, str], call: Callable[..., Any], name: str, spelt: str
+) -> None:
+    """A location may be spelt in lower case; the frame has the catalogue's spelling."""
+    sandbox = plain[0]
+    frame = call(name, spelt)
+    assert set(frame.location) == {"MIA1"}
+    assert sandbox.log[-1]["path"] == f"/api/locations/MIA1/{name}"
+    everywhere = call(name)
+    here = everywhere[everywhere.location == "MIA1"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(frame, here)
+
+
+@pytest.mark.parametrize("name", ["plans", "images"])
+def test_unknown_location(plain: tuple[Sandbox, str], call: Callable[..., Any], name: str) -> None:
+    """A location that does not exist is an InputError with the nearest one, and its plans are not asked for."""
+    sandbox = plain[0]
+    with pytest.raises(InputError, match=r"'MIA9' is not one .*did you mean 'MIA\d'.*Locations: DAL1, "):
+        call(name, "MIA9")
+    with pytest.raises(InputError, match="Locations: DAL1, LON1, MIA1, MIA2, SAO1, SAO2, SFO1"):
+        call(name, "nowhere")
+    assert sandbox.log[-1]["path"] == "/api/locations"
+
+
+@pytest.mark.parametrize("name", ["plans", "images"])
+def test_all_locations(plain: tuple[Sandbox, str], call: Callable[..., Any], name: str) -> None:
+    """The catalogue of all locations costs one request for the locations and one for each."""
+    sandbox = plain[0]
+    sandbox.log.clear()
+    frame = call(name)
+    places = [entry["path"].split("/")[3] for entry in list(sandbox.log)[1:]]
+    assert sandbox.log[0]["path"] == "/api/locations"
+    assert len(places) == 7
+    assert set(places) == set(frame.location)
+    assert frame.location.drop_duplicates().tolist() == ["MIA1", "MIA2", "DAL1", "SFO1", "LON1", "SAO1", "SAO2"]  # fmt: skip
+
+
+def test_inventory_asks_little(served: Served) -> None:
+    """The inventory costs one request for machines, locations and profile each, and one for each place in use."""
+    sandbox, lc = served(fleet=1)
+    for call in both(lc):
+        sandbox.log.clear()
+        frame = call("inventory")
+        paths = sorted(entry["path"] for entry in sandbox.log)
+        here = f"/api/locations/{frame.location[0]}/plans"
+        assert paths == sorted(["/api/instances", "/api/locations", "/api/profile", here])
+
+
+@pytest.fixture
+def meeting() -> Iterator[str]:
+    """A server that answers the plans of 7 locations only when all 7 requests are there; its base URL."""
+    barrier = threading.Barrier(7, timeout=5)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data: list[Any] = [{"slug": f"LOC{number}"} for number in range(7)]
+            if self.path.endswith("/plans"):
+                barrier.wait()
+                data = [{"slug": self.path.split("/")[3], "plans": [{"slug": "small"}]}]
+            body = json.dumps({"success": True, "data": data}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_address[1]}/api"
+        http.shutdown()
+        thread.join()
+
+
+def test_plans_at_once(meeting: str) -> None:
+    """The plans of all locations are asked for at the same time, not one after another."""
+    with lcnb.connect(token=TOKEN, base_url=meeting, timeout=10) as lc:
+        assert lc.plans().location.tolist() == [f"LOC{number}" for number in range(7)]
+    found = asyncio.run(lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=meeting, timeout=10).plans())
+    assert found.location.tolist() == [f"LOC{number}" for number in range(7)]
+
+
+# --- limits, settings -----------------------------------------------------------------------------------
+
+
+def test_limits(served: Served) -> None:
+    """`limits` is empty before a call, and then what the last answer told; changing the copy changes nothing."""
+    _, lc = served(rate_limit=5000)
+    assert lc.limits == {}
+    lc.profile()
+    assert lc.limits == {"limit": 5000, "remaining": 4999}
+    lc.limits["remaining"] = 7
+    lc.plans()
+    assert lc.limits["limit"] == 5000
+    assert 4991 <= lc.limits["remaining"] < 4999
+
+    async def limits() -> Any:
+        async with lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=lc.settings.base_url) as other:
+            await other.profile()
+            return other.limits
+
+    assert asyncio.run(limits()) == {"limit": 5000, "remaining": 4990}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_limit_reached(served: Served, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A 429 for longer than the deadline ends the call at once with its seconds, and the next call is not sent."""
+    sandbox, lc = served(rate_limit=1)
+    lc.profile()
+    monkeypatch.setenv("LCNB_STATE_DIR", str(lc.settings.state_dir / "other"))  # another machine
+    call = caller(kind, lc.settings.base_url)
+    began = time.monotonic()
+    for message in ("Too Many Attempts", "Nothing was sent"):
+        with pytest.raises(RateLimited, match=message) as caught:
+            call("profile")
+        assert caught.value.retry_after > 3590
+    assert [entry["status"] for entry in sandbox.log] == [200, 429]
+    assert time.monotonic() - began < 5
+
+
+def test_sandbox_brings_its_own() -> None:
+    """`sandbox=True` with a token, an account or a base URL is an InputError, and no sandbox is started."""
+    for connect in (lcnb.connect, lcnb.AsyncLetsCloud.connect):
+        for named in ({"token": TOKEN}, {"account": "prod"}, {"base_url": "https://api.example.com"}):
+            with pytest.raises(InputError, match="brings its own"):
+                connect(sandbox=True, **named)
+
+
+def test_nothing_sent_at_first(served: Served) -> None:
+    """Making, showing and closing a client sends nothing."""
+    sandbox, lc = served()
+    with lcnb.connect(token=TOKEN, base_url=lc.settings.base_url) as other:
+        shown = repr(other)
+    assert shown == f"LetsCloud(base_url='{lc.settings.base_url}', token from the token argument)"
+    assert len(sandbox.log) == 0
+
+
+def test_same_methods() -> None:
+    """Both clients have the same public methods, but for closing."""
+    sync, other = (
+        {name for name in vars(kind) if not name.startswith("_")}
+        for kind in (lcnb.LetsCloud, lcnb.AsyncLetsCloud)
+    )
+    assert sync - {"close"} == other - {"aclose", "connect"}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_error_of_a_method(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each method raises the error of its call as it is: here nobody listens."""
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.001)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        call = caller(kind, f"http://127.0.0.1:{taken.getsockname()[1]}/api")
+        for name in READS:
+            with pytest.raises(ConnectionFailed):
+                call(name)

@@ -1,0 +1,763 @@
+"""Where a token and a base URL come from, in which order, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+
+from conftest import TOKEN
+from lcnb import config
+from lcnb.config import BASE_URL, Settings, accounts, did_you_mean, resolve
+from lcnb.errors import ConfigError, InputError, TokenMissing
+from lcnb.secret import STARS, Secret
+
+TWO_ACCOUNTS = """
+[accounts.prod]
+token_env = "PROD_TOKEN"
+base_url = "https://prod.example.com/api/"
+[accounts.lab]
+token_env = "LAB_TOKEN"
+"""
+
+
+class Shelf(KeyringBackend):
+    """A keyring that is a dict, and counts how often it is asked."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: dict[tuple[str, str], str] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.asked.append((service, username))
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.entries[service, username]
+
+
+class Locked(Shelf):
+    """A keyring that cannot be opened."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise RuntimeError(f"no D-Bus here; {TOKEN}")
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    before = keyring.get_keyring()
+    backend = Shelf()
+    keyring.set_keyring(backend)
+    yield backend
+    keyring.set_keyring(before)
+
+
+class Place:
+    """Puts tokens and settings where a person would."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> None:
+        self.home = home
+        self.env = monkeypatch.setenv
+        self.shelf = shelf
+
+    @property
+    def config(self) -> Path:
+        return self.home / "config"
+
+    def toml(self, text: str) -> None:
+        self.config.mkdir(exist_ok=True)
+        (self.config / "lcnb.toml").write_text(text, encoding="utf-8")
+
+    def file(self, name: str, text: str | bytes, mode: int = 0o600) -> Path:
+        path = self.home / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(mode)
+        return path
+
+
+@pytest.fixture
+def place(own_home: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> Place:
+    return Place(own_home, monkeypatch, shelf)
+
+
+# --- the order of the places ----------------------------------------------------------------------------
+
+# Name, how a token is put there, and how the place is told; the first that holds one is taken.
+PLACES: list[tuple[str, Callable[[Place], None], str]] = [
+    ("key", lambda place: place.env("LETSCLOUD_API_KEY", "t-key"), "environment variable LETSCLOUD_API_KEY"),
+    ("token", lambda place: place.env("LETSCLOUD_API_TOKEN", "t-token"), "environment variable LETSCLOUD_API_TOKEN"),
+    ("only", lambda place: place.toml('[accounts.a]\ntoken_env = "A_TOKEN"') or place.env("A_TOKEN", "t-only"), "environment variable A_TOKEN"),
+    ("cli", lambda place: place.file(".letscloud", "LETSCLOUD_API_KEY=t-cli\n") and None, "file {home}/.letscloud"),
+    ("ring", lambda place: place.shelf.set_password("lcnb", "default", "t-ring"), "keyring entry lcnb/default"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("first", range(len(PLACES)), ids=[name for name, _, _ in PLACES])
+def test_order(place: Place, first: int) -> None:
+    """Of the places that hold a token the first is taken, and told as the source."""
+    for _, put, _ in PLACES[first:]:
+        put(place)
+    name, _, told = PLACES[first]
+
+    found = resolve()
+
+    assert found.token.reveal() == f"t-{name}"
+    assert found.token_source == told.format(home=place.home)
+
+
+def test_argument_first(place: Place) -> None:
+    """A token that is passed beats every other place, as a text or as a Secret."""
+    for _, put, _ in PLACES:
+        put(place)
+    for token in ("t-given", Secret("t-given")):
+        found = resolve(token=token)
+        assert (found.token.reveal(), found.token_source) == ("t-given", "the token argument")
+
+
+def test_asked_in_turn(place: Place) -> None:
+    """A keyring is not asked, and need not be unlocked, when an earlier place holds a token."""
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    resolve()
+    assert place.shelf.asked == []
+
+
+@pytest.mark.parametrize(
+    ("toml", "put", "told"),
+    [
+        ('token_env = "A_TOKEN"', lambda place: place.env("A_TOKEN", "t-a"), "environment variable A_TOKEN"),
+        ('token_file = "a.token"', lambda place: place.file("config/a.token", "t-a\n"), "file {home}/config/a.token"),
+        ('token_file = "~/a.token"', lambda place: place.file("a.token", "  t-a \r\n"), "file {home}/a.token"),
+        ('token_file = "{home}/a.token"', lambda place: place.file("a.token", "t-a", 0o400), "file {home}/a.token"),
+        ('keyring = "other/ana"', lambda place: place.shelf.set_password("other", "ana", "t-a"), "keyring entry other/ana"),
+        ('keyring = "x/y/ana"', lambda place: place.shelf.set_password("x/y", "ana", "t-a"), "keyring entry x/y/ana"),
+        ('keyring = "ana"', lambda place: place.shelf.set_password("lcnb", "ana", "t-a"), "keyring entry lcnb/ana"),
+        ("", lambda place: place.shelf.set_password("lcnb", "a", "t-a"), "keyring entry lcnb/a"),
+    ],
+)  # fmt: skip
+def test_account(place: Place, toml: str, put: Callable[[Place], None], told: str) -> None:
+    """An account has its token in a variable, a file or a keyring entry; without a word, in its own entry."""
+    place.toml(f"[accounts.a]\n{toml.format(home=place.home)}")
+    put(place)
+
+    for found in (resolve(), resolve("a")):
+        assert found.token.reveal() == "t-a"
+        assert found.token_source == told.format(home=place.home)
+        assert found.account == "a"
+
+
+@pytest.mark.parametrize(
+    ("toml", "account"),
+    [
+        (TWO_ACCOUNTS, None),
+        (f'default = "lab"\n{TWO_ACCOUNTS}', "lab"),
+        (f'default = "prod"\n{TWO_ACCOUNTS}', "prod"),
+        ('[accounts.lab]\ntoken_env = "LAB_TOKEN"', "lab"),
+    ],
+)
+def test_default_account(place: Place, toml: str, account: str | None) -> None:
+    """The account that is used unasked is the default one, or the only one; of several none."""
+    place.toml(toml)
+    place.env("PROD_TOKEN", "t-prod")
+    place.env("LAB_TOKEN", "t-lab")
+    if account is None:
+        with pytest.raises(TokenMissing, match="it has prod, lab, but no line `default ="):
+            resolve()
+    else:
+        found = resolve()
+        assert (found.account, found.token.reveal()) == (account, f"t-{account}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LETSCLOUD_API_KEY=t-cli",
+        "# the account\n\n  LETSCLOUD_API_KEY = t-cli  \n",
+        'export LETSCLOUD_API_KEY="t-cli"\n',
+        "OTHER=1\r\nLETSCLOUD_API_KEY='t-cli'\r\nLETSCLOUD_API_KEY=second\r\n",
+    ],
+)
+def test_cli_file(place: Place, text: str) -> None:
+    """The official CLI's file is read as a shell would: spaces, quotes, comments, `export`, Windows line ends."""
+    place.file(".letscloud", text)
+    assert resolve().token.reveal() == "t-cli"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "t-cli", "LETSCLOUD_API_KEYS=t-cli", "#LETSCLOUD_API_KEY=t-cli"])
+def test_cli_file_without(place: Place, text: str) -> None:
+    """A file without that line holds no token."""
+    place.file(".letscloud", text)
+    with pytest.raises(TokenMissing):
+        resolve()
+
+
+# --- an account that is named ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["argument", "LCNB_ACCOUNT"])
+def test_named_is_whole(place: Place, by: str) -> None:
+    """An account that is named has its own token and base URL, whatever the environment holds."""
+    place.toml(TWO_ACCOUNTS)
+    place.env("PROD_TOKEN", "t-prod")
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("LCNB_BASE_URL", "https://other.example.com")
+    if by == "LCNB_ACCOUNT":
+        place.env("LCNB_ACCOUNT", "prod")
+
+    found = resolve("prod" if by == "argument" else None)
+
+    assert (found.account, found.token.reveal()) == ("prod", "t-prod")
+    assert (found.base_url, found.base_url_source) == ("https://prod.example.com/api", "[accounts.prod]")
+
+
+def test_named_without_token(place: Place) -> None:
+    """A named account without a token is missing one: no other place stands in for it."""
+    place.toml(TWO_ACCOUNTS)
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("LAB_TOKEN", "t-lab")
+    with pytest.raises(TokenMissing, match="for the account 'prod'") as caught:
+        resolve("prod")
+    assert caught.value.looked_at == ("environment variable PROD_TOKEN",)
+
+
+def test_argument_beats_variable(place: Place) -> None:
+    """The account that is passed is taken, not that of LCNB_ACCOUNT; an empty variable names none."""
+    place.toml(TWO_ACCOUNTS)
+    place.env("LAB_TOKEN", "t-lab")
+    place.env("LCNB_ACCOUNT", "prod")
+    assert resolve("lab").account == "lab"
+    place.env("LCNB_ACCOUNT", "")
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    assert resolve().account is None
+
+
+def test_environment_takes_no_account(place: Place) -> None:
+    """A token of the environment goes to the default base URL, not to that of the default account."""
+    place.toml(f'default = "prod"\n{TWO_ACCOUNTS}')
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    found = resolve()
+    assert (found.account, found.base_url) == (None, BASE_URL)
+
+
+def test_token_with_account(place: Place) -> None:
+    """A token that is passed with an account goes to that account's base URL."""
+    place.toml(TWO_ACCOUNTS)
+    found = resolve("prod", token="t-given")
+    assert (found.account, found.base_url) == ("prod", "https://prod.example.com/api")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "prd",
+            r"account 'prd' is not in .*lcnb\.toml \(did you mean 'prod'\?\)\. Accounts there: prod, lab",
+        ),
+        ("PROD", r"did you mean 'prod'\?"),
+        ("zzz", r"account 'zzz' is not in .*lcnb\.toml\. Accounts there: prod, lab"),
+        ("", r"account '' is not in"),
+    ],
+)
+def test_unknown_account(place: Place, name: str, message: str) -> None:
+    """An unknown account is refused with the nearest name and the accounts that there are."""
+    place.toml(TWO_ACCOUNTS)
+    for arguments in ({}, {"token": TOKEN}):
+        with pytest.raises(ConfigError, match=message):
+            resolve(name, **arguments)
+
+
+def test_unknown_account_without_file() -> None:
+    """Without an lcnb.toml no account can be named, and the error says where it would be."""
+    with pytest.raises(
+        ConfigError, match=r"account 'prod' is not in .*config/lcnb\.toml\. Accounts there: none"
+    ):
+        resolve("prod")
+
+
+# --- lcnb.toml ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[accounts.a]\ntoken = "canary"', r"\[accounts\.a\]: a token does not belong into this file"),
+        ('[accounts.a]\ntokenfile = "x"', r"\[accounts\.a\]: unknown key 'tokenfile' \(did you mean 'token_file'\?\)\. Known: token_env, token_file, keyring, base_url"),
+        ('[accounts.a]\nzzz = "x"', r"unknown key 'zzz'\. Known"),
+        ('token = "canary"', r"the top: unknown key 'token'\. Known: default, accounts"),
+        ('[account.a]\ntoken_env = "X"', r"the top: unknown key 'account' \(did you mean 'accounts'\?\)"),
+        ("default = 5", "default must be the name of an account, got 5"),
+        ('default = "prd"\n[accounts.prod]', r"default 'prd' is not in .* \(did you mean 'prod'\?\)"),
+        ("accounts = []", r"accounts must be tables, each as \[accounts\.NAME\]"),
+        ('[accounts]\na = "x"', r"accounts must be tables"),
+        ("[accounts.a]\ntoken_env = 5", "token_env must be a text, got 5"),
+        ('[accounts.a]\nbase_url = ""', "base_url must be a text, got ''"),
+        ('[accounts.a]\ntoken_env = "A"\nkeyring = "b"', "name one of token_env, token_file, keyring, not several"),
+        ("accounts = [", r"lcnb\.toml cannot be read: .*at end of document"),
+        ('[accounts.a]\ntoken = canary', r"lcnb\.toml cannot be read: .*line 2"),
+        ("[accounts.a]\n[accounts.a]", r"lcnb\.toml cannot be read: .*line 2"),
+    ],
+)  # fmt: skip
+def test_wrong_toml(place: Place, text: str, message: str) -> None:
+    """A file that is wrong is refused with its name, the place in it and the cure; no value of a token is told."""
+    place.toml(text)
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolve()
+    assert "lcnb.toml" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_toml_is_no_text(place: Place) -> None:
+    """A file that is no UTF-8, or no file, is refused with its name."""
+    place.file("config/lcnb.toml", b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*utf-8"):
+        resolve()
+    (place.config / "lcnb.toml").unlink()
+    (place.config / "lcnb.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*directory"):
+        resolve()
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        ("PROD", ["prod"], " (did you mean 'prod'?)"),
+        ("mia-1", ["MIA1", "DAL1"], " (did you mean 'MIA1'?)"),
+        ("xyz", ["prod"], ""),
+        ("x", [], ""),
+        (5, ["prod"], ""),
+    ],
+)
+def test_did_you_mean(name: str, known: list[str], expected: str) -> None:
+    """A near name is suggested as it is written, whatever its case; a far one is not."""
+    assert did_you_mean(name, known) == expected
+
+
+# --- files with a token ---------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize("name", ["config/a.token", ".letscloud"])
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666, 0o620, 0o610, 0o601])
+def test_open_file(place: Place, name: str, mode: int) -> None:
+    """A token file that others may read, write or enter is refused with the command that cures it."""
+    if name != ".letscloud":
+        place.toml('[accounts.a]\ntoken_file = "a.token"')
+    path = place.file(name, f"LETSCLOUD_API_KEY={TOKEN}", mode)
+    with pytest.raises(ConfigError, match=re.escape(f"(mode {mode:04o})")) as caught:
+        resolve()
+    assert f"chmod 600 {path}" in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_closed_file(place: Place, mode: int) -> None:
+    """A token file of its owner alone is read."""
+    place.file(".letscloud", f"LETSCLOUD_API_KEY={TOKEN}", mode)
+    assert resolve().token.reveal() == TOKEN
+
+
+def test_open_file_unused(place: Place) -> None:
+    """A file that is not needed may be as it is."""
+    place.file(".letscloud", f"LETSCLOUD_API_KEY={TOKEN}", 0o644)
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    assert resolve().token.reveal() == "t-key"
+
+
+@pytest.mark.parametrize(
+    ("toml", "content", "message"),
+    [
+        ('token_file = "a.token"', b"\xff\xfe\x00", "the token file .*a.token: .*utf-8"),
+        ('token_file = "."', None, "the token file .*config: .*directory"),
+        ('token_file = "a\\u0000b"', None, "the token file .*null byte"),
+        ('token_file = "~nobody-here/a"', None, "the token file ~nobody-here/a: .*home directory"),
+    ],
+)
+def test_odd_file(place: Place, toml: str, content: bytes | None, message: str) -> None:
+    """A token file that cannot be read is a ConfigError that names it, not a traceback from within."""
+    place.toml(f"[accounts.a]\n{toml}")
+    if content is not None:
+        place.file("config/a.token", content)
+    with pytest.raises(ConfigError, match=message):
+        resolve("a")
+
+
+# --- the token itself -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "token",
+    [f"{TOKEN}\n", f" {TOKEN}", f"{TOKEN} x", f"{TOKEN}\r\nHost: evil", f"{TOKEN}é", f"{TOKEN}\x00", f"{TOKEN}\t", "“" + TOKEN, f"{TOKEN}\x7f", f"{TOKEN}\u200b"],
+)  # fmt: skip
+def test_odd_token(place: Place, token: str) -> None:
+    """A token that no header could carry is refused, wherever it came from, and is not shown."""
+    place.toml('[accounts.ring]\n[accounts.env]\ntoken_env = "A_TOKEN"')
+    if "\x00" not in token:
+        place.env("A_TOKEN", token)
+    place.shelf.set_password("lcnb", "ring", f"{token}x")  # what stands at the ends is cut off there
+    asked: list[Callable[[], Settings]] = [lambda: resolve(token=token), lambda: resolve(token=Secret(token))]
+    asked += [] if "\x00" in token else [lambda: resolve("env")]
+    asked += [lambda: resolve("ring")] if token.strip()[0] == TOKEN[0] and token[0] != " " else []
+    for ask in asked:
+        with pytest.raises(ConfigError, match="is empty or has a space, a line end") as caught:
+            ask()
+        assert "canary" not in str(caught.value)
+
+
+def test_empty_token(place: Place) -> None:
+    """An empty token that is passed is refused: it does not fall back to another one."""
+    place.env("LETSCLOUD_API_KEY", "t-key")
+    for token in ("", Secret("")):
+        with pytest.raises(ConfigError, match="the token from the token argument is empty"):
+            resolve(token=token)
+
+
+@pytest.mark.parametrize("token", [5, b"bytes", ["list"]])
+def test_token_is_a_text(token: object) -> None:
+    """A token of another type is refused by the name of its type."""
+    with pytest.raises(ConfigError, match=f"token: expected a text, got {type(token).__name__}"):
+        resolve(token=token)
+
+
+def test_empty_variable(place: Place) -> None:
+    """An empty variable holds no token, and the next place is asked."""
+    place.env("LETSCLOUD_API_KEY", "")
+    place.env("LETSCLOUD_API_TOKEN", "t-token")
+    assert resolve().token.reveal() == "t-token"
+
+
+def test_no_token(place: Place) -> None:
+    """Without any token the error names each place that was looked at, where to make one, and the sandbox."""
+    with pytest.raises(TokenMissing) as caught:
+        resolve()
+    assert caught.value.looked_at == (
+        "environment variable LETSCLOUD_API_KEY",
+        "environment variable LETSCLOUD_API_TOKEN",
+        f"an account in {place.config}/lcnb.toml",
+        f"file {place.home}/.letscloud",
+        "keyring entry lcnb/default",
+    )
+    for each in (*caught.value.looked_at, "your profile, tab API", "lcnb.connect(sandbox=True)", "lcnb demo"):
+        assert each in str(caught.value)
+
+
+def test_locked_keyring(place: Place) -> None:
+    """A keyring that cannot be opened holds no token; the place says why, and nothing of the error's text."""
+    keyring.set_keyring(Locked())
+    with pytest.raises(TokenMissing) as caught:
+        resolve()
+    assert caught.value.looked_at[-1] == "keyring entry lcnb/default (not readable here: RuntimeError)"
+    assert TOKEN not in str(caught.value)
+
+
+# --- base URL and time-out ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.letscloud.io", "https://api.letscloud.io"),
+        ("https://api.letscloud.io/", "https://api.letscloud.io"),
+        (" https://h.example.com:8443/a/b// ", "https://h.example.com:8443/a/b"),
+        ("http://127.0.0.1:8000/api", "http://127.0.0.1:8000/api"),
+        ("http://127.8.9.1/api", "http://127.8.9.1/api"),
+        ("http://[::1]:8000/api", "http://[::1]:8000/api"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("http://LOCALHOST", "http://LOCALHOST"),
+    ],
+)
+def test_base_url(place: Place, url: str, expected: str) -> None:
+    """HTTPS anywhere and plain HTTP on this machine are taken, without a slash at the end."""
+    assert resolve(token="t", base_url=url).base_url == expected
+    place.env("LCNB_BASE_URL", url)
+    found = resolve(token="t")
+    assert (found.base_url, found.base_url_source) == (expected, "LCNB_BASE_URL")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://core.letscloud.io/api", "plain HTTP: the token would cross the network unencrypted"),
+        ("http://localhost.evil.com", "plain HTTP"),
+        ("http://127.0.0.1.evil.com", "plain HTTP"),
+        ("http://0.0.0.0", "plain HTTP"),
+        ("http://10.0.0.1", "plain HTTP"),
+        ("https://user:canary@h.example.com", "more than a host and a path"),
+        ("https://canary@h.example.com", "more than a host and a path"),
+        ("https://user:canary@h.example.com:99999", "more than a host and a path"),
+        ("ftp://user:canary@h.example.com", "more than a host and a path"),
+        ("http://127.0.0.1@evil.com", "more than a host and a path"),
+        ("http://127.0.0.1\\@evil.com", "more than a host and a path"),
+        ("https://h.example.com?token=canary", "more than a host and a path"),
+        ("https://h.example.com/api?", "more than a host and a path"),
+        ("https://h.example.com/api#x", "more than a host and a path"),
+        ("https://h.example.com/api#", "more than a host and a path"),
+        ("core.letscloud.io/api", "is not a URL"),
+        ("ftp://h.example.com", "is not a URL"),
+        ("file:///etc/passwd", "is not a URL"),
+        ("https://", "is not a URL"),
+        ("https:///api", "is not a URL"),
+        ("https://h.example.com:99999", "is not a URL"),
+        ("https://h.example.com:x", "is not a URL"),
+        ("https://[::1", "is not a URL"),
+        ("https://h.exa\nmple.com", "is not a URL"),
+        ("https://h.example.com/a b", "is not a URL"),
+        ("nonsense", "is not a URL"),
+    ],
+)  # fmt: skip
+def test_wrong_base_url(place: Place, url: str, message: str) -> None:
+    """Another URL is refused by whichever way it came, and a password in it is not told."""
+    place.toml(f"[accounts.a]\nbase_url = {config_text(url)}")
+    with pytest.raises(ConfigError, match=message) as given:
+        resolve(token="t", base_url=url)
+    with pytest.raises(ConfigError, match=r"from \[accounts\.a\].*") as account:
+        resolve("a", token="t")
+    place.env("LCNB_BASE_URL", url)
+    with pytest.raises(ConfigError, match="from LCNB_BASE_URL") as environment:
+        resolve(token="t")
+    for caught in (given, account, environment):
+        assert message in str(caught.value)
+        assert "canary" not in str(caught.value)
+
+
+def config_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace("\n", "\\n") + '"'
+
+
+@pytest.mark.parametrize("url", ["", 5, []])
+def test_base_url_is_a_url(url: object) -> None:
+    """An empty base URL that is passed, or one of another type, is refused: it is not the default."""
+    with pytest.raises(ConfigError, match="is not a URL"):
+        resolve(token="t", base_url=url)
+
+
+@pytest.mark.parametrize(
+    ("argument", "account", "variable", "expected", "source"),
+    [
+        (None, None, None, BASE_URL, "default"),
+        (None, None, "", BASE_URL, "default"),
+        (None, None, "https://env.example.com", "https://env.example.com", "LCNB_BASE_URL"),
+        (None, "prod", "https://env.example.com", "https://prod.example.com/api", "[accounts.prod]"),
+        (None, "lab", "https://env.example.com", BASE_URL, "default"),
+        ("https://arg.example.com", "prod", "https://env.example.com", "https://arg.example.com", "the base_url argument"),
+    ],
+)  # fmt: skip
+def test_base_url_order(
+    place: Place, argument: str | None, account: str | None, variable: str | None, expected: str, source: str
+) -> None:
+    """The argument comes first, then the named account's or the provider's; LCNB_BASE_URL is for unnamed ones."""
+    place.toml(TWO_ACCOUNTS)
+    if variable is not None:
+        place.env("LCNB_BASE_URL", variable)
+    found = resolve(account, token="t", base_url=argument)
+    assert (found.base_url, found.base_url_source) == (expected, source)
+
+
+@pytest.mark.parametrize(
+    ("argument", "variable", "expected"),
+    [
+        (None, None, 60.0),
+        (None, "", 60.0),
+        (None, "5", 5.0),
+        (None, " 0.5 ", 0.5),
+        (7, "5", 7.0),
+        (86_399, None, 86_399.0),
+    ],
+)
+def test_timeout(place: Place, argument: float | None, variable: str | None, expected: float) -> None:
+    """The time-out is the argument, or LCNB_TIMEOUT, or 60 seconds."""
+    if variable is not None:
+        place.env("LCNB_TIMEOUT", variable)
+    assert resolve(token="t", timeout=argument).timeout == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "by"),
+    [(0, "argument"), (-1, "argument"), (86_400, "argument"), (float("nan"), "argument"), (float("inf"), "argument"), (10**400, "argument"), ("x", "argument"), ([], "argument"), ("0", "variable"), ("-5", "variable"), ("nan", "variable"), ("1e400", "variable"), ("soon", "variable"), ("5s", "variable")],
+)  # fmt: skip
+def test_wrong_timeout(place: Place, value: object, by: str) -> None:
+    """A time-out that is no number of seconds between 0 and a day is refused by the name of its source."""
+    source = "the timeout argument" if by == "argument" else "LCNB_TIMEOUT"
+    if by == "variable":
+        place.env("LCNB_TIMEOUT", str(value))
+    with pytest.raises(ConfigError, match=f"{source}: expected seconds above 0 and below 86400"):
+        resolve(token="t", timeout=value if by == "argument" else None)
+
+
+@pytest.mark.parametrize(("variable", "expected"), [(None, 150.0), ("", 150.0), ("5", 5.0)])
+def test_settle(place: Place, variable: str | None, expected: float) -> None:
+    """How long an unknown create is looked for is LCNB_SETTLE, or 150 seconds."""
+    if variable is not None:
+        place.env("LCNB_SETTLE", variable)
+    assert resolve(token="t").settle == expected
+
+
+@pytest.mark.parametrize("variable", ["0", "-1", "nan", "long"])
+def test_wrong_settle(place: Place, variable: str) -> None:
+    """Another value of LCNB_SETTLE is refused by its name."""
+    place.env("LCNB_SETTLE", variable)
+    with pytest.raises(ConfigError, match="LCNB_SETTLE: expected seconds above 0"):
+        resolve(token="t")
+
+
+# --- folders --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "variable"),
+    [(config.config_dir, "LCNB_CONFIG_DIR"), (config.state_dir, "LCNB_STATE_DIR"), (config.runs_dir, "LCNB_RUNS_DIR")],
+)  # fmt: skip
+def test_folders(place: Place, folder: Callable[[], Path], variable: str) -> None:
+    """Each folder is that of its variable, absolute; an empty variable is none."""
+    place.env(variable, "~/mine")
+    assert folder() == place.home / "mine"
+    place.env(variable, "mine")
+    assert folder() == Path.cwd() / "mine"
+    place.env(variable, "")
+    assert folder().is_absolute()
+    assert folder().name == ("runs" if variable == "LCNB_RUNS_DIR" else "lcnb")
+
+
+def test_nothing_is_made(place: Place) -> None:
+    """Asking for settings makes no file and no folder."""
+    resolve(token="t")
+    accounts()
+    assert list(place.home.iterdir()) == []
+
+
+@pytest.mark.parametrize("variable", list(config.VARIABLES))
+def test_variables_are_told(variable: str) -> None:
+    """Each variable in the list is read by the module, and says what it sets."""
+    source = Path(config.__file__).read_text(encoding="utf-8")
+    assert source.count(f'"{variable}"') >= 2
+    assert config.VARIABLES[variable]
+
+
+# --- what is shown --------------------------------------------------------------------------------------
+
+
+def test_settings_are_masked() -> None:
+    """The repr of settings and of places has stars where the token is."""
+    shown = repr(resolve(token=TOKEN))
+    assert STARS in shown
+    assert TOKEN not in shown
+
+
+def test_settings_are_frozen() -> None:
+    """Settings cannot be changed once they are made."""
+    with pytest.raises(AttributeError):
+        resolve(token="t").timeout = 5
+
+
+def full(place: Place) -> None:
+    """Every place holds the token, one of them where others may read it."""
+    place.toml(
+        '[accounts.env]\ntoken_env = "A_TOKEN"\nbase_url = "https://a.example.com"\n'
+        '[accounts.file]\ntoken_file = "a.token"\n[accounts.open]\ntoken_file = "b.token"\n'
+        '[accounts.ring]\n[accounts.none]\ntoken_env = "NO_TOKEN"\n[accounts.odd]\ntoken_env = "ODD_TOKEN"'
+    )
+    for name in ("LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN", "A_TOKEN"):
+        place.env(name, TOKEN)
+    place.env("ODD_TOKEN", f"{TOKEN}\n")
+    place.file("config/a.token", TOKEN)
+    place.file("config/b.token", TOKEN, 0o644)
+    place.file(".letscloud", f"LETSCLOUD_API_KEY={TOKEN}")
+    place.shelf.set_password("lcnb", "ring", TOKEN)
+    place.shelf.set_password("lcnb", "default", TOKEN)
+
+
+def test_accounts(place: Place) -> None:
+    """The list of accounts has a row a place, in order, with what is wrong there."""
+    full(place)
+    frame = accounts()
+    assert frame["account"].fillna("").tolist() == [
+        "",
+        "",
+        "env",
+        "file",
+        "open",
+        "ring",
+        "none",
+        "odd",
+        "",
+        "",
+    ]
+    assert frame["ready"].tolist() == [True, True, True, True, False, True, False, False, True, True]
+    assert frame["base_url"].tolist() == [BASE_URL] * 2 + ["https://a.example.com"] + [BASE_URL] * 7
+    problems = frame.set_index("account")["problem"].dropna()
+    assert problems.index.tolist() == ["open", "odd"]
+    assert "chmod 600" in problems["open"]
+
+
+@pytest.mark.parametrize("fill", [full, lambda place: None])
+def test_accounts_dtypes(place: Place, fill: Callable[[Place], None]) -> None:
+    """The list of accounts has the same columns and dtypes whether there are accounts or not."""
+    fill(place)
+    assert {name: str(dtype) for name, dtype in accounts().dtypes.items()} == {
+        "account": "str",
+        "token_from": "str",
+        "base_url": "str",
+        "ready": "boolean",
+        "problem": "str",
+    }
+
+
+def test_accounts_tell_no_token(place: Place) -> None:
+    """Neither the list of accounts nor anything made of it holds a token."""
+    full(place)
+    frame = accounts()
+    for shown in (
+        repr(frame),
+        frame.to_csv(),
+        frame.to_string(),
+        frame.to_html(),
+        frame.to_json(),
+        str(frame.attrs),
+    ):
+        assert "canary" not in shown
+
+
+@pytest.mark.parametrize(
+    ("toml", "named", "expected"),
+    [
+        ("", None, "env env env env"),
+        ("[accounts.a]", None, "env env env env env"),
+        ("[accounts.a]", "a", "env env default env env"),
+        ("[accounts.a]\n[accounts.b]", None, "env env default default env env"),
+        ('default = "b"\n[accounts.a]\n[accounts.b]', None, "env env default env env env"),
+        ('default = "a"\n[accounts.a]\nbase_url = "https://own"\n[accounts.b]', None, "env env own default env env"),
+    ],
+)  # fmt: skip
+def test_accounts_base_url(place: Place, toml: str, named: str | None, expected: str) -> None:
+    """The list shows where a token would go: LCNB_BASE_URL is for what is used unasked, not for what is named."""
+    place.toml(toml)
+    place.env("LCNB_BASE_URL", "https://env")
+    if named:
+        place.env("LCNB_ACCOUNT", named)
+    told = {"env": "https://env", "own": "https://own", "default": BASE_URL}
+    assert accounts()["base_url"].tolist() == [told[word] for word in expected.split()]
+
+
+def test_no_canary_in_errors(place: Place) -> None:
+    """Whichever place the token is in, no error and no repr of a place tells it."""
+    full(place)
+    for name in (None, "env", "file", "open", "ring", "none", "odd"):
+        for each in config.token_places(name):
+            assert TOKEN not in repr(each)
+
+
+def test_input_error_is_no_config_error() -> None:
+    """What is wrong in the configuration is told apart from what is wrong in a call."""
+    assert not issubclass(ConfigError, InputError)

@@ -1,0 +1,150 @@
+"""What the documentation says is run: README blocks, docstring examples, links, the wheel."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lcnb
+from conftest import ROOT
+from lcnb.client import _sandbox
+from lcnb.config import VARIABLES
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BIN = Path(sys.executable).parent
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def run(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-ec", command], cwd=cwd, env={**os.environ, "PATH": path, **env}, capture_output=True, text=True, timeout=200
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command", [each for each in commands() if each.startswith("lcnb") and " --port" not in each]
+)
+def test_command(command: str, account_env: Any, tmp_path: Path) -> None:
+    """Each `lcnb` line of the README does what it says and ends well."""
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sandbox_command(tmp_path: Path) -> None:
+    """The README's sandbox stays, and its first line tells base URL and token."""
+    (command,) = [each for each in commands() if "lcnb sandbox" in each]
+    line = run(f"timeout -s INT 3 {command.replace('8765', '0')} | head -1", tmp_path).stdout
+    assert re.fullmatch(r"LetsCloud sandbox: http://127\.0\.0\.1:\d+/api  token: \S+\n", line)
+    assert (tmp_path / "account.json").exists()
+
+
+def test_make_targets() -> None:
+    """Each `make` line of the README is a target that runs what the README says."""
+    targets = [each.split()[1] for each in commands() if each.startswith("make ")]
+    assert targets == ["demo", "test"]
+    for target, work in (("demo", "lcnb demo"), ("test", "-m pytest")):
+        plan = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert work in plan.stdout
+
+
+def test_python_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's Python blocks run, one after the other, as cells of a notebook would."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert repr(names["password"]) == "*****"
+    names["lc"].close()
+
+
+def test_toml_block(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's lcnb.toml is a valid one, and both of its accounts can be used."""
+    folder = own_home / "config"
+    folder.mkdir()
+    (folder / "lcnb.toml").write_text(blocks("toml")[0])
+    (folder / "prod.token").write_text("prod-token")
+    (folder / "prod.token").chmod(0o600)
+    monkeypatch.setenv("LAB_TOKEN", "lab-token")
+    assert lcnb.connect().settings.account == "prod"
+    assert lcnb.connect("lab").settings.base_url == "https://api.letscloud.io"
+
+
+def test_variables() -> None:
+    """The README's table names each environment variable of lcnb, and no other."""
+    table = README[README.index("| variable |") :].partition("\n\n")[0]
+    assert set(re.findall(r"LCNB_[A-Z_]+", table)) == set(VARIABLES)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+)
+def test_links(page: str) -> None:
+    """Each relative link leads to a file that is there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def modules() -> list[str]:
+    found = pkgutil.walk_packages(lcnb.__path__, "lcnb.")
+    return sorted(each.name for each in found if not each.name.endswith("__main__"))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_examples(module: str, account_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each example in a docstring gives what it shows."""
+    monkeypatch.chdir(tmp_path)
+    _sandbox.cache_clear()  # one that nothing was changed in
+    found = doctest.testmod(importlib.import_module(module), raise_on_error=False)
+    assert found.failed == 0
+
+
+def test_wheel(tmp_path: Path) -> None:
+    """The wheel, installed with no repository near, runs the demo with its own notebooks."""
+    source = tmp_path / "source"
+    for name in ("lcnb", "notebooks"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path / "dist", source], check=True, timeout=200)
+    (wheel,) = (tmp_path / "dist").glob("lcnb-*.whl")
+    home = tmp_path / "venv"
+    venv.create(home, symlinks=True)
+    (place,) = (home / "lib").glob("python*/site-packages")
+    target = [*pip, "install", "--no-deps", "--target", place, wheel]
+    subprocess.run(target, check=True, timeout=200)
+    # The dependencies are taken from this environment; lcnb itself must come from the wheel.
+    (place / "dependencies.pth").write_text(next(each for each in sys.path if each.endswith("site-packages")))
+    (home / "share").symlink_to(Path(sys.prefix) / "share")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code = "import sys, lcnb, lcnb.cli; sys.argv[1:] = ['demo']; print(lcnb.__file__); lcnb.cli.main()"
+    done = subprocess.run(
+        [home / "bin" / "python", "-c", code], cwd=empty, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(place))
+    (report,) = (tmp_path / "runs").glob("*/report.html")
+    assert "Inventory" in report.read_text(encoding="utf-8")

@@ -1,0 +1,238 @@
+"""What may import what, by the source; what `import lcnb` costs; and the public names."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lcnb
+
+PACKAGE = Path(lcnb.__file__).parent
+#: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
+LAYERS = [
+    ("secret", "files"),
+    ("errors", "models"),
+    ("config", "rows", "calls", "columns", "catalogue", "frames", "look", "passwords", "budget", "selection"),
+    ("wire", "journal"),
+    ("changes", "build", "apply", "accessor"),
+    ("client",),
+    ("fleets",),
+    ("runbooks", "widgets", "magic"),
+    (
+        "__main__",
+        "terminal",
+        "doctor",
+        "cli",
+        "cli_batch",
+        "cli_changes",
+        "cli_options",
+        "cli_runbooks",
+        "cli_runs",
+        "cli_schedule",
+    ),
+]
+#: The looks upwards, inside a method: a record shows itself in a notebook, a ChangeSet (of a runbook too) in a terminal.
+UPWARDS = {("models", "look"), ("changes", "terminal"), ("runbooks", "terminal")}
+#: Stands alone: it imports nothing of lcnb, and whoever starts it may import it.
+ALONE = "sandbox"
+#: Library → the only module that may import it.
+DOORS = {
+    "httpx": "wire",
+    "papermill": "runbooks.papermill_engine",
+    "nbclient": "runbooks.papermill_engine",
+    "matplotlib": "look",
+    "keyring": "config",
+    "distributed": "runbooks.cluster",
+    "starlette": "sandbox.app",
+    "pyarrow": "columns",
+    "uvicorn": "sandbox.server",
+}
+HEAVY = (
+    "pandas", "numpy", "pyarrow", "matplotlib", "papermill", "nbclient", "nbconvert", "nbformat", "ipywidgets",
+    "starlette", "uvicorn", "httpx", "click", "rich", "keyring", "cryptography",
+)  # fmt: skip
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Each node that is run: the blocks of `if TYPE_CHECKING` are left out."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from nodes(child)
+
+
+@cache
+def imports() -> list[tuple[str, str]]:
+    """Importing module and imported name, each import statement of the package, but for types alone."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        for node in nodes(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found += [(module, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{module} has a relative import"
+                assert node.module
+                found += [(module, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
+
+
+def own() -> Iterator[tuple[str, str]]:
+    """Importing and imported module of lcnb, by the names in LAYERS; `from lcnb import x` is one of x."""
+    for module, name in imports():
+        if module != "__init__" and name.startswith("lcnb."):
+            yield module.partition(".")[0], name.split(".")[1]
+
+
+def layer(name: str) -> int:
+    return next(number for number, names in enumerate(LAYERS) if name in names)
+
+
+def test_layers_are_complete() -> None:
+    """Each module of lcnb has its place in exactly one layer."""
+    there = {path.stem for path in PACKAGE.glob("*.py")} | {
+        path.parent.name for path in PACKAGE.glob("*/__init__.py")
+    }
+    named = [name for names in LAYERS for name in names]
+    assert sorted([*named, ALONE, "__init__"]) == sorted(there)
+
+
+def test_layers() -> None:
+    """No module imports from a later layer than its own, but for the looks upwards that are named."""
+    upwards = {
+        (module, name)
+        for module, name in own()
+        if ALONE not in (module, name) and layer(name) > layer(module)
+    }
+    assert upwards == UPWARDS
+
+
+def test_sandbox_stands_alone() -> None:
+    """The sandbox imports nothing from the rest of lcnb: one mistake must not hide on both sides."""
+    assert {name for module, name in own() if module == ALONE} == {ALONE}
+
+
+@pytest.mark.parametrize(("library", "door"), list(DOORS.items()))
+def test_one_door(library: str, door: str) -> None:
+    """A library with consequences is imported by one module alone."""
+    assert {module for module, name in imports() if name.partition(".")[0] == library} == {door}
+
+
+def modules_after(code: str) -> set[str]:
+    """The top-level modules that a fresh Python has loaded after `code`."""
+    program = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def called(*arguments: str) -> str:
+    """A program that runs the command and outlives it; the account is one that nobody answers for."""
+    return (
+        "import os, sys; os.environ['LETSCLOUD_API_KEY'] = 'x'; "
+        "os.environ['LCNB_BASE_URL'] = 'http://127.0.0.1:9'; "
+        f"sys.argv = ['lcnb', *{list(arguments)}]\n"
+        "from lcnb.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("import lcnb", set()),
+        ("import lcnb; lcnb.LcnbError, lcnb.Secret, lcnb.accounts, lcnb.run", set()),
+        ("import lcnb.config; lcnb.config.resolve(token='x')", {"platformdirs"}),
+        ("import lcnb.models, lcnb.calls, lcnb.files", set()),
+        ("import lcnb.sandbox", set()),
+        ("import lcnb.look", set()),
+        ("import lcnb.cli", {"click"}),
+        (called("--version"), set()),
+        (called("--help"), {"click"}),
+        (called("run", "--help"), {"click"}),
+        (called("plans", "--locaton", "x"), {"click"}),
+        (called("plasn"), {"click"}),
+        (called("run", "inventory", "-p", "locaton=MIA1"), {"click", "rich"}),
+        (called("run", "inventory", "-p", "locaton"), {"click", "rich"}),
+    ],
+)  # fmt: skip
+def test_light(code: str, allowed: set[str]) -> None:
+    """What is light stays light: no heavy library is loaded before it is needed."""
+    assert modules_after(code) & set(HEAVY) <= allowed
+
+
+def test_heavy() -> None:
+    """What needs pandas loads it: so the test above would see it."""
+    assert "pandas" in modules_after("import lcnb.frames") & set(HEAVY)
+
+
+# --- the public names -----------------------------------------------------------------------------------
+
+
+def test_all() -> None:
+    """The public names are a sorted list without doubles, and `dir(lcnb)` shows them."""
+    assert lcnb.__all__ == sorted(set(lcnb.__all__))
+    assert set(lcnb.__all__) <= set(dir(lcnb))
+
+
+@pytest.mark.parametrize("name", lcnb.__all__)
+def test_public_name(name: str) -> None:
+    """Each public name is there, is called as its object is, and has a docstring of its own."""
+    value = getattr(lcnb, name)
+    assert value.__name__ == name
+    assert value.__doc__
+
+
+def test_unknown_name() -> None:
+    """Another name is an AttributeError that says it."""
+    with pytest.raises(AttributeError, match="module 'lcnb' has no attribute 'conect'"):
+        lcnb.conect  # noqa: B018 - looking it up is what is tested
+
+
+def members() -> Iterator[Any]:
+    for name in lcnb.__all__:
+        value = getattr(lcnb, name)
+        if inspect.isclass(value):
+            for each, member in inspect.getmembers(value):
+                public = not each.startswith("_") and (
+                    inspect.isroutine(member) or isinstance(member, property)
+                )
+                if public and getattr(getattr(member, "fget", member), "__module__", "").startswith("lcnb"):
+                    yield pytest.param(member, id=f"{name}.{each}")
+
+
+@pytest.mark.parametrize("member", list(members()))
+def test_public_member(member: Any) -> None:
+    """Each public method and property of a public class has a docstring of its own."""
+    assert member.__doc__
+
+
+@pytest.mark.parametrize("name", [each for each in lcnb.__all__ if inspect.isroutine(getattr(lcnb, each))])
+def test_signature(name: str) -> None:
+    """Each public function says the types of its arguments and of what it gives."""
+    signature = inspect.signature(getattr(lcnb, name))
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert all(each.annotation is not inspect.Parameter.empty for each in signature.parameters.values())
+
+
+def test_start() -> None:
+    """`lcnb --version` loads next to nothing: neither the commands nor typing, which the rest would need."""
+    program = called("--version").replace(
+        "import os, sys;", "import sys; before = set(sys.modules); import os;"
+    )
+    program += "print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    version, new = done.stdout.splitlines()
+    assert version == f"lcnb, version {lcnb.__version__}"
+    assert set(new.split()) <= {"lcnb", "lcnb.__main__", "__future__"}

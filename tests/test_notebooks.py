@@ -1,0 +1,277 @@
+"""The shipped notebooks: how their files look, and that they run, by every way and for every fleet."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import lcnb
+from conftest import LCNB, ROOT
+from lcnb.config import resolve
+from lcnb.frames import by_location
+from lcnb.runbooks import notes
+from lcnb.runbooks.find import find, shipped
+from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.sandbox import start
+
+BIN = Path(sys.executable).parent
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+# --- the files ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_file(path: Path) -> None:
+    """A shipped notebook is valid, of format 4.5 for the kernel python3, has ids, and no trace of a run."""
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec == {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.language_info == {"name": "python"}
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    assert notebook.cells[0].source.startswith("# ")
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        if cell.cell_type == "code":
+            assert (cell.outputs, cell.execution_count) == ([], None)
+            assert cell.source.strip()
+
+
+@pytest.mark.parametrize("task", [["check"], ["format", "--check"]], ids=" ".join)
+def test_style(task: list[str]) -> None:
+    """The code of the notebooks is linted and formatted as the package's own."""
+    command = [BIN / "ruff", *task, *NOTEBOOKS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# --- the inventory runbook ------------------------------------------------------------------------------
+
+# What a run is called → machines of its fleet, parameters.
+RUNS: dict[str, tuple[int, dict[str, str]]] = {
+    "fleet of 60": (60, {}),
+    "fleet of 1": (1, {}),
+    "fleet of 0": (0, {}),
+    "location": (60, {"location": "sao1"}),
+    "state": (60, {"state": "off", "output_format": "parquet"}),
+    "currency": (60, {"currency": "BRL", "output_format": "csv"}),
+    "nothing matches": (60, {"location": "MIA1", "currency": "BRL"}),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def fleets() -> Iterator[dict[int, lcnb.sandbox.Running]]:
+    """A sandbox for each size of a fleet; their clocks stand still, so that all runs see the same."""
+    with start(fleet=0, speed=0) as none, start(fleet=1, speed=0) as one, start(fleet=60, speed=0) as many:
+        yield {0: none, 1: one, 60: many}
+
+
+@pytest.fixture(scope="module")
+def runs(fleets: dict[int, lcnb.sandbox.Running], place: Path) -> dict[str, RunResult]:
+    """The runs of RUNS, two at a time."""
+
+    def one(each: tuple[int, dict[str, str]]) -> RunResult:
+        fleet, parameters = each
+        settings = resolve(token=fleets[fleet].token, base_url=fleets[fleet].base_url)
+        return run_runbook("inventory", parameters, settings=settings, folder=place / "runs")
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setenv("HOME", str(place))
+        return dict(zip(RUNS, pool.map(one, RUNS.values()), strict=True))
+
+
+def expected(server: lcnb.sandbox.Running, parameters: dict[str, str]) -> pd.DataFrame:
+    with lcnb.connect(token=server.token, base_url=server.base_url) as lc:
+        fleet = lc.inventory()
+    columns = {"location": "location", "state": "state", "currency": "currencycode"}
+    for key, column in columns.items():
+        if key in parameters:
+            fleet = fleet[fleet[column].str.lower() == parameters[key].lower()]
+    return fleet
+
+
+def formats(parameters: dict[str, str]) -> list[str]:
+    asked = parameters.get("output_format", "both")
+    return ["csv", "parquet"] if asked == "both" else [asked]
+
+
+def by_label(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values("label", ignore_index=True)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_inventory(run: str, runs: dict[str, RunResult], fleets: dict[int, lcnb.sandbox.Running]) -> None:
+    """The runbook saves the machines that its parameters ask for, of an empty fleet too, as the API tells them."""
+    fleet, parameters = RUNS[run]
+    result = runs[run].check()
+    wanted = expected(fleets[fleet], parameters)
+    assert {path.name for path in result.files if path.suffix in (".csv", ".parquet")} == {
+        f"{table}.{kind}" for table in ("inventory", "locations") for kind in formats(parameters)
+    }
+    if "parquet" in formats(parameters):
+        got = pd.read_parquet(result.folder / "inventory.parquet")
+        assert_frame_equal(by_label(got), by_label(wanted))
+        assert_frame_equal(pd.read_parquet(result.folder / "locations.parquet"), by_location(wanted))
+    if "csv" in formats(parameters):
+        assert len(pd.read_csv(result.folder / "inventory.csv")) == len(wanted)
+
+
+def test_report_of_nothing(runs: dict[str, RunResult]) -> None:
+    """A report of no machines says so, and one of several currencies never adds them up."""
+    for run in ("fleet of 0", "nothing matches"):
+        assert "No machine matches." in runs[run].report.read_text(encoding="utf-8")
+    page = runs["fleet of 60"].report.read_text(encoding="utf-8")
+    assert "BRL a month" in page
+    assert "USD a month" in page
+
+
+def streams(notebook: Any) -> list[str]:
+    outputs = (output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs)
+    return [output.text for output in outputs if output.output_type == "stream"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_no_noise(run: str, runs: dict[str, RunResult]) -> None:
+    """No cell prints a warning, and no picture or table is left out."""
+    notebook = nbformat.read(runs[run].folder / "inventory.ipynb", as_version=4)
+    assert streams(notebook) == []
+    shown = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and re.search(r"^look\.|^cost_p", cell.source, re.M)
+    ]
+    assert len(shown) >= 8
+    assert all("text/html" in cell.outputs[-1].data for cell in shown)
+
+
+# --- the other ways to run it ---------------------------------------------------------------------------
+
+#: What each runbook is given: nothing that waits.
+GIVEN: dict[str, dict[str, Any]] = {
+    "inventory": {"output_format": "parquet"},
+    "health_watch": {"ports": [], "watch_s": 0.0},
+    "price_compare": {"cpus": 4},
+    "balance_runway": {"attention_days": 60},
+    "key_audit": {"min_rsa_bits": 4096},
+}
+READ_ONLY = [each for each in shipped() if not any(one.name == "dry_run" for one in find(each).parameters)]
+WAYS = ("lcnb", "papermill", "by hand")
+HAND = """
+import json, sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+(at,) = [number for number, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])]
+given = "\\n".join(f"{name} = {value!r}" for name, value in json.loads(sys.argv[2]).items())
+notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(given))
+nbclient.NotebookClient(notebook).execute()
+"""
+
+
+def command(way: str, book: str) -> list[str]:
+    """How a runbook is run that way."""
+    path, given = str(find(book).path), GIVEN.get(book, {})
+    if way == "by hand":
+        return [sys.executable, "-c", HAND, path, json.dumps(given)]
+    if way == "papermill":
+        return [str(BIN / "papermill"), path, "out.ipynb", "-y", json.dumps(given)]
+    pairs = [f"{name}={json.dumps(value).strip(chr(34))}" for name, value in given.items()]
+    return [LCNB, "run", book, "--runs-dir", ".", *(word for pair in pairs for word in ("-p", pair))]
+
+
+@pytest.fixture(scope="module")
+def elsewhere(fleets: dict[int, lcnb.sandbox.Running], place: Path) -> dict[tuple[str, str], Path]:
+    """Runbook and way → the folder with what it has kept, run that way against the fleet of 60."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
+    env |= {
+        "LETSCLOUD_API_KEY": fleets[60].token,
+        "LCNB_BASE_URL": fleets[60].base_url,
+        "HOME": str(place),
+        "PYTHONPATH": str(ROOT),
+    }
+
+    def one(each: tuple[str, str]) -> Path:
+        book, way = each
+        folder = place / f"{way}-{book}"
+        folder.mkdir()
+        done = subprocess.run(
+            command(way, book), cwd=folder, env=env, capture_output=True, text=True, timeout=180
+        )
+        assert done.returncode in (0, 8), done.stderr
+        (table, *_) = sorted(folder.rglob("*.parquet"))
+        return table.parent
+
+    every = [(book, way) for book in READ_ONLY for way in WAYS]
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(every, pool.map(one, every), strict=True))
+
+
+def kept(folder: Path) -> set[str]:
+    """The names of what a runbook has kept there, without what only the way of running it leaves."""
+    return (
+        {path.name for path in folder.iterdir() if path.is_file()}
+        - {"run.json", "report.html"}
+        - {path.name for path in folder.glob("*.ipynb")}
+    )
+
+
+def table(path: Path) -> pd.DataFrame:
+    """A kept table without the times at which it was made, its rows in an order of their own."""
+    frame = pd.read_parquet(path).drop(columns="at", errors="ignore")
+    rows = ["|".join(map(str, row)) for row in frame.itertuples(index=False)]
+    return frame.iloc[sorted(range(len(rows)), key=rows.__getitem__)].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+@pytest.mark.parametrize("book", READ_ONLY)
+def test_every_way(book: str, way: str, elsewhere: dict[tuple[str, str], Path]) -> None:
+    """`lcnb run`, plain papermill and a kernel by hand keep the same files: equal tables, equal notes."""
+    ours, theirs = elsewhere[book, "lcnb"], elsewhere[book, way]
+    assert kept(theirs) == kept(ours)
+    assert any(each.endswith(".parquet") for each in kept(ours))
+    for each in kept(ours):
+        if each.endswith(".parquet"):
+            assert_frame_equal(table(theirs / each), table(ours / each))
+    said = [[(note.text, note.ok) for note in notes.read(folder)] for folder in (theirs, ours)]
+    assert said[0] == said[1]
+
+
+# --- the others -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "explore").glob("*.ipynb")), ids=name)
+def test_explore(path: Path, tmp_path: Path) -> None:
+    """A notebook for exploring runs from the first cell to the last without a token, an error or a warning."""
+    run = run_runbook(str(path), folder=tmp_path / "runs").check()
+    notebook = nbformat.read(run.folder / path.name, as_version=4)
+    assert streams(notebook) == []
+    assert all(
+        cell.outputs
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "=" not in cell.source.splitlines()[-1]
+    )

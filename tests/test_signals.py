@@ -1,0 +1,83 @@
+"""Interrupts at the edges of a run: before it has a record, after its cells have ended, inside of a finaliser."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import record, saved, write_notebook
+from lcnb.runbooks import run as running
+from lcnb.runbooks.run import run_runbook
+from lcnb.runbooks.signals import held
+
+
+@pytest.mark.parametrize("step", ["commit_of", "write_atomically"])
+def test_before(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted before its record is written, a run leaves no folder."""
+
+    def stop(*args: object, **options: object) -> Any:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(running, step, stop)
+    path = write_notebook(tmp_path / "night.ipynb", "1")
+    with pytest.raises(KeyboardInterrupt):
+        run_runbook(str(path), folder=tmp_path / "runs")
+    assert [each for each in (tmp_path / "runs").iterdir() if each.is_dir()] == []
+
+
+def test_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt that comes when the cells have ended is too late: result, record and notebook say done."""
+    came = []
+
+    def stop(*args: object) -> None:
+        came.append(signal.raise_signal(signal.SIGINT))
+
+    monkeypatch.setattr(running, "notify", stop)
+    path = write_notebook(tmp_path / "night.ipynb", "1")
+    run = run_runbook(str(path), folder=tmp_path / "runs").check()
+    facts = record(run.folder)
+    assert came
+    assert (facts["status"], facts["exit_code"], facts["closed"]) == ("done", 0, True)
+    assert saved(run.folder).metadata.lcnb.status == "done"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_held() -> None:
+    """Signals are told, not lost, and afterwards work as before; what the process passes over stays so."""
+    with held() as came:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert came == [signal.SIGINT, signal.SIGTERM]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+SWALLOWED = """
+import signal, sys, time
+from lcnb.runbooks.signals import send_lost_again
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+sys.unraisablehook = send_lost_again
+class Last:
+    def __del__(self):
+        signal.raise_signal({number})
+last = Last()
+try:
+    del last
+    time.sleep(20)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
+def test_swallowed(number: int, code: int) -> None:
+    """An interrupt that Python drops in a finaliser ends the process all the same, and prints nothing."""
+    command = [sys.executable, "-c", SWALLOWED.replace("{number}", str(number))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")
