@@ -26,8 +26,8 @@ BEGUN = "import pathlib\npathlib.Path(flag).touch()\n"
 SLEEP = BEGUN + "import time\ntime.sleep(60)"
 LCNB = [sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler); "
         "import resource, os; n = int(os.environ.get('FILE_LIMIT', '0')); "
-        "n and resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); from lcnb.cli import main; main()"]  # fmt: skip
-PAPERMILL = [sys.executable, "-c", LCNB[2].replace("lcnb.cli import main; main()", "papermill.__main__ import "
+        "n and resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); from lcnb.__main__ import main; main()"]  # fmt: skip
+PAPERMILL = [sys.executable, "-c", LCNB[2].replace("lcnb.__main__ import main; main()", "papermill.__main__ import "
              "papermill; papermill()")]  # fmt: skip
 
 
@@ -80,8 +80,14 @@ def write(folder: Path, way: Way, flag: Path) -> Path:
     return path
 
 
-def run(command: Sequence[str], way: Way, flag: Path, env: Mapping[str, str]) -> int:
-    """Run a command to its end, with what is done to it on the way; its exit code."""
+def run(
+    command: Sequence[str],
+    way: Way,
+    flag: Path,
+    env: Mapping[str, str],
+    runner: Callable[[], int] | None = None,
+) -> int:
+    """Run a command to its end, with what is done to it on the way; its exit code. `runner` is who is killed."""
     env = {**env, **(way.env or {})}
     first = _quiet(command, env) if way.twice else None
     if first:
@@ -89,7 +95,7 @@ def run(command: Sequence[str], way: Way, flag: Path, env: Mapping[str, str]) ->
     process = _quiet(command, env)
     if way.signal:
         _wait_for(flag.exists)
-        process.send_signal(way.signal)
+        os.kill(runner() if runner and way.signal == signal.SIGKILL else process.pid, way.signal)
     try:
         return process.wait(120 if first is None else 20)
     except subprocess.TimeoutExpired:
@@ -112,15 +118,23 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 def by_lcnb(way: Way, folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """What `lcnb run` leaves: exit code, status in the record, status in the notebook, cells."""
+    """What `lcnb run` leaves: exit code, status in the record, status in the notebook, cells; what ran them."""
     path, runs = write(folder, way, folder / "flag"), folder / "runs"
-    before = {"LCNB_RUNS_DIR": str(runs), "LCNB_STATE_DIR": str(folder / "state")}
-    code = run([*LCNB, "run", str(path), *way.lcnb], way, folder / "flag", {**env, **before})
+    before = {"LCNB_RUNS_DIR": str(runs), "LCNB_STATE_DIR": str(folder / "state")} | dict(env)
+
+    def runner() -> int:
+        (record,) = runs.glob("*/run.json")
+        return int(json.loads(record.read_text(encoding="utf-8"))["pid"])
+
+    code = run([*LCNB, "run", str(path), *way.lcnb], way, folder / "flag", {**env, **before}, runner)
+    code = (
+        -9 if code == 128 + 9 else code
+    )  # a warm run's command tells that its runner was killed, as a shell would
     if way.signal == signal.SIGKILL:  # the next command finds what nobody could write down
         subprocess.run([*LCNB, "runs"], env={**env, **before}, stdout=subprocess.DEVNULL, check=False)
     folders = [] if way.twice else [path.parent for path in sorted(runs.glob("*/run.json"))]
     if not folders:
-        return {"code": code, "record": None, "notebook": None, "cells": []}
+        return {"code": code, "record": None, "notebook": None, "cells": [], "engine": None}
     facts = json.loads((folders[0] / "run.json").read_text(encoding="utf-8"))
     notebook = json.loads((folders[0] / "night.ipynb").read_text(encoding="utf-8"))
     return {
@@ -128,6 +142,7 @@ def by_lcnb(way: Way, folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
         "record": facts["status"],
         "notebook": notebook["metadata"]["lcnb"]["status"],
         "cells": _cells(notebook),
+        "engine": facts["engine"],
     }
 
 
@@ -157,7 +172,8 @@ def true(way: Way, found: Mapping[str, Any]) -> bool:
 
 def environment(base_url: str) -> dict[str, str]:
     """This process's environment with a token that the sandbox refuses."""
-    return {**os.environ, "LETSCLOUD_API_KEY": "a-wrong-token-0000", "LCNB_BASE_URL": base_url}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LCNB_")}
+    return {**kept, "LETSCLOUD_API_KEY": "a-wrong-token-0000", "LCNB_BASE_URL": base_url}
 
 
 def main() -> None:
@@ -178,7 +194,7 @@ def main() -> None:
             told = [
                 ", ".join(
                     [
-                        *(str(value) for key, value in each.items() if key != "cells"),
+                        *(str(value) for key, value in each.items() if key not in ("cells", "engine")),
                         "/".join(each["cells"]) or "-",
                     ]
                 )

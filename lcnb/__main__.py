@@ -10,9 +10,21 @@ def main() -> None:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         print(f"lcnb, version {lcnb.__version__}")
         return
+    if sys.argv[1:2] in (["run"], ["plan-run"]) and (code := _warm()) is not None:
+        sys.exit(code)
     from lcnb.cli import main as commands
 
     commands()
+
+
+def _warm() -> int | None:
+    """The exit code of a run that a server for warm runs has made (`lcnb warm`), where there is one."""
+    if any(each.startswith("--engine") for each in sys.argv):
+        return None
+    from lcnb.config import state_dir
+    from lcnb.runbooks.forkserver import hand_over
+
+    return hand_over(state_dir() / "warm", sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,12 @@ from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
 @click.option("--yes", "confirm", is_flag=True, help="The changes that rows make are confirmed.")
 @click.option("--resume", metavar="BATCH", help="Run the rows of that batch that are not done.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Run on the workers of a Dask cluster.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "kernel"]),
+    default="auto",
+    help="kernel: an ordinary process and Jupyter kernel for each row.",
+)
 @click.option("--runs-dir", type=click.Path(file_okay=False), help="Where the batch and its runs are kept.")
 @output_option(*OUTPUTS)
 @account_options

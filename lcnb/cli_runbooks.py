@@ -43,6 +43,12 @@ class _RunCommand(click.Command):
 
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "kernel"]),
+            default="auto",
+            help="kernel: a Jupyter kernel in any case, also where a warm run could be had (lcnb warm).",
+        ),
         click.option("--pdf", is_flag=True, help="Print the report as PDF too (needs Chromium)."),
         click.option("--no-lock", is_flag=True, help="Run even while another process runs the same."),
         click.option(
@@ -158,6 +164,20 @@ def _tell_plan(result: RunResult) -> None:
         stdout().print("nothing to change", highlight=False)
 
 
+@click.command()
+def warm() -> None:
+    """Make runs start at once: wait, with all imported, for `lcnb run`.
+
+    Runs until it is interrupted (Ctrl-C, SIGTERM); runs that are under way end first. `lcnb run` and `lcnb plan-run` of
+    the same user, Python and state folder use it by themselves. Linux only.
+    """
+    from lcnb.config import state_dir
+    from lcnb.runbooks.forkserver import stay
+
+    folder = state_dir() / "warm"
+    stay(folder, f"warm runs: lcnb run uses this process (in {folder}); Ctrl-C ends it")
+
+
 def given_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     from lcnb.errors import ParameterError
 
@@ -209,4 +229,4 @@ def _asked(question: str) -> bool:
     return input(question).strip().lower() in ("y", "yes")
 
 
-COMMANDS = (runbooks, run, plan_run)
+COMMANDS = (runbooks, run, plan_run, warm)

@@ -9,8 +9,10 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,20 @@ def saved(folder: Path) -> Any:
 
 def statuses(folder: Path) -> list[str]:
     return [cell.metadata.papermill.status for cell in saved(folder).cells]
+
+
+@contextmanager
+def warm_server(env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`lcnb warm` in that environment, ready."""
+    process = subprocess.Popen([LCNB, "warm"], env=dict(env), stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        try:
+            assert told.startswith("warm runs: "), told
+            yield process
+        finally:
+            process.terminate()
 
 
 # --- what every test has --------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.again import ENDED_WELL
 from lcnb.runbooks.child import NOT_STARTED, RESULT, Local, Stop, environment, run_row
 from lcnb.runbooks.find import Runbook, find
-from lcnb.runbooks.run import _choices, _settings, new_folder
+from lcnb.runbooks.run import _choices, _settings, check_engine, new_folder
 from lcnb.runbooks.signals import raising
 from lcnb.secret import mask
 
@@ -78,6 +78,7 @@ def batch(
     settings: Settings | None = None,
     confirm: bool = False,
     progress: Progress | None = None,
+    engine: str = "auto",
 ) -> pd.DataFrame:
     """Run a runbook once for each row of parameters, and give a frame that tells how each ended.
 
@@ -94,6 +95,8 @@ def batch(
         settings: an account that is already resolved, for all rows; not with `executor` or `dask`.
         confirm: the changes that rows make are confirmed (rows with `dry_run=False` need it).
         progress: called as rows begin and end; in a notebook a line of text by default.
+        engine: "kernel" for an ordinary process and Jupyter kernel for each run; "auto" forks them from one that has
+            imported everything, where that is possible (Linux).
 
     Returns a frame with the columns row, account, a column a parameter, status, exit_code, seconds, folder,
     error. `frame.attrs["lcnb"]` has `folder` (of the batch) and `exit_code`. Raises, before anything
@@ -108,6 +111,7 @@ def batch(
     lcnb.errors.ParameterError: row 1, state: 'of' is not one of 'running', 'off', ...
     """
     book = find(name)
+    check_engine(engine)
     common = dict(parameters or {})
     rows = _with_accounts(_rows(over, book), accounts)
     where = _Where.of(executor, dask, workers, settings, max_errors)
@@ -115,7 +119,7 @@ def batch(
     _check_confirmed(book, checked, confirm)
     place = new_folder(book, folder, "batch")
     runs = str(Path(folder).expanduser().absolute()) if folder else None
-    plan = _Plan(place, book.name, _source(name, book), _sha256(book), runs, checked, confirm)
+    plan = _Plan(place, book.name, _source(name, book), _sha256(book), runs, checked, confirm, engine)
     plan.write(common)
     return _carry_out(plan, where, max_errors, progress, fresh=True)
 
@@ -131,6 +135,7 @@ def resume_batch(
     settings: Settings | None = None,
     confirm: bool = False,
     progress: Progress | None = None,
+    engine: str = "auto",
 ) -> pd.DataFrame:
     """Run the rows of a batch that are not done, with the notebook as it is now; the others are kept.
 
@@ -145,12 +150,14 @@ def resume_batch(
         ...
     lcnb.errors.InputError: no batch 'batch-20260101T000000Z-inventory-000000' in ...
     """
+    check_engine(engine)
     plan = _read_plan(_batch_folder(batch, folder))
     book = find(plan.source)
     where = _Where.of(executor, dask, workers, settings, max_errors)
     left = [row for row in plan.rows if not plan.is_done(row)]
     _check_confirmed(book, _checked(book, left, {}, where), confirm)
-    return _carry_out(replace(plan, sha256=_sha256(book), confirm=confirm), where, max_errors, progress)
+    plan = replace(plan, sha256=_sha256(book), confirm=confirm, engine=engine)
+    return _carry_out(plan, where, max_errors, progress)
 
 
 def _check_confirmed(book: Runbook, rows: list[Row], confirm: bool) -> None:
@@ -480,6 +487,7 @@ class _Plan:
     runs_dir: str | None
     rows: Sequence[Row]
     confirm: bool = False
+    engine: str = "auto"
 
     def write(self, common: Mapping[str, Any]) -> None:
         facts = {
@@ -533,6 +541,7 @@ class _Plan:
             "account": row.account,
             "runs_dir": self.runs_dir,
             "confirm": self.confirm,
+            "engine": self.engine,
             "previous": self.result(row.number).get("folder"),
         }
 

@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from lcnb.config import TOKEN_VARIABLES, runs_dir
 from lcnb.errors import ConfigError, InputError, RunError
+from lcnb.runbooks import forkserver
 from lcnb.secret import Secret, mask
 
 if TYPE_CHECKING:
@@ -100,14 +101,7 @@ def run_row(
     began = time.monotonic()
     environment = {name: text for name, text in {**os.environ, **(env or {})}.items() if text is not None}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lcnb.runbooks.child"],
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=err,
-            env=environment,
-            start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on, once
-        )
+        process = _start(task, environment, out, err)
         with process:
             stdin = cast("IO[bytes]", process.stdin)
             try:
@@ -120,6 +114,24 @@ def run_row(
         result["seconds"] = round(time.monotonic() - began, 2)
         result |= told or _died(process, task, _tail(err, environment))
     return result
+
+
+def _start(
+    task: Mapping[str, Any], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+) -> subprocess.Popen[bytes] | forkserver.WarmProcess:
+    """A process for the run: a fork of one that has all imported, or, where that cannot be had, a new one."""
+    if task.get("engine") != "kernel" and (
+        warm := forkserver.spawn("child", [], env=env, stdout=out, stderr=err)
+    ):
+        return warm
+    return subprocess.Popen(
+        [sys.executable, "-m", "lcnb.runbooks.child"],
+        stdin=subprocess.PIPE,
+        stdout=out,
+        stderr=err,
+        env=env,
+        start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on, once
+    )
 
 
 LOST = (
@@ -147,7 +159,9 @@ def _teller(out: IO[bytes], progress: Progress | None) -> Callable[[], None]:
     return tell
 
 
-def _wait(process: subprocess.Popen[bytes], stop: Stop | None, tell: Callable[[], None]) -> None:
+def _wait(
+    process: subprocess.Popen[bytes] | forkserver.WarmProcess, stop: Stop | None, tell: Callable[[], None]
+) -> None:
     """Until the child has ended; asked to stop, it gets SIGTERM and GRACE_S, and then is killed."""
     killed_at: float | None = None
     while True:
@@ -183,9 +197,11 @@ def _tail(err: IO[bytes], env: Mapping[str, str]) -> str:
     return mask(err.read().decode("utf-8", "replace").strip(), *secrets)
 
 
-def _died(process: subprocess.Popen[bytes], task: Mapping[str, Any], words: str) -> dict[str, Any]:
+def _died(
+    process: subprocess.Popen[bytes] | forkserver.WarmProcess, task: Mapping[str, Any], words: str
+) -> dict[str, Any]:
     """A child that could not say how it ended."""
-    code = process.returncode
+    code = process.returncode or 0
     try:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     except ValueError:
@@ -245,6 +261,7 @@ def _run(task: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     how: dict[str, Any] = {
         "folder": task["runs_dir"],
         "lock_wait": task.get("lock_wait", LOCK_WAIT_S),
+        "engine": task.get("engine") or "auto",
         "progress": progress,
     }
     try:

@@ -37,6 +37,7 @@ from papermill.execute import execute_notebook, remove_error_markers
 from papermill.iorw import papermill_io
 
 from lcnb.files import write_atomically
+from lcnb.runbooks.shell_client import ShellManager, take
 from lcnb.runbooks.signals import held
 
 SCHEME = "lcnb+file://"
@@ -94,6 +95,10 @@ class Job:
     #: Called once at the end, before the last save: may tell more of how it ended than the cells do.
     judge: Callable[[Job], None] = lambda job: None
     on_kernel: Callable[[int | None], None] = lambda pid: None
+    #: Whether the cells may run in the shell that was forked for this process, if one was.
+    shell: bool = False
+    #: What they run in.
+    engine: Literal["kernel", "shell"] = "kernel"
     status: Status = "running"
     exit_code: int = 0
     reason: str = ""
@@ -268,6 +273,8 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
     """Keeps the status of cells and the saved notebook true."""
 
     SKIPPED = "skipped"
+    #: The number of the kernel's process, once there is one.
+    kernel: int | None = None
 
     def __init__(self, nb: Any, job: Job) -> None:
         super().__init__(nb, output_path=job.path, progress_bar=False, autosave_cell_every=5)
@@ -327,7 +334,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         with _start_is_death(), _signals_wait():
             super().start_new_kernel(**kwargs)
         kernel = getattr(self.km.provisioner, "process", None)
-        self.nb_man.job.on_kernel(kernel.pid if kernel is not None else None)
+        self.nb_man.kernel = kernel.pid if kernel is not None else None
+        self.nb_man.job.on_kernel(self.nb_man.kernel)
 
     def start_new_kernel_client(self, **kwargs: Any) -> Any:
         with _start_is_death():
@@ -516,15 +524,21 @@ def _run_in_kernel(manager: _Manager, kernel_name: str, job: Job) -> None:
         iopub_timeout=30,
         raise_on_iopub_timeout=True,
     )
-    sockets = _socket_folder() if os.name == "posix" else None
+    prepared = take() if job.shell else None
+    sockets = _socket_folder() if os.name == "posix" and prepared is None else None
     try:
-        client.create_kernel_manager()
+        if prepared is not None:
+            job.engine = "shell"
+            client.km = ShellManager(prepared, DeadKernelError)
+        else:
+            client.create_kernel_manager()
         if sockets:
             client.km.connection_file = str(sockets / "k.json")
         _execute(client, job)
     finally:
         if client.km is not None and client.km.has_kernel:
             _kill(client)
+        _end_group(manager.kernel)
         if sockets:
             shutil.rmtree(sockets, ignore_errors=True)
 
@@ -540,6 +554,13 @@ def _kill(client: _Client) -> None:
     if kernel is not None:
         kernel.kill()
         kernel.wait()
+
+
+def _end_group(kernel: int | None) -> None:
+    """A kernel leads a group of its own: what its cells have left running there ends with the run."""
+    if kernel is not None and os.name == "posix":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(kernel, signal.SIGKILL)
 
 
 def _execute(client: _Client, job: Job) -> None:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
@@ -210,22 +211,31 @@ def _files(files: list[str]) -> str:
 
 
 def _body(notebook: Any) -> str:
-    from nbconvert import HTMLExporter
-
     shown = copy.deepcopy(notebook)
     _drop_title(shown)
     _drop_what_was_not_run(shown)
     for cell in shown.cells:  # an error stands above, once
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
-    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
+    body, _ = exporter().from_notebook_node(shown)
+    return _without_requests(str(body))
+
+
+@cache
+def exporter() -> Any:
+    """nbconvert's exporter with its templates compiled, which takes longer than most pages."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    made: Any = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
-    body, _ = exporter.from_notebook_node(shown)
-    return _without_requests(str(body))
+    new: Any = nbformat.v4
+    made.from_notebook_node(new.new_notebook(cells=[new.new_markdown_cell("#"), new.new_code_cell("")]))
+    return made
 
 
 def _drop_title(notebook: Any) -> None:

@@ -21,6 +21,7 @@ import re
 import secrets
 import shutil
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 #: Called before each cell with its number, the number of cells, and its title.
 Progress = Callable[[int, int, str], None]
 ATTENTION = 8
+ENGINES = ("auto", "kernel")
 VERSIONS = ("lcnb", "pandas", "papermill", "nbclient", "ipykernel", "httpx")
 
 
@@ -143,6 +145,7 @@ def run_runbook(
     approved: Path | None = None,
     resumes: Sequence[str] = (),
     pdf: bool = False,
+    engine: str = "auto",
 ) -> RunResult:
     """Run a runbook (a shipped name or a notebook's path) with checked parameters.
 
@@ -160,6 +163,8 @@ def run_runbook(
         approved: the folder of a dry run; exactly the changes that it planned are confirmed.
         resumes: runs that this one goes on with; what they have done is not done again.
         pdf: print the report as report.pdf too, by the Chromium that is there.
+        engine: "kernel" for an ordinary Jupyter kernel in any case; "auto" for the forked shell of a warm run where
+            there is one and the notebook asks for the kernel of this Python.
 
     Returns a RunResult, also when a cell failed or the kernel died. Raises before anything is started: InputError or
     ParameterError (wrong name or parameter), ConfirmationMissing (changes that nobody confirmed), Locked, ConfigError
@@ -188,7 +193,8 @@ def run_runbook(
             f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "
             f"at what it would do (lcnb plan-run {book.name}), and apply that (lcnb apply RUN), or pass --yes."
         )
-    _check_kernel(book)
+    check_engine(engine)
+    shell = _fits_a_shell(_kernel_spec(book)) and engine != "kernel"
     import_module("lcnb.runbooks.papermill_engine")  # slow: an interrupt now leaves nothing behind
     with locked_runbook(book, settings, None if writes else effective, lock_wait):
         path = new_folder(book, folder)
@@ -201,7 +207,14 @@ def run_runbook(
         run.confirmation = str(approved) if approved else "yes" if confirm and writes else ""
         run.resumes = tuple(resumes)
         run.pdf = pdf
+        run.shell = shell
         return run.execute(progress)
+
+
+def check_engine(engine: str) -> None:
+    """InputError for an engine that is not known."""
+    if engine not in ENGINES:
+        raise InputError(f"engine: {engine!r} is not one of {', '.join(ENGINES)}. Nothing was started.")
 
 
 def _positive(name: str, seconds: float | None) -> float | None:
@@ -252,17 +265,35 @@ def known_values(lc: LetsCloud, kind: str) -> list[str]:
     return sorted(set(read[kind]()["label" if kind == "label" else "slug"].dropna()))
 
 
-def _check_kernel(book: Runbook) -> None:
+def _kernel_spec(book: Runbook) -> Any:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     manager = KernelSpecManager()
     try:
-        manager.get_kernel_spec(book.kernel)
+        return manager.get_kernel_spec(book.kernel)
     except NoSuchKernel:
         raise InputError(
             f"{book.path} asks for the Jupyter kernel {book.kernel!r}, which is not here. Installed: "
             f"{', '.join(sorted(manager.find_kernel_specs()))}. Nothing was started."
         ) from None
+
+
+def _fits_a_shell(spec: Any) -> bool:
+    """Whether the kernel is ipykernel in this very Python, and nobody has changed how IPython starts."""
+    program, *words = spec.argv
+    words = [each for each in words if not each.startswith("-X")]
+    own = f"python{sys.version_info[0]}"
+    if program not in ("python", own, f"{own}.{sys.version_info[1]}", sys.executable) or spec.env:
+        return False
+    if words != ["-m", "ipykernel_launcher", "-f", "{connection_file}"]:
+        return False
+    profile = Path(os.environ.get("IPYTHONDIR") or Path.home() / ".ipython") / "profile_default"
+    changed = [
+        *profile.glob("ipython_*config.*"),
+        *profile.glob("startup/*.py"),
+        *profile.glob("startup/*.ipy"),
+    ]
+    return not changed
 
 
 def new_folder(book: Runbook, folder: str | Path | None, what: str = "run") -> Path:
@@ -286,6 +317,7 @@ class _Run:
     confirmation = ""
     resumes: tuple[str, ...] = ()
     pdf = False
+    shell = False
 
     def __init__(
         self,
@@ -329,6 +361,7 @@ class _Run:
             cell_timeout=self.limits.cell_s,
             judge=self._judge,
             on_kernel=lambda pid: self._kernel_started(job, pid),
+            shell=self.shell,
         )
         self._begin(job)
         try:
@@ -503,7 +536,8 @@ class _Run:
             "process": self.process,
             "kernel_process": self.kernel,
             "python": platform.python_version(),
-            "versions": {name: lcnb.__version__ if name == "lcnb" else version(name) for name in VERSIONS},
+            "versions": versions(),
+            "engine": job.engine,
             "limits": {"run_s": self.limits.run_s, "cell_s": self.limits.cell_s},
             "resumes": list(self.resumes),
             "confirmed": self.confirmation,
@@ -522,6 +556,12 @@ class _Run:
         return RunResult(
             self.book.name, job.status, job.exit_code, self.folder, error, effective, files, problems
         )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What a run stands on."""
+    return {name: lcnb.__version__ if name == "lcnb" else version(name) for name in VERSIONS}
 
 
 def _cell_facts(error: Any) -> dict[str, Any]:

@@ -1,0 +1,599 @@
+"""Warm runs: a process that has imported what runs need, and forks one process for each of them.
+
+`serve` imports (and only imports: one thread, no secrets, nothing opened), listens on a socket in a private folder, and
+forks for each request. The fork becomes the process that was asked for: environment, folder, handles, limits and chance
+are those of the request; beside it waits a second fork, the shell for the cells. It exits as any process would, and its
+exit code is sent to whoever asked. Linux only: elsewhere, and when anything does not fit, `spawn` gives None, and an
+ordinary process does the same work.
+
+The one who asks (`spawn`) is told by the kernel (pidfd) when the process ends; when he goes, the process gets SIGTERM.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+import lcnb
+from lcnb.runbooks.signals import ENDING
+
+LENGTH = struct.Struct("!I")
+SOCKET = "warm.sock"
+#: What a fork may become.
+MAINS = {"child": "lcnb.runbooks.child", "command": "lcnb.cli"}
+#: What runs need, slow to import.
+MODULES = (
+    "numpy", "pandas", "pandas.io.formats.style", "pyarrow", "pyarrow.parquet", "httpx", "matplotlib.pyplot",
+    "matplotlib.backends.backend_agg", "IPython", "IPython.extensions.storemagic", "ipykernel.ipkernel",
+    "ipywidgets", "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich.progress", "rich.table",
+    "lcnb.client", "lcnb.cli", "lcnb.cli_runbooks", "lcnb.look", "lcnb.terminal", "lcnb.magic",
+    "lcnb.runbooks.again", "lcnb.runbooks.child", "lcnb.runbooks.insights", "lcnb.runbooks.papermill_engine",
+    "lcnb.runbooks.report", "lcnb.runbooks.run", "lcnb.runbooks.shell", "lcnb.runbooks.shell_client",
+)  # fmt: skip
+#: Variables that count when Python starts or when those modules are imported: a server with others is of no use.
+STARTING = ("PYTHON", "LD_", "MPL", "OPENBLAS_", "OMP_", "MKL_", "ARROW_", "HOME", "IPYTHONDIR", "XDG_CONFIG")
+#: What the server itself gets beside these: nothing that could be a secret.
+PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTUAL_ENV", "XDG_CACHE_HOME")
+#: A library that starts threads when it is imported could not be forked.
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+START_S = 60.0
+LIMITS = (
+    "RLIMIT_CPU",
+    "RLIMIT_FSIZE",
+    "RLIMIT_DATA",
+    "RLIMIT_STACK",
+    "RLIMIT_CORE",
+    "RLIMIT_NOFILE",
+    "RLIMIT_AS",
+)
+
+
+def usable() -> bool:
+    """Whether this system can have warm runs at all."""
+    return sys.platform == "linux" and hasattr(os, "pidfd_open")
+
+
+def fingerprint(env: Mapping[str, str]) -> str:
+    """What must be the same for a server to be of use: Python, packages, lcnb's own files, variables at start.
+
+    >>> fingerprint({"PYTHONHASHSEED": "1"}) == fingerprint({"PYTHONHASHSEED": "2"})
+    False
+    """
+    package = Path(lcnb.__file__).parent
+    facts: list[object] = [sys.executable, sys.version, lcnb.__version__, str(package)]
+    facts += sorted(
+        (name, value) for name, value in env.items() if name.startswith(STARTING) and name not in ONE_THREAD
+    )
+    facts += [(str(path), path.stat().st_mtime_ns) for path in sorted(package.rglob("*.py"))]
+    facts += [(each, os.stat(each).st_mtime_ns) for each in sys.path if each.endswith("-packages")]  # noqa: PTH116
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+# --- messages -------------------------------------------------------------------------------------------
+
+
+def _send(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
+    body = json.dumps(message).encode()
+    socket.send_fds(connection, [LENGTH.pack(len(body))], list(handles))
+    connection.sendall(body)
+
+
+def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """One message and the handles that came with it; None at the end of the connection."""
+    head, handles, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
+    body = b""
+    if len(head) == LENGTH.size:
+        (size,) = LENGTH.unpack(head)
+        while len(body) < size and (more := connection.recv(size - len(body))):
+            body += more
+        if len(body) == size:
+            return json.loads(body), handles
+    return None, handles
+
+
+# --- asking ---------------------------------------------------------------------------------------------
+
+
+class WarmProcess:
+    """A process that a server has forked for us, as far as a `subprocess.Popen` is asked for it."""
+
+    def __init__(self, connection: socket.socket, pid: int, stdin: IO[bytes] | None) -> None:
+        self._connection, self.pid, self.stdin = connection, pid, stdin
+        self._end = os.pidfd_open(pid)
+        self.returncode: int | None = None
+
+    def __enter__(self) -> WarmProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.stdin:
+            try:
+                self.stdin.close()
+            except BrokenPipeError:
+                pass  # it has ended without reading all of it
+        self._connection.close()
+        os.close(self._end)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, when it has ended. TimeoutExpired otherwise."""
+        if self.returncode is None:
+            either: list[Any] = [self._connection, self._end]
+            if not select.select(either, [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a warm run", timeout or 0)
+            try:
+                told, _ = _receive(self._connection)
+            except OSError:
+                told = None
+            if told is None:  # the server is gone; the process may still be at it
+                if not select.select([self._end], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired("a warm run", timeout or 0)
+                told = {"code": 1}
+            self.returncode = int(told["code"])
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to that very process, if it is still there."""
+        try:
+            signal.pidfd_send_signal(self._end, number)
+        except ProcessLookupError:
+            pass  # it has just ended
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def ask(
+    folder: Path,
+    main: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    handles: Sequence[int],
+    stdin: IO[bytes] | None = None,
+) -> WarmProcess | None:
+    """Have the server in `folder` fork a process; None when there is none, or it is of no use."""
+    import resource
+
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        _connect(connection, folder)
+        umask = os.umask(0o077)
+        os.umask(umask)
+        request = {
+            "fingerprint": fingerprint(env),
+            "main": main,
+            "argv": list(argv),
+            "env": dict(env),
+            "cwd": os.getcwd(),  # noqa: PTH109 - what the process has, as text
+            "umask": umask,
+            "limits": {name: resource.getrlimit(getattr(resource, name)) for name in LIMITS},
+            "ignored": [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN],
+        }
+        _send(connection, request, handles)
+        told, _ = _receive(connection)
+        if told and "pid" in told:
+            return WarmProcess(connection, told["pid"], stdin)
+    except (OSError, ValueError):
+        pass  # gone, or just going: the ordinary way is as good
+    connection.close()
+    return None
+
+
+def _connect(connection: socket.socket, folder: Path) -> None:
+    """By the folder's handle: the address of a socket has room for 100 bytes, a path may be longer."""
+    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{handle}/{SOCKET}")
+        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid != os.getuid():  # somebody else's server would be given our token
+            raise PermissionError(f"the server in {folder} is not ours")
+    finally:
+        os.close(handle)
+
+
+def hand_over(folder: Path, argv: Sequence[str]) -> int | None:
+    """Have `lcnb ARGV` done by the server in `folder`, if there is one: its exit code. Signals are passed on."""
+    if not usable() or not (folder / SOCKET).exists():
+        return None
+    handles = [number if _is_open(number) else os.open(os.devnull, os.O_RDWR) for number in range(3)]
+    process = ask(folder, "command", argv, os.environ, handles)
+    if process is None:
+        return None
+    with process:
+        for number in ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda came, frame: process.send_signal(came))
+        code = process.wait()
+    return 128 - code if code < 0 else code
+
+
+def _is_open(handle: int) -> bool:
+    try:
+        os.fstat(handle)
+    except OSError:
+        return False
+    return True
+
+
+# --- a server of one's own ------------------------------------------------------------------------------
+
+
+class Server:
+    """A server that lives as long as this process."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.fingerprint = fingerprint(env)
+        self.owner = os.getpid()
+        self.folder = Path(tempfile.mkdtemp(prefix="lcnb-warm-"))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_server_environment(env),
+            start_new_session=True,
+        )
+
+    def ready(self) -> bool:
+        """Wait until it listens; False when it does not come to that."""
+        stdout = cast("IO[bytes]", self._process.stdout)
+        if not select.select([stdout], [], [], START_S)[0]:
+            return False
+        return stdout.readline() == b"ready\n"
+
+    def close(self) -> None:
+        """End it. Runs that it has forked end with whoever asked for them."""
+        if self.owner != os.getpid():
+            return  # a fork of the process that has it
+        with self._process as process:
+            process.terminate()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_shared: Server | None = None
+_lock = threading.Lock()
+
+
+def shared(env: Mapping[str, str]) -> Server | None:
+    """The server of this process for such an environment, started when it is first asked for."""
+    global _shared
+    if not usable():
+        return None
+    with _lock:
+        if _shared is not None and (_shared.owner != os.getpid() or _shared.fingerprint != fingerprint(env)):
+            _shared.close()
+            _shared = None
+        if _shared is None:
+            server = Server(env)
+            try:
+                if not server.ready():
+                    server.close()
+                    return None
+            except BaseException:
+                server.close()
+                raise
+            _shared = server
+        return _shared
+
+
+def close_shared() -> None:
+    """End the server of this process, if it has one."""
+    global _shared
+    with _lock:
+        if _shared is not None:
+            _shared.close()
+            _shared = None
+
+
+atexit.register(close_shared)
+
+
+def spawn(
+    main: str, argv: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
+) -> WarmProcess | None:
+    """A process with a stdin that is ours to write, as `Popen(stdin=PIPE)`; None where it cannot be had."""
+    server = shared(env)
+    if server is None:
+        return None
+    read, write = os.pipe()
+    stdin = os.fdopen(write, "wb", buffering=0)
+    try:
+        process = ask(server.folder, main, argv, env, (read, stdout.fileno(), stderr.fileno()), stdin)
+    finally:
+        os.close(read)
+    if process is None:
+        stdin.close()
+    return process
+
+
+def _server_environment(env: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in env.items() if name in PASSED or name.startswith(STARTING)}
+    return kept | ONE_THREAD
+
+
+def stay(folder: Path, told: str) -> NoReturn:
+    """Become a server for all runs of this user, until it is interrupted; `told` is said when it listens.
+
+    RunError when one is there already. The process is begun anew, without the secrets of this one's environment.
+    """
+    from filelock import FileLock, Timeout
+
+    from lcnb.errors import RunError
+
+    if not usable():
+        raise RunError("warm runs need Linux; on this system each run starts a kernel of its own")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(f"a server for warm runs is there already ({folder}). Nothing was started.") from None
+    handle: Any = lock._context.lock_file_fd  # it is what the lock is: it goes on as long as the process
+    os.set_inheritable(handle, True)
+    (folder / SOCKET).unlink(missing_ok=True)  # of one that was killed
+    environment = _server_environment(os.environ)
+    os.execve(sys.executable, [sys.executable, "-m", __name__, str(folder), told], environment)  # noqa: S606
+
+
+# --- the server -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Running:
+    """A process under way: who asked for it."""
+
+    pid: int
+    connection: socket.socket
+    gone: bool = field(default=False)
+
+
+def serve(folder: Path, told: str = "ready", owner: int | None = None) -> None:
+    """Listen in `folder` until `owner` (a handle) is closed, or SIGTERM or SIGINT comes; runs under way end first."""
+    preload()
+    server = _Listening(folder, owner)
+    print(told, flush=True)
+    server.loop()
+
+
+def preload() -> None:
+    """Import what runs need; nothing of it is used, but for templates and texts that are compiled once."""
+    import gc
+    from importlib import import_module
+
+    os.environ.update(ONE_THREAD)
+    for name in MODULES:
+        import_module(name)
+    for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib_inline"]:
+        del sys.modules[name]  # it sets pictures up when it is imported, and only in a shell
+    import_module("lcnb.runbooks.report").exporter()
+    import_module("lcnb.runbooks.run").versions()
+    gc.collect()
+    gc.freeze()  # what all have in common is not written to by the collector
+
+
+class _Listening:
+    def __init__(self, folder: Path, owner: int | None) -> None:
+        self.fingerprint = fingerprint(os.environ)
+        self.owner = owner
+        self.path = folder / SOCKET
+        self.listener = socket.socket(socket.AF_UNIX)
+        handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        self.listener.bind(f"/proc/self/fd/{handle}/{SOCKET}")
+        os.close(handle)
+        self.path.chmod(0o600)
+        self.listener.listen(128)
+        self.running: dict[int, _Running] = {}
+        self.ending = False
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for number in ENDING:
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, frame: object) -> None:
+        if self.ending:
+            os._exit(128 + number)  # asked twice: the runs go on without us
+        self.ending = True
+
+    def loop(self) -> None:
+        try:
+            while not (self.ending and not self.running):
+                self._turn()
+        finally:
+            self.path.unlink(missing_ok=True)
+
+    def _turn(self) -> None:
+        watched: list[Any] = [self._woken]
+        watched += [each.connection for each in self.running.values() if not each.gone]
+        if not self.ending:
+            watched.append(self.listener)
+            watched += [self.owner] if self.owner is not None else []
+        try:
+            ready = select.select(watched, [], [], 60)[0]
+        except InterruptedError:
+            return
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        for each in list(self.running.values()):
+            if each.connection in ready and not each.gone:
+                each.gone = True  # nothing more is ever said by this side: he is gone
+                _signal(each.pid, signal.SIGTERM)
+        self._bury()
+        if self.owner in ready:
+            os._exit(0)
+        if self.listener in ready and not self.ending:
+            self._accept()
+
+    def _bury(self) -> None:
+        for pid, each in list(self.running.items()):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                del self.running[pid]
+                try:
+                    _send(each.connection, {"code": os.waitstatus_to_exitcode(status)})
+                except OSError:
+                    pass  # nobody wants to know
+                each.connection.close()
+
+    def _accept(self) -> None:
+        connection, _ = self.listener.accept()
+        connection.settimeout(5)
+        try:
+            request, handles = _receive(connection)
+        except (OSError, ValueError):
+            connection.close()
+            return
+        connection.settimeout(None)
+        refused = self._unfit(request, handles)
+        pid = os.fork() if not refused else 0
+        if request is not None and not refused and pid == 0:
+            self._become(connection, request, handles)
+        for each in handles:
+            os.close(each)
+        try:
+            _send(connection, {"refused": refused} if refused else {"pid": pid})
+        except OSError:
+            pass  # he is gone: found again by the next turn
+        if refused:
+            connection.close()
+        else:
+            self.running[pid] = _Running(pid, connection)
+
+    def _unfit(self, request: Mapping[str, Any] | None, handles: Sequence[int]) -> str:
+        """Why this request cannot be forked for; empty when it can."""
+        if request is None or len(handles) != 3 or request.get("main") not in MAINS:
+            return "no request"
+        if request["fingerprint"] != self.fingerprint:
+            return "another Python, other packages or other variables"
+        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+        return f"{threads} threads" if threads != 1 else ""
+
+    def _become(
+        self, connection: socket.socket, request: Mapping[str, Any], handles: Sequence[int]
+    ) -> NoReturn:
+        """In the fork: be what was asked for."""
+        code = 1
+        try:
+            for each in self.running.values():
+                each.connection.close()
+            connection.close()
+            self.listener.close()
+            signal.set_wakeup_fd(-1)
+            os.close(self._woken)
+            os.close(self._wake)
+            os.setsid()
+            for number in (*ENDING, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in request["ignored"]:
+                signal.signal(number, signal.SIG_IGN)
+            code = _main(request, handles)
+        finally:
+            os._exit(code & 0xFF)
+
+
+def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
+    """The work of a forked process; its exit code."""
+    import resource
+    from importlib import import_module
+
+    from lcnb.runbooks.shell import adopt, prepare
+    from lcnb.runbooks.shell_client import keep
+
+    for name, (soft, hard) in request["limits"].items():
+        number = getattr(resource, name)
+        highest = resource.getrlimit(number)[1]
+        if highest != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > highest):
+            hard = highest
+            soft = min(soft, hard) if soft != resource.RLIM_INFINITY else hard
+        resource.setrlimit(number, (soft, hard))
+    os.umask(request["umask"])
+    keep(prepare())
+    for wanted, handle in enumerate(handles):
+        os.dup2(handle, wanted, inheritable=True)
+        os.close(handle)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        setattr(sys, name, _text(number, "w" if number else "r"))
+        setattr(sys, f"__{name}__", getattr(sys, name))
+    adopt(request["env"], request["cwd"])
+    sys.argv = ["lcnb", *request["argv"]]
+    code = _run(import_module(MAINS[request["main"]]).main)
+    atexit.unregister(close_shared)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads on
+    return code
+
+
+def _text(number: int, mode: str) -> Any:
+    """A standard stream as Python makes it."""
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8").partition(":")[0] or "utf-8"
+    errors = "backslashreplace" if number == 2 else "strict"
+    buffering = 1 if mode == "w" and (number == 2 or os.isatty(number)) else -1
+    return open(number, mode, buffering, encoding=encoding, errors=errors, closefd=False)
+
+
+def _run(main: Any) -> int:
+    import traceback
+
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)  # not buried yet, so it is that process still
+    except ProcessLookupError:
+        pass  # it has ended by itself
+
+
+def main() -> None:
+    """`python -m lcnb.runbooks.forkserver FOLDER`: the server of a process, which ends with that. With a text more:
+    one that stays."""
+    folder, *told = sys.argv[1:]
+    if told:
+        serve(Path(folder), told[0])
+    else:
+        serve(Path(folder), owner=0)
+
+
+if __name__ == "__main__":
+    from lcnb.runbooks.forkserver import main as entry  # one module, not a second one called __main__
+
+    entry()
