@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
 import time
@@ -15,6 +16,8 @@ import pytest
 
 from conftest import record, saved, write_notebook
 from lcnb.errors import ParameterError
+from lcnb.runbooks import forkserver
+from lcnb.runbooks.child import run_row
 from lcnb.runbooks.run import RunResult, run_runbook
 
 TOKEN = "canary-token/7f3e'9a1c+5b<&>6d2e"
@@ -48,11 +51,16 @@ SOURCES = {
 }
 
 
-@pytest.fixture(scope="module", params=["environment", "secret"])
+@pytest.fixture(
+    scope="module",
+    params=[(source, engine) for source in SOURCES for engine in ("kernel", "shell")],
+    ids="-".join,
+)
 def run(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[list[RunResult], bytes]]:
+) -> Iterator[tuple[str, list[RunResult], bytes]]:
     """Runs of a notebook with all channels for each canary, and all that stood in their folders meanwhile."""
+    source_of, engine = request.param
     place = tmp_path_factory.mktemp("leaks")
     canaries = {"LETSCLOUD_API_KEY": TOKEN, "DB_PASSWORD": PASSWORD, "SSH_PRIVATE_KEY": KEY}
     seen: list[bytes] = []
@@ -77,19 +85,37 @@ def run(
         patch.setenv("LCNB_CONFIG_DIR", str(place))
         patch.setenv("LCNB_STATE_DIR", str(place))
         for name, value in canaries.items():
-            if request.param == "environment" or name == "LETSCLOUD_API_KEY":
+            if source_of == "environment" or name == "LETSCLOUD_API_KEY":
                 patch.setenv(name, value)
         watcher.start()
         runs = []
         for name, value in canaries.items():
             coded = base64.b85encode(value.encode()).decode()
-            source = SOURCES[request.param].format(name=name, coded=coded)
+            source = SOURCES[source_of].format(name=name, coded=coded)
             tolerated = [(cell, "raises-exception") for cell in CHANNELS.values()]
             book = write_notebook(place / f"{name}.ipynb", source, *tolerated[:-1], CHANNELS["traceback"])
-            runs.append(run_runbook(str(book), folder=place / "runs"))
+            runs.append(_run(book, place / "runs", engine))
+        forkserver.close_shared()
         over.set()
         watcher.join()
-    yield runs, b"\n".join(seen)
+    yield engine, runs, b"\n".join(seen)
+
+
+def _run(book: Path, runs: Path, engine: str) -> RunResult:
+    """With a kernel in this process, or warm, as a row of a batch."""
+    if engine == "kernel":
+        return run_runbook(str(book), folder=runs)
+    sha256 = hashlib.sha256(book.read_bytes()).hexdigest()
+    task = {
+        "row": 1,
+        "runbook": str(book),
+        "sha256": sha256,
+        "parameters": {},
+        "account": None,
+        "confirm": False,
+    }
+    told = run_row({**task, "runs_dir": str(runs), "previous": None})
+    return RunResult(book.stem, told["status"], told["exit_code"], Path(told["folder"]), told["error"])
 
 
 def forms(value: str) -> set[str]:
@@ -109,12 +135,13 @@ def forms(value: str) -> set[str]:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_no_canary(number: int, run: tuple[list[RunResult], bytes]) -> None:
+def test_no_canary(number: int, run: tuple[str, list[RunResult], bytes]) -> None:
     """No file of the run holds a canary in any form, and no save on the way did."""
-    runs, seen = run
+    engine, runs, seen = run
     value = (TOKEN, PASSWORD, KEY)[number]
     result = runs[number]
     assert (result.status, result.exit_code) == ("failed", 3)
+    assert record(result.folder)["engine"] == engine
     assert len(saved(result.folder).cells) == len(CHANNELS) + 1
     assert record(result.folder)["failed_cell"]["ename"] == "RuntimeError"
     texts = {path.name: path.read_bytes() for path in result.folder.rglob("*") if path.is_file()}

@@ -172,6 +172,7 @@ def run_runbook(
     RunError when the folder cannot be written; KeyboardInterrupt when interrupted, after that was written down. An
     interrupt that comes when the cells have ended changes nothing any more and is passed over.
     """
+    check_engine(engine)
     book = find(name)
     given = dict(parameters or {})
     account = _one_account(book, given, account)
@@ -193,7 +194,6 @@ def run_runbook(
             f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "
             f"at what it would do (lcnb plan-run {book.name}), and apply that (lcnb apply RUN), or pass --yes."
         )
-    check_engine(engine)
     shell = _fits_a_shell(_kernel_spec(book)) and engine != "kernel"
     import_module("lcnb.runbooks.papermill_engine")  # slow: an interrupt now leaves nothing behind
     with locked_runbook(book, settings, None if writes else effective, lock_wait):

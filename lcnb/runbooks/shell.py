@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import codecs
 import ctypes
 import faulthandler
 import fcntl
@@ -31,6 +32,8 @@ from typing import Any, NoReturn
 
 #: Seconds after which what was printed is sent, as ipykernel does it.
 FLUSH_S = 0.2
+#: Bytes after which it is sent at once, and bytes of last words that are kept.
+MUCH, WORDS = 1_000_000, 64_000
 LENGTH = struct.Struct("!I")
 PR_SET_PDEATHSIG = 1
 #: Handles below this are for those that a run brings with their numbers.
@@ -189,6 +192,10 @@ class Streams:
         self._pipes: dict[int, str] = {}
         self._wake, self._waker = map(_above, os.pipe())
         self._due: float | None = None
+        #: Bytes that programs have written since the last message.
+        self._size = 0
+        decoder = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {name: decoder("replace") for name in ("stdout", "stderr")}
         for number, name in ((1, "stdout"), (2, "stderr")):
             read, write = os.pipe()
             os.dup2(write, number, inheritable=True)
@@ -203,22 +210,26 @@ class Streams:
             self._poll.register(each, select.POLLIN)
         threading.Thread(target=self._keep, daemon=True, name="lcnb-streams").start()
 
-    def add(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str) -> None:
+        """What Python prints, after what programs have written to the handles until now."""
         with self._lock:
-            key = (name, str(self.parent.get("msg_id", "")))
-            self._parents[key[1]] = self.parent
-            self._parts.setdefault(key, []).append(text)
-            if self._due is not None:
-                return
+            self._drain()
+            self._add(name, text)
+
+    def _add(self, name: str, text: str) -> None:
+        key = (name, str(self.parent.get("msg_id", "")))
+        self._parents[key[1]] = self.parent
+        self._parts.setdefault(key, []).append(text)
+        if self._due is None:
             self._due = time.monotonic() + FLUSH_S
-        os.write(self._waker, b".")
+            os.write(self._waker, b".")
 
     def flush(self) -> None:
         """Send what was printed until now."""
         with self._lock:
             self._drain()
             parts, self._parts = self._parts, {}
-            self._due = None
+            self._due, self._size = None, 0
             for (name, parent), texts in parts.items():
                 self.session.send(
                     None, "stream", {"name": name, "text": "".join(texts)}, parent=self._parents[parent]
@@ -232,19 +243,28 @@ class Streams:
                 self._drain()
                 if select.select([self._wake], [], [], 0)[0]:
                     os.read(self._wake, 4096)
-                if self._due is not None and self._due <= time.monotonic():
+                if self._size > MUCH or (self._due is not None and self._due <= time.monotonic()):
                     self.flush()
 
     def _drain(self) -> None:
-        """What was written to the handles; kept for the runner's last words too."""
+        """What was written to the handles until now: a pipe holds 64 kB, and somebody may never stop to write."""
         for handle, name in self._pipes.items():
-            while True:
+            for _ in range(2):
                 try:
                     data = os.read(handle, 65536)
                 except BlockingIOError:
                     break
-                self.add(name, data.decode("utf-8", "replace"))
-                write_all(self._words, data)
+                self._add(name, self._decoders[name].decode(data))
+                self._size += len(data)
+                if name == "stderr":
+                    self._keep_words(data)
+
+    def _keep_words(self, data: bytes) -> None:
+        """What a process says before it dies is told by the runner; it need not know all that was ever said."""
+        if os.lseek(self._words, 0, os.SEEK_CUR) > WORDS:
+            os.ftruncate(self._words, 0)
+            os.lseek(self._words, 0, os.SEEK_SET)
+        write_all(self._words, data)
 
     def of_this_process(self) -> bool:
         """False in a process that a cell has forked: its words go by the handles."""
@@ -264,7 +284,7 @@ class Stream(TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if self._streams.of_this_process():
-            self._streams.add(self.name, text)
+            self._streams.write(self.name, text)
         else:
             write_all(self._handle, text.encode("utf-8", "backslashreplace"))
         return len(text)
@@ -443,6 +463,7 @@ def _interactive_shell(session: Any) -> Any:
     import getpass
     from types import SimpleNamespace
 
+    from ipykernel.compiler import XCachingCompiler
     from ipykernel.zmqshell import ZMQInteractiveShell
     from IPython.core.error import StdinNotImplementedError, UsageError
     from traitlets.config import Config
@@ -457,17 +478,22 @@ def _interactive_shell(session: Any) -> Any:
 
     config: Any = Config()
     config.HistoryManager.enabled = False
-    shell: Any = Interactive.instance(config=config, kernel=SimpleNamespace(eventloop=None))
+    shell: Any = Interactive.instance(
+        config=config, kernel=SimpleNamespace(eventloop=None), compiler_class=XCachingCompiler
+    )
     shell.displayhook.session = session
     shell.displayhook.topic = b"execute_result"
     shell.display_pub.session = session
     shell.extension_manager.load_extension("storemagic")
 
-    def refuse(*args: object, **kwargs: object) -> NoReturn:
-        raise StdinNotImplementedError(
-            "raw_input was called, but this frontend does not support input requests."
-        )
+    def refusing(name: str) -> Any:
+        def refuse(*args: object, **kwargs: object) -> NoReturn:
+            raise StdinNotImplementedError(
+                f"{name} was called, but this frontend does not support input requests."
+            )
 
-    builtins.input = refuse
-    getpass.getpass = refuse
+        return refuse
+
+    builtins.input = refusing("raw_input")
+    getpass.getpass = refusing("getpass")
     return shell

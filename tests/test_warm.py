@@ -1,0 +1,332 @@
+"""Warm runs: the same artefacts as with a kernel, nothing shared between runs, and the ordinary way where they do not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from conftest import LCNB, Cell, record, saved, warm_server, write_notebook
+from lcnb.runbooks import forkserver
+from lcnb.runbooks.child import run_row
+
+pytestmark = pytest.mark.skipif(not forkserver.usable(), reason="warm runs need Linux")
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs cells as a row of a batch does, all by one server."""
+    place = tmp_path_factory.mktemp("warm")
+    home = {"HOME": str(place), "LCNB_CONFIG_DIR": str(place), "LCNB_STATE_DIR": str(place / "state")}
+    books = iter(range(10_000))
+
+    def run_cells(*cells: Cell, engine: str = "auto", env: Mapping[str, str] | None = None) -> dict[str, Any]:
+        path = write_notebook(place / f"b{next(books)}.ipynb", *cells)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        task = {
+            "row": 1, "runbook": str(path), "sha256": sha256, "parameters": {}, "account": None,
+            "runs_dir": str(place / "runs"), "confirm": False, "previous": None, "engine": engine,
+        }  # fmt: skip
+        return run_row(task, {**home, **(env or {})})
+
+    yield run_cells
+    forkserver.close_shared()
+
+
+def folder(result: dict[str, Any]) -> Path:
+    return Path(result["folder"])
+
+
+def printed(result: dict[str, Any]) -> str:
+    """What the cells of a run have printed."""
+    cells = [cell for cell in saved(folder(result)).cells if cell.cell_type == "code"]
+    return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> bool:
+    over = time.monotonic() + seconds
+    while not condition() and time.monotonic() < over:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody buries counts as ended too."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+# --- the same as a kernel -------------------------------------------------------------------------------
+
+#: Each shows something that a kernel does in its own way. The last one fails.
+CELLS = [
+    "import sys\nprint('to stdout')\nprint('to stderr', file=sys.stderr)",
+    "1 + 1",
+    "_ + Out[2]",
+    "print('é ✓ \\u2028', end='')",
+    "import pandas as pd\nframe = pd.DataFrame({'n': range(3), 't': list('abc')})\nframe",
+    "from IPython.display import HTML, Markdown, SVG, Image, display, clear_output\ndisplay(HTML('<b>bold</b>'), Markdown('*m*'))",
+    "handle = display('first', display_id='one')\nhandle.update('second')",
+    "print('gone')\nclear_output()\nprint('stays')",
+    "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+    "fig, axes = plt.subplots(figsize=(1, 1))\naxes.bar([1], [2])",
+    "%matplotlib inline\nplt.figure(figsize=(1, 1))\nplt.plot([1])",
+    "%%bash\necho from bash; echo wrong >&2",
+    "!echo from a shell",
+    "import asyncio\nawait asyncio.sleep(0.01)\n'awaited'",
+    "done = []\nasync def later():\n    await asyncio.sleep(0.01)\n    done.append(1)\ntask = asyncio.ensure_future(later())",
+    "await task\ndone",
+    "def check(x: int) -> int:\n    return x\nimport inspect\nprint(inspect.getsource(check))",
+    "import pickle\nclass Point:\n    x = 1\npickle.loads(pickle.dumps(Point())).x, Point.__module__",
+    "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(2) as pool:\n    print(pool.map(abs, [-1, -2]))",
+    "import concurrent.futures as c\nwith c.ThreadPoolExecutor() as pool:\n    list(pool.map(print, ['in a thread']))",
+    "import logging\nlogging.warning('with %s', 'words')",
+    "import warnings\nwarnings.warn('mind this')",
+    "import ipywidgets\nipywidgets.IntSlider(value=3)",
+    "from tqdm.auto import tqdm\nprint(sum(tqdm(range(5), disable=True)))",
+    "import os\nos.getcwd() == os.environ['LCNB_RUN_DIR']",
+    "%config InlineBackend.figure_formats = ['svg']\nprint(get_ipython().run_line_magic('who_ls', 'str'))",
+    "import lcnb\nlcnb.run().log('a line')\nlcnb.run().save('t', frame, ['csv'])[0].name",
+    "for number in range(300):\n    print('x' * 100)",
+    "exec('def f():\\n    raise KeyError(\"deep\")')\ntry:\n    f()\nexcept KeyError:\n    import traceback\n    traceback.print_exc()",
+    "import getpass\nfor ask in (input, getpass.getpass):\n    try:\n        ask('name?')\n    except Exception as error:\n        print(type(error).__name__, error)",
+    ("open('nowhere')", "raises-exception"),
+    ("this is no python", "raises-exception"),
+    ("await asyncio.wait_for(asyncio.sleep(9), 0.01)", "raises-exception"),
+    "class Odd:\n    def _repr_html_(self):\n        raise ValueError('no look')\nOdd()",
+    "raise RuntimeError('the end')",
+]  # fmt: skip
+
+
+def shown(result: dict[str, Any]) -> list[Any]:
+    """The outputs of each cell, without what differs from run to run: times, addresses, numbers of processes."""
+    cells = []
+    for cell in saved(folder(result)).cells:
+        streams: dict[str, str] = {}
+        others = []
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream":
+                streams[output.name] = streams.get(output.name, "") + output.text
+            else:
+                others.append(output)
+        text = json.dumps([streams, others, cell.get("execution_count")], sort_keys=True)
+        text = re.sub(
+            r"0x[0-9a-f]+|\b\d{4}-\d\d-\d\d[T ][\d:.]+Z?|ipykernel_\d+/\d+\.py|<string>-\S+?\"", "·", text
+        )
+        text = re.sub(r"IPY_MODEL_\w+|\b[0-9a-f]{32}\b|/tmp/\S+?(?=[/\\\"])", "·", text)
+        cells.append(json.loads(text))
+    return cells
+
+
+def test_same_as_a_kernel(run: Run) -> None:
+    """Outputs, tracebacks, counts, files and the end are the same in a forked shell and in a kernel."""
+    found = {engine: run(*CELLS, engine=engine) for engine in ("kernel", "auto")}
+    assert [record(folder(each))["engine"] for each in found.values()] == ["kernel", "shell"]
+    kernel, shell = (shown(each) for each in found.values())
+    for cell, ordinary, warm in zip(CELLS, kernel, shell, strict=True):
+        assert warm == ordinary, cell
+    ends = [(each["status"], each["exit_code"]) for each in found.values()]
+    assert ends == [("failed", 3)] * 2
+    files = [
+        {path.name for path in folder(each).iterdir() if path.suffix != ".ipynb"} for each in found.values()
+    ]
+    assert files[0] == files[1]
+
+
+def test_by_the_handle(run: Run) -> None:
+    """What is written to the handles, by other programs too, stands in its cell and in its place."""
+    cell = (
+        "import os, subprocess, multiprocessing\n"
+        "print('first')\nos.system('echo from a program; echo wrong >&2')\nprint('second')\n"
+        "os.write(1, b'by the handle\\n')\n"
+        "process = multiprocessing.get_context('fork').Process(target=print, args=('in a fork',))\n"
+        "process.start(); process.join()\n"
+        "subprocess.run(['sh', '-c', 'head -c 3000000 /dev/zero | tr \\\\\\\\0 y'], check=True); print()"
+    )
+    result = run(cell, "print('after it')")
+    streams = {"stdout": "", "stderr": ""}
+    for output in saved(folder(result)).cells[0].outputs:
+        streams[output.name] += output.text
+    assert streams["stderr"] == "wrong\n"
+    *lines, last = streams["stdout"].splitlines()
+    assert sorted(lines) == sorted(["first", "from a program", "second", "by the handle", "in a fork"])
+    assert last == "y" * 3_000_000
+    assert saved(folder(result)).cells[1].outputs[0].text == "after it\n"
+
+
+# --- nothing shared -------------------------------------------------------------------------------------
+
+LEAVES = """
+import builtins, os, sys, random, json, locale
+import numpy, pandas
+seen = {
+    "env": os.environ.get("LEFT"), "umask": os.umask(0o022), "option": pandas.get_option("display.max_rows"),
+    "builtin": hasattr(builtins, "left"), "module": hasattr(json, "left"), "path": "/left" in sys.path,
+    "handles": len(os.listdir("/proc/self/fd")), "threads": len(os.listdir("/proc/self/task")),
+    "random": random.random(), "numpy": float(numpy.random.rand()), "cwd": os.getcwd(), "pid": os.getpid(),
+    "group": os.getpgid(0) == os.getpid(), "argv": sys.argv,
+}
+print(json.dumps(seen))
+os.environ["LEFT"] = "1"; os.umask(0); pandas.set_option("display.max_rows", 3); builtins.left = json.left = 1
+sys.path.append("/left"); os.chdir("/"); open("/dev/null").fileno(); numpy.random.seed(1); random.seed(1)
+import subprocess; print(subprocess.Popen(["sleep", "300"]).pid)
+"""
+
+
+def test_nothing_is_shared(run: Run) -> None:
+    """Neither environment, folder, options, modules, handles, chance nor a process that one run leaves is there in the next."""
+    seen, left = [], []
+    for _ in range(3):
+        facts, sleep = printed(run(LEAVES)).splitlines()
+        seen.append(json.loads(facts))
+        left.append(int(sleep))
+    for name in ("random", "numpy", "cwd", "pid"):
+        assert len({each.pop(name) for each in seen}) == 3, name
+    assert seen[0] == seen[1] == seen[2]
+    assert (seen[0]["env"], seen[0]["builtin"], seen[0]["path"], seen[0]["group"]) == (
+        None,
+        False,
+        False,
+        True,
+    )
+    assert all(until(lambda pid=pid: gone(pid)) for pid in left)
+
+
+def test_leftovers_of_a_kernel(run: Run) -> None:
+    """What cells leave running ends with the run in an ordinary kernel too, but for what leads a session of its own."""
+    cell = (
+        "import subprocess\n"
+        "print(subprocess.Popen(['sleep', '300']).pid, subprocess.Popen(['sleep', '301'], start_new_session=True).pid)"
+    )
+    ended, own = map(int, printed(run(cell, engine="kernel")).split())
+    os.kill(own, signal.SIGKILL)
+    assert until(lambda: gone(ended))
+
+
+def test_own_environment(run: Run) -> None:
+    """Each run brings its environment; the server has none of its secrets, and no list of processes shows them."""
+    for value in ("canary-one-4711", "canary-two-4712"):
+        result = run("import os\nprint(len(os.environ['DB_PASSWORD']))", env={"DB_PASSWORD": value})
+        assert printed(result) == "15\n"
+    shared = forkserver._shared
+    assert shared is not None
+    server = psutil.Process(shared._process.pid)
+    told = str(server.environ()) + str(server.cmdline())
+    assert "canary" not in told
+    assert "LETSCLOUD" not in told
+
+
+def test_one_thread(run: Run) -> None:
+    """The server has one thread, also after it has forked."""
+    run("1")
+    shared = forkserver._shared
+    assert shared is not None
+    assert psutil.Process(shared._process.pid).num_threads() == 1
+    assert not [each for each in psutil.Process(shared._process.pid).children() if each.status() == "zombie"]
+
+
+# --- the ordinary way -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("why", ["engine", "kernelspec", "startup", "variable"])
+def test_ordinary(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a shell would not do the same, the kernel is taken: another kernel, a changed IPython, another Python."""
+    env: dict[str, str] = {"HOME": str(tmp_path), "LCNB_STATE_DIR": str(tmp_path / "state")}
+    kernel = None
+    if why == "kernelspec":
+        spec = tmp_path / "kernels" / "mine" / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec.write_text(
+            json.dumps({"argv": argv, "display_name": "mine", "language": "python", "env": {"MINE": "1"}})
+        )
+        env["JUPYTER_PATH"] = str(tmp_path)
+        kernel = {"display_name": "mine", "language": "python", "name": "mine"}
+    if why == "startup":
+        startup = tmp_path / ".ipython" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "first.py").write_text("MINE = 1")
+    with warm_server({**os.environ, **env}):
+        if why == "variable":
+            env["PYTHONHASHSEED"] = "7"
+        book = write_notebook(tmp_path / "a.ipynb", "1", **({"kernel": kernel} if kernel else {}))
+        options = ["--engine", "kernel"] if why == "engine" else []
+        command = [LCNB, "run", str(book), *options]
+        done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("runs/*/run.json")
+    assert record(path.parent)["engine"] == "kernel"
+
+
+def test_no_other_word() -> None:
+    """An engine that is not known is refused before anything is started."""
+    from lcnb.errors import InputError
+    from lcnb.runbooks.run import run_runbook
+
+    with pytest.raises(InputError, match="engine: 'warp' is not one of auto, kernel"):
+        run_runbook("inventory", engine="warp")
+
+
+# --- lcnb warm ------------------------------------------------------------------------------------------
+
+
+def test_warm_command(tmp_path: Path) -> None:
+    """One server at a time; told to end, it waits for the run under way, and its socket is gone; then runs are ordinary."""
+    state = tmp_path / "state"
+    env = {**os.environ, "LCNB_STATE_DIR": str(state), "LETSCLOUD_API_KEY": "canary-token-0815"}
+    cell = f"import time, pathlib\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\n" + (
+        f"while not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.02)"
+    )
+    book = write_notebook(tmp_path / "a.ipynb", cell)
+    with warm_server(env) as server:
+        assert "canary" not in Path(f"/proc/{server.pid}/environ").read_text()
+        assert (state / "warm").stat().st_mode & 0o777 == 0o700
+        again = subprocess.run([LCNB, "warm"], env=env, capture_output=True, text=True, timeout=60)
+        assert again.returncode != 0
+        assert "is there already" in again.stderr
+        run = subprocess.Popen([LCNB, "run", str(book)], env=env, stdout=subprocess.PIPE, text=True)
+        assert until((tmp_path / "begun").exists)
+        server.terminate()
+        assert until(lambda: server.poll() is not None, 1) is False
+        (tmp_path / "go").touch()
+        assert run.communicate(timeout=60)[0].strip()
+        assert run.returncode == 0
+        assert server.wait(30) == 0
+    assert not (state / "warm" / "warm.sock").exists()
+    assert subprocess.run([LCNB, "run", str(book)], env=env, capture_output=True, timeout=120).returncode == 0
+    engines = {record(path.parent)["engine"] for path in tmp_path.glob("runs/*/run.json")}
+    assert engines == {"shell", "kernel"}
+
+
+def test_command_killed(tmp_path: Path) -> None:
+    """A run whose command is killed is ended by SIGTERM, and its record says so."""
+    env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
+    begun = tmp_path / "begun"
+    book = write_notebook(
+        tmp_path / "a.ipynb", f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(100)"
+    )
+    with warm_server(env):
+        run = subprocess.Popen(
+            [LCNB, "run", str(book)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        assert until(begun.exists)
+        run.kill()
+        run.wait()
+        (path,) = tmp_path.glob("runs/*/run.json")
+        assert until(lambda: record(path.parent)["status"] != "running")
+    assert (record(path.parent)["status"], record(path.parent)["exit_code"]) == ("interrupted", 143)
