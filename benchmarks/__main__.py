@@ -6,9 +6,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import budget, creates, frames, measure, saves, start, sweep
+from benchmarks import budget, creates, frames, measure, saves, start, sweep, warm
 
-BENCHMARKS = (start, frames, sweep, budget, creates, saves)
+BENCHMARKS = (start, frames, sweep, budget, creates, saves, warm)
 
 
 def main() -> int:

@@ -21,10 +21,9 @@ def _warm() -> int | None:
     """The exit code of a run that a server for warm runs has made (`lcnb warm`), where there is one."""
     if any(each.startswith("--engine") for each in sys.argv):
         return None
-    from lcnb.config import state_dir
     from lcnb.runbooks.forkserver import hand_over
 
-    return hand_over(state_dir() / "warm", sys.argv[1:])
+    return hand_over(sys.argv[1:])
 
 
 if __name__ == "__main__":

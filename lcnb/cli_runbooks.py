@@ -168,14 +168,12 @@ def _tell_plan(result: RunResult) -> None:
 def warm() -> None:
     """Make runs start at once: wait, with all imported, for `lcnb run`.
 
-    Runs until it is interrupted (Ctrl-C, SIGTERM); runs that are under way end first. `lcnb run` and `lcnb plan-run` of
-    the same user, Python and state folder use it by themselves. Linux only.
+    Runs until it is interrupted (Ctrl-C, SIGTERM); runs that are under way end first. `lcnb run`, `lcnb plan-run` and
+    `lcnb batch` of the same user, Python and state folder use it by themselves. Linux only.
     """
-    from lcnb.config import state_dir
-    from lcnb.runbooks.forkserver import stay
+    from lcnb.runbooks.forkserver import folder_of_all, stay
 
-    folder = state_dir() / "warm"
-    stay(folder, f"warm runs: lcnb run uses this process (in {folder}); Ctrl-C ends it")
+    stay(f"warm runs: lcnb run uses this process (in {folder_of_all()}); Ctrl-C ends it")
 
 
 def given_parameters(pairs: tuple[str, ...]) -> dict[str, str]:

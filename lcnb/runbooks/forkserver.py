@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
 import lcnb
+from lcnb.config import state_dir
 from lcnb.runbooks.signals import ENDING
 
 LENGTH = struct.Struct("!I")
@@ -38,9 +39,11 @@ SOCKET = "warm.sock"
 MAINS = {"child": "lcnb.runbooks.child", "command": "lcnb.cli"}
 #: What runs need, slow to import.
 MODULES = (
-    "numpy", "pandas", "pandas.io.formats.style", "pyarrow", "pyarrow.parquet", "httpx", "matplotlib.pyplot",
-    "matplotlib.backends.backend_agg", "IPython", "IPython.extensions.storemagic", "ipykernel.ipkernel",
-    "ipywidgets", "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich.progress", "rich.table",
+    "numpy", "pandas", "pandas.io.formats.html", "pandas.io.formats.string", "pandas.io.formats.style", "pyarrow",
+    "pyarrow.pandas_compat", "pyarrow.parquet", "httpx", "matplotlib.pyplot", "matplotlib.backends.backend_agg",
+    "IPython", "IPython.core.completerlib", "IPython.core.crashhandler", "IPython.core.oinspect",
+    "IPython.extensions.storemagic", "ipykernel.ipkernel", "ipykernel.kernelspec", "ipywidgets", "filelock",
+    "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich.progress", "rich.table",
     "lcnb.client", "lcnb.cli", "lcnb.cli_runbooks", "lcnb.look", "lcnb.terminal", "lcnb.magic",
     "lcnb.runbooks.again", "lcnb.runbooks.child", "lcnb.runbooks.insights", "lcnb.runbooks.papermill_engine",
     "lcnb.runbooks.report", "lcnb.runbooks.run", "lcnb.runbooks.shell", "lcnb.runbooks.shell_client",
@@ -212,8 +215,14 @@ def _connect(connection: socket.socket, folder: Path) -> None:
         os.close(handle)
 
 
-def hand_over(folder: Path, argv: Sequence[str]) -> int | None:
-    """Have `lcnb ARGV` done by the server in `folder`, if there is one: its exit code. Signals are passed on."""
+def folder_of_all() -> Path:
+    """Where the server is that `lcnb warm` keeps, for all processes of this user."""
+    return state_dir() / "warm"
+
+
+def hand_over(argv: Sequence[str]) -> int | None:
+    """Have `lcnb ARGV` done by the server that stays, if there is one: its exit code. Signals are passed on."""
+    folder = folder_of_all()
     if not usable() or not (folder / SOCKET).exists():
         return None
     handles = [number if _is_open(number) else os.open(os.devnull, os.O_RDWR) for number in range(3)]
@@ -311,14 +320,19 @@ atexit.register(close_shared)
 def spawn(
     main: str, argv: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
 ) -> WarmProcess | None:
-    """A process with a stdin that is ours to write, as `Popen(stdin=PIPE)`; None where it cannot be had."""
-    server = shared(env)
-    if server is None:
-        return None
+    """A process with a stdin that is ours to write, as `Popen(stdin=PIPE)`; None where it cannot be had.
+
+    By the server that stays (`lcnb warm`) where that fits, else by one of this process.
+    """
     read, write = os.pipe()
     stdin = os.fdopen(write, "wb", buffering=0)
+    handles = (read, stdout.fileno(), stderr.fileno())
     try:
-        process = ask(server.folder, main, argv, env, (read, stdout.fileno(), stderr.fileno()), stdin)
+        process = None
+        if usable() and (folder_of_all() / SOCKET).exists():
+            process = ask(folder_of_all(), main, argv, env, handles, stdin)
+        if process is None and (server := shared(env)):
+            process = ask(server.folder, main, argv, env, handles, stdin)
     finally:
         os.close(read)
     if process is None:
@@ -331,7 +345,7 @@ def _server_environment(env: Mapping[str, str]) -> dict[str, str]:
     return kept | ONE_THREAD
 
 
-def stay(folder: Path, told: str) -> NoReturn:
+def stay(told: str) -> NoReturn:
     """Become a server for all runs of this user, until it is interrupted; `told` is said when it listens.
 
     RunError when one is there already. The process is begun anew, without the secrets of this one's environment.
@@ -340,6 +354,7 @@ def stay(folder: Path, told: str) -> NoReturn:
 
     from lcnb.errors import RunError
 
+    folder = folder_of_all()
     if not usable():
         raise RunError("warm runs need Linux; on this system each run starts a kernel of its own")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
