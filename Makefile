@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test check bench browser clean
+.PHONY: demo test check bench system clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
@@ -21,16 +21,19 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The tests of the forms need a browser. Without one, and without the right to install it, they are skipped.
-browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+# Some tests need programs of the system: a browser, a Redis, cron. Without them, and without the right to install
+# them, those tests are skipped, and pytest says so.
+system:
+	@command -v chromium >/dev/null && command -v redis-server >/dev/null && command -v crontab >/dev/null || \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-	    chromium fonts-dejavu-core >/dev/null || echo "no chromium could be installed: browser tests are skipped"; \
-	else echo "no chromium: browser tests are skipped (as root: apt-get install chromium)"; fi
+	    chromium fonts-dejavu-core redis-server cron >/dev/null || echo "not all could be installed: some tests are skipped"; \
+	else echo "some tests are skipped without: chromium redis-server cron (as root: apt-get install ...)"; fi
 
-test: check browser
-	$(BIN)/python -m pytest -n 3 --dist loadfile  # most tests wait for kernels and processes
+# Most tests wait for kernels and processes; a browser wants the machine for itself.
+test: check system
+	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
