@@ -35,6 +35,7 @@ def examine(account: str | None = None, *, settings: Settings | None = None) -> 
     yield Check("Python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _packages()
     yield _kernel()
+    yield _warm()
     yield _writable("runs folder", runs_dir())
     yield _writable("state folder", state_dir())
     yield _config_file()
@@ -69,6 +70,15 @@ def _kernel() -> Check:
         cure = "python -m ipykernel install --sys-prefix"
         return Check("Jupyter kernel", False, f"there is no kernel python3. Cure: {cure}")
     return Check("Jupyter kernel", True, f"python3: {spec.argv[0]}")
+
+
+def _warm() -> Check:
+    from lcnb.runbooks import forkserver
+
+    if not forkserver.usable():
+        return Check("warm runs", True, "not on this system: each run starts a kernel")
+    kept = f"by the process in {forkserver.folder_of_all()}"
+    return Check("warm runs", True, kept if forkserver.stays() else "no process is kept for them (lcnb warm)")
 
 
 def _writable(name: str, folder: Path) -> Check:

@@ -294,6 +294,8 @@ def test_warm_command(tmp_path: Path) -> None:
     )
     book = write_notebook(tmp_path / "a.ipynb", cell)
     with warm_server(env) as server:
+        doctor = subprocess.run([LCNB, "doctor"], env=env, capture_output=True, text=True, timeout=60)
+        assert f"by the process in {state / 'warm'}" in " ".join(doctor.stdout.split())
         assert "canary" not in Path(f"/proc/{server.pid}/environ").read_text()
         assert (state / "warm").stat().st_mode & 0o777 == 0o700
         again = subprocess.run([LCNB, "warm"], env=env, capture_output=True, text=True, timeout=60)

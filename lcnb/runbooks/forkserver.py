@@ -220,6 +220,16 @@ def folder_of_all() -> Path:
     return state_dir() / "warm"
 
 
+def stays() -> bool:
+    """Whether the server that `lcnb warm` keeps is there."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            _connect(connection, folder_of_all())
+        except OSError:
+            return False
+        return True
+
+
 def hand_over(argv: Sequence[str]) -> int | None:
     """Have `lcnb ARGV` done by the server that stays, if there is one: its exit code. Signals are passed on."""
     folder = folder_of_all()
@@ -280,38 +290,46 @@ class Server:
 
 
 _shared: Server | None = None
+#: The environment for which none could be started: it is not tried again for each run.
+_failed = ""
 _lock = threading.Lock()
 
 
 def shared(env: Mapping[str, str]) -> Server | None:
-    """The server of this process for such an environment, started when it is first asked for."""
-    global _shared
+    """The server of this process for such an environment, started when it is first asked for; None without one."""
+    global _shared, _failed
     if not usable():
         return None
     with _lock:
-        if _shared is not None and (_shared.owner != os.getpid() or _shared.fingerprint != fingerprint(env)):
-            _shared.close()
-            _shared = None
-        if _shared is None:
-            server = Server(env)
+        wanted = fingerprint(env)
+        if _shared is not None and (_shared.owner != os.getpid() or _shared.fingerprint != wanted):
+            _drop()
+        if _shared is None and _failed != wanted:
             try:
-                if not server.ready():
-                    server.close()
-                    return None
-            except BaseException:
-                server.close()
+                _shared = Server(env)
+                if not _shared.ready():
+                    _failed = wanted
+            except OSError:  # no room, no more processes: then an ordinary process will tell
+                _failed = wanted
+            except BaseException:  # interrupted
+                _drop()
                 raise
-            _shared = server
+            if _failed == wanted:
+                _drop()
         return _shared
+
+
+def _drop() -> None:
+    global _shared
+    if _shared is not None:
+        _shared.close()
+        _shared = None
 
 
 def close_shared() -> None:
     """End the server of this process, if it has one."""
-    global _shared
     with _lock:
-        if _shared is not None:
-            _shared.close()
-            _shared = None
+        _drop()
 
 
 atexit.register(close_shared)

@@ -15,7 +15,6 @@ import atexit
 import codecs
 import ctypes
 import faulthandler
-import fcntl
 import json
 import os
 import select
@@ -95,6 +94,8 @@ def _die_with(runner: int) -> None:
 
 
 def _above(handle: int) -> int:
+    import fcntl  # not on Windows, where there are no warm runs
+
     moved = fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, ABOVE)
     os.close(handle)
     return moved
