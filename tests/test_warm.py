@@ -7,8 +7,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ import psutil
 import pytest
 
 from conftest import LCNB, Cell, record, saved, warm_server, write_notebook
+from lcnb.errors import RunError
 from lcnb.runbooks import forkserver
 from lcnb.runbooks.child import run_row
 
@@ -280,6 +283,34 @@ def test_no_other_word() -> None:
 
     with pytest.raises(InputError, match="engine: 'warp' is not one of auto, kernel"):
         run_runbook("inventory", engine="warp")
+
+
+def test_never_twice(tmp_path: Path) -> None:
+    """A server that goes before it was asked is passed over; one that is lost after it was asked leaves it open."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    for after_request in (False, True):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / forkserver.SOCKET))
+        listener.listen()
+
+        def serve(listener: socket.socket = listener, after_request: bool = after_request) -> None:
+            connection, _ = listener.accept()
+            if after_request:
+                forkserver._send(connection, {"fingerprint": forkserver.fingerprint(os.environ)})
+                assert forkserver._receive(connection)[0]
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        if after_request:
+            with pytest.raises(RunError, match="whether that goes on is not known"):
+                forkserver.ask(folder, "child", [], os.environ, (0, 1, 2))
+        else:
+            assert forkserver.ask(folder, "child", [], os.environ, (0, 1, 2)) is None
+        thread.join()
+        listener.close()
+        (folder / forkserver.SOCKET).unlink()
 
 
 # --- lcnb warm ------------------------------------------------------------------------------------------

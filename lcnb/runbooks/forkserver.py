@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from typing import IO, Any, NoReturn, cast
 
 import lcnb
 from lcnb.config import state_dir
+from lcnb.errors import RunError
 from lcnb.runbooks.signals import ENDING
 
 LENGTH = struct.Struct("!I")
@@ -54,20 +56,12 @@ STARTING = ("PYTHON", "LD_", "MPL", "OPENBLAS_", "OMP_", "MKL_", "ARROW_", "HOME
 PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTUAL_ENV", "XDG_CACHE_HOME")
 #: A library that starts threads when it is imported could not be forked.
 ONE_THREAD = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-}
+    "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"
+}  # fmt: skip
 START_S = 60.0
-LIMITS = (
-    "RLIMIT_CPU",
-    "RLIMIT_FSIZE",
-    "RLIMIT_DATA",
-    "RLIMIT_STACK",
-    "RLIMIT_CORE",
-    "RLIMIT_NOFILE",
-    "RLIMIT_AS",
-)
+#: How long a server waits for a request of somebody who has connected.
+REQUEST_S = 30.0
+LIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "NOFILE", "AS")
 
 
 def usable() -> bool:
@@ -117,12 +111,16 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int
 
 
 class WarmProcess:
-    """A process that a server has forked for us, as far as a `subprocess.Popen` is asked for it."""
+    """A process that a server has forked for us, as far as a `subprocess.Popen` is asked for it.
 
-    def __init__(self, connection: socket.socket, pid: int, stdin: IO[bytes] | None) -> None:
-        self._connection, self.pid, self.stdin = connection, pid, stdin
-        self._end = os.pidfd_open(pid)
+    `end` is its pidfd: it becomes readable when the process has ended, and no other process is ever meant by it.
+    """
+
+    def __init__(self, connection: socket.socket, pid: int, end: int, stdin: IO[bytes] | None) -> None:
+        self._connection, self.pid, self._end, self.stdin = connection, pid, end, stdin
         self.returncode: int | None = None
+        #: The server has gone before it could tell the exit code.
+        self.lost = False
 
     def __enter__(self) -> WarmProcess:
         return self
@@ -139,16 +137,14 @@ class WarmProcess:
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, when it has ended. TimeoutExpired otherwise."""
         if self.returncode is None:
-            either: list[Any] = [self._connection, self._end]
-            if not select.select(either, [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired("a warm run", timeout or 0)
+            _wait_for((self._connection.fileno(), self._end), timeout)
             try:
                 told, _ = _receive(self._connection)
             except OSError:
                 told = None
-            if told is None:  # the server is gone; the process may still be at it
-                if not select.select([self._end], [], [], timeout)[0]:
-                    raise subprocess.TimeoutExpired("a warm run", timeout or 0)
+            if told is None:
+                _wait_for((self._end,), timeout)
+                self.lost = True
                 told = {"code": 1}
             self.returncode = int(told["code"])
         return self.returncode
@@ -167,6 +163,15 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
 
+def _wait_for(handles: Sequence[int], timeout: float | None) -> None:
+    """Until one of them is readable. TimeoutExpired when none becomes so."""
+    poll = select.poll()
+    for each in handles:
+        poll.register(each, select.POLLIN)
+    if not poll.poll(None if timeout is None else timeout * 1000):
+        raise subprocess.TimeoutExpired("a warm run", timeout or 0)
+
+
 def ask(
     folder: Path,
     main: str,
@@ -175,32 +180,51 @@ def ask(
     handles: Sequence[int],
     stdin: IO[bytes] | None = None,
 ) -> WarmProcess | None:
-    """Have the server in `folder` fork a process; None when there is none, or it is of no use."""
-    import resource
+    """Have the server in `folder` fork a process; None when there is none, or it is of no use: nothing was started.
 
+    RunError when the server is lost after it was given the request: whether it has forked is not known then, and
+    another process beside it could do the same work twice.
+    """
     connection = socket.socket(socket.AF_UNIX)
     try:
         _connect(connection, folder)
-        umask = os.umask(0o077)
-        os.umask(umask)
-        request = {
-            "fingerprint": fingerprint(env),
-            "main": main,
-            "argv": list(argv),
-            "env": dict(env),
-            "cwd": os.getcwd(),  # noqa: PTH109 - what the process has, as text
-            "umask": umask,
-            "limits": {name: resource.getrlimit(getattr(resource, name)) for name in LIMITS},
-            "ignored": [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN],
-        }
-        _send(connection, request, handles)
-        told, _ = _receive(connection)
-        if told and "pid" in told:
-            return WarmProcess(connection, told["pid"], stdin)
-    except (OSError, ValueError):
-        pass  # gone, or just going: the ordinary way is as good
-    connection.close()
-    return None
+        hello, _ = _receive(connection)
+        if not hello or hello["fingerprint"] != fingerprint(env):
+            raise ConnectionRefusedError("of no use")
+        _send(connection, _request(main, argv, env), handles)
+    except (OSError, ValueError, KeyError):
+        connection.close()
+        return None
+    try:
+        told, ends = _receive(connection)
+    except OSError:
+        told = None
+    if told is None:
+        connection.close()
+        raise RunError(
+            "the process for warm runs was lost as it began this one, and whether that goes on is not known. Nothing "
+            "else was started. Look at `lcnb runs`, and start it again if it is not there."
+        )
+    if "refused" in told:
+        connection.close()
+        return None
+    return WarmProcess(connection, told["pid"], ends[0], stdin)
+
+
+def _request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
+    import resource
+
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return {
+        "main": main,
+        "argv": list(argv),
+        "env": dict(env),
+        "cwd": os.getcwd(),  # noqa: PTH109 - what the process has, as text
+        "umask": umask,
+        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in LIMITS},
+        "ignored": [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN],
+    }
 
 
 def _connect(connection: socket.socket, folder: Path) -> None:
@@ -244,6 +268,8 @@ def hand_over(argv: Sequence[str]) -> int | None:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda came, frame: process.send_signal(came))
         code = process.wait()
+    if process.lost:
+        print("the process for warm runs was lost; how the run ended: lcnb show last", file=sys.stderr)
     return 128 - code if code < 0 else code
 
 
@@ -276,7 +302,9 @@ class Server:
     def ready(self) -> bool:
         """Wait until it listens; False when it does not come to that."""
         stdout = cast("IO[bytes]", self._process.stdout)
-        if not select.select([stdout], [], [], START_S)[0]:
+        try:
+            _wait_for([stdout.fileno()], START_S)
+        except subprocess.TimeoutExpired:
             return False
         return stdout.readline() == b"ready\n"
 
@@ -369,8 +397,6 @@ def stay(told: str) -> NoReturn:
     RunError when one is there already. The process is begun anew, without the secrets of this one's environment.
     """
     from filelock import FileLock, Timeout
-
-    from lcnb.errors import RunError
 
     folder = folder_of_all()
     if not usable():
@@ -475,6 +501,7 @@ class _Listening:
                 _signal(each.pid, signal.SIGTERM)
         self._bury()
         if self.owner in ready:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
             os._exit(0)
         if self.listener in ready and not self.ending:
             self._accept()
@@ -484,42 +511,52 @@ class _Listening:
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 del self.running[pid]
-                try:
-                    _send(each.connection, {"code": os.waitstatus_to_exitcode(status)})
-                except OSError:
-                    pass  # nobody wants to know
+                self._answer(each.connection, {"code": os.waitstatus_to_exitcode(status)})
                 each.connection.close()
 
     def _accept(self) -> None:
         connection, _ = self.listener.accept()
-        connection.settimeout(5)
+        connection.settimeout(REQUEST_S)
         try:
+            _send(connection, {"fingerprint": self.fingerprint})
             request, handles = _receive(connection)
         except (OSError, ValueError):
             connection.close()
             return
         connection.settimeout(None)
         refused = self._unfit(request, handles)
-        pid = os.fork() if not refused else 0
-        if request is not None and not refused and pid == 0:
-            self._become(connection, request, handles)
+        pid = 0
+        if request is not None and not refused:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                refused = f"no process: {error.strerror}"
+            else:
+                if pid == 0:
+                    self._become(connection, request, handles)
         for each in handles:
             os.close(each)
-        try:
-            _send(connection, {"refused": refused} if refused else {"pid": pid})
-        except OSError:
-            pass  # he is gone: found again by the next turn
         if refused:
+            self._answer(connection, {"refused": refused})
             connection.close()
-        else:
-            self.running[pid] = _Running(pid, connection)
+            return
+        end = os.pidfd_open(pid)  # not buried before the next turn
+        self._answer(connection, {"pid": pid}, [end])
+        os.close(end)
+        self.running[pid] = _Running(pid, connection)
+
+    def _answer(
+        self, connection: socket.socket, answer: Mapping[str, Any], handles: Sequence[int] = ()
+    ) -> None:
+        try:
+            _send(connection, answer, handles)
+        except OSError:
+            pass  # he is gone; his process is told by the next turn
 
     def _unfit(self, request: Mapping[str, Any] | None, handles: Sequence[int]) -> str:
         """Why this request cannot be forked for; empty when it can."""
         if request is None or len(handles) != 3 or request.get("main") not in MAINS:
             return "no request"
-        if request["fingerprint"] != self.fingerprint:
-            return "another Python, other packages or other variables"
         threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         return f"{threads} threads" if threads != 1 else ""
 
@@ -543,6 +580,8 @@ class _Listening:
             for number in request["ignored"]:
                 signal.signal(number, signal.SIG_IGN)
             code = _main(request, handles)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code & 0xFF)
 
@@ -556,7 +595,7 @@ def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
     from lcnb.runbooks.shell_client import keep
 
     for name, (soft, hard) in request["limits"].items():
-        number = getattr(resource, name)
+        number = getattr(resource, f"RLIMIT_{name}")
         highest = resource.getrlimit(number)[1]
         if highest != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > highest):
             hard = highest
@@ -592,8 +631,6 @@ def _text(number: int, mode: str) -> Any:
 
 
 def _run(main: Any) -> int:
-    import traceback
-
     try:
         main()
     except SystemExit as end:
