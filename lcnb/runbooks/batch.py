@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,10 @@ from lcnb.config import Settings, did_you_mean, resolve, runs_dir
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, RunError, TokenMissing
 from lcnb.files import write_atomically
 from lcnb.models import SECRET_NAME
+from lcnb.runbooks import forkserver
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.again import ENDED_WELL
-from lcnb.runbooks.child import NOT_STARTED, RESULT, Local, Stop, environment, run_row
+from lcnb.runbooks.child import NOT_STARTED, RESULT, Local, Stop, child_environment, environment, run_row
 from lcnb.runbooks.find import Runbook, find
 from lcnb.runbooks.run import _choices, _settings, check_engine, new_folder
 from lcnb.runbooks.signals import raising
@@ -649,6 +651,9 @@ def _carry_out(
             if fresh:  # no cluster there: nothing was started, so nothing stays
                 shutil.rmtree(plan.folder, ignore_errors=True)
             raise
+        if where.here and plan.engine == "auto" and not forkserver.stays():
+            forkserver.begin(child_environment(where.env()))
+        import_module("pandas")  # the frame at the end needs it; until that server listens there is time
         running = _Running(plan, where.env(), executor, workers, stop, max_errors, tell)
         try:
             running.go()

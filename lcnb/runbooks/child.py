@@ -78,6 +78,11 @@ def environment(settings: Settings) -> dict[str, str | None]:
     }
 
 
+def child_environment(env: Mapping[str, str | None] | None) -> dict[str, str]:
+    """This process's environment with `env` over it; None takes a variable away."""
+    return {name: text for name, text in {**os.environ, **(env or {})}.items() if text is not None}
+
+
 def run_row(
     task: Mapping[str, Any],
     env: Mapping[str, str | None] | None = None,
@@ -99,7 +104,7 @@ def run_row(
             result |= {"status": "lost", "exit_code": 1, "error": LOST}
         return result
     began = time.monotonic()
-    environment = {name: text for name, text in {**os.environ, **(env or {})}.items() if text is not None}
+    environment = child_environment(env)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = _start(task, environment, out, err)
         with process:

@@ -27,6 +27,7 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
@@ -299,8 +300,9 @@ class Server:
             start_new_session=True,
         )
 
+    @cached_property
     def ready(self) -> bool:
-        """Wait until it listens; False when it does not come to that."""
+        """Whether it listens; waits until it does, or does not come to that."""
         stdout = cast("IO[bytes]", self._process.stdout)
         try:
             _wait_for([stdout.fileno()], START_S)
@@ -323,27 +325,28 @@ _failed = ""
 _lock = threading.Lock()
 
 
-def shared(env: Mapping[str, str]) -> Server | None:
-    """The server of this process for such an environment, started when it is first asked for; None without one."""
+def begin(env: Mapping[str, str]) -> None:
+    """Start the server of this process for such an environment, if it has none; does not wait for it."""
     global _shared, _failed
-    if not usable():
-        return None
     with _lock:
         wanted = fingerprint(env)
         if _shared is not None and (_shared.owner != os.getpid() or _shared.fingerprint != wanted):
             _drop()
-        if _shared is None and _failed != wanted:
+        if usable() and _shared is None and _failed != wanted:
             try:
                 _shared = Server(env)
-                if not _shared.ready():
-                    _failed = wanted
             except OSError:  # no room, no more processes: then an ordinary process will tell
                 _failed = wanted
-            except BaseException:  # interrupted
-                _drop()
-                raise
-            if _failed == wanted:
-                _drop()
+
+
+def shared(env: Mapping[str, str]) -> Server | None:
+    """The server of this process for such an environment, listening; None without one."""
+    global _failed
+    begin(env)
+    with _lock:
+        if _shared is not None and not _shared.ready:
+            _failed = _shared.fingerprint
+            _drop()
         return _shared
 
 
