@@ -21,7 +21,7 @@ import pytest
 
 from conftest import LCNB, Cell, record, saved, warm_server, write_notebook
 from lcnb.errors import RunError
-from lcnb.runbooks import forkserver
+from lcnb.runbooks import forkserver, messages
 from lcnb.runbooks.child import run_row
 
 pytestmark = pytest.mark.skipif(not forkserver.usable(), reason="warm runs need Linux")
@@ -297,8 +297,8 @@ def test_never_twice(tmp_path: Path) -> None:
         def serve(listener: socket.socket = listener, after_request: bool = after_request) -> None:
             connection, _ = listener.accept()
             if after_request:
-                forkserver._send(connection, {"fingerprint": forkserver.fingerprint(os.environ)})
-                assert forkserver._receive(connection)[0]
+                messages.send(connection, {"fingerprint": forkserver.fingerprint(os.environ)})
+                assert messages.receive(connection)[0]
             connection.close()
 
         thread = threading.Thread(target=serve)

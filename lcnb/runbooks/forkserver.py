@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import json
 import os
 import select
 import shutil
@@ -34,9 +33,9 @@ from typing import IO, Any, NoReturn, cast
 import lcnb
 from lcnb.config import state_dir
 from lcnb.errors import RunError
+from lcnb.runbooks.messages import receive, send
 from lcnb.runbooks.signals import ENDING
 
-LENGTH = struct.Struct("!I")
 SOCKET = "warm.sock"
 #: What a fork may become.
 MAINS = {"child": "lcnb.runbooks.child", "command": "lcnb.cli"}
@@ -86,28 +85,6 @@ def fingerprint(env: Mapping[str, str]) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-# --- messages -------------------------------------------------------------------------------------------
-
-
-def _send(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
-    body = json.dumps(message).encode()
-    socket.send_fds(connection, [LENGTH.pack(len(body))], list(handles))
-    connection.sendall(body)
-
-
-def _receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """One message and the handles that came with it; None at the end of the connection."""
-    head, handles, _, _ = socket.recv_fds(connection, LENGTH.size, 3)
-    body = b""
-    if len(head) == LENGTH.size:
-        (size,) = LENGTH.unpack(head)
-        while len(body) < size and (more := connection.recv(size - len(body))):
-            body += more
-        if len(body) == size:
-            return json.loads(body), handles
-    return None, handles
-
-
 # --- asking ---------------------------------------------------------------------------------------------
 
 
@@ -140,7 +117,7 @@ class WarmProcess:
         if self.returncode is None:
             _wait_for((self._connection.fileno(), self._end), timeout)
             try:
-                told, _ = _receive(self._connection)
+                told, _ = receive(self._connection)
             except OSError:
                 told = None
             if told is None:
@@ -189,15 +166,15 @@ def ask(
     connection = socket.socket(socket.AF_UNIX)
     try:
         _connect(connection, folder)
-        hello, _ = _receive(connection)
+        hello, _ = receive(connection)
         if not hello or hello["fingerprint"] != fingerprint(env):
             raise ConnectionRefusedError("of no use")
-        _send(connection, _request(main, argv, env), handles)
+        send(connection, _request(main, argv, env), handles)
     except (OSError, ValueError, KeyError):
         connection.close()
         return None
     try:
-        told, ends = _receive(connection)
+        told, ends = receive(connection)
     except OSError:
         told = None
     if told is None:
@@ -521,8 +498,8 @@ class _Listening:
         connection, _ = self.listener.accept()
         connection.settimeout(REQUEST_S)
         try:
-            _send(connection, {"fingerprint": self.fingerprint})
-            request, handles = _receive(connection)
+            send(connection, {"fingerprint": self.fingerprint})
+            request, handles = receive(connection)
         except (OSError, ValueError):
             connection.close()
             return
@@ -552,7 +529,7 @@ class _Listening:
         self, connection: socket.socket, answer: Mapping[str, Any], handles: Sequence[int] = ()
     ) -> None:
         try:
-            _send(connection, answer, handles)
+            send(connection, answer, handles)
         except OSError:
             pass  # he is gone; his process is told by the next turn
 

@@ -20,7 +20,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -29,11 +28,12 @@ from dataclasses import dataclass
 from io import TextIOBase
 from typing import Any, NoReturn
 
+from lcnb.runbooks.messages import cut, framed, receive
+
 #: Seconds after which what was printed is sent, as ipykernel does it.
 FLUSH_S = 0.2
 #: Bytes after which it is sent at once, and bytes of last words that are kept.
 MUCH, WORDS = 1_000_000, 64_000
-LENGTH = struct.Struct("!I")
 PR_SET_PDEATHSIG = 1
 #: Handles below this are for those that a run brings with their numbers.
 ABOVE = 200
@@ -73,7 +73,7 @@ def _main(control: socket.socket, iopub: int, runner: int) -> NoReturn:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     control = socket.socket(fileno=_above(control.detach()))
     iopub = _above(iopub)
-    start, handles = _start_message(control)
+    start, handles = receive(control)
     if start is None:
         os._exit(0)  # this run needs no shell
     words = _take_over(start, handles)
@@ -99,22 +99,6 @@ def _above(handle: int) -> int:
     moved = fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, ABOVE)
     os.close(handle)
     return moved
-
-
-def _start_message(control: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    head, handles, _, _ = socket.recv_fds(control, LENGTH.size, 16)
-    if not head:
-        return None, []
-    while len(head) < LENGTH.size:
-        head += control.recv(LENGTH.size - len(head))
-    (size,) = LENGTH.unpack(head)
-    body = b""
-    while len(body) < size:
-        more = control.recv(size - len(body))
-        if not more:
-            return None, []
-        body += more
-    return json.loads(body), handles
 
 
 def _take_over(start: Mapping[str, Any], handles: list[int]) -> int:
@@ -160,7 +144,7 @@ class Pipe:
 
     def send(self, packed: bytes) -> None:
         with self._lock:
-            write_all(self._handle, LENGTH.pack(len(packed)) + packed)
+            write_all(self._handle, framed(packed))
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -355,14 +339,8 @@ class Shell:
             if not data:
                 return
             buffer += data
-            while len(buffer) >= LENGTH.size:
-                (size,) = LENGTH.unpack_from(buffer)
-                end = LENGTH.size + size
-                if len(buffer) < end:
-                    break
-                request = json.loads(bytes(buffer[LENGTH.size : end]))
-                del buffer[:end]
-                await self._answer(request)
+            while (packed := cut(buffer)) is not None:
+                await self._answer(json.loads(packed))
                 if self.shell.exit_now:  # `exit()` ends a kernel
                     return
 
@@ -394,8 +372,7 @@ class Shell:
         self.session.send(None, "status", {"execution_state": state}, parent=parent)
 
     def _reply(self, parent: dict[str, Any], kind: str, content: dict[str, Any]) -> None:
-        packed = pack(self.session.msg(kind, content=content, parent={"header": parent}))
-        data = memoryview(LENGTH.pack(len(packed)) + packed)
+        data = memoryview(framed(pack(self.session.msg(kind, content=content, parent={"header": parent}))))
         while data:  # a reply with a long traceback may not fit at once
             try:
                 data = data[self.control.send(data) :]

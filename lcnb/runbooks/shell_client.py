@@ -18,7 +18,8 @@ from queue import Empty
 from typing import IO, Any
 from uuid import uuid4
 
-from lcnb.runbooks.shell import LENGTH, Prepared
+from lcnb.runbooks.messages import cut, framed, send
+from lcnb.runbooks.shell import Prepared
 
 #: How long a shell has for its own end (what cells have registered with atexit).
 END_S = 5.0
@@ -99,10 +100,8 @@ class ShellManager:
         **kwargs: object,
     ) -> None:
         """Give it what it starts with. OSError when it is gone."""
-        body = json.dumps({"cwd": cwd, "env": dict(env), "handles": pass_fds}).encode()
-        control = self._prepared.control
-        socket.send_fds(control, [LENGTH.pack(len(body))], [stderr.fileno(), *pass_fds])
-        control.sendall(body)
+        start = {"cwd": cwd, "env": dict(env), "handles": pass_fds}
+        send(self._prepared.control, start, [stderr.fileno(), *pass_fds])
         self.has_kernel = True
 
     def client(self) -> ShellClient:
@@ -171,7 +170,7 @@ class ShellClient:
         header = {"msg_id": uuid4().hex, "msg_type": kind, "session": self._session, "username": "lcnb"}
         packed = json.dumps({"header": header, "msg_type": kind, "content": content}).encode()
         try:
-            self._prepared.control.sendall(LENGTH.pack(len(packed)) + packed)
+            self._prepared.control.sendall(framed(packed))
         except OSError:
             pass  # it is dead; who waits for the reply is told so
         return header["msg_id"]
@@ -221,18 +220,10 @@ class _Channel:
         return message
 
     def _complete(self) -> dict[str, Any] | None:
-        if len(self._buffer) < LENGTH.size:
-            return None
-        (size,) = LENGTH.unpack_from(self._buffer)
-        end = LENGTH.size + size
-        if len(self._buffer) < end:
-            return None
-        body = bytes(self._buffer[LENGTH.size : end])
-        del self._buffer[:end]
         from jupyter_client.session import json_unpacker
 
-        message: dict[str, Any] = json_unpacker(body)
-        return message
+        packed = cut(self._buffer)
+        return None if packed is None else json_unpacker(packed)
 
 
 async def _readable(handle: int) -> None:

@@ -1,0 +1,58 @@
+"""Messages between the processes of a warm run: JSON after its length, and handles beside it where there are any."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LENGTH = struct.Struct("!I")
+#: Handles that come with one message at most.
+HANDLES = 16
+
+
+def framed(packed: bytes) -> bytes:
+    """What is sent for a message that is packed already."""
+    return LENGTH.pack(len(packed)) + packed
+
+
+def cut(buffer: bytearray) -> bytes | None:
+    """Take the first packed message out of what was read; None while it is not complete.
+
+    >>> buffer = bytearray(framed(b"one") + b"rest")
+    >>> cut(buffer), bytes(buffer), cut(buffer)
+    (b'one', b'rest', None)
+    """
+    if len(buffer) < LENGTH.size:
+        return None
+    (size,) = LENGTH.unpack_from(buffer)
+    end = LENGTH.size + size
+    if len(buffer) < end:
+        return None
+    packed = bytes(buffer[LENGTH.size : end])
+    del buffer[:end]
+    return packed
+
+
+def send(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
+    """Send one message. OSError when the other side is gone."""
+    body = json.dumps(message).encode()
+    socket.send_fds(connection, [LENGTH.pack(len(body))], list(handles))
+    connection.sendall(body)
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """One message and the handles that came with it; None at the end of the connection."""
+    head, handles, _, _ = socket.recv_fds(connection, LENGTH.size, HANDLES)
+    buffer = bytearray(head)
+    while (packed := cut(buffer)) is None:
+        wanted = LENGTH.size
+        if len(buffer) >= LENGTH.size:
+            wanted += LENGTH.unpack_from(buffer)[0]
+        more = connection.recv(wanted - len(buffer))
+        if not more:
+            return None, handles
+        buffer += more
+    return json.loads(packed), handles
