@@ -46,7 +46,7 @@ def write(path: Path, *sources: str) -> Path:
 
 
 @contextmanager
-def _place() -> Iterator[tuple[Path, dict[str, str]]]:
+def own_folder() -> Iterator[tuple[Path, dict[str, str]]]:
     with tempfile.TemporaryDirectory(prefix="lcnb-bench-") as name:
         place = Path(name)
         env = {**os.environ, "LCNB_STATE_DIR": str(place / "state"), "LCNB_RUNS_DIR": str(place / "runs")}
@@ -90,7 +90,7 @@ def _batch(rows: int, book: Path, place: Path, env: dict[str, str]) -> None:
 
 def _many(rows: int, together: int, claim: float) -> Ratio:
     """A batch against papermill commands, by turns: papermill's part is scaled to as many runs."""
-    with _place() as (place, env):
+    with own_folder() as (place, env):
         book = write(place / "heavy.ipynb", HEAVY)
         ours, theirs = [], []
         for _ in range(2):
@@ -106,7 +106,7 @@ def _many(rows: int, together: int, claim: float) -> Ratio:
 
 
 def _one() -> Ratio:
-    with _place() as (place, env):
+    with own_folder() as (place, env):
         book = write(place / "heavy.ipynb", HEAVY)
         with warm(env):
             us, them = medians(
@@ -141,7 +141,7 @@ def _pss(roots: Sequence[psutil.Process]) -> int:
 def _alive(number: int = 10) -> Ratio:
     found = []
     for side in ("lcnb", "papermill"):
-        with _place() as (place, env):
+        with own_folder() as (place, env):
             book = write(place / "hold.ipynb", HEAVY, HOLD)
             flag = place / "flag"
             flag.mkdir()
@@ -193,7 +193,7 @@ def soak(runs: int, at_once: int = 2) -> None:
     """Make many runs by one server; print what it holds on the way, and how the runs ended."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with _place() as (place, env), warm(env) as server, ThreadPoolExecutor(at_once) as pool:
+    with own_folder() as (place, env), warm(env) as server, ThreadPoolExecutor(at_once) as pool:
         book = write(place / "heavy.ipynb", HEAVY)
 
         def one(number: int) -> int:
