@@ -121,11 +121,7 @@ class Listing:
     def records(self) -> list[tuple[str, Mapping[str, Any]]]:
         rows, self._rows = self._rows, []
         for page in rows:
-            try:
-                self._records.extend((f"$.data[{index}]", record) for index, record in enumerate(page))
-            except (ValueError, RecursionError) as odd:
-                text = f"a record of a listing cannot be decoded ({type(odd).__name__})."
-                raise BadReply(text, method="GET", path="") from None
+            self._records.extend((path_of(place), page[index]) for index, place in enumerate(page.places))
         return self._records
 
     @records.setter
@@ -140,6 +136,12 @@ class Listing:
     def add(self, rows: Rows) -> None:
         """One more page of records."""
         self._rows.append(rows)
+        self.drift.extend(_left_out(path_of(place), other) for place, other in rows.others.items())
+
+
+def path_of(place: int, path: str = "$.data") -> str:
+    """The JSON path of a record in a list."""
+    return f"{path}[{place}]"
 
 
 # --- the calls ------------------------------------------------------------------------------------------
@@ -320,15 +322,19 @@ def items(
         if isinstance(record, Mapping):
             yield where, record
         else:
-            kind = "null" if record is None else type(record).__name__
-            drift.append(Drift(where, f"expected an object, got {kind}; the row was left out"))
+            drift.append(_left_out(where, record))
+
+
+def _left_out(where: str, record: Any) -> Drift:
+    kind = "null" if record is None else type(record).__name__
+    return Drift(where, f"expected an object, got {kind}; the row was left out")
 
 
 def _entries(call: Call, data: Any, path: str, marks: Sequence[str]) -> Iterator[tuple[str, Any]]:
     if data is None:
         return
     if isinstance(data, list):
-        yield from ((f"{path}[{index}]", record) for index, record in enumerate(data))
+        yield from ((path_of(place, path), record) for place, record in enumerate(data))
     elif isinstance(data, Mapping) and set(marks) & set(data):
         yield path, data
     elif isinstance(data, Mapping):

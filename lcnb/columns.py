@@ -1,10 +1,11 @@
-"""Machines from bytes straight into columns: the fast way for what is plain, and only for that.
+"""Machines from bytes straight into columns: the fast way for what is plain, with care for the rest alone.
 
-`machines` gives the very frame that `models.read` and `frames.frame_of` give, or None when there is anything
-that only those can judge: a number as a text, a flag as a number, a location that is no object, bytes that are no
-UTF-8. pyarrow reads a schema made from the model, so a field without a line there (`initial_root_password`) is
-skipped in the bytes: it becomes neither a column nor an object. Records are read in pieces, two at a time, so
-that little more than the frame is in memory.
+`machines` gives the very frame and drift that `models.read` and `frames.frame_of` give. Records are read in pieces,
+two at a time, so that little more than the frame is in memory. pyarrow reads a piece by a schema made from the model,
+so a field without a line there (`initial_root_password`) is skipped in the bytes: it becomes neither a column nor an
+object. When it refuses a piece (a number as a text, a flag as a number, a location that is no object, bytes that are
+no UTF-8), each record of that piece is read by msgspec with the same types, and only what that refuses too becomes
+an object of all its parts, for `models.read`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from lcnb.models import Field, Instance, fields_of, ip_version
-from lcnb.rows import Rows
+from lcnb.calls import path_of
+from lcnb.frames import cell
+from lcnb.models import Drift, Field, Instance, fields_of, ip_version, read
+from lcnb.rows import UNREADABLE, Rows, decoded
 
 #: Records read at a time: some two megabytes.
 PIECE = 4096
@@ -34,57 +38,54 @@ _PANDAS: dict[type, Any] = {
     int: pd.Int64Dtype(),
     bool: pd.BooleanDtype(),
 }
-#: What the items of a list of texts may be, in documented answers: objects with an address, or plain texts.
-_ITEMS = (pa.struct([("address", TEXT)]), TEXT)
+#: What the items of a list of texts are; plain texts are read with care.
+_ITEM = pa.struct([("address", TEXT)])
+
+#: Records with the places where they stand in their answer.
+Piece = tuple[list[Any], Sequence[int]]
 
 
 class _Odd(Exception):
     """There is something that is for the careful way to judge."""
 
 
-def machines(pages: Sequence[Rows]) -> pd.DataFrame | None:
-    """The frame of these records, a row each; None when one of them is not plain."""
+def machines(pages: Sequence[Rows]) -> tuple[pd.DataFrame, list[Drift]]:
+    """The frame of these records, a row each, at least one; and what was odd in them."""
     pieces = list(_pieces(pages))
-    if not pieces:
-        return None
-    try:
-        if len(pieces) == 1:
-            tables = [_table(pieces[0])]
-        else:
-            with ThreadPoolExecutor(WORKERS, thread_name_prefix="lcnb-columns") as pool:
-                tables = list(pool.map(_table, pieces))  # the first that is odd ends the others
-    except (_Odd, pa.ArrowInvalid):
-        return None
-    table = pa.concat_tables(tables)
-    return pd.DataFrame(
+    if len(pieces) == 1:
+        parts = [_part(pieces[0])]
+    else:
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="lcnb-columns") as pool:
+            parts = list(pool.map(_part, pieces))
+    table = pa.concat_tables([part for part, _ in parts])
+    frame = pd.DataFrame(
         {each.name: _PANDAS[_shown(each)].__from_arrow__(table[each.name]) for each in fields_of(Instance)},
         index=pd.RangeIndex(table.num_rows),
         copy=False,
     )
+    return frame, [each for _, drift in parts for each in drift]
 
 
-def _pieces(pages: Sequence[Rows]) -> Iterator[list[Any]]:
+def _pieces(pages: Sequence[Rows]) -> Iterator[Piece]:
     for page in pages:
         for start in range(0, len(page), PIECE):
-            yield page.raw[start : start + PIECE]
+            yield page.raw[start : start + PIECE], page.places[start : start + PIECE]
 
 
 def _shown(field: Field) -> type:
     return str if field.type is tuple else field.type
 
 
-def _table(piece: list[Any]) -> pa.Table:
-    """The columns of some records; _Odd or ArrowInvalid when they are not plain."""
-    lines = b"\n".join(piece) + b"\n"
+def _part(piece: Piece) -> tuple[pa.Table, list[Drift]]:
+    raw, _ = piece
     try:
-        read = _read(lines, _ITEMS[0])
-    except pa.ArrowInvalid:
-        read = _read(lines, _ITEMS[1])
-    if read.num_rows != len(piece):
-        raise _Odd
-    if not lines.isascii():
-        read.validate(full=True)  # that texts are UTF-8
-    values = {each.name: _dug(read, each.wire) for each in fields_of(Instance) if each.about.derive is None}
+        return _table(_read(b"\n".join(raw), len(raw))), []
+    except (_Odd, pa.ArrowInvalid):
+        return _part_with_care(piece)
+
+
+def _table(values: dict[str, pa.Array]) -> pa.Table:
+    """The columns of some records by what they tell; _Odd when that is not plain."""
     texts = _texts(values["ip_addresses"])
     values["ip_addresses"] = pc.binary_join(texts, _word(", "))
     values["state"] = _state(values)
@@ -92,25 +93,39 @@ def _table(piece: list[Any]) -> pa.Table:
     return pa.table({each.name: _whole(values[each.name]) for each in fields_of(Instance)})
 
 
-def _read(lines: bytes, item: pa.DataType) -> pa.Table:
-    return pa.json.read_json(
+def _read(lines: bytes, count: int) -> dict[str, pa.Array]:
+    """What so many records tell, a line each; _Odd or ArrowInvalid when they are not plain."""
+    table = pa.json.read_json(
         pa.BufferReader(lines),
         pa.json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
-        pa.json.ParseOptions(explicit_schema=_schema(item), unexpected_field_behavior="ignore"),
+        pa.json.ParseOptions(explicit_schema=_schema(), unexpected_field_behavior="ignore"),
     )
+    if table.num_rows != count:
+        raise _Odd
+    if not lines.isascii():
+        table.validate(full=True)  # that texts are UTF-8
+    return {each.name: _dug(table, each.wire) for each in fields_of(Instance) if each.about.derive is None}
+
+
+def _wires() -> Iterator[tuple[str, list[Field]]]:
+    """The names in a record, each with the fields that stand there: one of that name, or those of an object."""
+    found: dict[str, list[Field]] = {}
+    for each in fields_of(Instance):
+        if each.about.derive is None:
+            found.setdefault(each.wire[0], []).append(each)
+    yield from found.items()
 
 
 @cache
-def _schema(item: pa.DataType) -> pa.Schema:
+def _schema() -> pa.Schema:
     """What stands in a record, by the lines of the model."""
-    inner: dict[str, list[tuple[str, pa.DataType]]] = {}
-    for each in fields_of(Instance):
-        if each.about.derive is None:
-            kind = pa.list_(item) if each.type is tuple else _ARROW[each.type]
-            inner.setdefault(each.wire[0], []).append((each.wire[-1], kind))
-    return pa.schema(
-        [(name, parts[0][1] if parts[0][0] == name else pa.struct(parts)) for name, parts in inner.items()]
-    )
+    record = []
+    for name, inner in _wires():
+        parts = [
+            (each.wire[-1], pa.list_(_ITEM) if each.type is tuple else _ARROW[each.type]) for each in inner
+        ]
+        record.append(parts[0] if inner[0].wire == (name,) else (name, pa.struct(parts)))
+    return pa.schema(record)
 
 
 def _dug(table: pa.Table, wire: tuple[str, ...]) -> pa.Array:
@@ -139,6 +154,73 @@ def _word(text: str) -> pa.Scalar:
 
 def _is(flag: pa.Array) -> pa.Array:
     return pc.fill_null(flag, False)
+
+
+# --- with care ------------------------------------------------------------------------------------------
+
+
+def _part_with_care(piece: Piece) -> tuple[pa.Table, list[Drift]]:
+    """The columns of records of which some are not plain, and what is odd in those."""
+    raw, places = piece
+    plain: list[Any] = []
+    odd: list[int] = []
+    for number, each in enumerate(raw):
+        try:
+            plain.append(_strict().decode(each))
+        except UNREADABLE:
+            plain.append(None)  # it keeps its row
+            odd.append(number)
+    table = _table(_told(plain))
+    drift: list[Drift] = []
+    records = [read(Instance, decoded(raw[number]), path_of(places[number]), drift) for number in odd]
+    mask = np.zeros(len(raw), bool)
+    mask[odd] = True
+    columns = {}
+    for each in fields_of(Instance):
+        values = pa.array([cell(getattr(record, each.name)) for record in records], _ARROW[_shown(each)])
+        columns[each.name] = pc.replace_with_mask(table[each.name].combine_chunks(), mask, values)
+    return pa.table(columns), drift
+
+
+def _told(records: list[Any]) -> dict[str, pa.Array]:
+    """What these records tell; nothing in the rows of those that are None."""
+    values = {}
+    for name, inner in _wires():
+        given = [getattr(record, name, None) for record in records]
+        for each in inner:
+            column = given if each.wire == (name,) else [getattr(part, each.wire[-1], None) for part in given]
+            if each.type is tuple:
+                texts = [items and [getattr(item, "address", item) for item in items] for items in column]
+                values[each.name] = pa.array(texts, pa.list_(TEXT))
+            else:
+                values[each.name] = pa.array(column, _ARROW[each.type])
+    return values
+
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Item(msgspec.Struct):
+    address: _Text
+
+
+_STRICT: dict[type, Any] = {
+    str: str,
+    int: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
+    bool: bool,
+    tuple: list[_Item | _Text],
+}
+
+
+@cache
+def _strict() -> msgspec.json.Decoder[Any]:
+    """Reads what `_schema` names, as strictly as `models.read` finds nothing odd."""
+    record = []
+    for name, inner in _wires():
+        parts = [(each.wire[-1], _STRICT[each.type] | None, None) for each in inner]
+        kind = parts[0][1] if inner[0].wire == (name,) else msgspec.defstruct(name, parts) | None
+        record.append((name, kind, None))
+    return msgspec.json.Decoder(msgspec.defstruct("Plain", record))
 
 
 # --- addresses ------------------------------------------------------------------------------------------

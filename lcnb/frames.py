@@ -67,20 +67,13 @@ def listing(
     kind: str, found: calls.Listing, account: str | None = None, client: str | None = None
 ) -> pd.DataFrame:
     """The frame of one listing; odd places are reported once, as a DriftWarning and in `attrs`."""
-    frame = _plain(kind, found)
-    if frame is not None:
-        return _report(kind, frame, list(found.drift), account, client, found.read_at)
+    if kind == "instances" and any(found.rows):
+        from lcnb.columns import machines
+
+        frame, odd = machines(found.rows)
+        return _report(kind, frame, [*found.drift, *odd], account, client, found.read_at)
     records, drift = _read(kind, found)
     return _report(kind, frame_of(MODELS[kind], records), drift, account, client, found.read_at)
-
-
-def _plain(kind: str, found: calls.Listing) -> pd.DataFrame | None:
-    """The frame by the fast way, which gives None where anything is not plain."""
-    if kind != "instances" or not found.rows:
-        return None
-    from lcnb.columns import machines
-
-    return machines(found.rows)
 
 
 def _read(kind: str, found: calls.Listing) -> tuple[list[Record], list[Drift]]:
@@ -100,9 +93,12 @@ def frame_of(model: type[Record], records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _column(field: Field, values: Iterable[Any]) -> pd.Series[Any]:
-    if field.type is tuple:
-        values = (", ".join(value or ()) or None for value in values)  # an empty text counts as missing
-    return _series(values, DTYPES[field.type])
+    return _series(map(cell, values), DTYPES[field.type])
+
+
+def cell(value: Any) -> Any:
+    """A field's value as it stands in a column: texts of a list are joined, and an empty text counts as missing."""
+    return (", ".join(value) or None) if type(value) is tuple else value
 
 
 def _series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:

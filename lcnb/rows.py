@@ -1,7 +1,7 @@
 """The records of a listing as they came: bytes, each decoded when somebody looks at it.
 
 `split` finds where the records of an answer begin and end without making objects of them, and only in an answer
-of the plainest shape. `columns` makes a frame of the bytes; whoever wants the records themselves gets what
+whose `data` is a list. `columns` makes a frame of the bytes; whoever wants the records themselves gets what
 `json.loads` makes of each, so a listing means the same either way.
 """
 
@@ -13,6 +13,8 @@ from operator import itemgetter
 from typing import Any, overload
 
 import msgspec
+
+from lcnb.errors import BadReply
 
 
 class _Answer(msgspec.Struct):
@@ -27,12 +29,27 @@ class _Answer(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Answer)
 
+#: What msgspec raises for bytes that it cannot read.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 class Rows(Sequence[Mapping[str, Any]]):
-    """The records of one answer. Its repr shows none of them: they hold initial passwords."""
+    """The records of one answer. Its repr shows none of them: they hold initial passwords.
 
-    def __init__(self, raw: list[msgspec.Raw]) -> None:
-        self.raw = raw
+    A record is an object. What stands in the list besides is in `others`, by its place.
+    """
+
+    def __init__(self, data: list[msgspec.Raw]) -> None:
+        self.raw = data
+        self.places: Sequence[int] = range(len(data))
+        self.others: dict[int, Any] = {}
+        firsts: set[int] = set(map(itemgetter(0), map(memoryview, data)))  # type: ignore[arg-type]
+        if not firsts <= {_OBJECT}:
+            self.places = [place for place, each in enumerate(data) if memoryview(each)[0] == _OBJECT]
+            self.others = {
+                place: decoded(data[place]) for place in sorted({*range(len(data))} - {*self.places})
+            }
+            self.raw = [data[place] for place in self.places]
 
     def __repr__(self) -> str:
         return f"Rows({len(self.raw)} records)"
@@ -46,40 +63,44 @@ class Rows(Sequence[Mapping[str, Any]]):
     def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return [_decoded(each) for each in self.raw[index]]
-        return _decoded(self.raw[index])
+            return [decoded(each) for each in self.raw[index]]
+        return decoded(self.raw[index])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Rows):
             return NotImplemented
-        return len(self) == len(other) and all(
-            bytes(mine) == bytes(theirs) or _decoded(mine) == _decoded(theirs)
+        return (len(self), self.others) == (len(other), other.others) and all(
+            bytes(mine) == bytes(theirs) or decoded(mine) == decoded(theirs)
             for mine, theirs in zip(self.raw, other.raw, strict=True)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
 
+_OBJECT = ord("{")
+
+
 def split(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list of objects.
+    """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list.
 
     What is None here may still be good: then the whole of it is to be decoded with care. Of the other fields
     those are there that tell success and paging.
     """
     try:
         answer = _DECODER.decode(body)
-        told = {name: _decoded(getattr(answer, name)) for name in _TOLD if bytes(getattr(answer, name))}
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        told = {name: decoded(getattr(answer, name)) for name in _TOLD if bytes(getattr(answer, name))}
+        return {**told, "data": Rows(answer.data)}
+    except (*UNREADABLE, BadReply):
         return None
-    # pyarrow's reader must never meet a null for a record: as the first one it ends the process (26.0).
-    firsts: set[int] = set(map(itemgetter(0), map(memoryview, answer.data)))  # type: ignore[arg-type]
-    if not firsts <= {ord("{")}:
-        return None
-    return {**told, "data": Rows(answer.data)}
 
 
 _TOLD = ("success", "links", "meta", "next_page_url")
 
 
-def _decoded(raw: msgspec.Raw) -> Any:
-    return json.loads(bytes(raw).decode("utf-8", "replace"))
+def decoded(raw: msgspec.Raw) -> Any:
+    """What `json` makes of it; a BadReply where that cannot be, such as for what is nested too deeply."""
+    try:
+        return json.loads(bytes(raw).decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as odd:
+        text = f"a record of a listing cannot be decoded ({type(odd).__name__})."
+        raise BadReply(text, method="GET", path="") from None

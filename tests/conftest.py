@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import nbformat
 import pytest
 
@@ -34,6 +35,10 @@ LCNB = str(Path(sys.executable).with_name("lcnb"))
 # A shell that runs the tests in its background has Ctrl-C ignored, and all that the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is no failure: what an example takes says nothing of whether it is right.
+hypothesis.settings.register_profile("lcnb", deadline=None)
+hypothesis.settings.load_profile("lcnb")
 
 
 # --- notebooks and runs ---------------------------------------------------------------------------------
