@@ -28,7 +28,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import logging
 import math
 import os
@@ -37,9 +36,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
+
+import msgspec
+from msgspec import structs
 
 from lcnb.secret import Secret, mask
 
@@ -77,16 +80,16 @@ class Rule:
     window: float = 3600.0
     share: float = 0.04
 
-    @property
+    @cached_property
     def burst(self) -> int:
         return max(1, int(self.limit * self.share))
 
-    @property
+    @cached_property
     def gap(self) -> float:
         """Seconds from one call to the next, once the burst is used."""
         return self.window / max(1, self.limit - self.burst)
 
-    @property
+    @cached_property
     def tolerance(self) -> float:
         """How far ahead of its time the burst may be, in seconds."""
         return self.burst * self.gap
@@ -98,28 +101,31 @@ class Rule:
         return replace(self, limit=limit)
 
 
-@dataclass(frozen=True)
-class State:
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e11)]
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=10**12)]
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The row. All times are seconds of one clock; 0 is long ago."""
 
     #: Theoretical arrival time: the bucket is full again at this time.
-    tat: float = 0.0
-    blocked_until: float = 0.0
+    tat: _Seconds = 0.0
+    blocked_until: _Seconds = 0.0
     #: Seconds between calls until `end`, when others use the token too; the rule's own otherwise.
-    gap: float = 0.0
+    gap: _Seconds = 0.0
     #: When the provider's window ends, at the latest; and until when replies of the one before may come.
-    end: float = 0.0
-    fresh_until: float = 0.0
+    end: _Seconds = 0.0
+    fresh_until: _Seconds = 0.0
     #: The most calls that a reply of this window told of, and those that we know of: a reply that tells of more
     #: than we know shows calls of others.
-    used: int = 0
-    known: int = 0
+    used: _Count = 0
+    known: _Count = 0
     #: Calls of others a second, and when that was reckoned.
-    others: float = 0.0
-    others_at: float = 0.0
-    limit: int | None = None
+    others: _Seconds = 0.0
+    others_at: _Seconds = 0.0
+    limit: _Count | None = None
     #: The clock when the row was last written.
-    seen: float = 0.0
+    seen: _Seconds = 0.0
 
 
 def steady(state: State, now: float) -> tuple[State, float]:
@@ -133,7 +139,7 @@ def steady(state: State, now: float) -> tuple[State, float]:
         return state, max(now, state.seen)
     times = ("tat", "blocked_until", "end", "fresh_until", "others_at", "seen")
     moved = {name: max(0.0, getattr(state, name) - back) for name in times}
-    return replace(state, **moved), now
+    return structs.replace(state, **moved), now
 
 
 def take(state: State, now: float, rule: Rule) -> tuple[State, float]:
@@ -146,7 +152,7 @@ def take(state: State, now: float, rule: Rule) -> tuple[State, float]:
     if gap > rule.gap and tat - ahead > state.end:  # the slow pace ends with the window
         ahead = rule.tolerance
         tat = max(state.tat, state.end + ahead) + rule.gap
-    return replace(state, tat=tat, known=state.known + 1, seen=now), max(begin, tat - ahead) - now
+    return structs.replace(state, tat=tat, known=state.known + 1, seen=now), max(begin, tat - ahead) - now
 
 
 def _gap(state: State, now: float, rule: Rule) -> float:
@@ -164,10 +170,10 @@ def heard(
     retry_after: float | None = None,
 ) -> State:
     """The state after a reply. `retry_after` is that of a 429 alone, and stops everybody."""
-    state = replace(state, seen=now)
+    state = structs.replace(state, seen=now)
     anew = limit is not None and 0 < limit < _NO_LIMIT and limit != state.limit
     if anew:
-        state = replace(state, limit=limit)
+        state = structs.replace(state, limit=limit)
     rule = rule.told(state.limit)
     if retry_after is not None:
         return _stopped(state, now, rule, now + _within_a_day(retry_after))
@@ -180,7 +186,7 @@ def heard(
     elif _overtaken(state, now, rule, used):
         return state
     if reset_s is not None:
-        state = replace(state, end=now + _within_a_day(reset_s))
+        state = structs.replace(state, end=now + _within_a_day(reset_s))
     return _paced(_counted(state, now, used), now, rule, allowed)
 
 
@@ -205,7 +211,7 @@ def _stopped(state: State, now: float, rule: Rule, until: float) -> State:
     sooner = min(0.0, until - state.blocked_until) if state.blocked_until > now else 0.0
     tat = max(state.tat + sooner, until + rule.tolerance)
     used = max(state.used, state.limit or rule.limit)
-    return replace(state, blocked_until=until, tat=tat, gap=0.0, end=until, used=used)
+    return structs.replace(state, blocked_until=until, tat=tat, gap=0.0, end=until, used=used)
 
 
 def _new_window(state: State, now: float, rule: Rule, used: int) -> State:
@@ -213,15 +219,15 @@ def _new_window(state: State, now: float, rule: Rule, used: int) -> State:
     gap = _gap(state, now, rule)
     full = now + rule.tolerance
     tat = full + (state.tat - full) / gap * rule.gap if state.tat > full else state.tat
-    state = replace(state, tat=tat, gap=0.0, known=used, used=used)
-    return replace(state, end=now + rule.window, fresh_until=now + LATE_S)
+    state = structs.replace(state, tat=tat, gap=0.0, known=used, used=used)
+    return structs.replace(state, end=now + rule.window, fresh_until=now + LATE_S)
 
 
 def _counted(state: State, now: float, used: int) -> State:
     """Calls that we did not know of are others'; their pace is a mean that forgets."""
     fresh = max(0, used - state.known)
     others = state.others * math.exp((state.others_at - now) / MEMORY_S) + fresh / MEMORY_S
-    return replace(
+    return structs.replace(
         state,
         used=max(state.used, used),
         known=state.known + fresh,
@@ -238,7 +244,7 @@ def _paced(state: State, now: float, rule: Rule, allowed: int) -> State:
         return _stopped(state, now, rule, state.end)
     ours = max(remaining - rule.burst - state.others * left, remaining / 4)
     gap = max(rule.gap, left / ours)
-    return replace(state, gap=gap, tat=max(state.tat, now + rule.tolerance - ours * gap))
+    return structs.replace(state, gap=gap, tat=max(state.tat, now + rule.tolerance - ours * gap))
 
 
 @dataclass(frozen=True)
@@ -280,34 +286,21 @@ def look(state: State, now: float, rule: Rule) -> Look:
 # --- the row as text ------------------------------------------------------------------------------------
 
 _SIZE = 512
-_COUNTS = ("used", "known", "limit")
+_DECODER = msgspec.json.Decoder(State)
 
 
 def to_text(state: State) -> bytes:
-    return json.dumps(vars(state)).encode()
+    return msgspec.json.encode(state)
 
 
 def from_text(text: bytes) -> State:
     """The state in a text; a new one when it makes no sense (nothing yet, damaged, another version's)."""
     try:
-        given = json.loads(text)
-        if given.keys() == _FRESH.keys() and all(map(_sound, given.items())):
-            state = State(**given)
-            if max(state.tat, state.blocked_until, state.end) <= state.seen + 30 * DAY_S:
-                return state
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        pass
-    return State()
-
-
-_FRESH = vars(State())
-
-
-def _sound(item: tuple[str, Any]) -> bool:
-    name, value = item
-    if name in _COUNTS:
-        return (type(value) is int and 0 <= value < 10**12) or (name == "limit" and value is None)
-    return type(value) in (int, float) and 0 <= value < 1e11
+        state = _DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return State()
+    sound = max(state.tat, state.blocked_until, state.end) <= state.seen + 30 * DAY_S
+    return state if sound else State()
 
 
 # --- the rows -------------------------------------------------------------------------------------------
