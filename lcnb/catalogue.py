@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,11 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from lcnb import calls
 from lcnb.calls import Do, Flow, Listing, Pause, Wanted
 from lcnb.errors import LcnbError
 from lcnb.files import write_atomically
 from lcnb.models import Drift, without_secrets
+from lcnb.rows import UNREADABLE
 from lcnb.secret import Secret
 
 if TYPE_CHECKING:
@@ -93,16 +95,16 @@ class Catalogue:
 
     def _load(self) -> dict[str, Entry]:
         try:
-            found = json.loads(self.path.read_bytes())
+            found = msgspec.json.decode(self.path.read_bytes())
             return {name: entry for name, entry in found["kept"].items() if _sound(entry)}
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        except (OSError, *UNREADABLE, TypeError, LookupError, AttributeError):
             return {}
 
     def _save(self, kept: dict[str, Entry]) -> None:
         now = self.clock()
         young = {name: entry for name, entry in kept.items() if 0 <= now - entry["at"] < self.keep_s}
-        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-            write_atomically(self.path, json.dumps({"kept": young}), sync=False)
+        with contextlib.suppress(OSError, UnicodeEncodeError, RecursionError):
+            write_atomically(self.path, msgspec.json.encode({"kept": young}), sync=False)
 
 
 def _entry(found: Listing, at: float) -> Entry:

@@ -315,19 +315,29 @@ def _extra(model: type[Record], record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: without_secrets(value)
         for key, value in record.items()
-        if key not in known and not SECRET_NAME.search(key)
+        if key not in known and not _names_a_secret(key)
     }
 
 
 _KNOWN: dict[type[Record], frozenset[str]] = {}
 
 
+_SCALARS = (str, int, float, type(None))
+
+
+@lru_cache(maxsize=1024)
+def _names_a_secret(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
+
+
 def without_secrets(value: Any, depth: int = 50) -> Any:
     """A JSON value without the fields whose name tells of a secret."""
     if not depth:
         return None  # nested deeper than anything that is meant
+    if isinstance(value, _SCALARS):
+        return value
     if isinstance(value, Mapping):
-        return {k: without_secrets(v, depth - 1) for k, v in value.items() if not SECRET_NAME.search(str(k))}
+        return {k: without_secrets(v, depth - 1) for k, v in value.items() if not _names_a_secret(str(k))}
     if isinstance(value, list):
         return [without_secrets(item, depth - 1) for item in value]
     return value

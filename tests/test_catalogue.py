@@ -7,17 +7,19 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import pandas as pd
 import pytest
 
 import lcnb
-from lcnb import calls, catalogue
+from lcnb import budget, calls, catalogue, wire
 from lcnb.catalogue import Catalogue, open_catalogue
 from lcnb.errors import DriftWarning, InputError, Refused
 from lcnb.models import Drift
@@ -109,6 +111,32 @@ def test_asked_once(served: Served) -> None:
     assert len(other.inventory()) == 60
     assert asked(sandbox) == ["/instances", "/profile"]
     other.close()
+
+
+def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep uses one pool, at most one connection and two threads a call, a permit a call, and keeps what came twice."""
+    _, lc = served()
+    counts: Counter[str] = Counter()
+
+    def count(what: str, holder: Any, name: str) -> None:
+        real = getattr(holder, name)
+
+        def counted(*args: Any, **more: Any) -> Any:
+            counts[what] += 1
+            return real(*args, **more)
+
+        monkeypatch.setattr(holder, name, counted)
+
+    count("pools", wire, "_Pool")
+    count("connections", httpcore.ConnectionPool, "create_connection")
+    count("threads", wire, "_start")
+    count("permits", budget.Budget, "take")
+    count("files read", Catalogue, "_load")
+    count("files written", catalogue, "write_atomically")
+    lc.catalogue()
+
+    assert counts.pop("connections") <= 15
+    assert counts == {"pools": 1, "threads": 15 + 14, "permits": 15, "files read": 4, "files written": 2}
 
 
 def test_fetched_at(served: Served) -> None:
