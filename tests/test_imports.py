@@ -56,10 +56,6 @@ DOORS = {
     "pyarrow": "columns",
     "uvicorn": "sandbox.server",
 }
-HEAVY = (
-    "pandas", "numpy", "pyarrow", "matplotlib", "papermill", "nbclient", "nbconvert", "nbformat", "ipywidgets",
-    "starlette", "uvicorn", "httpx", "click", "rich", "keyring", "cryptography",
-)  # fmt: skip
 
 
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -128,12 +124,24 @@ def test_one_door(library: str, door: str) -> None:
 
 
 def modules_after(code: str) -> set[str]:
-    """The top-level modules that a fresh Python has loaded after `code`."""
+    """The modules that a fresh Python has loaded after `code`, in full."""
     program = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
-    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@cache
+def modules_before() -> set[str]:
+    """Those of a Python that does nothing, with what its environment loads by itself."""
+    return modules_after("")
+
+
+def libraries_after(code: str) -> set[str]:
+    """The libraries, besides Python's own, that `code` has loaded."""
+    found = {name.partition(".")[0] for name in modules_after(code) - modules_before()}
+    return found - sys.stdlib_module_names - {"lcnb"}
 
 
 def called(*arguments: str) -> str:
@@ -146,33 +154,56 @@ def called(*arguments: str) -> str:
     )
 
 
+def completing(**variables: str) -> str:
+    """The same as the shell calls it to complete a line."""
+    return f"import os; os.environ.update({variables})\n{called()}"
+
+
+CLICK = {"click"}
+#: Checking parameters needs the typed objects, and an error is written by rich.
+CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
+
+
 @pytest.mark.parametrize(
     ("code", "allowed"),
     [
         ("import lcnb", set()),
         ("import lcnb; lcnb.LcnbError, lcnb.Secret, lcnb.accounts, lcnb.run", set()),
         ("import lcnb.config; lcnb.config.resolve(token='x')", {"platformdirs"}),
-        ("import lcnb.models, lcnb.calls, lcnb.files", set()),
+        ("import lcnb.models, lcnb.calls, lcnb.files", {"msgspec", "typing_extensions"}),
         ("import lcnb.sandbox", set()),
         ("import lcnb.look", set()),
-        ("import lcnb.cli", {"click"}),
+        ("import lcnb.cli", CLICK),
         (called("--version"), set()),
-        (called("--help"), {"click"}),
-        (called("run", "--help"), {"click"}),
-        (called("plans", "--locaton", "x"), {"click"}),
-        (called("plasn"), {"click"}),
-        (called("run", "inventory", "-p", "locaton=MIA1"), {"click", "rich"}),
-        (called("run", "inventory", "-p", "locaton"), {"click", "rich"}),
+        (called("--help"), CLICK),
+        (called("run", "--help"), CLICK),
+        (called("plans", "--locaton", "x"), CLICK),
+        (called("plasn"), CLICK),
+        (completing(_LCNB_COMPLETE="zsh_source"), CLICK),
+        (completing(_LCNB_COMPLETE="bash_complete", COMP_WORDS="lcnb run --", COMP_CWORD="2"), CLICK),
+        (called("run", "inventory", "-p", "locaton=MIA1"), CHECKING),
+        (called("run", "inventory", "-p", "locaton"), CHECKING),
     ],
 )  # fmt: skip
 def test_light(code: str, allowed: set[str]) -> None:
-    """What is light stays light: no heavy library is loaded before it is needed."""
-    assert modules_after(code) & set(HEAVY) <= allowed
+    """What is light stays light: of all libraries only those are loaded that it needs."""
+    assert libraries_after(code) <= allowed
+
+
+@pytest.mark.parametrize(
+    "code",
+    [called("--help"), completing(_LCNB_COMPLETE="bash_complete", COMP_WORDS="lcnb pl", COMP_CWORD="1")],
+)
+def test_help_loads_only_commands(code: str) -> None:
+    """Help and completion load the commands, and nothing of what they do."""
+    own = {name for name in modules_after(code) if name.startswith("lcnb.")}
+    done = {name for name in own if not name.startswith("lcnb.cli")}
+    assert done == {"lcnb.__main__", "lcnb.runbooks", "lcnb.runbooks.signals"}
 
 
 def test_heavy() -> None:
     """What needs pandas loads it: so the test above would see it."""
-    assert "pandas" in modules_after("import lcnb.frames") & set(HEAVY)
+    assert "pandas" in libraries_after("import lcnb.frames")
 
 
 # --- the public names -----------------------------------------------------------------------------------
