@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import nbformat
 import pandas as pd
@@ -18,7 +19,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import LCNB, ROOT
+from conftest import LCNB, ROOT, record, warm_server
 from lcnb.config import resolve
 from lcnb.frames import by_location
 from lcnb.runbooks import notes
@@ -26,6 +27,7 @@ from lcnb.runbooks.find import find, shipped
 from lcnb.runbooks.run import RunResult, run_runbook
 from lcnb.sandbox import start
 
+pytestmark = pytest.mark.timeout(900)  # many whole runs in one fixture, on a machine that may be busy
 BIN = Path(sys.executable).parent
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 
@@ -173,16 +175,29 @@ def test_no_noise(run: str, runs: dict[str, RunResult]) -> None:
 
 # --- the other ways to run it ---------------------------------------------------------------------------
 
-#: What each runbook is given: nothing that waits.
+#: What each runbook is given: nothing that waits. A file named here is written beside.
 GIVEN: dict[str, dict[str, Any]] = {
     "inventory": {"output_format": "parquet"},
     "health_watch": {"ports": [], "watch_s": 0.0},
     "price_compare": {"cpus": 4},
     "balance_runway": {"attention_days": 60},
     "key_audit": {"min_rsa_bits": 4096},
+    "drift": {"fleet": "kept.csv"},
+    "provision": {"fleet": "new.csv"},
+    "decommission": {"labels": ["web-03"], "confirm_labels": ["web-03"], "snapshot": False},
+    "power_schedule": {"selection": "label.str.startswith('web-')"},
+    "snapshot_rotation": {"selection": "label.str.startswith('db-')", "keep": 2},
+    "resize_advisor": {"selection": "location == 'MIA1'"},
+    "password_rotation": {"selection": "label == 'web-01'"},
+}
+FILES = {
+    "kept.csv": "label,location,plan,image\nnew-03,MIA1,2vcpu-4gb-30ssd,debian-12-x86_64\n",
+    "new.csv": "label,location,plan,image\nnew-01,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\nnew-02,SAO1,1vcpu-1gb-10ssd,debian-12-x86_64\n",
 }
 READ_ONLY = [each for each in shipped() if not any(one.name == "dry_run" for one in find(each).parameters)]
+#: Warm runs are what the others are compared with.
 WAYS = ("lcnb", "papermill", "by hand")
+EVERY = [(book, way) for book in shipped() for way in (WAYS if book in READ_ONLY else WAYS[1:2])]
 HAND = """
 import json, sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
@@ -193,41 +208,50 @@ nbclient.NotebookClient(notebook).execute()
 """
 
 
-def command(way: str, book: str) -> list[str]:
+def command(way: str, book: str, place: Path) -> list[str]:
     """How a runbook is run that way."""
-    path, given = str(find(book).path), GIVEN.get(book, {})
+    path = str(find(book).path)
+    given = {
+        name: str(place / value) if str(value) in FILES else value for name, value in GIVEN[book].items()
+    }  # fmt: skip
     if way == "by hand":
         return [sys.executable, "-c", HAND, path, json.dumps(given)]
     if way == "papermill":
         return [str(BIN / "papermill"), path, "out.ipynb", "-y", json.dumps(given)]
-    pairs = [f"{name}={json.dumps(value).strip(chr(34))}" for name, value in given.items()]
-    return [LCNB, "run", book, "--runs-dir", ".", *(word for pair in pairs for word in ("-p", pair))]
+    pairs = [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()
+    ]
+    engine = ["--engine", "kernel"] if way == "lcnb" else []
+    return [LCNB, "run", book, *engine, "--runs-dir", ".", *(word for pair in pairs for word in ("-p", pair))]
 
 
 @pytest.fixture(scope="module")
 def elsewhere(fleets: dict[int, lcnb.sandbox.Running], place: Path) -> dict[tuple[str, str], Path]:
-    """Runbook and way → the folder with what it has kept, run that way against the fleet of 60."""
+    """Runbook and way → the folder with what it has kept, run that way against the fleet of 60; those that write, dry."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
     env |= {
         "LETSCLOUD_API_KEY": fleets[60].token,
         "LCNB_BASE_URL": fleets[60].base_url,
+        "LCNB_STATE_DIR": str(place / "state"),
         "HOME": str(place),
         "PYTHONPATH": str(ROOT),
     }
+    for name, text in FILES.items():
+        (place / name).write_text(text)
 
     def one(each: tuple[str, str]) -> Path:
         book, way = each
         folder = place / f"{way}-{book}"
         folder.mkdir()
         done = subprocess.run(
-            command(way, book), cwd=folder, env=env, capture_output=True, text=True, timeout=180
+            command(way, book, place), cwd=folder, env=env, capture_output=True, text=True, timeout=180
         )
-        assert done.returncode in (0, 8), done.stderr
+        assert done.returncode in (0, 8), (each, done.stderr)
         (table, *_) = sorted(folder.rglob("*.parquet"))
         return table.parent
 
-    every = [(book, way) for book in READ_ONLY for way in WAYS]
-    with ThreadPoolExecutor(2) as pool:
+    every = [*((book, "warm") for book in shipped()), *EVERY]
+    with warm_server(env), ThreadPoolExecutor(2) as pool:
         return dict(zip(every, pool.map(one, every), strict=True))
 
 
@@ -247,11 +271,12 @@ def table(path: Path) -> pd.DataFrame:
     return frame.iloc[sorted(range(len(rows)), key=rows.__getitem__)].reset_index(drop=True)
 
 
-@pytest.mark.parametrize("way", WAYS[1:])
-@pytest.mark.parametrize("book", READ_ONLY)
+@pytest.mark.parametrize(("book", "way"), EVERY)
 def test_every_way(book: str, way: str, elsewhere: dict[tuple[str, str], Path]) -> None:
-    """`lcnb run`, plain papermill and a kernel by hand keep the same files: equal tables, equal notes."""
-    ours, theirs = elsewhere[book, "lcnb"], elsewhere[book, way]
+    """A warm run, one in a kernel, plain papermill and a kernel by hand keep the same files: equal tables, equal notes."""
+    ours, theirs = elsewhere[book, "warm"], elsewhere[book, way]
+    if way == "lcnb":
+        assert [record(folder)["engine"] for folder in (ours, theirs)] == ["shell", "kernel"]
     assert kept(theirs) == kept(ours)
     assert any(each.endswith(".parquet") for each in kept(ours))
     for each in kept(ours):
@@ -259,6 +284,15 @@ def test_every_way(book: str, way: str, elsewhere: dict[tuple[str, str], Path]) 
             assert_frame_equal(table(theirs / each), table(ours / each))
     said = [[(note.text, note.ok) for note in notes.read(folder)] for folder in (theirs, ours)]
     assert said[0] == said[1]
+
+
+def test_dry_runs_write_nothing(
+    fleets: dict[int, lcnb.sandbox.Running], elsewhere: dict[tuple[str, str], Path]
+) -> None:
+    """Whichever way a runbook is run dry, nothing but reads reaches the API."""
+    address = f"{fleets[60].base_url.removesuffix('/api')}/_sandbox/log"
+    with urlopen(Request(address, headers={"api-token": fleets[60].token}), timeout=10) as reply:
+        assert {each["method"] for each in json.load(reply)} == {"GET"}
 
 
 # --- the others -----------------------------------------------------------------------------------------
