@@ -16,10 +16,12 @@ from conftest import TOKEN
 from lcnb.errors import ChangeFailed, Drifted, InputError
 from lcnb.sandbox import Clock, Faults, Sandbox, World, running
 from lcnb.widgets import specs
+from lcnb.widgets.answer import Answer
 from lcnb.widgets.app import Admin, Unavailable
+from lcnb.widgets.arrival import Arrival, everything
 from lcnb.widgets.fleet import plain
 from lcnb.widgets.forms import Apply, Build, Choice, Effects, Field, Form, Load, Phase, Spec, judged, told
-from lcnb.widgets.runner import Runner, inline, thread
+from lcnb.widgets.runner import OneAtATime, Runner, inline, thread
 from lcnb.widgets.serve import checked_host, notebook
 from lcnb.widgets.view import status
 
@@ -179,16 +181,46 @@ def test_dependent_choices(form: Form) -> None:
     assert form.review() == ()  # the size is to be chosen again
 
 
+def waiting(form: Form) -> Load:
+    """A form whose review waits for the sizes to be read."""
+    effects = form.start()
+    form.loaded(load_of(effects, "place"), [Choice("A", "a")])
+    assert form.review() == form.review() == ()
+    assert (form.shown.phase, form.shown.notice) == (Phase.LOADING, "Reading what there is to choose from …")
+    return load_of(effects, "size")
+
+
 def test_review_while_reading(form: Form) -> None:
-    """A review while choices are on their way says so, and a value that is not among them is refused."""
-    form.set("place", "A")
-    form.set("place", "B")
-    assert form.review() == ()
-    assert "Still reading" in form.shown.notice
-    other = Form(PLACES)
-    other.loaded(load_of(other.start(), "place"), [Choice("A", "a")])
-    other.set("place", "Z")
-    assert other.shown.errors["place"] == "Z is not offered."
+    """A review while choices are on their way begins once they are there, with the answers as they are by then."""
+    load = waiting(form)
+    assert form.set("label", "web-2") == ()
+    (build,) = form.loaded(load, [Choice("1", "one")])
+    assert isinstance(build, Build)
+    assert build.values["label"] == "web-2"
+
+
+@pytest.mark.parametrize("end", ["back", "refused", "gone", "missing"])
+def test_no_review_after_reading(form: Form, end: str) -> None:
+    """It does not begin when somebody went back, the choices could not be read, or an answer is wrong by then."""
+    load = waiting(form)
+    if end == "back":
+        form.back()
+    elif end == "refused":
+        form.refused(load, InputError("the account is odd"))
+        assert form.shown.notice == "the account is odd"
+    elif end == "missing":
+        form.set("label", "")
+    assert form.loaded(load, [Choice("2" if end == "gone" else "1", "one")]) == ()
+    assert form.shown.phase is Phase.EDIT
+    assert bool(form.shown.errors) is (end in ("gone", "missing"))
+
+
+def test_not_offered() -> None:
+    """A value that is not among the choices is refused."""
+    form = Form(PLACES)
+    form.loaded(load_of(form.start(), "place"), [Choice("A", "a")])
+    form.set("place", "Z")
+    assert form.shown.errors["place"] == "Z is not offered."
 
 
 def test_choice_that_is_gone(form: Form) -> None:
@@ -637,6 +669,11 @@ def click(widget: Any) -> None:
     widget._click_handlers(widget)
 
 
+def say(widget: Any, answer: Any, n: int = 1) -> None:
+    """As a page says what a person answered."""
+    widget._handle_custom_msg({"answer": answer, "by": "page", "n": n}, [])
+
+
 def test_app(app: Admin) -> None:
     """The table shows the fleet; ticking a machine, an action and two clicks make one write."""
     fleet = app.client.inventory()
@@ -645,8 +682,8 @@ def test_app(app: Admin) -> None:
     )
     machine = fleet.query("state == 'running'").iloc[0]
     app.fleet.grid.selected = [machine.identifier]
-    act = app.forms["act"]
-    act.controls[1].input.value = "power_off"
+    act = app.form("act")
+    say(act.controls[1].input, "power_off")
     click(act.review)
     assert act.panel.yes.description == "Yes, power off"
     click(act.panel.yes)
@@ -667,7 +704,7 @@ def test_refresh_drops_what_is_gone(app: Admin) -> None:
 
 def test_parts_can_be_opened(app: Admin) -> None:
     """Each part reads what it shows when it is looked at, and shows no error."""
-    nav = app.widget.children[1].children[0]
+    nav = app.widget.children[2].children[0]
     for pick in nav.children:
         click(pick)
     assert "balance" in app.account.body.value
@@ -679,7 +716,7 @@ def test_parts_can_be_opened(app: Admin) -> None:
 
 def test_callback_errors_are_shown(app: Admin) -> None:
     """A fault in a callback, which ipywidgets would swallow, stands in the form's status line, escaped."""
-    view = app.forms["create"]
+    view = app.form("create")
 
     def broken() -> Effects:
         raise RuntimeError("<b>broken</b>")
@@ -700,9 +737,9 @@ def test_no_secret_in_state(app: Admin) -> None:
     app.fleet.grid.selected = [machine["identifier"]]
     click(app.fleet.reveal)
     assert sent == [{"show": password, "label": f"Initial password of {machine['label']}", "seconds": 60}]
-    create = app.forms["create"]
+    create = app.form("create")
     boxes = {each.field.name: each.input for each in create.controls}
-    boxes["access"].value = "typed"
+    say(boxes["access"], "typed")
     boxes["password"]._handle_custom_msg({"secret": GOOD}, [])
     assert create.form.shown.taken == {"password": len(GOOD)}
     state = json.dumps(Widget.get_manager_state(), default=str)
@@ -714,12 +751,108 @@ def test_no_secret_in_state(app: Admin) -> None:
 
 def test_typing_is_not_set_back(app: Admin) -> None:
     """What a person types is never overwritten by what the form shows meanwhile."""
-    view = app.forms["create"]
+    view = app.form("create")
     label = view.controls[0].input
     for text in ("w", "we", "web"):
-        label.value = text
+        say(label, text)
     view.render(view.form.shown)
     assert label.value == "web"
+
+
+def sent_by(widget: Any) -> list[Any]:
+    """What a widget tells its pages from now on."""
+    told: list[Any] = []
+    widget.send = lambda content, buffers=None: told.append(content)
+    widget.send_state = lambda key=None: told.append(key)
+    return told
+
+
+def test_answers_and_clicks_keep_their_order(app: Admin) -> None:
+    """An answer is a message like a click: what was ticked and chosen right before a review is what is reviewed."""
+    act = app.form("act")
+    three = [row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running"][:3]
+    for count in (1, 2, 3):
+        say(app.fleet.grid, three[:count], count)
+    say(act.controls[1].input, "reboot")
+    click(act.review)
+    assert act.form.shown.phase is Phase.CONFIRM
+    assert {each.identifier for each in act.form.shown.changes or ()} == {*three}
+
+
+def test_ticked_after_the_review(app: Admin) -> None:
+    """Who ticks another machine at the review is told that it is void."""
+    act = app.form("act")
+    running = [row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running"]
+    say(app.fleet.grid, running[:1])
+    say(act.controls[1].input, "reboot")
+    click(act.review)
+    say(app.fleet.grid, running[:2], 2)
+    assert (act.form.shown.phase, act.form.shown.notice) == (Phase.EDIT, Form.voided)
+
+
+def test_an_answer_is_told_with_what_was_heard() -> None:
+    """What the program sets is told with how much was heard of each page, so that a page can tell which came later."""
+    box = Answer(label="Label")
+    told, heard = sent_by(box), []
+    box.on_answer(heard.append)
+    say(box, "w")
+    say(box, "we", 2)
+    box.value = ""
+    say(box, "", 3)
+    assert told == [
+        {"value": value, "heard": {"page": n}} for n, value in ((1, "w"), (2, "we"), (2, ""), (3, ""))
+    ]
+    assert heard == ["w", "we", ""]
+
+
+def test_a_page_that_comes(app: Admin) -> None:
+    """A page that has come is told all that can have changed while it did: listings, texts, choices, what is hidden."""
+    arrival = app.widget.children[0]
+    assert isinstance(arrival, Arrival)
+    click(app.widget.children[2].children[0].children[1])  # New machine
+    told = {each: sent_by(each) for each in everything(app.widget)}
+    layouts = {each: sent_by(each.layout) for each in told}
+    arrival._handle_custom_msg({"here": True}, [])
+    assert ["columns", "rows"] in told[app.fleet.grid]
+    location = next(each.input for each in app.form("create").controls if each.field.name == "location")
+    assert told[location] == [["options", "error", "placeholder"], {"value": "", "heard": {}}]
+    assert ["value"] in told[app.form("create").status]
+    assert ["children"] in told[app.widget]
+    assert all(sent == [["display"]] for sent in layouts.values())
+
+
+def test_parts_are_made_when_they_are_looked_at(app: Admin) -> None:
+    """What nobody has looked at is not there: a page asks for each widget before it shows any."""
+    before = len([*everything(app.widget)])
+    for pick in app.widget.children[2].children[0].children:
+        click(pick)
+    assert before < 60 < len([*everything(app.widget)])
+
+
+def test_one_at_a_time() -> None:
+    """What is asked for while it is done is done once more, however often it was asked for."""
+    begun, go, ends = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def work() -> None:
+        begun.release()
+        assert go.acquire(timeout=20)
+        ends.append(threading.current_thread())
+        if len(ends) == 1:
+            raise ValueError("this does not end it")
+
+    read = OneAtATime(thread, work)
+    read()
+    assert begun.acquire(timeout=20)
+    for _ in range(5):
+        read()
+    go.release()
+    assert begun.acquire(timeout=20)
+    go.release()
+    ends[0].join(20)
+    assert len(ends) == 2
+    read()
+    assert begun.acquire(timeout=20)
+    go.release()
 
 
 def test_thread_runner(fast: Callable[..., World_]) -> None:

@@ -7,6 +7,7 @@ person looks. What is shown is never a secret, so the widgets' state may be save
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ import ipywidgets as widgets
 from lcnb import look
 from lcnb.errors import LcnbError
 from lcnb.widgets import specs
+from lcnb.widgets.arrival import Arrival
 from lcnb.widgets.confirm import button
 from lcnb.widgets.fleet import KEYS, SNAPSHOTS, Fleet, Table
 from lcnb.widgets.forms import Form, told
-from lcnb.widgets.runner import Runner, Spawn, thread
+from lcnb.widgets.runner import OneAtATime, Runner, Spawn, thread
 from lcnb.widgets.runview import Runbooks
 from lcnb.widgets.style import STYLE
 from lcnb.widgets.view import FormView, status
@@ -27,66 +29,115 @@ from lcnb.widgets.view import FormView, status
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
-#: A part of the app: its title, its widget, and what to do when it is looked at.
-Part = tuple[str, Any, Callable[[], None]]
+#: A part of the app: its title, what makes its widget, and what to do whenever it is looked at.
+Part = tuple[str, Callable[[], Any], Callable[[], None]]
 JOURNAL_ROWS = RUNS_ROWS = 50
 
 
 class Admin:
-    """The whole of it. `.widget` is an ipywidgets box; a notebook shows it by itself."""
+    """The whole of it. `.widget` is an ipywidgets box; a notebook shows it by itself.
+
+    A part is made when it is first looked at: a page asks for every widget that there is before it shows any.
+    """
 
     def __init__(self, client: LetsCloud, spawn: Spawn = thread) -> None:
         self.client = client
         self.runner = Runner(client, spawn)
-        self.fleet = Fleet(self.runner)
-        self.forms = {each.name: FormView(Form(each), self.runner) for each in specs.ALL}
-        self.keys = Table("ssh keys", KEYS, lambda lc: lc.sshkeys(), self.runner)
-        self.snapshots = Table("snapshots", SNAPSHOTS, lambda lc: lc.snapshots(), self.runner)
-        self.account, self.journal = Account(self.runner), Journal(self.runner)
-        self.runbooks, self.runs = Runbooks(self.runner), Runs(self.runner)
-        act = self.forms["act"]
-        self.fleet.grid.observe(
-            lambda change: act.do(lambda: act.form.put("machines", tuple(change["new"]))), "selected"
-        )
+        self._forms: dict[str, FormView] = {}
         parts: list[Part] = [
-            ("Machines", widgets.VBox([self.fleet.widget, act.widget]), self._look_at(self.fleet, act)),
-            ("New machine", self.forms["create"].widget, self.forms["create"].start),
-            self._several("SSH keys", self.keys, ("add_key", "generate_key", "delete_key")),
-            self._several(
-                "Snapshots", self.snapshots, ("create_snapshot", "rename_snapshot", "delete_snapshot")
-            ),
-            (
-                "Runbooks",
-                widgets.VBox([self.runbooks.widget, self.runs.widget]),
-                self._look_at(self.runbooks, self.runs),
-            ),
-            ("Account", self.account.widget, self.account.refresh),
-            ("Journal", self.journal.widget, self.journal.refresh),
+            ("Machines", self._machines, self._look_at_machines),
+            self._form_part("create"),
+            ("SSH keys", self._keys, lambda: self.keys.start()),
+            ("Snapshots", self._snapshots, lambda: self.snapshots.start()),
+            ("Runbooks", self._runbooks, self._look_at_runbooks),
+            ("Account", lambda: self.account.widget, lambda: self.account.refresh()),
+            ("Journal", lambda: self.journal.widget, lambda: self.journal.refresh()),
         ]
-        body = switch(parts, "Parts")
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = widgets.VBox([title, body])
+        self.widget = Arrival().within(title, switch(parts))
         self.widget.add_class("lcnb-admin")
-        self.runner.on_run.append(self.runs.refresh)
-        self.runner.on_change += [self.fleet.refresh, self._refresh_listings]
 
-    def _refresh_listings(self) -> None:
-        for each in (self.keys, self.snapshots):
-            if each.grid.columns:
-                each.refresh()
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The machines."""
+        made = Fleet(self.runner)
+        act = self.form("act")
+        made.grid.observe(
+            lambda change: act.do(lambda: act.form.put("machines", tuple(change["new"]))), "selected"
+        )
+        self.runner.on_change.append(made.refresh)
+        return made
 
-    def _look_at(self, *parts: Any) -> Callable[[], None]:
-        def start() -> None:
-            for part in parts:
-                part.start()
+    @cached_property
+    def keys(self) -> Table:
+        """The ssh keys."""
+        return self._kept(Table("ssh keys", KEYS, lambda lc: lc.sshkeys(), self.runner))
 
-        return start
+    @cached_property
+    def snapshots(self) -> Table:
+        """The snapshots."""
+        return self._kept(Table("snapshots", SNAPSHOTS, lambda lc: lc.snapshots(), self.runner))
 
-    def _several(self, title: str, table: Table, names: Sequence[str]) -> Part:
-        forms = [self.forms[name] for name in names]
-        below = switch([(each.form.spec.title, each.widget, each.start) for each in forms], title)
-        return title, widgets.VBox([table.widget, below]), table.start
+    @cached_property
+    def account(self) -> Account:
+        """Holder, balance, budget."""
+        return Account(self.runner)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What was changed."""
+        return Journal(self.runner)
+
+    @cached_property
+    def runbooks(self) -> Runbooks:
+        """A form for each runbook."""
+        return Runbooks(self.runner)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The runs that are kept."""
+        made = Runs(self.runner)
+        self.runner.on_run.append(made.refresh)
+        return made
+
+    def form(self, name: str) -> FormView:
+        """A form, by the name of its spec; made when it is first asked for."""
+        if name not in self._forms:
+            self._forms[name] = FormView(Form(specs.NAMED[name]), self.runner)
+        return self._forms[name]
+
+    def _kept(self, table: Table) -> Table:
+        self.runner.on_change.append(table.refresh)
+        return table
+
+    def _machines(self) -> Any:
+        return widgets.VBox([self.fleet.widget, self.form("act").widget])
+
+    def _look_at_machines(self) -> None:
+        self.fleet.start()
+        self.form("act").start()
+
+    def _look_at_runbooks(self) -> None:
+        self.runbooks.start()
+        self.runs.start()
+
+    def _keys(self) -> Any:
+        return self._several(self.keys, "add_key", "generate_key", "delete_key")
+
+    def _snapshots(self) -> Any:
+        return self._several(self.snapshots, "create_snapshot", "rename_snapshot", "delete_snapshot")
+
+    def _runbooks(self) -> Any:
+        return widgets.VBox([self.runbooks.widget, self.runs.widget])
+
+    def _several(self, table: Table, *names: str) -> Any:
+        """A listing, and below it one of several forms."""
+        return widgets.VBox([table.widget, switch([self._form_part(each) for each in names])])
+
+    def _form_part(self, name: str) -> Part:
+        title = specs.NAMED[name].title
+        return title, lambda: self.form(name).widget, lambda: self.form(name).start()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widget, and for all who cannot show one a text that says nothing of the account."""
@@ -94,22 +145,20 @@ class Admin:
         return {**bundle, "text/plain": "lcnb admin: run this cell in Jupyter to see it"}
 
 
-def switch(parts: Sequence[Part], name: str) -> Any:
+def switch(parts: Sequence[Part]) -> Any:
     """Parts of which one is shown. Plain buttons: they work by keyboard and in every front end."""
     picks = [button(title) for title, _, _ in parts]
-    holders = [widgets.VBox([widget]) for _, widget, _ in parts]
-    seen = [False] * len(parts)
+    holders = [widgets.VBox([]) for _ in parts]
 
     def show(place: int) -> None:
         for number, (pick, holder) in enumerate(zip(picks, holders, strict=True)):
-            holder.layout.display = "" if number == place else "none"
             if number == place:
+                holder.children = holder.children or (parts[place][1](),)
                 pick.add_class("lcnb-here")
             else:
                 pick.remove_class("lcnb-here")
-        if not seen[place] or place > 0:
-            seen[place] = True
-            parts[place][2]()
+            holder.layout.display = "" if number == place else "none"
+        parts[place][2]()
 
     for place, pick in enumerate(picks):
         pick.on_click(lambda _, place=place: show(place))
@@ -129,14 +178,12 @@ class _Panel:
         self.reload.on_click(lambda _: self.refresh())
         self.status, self.body = widgets.HTML(status("")), widgets.HTML()
         self.head = widgets.HBox([self.reload, self.status])
-        self.widget = widgets.VBox([self.head, self.body])
-
-    def refresh(self) -> None:
-        """Read it again."""
-        self.status.value = status("reading …")
-        self.runner.spawn(self._refresh)
+        self.widget: Any = widgets.VBox([self.head, self.body])
+        #: Read it again.
+        self.refresh: OneAtATime = OneAtATime(runner.spawn, self._refresh)
 
     def _refresh(self) -> None:
+        self.status.value = status("reading …")
         try:
             self.body.value = self.html(self.runner.client)
             self.status.value = status("")
@@ -198,9 +245,9 @@ class Journal(_Panel):
     def __init__(self, runner: Runner) -> None:
         super().__init__(runner)
         self.settle = button("Settle what is open")
-        self.settle.on_click(lambda _: self._settle())
+        settle = OneAtATime(runner.spawn, self._settle)
+        self.settle.on_click(lambda _: settle())
         self.head.children = [self.reload, self.settle, self.status]
-        self._busy = False
 
     def html(self, lc: LetsCloud) -> str:
         """The last changes, the newest first."""
@@ -212,15 +259,10 @@ class Journal(_Panel):
         )._repr_html_()
 
     def _settle(self) -> None:
-        if not self._busy:
-            self._busy = True
-            self.status.value = status("looking at the account …")
-            self.runner.spawn(self._settled)
-
-    def _settled(self) -> None:
         def progress(ended: int, total: int, text: str) -> None:
             self.status.value = status(f"{ended} of {total} ended – {text}")
 
+        self.status.value = status("looking at the account …")
         try:
             result = self.runner.client.resume(confirm=True, progress=progress)
             counts = result.outcome.value_counts()
@@ -229,8 +271,6 @@ class Journal(_Panel):
             self.status.value = status(text)
         except BaseException as error:
             self.status.value = status(told(error), alert=True)
-        finally:
-            self._busy = False
 
 
 class Unavailable:

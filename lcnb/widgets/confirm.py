@@ -12,6 +12,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from lcnb.widgets.answer import Answer
 from lcnb.widgets.forms import ENDED, Effects, Form, Phase, Shown
 
 Do = Callable[[Callable[[], Effects]], None]
@@ -45,17 +46,14 @@ class Panel:
         self._phase: Phase | None = None
         self._html: dict[str, object] = {}
         self.preview, self.report = widgets.HTML(), widgets.HTML()
-        self.label = widgets.Text(
-            description="Type to confirm", continuous_update=True, style={"description_width": "132px"},
-            layout=widgets.Layout(width="100%", max_width="620px"),
-        )  # fmt: skip
+        self.label = Answer(label="Type to confirm")
         self.yes, self.back = button("Yes"), button("Back")
         self.stop, self.resume, self.again = (
             button("Stop waiting"),
             button("Look again", "primary"),
             button("Start over"),
         )
-        self.label.observe(lambda change: do(lambda: form.type(change["new"])), "value")
+        self.label.on_answer(lambda text: do(lambda: form.type(text)))
         for each, event in (
             (self.yes, form.confirm), (self.back, form.back), (self.stop, form.stop), (self.resume, form.resume),
             (self.again, form.again),

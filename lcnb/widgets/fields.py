@@ -1,28 +1,16 @@
-"""A field as a control: a label, an input, and a line below it for help or for what is wrong."""
+"""A field as a control: what the form knows of it, set on its `Answer`."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from html import escape
 from typing import Any
 
-import ipywidgets as widgets
-
-from lcnb.widgets.choice import ChoiceBox
+from lcnb.widgets.answer import Answer
 from lcnb.widgets.forms import Choice, Field, Shown
-from lcnb.widgets.secretbox import SecretBox
-
-_STYLE = {"description_width": "132px"}
-
-
-def wide() -> widgets.Layout:
-    """A layout of its own for each control: a shared one would hide all of them at once."""
-    return widgets.Layout(width="100%", max_width="620px")
 
 
 class Control:
-    """One field on the screen. `render` is idempotent and sets only what differs.
+    """One field on the screen, in `.input`. `render` is idempotent and sets only what differs.
 
     A text that somebody is typing is never set back: the form counts what it sets itself, and only a new
     count is taken over.
@@ -30,68 +18,33 @@ class Control:
 
     def __init__(self, field: Field, changed: Callable[[Any], None], typed: Callable[[str], None]) -> None:
         self.field = field
-        self._changed = changed
-        self._setting: int | None = None
         self._settings = 0
         self._choices: tuple[Choice, ...] | None = None
         self._loading = False
-        self.input = self._input(typed)
-        self.note = widgets.HTML()
-        self.note.add_class("lcnb-hint")
-        self.widget = widgets.VBox([self.input, self.note], layout=widgets.Layout(width="100%"))
-        self.widget.add_class("lcnb-field")
-        self.widget.add_class(f"lcnb-field-{field.name.replace('_', '-')}")
-
-    def _input(self, typed: Callable[[str], None]) -> Any:
-        field = self.field
-        about = {"description": field.label, "style": _STYLE, "layout": wide()}
+        value = "" if field.kind in ("rows", "secret") else field.default
+        self.input = Answer(kind=field.kind, label=field.label, help=field.help, value=value)
+        self.input.add_class("lcnb-field")
+        self.input.add_class(f"lcnb-field-{field.name.replace('_', '-')}")
         if field.kind == "secret":
-            box = SecretBox(label=field.label)
-            box.on_secret(typed)
-            return box
-        if field.kind == "rows":
-            return widgets.HTML()
-        made: Any
-        if field.kind == "flag":
-            made = widgets.Checkbox(value=field.default, indent=True, **about)
-        elif field.kind == "choice":
-            made = ChoiceBox(label=field.label)
-        elif field.kind == "suggest":
-            made = widgets.Combobox(value=field.default, ensure_option=False, **about)
-        elif field.kind == "area":
-            made = widgets.Textarea(value=field.default, rows=3, **about)
+            self.input.on_secret(typed)
         else:
-            made = widgets.Text(value=field.default, **about)
-        made.observe(self._observed, "value")
-        return made
-
-    def _observed(self, change: Any) -> None:
-        if self._setting != threading.get_ident():  # not what `render` does itself
-            self._changed(change["new"])
+            self.input.on_answer(changed)
 
     def render(self, shown: Shown) -> None:
         """Show the field as the form has it."""
-        name = self.field.name
-        display = "" if name in shown.asked else "none"
-        if self.widget.layout.display != display:
-            self.widget.layout.display = display
-        self._setting = threading.get_ident()
-        try:
-            self._render_input(shown)
-        finally:
-            self._setting = None
-        text = shown.errors.get(name)
-        help_ = f'<span class="lcnb-help">{escape(self.field.help)}</span>' if self.field.help else ""
-        note = f'<span class="lcnb-bad" role="alert">{escape(text)}</span>' if text else help_
-        if self.note.value != note:
-            self.note.value = note
-
-    def _render_input(self, shown: Shown) -> None:
         field, name = self.field, self.field.name
+        display = "" if name in shown.asked else "none"
+        if self.input.layout.display != display:
+            self.input.layout.display = display
+        self.input.error = shown.errors.get(name, "")
         if field.kind == "secret":
-            self.input.taken = shown.taken.get(name, 0)
+            count = shown.taken.get(name, 0)
+            self.input.placeholder = f"{count} characters taken; type to replace" if count else ""
         elif field.kind == "rows":
-            self.input.value = _rows(field, shown.values[name])
+            picked = len(shown.values[name])
+            self.input.value = (
+                f"{picked} ticked in the table" if picked else "none yet: tick them in the table"
+            )
         else:
             if field.kind == "choice":
                 self._render_choices(shown)
@@ -109,10 +62,8 @@ class Control:
         if self.field.several and "," in shown.values[name]:
             before = shown.values[name].rpartition(",")[0] + ", "
         taken = {each.strip() for each in before.split(",")}
-        found = (each.value for each in shown.choices.get(name, ()) if each.value not in taken)
-        options = tuple(before + each for each in found)
-        if self.input.options != options:
-            self.input.options = options
+        found = [each.value for each in shown.choices.get(name, ()) if each.value not in taken]
+        self.input.options = [[before + each, each] for each in found]
 
     def _render_choices(self, shown: Shown) -> None:
         name = self.field.name
@@ -134,9 +85,3 @@ class Control:
             options.append([value, value])
         self.input.options = options
         self.input.value = value
-
-
-def _rows(field: Field, labels: Any) -> str:
-    picked = len(labels)
-    text = "none yet: tick them in the table" if not picked else f"{picked} ticked in the table"
-    return f'<div class="lcnb-rows"><span>{escape(field.label)}</span><b>{escape(text)}</b></div>'

@@ -15,7 +15,7 @@ from lcnb.errors import DriftWarning
 from lcnb.widgets.confirm import button
 from lcnb.widgets.forms import told
 from lcnb.widgets.grid import Grid
-from lcnb.widgets.runner import Runner
+from lcnb.widgets.runner import OneAtATime, Runner
 from lcnb.widgets.secretbox import SecretBox
 from lcnb.widgets.specs import known
 from lcnb.widgets.view import status
@@ -65,7 +65,7 @@ class Table:
         self.status = widgets.HTML(status(""))
         self.head = widgets.HTML()
         self.widget = widgets.VBox([self.head, widgets.HBox([self.reload, self.status]), self.grid])
-        self._busy = False
+        self._reading = OneAtATime(runner.spawn, self._refresh)
         self._read_once = False
 
     def start(self) -> None:
@@ -74,13 +74,12 @@ class Table:
             self.refresh()
 
     def refresh(self) -> None:
-        """Read the listing again, beside. A second click meanwhile does nothing."""
-        if not self._busy:
-            self._busy = self._read_once = True
-            self.status.value = status("reading …")
-            self.runner.spawn(self._refresh)
+        """Read the listing again, beside."""
+        self._read_once = True
+        self._reading()
 
     def _refresh(self) -> None:
+        self.status.value = status("reading …")
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", DriftWarning)
@@ -91,8 +90,6 @@ class Table:
         except BaseException as error:
             logger.info("a listing could not be read: %s", type(error).__name__)
             self.status.value = status(told(error), alert=True)
-        finally:
-            self._busy = False
 
     def show(self, frame: pd.DataFrame) -> None:
         """Show a frame; ticks of rows that are gone are taken away."""
@@ -107,9 +104,8 @@ class Table:
         ]
         rows = [{name: plain(row[name]) for name in self._titles} for row in frame.to_dict("records")]
         there = {row[self.grid.key] for row in rows}
-        with self.grid.hold_sync():
-            self.grid.columns, self.grid.rows = columns, rows
-            self.grid.selected = [each for each in self.grid.selected if each in there]
+        self.grid.columns, self.grid.rows = columns, rows
+        self.grid.selected = [each for each in self.grid.selected if each in there]
 
 
 def plain(value: Any) -> Any:
@@ -130,7 +126,7 @@ class Fleet(Table):
         )
         self.reveal = button("Show initial password")
         self.reveal.on_click(lambda _: runner.spawn(self._reveal))
-        self.secret = SecretBox(shows=True)
+        self.secret = SecretBox()
         self.pictures = widgets.HTML()
         self.widget.children = [
             self.head, widgets.HBox([self.reload, self.reveal, self.status]), self.secret, self.grid, self.pictures,

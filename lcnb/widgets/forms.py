@@ -192,6 +192,8 @@ class Form:
         self._all_checked = False
         self._turns: dict[str, int] = {}
         self._turn = 0
+        #: A review was asked for, and begins once the choices are read.
+        self._waiting = False
         self._apply: Apply | None = None
         choices = {each.name: each.choices for each in spec.fields if each.choices}
         self.shown = Shown(values=self._defaults(), choices=choices)
@@ -213,34 +215,32 @@ class Form:
     def set(self, name: str, value: Any) -> Effects:
         """A person answered a field. In CONFIRM this voids the review; while it runs nothing is changed.
 
-        Front ends hold answers back while the kernel is busy, but not clicks: an answer that comes right after
-        the review was asked for belongs to it, so that is begun again.
+        An answer that comes while the review is made belongs to it, so that is begun again.
         """
+        return self._answer(name, value, by_form=False)
+
+    def put(self, name: str, value: Any) -> Effects:
+        """The program answers a field, such as with the rows picked in a table."""
+        return self._answer(name, value, by_form=True)
+
+    def _answer(self, name: str, value: Any, by_form: bool) -> Effects:
         with self._event():
-            if self.shown.phase is Phase.BUSY or self.shown.values[name] == value:
-                return ()
             before = self.shown.phase
+            if before is Phase.BUSY or self.shown.values[name] == value:
+                return ()
+            if by_form and before in ENDED:  # what came of it stays to be read; `again` reads choices anew
+                self._put(name, value, by_form=True)
+                return ()
             self._back_to_edit()
-            self._touched.add(name)
-            self._put(name, value)
+            if not by_form:
+                self._touched.add(name)
+            self._put(name, value, by_form=by_form)
             effects = self._changed(name)
             if before is Phase.LOADING:
                 return (*effects, *self._review())
             if before is Phase.CONFIRM:
                 self._show(notice=self.voided)
             return effects
-
-    def put(self, name: str, value: Any) -> Effects:
-        """The program answers a field, such as with the rows picked in a table."""
-        with self._event():
-            if self.shown.phase is Phase.BUSY or self.shown.values[name] == value:
-                return ()
-            if self.shown.phase in ENDED:  # what came of it stays to be read; `again` reads choices anew
-                self._put(name, value, by_form=True)
-                return ()
-            self._back_to_edit()
-            self._put(name, value, by_form=True)
-            return self._changed(name)
 
     def take(self, name: str, secret: str) -> Effects:
         """A secret was typed. It is kept here alone, until the form has ended or is begun anew."""
@@ -265,10 +265,13 @@ class Form:
                 found = (Choice("", "none"), *found)
             self._show(choices={**self.shown.choices, name: found}, loading=self.shown.loading - {name})
             value = self.shown.values[name]
+            effects: Effects = ()
             if value and load.field.kind == "choice" and value not in {each.value for each in found}:
                 self._put(name, load.field.default, by_form=True)
-                return self._changed(name)
-            return ()
+                effects = self._changed(name)
+            if self._waiting and not self.shown.loading:
+                return (*effects, *self._review())
+            return effects
 
     # --- reviewing --------------------------------------------------------------------------------------
 
@@ -278,17 +281,16 @@ class Form:
             return self._review() if self.shown.phase is Phase.EDIT else ()
 
     def _review(self) -> Effects:
-        if self.shown.loading:
-            self._show(
-                notice="Still reading what there is to choose from; try again in a moment.", alert=False
-            )
-            return ()
         self._all_checked = True
         errors = self._errors()
         if errors:
-            self._show(notice=_look(len(errors)), alert=True)
+            self._show(phase=Phase.EDIT, notice=_look(len(errors)), alert=True)
             return ()
         self._turn += 1
+        self._waiting = bool(self.shown.loading)
+        if self._waiting:
+            self._show(phase=Phase.LOADING, notice="Reading what there is to choose from …", alert=False)
+            return ()
         self._show(phase=Phase.LOADING, notice="Looking at the account …", alert=False)
         return (Build(dict(self._asked_values()), dict(self._secrets), self._turn),)
 
@@ -314,6 +316,8 @@ class Form:
                 if self._turns.get(effect.field.name) != effect.turn:
                     return ()
                 self._show(loading=self.shown.loading - {effect.field.name})
+                if self._waiting:
+                    self._back_to_edit()
             elif self.shown.phase is not Phase.LOADING or effect.turn != self._turn:
                 return ()
             else:
@@ -500,6 +504,7 @@ class Form:
 
     def _back_to_edit(self) -> None:
         self._turn += 1
+        self._waiting = False
         if self.shown.phase is not Phase.EDIT or self.shown.notice:
             self._show(
                 phase=Phase.EDIT,

@@ -3,7 +3,7 @@ function make(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made;
 }
 function render({ model, el }) {
-  let sort = { name: null, down: false }, words = [], last = null;
+  let sort = { name: null, down: false }, words = [], said = 0;
   const name = model.get("name"), id = "lcnb-grid-" + Math.random().toString(36).slice(2);
   el.classList.add("lcnb-grid");
   const find = make("input", { type: "search", id, placeholder: model.get("ticks") ? "such as: running MIA1 web" : "" });
@@ -38,7 +38,7 @@ function render({ model, el }) {
   const choose = (keys, on) => {
     const picked = new Set(model.get("selected"));
     keys.forEach((each) => on ? picked.add(each) : picked.delete(each));
-    model.set("selected", [...picked]); model.save_changes();
+    said += 1; model.set("selected", [...picked]); model.send({ answer: [...picked], by: id, n: said });
   };
   const tick = (label, checked, told) => {
     const box = make("input", { type: "checkbox", checked }); box.setAttribute("aria-label", label);
@@ -109,6 +109,7 @@ function render({ model, el }) {
     }
     tell();
   };
+  model.on("msg:custom", ({ value, heard }) => { if ((heard[id] || 0) >= said) model.set("selected", value); });
   model.on("change:rows", draw); model.on("change:columns", redraw); model.on("change:selected", chosen);
   redraw();
 }

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anywidget
 import traitlets
 
+from lcnb.widgets.answer import Spoken
 
-class Grid(anywidget.AnyWidget):
+
+class Grid(Spoken):
     """A table whose rows can be sorted, filtered and ticked; `selected` holds the keys of ticked rows."""
 
+    answer = "selected"
     _esm = Path(__file__).with_name("grid.js")
     name = traitlets.Unicode("table").tag(sync=True)
     key = traitlets.Unicode("identifier").tag(sync=True)

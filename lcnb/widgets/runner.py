@@ -35,6 +35,38 @@ def thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, daemon=True, name="lcnb-form").start()
 
 
+class OneAtATime:
+    """Work that is done beside, once at a time; asked for meanwhile, it is done once more afterwards.
+
+    So what is shown in the end was read after the last thing that happened.
+    """
+
+    def __init__(self, spawn: Spawn, work: Callable[[], None]) -> None:
+        self._spawn, self._work = spawn, work
+        self._lock = threading.Lock()
+        self._busy = self._again = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._again = self._busy
+            if self._busy:
+                return
+            self._busy = True
+        self._spawn(self._run)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._work()
+            except BaseException as error:
+                _log(error)
+            with self._lock:
+                if not self._again:
+                    self._busy = False
+                    return
+                self._again = False
+
+
 class Runner:
     """Performs the effects of forms with one client. `on_change` is called after each apply that has ended."""
 

@@ -9,7 +9,8 @@ import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
 from lcnb.runbooks.find import Runbook, find, help_text, shipped
-from lcnb.widgets.choice import ChoiceBox
+from lcnb.widgets.answer import Answer
+from lcnb.widgets.arrival import Arrival
 from lcnb.widgets.confirm import Panel
 from lcnb.widgets.forms import Phase, Shown, told
 from lcnb.widgets.runform import Ended, RunForm
@@ -105,7 +106,7 @@ class RunbookForm:
         self.view = RunView(self.form, self.runner)
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = widgets.VBox([title, self.view.widget])
+        self.widget = Arrival().within(title, self.view.widget)
         self.widget.add_class("lcnb-admin")
 
     def __repr__(self) -> str:
@@ -169,7 +170,7 @@ class Runbooks:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.views: dict[str, RunView] = {}
-        self.pick = ChoiceBox(label="Runbook")
+        self.pick = Answer(kind="choice", label="Runbook")
         self.pick.add_class("lcnb-field")
         self.pick.observe(lambda change: self.show(change["new"]), "value")
         self.status = widgets.HTML(status(""))

@@ -10,19 +10,24 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from lcnb.config import resolve, runs_dir
 from lcnb.errors import ConfigError, InputError
 
 #: Seconds after which the kernel of a closed page is ended.
 CULL_S = 600
+#: What the page needs of JupyterLab; whatever else is installed there it would load too.
+EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
+#: The address of a socket has about 100 bytes; Voila and jupyter_client fill 70 of them.
+MAX_TEMP = 30
 HUB = (
     "For others, put it behind a JupyterHub, which knows who somebody is: install lcnb[admin] for its single-user "
     "servers, copy admin.ipynb there, and open <hub>/user/<name>/voila/render/admin.ipynb (docs/admin.md)."
@@ -113,6 +118,7 @@ def serve(
 
 def run(page: Page, ready: Callable[[], None]) -> None:
     """Voila in this process, so that the token stands in no list of processes; `ready` is called once it listens."""
+    from jupyter_core.utils import run_sync
     from tornado.ioloop import IOLoop
     from traitlets.config import Config
     from voila.app import Voila
@@ -130,10 +136,29 @@ def run(page: Page, ready: Callable[[], None]) -> None:
     }
     config = Config(
         Voila=served,
-        VoilaConfiguration={"template": "lcnb", "theme": page.theme, "show_tracebacks": True},
+        VoilaConfiguration={
+            "template": "lcnb",
+            "theme": page.theme,
+            "show_tracebacks": True,
+            "extension_allowlist": EXTENSIONS,
+        },
         MappingKernelManager={"cull_idle_timeout": CULL_S, "cull_interval": CULL_S // 5},
     )
-    app = Voila(config=config, port=page.port)
+    if (
+        os.name == "posix"
+    ):  # sockets in a folder of mode 0700: ports would be raced for, and others could connect
+        config.KernelManager.transport = "ipc"
+        temporary = gettempdir()
+        config.Voila.connection_dir_root = temporary if len(os.fsencode(temporary)) <= MAX_TEMP else "/tmp"  # noqa: S108
+
+    class Server(Voila):  # type: ignore[misc]
+        """Voila, which takes away the folder of the sockets after its kernels have ended, not before."""
+
+        def stop(self) -> None:
+            run_sync(self.kernel_manager.shutdown_all)()
+            shutil.rmtree(self.connection_dir, ignore_errors=True)
+
+    app = Server(config=config, port=page.port)
     app.initialize([str(notebook()), "--no-browser"])
     IOLoop.current().add_callback(ready)
     app.start()

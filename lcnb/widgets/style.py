@@ -26,25 +26,24 @@ STYLE = """
 .lcnb-admin .jupyter-button:disabled{opacity:.55;cursor:not-allowed}
 .lcnb-form{padding:2px 0 6px}
 .lcnb-title{font-size:17px;font-weight:650;margin:10px 0 8px}
-.lcnb-admin .lcnb-field{margin:0 0 2px}
-.lcnb-admin .lcnb-field .widget-label{font-size:13.5px;color:inherit;text-align:left}
-.lcnb-admin .lcnb-field input:not([type=checkbox]),.lcnb-admin .lcnb-field select,.lcnb-admin .lcnb-field textarea,
-.lcnb-admin .lcnb-panel input,.lcnb-grid-bar input{border:1px solid var(--lc-line);border-radius:8px;min-height:34px;
+.lcnb-admin .lcnb-answer{margin:0 0 2px;width:100%;max-width:640px}
+.lcnb-admin .lcnb-row input:not([type=checkbox]),.lcnb-admin .lcnb-row select,.lcnb-admin .lcnb-row textarea,
+.lcnb-grid-bar input{border:1px solid var(--lc-line);border-radius:8px;min-height:34px;
  padding:4px 10px;font-size:14px;background:var(--jp-layout-color1,#fff);color:var(--lc-ink);box-sizing:border-box}
 .lcnb-admin select option{background:var(--jp-layout-color1,#fff);color:var(--lc-ink)}
-.lcnb-admin .widget-text{height:auto}
-.lcnb-secret-row,.lcnb-choice{display:flex;align-items:center;gap:8px;max-width:620px;margin:2px;width:100%}
-.lcnb-secret-row label,.lcnb-choice label{width:132px;flex:none;font-size:13.5px}
-.lcnb-secret-row input,.lcnb-choice select{flex:1;min-width:0;height:34px}
-.lcnb-panel .widget-label{text-align:left;font-size:13.5px;color:inherit}
-.lcnb-hint{margin:0 0 4px 142px;min-height:20px;font-size:12.5px}
-.lcnb-hint .widget-html-content,.lcnb-hint{line-height:1.4!important}
-.lcnb-help{opacity:.8;font-size:12.5px}
-.lcnb-bad{color:var(--lc-bad);font-weight:600;font-size:12.5px}
-.lcnb-rows{display:flex;gap:6px;padding:4px 0}.lcnb-rows span{width:132px;flex:none}
-.lcnb-secret-row output{font:600 15px/1.4 ui-monospace,Menlo,Consolas,monospace;padding:4px 10px;user-select:all;
+.lcnb-row{display:flex;align-items:center;gap:8px;margin:2px}
+.lcnb-row[hidden]{display:none}
+.lcnb-row label{width:132px;flex:none;font-size:13.5px}
+.lcnb-row input:not([type=checkbox]),.lcnb-row select,.lcnb-row textarea{flex:1;min-width:0}
+.lcnb-row output{font-weight:600;padding:4px 0}
+.lcnb-answer-area .lcnb-row{align-items:start}
+.lcnb-answer-flag .lcnb-row{padding-left:140px}.lcnb-answer-flag .lcnb-row label{width:auto}
+.lcnb-note{margin:0 0 4px 142px;min-height:20px;font-size:12.5px;line-height:1.4}
+.lcnb-answer-rows .lcnb-note:empty,.lcnb-panel .lcnb-note:empty{min-height:0}
+.lcnb-help{opacity:.8}
+.lcnb-bad{color:var(--lc-bad);font-weight:600}
+.lcnb-shown output{font:600 15px/1.4 ui-monospace,Menlo,Consolas,monospace;padding:4px 10px;user-select:all;
  border:1px dashed var(--lc-line);border-radius:8px}
-.lcnb-secret-row:has(output) label{width:auto}
 .lcnb-status>div{border-radius:8px;padding:8px 14px;margin:6px 0;border:1px solid var(--lc-line);max-width:900px;
  overflow-wrap:anywhere;border-left-width:5px}
 .lcnb-status>.lcnb-alert{border-left-color:var(--lc-bad)}
@@ -88,9 +87,9 @@ STYLE = """
 .lcnb-grid i{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:7px}
 .lcnb-grid input[type=checkbox]{width:16px;height:16px;margin:0;vertical-align:middle;accent-color:#1565c0}
 .lcnb-pictures summary{cursor:pointer;padding:6px 0}
-@media (max-width:640px){.lcnb-hint{margin-left:2px}.lcnb-admin .lcnb-field .widget-label{width:100%!important}
- .lcnb-admin .widget-inline-hbox{flex-direction:column;align-items:stretch;height:auto}
- .lcnb-admin .lcnb-field select,.lcnb-admin .lcnb-field input{flex:none}
- .lcnb-choice,.lcnb-secret-row{flex-direction:column;align-items:stretch}}
+@media (max-width:640px){.lcnb-note{margin-left:2px}
+ .lcnb-answer .lcnb-row{flex-direction:column;align-items:stretch;gap:2px}.lcnb-answer .lcnb-row label{width:auto}
+ .lcnb-answer-flag .lcnb-row{flex-direction:row;align-items:center;padding-left:0}
+ .lcnb-row input:not([type=checkbox]),.lcnb-row select{flex:none}}
 </style>
 """.strip()

@@ -46,7 +46,7 @@ class FormView:
         self.status = widgets.HTML(status("", phase=Phase.EDIT))
         self.panel = self.panel_class(form, self.do)
         self.asking = widgets.VBox([
-            *(each.widget for each in self.controls),
+            *(each.input for each in self.controls),
             widgets.HBox([self.review, self.cancel], layout=widgets.Layout(grid_gap="8px", margin="4px 0 0 140px")),
         ])  # fmt: skip
         title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro(form)}')

@@ -13,10 +13,10 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -33,7 +33,11 @@ ARGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-LIMIT_MS = 30_000
+#: A condition that comes costs nothing; one that does not must not be taken for it on a machine that is busy.
+LIMIT_MS = 120_000
+LIMIT_S = 600
+#: How much is kept of what a server says, and told of it after a failure.
+KEPT_LINES, KEPT_CHARS = 200, 4000
 #: What JupyterLab would show or do by itself: news, updates, saving now and then. Widgets' state is saved.
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {
@@ -53,8 +57,20 @@ RUN = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = pytest.mark.skip(reason="no Chromium on this machine (apt-get install chromium)")
     for item in items:
-        if "/browser/" in item.nodeid and CHROMIUM is None:
-            item.add_marker(missing)
+        if "/browser/" in item.nodeid:
+            item.add_marker(pytest.mark.timeout(LIMIT_S))
+            if CHROMIUM is None:
+                item.add_marker(missing)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A test that fails tells what its pages showed, what the browser's console and the server said."""
+    report = yield
+    front = getattr(item, "funcargs", {}).get("front")
+    if call.when == "call" and report.failed and isinstance(front, Front):
+        report.sections += front.evidence(item.name)
+    return report
 
 
 @dataclass
@@ -68,6 +84,11 @@ class Front:
     address: str = ""
     #: Requests that left this machine.
     abroad: list[str] = field(default_factory=list)
+    #: What the server said, line by line, and what went wrong in the pages.
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    trouble: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    pages: list[Any] = field(default_factory=list)
+    failed: bool = False
 
     def ask(self, path: str, body: object = None) -> Any:
         """The sandbox's control side."""
@@ -92,15 +113,14 @@ class Front:
             found: list[dict[str, Any]] = json.load(reply)["data"]
         return found
 
-    @cached_property
+    @property
     def page(self) -> Any:
         """A page with the app in it, which all tests of a front end share: each opening starts a kernel."""
-        return self.open()
+        return self.pages[0] if self.pages else self.open()
 
     def open(self) -> Any:
         """Another page."""
-        page = self.new_page()
-        page.set_default_timeout(LIMIT_MS)
+        page = self.blank()
         if self.kind == "lab":
             page.goto(f"{self.address}/lab/workspaces/w{id(page)}/tree/admin.ipynb?reset")
             page.wait_for_function(
@@ -112,6 +132,54 @@ class Front:
             page.goto(self.address)
         page.locator(".lcnb-grid tbody tr").first.wait_for()
         return page
+
+    def blank(self) -> Any:
+        """A page without anything in it, whose troubles are kept."""
+        page = self.new_page()
+        self.pages.append(page)
+        page.set_default_timeout(LIMIT_MS)
+        name = f"page {len(self.pages)}"
+        keep = self.trouble.append
+        page.on("console", lambda each: keep(f"{name} console {each.type}: {each.text[:500]}"))
+        page.on("pageerror", lambda error: keep(f"{name} raised {str(error)[:500]}"))
+        page.on("requestfailed", lambda each: keep(f"{name} did not get {each.url}: {each.failure}"))
+        page.on("websocket", lambda each: each.on("close", lambda _: keep(f"{name} lost {each.url[:120]}")))
+        page.on("crash", lambda _: keep(f"{name} crashed"))
+        return page
+
+    def evidence(self, name: str) -> list[tuple[str, str]]:
+        """What there is to see after a failure, as sections of its report; pictures are files."""
+        self.failed = True
+        found = []
+        for number, page in enumerate(self.pages, 1):
+            path = self.folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{number}.png"
+            try:
+                text = page.locator("body").inner_text(timeout=10_000)
+                page.screenshot(path=path, timeout=10_000)
+            except Exception as error:  # the page may be gone: that is evidence too
+                text = f"cannot be seen: {error}"
+            found.append((f"page {number}, {path}", text[-KEPT_CHARS:]))
+        found.append(("the browser", "\n".join(self.trouble)[-KEPT_CHARS:]))
+        found.append(("the server", "\n".join(self.said)[-KEPT_CHARS:]))
+        return found
+
+    def tidy(self) -> None:
+        """What a test must not leave behind: pages of its own, faults, and after a failure the shared page too."""
+        for page in self.pages[0 if self.failed else 1 :]:
+            page.close()
+        del self.pages[0 if self.failed else 1 :]
+        self.failed = False
+        self.trouble.clear()
+        self.ask("faults", {})
+
+
+@pytest.fixture(autouse=True)
+def tidied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test leaves its front end as the next one expects it."""
+    front: Front | None = request.getfixturevalue("front") if "front" in request.fixturenames else None
+    yield
+    if front is not None:
+        front.tidy()
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +235,16 @@ def _served(front: Front) -> Iterator[str]:
         start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
+    output = process.stdout
     # What it says later must not fill the pipe.
-    reader = threading.Thread(target=process.stdout.read, daemon=True)
+    reader = threading.Thread(target=lambda: front.said.extend(map(str.rstrip, output)), daemon=True)
     try:
-        said = ""
-        for line in process.stdout:
-            said += line
+        for line in output:
+            front.said.append(line.rstrip())
             if found := re.search(first, line):
                 break
         else:
-            raise AssertionError(f"the server did not begin: {said}")
+            raise AssertionError("the server did not begin: " + "\n".join(front.said))
         reader.start()
         yield found.group(1)
     finally:
@@ -192,7 +260,7 @@ def _served(front: Front) -> Iterator[str]:
                 each.kill()
         if reader.ident:
             reader.join(5)
-        process.stdout.close()
+        output.close()
 
 
 PAGE = ([sys.executable, "-c", "from lcnb.cli import main; main()", "admin"], r"^admin of .*: (http://\S+)")
