@@ -293,9 +293,10 @@ def locked_runbook(
         lock.acquire(timeout=wait)
     except Timeout:
         which = "" if parameters is None else " with these parameters"
+        which += f" for {whose[0] or whose[1]}" if whose else ""
         raise Locked(
-            f"another process runs {book.name}{which} for {whose[0] or whose[1] if whose else 'nobody'} now. Nothing "
-            "was started. Wait for its end (--lock-wait SECONDS), or look at it: lcnb runs."
+            f"another process runs {book.name}{which} now. Nothing was started. Wait for its end "
+            "(--lock-wait SECONDS), or look at it: lcnb runs."
         ) from None
     except OSError as error:
         raise RunError(
