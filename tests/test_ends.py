@@ -15,6 +15,9 @@ from conftest import warm_server
 from lcnb.sandbox import start
 
 
+pytestmark = pytest.mark.timeout(900)  # many whole runs in one fixture, on a machine that may be busy
+
+
 @pytest.fixture(scope="module", params=["kernel", "shell"])
 def ended(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

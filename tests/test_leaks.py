@@ -26,6 +26,8 @@ KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "\n".join(
     base64.b64encode(f"canary line {number} of a private key, 32 bytes".encode()).decode() for number in range(5)
 ) + "\n-----END OPENSSH PRIVATE KEY-----\n"  # fmt: skip
 
+pytestmark = pytest.mark.timeout(900)  # whole runs in one fixture, on a machine that may be busy
+
 #: Where a cell puts a value `x`; each is a channel of its own.
 CHANNELS = {
     "stdout": "print(x)",

@@ -96,7 +96,6 @@ CELLS = [
     "await task\ndone",
     "def check(x: int) -> int:\n    return x\nimport inspect\nprint(inspect.getsource(check))",
     "import pickle\nclass Point:\n    x = 1\npickle.loads(pickle.dumps(Point())).x, Point.__module__",
-    "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(2) as pool:\n    print(pool.map(abs, [-1, -2]))",
     "import concurrent.futures as c\nwith c.ThreadPoolExecutor() as pool:\n    list(pool.map(print, ['in a thread']))",
     "import logging\nlogging.warning('with %s', 'words')",
     "import warnings\nwarnings.warn('mind this')",
