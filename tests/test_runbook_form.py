@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -310,6 +311,65 @@ def test_dry_run_then_apply(client: lcnb.LetsCloud, box: Running) -> None:
     assert made.form.shown.notice == "Done: 1 change made."
     assert client.instances().set_index("label").state["web-01"] == "off"
     assert len(client.journal()) == 1
+
+
+def test_unknown_is_settled(
+    box: Running, client: lcnb.LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change without a known outcome is told as unknown with its table; the button settles it, nothing twice."""
+    monkeypatch.setenv("LCNB_SETTLE", "3")
+    fleet = tmp_path / "fleet.csv"
+    fleet.write_text("label,location,plan,image\nlate-01,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n")
+    made = RunbookForm(find("provision"), client, inline)
+    made.form.set("fleet", str(fleet))
+    made.view.review.click()
+    assert made.form.shown.phase is Phase.CONFIRM, made.form.shown.notice
+    before = len(written(box))
+    control(box, "faults", {"rules": [{"kind": "lag", "path": "^/instances$", "seconds": 1e8}]})
+    made.view.panel.yes.click()
+    shown = made.form.shown
+    assert shown.phase is Phase.UNKNOWN, shown.notice
+    assert "it may have happened" in shown.notice
+    assert ">unknown<" in made.view.panel.report.value
+    assert ">create instance<" in made.view.panel.report.value
+    control(box, "faults", {})
+    made.view.panel.resume.click()
+    made.view.panel.resume.click()
+    assert made.form.shown.phase is Phase.DONE, made.form.shown.notice
+    assert made.form.shown.notice == "Done: 1 change made."
+    assert ">done<" in made.view.panel.report.value
+    assert written(box)[before:] == ["POST /api/instances"]
+    assert TOKEN not in state(made)
+
+
+def test_nothing_tells_the_outcome(writes: RunForm) -> None:
+    """As long as a change has no outcome, however the run ended, it is unknown; only that can be settled, once."""
+    assert writes.resume() == ()
+    writes.run_ended(begun(writes), dry())
+    (apply,) = writes.confirm()
+    made = [{"outcome": "done"}, {"outcome": "unknown"}]
+    for status in ("partly", "died", "interrupted", "done"):
+        writes.run_ended(apply, Ended(status, 1, folder=Path("runs/run-2"), made=made))  # type: ignore[arg-type]
+        assert writes.shown.phase is Phase.UNKNOWN
+        assert "1 of 2 changes have no known outcome" in writes.shown.notice
+        (apply,) = writes.resume()
+        assert isinstance(apply, Run)
+        assert (apply.resumes, apply.plan, apply.dry) == (Path("runs/run-2"), None, False)
+        assert writes.resume() == ()
+    writes.run_ended(apply, Ended("failed", 3, "twins", Path("runs/run-3"), made=[{"outcome": "twins"}]))
+    assert writes.shown.phase is Phase.FAILED
+
+
+def control(box: Running, path: str, body: object = None) -> Any:
+    """The sandbox's control side."""
+    data = None if body is None else json.dumps(body).encode()
+    address = f"{box.base_url.removesuffix('/api')}/_sandbox/{path}"
+    with urlopen(Request(address, data, {"api-token": TOKEN}), timeout=10) as reply:
+        return json.load(reply)
+
+
+def written(box: Running) -> list[str]:
+    return [f"{each['method']} {each['path']}" for each in control(box, "log") if each["method"] != "GET"]
 
 
 def test_failing_cell_and_stop(client: lcnb.LetsCloud, tmp_path: Path) -> None:

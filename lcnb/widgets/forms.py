@@ -127,12 +127,21 @@ class Apply:
 
 @dataclass(frozen=True)
 class Run:
-    """Run a runbook, or make what its dry run in `plan` planned; answer by `progressed`, `finished` or `failed`."""
+    """Run a runbook, make what its dry run in `plan` planned, or settle a run in `resumes` and go on with it.
+
+    Answer by `cell`, `run_ended` or `run_failed`.
+    """
 
     given: Values
-    plan: Path | None
     #: How the run is told to end (`lcnb.runbooks.child.Local`).
     stop: Any
+    plan: Path | None = None
+    resumes: Path | None = None
+
+    @property
+    def dry(self) -> bool:
+        """Whether it is one that changes nothing."""
+        return self.plan is None and self.resumes is None
 
 
 Effect = Load | Build | Apply | Run

@@ -2,6 +2,7 @@
 
     EDIT ─ review ─→ BUSY ─→ DONE | FAILED                    a runbook that changes nothing
     EDIT ─ review ─→ BUSY ─→ CONFIRM ─ confirm ─→ BUSY ─→ …   one that writes: a dry run, then what it planned
+                              UNKNOWN ─ resume ─→ BUSY ─→ …   a change of it has no outcome: `lcnb resume RUN`
 
 `Form` has the rest: an edit in CONFIRM voids the plan, and whoever clicks twice finds the form BUSY. A run with
 `dry_run=False` begins by `confirm` alone, from the dry run's folder.
@@ -11,8 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +26,12 @@ from typing import TYPE_CHECKING, Any
 from lcnb.changes import ChangeSet
 from lcnb.config import resolve, runs_dir
 from lcnb.errors import InputError, LcnbError
+from lcnb.runbooks import child
 from lcnb.runbooks import parameters as declared
-from lcnb.runbooks.again import ENDED_WELL
-from lcnb.runbooks.child import Local, environment, run_row
+from lcnb.runbooks.again import ENDED_WELL, Recorded
+from lcnb.runbooks.child import Local
+from lcnb.runbooks.effects import PLANNED, made_by, planned_by
+from lcnb.secret import mask
 from lcnb.widgets.forms import Choice, Effects, Field, Form, Phase, Run, Spec, Values, _look, told
 
 if TYPE_CHECKING:
@@ -45,6 +53,8 @@ class Ended:
     folder: Path | None = None
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     planned: ChangeSet | None = None
+    #: What was begun, by this run and those that it goes on with, with the outcomes that the journal has now.
+    made: Sequence[Mapping[str, Any]] = ()
 
     @property
     def attention(self) -> list[str]:
@@ -52,9 +62,9 @@ class Ended:
         return [str(each["text"]) for each in self.facts.get("attention", [])]
 
     @property
-    def made(self) -> list[Mapping[str, Any]]:
-        """The changes that were begun, with their outcomes."""
-        return [each for each in self.facts.get("changes", []) if each["outcome"] != "not made"]
+    def unknown(self) -> int:
+        """How many changes were sent and have no outcome."""
+        return sum(each["outcome"] == "unknown" for each in self.made)
 
     @property
     def report(self) -> Path | None:
@@ -93,7 +103,7 @@ class RunForm(Form):
         }
         if self.writes:
             given["dry_run"] = True
-        return self._begin(Run(given, None, Local()))
+        return self._begin(Run(given, Local()))
 
     def confirm(self) -> Effects:
         """Make what the dry run planned: once, and nothing else."""
@@ -101,13 +111,19 @@ class RunForm(Form):
             ended = self.shown.run
             if not self.shown.unlocked or not isinstance(ended, Ended) or ended.folder is None:
                 return ()
-            return self._begin(Run({}, ended.folder, Local()))
+            return self._begin(Run({}, Local(), plan=ended.folder))
 
-    def _begin(self, run: Run) -> Effects:
+    def resume(self) -> Effects:
+        """Have what is unknown settled, and the rest of the runbook carried out, as `lcnb resume RUN` does."""
+        with self._event():
+            ended = self.shown.run
+            if self.shown.phase is not Phase.UNKNOWN or not isinstance(ended, Ended) or ended.folder is None:
+                return ()
+            return self._begin(Run({}, Local(), resumes=ended.folder), "looking at the account")
+
+    def _begin(self, run: Run, text: str = "starting the kernel") -> Effects:
         self._run = run
-        self._show(
-            phase=Phase.BUSY, progress=(0, 0, "starting the kernel"), notice="", alert=False, stopped=False
-        )
+        self._show(phase=Phase.BUSY, progress=(0, 0, text), notice="", alert=False, stopped=False)
         return (run,)
 
     def cell(self, run: Run, done: int, total: int, title: str) -> Effects:
@@ -138,13 +154,15 @@ class RunForm(Form):
             if self._refuses(ended):
                 return ()
             planned = ended.planned
-            if run.plan is None and planned is not None and len(planned) and ended.status in ENDED_WELL:
+            if run.dry and planned is not None and len(planned) and ended.status in ENDED_WELL:
                 self._show(
                     phase=Phase.CONFIRM, changes=planned, challenge=planned.challenge, typed="", run=ended,
                     notice="A dry run: nothing was changed yet.", alert=False, changeset=planned.id,
                 )  # fmt: skip
                 return ()
             phase = Phase.DONE if ended.status in ENDED_WELL else Phase.FAILED
+            if ended.unknown:
+                phase = Phase.UNKNOWN
             self._show(
                 phase=phase, run=ended, notice=_told(self, run, ended), alert=ended.status != "done",
                 changes=None, stopped=False,
@@ -181,6 +199,14 @@ class RunForm(Form):
 
 def _told(form: RunForm, run: Run, ended: Ended) -> str:
     name = form.book.name
+    if ended.unknown:
+        many = (
+            f"{ended.unknown} of {len(ended.made)} changes have" if len(ended.made) > 1 else "The change has"
+        )
+        return (
+            f"{many} no known outcome: it may have happened. “Look again” settles that, sends nothing twice, and goes "
+            f"on with what is left, as lcnb resume {ended.folder.name if ended.folder else ''} does."
+        )
     if ended.status == "interrupted":
         return f"Stopped: {name} was interrupted. What it did until then stands in its folder."
     if ended.status not in ENDED_WELL:
@@ -188,7 +214,7 @@ def _told(form: RunForm, run: Run, ended: Ended) -> str:
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"
     if ended.status == "attention":
         return f"{name} is done, and asks for attention: {'; '.join(ended.attention)}"
-    if run.plan is not None:
+    if not run.dry:
         count = len(ended.made)
         return f"Done: {count} change{'s' if count != 1 else ''} made."
     return "Done: nothing to change." if form.writes else f"Done: {name}."
@@ -299,6 +325,8 @@ def carry_out(
 ) -> Ended:
     """Start the run as a process of its own, wait for its end, and read its record."""
     account, env = _travels(client.settings)
+    if run.resumes is not None:
+        return _go_on(run.resumes, run.stop, client, env)
     task = {
         "row": 1,
         "runbook": str(book.path),
@@ -311,10 +339,43 @@ def carry_out(
         "plan": str(run.plan) if run.plan else None,
         "lock_wait": 0,
     }
-    result = run_row(task, env, run.stop, progress)
-    if result["status"] == "not started":
+    result = child.run_row(task, env, run.stop, progress)
+    if result["status"] == child.NOT_STARTED:
         return Ended("interrupted", 143, "stopped before it began")
-    return _read(result, client, dry=run.plan is None)
+    return _read(result, client, dry=run.dry)
+
+
+def _go_on(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | None]) -> Ended:
+    """`lcnb resume RUN`: what has no outcome is settled, then the notebook runs again and makes what is left."""
+    beside = {**os.environ, **env, "LCNB_RUNS_DIR": str(runs_dir().absolute())}
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lcnb", "resume", str(broken), "--yes"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            env={name: text for name, text in beside.items() if text is not None},
+            start_new_session=True,
+        )
+        with process:
+            child._wait(process, stop, lambda: None)
+        words.seek(0)
+        said = mask(words.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
+    told: dict[str, Any] = {"folder": broken, "status": "failed", "error": said}
+    for record in sorted(runs_dir().glob("*/run.json"), reverse=True):
+        with suppress(InputError):
+            facts = Recorded.read(record.parent).facts
+            if broken.name in facts.get("resumes", []):
+                told = {"folder": record.parent, "status": facts["status"], "error": _why(facts)}
+                break
+    return _read(told | {"exit_code": process.returncode}, client, dry=False)
+
+
+def _why(facts: Mapping[str, Any]) -> str:
+    """Why a run did not end well, by its record."""
+    cell = facts.get("failed_cell")
+    failed = f"cell {cell['number']} failed: {cell['ename']}: {cell['evalue']}" if cell else ""
+    return "; ".join(filter(None, (facts.get("reason"), failed)))
 
 
 def _travels(settings: Settings) -> tuple[str | None, dict[str, str | None]]:
@@ -324,17 +385,18 @@ def _travels(settings: Settings) -> tuple[str | None, dict[str, str | None]]:
             same = resolve(settings.account)
             if (same.base_url, same.token.reveal()) == (settings.base_url, settings.token.reveal()):
                 return settings.account, {}
-    return None, environment(settings)
+    return None, child.environment(settings)
 
 
 def _read(result: Mapping[str, Any], client: LetsCloud, dry: bool) -> Ended:
-    from lcnb.runbooks.again import Recorded
-    from lcnb.runbooks.effects import planned_by
-
     folder = Path(result["folder"]) if result["folder"] else None
-    error, facts, planned = result["error"] or "", {}, None
-    if folder is not None:
-        facts = dict(Recorded.read(folder).facts)
-        if dry and facts["status"] in ENDED_WELL:
-            planned = planned_by(folder, client)
-    return Ended(result["status"], result["exit_code"], error, folder, facts, planned)
+    if folder is None:
+        return Ended(result["status"], result["exit_code"], result["error"] or "")
+    facts = dict(Recorded.read(folder).facts)
+    planned, made = None, []
+    if not dry:
+        runs = [*(folder.parent / name for name in facts.get("resumes", [])), folder]
+        made = [each for run in runs for each in made_by(run, client.settings) if each["outcome"] != PLANNED]
+    elif facts["status"] in ENDED_WELL:
+        planned = planned_by(folder, client)
+    return Ended(result["status"], result["exit_code"], result["error"] or "", folder, facts, planned, made)

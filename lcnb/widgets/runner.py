@@ -107,7 +107,7 @@ class Runner:
             form.run_failed(effect, error)
             return
         self.run(form, form.run_ended(effect, ended))
-        for told in [*self.on_run, *(self.on_change if effect.plan else ())]:
+        for told in [*self.on_run, *(() if effect.dry else self.on_change)]:
             told()
 
     def _apply(self, form: Form, effect: Apply) -> None:
