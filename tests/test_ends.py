@@ -14,7 +14,6 @@ from benchmarks.ends import WAYS, by_lcnb, environment, true
 from conftest import warm_server
 from lcnb.sandbox import start
 
-
 pytestmark = pytest.mark.timeout(900)  # many whole runs in one fixture, on a machine that may be busy
 
 
