@@ -245,9 +245,10 @@ def test_one_thread(run: Run) -> None:
 # --- the ordinary way -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("why", ["engine", "kernelspec", "startup", "variable"])
-def test_ordinary(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a shell would not do the same, the kernel is taken: another kernel, a changed IPython, another Python."""
+@pytest.mark.parametrize("why", ["engine", "kernelspec", "startup", "variable", "handles"])
+def test_ordinary(why: str, tmp_path: Path) -> None:
+    """Where a shell would not do the same, the kernel is taken: another kernel, a changed IPython, another Python, few
+    handles."""
     env: dict[str, str] = {"HOME": str(tmp_path), "LCNB_STATE_DIR": str(tmp_path / "state")}
     kernel = None
     if why == "kernelspec":
@@ -269,6 +270,8 @@ def test_ordinary(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         book = write_notebook(tmp_path / "a.ipynb", "1", **({"kernel": kernel} if kernel else {}))
         options = ["--engine", "kernel"] if why == "engine" else []
         command = [LCNB, "run", str(book), *options]
+        if why == "handles":
+            command = ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh", *command]
         done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("runs/*/run.json")
@@ -343,6 +346,53 @@ def test_warm_command(tmp_path: Path) -> None:
     assert subprocess.run([LCNB, "run", str(book)], env=env, capture_output=True, timeout=120).returncode == 0
     engines = {record(path.parent)["engine"] for path in tmp_path.glob("runs/*/run.json")}
     assert engines == {"shell", "kernel"}
+
+
+#: Each is interrupted in the middle of what it sends.
+ENDLESS = [
+    "from IPython.display import display, HTML\nwhile True: display(HTML('x' * 300_000))",
+    "while True: print('z')",
+    "while True: print('z', flush=True)",
+    "import sys\nwhile True: print('w' * 5000, file=sys.stderr)",
+    "import asyncio\nawait asyncio.sleep(60)",
+]
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """A cell that never stops to send is ended by its limit, and what it has sent can be read, its traceback too."""
+    env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
+    with warm_server(env):
+        for number, cell in enumerate(ENDLESS):
+            book = write_notebook(tmp_path / f"endless{number}.ipynb", cell)
+            command = [LCNB, "run", str(book), "--cell-timeout", "0.4"]
+            done = subprocess.run(command, env=env, capture_output=True, timeout=120)
+            (path,) = tmp_path.glob(f"runs/*-endless{number}-*/run.json")
+            assert (done.returncode, record(path.parent)["engine"]) == (4, "shell"), cell
+            outputs = saved(path.parent).cells[0].outputs
+            names = [each.ename for each in outputs if each.output_type == "error"]
+            assert names == ["CancelledError" if "await" in cell else "KeyboardInterrupt"], cell
+
+
+def test_server_killed(tmp_path: Path) -> None:
+    """When the server that stays is killed, another one can begin while a run of the first goes on."""
+    env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    cell = (
+        f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\n"
+        f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)"
+    )
+    book = write_notebook(tmp_path / "a.ipynb", cell)
+    with warm_server(env) as server:
+        run = subprocess.Popen([LCNB, "run", str(book)], env=env, stderr=subprocess.PIPE, text=True)
+        assert until(begun.exists)
+        server.kill()
+        server.wait()
+        with warm_server(env):
+            go.touch()
+            told = run.communicate(timeout=60)[1]
+    assert "the process for warm runs was lost" in told
+    (path,) = tmp_path.glob("runs/*/run.json")
+    assert until(lambda: record(path.parent)["status"] == "done")
 
 
 def test_command_killed(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """One run in a process of its own, and the process that it runs in.
 
-`run_row` starts `python -m lcnb.runbooks.child`, waits for it and gives how it ended as a plain dict. So it
-can be called in a thread, in a pool of processes or on a machine of a cluster: papermill's working directory
-and signals are a process's, and a run that takes its process along takes nothing else.
+`run_row` has it forked (`forkserver`), or starts `python -m lcnb.runbooks.child` where that cannot be, waits for
+it and gives how it ended as a plain dict. So it can be called in a thread, in a pool of processes or on a machine
+of a cluster: papermill's working directory and signals are a process's, and a run that takes its process along
+takes nothing else.
 
 The child reads one line of JSON from its stdin and writes one to its stdout. The stdin stays open while the
 parent lives: when it ends, so does the run, as by SIGTERM. No secret travels by either: the child finds the

@@ -376,23 +376,22 @@ def stay(told: str) -> NoReturn:
 
     RunError when one is there already. The process is begun anew, without the secrets of this one's environment.
     """
-    from filelock import FileLock, Timeout
-
     folder = folder_of_all()
     if not usable():
         raise RunError("warm runs need Linux; on this system each run starts a kernel of its own")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    lock = FileLock(folder / "lock")
+    import fcntl
+
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         raise RunError(f"a server for warm runs is there already ({folder}). Nothing was started.") from None
-    handle: Any = lock._context.lock_file_fd  # it is what the lock is: it goes on as long as the process
-    os.set_inheritable(handle, True)
+    os.set_inheritable(lock, True)  # it is locked as long as the server has this handle
     (folder / SOCKET).unlink(missing_ok=True)  # of one that was killed
     environment = _server_environment(os.environ)
-    os.execve(sys.executable, [sys.executable, "-m", __name__, str(folder), told], environment)  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", __name__, str(folder), told, str(lock)], environment)  # noqa: S606
 
 
 # --- the server -----------------------------------------------------------------------------------------
@@ -407,10 +406,13 @@ class _Running:
     gone: bool = field(default=False)
 
 
-def serve(folder: Path, told: str = "ready", owner: int | None = None) -> None:
-    """Listen in `folder` until `owner` (a handle) is closed, or SIGTERM or SIGINT comes; runs under way end first."""
+def serve(folder: Path, told: str = "ready", *, owner: int | None = None, lock: int | None = None) -> None:
+    """Listen in `folder` until `owner` (a handle) is closed, or SIGTERM or SIGINT comes; runs under way end first.
+
+    `lock` is a handle that forks do not keep.
+    """
     preload()
-    server = _Listening(folder, owner)
+    server = _Listening(folder, owner, lock)
     print(told, flush=True)
     server.loop()
 
@@ -432,9 +434,9 @@ def preload() -> None:
 
 
 class _Listening:
-    def __init__(self, folder: Path, owner: int | None) -> None:
+    def __init__(self, folder: Path, owner: int | None, lock: int | None) -> None:
         self.fingerprint = fingerprint(os.environ)
-        self.owner = owner
+        self.owner, self.lock = owner, lock
         self.path = folder / SOCKET
         self.listener = socket.socket(socket.AF_UNIX)
         handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
@@ -550,6 +552,8 @@ class _Listening:
                 each.connection.close()
             connection.close()
             self.listener.close()
+            if self.lock is not None:
+                os.close(self.lock)
             signal.set_wakeup_fd(-1)
             os.close(self._woken)
             os.close(self._wake)
@@ -571,7 +575,7 @@ def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
     import resource
     from importlib import import_module
 
-    from lcnb.runbooks.shell import adopt, prepare
+    from lcnb.runbooks.shell import ABOVE, adopt, prepare
     from lcnb.runbooks.shell_client import keep
 
     for name, (soft, hard) in request["limits"].items():
@@ -582,7 +586,8 @@ def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
             soft = min(soft, hard) if soft != resource.RLIM_INFINITY else hard
         resource.setrlimit(number, (soft, hard))
     os.umask(request["umask"])
-    keep(prepare())
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 2 * ABOVE:
+        keep(prepare())  # otherwise the run has an ordinary kernel: a shell's handles have high numbers
     for wanted, handle in enumerate(handles):
         os.dup2(handle, wanted, inheritable=True)
         os.close(handle)
@@ -634,11 +639,12 @@ def _signal(pid: int, number: int) -> None:
 
 
 def main() -> None:
-    """`python -m lcnb.runbooks.forkserver FOLDER`: the server of a process, which ends with that. With a text more:
-    one that stays."""
-    folder, *told = sys.argv[1:]
-    if told:
-        serve(Path(folder), told[0])
+    """`python -m lcnb.runbooks.forkserver FOLDER`: the server of a process, which ends with that. With what it says
+    when it listens, and the handle of its lock: one that stays."""
+    folder, *stays = sys.argv[1:]
+    if stays:
+        told, lock = stays
+        serve(Path(folder), told, lock=int(lock))
     else:
         serve(Path(folder), owner=0)
 

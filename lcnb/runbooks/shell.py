@@ -23,7 +23,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import TextIOBase
 from typing import Any, NoReturn
@@ -135,15 +136,53 @@ def adopt(env: Mapping[str, str], cwd: str) -> None:
 # --- what goes out --------------------------------------------------------------------------------------
 
 
+class Interrupts:
+    """SIGINT as KeyboardInterrupt, but never within `held`: half a message would make all later ones unreadable.
+
+    >>> interrupts = Interrupts()
+    >>> with interrupts.held():
+    ...     interrupts.handle(signal.SIGINT, None)
+    ...     print("sent whole")
+    Traceback (most recent call last):
+    KeyboardInterrupt
+    """
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._came = False
+
+    def handle(self, number: int, frame: object) -> None:
+        """The handler of the signal, in the main thread."""
+        if not self._held:
+            raise KeyboardInterrupt
+        self._came = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """An interrupt that comes meanwhile is raised at the end. In other threads none ever comes."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._came and not self._held:
+                self._came = False
+                raise KeyboardInterrupt
+
+
 class Pipe:
     """Messages to the runner, one after the other, from whichever thread."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self._lock = threading.Lock()
+        self.interrupts = Interrupts()
 
     def send(self, packed: bytes) -> None:
-        with self._lock:
+        with self.interrupts.held(), self._lock:
             write_all(self._handle, framed(packed))
 
 
@@ -167,6 +206,7 @@ class Streams:
 
     def __init__(self, pipe: Pipe, words: int) -> None:
         self.session = _session(pipe)
+        self._held = pipe.interrupts.held
         self._words = words
         self._lock = threading.RLock()
         #: (name, parent) → parts, in the order in which they began.
@@ -197,7 +237,7 @@ class Streams:
 
     def write(self, name: str, text: str) -> None:
         """What Python prints, after what programs have written to the handles until now."""
-        with self._lock:
+        with self._held(), self._lock:
             self._drain()
             self._add(name, text)
 
@@ -211,7 +251,7 @@ class Streams:
 
     def flush(self) -> None:
         """Send what was printed until now."""
-        with self._lock:
+        with self._held(), self._lock:
             self._drain()
             parts, self._parts = self._parts, {}
             self._due, self._size = None, 0
@@ -246,10 +286,11 @@ class Streams:
 
     def _keep_words(self, data: bytes) -> None:
         """What a process says before it dies is told by the runner; it need not know all that was ever said."""
-        if os.lseek(self._words, 0, os.SEEK_CUR) > WORDS:
-            os.ftruncate(self._words, 0)
-            os.lseek(self._words, 0, os.SEEK_SET)
-        write_all(self._words, data)
+        with suppress(OSError):  # a full disk is no reason for a cell to fail that prints
+            if os.lseek(self._words, 0, os.SEEK_CUR) > WORDS:
+                os.ftruncate(self._words, 0)
+                os.lseek(self._words, 0, os.SEEK_SET)
+            write_all(self._words, data)
 
     def of_this_process(self) -> bool:
         """False in a process that a cell has forked: its words go by the handles."""
@@ -326,6 +367,7 @@ class Shell:
     def __init__(self, pipe: Pipe, streams: Streams, control: socket.socket) -> None:
         self.control, self.streams = control, streams
         self.session = _session(pipe)
+        self._interrupt = pipe.interrupts.handle
         self.shell = _interactive_shell(self.session)
 
     async def serve(self) -> None:
@@ -383,7 +425,7 @@ class Shell:
         shell, code = self.shell, content["code"]
         error: BaseException | None = None
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, self._interrupt)
             try:
                 result = await self._run(code, bool(content.get("store_history", True)))
                 error = result.error_before_exec or result.error_in_exec
@@ -432,6 +474,7 @@ class Shell:
             return result
         finally:
             loop.remove_signal_handler(signal.SIGINT)
+            signal.signal(signal.SIGINT, self._interrupt)
             shell.events.trigger("post_execute")
             shell.events.trigger("post_run_cell", result)
 

@@ -144,9 +144,8 @@ def run(page: Page, ready: Callable[[], None]) -> None:
         },
         MappingKernelManager={"cull_idle_timeout": CULL_S, "cull_interval": CULL_S // 5},
     )
-    if (
-        os.name == "posix"
-    ):  # sockets in a folder of mode 0700: ports would be raced for, and others could connect
+    if os.name == "posix":
+        # Sockets in a folder of mode 0700: ports would be raced for, and others could connect.
         config.KernelManager.transport = "ipc"
         temporary = gettempdir()
         config.Voila.connection_dir_root = temporary if len(os.fsencode(temporary)) <= MAX_TEMP else "/tmp"  # noqa: S108
