@@ -237,7 +237,7 @@ class ChangeSet:
     def _repr_html_(self) -> str:
         from lcnb.look import Html, cards, details, table
 
-        figures: dict[str, object] = {"changes, not applied": len(self)}
+        figures: dict[str, object] = {f"change{'s' if len(self) > 1 else ''}, not applied": len(self)}
         figures |= {f"{code} a month": f"{value:+,.2f}" for code, value in self.monthly_difference().items()}
         if self.irreversible:
             figures["cannot be undone"] = len(self.irreversible)

@@ -167,7 +167,8 @@ class _Client:
     def journal(self) -> pd.DataFrame:
         """Every change that was begun from this state folder, by any process: what, when, by whom, its outcome.
 
-        One row a change, secrets as stars, times in UTC. JournalError when the journal cannot be read.
+        One row a change, secrets as stars, times as `datetime64[us, UTC]`. JournalError when the journal cannot be
+        read.
 
         >>> import lcnb
         >>> lcnb.connect(sandbox=True).journal().columns[:4].tolist()

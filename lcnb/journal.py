@@ -215,7 +215,7 @@ class Journal:
         return [_entry(row) for row in rows]
 
     def frame(self, *, pending: bool = False) -> pd.DataFrame:
-        """The journal as a frame, a row a change; times in UTC, secrets as stars."""
+        """The journal as a frame, a row a change; times as `datetime64[us, UTC]`, secrets as stars."""
         import pandas as pd
 
         owners = self.owners()
@@ -243,6 +243,10 @@ class Journal:
         frame = pd.DataFrame(
             {name: pd.Series(values, dtype=_DTYPES.get(name, "str")) for name, values in columns.items()}
         )
+        for name in _TIMES:
+            frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype(
+                "datetime64[us, UTC]"
+            )
         frame.attrs["lcnb"] = {"kind": "journal"}
         return frame
 
@@ -288,6 +292,7 @@ class Journal:
 
 
 _DTYPES = {"change": "Int64", "tries": "Int64"}
+_TIMES = ("at", "sent_at", "ended_at")
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

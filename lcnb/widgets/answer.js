@@ -6,7 +6,7 @@ function render({ model, el }) {
   const kind = model.get("kind"), id = "lcnb-answer-" + Math.random().toString(36).slice(2);
   const label = make("label", { htmlFor: id, textContent: model.get("label") });
   const box = make(TAGS[kind] || "input", { id });
-  const list = make("datalist", { id: id + "-list" }), note = make("div", { id: id + "-note", className: "lcnb-note" });
+  const list = make("datalist", { id: id + "-list" }), note = make("div", { id: id + "-note", className: "lcnb-hint" });
   const row = make("div", { className: "lcnb-row" });
   row.append(...(kind === "flag" ? [box, label] : [label, box]));
   el.classList.add("lcnb-answer", "lcnb-answer-" + kind); el.append(row, note);

@@ -139,12 +139,12 @@ def _display(widget: Any, visible: bool) -> None:
 def _yes(shown: Shown) -> str:
     changes = list(shown.changes or ())
     actions = list(dict.fromkeys(each.action for each in changes))
+    if len(actions) > 1:
+        return f"Yes, make {len(changes)} changes"
+    text = " ".join(_VERBS.get(each, each) for each in actions)
     if len(changes) > 1:
-        return (
-            f"Yes, make {len(changes)} changes" if len(actions) > 1 else f"Yes, {actions[0]} {len(changes)}"
-        )
-    action = actions[0] if actions else ""
-    return f"Yes, {_VERBS.get(action, action)}"
+        text = f"{text.removesuffix(' it')} {len(changes)}"
+    return f"Yes, {text}"
 
 
 def _preview(shown: Shown) -> str:
@@ -154,7 +154,7 @@ def _preview(shown: Shown) -> str:
         "<details ", "<details open ", 1 if len(shown.changes) < 4 else 0
     )
     if shown.phase is Phase.BUSY:
-        return text.replace("changes, not applied", "changes under way")
+        return text.replace(", not applied", " under way", 1)
     if shown.challenge:
         text += (
             f'<p class="lcnb-danger">This cannot be undone. Type <b>{escape(shown.challenge)}</b> to go on; capitals '

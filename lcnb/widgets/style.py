@@ -10,7 +10,8 @@ STYLE = """
  color:var(--lc-ink);max-width:1180px;overflow:visible;padding:2px 6px 24px}
 [data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;--lc-accent:#8ab8f5;--lc-bad:#ff9a8f;--lc-ok:#5fd3b0}
 .lcnb-admin .widget-vbox,.lcnb-admin .widget-hbox{overflow:visible}
-.lcnb-admin .widget-html-content{font:inherit;color:inherit;line-height:1.5}
+.lcnb-admin .widget-html,.lcnb-admin .widget-html-content{min-width:0;max-width:100%}
+.lcnb-admin .widget-html-content{flex:1 1 auto;font:inherit;color:inherit;line-height:1.5}
 .lcnb-head{display:flex;gap:12px;align-items:baseline;padding:4px 0 10px}
 .lcnb-head span{opacity:.8;font-size:13px}
 .lcnb-nav{border-bottom:1px solid var(--lc-line);padding:0 0 8px;margin:6px 0 12px}
@@ -24,6 +25,7 @@ STYLE = """
 .lcnb-admin .jupyter-button.mod-primary{background:#1565c0;color:#fff;border-color:#1565c0;font-weight:600}
 .lcnb-admin .jupyter-button.mod-danger{background:#b3261e;color:#fff;border-color:#b3261e;font-weight:600}
 .lcnb-admin .jupyter-button:disabled{opacity:.55;cursor:not-allowed}
+.lcnb-begin{gap:8px;margin:4px 0 0 140px}
 .lcnb-form{padding:2px 0 6px}
 .lcnb-title{font-size:17px;font-weight:650;margin:10px 0 8px}
 .lcnb-admin .lcnb-answer{margin:0 0 2px;width:100%;max-width:640px}
@@ -38,8 +40,8 @@ STYLE = """
 .lcnb-row output{font-weight:600;padding:4px 0}
 .lcnb-answer-area .lcnb-row{align-items:start}
 .lcnb-answer-flag .lcnb-row{padding-left:140px}.lcnb-answer-flag .lcnb-row label{width:auto}
-.lcnb-note{margin:0 0 4px 142px;min-height:20px;font-size:12.5px;line-height:1.4}
-.lcnb-answer-rows .lcnb-note:empty,.lcnb-panel .lcnb-note:empty{min-height:0}
+.lcnb-hint{margin:0 0 4px 142px;min-height:20px;font-size:12.5px;line-height:1.4}
+.lcnb-answer-rows .lcnb-hint:empty,.lcnb-panel .lcnb-hint:empty{min-height:0}
 .lcnb-help{opacity:.8}
 .lcnb-bad{color:var(--lc-bad);font-weight:600}
 .lcnb-shown output{font:600 15px/1.4 ui-monospace,Menlo,Consolas,monospace;padding:4px 10px;user-select:all;
@@ -87,7 +89,7 @@ STYLE = """
 .lcnb-grid i{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:7px}
 .lcnb-grid input[type=checkbox]{width:16px;height:16px;margin:0;vertical-align:middle;accent-color:#1565c0}
 .lcnb-pictures summary{cursor:pointer;padding:6px 0}
-@media (max-width:640px){.lcnb-note{margin-left:2px}
+@media (max-width:640px){.lcnb-hint,.lcnb-begin{margin-left:2px}
  .lcnb-answer .lcnb-row{flex-direction:column;align-items:stretch;gap:2px}.lcnb-answer .lcnb-row label{width:auto}
  .lcnb-answer-flag .lcnb-row{flex-direction:row;align-items:center;padding-left:0}
  .lcnb-row input:not([type=checkbox]),.lcnb-row select{flex:none}}

@@ -45,9 +45,11 @@ class FormView:
         self.cancel.on_click(lambda _: self.do(form.back))
         self.status = widgets.HTML(status("", phase=Phase.EDIT))
         self.panel = self.panel_class(form, self.do)
+        begin = widgets.HBox([self.review, self.cancel])
+        begin.add_class("lcnb-begin")
         self.asking = widgets.VBox([
             *(each.input for each in self.controls),
-            widgets.HBox([self.review, self.cancel], layout=widgets.Layout(grid_gap="8px", margin="4px 0 0 140px")),
+            begin,
         ])  # fmt: skip
         title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro(form)}')
         self.widget = widgets.VBox([title, self.asking, self.status, self.panel.widget])
