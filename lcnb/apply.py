@@ -232,17 +232,23 @@ class Work:
             task.state, task.detail, task.sent_at = "uncertain", _brief(error), self.clock()
         except ConnectionFailed as error:
             if first:
-                return (yield from self._end(task, "failed", _brief(error)))
+                return (yield from self._refused(task, error))
             task.detail, task.sent_at = _brief(error), self.clock()
         except LcnbError as error:
             if first:
-                return (yield from self._end(task, "failed", _brief(error)))
+                return (yield from self._refused(task, error))
             # The one before may have been carried out meanwhile, which can be why this one is refused.
             task.detail, task.refused, task.sent_at = _brief(error), True, self.clock()
         else:
             task.sent_at = self.clock()
             yield from self._accepted(task, envelope)
         return None
+
+    def _refused(self, task: Task, error: LcnbError) -> Flow[None]:
+        """Certainly not made. The private half of a pair that nobody knows would be in the way of the next try."""
+        if task.change.private_key is not None:
+            yield Do("remove key", lambda: _key_path(task.change).unlink(missing_ok=True))
+        yield from self._end(task, "failed", _brief(error))
 
     def _accepted(self, task: Task, envelope: calls.Envelope) -> Flow[None]:
         change = task.change
@@ -280,7 +286,7 @@ class Work:
         detail = detail or (task.note if state == "done" else "")
         task.state, task.detail, task.ended = state, detail, self.clock()
         task.identifier = identifier or task.identifier or task.change.identifier
-        kept = "sent" if state == "unknown" and task.change.action != "reboot" else state
+        kept = "sent" if state == "unknown" and task.change.call.effect != "toggle" else state
         yield Do(
             "ended",
             lambda: self.journal.ended(self.changeset, task.position, kept, task.identifier, detail),
@@ -352,7 +358,10 @@ class Work:
             yield from self._end(task, "unknown", detail)
         elif task.found:
             yield from self._end(task, "unknown", "it was there, and is gone again")
-        elif task.refused or task.tries >= MAX_SENDS or task.change.call.effect == "toggle":
+        elif task.change.call.effect == "toggle":
+            detail = f"{task.detail} It leaves no trace in the account: look at the machine before it is done again."
+            yield from self._end(task, "unknown", detail)
+        elif task.refused or task.tries >= MAX_SENDS:
             yield from self._end(task, "unknown", f"sent {_times(task.tries)} and not seen: {task.detail}")
         else:
             return True
@@ -568,8 +577,8 @@ def _times(count: int) -> str:
 
 
 def _brief(error: LcnbError) -> str:
-    """What happened, without the advice for people that belongs to a raised error."""
-    return str(error).partition(". ")[0]
+    """What happened and what to do next; how often it was sent stands beside it."""
+    return str(getattr(error, "brief", "") or error)
 
 
 def _entry(changeset: str, task: Task) -> Entry:
@@ -581,9 +590,13 @@ def _entry(changeset: str, task: Task) -> Entry:
     )  # fmt: skip
 
 
+def _key_path(change: Change) -> Path:
+    return Path(str(change.key_file)).expanduser()
+
+
 def _write_key(change: Change, private_key: Secret | None) -> str | None:
     """Write a private key to its file, which must not exist; the reason when that is not possible."""
-    path = Path(str(change.key_file)).expanduser()
+    path = _key_path(change)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:
@@ -829,7 +842,7 @@ def _told(changeset: str, tasks: Sequence[Task]) -> str:
                 detail = f": {task.detail}" if task.detail else ""
                 lines.append(f"  {state}: {task.change.action} {task.change.target}{detail}")
     advice = ""
-    if any(task.state == "unknown" for task in tasks):
+    if any(task.state == "unknown" and task.change.call.effect != "toggle" for task in tasks):
         advice = f"\nWhat is unknown may have happened. `lcnb resume {changeset}` looks again and settles it."
     elif any(task.state == "not tried" for task in tasks):
         advice = f"\nOnce the cause is mended, `lcnb resume {changeset}` goes on with what was not tried."

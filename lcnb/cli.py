@@ -252,15 +252,22 @@ def sandbox(**options: Any) -> None:
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 @click.option("--dark", is_flag=True, help="The dark theme.")
+@click.option(
+    "--idle",
+    type=click.IntRange(1),
+    default=600,
+    show_default=True,
+    help="Seconds after which the kernel of a closed page ends.",
+)
 @account_options
-def admin(host: str, port: int, dark: bool, account: str | None, sandbox: bool) -> None:
+def admin(host: str, port: int, dark: bool, idle: int, account: str | None, sandbox: bool) -> None:
     """Forms for everything, as a web page on this machine.
 
     The first line printed is its address, with a token in it. Ctrl-C ends it.
     """
     from lcnb.widgets.serve import serve
 
-    serve(account, sandbox=sandbox, host=host, port=port, dark=dark, told=click.echo)
+    serve(account, sandbox=sandbox, host=host, port=port, dark=dark, idle_s=idle, told=click.echo)
 
 
 # --- runbooks -------------------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ class ApiError(LcnbError):
     """The provider answered, and the answer is no.
 
     `.method` and `.path` name the call, `.status` is the HTTP status, `.provider_message` the provider's
-    own words (None when it gave none), `.tries` how often the call was sent.
+    own words (None when it gave none), `.tries` how often the call was sent, `.brief` what happened and what
+    to do next, without how often it was sent.
     """
 
     method: str = ""
@@ -91,6 +92,7 @@ class ApiError(LcnbError):
     status: int | None = None
     provider_message: str | None = None
     tries: int = 1
+    brief: str = ""
 
 
 class AuthenticationError(ApiError):
@@ -128,11 +130,12 @@ class Refused(ApiError):
 
 
 class TransportError(LcnbError):
-    """No usable answer came. `.method`, `.path` name the call, `.tries` how often it was sent."""
+    """No usable answer came. `.method`, `.path`, `.tries` and `.brief` as for ApiError."""
 
     method: str = ""
     path: str = ""
     tries: int = 1
+    brief: str = ""
 
 
 class ConnectionFailed(TransportError):

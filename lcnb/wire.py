@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import json
 import logging
 import platform
 import queue
 import random
+import re
 import ssl
 import threading
 import time
@@ -67,6 +69,7 @@ UNTOLD_S = 2.0
 CONNECTIONS = 32
 
 T = TypeVar("T")
+E = TypeVar("E", bound=LcnbError)
 
 
 # --- effects and outcomes -------------------------------------------------------------------------------
@@ -245,7 +248,7 @@ def _accept(call: Call, outcome: Outcome, tries: int, context: Context) -> Envel
         host = _host_of(outcome)
         raise _bad_reply(
             call, tries, f"a redirect to {host} (HTTP {outcome.status}); it was not followed, since it would "
-            "carry the token along. Check the base URL"
+            "carry the token along", "Check the base URL.",
         )  # fmt: skip
     raise _api_error(_kind_of(outcome.status), call, outcome, tries, context)
 
@@ -311,28 +314,22 @@ _NEXT = {
     NotFound: "Look at the listing: it may be gone, or belong to another account than {account}.",
     RateLimited: "The limit is 5,000 calls an hour for each token, whoever uses it; wait, or pass a longer "
     "timeout.",
+    Conflict: "What is there does not allow it now: look at the listing, and try again when that has changed.",
+    ValidationError: "The provider does not take what was sent; compare it with the listing and the catalogue.",
+    Refused: "Look at the listing: what is there may not allow it.",
     ServerError: "The provider has a problem; try again later.",
 }
+#: Nothing is known to be wrong on this side.
+_LATER = "Try again; if it stays so, try later."
 
 
 def _api_error(kind: type[ApiError], call: Call, reply: Reply, tries: int, context: Context) -> ApiError:
     message = _provider_message(call, reply, context)
-    text = (
-        f"{call.method} {call.path}: HTTP {reply.status}: {message or _excerpt(call, reply, context)}".rstrip(
-            "."
-        )
-    )
+    text = f"HTTP {reply.status}: {message or _excerpt(call, reply, context)}".rstrip(".")
     settings = context.settings
     source, account = settings.token_source, settings.account or f"the one of {settings.token_source}"
-    advice = _NEXT.get(kind, "").format(source=source, account=account)
-    error = kind(
-        f"{text}. {_done(call, tries)}{' ' + advice if advice else ''}",
-        method=call.method,
-        path=call.path,
-        status=reply.status,
-        provider_message=message,
-        tries=tries,
-    )
+    advice = _NEXT[kind].format(source=source, account=account)
+    error: ApiError = _error(kind, call, tries, text, advice, status=reply.status, provider_message=message)
     if isinstance(error, RateLimited):
         error.retry_after = retry_after(reply.headers, time.time())
     return error
@@ -358,7 +355,10 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _excerpt(call: Call, reply: Reply, context: Context) -> str:
-    text = " ".join(reply.body[:2000].decode("utf-8", "replace").split())
+    text = reply.body[:2000].decode("utf-8", "replace")
+    if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL):
+        text = html.unescape(title[1])  # of a page that was meant for a browser this says what it is
+    text = " ".join(text.split())
     text = mask(text, context.settings.token, *call.secrets)
     if not text:
         return "no message"
@@ -389,40 +389,40 @@ def _raise_failed(call: Call, failed: Failed, tries: int, context: Context) -> N
         raise _late(call, tries, context)
     where = urlsplit(context.settings.base_url).netloc
     problem = mask(failed.problem, context.settings.token)
-    texts: dict[str, tuple[type[TransportError], str]] = {
-        "not sent": (ConnectionFailed, f"no connection to {where} ({problem}). Check the network and the base "
-        f"URL (from {context.settings.base_url_source})"),
-        "untrusted": (ConnectionFailed, f"the TLS certificate of {where} is not trusted ({problem}). Is a proxy "
-        "in between? SSL_CERT_FILE names a bundle of your own certificates"),
-        "lost": (ConnectionLost, f"the connection to {where} ended before a whole answer came ({problem})"),
-        "broken": (BadReply, f"the answer of {where} could not be read ({problem})"),
+    texts: dict[str, tuple[type[TransportError], str, str]] = {
+        "not sent": (
+            ConnectionFailed, f"no connection to {where} ({problem})",
+            f"Check the network and the base URL (from {context.settings.base_url_source}).",
+        ),
+        "untrusted": (
+            ConnectionFailed, f"the TLS certificate of {where} is not trusted ({problem})",
+            "Is a proxy in between? SSL_CERT_FILE names a bundle of your own certificates.",
+        ),
+        "lost": (ConnectionLost, f"the connection to {where} ended before a whole answer came ({problem})", _LATER),
+        "broken": (BadReply, f"the answer of {where} could not be read ({problem})", _LATER),
     }  # fmt: skip
-    kind, text = texts[failed.kind]
-    raise kind(
-        f"{call.method} {call.path}: {text}. {_done(call, tries)}",
-        method=call.method,
-        path=call.path,
-        tries=tries,
-    )
+    kind, text, advice = texts[failed.kind]
+    raise _error(kind, call, tries, text, advice)
 
 
 def _late(call: Call, tries: int, context: Context) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"{call.method} {call.path}: no answer within the deadline of {context.settings.timeout:g} s. "
-        f"{_done(call, tries)} A longer one: connect(timeout=...), or LCNB_TIMEOUT.",
-        method=call.method,
-        path=call.path,
-        tries=tries,
-    )
+    return _error(
+        DeadlineExceeded, call, tries, f"no answer within the deadline of {context.settings.timeout:g} s",
+        "A longer one: connect(timeout=...), or LCNB_TIMEOUT.",
+    )  # fmt: skip
 
 
-def _bad_reply(call: Call, tries: int, what: str) -> BadReply:
-    return BadReply(
-        f"{call.method} {call.path}: {what}. {_done(call, tries)}",
-        method=call.method,
-        path=call.path,
-        tries=tries,
-    )
+def _bad_reply(call: Call, tries: int, what: str, advice: str = _LATER) -> BadReply:
+    return _error(BadReply, call, tries, what, advice)
+
+
+def _error(kind: type[E], call: Call, tries: int, what: str, advice: str, **facts: Any) -> E:
+    """What happened, what was done, what to do next; `brief` is without the middle, for a table of many."""
+    what = f"{call.method} {call.path}: {what}."
+    return kind(
+        f"{what} {_done(call, tries)} {advice}",
+        brief=f"{what} {advice}", method=call.method, path=call.path, tries=tries, **facts,
+    )  # fmt: skip
 
 
 def _done(call: Call, tries: int) -> str:

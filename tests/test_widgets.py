@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -591,35 +592,106 @@ def test_stop_for_real(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.writes() == [("POST", "/instances")]
 
 
+#: What goes wrong, and what the alert says to do next.
 FAULTS = {
-    "500": {"kind": "error-before", "status": 500},
-    "502 page": {"kind": "html", "status": 502},
-    "403 page": {"kind": "html", "status": 403},
-    "404 page": {"kind": "html", "status": 404},
-    "200 page": {"kind": "html", "status": 200},
-    "reset": {"kind": "reset"},
-    "lost": {"kind": "lose-before"},
-    "truncated": {"kind": "truncate"},
-    "throttled": {"kind": "throttle", "retry_after": 9999},
+    "401": ({"kind": "html", "status": 401}, "`lcnb doctor` tests it"),
+    "403": ({"kind": "html", "status": 403}, "this account may not do that"),
+    "404": ({"kind": "html", "status": 404}, "Look at the listing"),
+    "409": ({"kind": "html", "status": 409}, "try again when that has changed"),
+    "422": ({"kind": "html", "status": 422}, "compare it with the listing"),
+    "429": ({"kind": "throttle"}, "Wait, or pass a longer timeout"),
+    "500": ({"kind": "error-before", "status": 500}, "try again later"),
+    "bad JSON": ({"kind": "html", "status": 200}, "not the API's JSON.* try later"),
+    "truncated": ({"kind": "truncate"}, "try later"),
+    "no answer": ({"kind": "stall", "seconds": 30}, "A longer one"),
+    "reset": ({"kind": "reset"}, "try later"),
+    "closed": ({"kind": "lose-before"}, "try later"),
+}
+AWAY = {
+    "no connection": ("http://127.0.0.1:9/api", "Check the network"),
+    "no such name": ("https://name.invalid/api", "Check the network"),
+    "no TLS": ("tls", "Check the network"),
+    "TLS not trusted": ("untrusted", "SSL_CERT_FILE"),
 }
 
 
+def all_forms(world: World_, folder: Any) -> dict[str, Form]:
+    """Every form, filled in with what would be taken."""
+    machine = world.lc.instances().query("state == 'running'").identifier.iloc[0]
+    key, snapshot = world.lc.sshkeys().iloc[0], world.lc.snapshots().slug.iloc[0]
+    answers: dict[str, dict[str, Any]] = {
+        "create": NEW,
+        "act": {"machines": (machine,), "action": "reboot"},
+        "add_key": {"title": "Mine", "public_key": key.public_key},
+        "generate_key": {"title": "New", "file": str(folder / "key")},
+        "delete_key": {"slug": key.slug},
+        "create_snapshot": {"machine": machine, "label": "kept"},
+        "rename_snapshot": {"slug": snapshot, "label": "named"},
+        "delete_snapshot": {"slug": snapshot},
+    }
+    assert set(answers) == set(specs.NAMED)
+    return {name: world.filled(specs.NAMED[name], **given) for name, given in answers.items()}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_while_reading(
-    fault: str, fast: Callable[..., World_], monkeypatch: pytest.MonkeyPatch
+def test_faults_before_a_review(
+    fault: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong while choices are read stands in an alert, and the form can be used again."""
-    world = fast({"rules": [FAULTS[fault]]})
-    monkeypatch.setattr("lcnb.wire.SyncWire.run", short(world.lc))
-    form = world.filled(specs.CREATE)
-    assert (form.shown.phase, form.shown.alert, form.shown.loading) == (Phase.EDIT, True, frozenset())
-    assert form.shown.notice
-    assert TOKEN not in form.shown.notice
-    if fault == "throttled":
-        return  # it asked for hours of silence, which every process keeps
+    """In every form, what goes wrong while the account is read stands in an alert with the next step; no answer is lost."""
+    world = fast()
+    forms = all_forms(world, tmp_path)
+    rule, step = FAULTS[fault]
+    with monkeypatch.context() as patched:
+        patched.setattr("lcnb.wire.SyncWire.run", short(world.lc))
+        world.sandbox.faults = Faults.read({"rules": [rule]})
+        for name, form in forms.items():
+            world.go(form, form.review)
+            assert (form.shown.phase, form.shown.alert, form.shown.loading) == (Phase.EDIT, True, frozenset())
+            assert re.search(step, form.shown.notice) or "deadline" in form.shown.notice, name
+            assert "nothing was changed" in form.shown.notice or "Nothing was sent" in form.shown.notice
+            assert "<" not in form.shown.notice
+            assert TOKEN not in form.shown.notice
     world.sandbox.faults = Faults()
-    world.go(form, form.again)
-    assert form.shown.choices["location"]
+    if fault == "429":
+        return  # every process keeps the silence that was asked for
+    for name, form in forms.items():
+        world.go(form, form.review)
+        assert form.shown.phase is Phase.CONFIRM, (name, form.shown.notice, form.shown.errors)
+    assert world.writes() == []
+
+
+@pytest.mark.parametrize("fault", [each for each in FAULTS if each not in ("429", "no answer")])
+def test_faults_of_a_write(
+    fault: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every form, a write that goes wrong is told with the next step; looking again settles it, nothing twice."""
+    world = fast()
+    settings = world.lc.settings
+    monkeypatch.setattr(world.lc, "settings", type(settings)(**{**settings.__dict__, "settle": 0.05}))
+    monkeypatch.setattr("lcnb.apply.SET_SETTLE_S", 0.05)
+    rule, step = FAULTS[fault]
+    refused = fault in ("401", "403", "404", "409", "422")
+    for name, form in all_forms(world, tmp_path).items():
+        world.go(form, form.review)
+        form.type(form.shown.challenge)
+        world.sandbox.faults = Faults.read({"rules": [{**rule, "method": "POST|PUT|DELETE", "times": 1}]})
+        before = len([each for each in world.sandbox.log if each.get("committed")])
+        world.go(form, form.confirm)
+        world.sandbox.faults = Faults()
+        if refused:
+            assert (form.shown.phase, form.shown.alert) == (Phase.FAILED, True), (name, form.shown)
+            assert re.search(step, form.shown.notice), (name, form.shown.notice)
+            continue
+        if form.shown.phase is Phase.UNKNOWN:
+            assert form.shown.alert
+            assert "“Look again” tells how it ended" in form.shown.notice
+            world.go(form, form.resume)
+        committed = len([each for each in world.sandbox.log if each.get("committed")]) - before
+        done = name != "act"  # whether a machine was rebooted cannot be seen, so it is not done again
+        assert form.shown.phase is (Phase.DONE if done else Phase.FAILED), (name, form.shown.notice)
+        assert committed == (1 if done else fault == "truncated"), name
+        assert done or "look at the machine" in form.shown.notice
+    assert (tmp_path / "key").exists() == (not refused)
 
 
 def short(lc: lcnb.LetsCloud) -> Callable[..., Any]:
@@ -633,17 +705,23 @@ def short(lc: lcnb.LetsCloud) -> Callable[..., Any]:
     return quick
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9/api", "https://name.invalid/api", "tls"])
-def test_unreachable(address: str, fast: Callable[..., World_]) -> None:
-    """No connection, no such name, no TLS where it was expected: each is told with what to do."""
+@pytest.mark.parametrize("where", AWAY)
+def test_unreachable(
+    where: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, untrusted: str
+) -> None:
+    """In every form: no connection, no such name, no TLS or none that is trusted, each told with what to do."""
     world = fast()
-    if address == "tls":
-        address = world.lc.settings.base_url.replace("http:", "https:")
-    away = World_(world.sandbox, lcnb.connect(token=TOKEN, base_url=address, timeout=2))
-    form = away.filled(specs.CREATE)
-    assert (form.shown.alert, form.shown.phase) == (True, Phase.EDIT)
-    assert form.shown.notice
-    away.lc.close()
+    address, step = AWAY[where]
+    address = {"tls": world.lc.settings.base_url.replace("http:", "https:"), "untrusted": untrusted}.get(
+        address, address
+    )
+    forms = all_forms(world, tmp_path)
+    with lcnb.connect(token=TOKEN, base_url=address, timeout=0.5) as away:
+        monkeypatch.setattr(world.runner, "client", away)
+        for name, form in forms.items():
+            world.go(form, form.review)
+            assert (form.shown.alert, form.shown.phase) == (True, Phase.EDIT), name
+            assert step in form.shown.notice, (name, form.shown.notice)
 
 
 def test_wrong_token(fast: Callable[..., World_]) -> None:

@@ -596,7 +596,10 @@ def judged(result: pd.DataFrame) -> tuple[Phase, str]:
     outcomes = list(result.outcome)
     count = {name: outcomes.count(name) for name in dict.fromkeys(outcomes)}
     text = ", ".join(f"{number} {name}" for name, number in count.items()) or "nothing was open"
-    if any(name in ("unknown", "sent", "planned") for name in outcomes):
+    if any(
+        name in ("unknown", "sent", "planned") and (action, name) != ("reboot", "unknown")
+        for action, name in zip(result.action, outcomes, strict=True)
+    ):  # that of a reboot stays unknown, however often one looks
         return Phase.UNKNOWN, f"{text}. What is unknown may have happened: “Look again” tells how it ended."
     if all(name == "done" for name in outcomes):
         what = ", ".join(
@@ -606,4 +609,4 @@ def judged(result: pd.DataFrame) -> tuple[Phase, str]:
         )
         return Phase.DONE, f"Done: {what}." if what else "Nothing was open any more."
     details = "; ".join(str(text) for text in result.detail.dropna())
-    return Phase.FAILED, f"{text}{f': {details}' if details else ''}."
+    return Phase.FAILED, f"{text}{f': {details}' if details else ''}".rstrip(".") + "."

@@ -22,8 +22,6 @@ from tempfile import TemporaryDirectory, gettempdir
 from lcnb.config import resolve, runs_dir
 from lcnb.errors import ConfigError, InputError
 
-#: Seconds after which the kernel of a closed page is ended.
-CULL_S = 600
 #: What the page needs of JupyterLab; whatever else is installed there it would load too.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 #: The address of a socket has about 100 bytes; Voila and jupyter_client fill 70 of them.
@@ -42,6 +40,8 @@ class Page:
     token: str
     environment: dict[str, str]
     theme: str = "light"
+    #: Seconds after which the kernel of a closed page is ended.
+    idle_s: int = 600
 
     @property
     def address(self) -> str:
@@ -102,6 +102,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     dark: bool = False,
+    idle_s: int = 600,
     told: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until interrupted; `told` gets its address. InputError for a host that is not this machine."""
@@ -111,7 +112,9 @@ def serve(
             f"the page is served by Voila, which is not installed. Cure: {sys.executable} -m pip install 'lcnb[admin]'"
         )
     with account(name, sandbox) as environment:
-        page = Page(port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light")
+        page = Page(
+            port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light", idle_s
+        )
         what = "a sandbox, made up" if sandbox else name or "the default account"
         run(page, lambda: told(f"admin of {what}: {page.address}"))
 
@@ -142,7 +145,7 @@ def run(page: Page, ready: Callable[[], None]) -> None:
             "show_tracebacks": True,
             "extension_allowlist": EXTENSIONS,
         },
-        MappingKernelManager={"cull_idle_timeout": CULL_S, "cull_interval": CULL_S // 5},
+        MappingKernelManager={"cull_idle_timeout": page.idle_s, "cull_interval": max(1, page.idle_s // 5)},
     )
     if os.name == "posix":
         # Sockets in a folder of mode 0700: ports would be raced for, and others could connect.

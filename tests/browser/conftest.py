@@ -118,11 +118,11 @@ class Front:
         """A page with the app in it, which all tests of a front end share: each opening starts a kernel."""
         return self.pages[0] if self.pages else self.open()
 
-    def open(self) -> Any:
-        """Another page."""
+    def open(self, notebook: str = "admin.ipynb") -> Any:
+        """Another page, once it shows machines, or why it cannot."""
         page = self.blank()
         if self.kind == "lab":
-            page.goto(f"{self.address}/lab/workspaces/w{id(page)}/tree/admin.ipynb?reset")
+            page.goto(f"{self.address}/lab/workspaces/w{id(page)}/tree/{notebook}?reset")
             page.wait_for_function(
                 "() => window.jupyterapp && window.jupyterapp.shell.currentWidget?.context"
             )
@@ -130,7 +130,7 @@ class Front:
             page.evaluate(RUN)
         else:
             page.goto(self.address)
-        page.locator(".lcnb-grid tbody tr").first.wait_for()
+        page.locator(".lcnb-grid tbody tr, [role=alert]").first.wait_for()
         return page
 
     def blank(self) -> Any:
@@ -202,21 +202,21 @@ def front(request: Any, browser: Any, tmp_path_factory: pytest.TempPathFactory) 
         context = ends.enter_context(closing(browser.new_context(viewport={"width": 1280, "height": 1000})))
         made = Front(request.param, sandbox, folder, context.new_page)
         context.route("**/*", lambda route: _stay(route, made.abroad))
-        made.address = ends.enter_context(_served(made))
+        made.address = ends.enter_context(served(made, **getattr(request.module, "ENVIRONMENT", {})))
         yield made
 
 
 def _stay(route: Any, abroad: list[str]) -> None:
+    """Where a request goes abroad it is never answered: as behind a wall that drops it, where pages wait for ever."""
     if route.request.url.startswith(("http://127.0.0.1", "data:", "blob:")):
         route.continue_()
     else:
         abroad.append(route.request.url)
-        route.abort()
 
 
 @contextmanager
-def _served(front: Front) -> Iterator[str]:
-    """The server of a front end, in a home of its own; gives the address that it tells."""
+def served(front: Front, **more: str) -> Iterator[str]:
+    """The server of a front end, in a home of its own; gives the address that it tells. `more`: its environment."""
     folder = front.folder
     environment = {
         name: value
@@ -228,7 +228,7 @@ def _served(front: Front) -> Iterator[str]:
         "LCNB_STATE_DIR": str(folder / "state"), "LCNB_SETTLE": "3", "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_DATA_DIR": str(folder / "data"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1",
-    }  # fmt: skip
+    } | more  # fmt: skip
     command, first = _lab(folder) if front.kind == "lab" else PAGE
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -263,7 +263,10 @@ def _served(front: Front) -> Iterator[str]:
         output.close()
 
 
-PAGE = ([sys.executable, "-c", "from lcnb.cli import main; main()", "admin"], r"^admin of .*: (http://\S+)")
+PAGE = (
+    [sys.executable, "-c", "from lcnb.cli import main; main()", "admin", "--idle", "5"],
+    r"^admin of .*: (http://\S+)",
+)
 
 
 def _lab(folder: Path) -> tuple[list[str], str]:
