@@ -1,0 +1,240 @@
+"""What goes wrong around the forms: kernels that are restarted, cells that are run again, calls that hang, faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("voila")
+
+from browser.conftest import RUN, Front, served
+from browser.test_admin import act, begin, ended, fill_in, press
+from conftest import ROOT
+
+#: Reads are repeated for as long: an alert comes when that is over.
+ENVIRONMENT = {"LCNB_TIMEOUT": "2"}
+KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+RESTART = f"async () => {{ await {KERNEL}.restart(); await {KERNEL}.info; }}"
+ANOTHER_CELL = f"async () => (await {KERNEL}.requestExecute({{ code: '6 * 7' }}).done).content.status"
+CLEAR = "() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"
+
+
+def run_again(page: Any) -> None:
+    """Run the cell of the notebook once more; what it has shown is gone first."""
+    page.evaluate(CLEAR)
+    page.wait_for_function("() => !document.querySelector('.lcnb-admin')")
+    page.evaluate(RUN)
+    page.locator(".lcnb-grid tbody tr").first.wait_for()
+
+
+def until(page: Any, condition: Callable[[], object]) -> None:
+    """Wait for something that is not on the page."""
+    for _ in range(1200):
+        if condition():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("that did not come")
+
+
+def send(front: Front, label: str, seconds: float) -> None:
+    """Confirm a create whose answer does not come for so long, though it is carried out at once."""
+    page = front.page
+    page.evaluate("() => window.scrollTo(0, 0)")
+    before = len(front.writes())
+    form = fill_in(page, label)
+    press(form, "Review …")
+    form.get_by_role("button", name="Yes, create it", exact=True).wait_for()
+    rule = {"kind": "stall", "method": "POST", "path": "^/instances$", "seconds": seconds, "after": True}
+    front.ask("faults", {"rules": [rule]})
+    press(form, "Yes, create it")
+    until(page, lambda: len(front.writes()) > before)
+
+
+@pytest.mark.parametrize("front", ["lab"], indirect=True)
+def test_kernel_restarted(front: Front) -> None:
+    """A kernel that is restarted in the middle of a create: the journal settles it, and there was one write."""
+    before = len(front.writes())
+    send(front, "again-01", 60)
+    front.page.evaluate(RESTART)
+    front.ask("faults", {})
+    run_again(front.page)
+    front.page.get_by_role("button", name="Journal", exact=True).click()
+    press(front.page, "Settle what is open")
+    front.page.get_by_text("1 done", exact=True).wait_for()
+    assert front.writes()[before:] == ["POST instances"]
+    assert [each["label"] for each in front.machines()].count("again-01") == 1
+
+
+@pytest.mark.parametrize("front", ["lab"], indirect=True)
+def test_cell_run_again(front: Front) -> None:
+    """A cell that is run again while its create is under way: the new form refuses the same, and there was one write."""
+    before = len(front.writes())
+    send(front, "again-02", 1)
+    run_again(front.page)
+    front.ask("faults", {})
+    form = fill_in(front.page, "again-02")
+    press(form, "Review …")
+    form.get_by_text("a machine of this label exists").first.wait_for()
+    front.page.get_by_role("button", name="Journal", exact=True).click()
+    front.page.locator(".lcnb-table td", has_text="again-02").first.wait_for()
+    assert front.writes()[before:] == ["POST instances"]
+
+
+@pytest.mark.parametrize("front", ["lab"], indirect=True)
+def test_another_cell_answers(front: Front) -> None:
+    """While a call of the form hangs, another cell is answered, and the form can still be cancelled."""
+    page = front.page
+    form = act(page, "web-01", "Reboot")
+    front.ask("faults", {"rules": [{"kind": "stall", "path": "^/instances$", "seconds": 30}]})
+    press(form, "Review …")
+    ended(form, "loading")
+    assert page.evaluate(ANOTHER_CELL) == "ok"
+    press(form, "Cancel")
+    ended(form, "edit")
+
+
+def kernels() -> list[psutil.Process]:
+    """The kernels of the front end that is there now."""
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        try:
+            if "ipykernel_launcher" in " ".join(each.cmdline()):
+                found.append(each)
+        except psutil.NoSuchProcess:
+            pass  # it has just ended
+    return found
+
+
+@pytest.mark.parametrize("front", ["page"], indirect=True)
+def test_kernel_of_a_closed_page(front: Front) -> None:
+    """The kernel of a page that was closed is ended; that of one that is open stays, however long nobody clicks."""
+    page = front.page
+    before = {each.pid for each in kernels()}
+    second = front.open()
+    (new,) = (each for each in kernels() if each.pid not in before)
+    second.close()
+    front.pages.remove(second)
+    until(page, lambda: not new.is_running())
+    page.get_by_role("button", name="Account", exact=True).click()
+    page.get_by_text("calls an hour after those").wait_for()
+
+
+# --- faults ---------------------------------------------------------------------------------------------
+
+
+def part(page: Any, *names: str) -> None:
+    for name in names:
+        page.get_by_role("button", name=name, exact=True).first.click()
+
+
+def first(form: Any, label: str) -> None:
+    """Choose the first thing that is offered."""
+    box = form.get_by_label(label, exact=True)
+    box.locator("option").nth(1).wait_for(state="attached")
+    box.select_option(index=1)
+
+
+def filled(page: Any, front: Front) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Every form filled in: its name, the way to it, and itself."""
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM3RptBQl/bvTu7bQRwOZKxKZOWEmX+k+CwgafWzJxIw ana"
+    forms: dict[str, tuple[tuple[str, ...], Any]] = {"create": (("New machine",), fill_in(page, "fault-01"))}
+    forms["act"] = (("Machines",), act(page, "web-01", "Reboot"))
+    for name, way, texts, choices in (
+        ("add-key", ("SSH keys", "Add a public key"), {"Title": "Mine", "Public key": key}, ()),
+        ("generate-key", ("SSH keys", "Make a new pair"), {"Title": "New", "Private key file": str(front.folder / "k")}, ()),
+        ("delete-key", ("SSH keys", "Delete a key"), {}, ("SSH key",)),
+        ("create-snapshot", ("Snapshots", "New snapshot"), {"Snapshot name": "kept"}, ("Machine",)),
+        ("rename-snapshot", ("Snapshots", "Rename a snapshot"), {"New name": "named"}, ("Snapshot",)),
+        ("delete-snapshot", ("Snapshots", "Delete a snapshot"), {}, ("Snapshot",)),
+    ):  # fmt: skip
+        part(page, *way)
+        form = page.locator(f".lcnb-form-{name}")
+        begin(form)
+        for label, text in texts.items():
+            form.get_by_label(label, exact=True).fill(text)
+        for label in choices:
+            first(form, label)
+        forms[name] = (way, form)
+    return forms
+
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "401": ({"kind": "html", "status": 401}, "`lcnb doctor` tests it"),
+    "403": ({"kind": "html", "status": 403}, "this account may not do that"),
+    "404": ({"kind": "html", "status": 404}, "belong to another account"),
+    "409": ({"kind": "html", "status": 409}, "try again when that has changed"),
+    "422": ({"kind": "html", "status": 422}, "compare it with the listing"),
+    "500": ({"kind": "error-before", "status": 500}, "The provider has a problem"),
+    "bad JSON": ({"kind": "html", "status": 200}, "not the API's JSON"),
+    "reset": ({"kind": "reset"}, "ended before a whole answer came"),
+    "no answer": ({"kind": "stall", "seconds": 30}, "no answer within the deadline"),
+}
+
+
+def test_faults(front: Front) -> None:
+    """Each fault is told in an alert with the next step; in every form; nothing was sent, and no answer is lost."""
+    page = front.page
+    before = front.writes()
+    forms = filled(page, front)
+    for name, (way, form) in forms.items():
+        part(page, *way)
+        for fault, (rule, step) in FAULTS.items():
+            if (name == "create") or fault == "403":
+                front.ask("faults", {"rules": [{**rule, "method": "GET"}]})
+                press(form, "Review …")
+                form.locator("[role=alert]").filter(has_text=step).wait_for()
+                front.ask("faults", {})
+    create = forms["create"][1]
+    part(page, "New machine")
+    front.ask("faults", {"rules": [{"kind": "throttle", "method": "GET", "times": 1}]})
+    press(create, "Review …")
+    create.locator("[role=alert]").filter(has_text="Wait, or pass a longer timeout").wait_for()
+    assert create.get_by_label("Label", exact=True).input_value() == "fault-01"
+    again, yes = (
+        create.get_by_role("button", name=name, exact=True) for name in ("Review …", "Yes, create it")
+    )
+    until(
+        page, lambda: yes.is_visible() or (again.is_visible() and again.click())
+    )  # the token waits for its turn
+    press(create, "Back")
+    assert front.writes() == before
+
+
+@pytest.mark.parametrize("where", ["no such name", "untrusted"])
+def test_unreachable(front: Front, where: str, untrusted: str) -> None:
+    """An account that cannot be reached is told in every part, with what to check."""
+    address = untrusted if where == "untrusted" else "https://name.invalid/api"
+    step = "SSL_CERT_FILE" if where == "untrusted" else "Check the network"
+    if front.kind == "lab":
+        notebook = json.loads((ROOT / "notebooks" / "admin" / "admin.ipynb").read_text())
+        source = notebook["cells"][1]["source"]
+        source.insert(0, f"import os\nos.environ['LCNB_BASE_URL'] = {address!r}\n")
+        (front.folder / "away.ipynb").write_text(json.dumps(notebook))
+        look_at(front.open("away.ipynb"), step)
+        return
+    folder = front.folder / where.replace(" ", "-")
+    folder.mkdir()
+    away = replace(front, folder=folder, pages=[])
+    with served(away, LCNB_BASE_URL=address, **ENVIRONMENT) as away.address:
+        look_at(away.open(), step)
+
+
+def look_at(page: Any, step: str) -> None:
+    """Every part that reads says so by itself."""
+    with closing(page):
+        for way in (
+            ("Machines",),
+            ("New machine",),
+            ("SSH keys", "Delete a key"),
+            ("Snapshots", "Delete a snapshot"),
+            ("Account",),
+        ):
+            part(page, *way)
+            page.locator("[role=alert]:visible").filter(has_text=step).first.wait_for()
