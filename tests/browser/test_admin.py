@@ -279,6 +279,56 @@ NAME_OF_FOCUSED = """() => {
 }"""
 
 
+def confirm_by_keyboard(page: Any, form: Any, button: str) -> None:
+    """From *Review …* on: the keyboard is on *Back*, and the button that does it is the one before."""
+    page.keyboard.press("Enter")
+    form.get_by_role("button", name="Back", exact=True).wait_for()
+    on_a_button(page)
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(NAME_OF_FOCUSED) == button
+    done_by_keyboard(page, form)
+
+
+def done_by_keyboard(page: Any, form: Any) -> None:
+    page.keyboard.press("Enter")
+    ended(form)
+    on_a_button(page)
+    assert page.evaluate(NAME_OF_FOCUSED) == "Start over"
+    page.keyboard.press("Enter")
+    form.get_by_role("button", name="Review …", exact=True).wait_for()
+
+
+def test_create_by_keyboard(front: Front) -> None:
+    """A machine is made without a pointer, its choices by the arrow keys."""
+    if front.kind == "lab":
+        pytest.skip("JupyterLab has keys of its own; the widgets are the same")
+    page = front.page
+    before = len(front.writes())
+    form = page.locator(".lcnb-form-create")
+    page.get_by_role("button", name="Machines", exact=True).focus()
+    tab_to(page, "New machine")
+    page.keyboard.press("Enter")
+    if form.get_by_role("button", name="Start over", exact=True).is_visible():
+        tab_to(page, "Start over")
+        page.keyboard.press("Enter")
+    form.get_by_role("button", name="Review …", exact=True).wait_for()
+    page.get_by_role("button", name="New machine", exact=True).focus()
+    tab_to(page, "Label")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("keys-01")
+    for name in ("Location", "Plan", "Image"):
+        box = form.get_by_label(name, exact=True)
+        box.locator("option").nth(1).wait_for(state="attached")
+        tab_to(page, name)
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("(box) => box.value !== ''", arg=box.element_handle())
+    tab_to(page, "Review …")
+    confirm_by_keyboard(page, form, "Yes, create it")
+    assert front.writes()[before:] == ["POST instances"]
+    assert "keys-01" in [each["label"] for each in front.machines()]
+
+
 def test_by_keyboard(front: Front) -> None:
     """A machine is powered off and deleted without a pointer, and the keyboard is never lost to the page's body."""
     if front.kind == "lab":
@@ -302,24 +352,19 @@ def test_by_keyboard(front: Front) -> None:
         for _ in range(down):
             page.keyboard.press("ArrowDown")
         tab_to(page, "Review …")
-        page.keyboard.press("Enter")
         form = page.locator(".lcnb-form-act")
+        if action == "power":
+            confirm_by_keyboard(page, form, button)
+            continue
+        page.keyboard.press("Enter")
         form.get_by_role("button", name="Back", exact=True).wait_for()
         on_a_button(page)
-        if action == "delete":
-            page.keyboard.press("Shift+Tab")
-            page.keyboard.type(running)
-            form.get_by_role("button", name=button, exact=True, disabled=False).wait_for()
-            page.keyboard.press("Tab")
-        else:
-            page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.type(running)
+        form.get_by_role("button", name=button, exact=True, disabled=False).wait_for()
+        page.keyboard.press("Tab")
         assert page.evaluate(NAME_OF_FOCUSED) == button
-        page.keyboard.press("Enter")
-        ended(form)
-        on_a_button(page)
-        assert page.evaluate(NAME_OF_FOCUSED) == "Start over"
-        page.keyboard.press("Enter")
-        form.get_by_role("button", name="Review …", exact=True).wait_for()
+        done_by_keyboard(page, form)
     assert [each.split()[0] for each in front.writes()[before:]] == ["PUT", "DELETE"]
 
 
