@@ -4,36 +4,112 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 import tomllib
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
 from conftest import ROOT
+from lcnb.widgets.serve import free_port
 
 BINDER = ROOT / "binder"
 PROGRAM = "import lcnb; lc = lcnb.connect(); print(len(lc.instances()), lc.settings.base_url)"
 
 
-def test_start(tmp_path: Path) -> None:
-    """The start script runs what it is given beside a sandbox, as the account of the environment."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    # A session leader of its own, so that the sandbox it leaves running ends with it.
+@contextmanager
+def started(command: list[str], folder: Path, programs: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """What `binder/start` of a folder starts; a session of its own, so that the sandbox ends with it."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LCNB_", "LETSCLOUD_", "JUPYTER", "PYTHON", "VIRTUAL_ENV"))
+    }
+    environment |= {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(folder)} | more
     process = subprocess.Popen(
-        [BINDER / "start", sys.executable, "-c", PROGRAM], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}, start_new_session=True,
+        [folder / "binder" / "start", *command], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
     try:
+        yield process
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def test_start(tmp_path: Path) -> None:
+    """The start script runs what it is given beside a sandbox, as the account of the environment."""
+    shutil.copytree(BINDER, tmp_path / "binder")
+    command = [sys.executable, "-c", PROGRAM]
+    with started(command, tmp_path, Path(sys.executable).parent, PYTHONPATH=str(ROOT)) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert re.fullmatch(r"60 http://127\.0\.0\.1:\d+/api\n", line)
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(10)
-        if process.stdout is not None:
-            process.stdout.close()
+
+
+def answer(address: str, process: subprocess.Popen[str]) -> str:
+    """What an address tells, once it does."""
+    while process.poll() is None:
+        try:
+            with urlopen(address, timeout=120) as reply:
+                return str(reply.read().decode())
+        except URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+        time.sleep(0.2)
+    raise AssertionError(f"it ended with {process.returncode}")
+
+
+@pytest.mark.timeout(900)
+def test_clean_environment(tmp_path: Path) -> None:
+    """What `binder/`'s files make of an empty environment has JupyterLab, the admin page and runbooks, without a token."""
+    folder, programs = tmp_path / "repository", tmp_path / "environment" / "bin"
+    unwanted = shutil.ignore_patterns(".*", "__pycache__", "runs", "dist")
+    shutil.copytree(ROOT, folder, ignore=unwanted)
+    venv.create(programs.parent, with_pip=True)
+    pip = [
+        programs / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
+    subprocess.run([*pip, "-r", "binder/requirements.txt"], cwd=folder, check=True)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "PYTHON"))}
+    clean["PATH"] = f"{programs}{os.pathsep}{clean['PATH']}"
+    subprocess.run([folder / "binder" / "postBuild"], cwd=folder, env=clean, check=True)
+
+    port = free_port()
+    lab = [
+        "jupyter",
+        "lab",
+        "--no-browser",
+        "--allow-root",
+        "--IdentityProvider.token=",
+        f"--ServerApp.port={port}",
+    ]
+    with started(lab, folder, programs, HOME=str(tmp_path)) as process:
+        here = f"http://127.0.0.1:{port}"
+        assert "JupyterLab" in answer(f"{here}/lab", process)
+        page = answer(f"{here}/voila/render/notebooks/admin/admin.ipynb", process)
+        assert "application/vnd.jupyter.widget-view+json" in page
+        assert "Traceback" not in page
+    with started(["lcnb", "run", "inventory"], folder, programs, HOME=str(tmp_path)) as process:
+        assert process.wait(300) == 0
+    (report,) = (folder / "runs").rglob("report.html")
+    assert "Inventory" in report.read_text()
 
 
 def test_files() -> None:
