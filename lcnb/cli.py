@@ -254,7 +254,7 @@ def sandbox(**options: Any) -> None:
 @click.option("--dark", is_flag=True, help="The dark theme.")
 @click.option(
     "--idle",
-    type=click.IntRange(1),
+    type=click.IntRange(10),  # less, and it may end before its page has come
     default=600,
     show_default=True,
     help="Seconds after which the kernel of a closed page ends.",

@@ -264,7 +264,7 @@ def served(front: Front, **more: str) -> Iterator[str]:
 
 
 PAGE = (
-    [sys.executable, "-c", "from lcnb.cli import main; main()", "admin", "--idle", "5"],
+    [sys.executable, "-c", "from lcnb.cli import main; main()", "admin", "--idle", "15"],
     r"^admin of .*: (http://\S+)",
 )
 
