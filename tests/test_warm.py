@@ -233,6 +233,19 @@ def test_own_environment(run: Run) -> None:
     assert "LETSCLOUD" not in told
 
 
+def test_grammar_later(run: Run) -> None:
+    """The grammar of `iri` is not worked out for a run that does not need it, and is there for a cell that does."""
+    pytest.importorskip("rfc3987_syntax")
+    told = run(
+        "import sys, jsonschema\nassert 'rfc3987_syntax' not in sys.modules",
+        "check = jsonschema.FormatChecker()\n"
+        "assert check.conforms('https://example.org/', 'iri') and not check.conforms('not one', 'iri')",
+        "import rfc3987_syntax\nassert rfc3987_syntax.is_valid_syntax_iri",
+    )
+    assert told["status"] == "done", told["error"]
+    assert record(Path(told["folder"]))["engine"] == "shell"
+
+
 def test_one_thread(run: Run) -> None:
     """The server has one thread, also after it has forked."""
     run("1")

@@ -24,10 +24,14 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any, NoReturn, cast
 
 import lcnb
@@ -420,17 +424,38 @@ def serve(folder: Path, told: str = "ready", *, owner: int | None = None, lock: 
 def preload() -> None:
     """Import what runs need; nothing of it is used, but for templates and texts that are compiled once."""
     import gc
-    from importlib import import_module
 
     os.environ.update(ONE_THREAD)
-    for name in MODULES:
-        import_module(name)
+    with _grammar_later():
+        for name in MODULES:
+            import_module(name)
     for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib_inline"]:
         del sys.modules[name]  # it sets pictures up when it is imported, and only in a shell
     import_module("lcnb.runbooks.report").exporter()
     import_module("lcnb.runbooks.run").versions()
     gc.collect()
     gc.freeze()  # what all have in common is not written to by the collector
+
+
+@contextmanager
+def _grammar_later() -> Iterator[None]:
+    """jsonschema takes one function of a package that works a grammar out when it is imported, for longer than a third
+    of all imports here take. Few runs ever check an `iri`: the package is imported when that function is called."""
+    name = "rfc3987_syntax"
+    if name in sys.modules or find_spec(name) is None:
+        yield
+        return
+
+    def is_valid_syntax(*arguments: Any, **named: Any) -> Any:
+        return import_module(name).is_valid_syntax(*arguments, **named)
+
+    stand_in: Any = ModuleType(name)
+    stand_in.is_valid_syntax = is_valid_syntax
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[name]  # a cell that imports it gets the package itself
 
 
 class _Listening:
@@ -573,7 +598,6 @@ class _Listening:
 def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
     """The work of a forked process; its exit code."""
     import resource
-    from importlib import import_module
 
     from lcnb.runbooks.shell import ABOVE, adopt, prepare
     from lcnb.runbooks.shell_client import keep
