@@ -298,37 +298,6 @@ def done_by_keyboard(page: Any, form: Any) -> None:
     form.get_by_role("button", name="Review …", exact=True).wait_for()
 
 
-def test_create_by_keyboard(front: Front) -> None:
-    """A machine is made without a pointer, its choices by the arrow keys."""
-    if front.kind == "lab":
-        pytest.skip("JupyterLab has keys of its own; the widgets are the same")
-    page = front.page
-    before = len(front.writes())
-    form = page.locator(".lcnb-form-create")
-    page.get_by_role("button", name="Machines", exact=True).focus()
-    tab_to(page, "New machine")
-    page.keyboard.press("Enter")
-    if form.get_by_role("button", name="Start over", exact=True).is_visible():
-        tab_to(page, "Start over")
-        page.keyboard.press("Enter")
-    form.get_by_role("button", name="Review …", exact=True).wait_for()
-    page.get_by_role("button", name="New machine", exact=True).focus()
-    tab_to(page, "Label")
-    page.keyboard.press("Control+A")
-    page.keyboard.type("keys-01")
-    for name in ("Location", "Plan", "Image"):
-        box = form.get_by_label(name, exact=True)
-        box.locator("option").nth(1).wait_for(state="attached")
-        tab_to(page, name)
-        page.keyboard.press("Home")
-        page.keyboard.press("ArrowDown")
-        page.wait_for_function("(box) => box.value !== ''", arg=box.element_handle())
-    tab_to(page, "Review …")
-    confirm_by_keyboard(page, form, "Yes, create it")
-    assert front.writes()[before:] == ["POST instances"]
-    assert "keys-01" in [each["label"] for each in front.machines()]
-
-
 def test_by_keyboard(front: Front) -> None:
     """A machine is powered off and deleted without a pointer, and the keyboard is never lost to the page's body."""
     if front.kind == "lab":
