@@ -120,10 +120,12 @@ def warm(env: dict[str, str]) -> Iterator[psutil.Process]:
     """`lcnb warm`, ready."""
     process = subprocess.Popen([LCNB, "warm"], env=env, stdout=subprocess.PIPE)
     with process:
-        if process.stdout is None or not process.stdout.readline():
-            raise RuntimeError("lcnb warm did not start")
-        yield psutil.Process(process.pid)
-        process.terminate()
+        try:
+            if process.stdout is None or not process.stdout.readline():
+                raise RuntimeError("lcnb warm did not start")
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()  # whatever happened: it is waited for, and does not end by itself
 
 
 def _pss(roots: Sequence[psutil.Process]) -> int:

@@ -191,6 +191,22 @@ def context(settings: Settings) -> Context:
     return Context(clock, clock.now + settings.timeout, random.Random(0), settings, {})
 
 
+#: What goes wrong, as the sandbox does it, and what the alert says to do next.
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "401": ({"kind": "html", "status": 401}, "`lcnb doctor` tests it"),
+    "403": ({"kind": "html", "status": 403}, "this account may not do that"),
+    "404": ({"kind": "html", "status": 404}, "Look at the listing"),
+    "409": ({"kind": "html", "status": 409}, "try again when that has changed"),
+    "422": ({"kind": "html", "status": 422}, "compare it with the listing"),
+    "429": ({"kind": "throttle"}, "Wait, or pass a longer timeout"),
+    "500": ({"kind": "error-before", "status": 500}, "try again later"),
+    "bad JSON": ({"kind": "html", "status": 200}, "not the API's JSON.* try later"),
+    "truncated": ({"kind": "truncate"}, "try later"),
+    "no answer": ({"kind": "stall", "seconds": 30}, "A longer one"),
+    "reset": ({"kind": "reset"}, "try later"),
+    "closed": ({"kind": "lose-before"}, "try later"),
+}
+
 # --- TLS ------------------------------------------------------------------------------------------------
 
 

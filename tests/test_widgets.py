@@ -13,7 +13,7 @@ import pytest
 
 import lcnb
 import lcnb.build
-from conftest import TOKEN
+from conftest import FAULTS, TOKEN
 from lcnb.errors import ChangeFailed, Drifted, InputError
 from lcnb.sandbox import Clock, Faults, Sandbox, World, running
 from lcnb.widgets import specs
@@ -592,21 +592,7 @@ def test_stop_for_real(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.writes() == [("POST", "/instances")]
 
 
-#: What goes wrong, and what the alert says to do next.
-FAULTS = {
-    "401": ({"kind": "html", "status": 401}, "`lcnb doctor` tests it"),
-    "403": ({"kind": "html", "status": 403}, "this account may not do that"),
-    "404": ({"kind": "html", "status": 404}, "Look at the listing"),
-    "409": ({"kind": "html", "status": 409}, "try again when that has changed"),
-    "422": ({"kind": "html", "status": 422}, "compare it with the listing"),
-    "429": ({"kind": "throttle"}, "Wait, or pass a longer timeout"),
-    "500": ({"kind": "error-before", "status": 500}, "try again later"),
-    "bad JSON": ({"kind": "html", "status": 200}, "not the API's JSON.* try later"),
-    "truncated": ({"kind": "truncate"}, "try later"),
-    "no answer": ({"kind": "stall", "seconds": 30}, "A longer one"),
-    "reset": ({"kind": "reset"}, "try later"),
-    "closed": ({"kind": "lose-before"}, "try later"),
-}
+#: Where nothing answers, and what to check.
 AWAY = {
     "no connection": ("http://127.0.0.1:9/api", "Check the network"),
     "no such name": ("https://name.invalid/api", "Check the network"),

@@ -52,6 +52,7 @@ READY = """async () => {
   await panel.sessionContext.session.kernel.info;
 }"""
 RUN = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,10 +16,11 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("voila")
 
-from browser.conftest import Front
+from browser.conftest import KERNEL, Front
 from conftest import TOKEN
 
 PASSWORD = "Canary-4-Typed-Pw"
+ANOTHER_CELL = f"async () => (await {KERNEL}.requestExecute({{ code: '6 * 7' }}).done).content.status"
 
 
 def choose(form: Any, label: str, option: str) -> None:
@@ -48,6 +49,14 @@ def begin(form: Any) -> None:
         over.click()
 
 
+def typed(form: Any, password: str) -> None:
+    """A password of one's own, typed twice."""
+    choose(form, "Root password", "type one")
+    for label in ("New password", "Once more"):
+        form.get_by_label(label, exact=True).fill(password)
+        form.get_by_label(label, exact=True).press("Tab")
+
+
 def fill_in(page: Any, label: str) -> Any:
     page.get_by_role("button", name="New machine", exact=True).click()
     form = page.locator(".lcnb-form-create")
@@ -70,6 +79,22 @@ def act(page: Any, label: str, action: str) -> Any:
     return form
 
 
+def form_of(page: Any, part: str, name: str, texts: dict[str, str], chosen: str = "") -> Any:
+    """A form of a part that has several, filled in; of its first choice the option that has this text."""
+    for each in (part, name):
+        page.get_by_role("button", name=each, exact=True).click()
+    form = page.locator("[class*=lcnb-form-]:visible").filter(has=page.get_by_role("heading", name=name))
+    begin(form)
+    for label, text in texts.items():
+        form.get_by_label(label, exact=True).fill(text)
+    if chosen:
+        choice = form.locator("select").first
+        option = choice.locator("option").filter(has_text=chosen).first
+        option.wait_for(state="attached")
+        choice.select_option(label=option.inner_text())
+    return form
+
+
 def test_whole_way(front: Front) -> None:
     """A machine is made, stopped, resized, kept and deleted: refused first, confirmed once, exactly these writes."""
     page = front.page
@@ -82,9 +107,7 @@ def test_whole_way(front: Front) -> None:
     form.get_by_label("New password", exact=True).fill("short")
     form.get_by_label("New password", exact=True).press("Tab")
     form.get_by_text("12 to 32 characters (it has 5)").wait_for()
-    for label in ("New password", "Once more"):
-        form.get_by_label(label, exact=True).fill(PASSWORD)
-        form.get_by_label(label, exact=True).press("Tab")
+    typed(form, PASSWORD)
     form = fill_in(page, "shop-01")
     assert front.writes() == []
 
@@ -239,17 +262,21 @@ def test_slow_page(front: Front) -> None:
 
 
 def test_never_freezes(front: Front) -> None:
-    """While a call hangs, the form is cancelled, and an alert tells what went wrong with another one."""
+    """While a call hangs another cell is answered, the form is cancelled; an alert tells of what went wrong, soon."""
     page = front.page
+    before = front.writes()
     form = act(page, "web-01", "Reboot")
     front.ask("faults", {"rules": [{"kind": "stall", "path": "^/instances$", "seconds": 30}]})
     press(form, "Review …")
+    ended(form, "loading")
+    if front.kind == "lab":
+        assert page.evaluate(ANOTHER_CELL) == "ok"
     press(form, "Cancel")
     ended(form, "edit")
     front.ask("faults", {"rules": [{"kind": "html", "status": 403, "path": "^/instances$"}]})
     press(form, "Review …")
     form.locator("[role=alert]").filter(has_text="403").wait_for()
-    front.ask("faults", {})
+    assert front.writes() == before
 
 
 def test_only_with_the_token(front: Front) -> None:
@@ -279,17 +306,26 @@ NAME_OF_FOCUSED = """() => {
 }"""
 
 
-def confirm_by_keyboard(page: Any, form: Any, button: str) -> None:
-    """From *Review …* on: the keyboard is on *Back*, and the button that does it is the one before."""
+def reviewed_by_keyboard(page: Any, form: Any) -> None:
+    """From *Review …* on: the keyboard is on *Back*, and what is before it is the button that does it, or the label."""
+    tab_to(page, "Review …")
     page.keyboard.press("Enter")
     form.get_by_role("button", name="Back", exact=True).wait_for()
     on_a_button(page)
     page.keyboard.press("Shift+Tab")
+
+
+def action_by_keyboard(page: Any, form: Any, down: int) -> None:
+    """The action that stands so many below the first, reviewed."""
+    tab_to(page, "Action")
+    page.keyboard.press("Home")
+    for _ in range(down):
+        page.keyboard.press("ArrowDown")
+    reviewed_by_keyboard(page, form)
+
+
+def confirmed_by_keyboard(page: Any, form: Any, button: str) -> None:
     assert page.evaluate(NAME_OF_FOCUSED) == button
-    done_by_keyboard(page, form)
-
-
-def done_by_keyboard(page: Any, form: Any) -> None:
     page.keyboard.press("Enter")
     ended(form)
     on_a_button(page)
@@ -299,42 +335,49 @@ def done_by_keyboard(page: Any, form: Any) -> None:
 
 
 def test_by_keyboard(front: Front) -> None:
-    """A machine is powered off and deleted without a pointer, and the keyboard is never lost to the page's body."""
+    """A machine is made, powered off and deleted without a pointer, and the keyboard is never lost to the page's body."""
     if front.kind == "lab":
         pytest.skip("JupyterLab has keys of its own; the widgets are the same")
     page = front.page
     before = len(front.writes())
-    running = next(
-        row["label"] for row in front.machines() if row["built"] and row["booted"] and not row["locked"]
-    )
+    create, act_on = (page.locator(f".lcnb-form-{name}") for name in ("create", "act"))
+    page.get_by_role("button", name="New machine", exact=True).click()
+    begin(create)
     page.get_by_role("button", name="Machines", exact=True).click()
-    begin(page.locator(".lcnb-form-act"))
+    begin(act_on)
     for box in page.locator("td.tick input:checked").all():
         box.uncheck()
-    for action, down, button in (("power", 3, "Yes, power off"), ("delete", 8, "Yes, delete it")):
-        page.get_by_role("button", name="Machines", exact=True).focus()
-        if action == "power":
-            tab_to(page, f"tick {running}")
-            page.keyboard.press("Space")
-        tab_to(page, "Action")
+
+    page.get_by_role("button", name="Machines", exact=True).focus()
+    tab_to(page, "New machine")
+    page.keyboard.press("Enter")
+    tab_to(page, "Label")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("keys-01")
+    for name, options in (("Location", "MIA1"), ("Plan", "USD"), ("Image", "CentOS")):
+        choice = create.get_by_label(name, exact=True)
+        choice.locator("option").filter(has_text=options).first.wait_for(state="attached")
+        tab_to(page, name)
         page.keyboard.press("Home")
-        for _ in range(down):
-            page.keyboard.press("ArrowDown")
-        tab_to(page, "Review …")
-        form = page.locator(".lcnb-form-act")
-        if action == "power":
-            confirm_by_keyboard(page, form, button)
-            continue
-        page.keyboard.press("Enter")
-        form.get_by_role("button", name="Back", exact=True).wait_for()
-        on_a_button(page)
-        page.keyboard.press("Shift+Tab")
-        page.keyboard.type(running)
-        form.get_by_role("button", name=button, exact=True, disabled=False).wait_for()
-        page.keyboard.press("Tab")
-        assert page.evaluate(NAME_OF_FOCUSED) == button
-        done_by_keyboard(page, form)
-    assert [each.split()[0] for each in front.writes()[before:]] == ["PUT", "DELETE"]
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("(it) => it.selectedIndex === 1", arg=choice.element_handle())
+    reviewed_by_keyboard(page, create)
+    confirmed_by_keyboard(page, create, "Yes, create it")
+
+    page.get_by_role("button", name="New machine", exact=True).focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    page.get_by_label("tick keys-01", exact=True).wait_for()
+    tab_to(page, "tick keys-01")
+    page.keyboard.press("Space")
+    action_by_keyboard(page, act_on, 3)
+    confirmed_by_keyboard(page, act_on, "Yes, power off")
+    action_by_keyboard(page, act_on, 8)
+    page.keyboard.type("keys-01")
+    act_on.get_by_role("button", name="Yes, delete it", exact=True, disabled=False).wait_for()
+    page.keyboard.press("Tab")
+    confirmed_by_keyboard(page, act_on, "Yes, delete it")
+    assert [each.split()[0] for each in front.writes()[before:]] == ["POST", "PUT", "DELETE"]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import nbformat
 import pytest
@@ -16,14 +15,14 @@ pytest.importorskip("voila")
 from nbconvert import HTMLExporter
 
 from browser.conftest import Front
-from browser.test_admin import PASSWORD, act, begin, choose, ended, fill_in, press
+from browser.test_admin import PASSWORD, act, ended, fill_in, form_of, press, typed
 from conftest import TOKEN
 
 SECOND = "Canary-5-Reset-Pw"
 
 
 def confirmed(form: Any, yes: str, types: str = "") -> None:
-    """Reviewed, confirmed, done, and begun anew."""
+    """Reviewed, confirmed, done."""
     press(form, "Review …")
     button = form.get_by_role("button", name=yes, exact=True)
     button.wait_for()
@@ -31,28 +30,6 @@ def confirmed(form: Any, yes: str, types: str = "") -> None:
         form.get_by_label("Type to confirm", exact=True).fill(types)
     button.click()
     ended(form)
-
-
-def typed(form: Any, password: str) -> None:
-    choose(form, "Root password", "type one")
-    for label in ("New password", "Once more"):
-        form.get_by_label(label, exact=True).fill(password)
-        form.get_by_label(label, exact=True).press("Tab")
-
-
-def form_of(page: Any, part: str, name: str, texts: dict[str, str], chosen: str = "") -> Any:
-    """A form of a part with several, filled in."""
-    for each in (part, name):
-        page.get_by_role("button", name=each, exact=True).click()
-    form = page.locator("[class*=lcnb-form-]:visible").filter(has=page.get_by_role("heading", name=name))
-    begin(form)
-    for label, text in texts.items():
-        form.get_by_label(label, exact=True).fill(text)
-    if chosen:
-        options = form.locator("select").first.locator("option")
-        options.filter(has_text=chosen).first.wait_for(state="attached")
-        form.locator("select").first.select_option(label=options.filter(has_text=chosen).first.inner_text())
-    return form
 
 
 def others(page: Any) -> None:
@@ -70,8 +47,10 @@ def others(page: Any) -> None:
 
 
 def used(page: Any, front: Front) -> set[str]:
-    """Use every form; gives all of them: typed, made, revealed, written to a file."""
-    confirmed(fill_in_typed(page), "Yes, create it")
+    """Use every form; gives all secrets: typed, made, revealed, written to a file."""
+    form = fill_in(page, "canary-01")
+    typed(form, PASSWORD)
+    confirmed(form, "Yes, create it")
     page.get_by_role("button", name="Machines", exact=True).click()
     page.get_by_label("tick canary-01", exact=True).check()
     page.get_by_role("button", name="Show initial password", exact=True).click()
@@ -94,24 +73,11 @@ def used(page: Any, front: Front) -> set[str]:
         lines = (front.folder / title).read_text().splitlines()
         assert "PRIVATE KEY" in lines[0]
         found |= {line for line in lines[1:-1] if len(line) > 30}
-    return found | passwords(front)
-
-
-def fill_in_typed(page: Any) -> Any:
-    form = fill_in(page, "canary-01")
-    typed(form, PASSWORD)
-    return form
-
-
-def passwords(front: Front) -> set[str]:
-    """The initial passwords of all machines, as the API tells them."""
-    request = Request(f"{front.sandbox.base_url}/instances", headers={"api-token": TOKEN})
-    with urlopen(request, timeout=10) as reply:
-        return {row["initial_root_password"] for row in json.load(reply)["data"]} - {None, ""}
+    return found | {each["initial_root_password"] for each in front.machines()} - {None, ""}
 
 
 def test_nothing_is_kept(front: Front) -> None:
-    """After every form was used, no file that is kept has one: notebook, HTML, journal, state, what was said."""
+    """After every form was used, nothing that is kept has a secret in it: notebook, HTML, journal, state, what was said."""
     page = front.page
     secrets = used(page, front)
     assert len(secrets) > 15
