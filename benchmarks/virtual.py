@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.calls import Do, Pause
+from lcnb.calls import Pause
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.sandbox import Request, Sandbox
 from lcnb.secret import Secret
-from lcnb.wire import Context, Failed, Low, Outcome, Reply, SyncWire, Transmit, exchanges
+from lcnb.wire import Failed, Outcome, Reply, Single, SyncWire, Transmit
 
 #: Seconds that a request takes there and back, and after which httpx stops to wait for an answer.
 TRIP_S, READ_S = 0.05, 20.0
@@ -29,16 +28,14 @@ class VirtualWire(SyncWire):
         self.before: Callable[[str], None] = lambda name: None
         self.requests = 0
 
-    def _perform(self, effect: Low, context: Context, stop: threading.Event) -> Any:
+    def perform(self, effect: Single, turns: Any) -> Any:
         if isinstance(effect, Transmit):
             self.before(f"{effect.call.method} {effect.call.path}")
             return self._send(effect)
         if isinstance(effect, Pause):
             return self._turn(effect.seconds)
-        if isinstance(effect, Do):
-            self.before(effect.what)
-            return effect.work()
-        return [self._drive(exchanges(flow, context), context, stop) for flow in effect.flows]
+        self.before(effect.what)
+        return effect.work()
 
     def _turn(self, seconds: float) -> None:
         self.sandbox.world.clock.turn(seconds)  # type: ignore[attr-defined]

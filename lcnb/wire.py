@@ -4,16 +4,19 @@
 outcomes, so tests drive it by hand with a clock of their own. `judge` decides, without doing. `SyncWire` and
 `AsyncWire` are the two drivers; they do the sending and the waiting, nothing else.
 
-The sync driver sends from a helper thread and waits for it with the deadline. So a deadline holds even
-against a server that drips one byte a second, and an interrupt (Ctrl-C, a stopped cell) never hits httpx in
-the middle: the pool of an interrupted or overdue request is retired, the next call gets a fresh one.
+The sync driver sends each request from a helper thread and waits with the deadline; all else it does in the
+caller's thread, flows at once in turns. So a deadline holds even against a server that drips one byte a second,
+and an interrupt (Ctrl-C, a stopped cell) never hits httpx in the middle: the pool of an interrupted or overdue
+request is retired, the next call gets a fresh one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import html
+import itertools
 import json
 import logging
 import platform
@@ -24,11 +27,12 @@ import ssl
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -101,7 +105,8 @@ class Failed:
 
 
 Outcome = Reply | Failed
-Low = Transmit | Pause | Together | Do
+Single = Transmit | Pause | Do
+Low = Single | Together
 LowFlow = Generator[Low, Any, T]
 
 
@@ -620,8 +625,7 @@ class SyncWire(_Wire):
 
     def run(self, flow: Flow[T], *, each_call: bool = False) -> T:
         """The result of a flow. `each_call`: the time-out is for each call, not for the flow."""
-        context = self._context(each_call)
-        return self._drive(exchanges(flow, context), context, threading.Event())
+        return _Turns[T](self, self._context(each_call)).run(flow)
 
     def close(self) -> None:
         """Close the connections. The wire can be used again: it opens new ones."""
@@ -629,87 +633,179 @@ class SyncWire(_Wire):
         if pool is not None:
             pool.retire()
 
-    def _drive(self, flow: LowFlow[T], context: Context, stop: threading.Event) -> T:
-        answer: Any = None
-        error: Exception | None = None
-        try:
-            while True:
-                try:
-                    effect = flow.throw(error) if error is not None else flow.send(answer)
-                except StopIteration as end:
-                    return end.value  # type: ignore[no-any-return]
-                answer, error = None, None
-                try:
-                    answer = self._perform(effect, context, stop)
-                except Exception as raised:
-                    error = raised
-        finally:
-            flow.close()
-
-    def _perform(self, effect: Low, context: Context, stop: threading.Event) -> Any:
-        if isinstance(effect, Transmit):
-            return self._transmit(effect, stop)
-        if isinstance(effect, Pause):
-            return stop.wait(effect.seconds)
+    def perform(self, effect: Single, turns: _Turns[Any]) -> Any:
+        """The answer of an effect, or LATER: then `turns` expects it."""
         if isinstance(effect, Do):
             return effect.work()
-        return self._together(effect, context)
-
-    def _transmit(self, effect: Transmit, stop: threading.Event) -> Outcome:
-        if stop.is_set():
-            return Failed("late", "another call of the same listing failed first")
+        if isinstance(effect, Pause):
+            turns.expect(effect.seconds, None)
+            return LATER
         pool = self._pool
         if pool is None:
             pool = self._pool = _Pool(self.settings)
-        box: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
-        try:
-            _start(box, pool.send, effect)
-            outcome = box.get(timeout=effect.limit_s)
-        except queue.Empty:
-            self._retire(pool)
-            return Failed("late", "no answer in time")
-        except BaseException:
-            self._retire(pool)
-            raise
-        if isinstance(outcome, BaseException):
-            raise outcome.with_traceback(None) from None  # for the same reason as in AsyncWire
-        return outcome
+        late = Failed("late", "no answer in time")
+        _start(turns.box, turns.expect(effect.limit_s, late, partial(self._retire, pool)), pool.send, effect)
+        return LATER
 
     def _retire(self, pool: _Pool) -> None:
         if self._pool is pool:
             self._pool = None
         pool.retire()
 
-    def _together(self, effect: Together, context: Context) -> list[Any]:
-        """Each flow in a thread of its own; the first error ends the others and is raised."""
-        stop = threading.Event()
-        box: queue.SimpleQueue[tuple[int, Any] | BaseException] = queue.SimpleQueue()
 
-        def work(number: int, flow: Flow[Any]) -> tuple[int, Any]:
-            return number, self._drive(exchanges(flow, context), context, stop)
+#: What `perform` gives when the answer of an effect comes later.
+LATER = object()
 
-        results: list[Any] = [None] * len(effect.flows)
+
+@dataclass(eq=False)
+class _Task:
+    """A flow on its way. Of several at once each has a parent that waits for all of them."""
+
+    flow: LowFlow[Any]
+    parent: _Task | None = None
+    place: int = 0
+    children: list[_Task] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+    left: int = 0
+    over: bool = False
+
+
+class _Turns(Generic[T]):
+    """Runs a flow, and the flows that it wants together, in turns in the caller's thread.
+
+    Only requests have threads: what comes of them is put into a box. So flows need no locks, and an interrupt
+    meets the caller's own waiting.
+    """
+
+    def __init__(self, wire: SyncWire, context: Context) -> None:
+        self._wire, self._context = wire, context
+        #: Numbers that are expected, each with what came of it.
+        self.box: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._numbers = itertools.count()
+        #: Number → the task that waits for it, and what to call when it is given up.
+        self._expected: dict[int, tuple[_Task, Callable[[], None] | None]] = {}
+        #: A heap of: when a number is waited for no longer, the number, the answer then.
+        self._due: list[tuple[float, int, Any]] = []
+        self._ready: deque[tuple[_Task, Any, Exception | None]] = deque()
+
+    def run(self, flow: Flow[T]) -> T:
+        """The result of a flow. The first error of flows at once ends the others and goes to who wanted them."""
+        root = self._task = _Task(exchanges(flow, self._context))
+        self._ready.append((root, None, None))
         try:
-            for number, flow in enumerate(effect.flows):
-                _start(box, work, number, flow)
-            for _ in effect.flows:
-                done = box.get()
-                if isinstance(done, BaseException):
-                    raise done
-                results[done[0]] = done[1]
+            while not root.over:
+                task, answer, error = self._ready.popleft() if self._ready else self._next()
+                if not task.over:
+                    self._go(task, answer, error)
+            return root.results[0]  # type: ignore[no-any-return]
+        except Exception:
+            raise  # other requests that are under way may come to their ends
+        except BaseException:
+            for _, give_up in self._expected.values():
+                if give_up is not None:
+                    give_up()
+            raise
         finally:
-            stop.set()
-        return results
+            self._end(root)
+
+    def expect(self, seconds: float, answer: Any, give_up: Callable[[], None] | None = None) -> int:
+        """A number: what is put into the box with it is the answer to the task whose turn it is.
+
+        After so many seconds, which `give_up` is told, the answer is this one.
+        """
+        number = next(self._numbers)
+        self._expected[number] = self._task, give_up
+        heapq.heappush(self._due, (time.monotonic() + seconds, number, answer))
+        return number
+
+    def _next(self) -> tuple[_Task, Any, Exception | None]:
+        """Wait until something comes, or its time is over."""
+        while True:
+            while self._due[0][1] not in self._expected:
+                heapq.heappop(self._due)
+            try:
+                number, answer = self.box.get(timeout=max(0.0, self._due[0][0] - time.monotonic()))
+            except queue.Empty:
+                _, number, answer = heapq.heappop(self._due)
+                give_up = self._expected[number][1]
+                if give_up is not None:
+                    give_up()
+            if number not in self._expected:
+                continue  # it was given up before it came
+            task, _ = self._expected.pop(number)
+            if not isinstance(answer, BaseException):
+                return task, answer, None
+            # Frames of httpx hold the request's headers: a traceback with locals would print the token.
+            answer.__cause__ = answer.__context__ = answer.__traceback__ = None
+            if isinstance(answer, Exception):
+                return task, None, answer
+            raise answer
+
+    def _go(self, task: _Task, answer: Any, error: Exception | None) -> None:
+        """Go on with a task until it has to wait."""
+        self._task = task
+        while answer is not LATER:
+            try:
+                effect = task.flow.throw(error) if error is not None else task.flow.send(answer)
+            except StopIteration as end:
+                self._ended(task, end.value)
+                return
+            except Exception as raised:
+                self._failed(task, raised)
+                return
+            if isinstance(effect, Together):
+                self._part(task, effect)
+                return
+            answer, error = None, None
+            try:
+                answer = self._wire.perform(effect, self)
+            except Exception as raised:
+                error = raised
+
+    def _part(self, task: _Task, effect: Together) -> None:
+        task.children = [
+            _Task(exchanges(flow, self._context), task, place) for place, flow in enumerate(effect.flows)
+        ]
+        task.left = len(task.children)
+        task.results = [None] * task.left
+        self._ready.extend([(child, None, None) for child in task.children] or [(task, [], None)])
+
+    def _ended(self, task: _Task, result: Any) -> None:
+        task.over = True
+        parent = task.parent
+        if parent is None:
+            task.results = [result]
+            return
+        parent.results[task.place] = result
+        parent.left -= 1
+        if not parent.left:
+            self._ready.append((parent, parent.results, None))
+
+    def _failed(self, task: _Task, error: Exception) -> None:
+        task.over = True
+        if task.parent is None:
+            raise error
+        for child in task.parent.children:
+            self._end(child)
+        self._ready.append((task.parent, None, error))
+
+    def _end(self, task: _Task) -> None:
+        for child in task.children:
+            self._end(child)
+        task.over = True
+        task.flow.close()
 
 
-def _start(box: queue.SimpleQueue[Any], work: Callable[..., Any], *args: Any) -> None:
-    """Run `work` in a thread of its own, which puts what came of it, result or error, into the box."""
+def _start(
+    box: queue.SimpleQueue[tuple[int, Any]], number: int, work: Callable[..., Any], *args: Any
+) -> None:
+    """Run `work` in a thread of its own, which puts the number and what came of it, result or error, into the box."""
 
     def post() -> None:
         try:
-            box.put(work(*args))
+            box.put((number, work(*args)))
         except BaseException as error:
-            box.put(error)
+            box.put((number, error))
 
     try:
         threading.Thread(target=post, daemon=True).start()

@@ -100,13 +100,13 @@ class Mortal(VirtualWire):
     die_before = 0
     keep: Callable[[], None]
 
-    def _perform(self, effect: Any, context: Any, stop: Any) -> Any:
+    def perform(self, effect: Any, turns: Any) -> Any:
         if not (isinstance(effect, Do) and effect.what in ("permit", "budget")):
             self.count += 1
             if self.count == self.die_before:
                 self.keep()
                 os.kill(os.getpid(), signal.SIGKILL)
-        return super()._perform(effect, context, stop)
+        return super().perform(effect, turns)
 
 
 def work(job: dict[str, Any]) -> None:

@@ -198,7 +198,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "404": ({"kind": "html", "status": 404}, "Look at the listing"),
     "409": ({"kind": "html", "status": 409}, "try again when that has changed"),
     "422": ({"kind": "html", "status": 422}, "compare it with the listing"),
-    "429": ({"kind": "throttle"}, "Wait, or pass a longer timeout"),
+    "429": ({"kind": "throttle"}, "[Ww]ait, or pass a longer timeout"),
     "500": ({"kind": "error-before", "status": 500}, "try again later"),
     "bad JSON": ({"kind": "html", "status": 200}, "not the API's JSON.* try later"),
     "truncated": ({"kind": "truncate"}, "try later"),

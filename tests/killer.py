@@ -19,7 +19,7 @@ import httpx
 import pandas as pd
 
 import lcnb
-from lcnb.calls import Do, Pause, Together
+from lcnb.calls import Do, Pause
 from lcnb.wire import SyncWire
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
@@ -33,9 +33,9 @@ class Killed(SyncWire):
     count = 0
     now = 0.0
 
-    def _perform(self, effect: Any, context: Any, stop: Any) -> Any:
-        if isinstance(effect, Together) or (isinstance(effect, Do) and effect.what in ("permit", "budget")):
-            return super()._perform(effect, context, stop)
+    def perform(self, effect: Any, turns: Any) -> Any:
+        if isinstance(effect, Do) and effect.what in ("permit", "budget"):
+            return super().perform(effect, turns)
         self.count += 1
         if self.count == self.before:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -46,7 +46,7 @@ class Killed(SyncWire):
                 reply = control.post(url, json={"seconds": effect.seconds}, headers=headers)
             self.now = reply.json()["now"]
             return False
-        return super()._perform(effect, context, stop)
+        return super().perform(effect, turns)
 
 
 def changes(lc: lcnb.LetsCloud, which: str) -> Any:

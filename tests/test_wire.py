@@ -810,6 +810,35 @@ def test_together_in_order(asker: Callable[..., Asker], provider: Provider) -> N
     assert asker(provider.base_url).run(several()) == list(range(20))
 
 
+def test_together_within(asker: Callable[..., Asker], provider: Provider) -> None:
+    """Flows at once may want flows at once; an error ends all below who catches it, cleaned up before it is told."""
+    provider.at = {"/api/slow": silence, "/api/wrong": http(401, b"{}")}
+    ended: list[str] = []
+
+    def one(path: str) -> Flow[str]:
+        try:
+            yield Call("GET", path, "a call")
+            return path
+        finally:
+            ended.append(path)
+
+    def caught(*flows: Flow[Any]) -> Flow[Any]:
+        try:
+            return (yield Together(flows))
+        except AuthenticationError:
+            return list(ended)
+
+    def several() -> Flow[Any]:
+        good = caught(one("/profile"), caught(), one("/profile"))
+        bad = caught(one("/slow"), caught(one("/slow")), one("/wrong"))
+        first = yield Together([good, bad])
+        return first, (yield Together([one("/profile")]))
+
+    (good, bad), last = asker(provider.base_url).run(several())
+    assert (good, last) == (["/profile", [], "/profile"], ["/profile"])
+    assert [path for path in bad if path != "/profile"] == ["/wrong", "/slow", "/slow"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
 def test_close_closes_all(asker: Callable[..., Asker], provider: Provider) -> None:
     """Closing a client closes each connection, also when many calls at once were its first."""
