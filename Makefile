@@ -30,10 +30,11 @@ system:
 	    chromium fonts-dejavu-core redis-server cron >/dev/null || echo "not all could be installed: some tests are skipped"; \
 	else echo "some tests are skipped without: chromium redis-server cron (as root: apt-get install ...)"; fi
 
-# Most tests wait for kernels and processes; a browser wants the machine for itself.
-test: check system
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/browser
-	$(BIN)/python -m pytest tests/browser
+# Linting needs the processors, fetching programs the network. Most tests wait for kernels and processes, so there are more
+# workers than processors; a file's tests share what it has set up.
+test:
+	@$(MAKE) --no-print-directory -j2 check system
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

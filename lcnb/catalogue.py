@@ -77,11 +77,16 @@ class Catalogue:
         asked: float,
         lock: contextlib.AbstractContextManager[Any],
     ) -> Flow[dict[str, Listing | LcnbError]]:
+        new: dict[str, Entry] = {}
+
+        def noted(name: str) -> Flow[Listing]:
+            found = yield from wanted[name]()
+            new[name] = _entry(found, self.clock())  # at once: others are still under way
+            return found
+
         with lock:
-            missing = {name: flow for name, flow in wanted.items() if not self._good(kept.get(name), asked)}
-            found = yield from calls.fresh(missing)
-            at = self.clock()
-            new = {name: _entry(each, at) for name, each in found.items() if isinstance(each, Listing)}
+            missing = [name for name in wanted if not self._good(kept.get(name), asked)]
+            found = yield from calls.fresh({name: partial(noted, name) for name in missing})
             yield Do("keep the catalogue", partial(self._save, {**kept, **new}))
         return {name: found[name] if name in found else _listing(kept[name]) for name in wanted}
 

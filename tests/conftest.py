@@ -40,6 +40,20 @@ LCNB = str(Path(sys.executable).with_name("lcnb"))
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: Files that take minutes. They are begun first, so that no worker is left alone with one when the others have ended.
+LONG = (
+    "browser/", "test_apply", "test_notebooks", "test_ends", "test_warm", "test_binder", "test_docs", "test_effects",
+    "test_operations", "test_history", "test_runbook", "test_cli", "test_client", "test_leaks", "test_insights",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((number for number, name in enumerate(LONG) if f"tests/{name}" in item.nodeid), len(LONG))
+
+    items.sort(key=place)
+
+
 # A busy machine is no failure: what an example takes says nothing of whether it is right.
 hypothesis.settings.register_profile("lcnb", deadline=None)
 hypothesis.settings.load_profile("lcnb")

@@ -53,6 +53,7 @@ STYLE = """
 .lcnb-status>.lcnb-info{border-left-color:var(--lc-accent)}
 .lcnb-admin .lcnb-panel{border:1px solid var(--lc-line);border-radius:12px;padding:10px 16px 14px;margin:8px 0;
  max-width:960px}
+.lcnb-admin .lcnb-panel .jupyter-button{scroll-margin:260px 0 24px}
 .lcnb-danger{color:var(--lc-bad);margin:4px 0}
 .lcnb-danger b{font-family:ui-monospace,Menlo,Consolas,monospace}
 .lcnb-progress{display:flex;gap:12px;align-items:center;padding:8px 0}

@@ -16,7 +16,9 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("voila")
 
-from browser.conftest import KERNEL, Front
+from playwright.sync_api import expect
+
+from browser.conftest import KERNEL, LIMIT_MS, Front
 from conftest import TOKEN
 
 PASSWORD = "Canary-4-Typed-Pw"
@@ -117,6 +119,8 @@ def test_whole_way(front: Front) -> None:
     form.get_by_role("button", name="Yes, create it", exact=True).dblclick()
     ended(form)
     on_a_button(page)
+    # What came of it is to be seen, though the form above it has gone.
+    expect(form.get_by_text("Done: create instance shop-01.")).to_be_in_viewport(timeout=LIMIT_MS)
     assert front.writes() == ["POST instances"]
 
     form = act(page, "shop-01", "Power off (pulls the plug)")
