@@ -301,7 +301,9 @@ def test_only_the_odd(careful: list[bytes], change: dict[str, Any], monkeypatch:
     """Of many machines only those that need judgement become objects, and only their pieces are read again."""
     again: list[int] = []
     part = columns._part_with_care
-    monkeypatch.setattr(columns, "_part_with_care", lambda piece: again.append(len(piece[0])) or part(piece))
+    monkeypatch.setattr(
+        columns, "_part_with_care", lambda piece: again.append(len(piece[0].raw[piece[1]])) or part(piece)
+    )
     odd = {**PLAIN, **change}
     many = [PLAIN] * 20_000
     many[5_000] = many[5_001] = many[-1] = odd
