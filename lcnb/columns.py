@@ -202,7 +202,7 @@ def _told(records: list[Any]) -> dict[str, pa.Array]:
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     address: _Text
 
 
@@ -216,13 +216,16 @@ _STRICT: dict[type, Any] = {
 
 @cache
 def _strict() -> msgspec.json.Decoder[Any]:
-    """Reads what `_schema` names, as strictly as `models.read` finds nothing odd."""
+    """Reads what `_schema` names, as strictly as `models.read` finds nothing odd.
+
+    What it makes holds no cycles, so the collector need not walk it (`gc=False`): that took a third of the time.
+    """
     record = []
     for name, inner in _wires():
         parts = [(each.wire[-1], _STRICT[each.type] | None, None) for each in inner]
-        kind = parts[0][1] if inner[0].wire == (name,) else msgspec.defstruct(name, parts) | None
+        kind = parts[0][1] if inner[0].wire == (name,) else msgspec.defstruct(name, parts, gc=False) | None
         record.append((name, kind, None))
-    return msgspec.json.Decoder(msgspec.defstruct("Plain", record))
+    return msgspec.json.Decoder(msgspec.defstruct("Plain", record, gc=False))
 
 
 # --- addresses ------------------------------------------------------------------------------------------
