@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import msgspec
 
 from lcnb.errors import BadReply
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class _Answer(msgspec.Struct):
@@ -46,9 +42,7 @@ class Rows(Sequence[Mapping[str, Any]]):
         self.raw = data
         self.places: Sequence[int] = range(len(data))
         self.others: dict[int, Any] = {}
-        self._body = body
-        self._evenly = _evenly(body, data)
-        if self._evenly is None:
+        if not _all_objects(body, data):
             self.places = [place for place, each in enumerate(data) if memoryview(each)[0] == _OBJECT]
             self.others = {
                 place: decoded(data[place]) for place in sorted({*range(len(data))} - {*self.places})
@@ -80,33 +74,20 @@ class Rows(Sequence[Mapping[str, Any]]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def lines(self, cut: slice) -> bytes | bytearray:
-        """Some records, at least one, as JSON documents with a newline between any two."""
-        raw = self.raw[cut]
-        if self._evenly is None:
-            return b"\n".join(raw)
-        import numpy as np
 
-        ends = self._evenly[cut]
-        begin = int(ends[0]) - len(raw[0])
-        text = bytearray(memoryview(self._body)[begin : int(ends[-1])])
-        np.frombuffer(text, np.uint8)[ends[:-1] - begin] = _NEWLINE  # there stood a comma
-        return text
-
-
-_OBJECT, _NEWLINE = b"{\n"
+_OBJECT = ord("{")
 #: Bytes between records, at most: each is a pass over all records.
 _WIDEST = 16
 
 
-def _evenly(body: bytes, data: list[msgspec.Raw]) -> NDArray[np.int64] | None:
-    """Where the records end in the body, when all are objects and the same stands between any two; else None.
+def _all_objects(body: bytes, data: list[msgspec.Raw]) -> bool:
+    """Whether all are objects, with the same between any two; False when that is not sure.
 
     To look at each record for itself takes half as long as splitting. So the ends are reckoned from the lengths, and
     each is proven by what stands there: a comma, and the next object, for the body is sound JSON.
     """
     if not data:
-        return None
+        return True
     import numpy as np
 
     text = np.frombuffer(body, np.uint8)
@@ -118,14 +99,13 @@ def _evenly(body: bytes, data: list[msgspec.Raw]) -> NDArray[np.int64] | None:
 
     between = body[start(0) + len(data[0]) : start(1)] if len(data) > 1 else b","
     ends = start(0) + lengths.cumsum() + len(between) * np.arange(len(data))
-    even = (
+    return bool(
         between.startswith(b",")
         and len(between) <= _WIDEST
         and ends[-1] <= len(body)
         and (text[ends - lengths] == _OBJECT).all()
         and all((text[ends[:-1] + place] == byte).all() for place, byte in enumerate(between))
     )
-    return ends if even else None
 
 
 def split(body: bytes) -> dict[str, Any] | None:
