@@ -34,7 +34,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -357,18 +357,30 @@ class FileRow:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.where = str(path)
-        self._path = path
         self._clock = clock
 
     def change(self, deed: Deed[T]) -> T:
         give_up = time.monotonic() + PATIENCE_S
-        with _threads, _locked(self._path, give_up) as handle:
-            # The clock is read under the lock: read before, two processes would turn it back all the time.
-            state, now = steady(from_text(os.read(handle, _SIZE)), self._clock())
-            new, answer = deed(state, now)
-            if new is not state:
-                _overwrite(handle, to_text(new))
-            return answer
+        with _threads:
+            while True:
+                # Not a bare handle: an interrupt in between would leave it open.
+                with _open(self.where) as file:
+                    handle = file.fileno()
+                    _lock(handle, give_up)
+                    try:
+                        if os.fstat(handle).st_nlink:  # else it was deleted before the lock was ours
+                            return self._changed(handle, deed)
+                    finally:
+                        # Closing is not enough: a child forked in between has the file open too.
+                        _unlock(handle)
+
+    def _changed(self, handle: int, deed: Deed[T]) -> T:
+        # The clock is read under the lock: read before, two processes would turn it back all the time.
+        state, now = steady(from_text(os.read(handle, _SIZE)), self._clock())
+        new, answer = deed(state, now)
+        if new is not state:
+            _overwrite(handle, to_text(new))
+        return answer
 
 
 def _overwrite(handle: int, text: bytes) -> None:
@@ -378,26 +390,12 @@ def _overwrite(handle: int, text: bytes) -> None:
         raise OSError("the row was written in part")
 
 
-@contextlib.contextmanager
-def _locked(path: Path, give_up: float) -> Iterator[int]:
-    """The file of a row, open, and locked against other processes; made when it is not there."""
-    while True:
-        with _open(path) as file:  # not a bare handle: an interrupt in between would leave it open
-            handle = file.fileno()
-            _lock(handle, give_up)
-            try:
-                if os.fstat(handle).st_nlink:  # else it was deleted before the lock was ours
-                    yield handle
-                    return
-            finally:
-                _unlock(handle)  # closing is not enough: a child forked in between has the file open too
-
-
-def _open(path: Path) -> io.FileIO:
+def _open(path: str) -> io.FileIO:
+    """The file of a row; made when it is not there."""
     try:
-        return io.FileIO(path, "r+", opener=_opener)
+        return io.FileIO(path, "r+")
     except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return io.FileIO(path, "r+", opener=_opener)
 
 

@@ -204,6 +204,46 @@ def test_same_for_mixes(data: list[Any], cut: int, piece: int) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
+    values=st.lists(
+        st.sampled_from(
+            [
+                b'{"label": "a"}',
+                b'{"label": "}, {", "domain": ", "}',
+                b'{"label": "x\\"},{\\n", "location": {"city": "}"}}',
+                b'{"ip_addresses": [{"address": "::1"}, {"address": "1.2.3.4"}]}',
+                b'{\r\n"cpus": 1\r\n}',
+                b"{}",
+                b"[]",
+                b"[{}]",
+                b"12",
+                b'"{, "',
+                b"null",
+            ]
+        ),
+        max_size=5,
+    ),
+    usual=st.sampled_from([b",", b", ", b",\n ", b",\r\n", b" , ", b"," + b" " * 15, b"," + b" " * 16]),
+    other=st.sampled_from([b",", b", ", b" ,", b", \n", b"," + b" " * 20]),
+    there=st.none() | st.integers(0, 3),
+)
+def test_same_for_any_spacing(values: list[bytes], usual: bytes, other: bytes, there: int | None) -> None:
+    """Whatever stands between records, evenly or not, and inside of them, each is found."""
+    text = b'{"data": [' + values[0] if values else b'{"data": ['
+    for number, value in enumerate(values[1:]):
+        text += (other if number == there else usual) + value
+    text += b" ]}"
+    objects = [value for value in values if value.startswith(b"{")]
+
+    found = rows.split(text)
+
+    assert found is not None
+    assert [bytes(each) for each in found["data"].raw] == objects
+    assert len(found["data"].others) == len(values) - len(objects)
+    same(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
     start=st.integers(0, 900),
     drop=st.integers(0, 3),
     put=st.binary(max_size=3) | st.sampled_from([b"\xff", b"\\", b'"']),
@@ -278,6 +318,7 @@ def test_plain_is_fast(careful: list[bytes], monkeypatch: pytest.MonkeyPatch) ->
         {"domain": "example.com", "unknown": {"a": [1, "x", None]}},
         {"identifier": "", "booted": None},
         {"label": "ção 😀"},
+        {"label": "}, {", "hostname": '"},\n{"', "domain": ""},
     ],
 )
 def test_documented_is_plain(careful: list[bytes], change: dict[str, Any]) -> None:
