@@ -97,7 +97,7 @@ def run(
         _wait_for(flag.exists)
         os.kill(runner() if runner and way.signal == signal.SIGKILL else process.pid, way.signal)
     try:
-        return process.wait(120 if first is None else 20)
+        return process.wait(120 if first is None else 45)  # a refusal, too, takes long on a busy machine
     except subprocess.TimeoutExpired:
         return 0  # it runs beside the other one
     finally:
