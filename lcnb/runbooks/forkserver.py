@@ -53,9 +53,10 @@ MAINS = {"child": "lcnb.runbooks.child", "command": "lcnb.cli"}
 MODULES = (
     "numpy", "pandas", "pandas.io.formats.html", "pandas.io.formats.string", "pandas.io.formats.style", "pyarrow",
     "pyarrow.pandas_compat", "pyarrow.parquet", "httpx", "matplotlib.pyplot", "matplotlib.backends.backend_agg",
-    "IPython", "IPython.core.completerlib", "IPython.core.crashhandler", "IPython.core.oinspect",
-    "IPython.extensions.storemagic", "ipykernel.ipkernel", "ipykernel.kernelspec", "ipywidgets", "filelock",
-    "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich.progress", "rich.table",
+    "pyarrow.vendored.version", "IPython", "IPython.core.application", "IPython.core.completerlib",
+    "IPython.core.crashhandler", "IPython.core.logger", "IPython.core.oinspect", "IPython.extensions.storemagic",
+    "bdb", "resource", "ipykernel.ipkernel", "ipykernel.kernelspec", "ipywidgets", "filelock",
+    "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich._emoji_codes", "rich.progress", "rich.table",
     "lcnb.client", "lcnb.cli", "lcnb.cli_runbooks", "lcnb.look", "lcnb.terminal", "lcnb.magic",
     "lcnb.runbooks.again", "lcnb.runbooks.child", "lcnb.runbooks.insights", "lcnb.runbooks.papermill_engine",
     "lcnb.runbooks.report", "lcnb.runbooks.run", "lcnb.runbooks.shell", "lcnb.runbooks.shell_client",
@@ -226,10 +227,11 @@ def serve(folder: Path, told: str = "ready", *, owner: int | None = None, lock: 
 
 
 def preload() -> None:
-    """Import what runs need; nothing of it is used, but for templates and texts that are compiled once."""
+    """Import what runs need; nothing of it is used, but to compile templates and to look through what is installed."""
     import gc
 
     os.environ.update(ONE_THREAD)
+    gc.disable()  # what is imported stays: to look for garbage in it would be a seventh of the time
     with _grammar_later():
         for name in MODULES:
             import_module(name)
@@ -237,6 +239,8 @@ def preload() -> None:
         del sys.modules[name]  # it sets pictures up when it is imported, and only in a shell
     import_module("lcnb.runbooks.report").exporter()
     import_module("lcnb.runbooks.run").versions()
+    import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
+    gc.enable()
     gc.collect()
     gc.freeze()  # what all have in common is not written to by the collector
 

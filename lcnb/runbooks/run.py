@@ -498,7 +498,8 @@ class _Run:
             facts["problems"] = problems or []
         facts["closed"] = problems is not None
         if problems is None:
-            write_atomically(self.record, self._text(facts))
+            started = self.kernel is not None  # before that nothing happens that a power cut may not hide
+            write_atomically(self.record, self._text(facts), sync=started)
             return
         try:
             chain.close_record(self.folder, self._text(facts))
