@@ -55,6 +55,7 @@ def own_folder() -> Iterator[tuple[Path, dict[str, str]]]:
             "LETSCLOUD_API_KEY": "no-token-that-is-used",
             "TMPDIR": str(place / "tmp"),
         }
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # lcnb too is compiled, as what pip installs is
         (place / "tmp").mkdir()
         yield place, env
 

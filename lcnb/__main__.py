@@ -21,7 +21,7 @@ def _warm() -> int | None:
     """The exit code of a run that a server for warm runs has made (`lcnb warm`), where there is one."""
     if any(each.startswith("--engine") for each in sys.argv):
         return None
-    from lcnb.runbooks.forkserver import hand_over
+    from lcnb.runbooks.warm import hand_over
 
     return hand_over(sys.argv[1:])
 

@@ -372,8 +372,8 @@ def apply(what: str, prune: bool, account: str | None, sandbox: bool, **how: Any
 
 def _run_folder(name: str) -> Path:
     """The folder of a run that was named by its id or its path."""
-    from lcnb.config import runs_dir
     from lcnb.errors import InputError
+    from lcnb.folders import runs_dir
 
     for folder in (Path(name), runs_dir() / name):
         if (folder / "run.json").is_file():
@@ -424,7 +424,7 @@ def pending(output: str) -> None:
 
 
 def _print_journal(output: str, *, pending: bool) -> None:
-    from lcnb.config import state_dir
+    from lcnb.folders import state_dir
     from lcnb.journal import Journal
     from lcnb.terminal import print_frame
 

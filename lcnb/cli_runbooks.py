@@ -171,7 +171,8 @@ def warm() -> None:
     Runs until it is interrupted (Ctrl-C, SIGTERM); runs that are under way end first. `lcnb run`, `lcnb plan-run` and
     `lcnb batch` of the same user, Python and state folder use it by themselves. Linux only.
     """
-    from lcnb.runbooks.forkserver import folder_of_all, stay
+    from lcnb.runbooks.forkserver import stay
+    from lcnb.runbooks.warm import folder_of_all
 
     stay(f"warm runs: lcnb run uses this process (in {folder_of_all()}); Ctrl-C ends it")
 

@@ -176,7 +176,7 @@ def verify(names: tuple[str, ...], runs_dir: str | None) -> None:
     the index of the runs folder. Nothing is signed: who may write there can make a whole new index. So keep
     the hash that is printed elsewhere, and compare it. Exit code 1 when something was changed.
     """
-    from lcnb.config import runs_dir as default
+    from lcnb.folders import runs_dir as default
     from lcnb.runbooks import abandoned, chain
     from lcnb.terminal import stderr
 

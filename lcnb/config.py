@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lcnb.errors import ConfigError, TokenMissing
+from lcnb.folders import config_dir, runs_dir, state_dir
 from lcnb.secret import Secret
 
 if TYPE_CHECKING:
@@ -88,22 +89,7 @@ class TokenPlace:
     problem: str = ""
 
 
-# --- folders --------------------------------------------------------------------------------------------
-
-
-def config_dir() -> Path:
-    """The folder of lcnb.toml: `LCNB_CONFIG_DIR`, or the platform's folder for user configuration."""
-    return _folder("LCNB_CONFIG_DIR", "user_config_path")
-
-
-def state_dir() -> Path:
-    """The folder of what lcnb remembers: `LCNB_STATE_DIR`, or the platform's folder for user state."""
-    return _folder("LCNB_STATE_DIR", "user_state_path")
-
-
-def runs_dir() -> Path:
-    """The folder where runs are kept: `LCNB_RUNS_DIR`, or `runs` in the working directory."""
-    return Path(os.environ.get("LCNB_RUNS_DIR") or "runs").expanduser().absolute()
+# --- single settings ------------------------------------------------------------------------------------
 
 
 def notify_targets() -> list[Secret]:
@@ -123,14 +109,6 @@ def redis_url() -> Secret | None:
     """The Redis that keeps the rate budget for several machines, if there is one; its URL may hold a password."""
     url = os.environ.get("LCNB_REDIS_URL")
     return Secret(url) if url else None
-
-
-def _folder(variable: str, fallback: str) -> Path:
-    if given := os.environ.get(variable):
-        return Path(given).expanduser().absolute()
-    import platformdirs
-
-    return Path(getattr(platformdirs, fallback)("lcnb", appauthor=False))
 
 
 # --- the answer -----------------------------------------------------------------------------------------

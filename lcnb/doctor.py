@@ -15,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lcnb.budget import Look
-from lcnb.config import Settings, config_dir, resolve, runs_dir, state_dir
+from lcnb.config import Settings, resolve
 from lcnb.errors import LcnbError
+from lcnb.folders import config_dir, runs_dir, state_dir
 
 PACKAGES = ("pandas", "httpx", "papermill", "nbformat", "nbclient", "ipykernel", "ipywidgets", "pyarrow")
 
@@ -73,12 +74,12 @@ def _kernel() -> Check:
 
 
 def _warm() -> Check:
-    from lcnb.runbooks import forkserver
+    from lcnb.runbooks import warm
 
-    if not forkserver.usable():
+    if not warm.usable():
         return Check("warm runs", True, "not on this system: each run starts a kernel")
-    kept = f"by the process in {forkserver.folder_of_all()}"
-    return Check("warm runs", True, kept if forkserver.stays() else "no process is kept for them (lcnb warm)")
+    kept = f"by the process in {warm.folder_of_all()}"
+    return Check("warm runs", True, kept if warm.stays() else "no process is kept for them (lcnb warm)")
 
 
 def _writable(name: str, folder: Path) -> Check:

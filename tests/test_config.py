@@ -12,7 +12,7 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from conftest import TOKEN
-from lcnb import config
+from lcnb import config, folders
 from lcnb.config import BASE_URL, Settings, accounts, did_you_mean, resolve
 from lcnb.errors import ConfigError, InputError, TokenMissing
 from lcnb.secret import STARS, Secret
@@ -617,7 +617,7 @@ def test_wrong_settle(place: Place, variable: str) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "variable"),
-    [(config.config_dir, "LCNB_CONFIG_DIR"), (config.state_dir, "LCNB_STATE_DIR"), (config.runs_dir, "LCNB_RUNS_DIR")],
+    [(folders.config_dir, "LCNB_CONFIG_DIR"), (folders.state_dir, "LCNB_STATE_DIR"), (folders.runs_dir, "LCNB_RUNS_DIR")],
 )  # fmt: skip
 def test_folders(place: Place, folder: Callable[[], Path], variable: str) -> None:
     """Each folder is that of its variable, absolute; an empty variable is none."""
@@ -639,8 +639,8 @@ def test_nothing_is_made(place: Place) -> None:
 
 @pytest.mark.parametrize("variable", list(config.VARIABLES))
 def test_variables_are_told(variable: str) -> None:
-    """Each variable in the list is read by the module, and says what it sets."""
-    source = Path(config.__file__).read_text(encoding="utf-8")
+    """Each variable in the list is read by the module or that of the folders, and says what it sets."""
+    source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (config, folders))
     assert source.count(f'"{variable}"') >= 2
     assert config.VARIABLES[variable]
 

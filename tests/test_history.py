@@ -27,6 +27,7 @@ import lcnb
 from conftest import TOKEN, record, saved
 from lcnb.config import Settings
 from lcnb.errors import InputError, ParameterError, RunError
+from lcnb.folders import state_dir
 from lcnb.journal import Entry, Journal
 from lcnb.runbooks import abandoned, artefacts, chain, history, notes, process
 from lcnb.runbooks.compare import diff
@@ -546,7 +547,7 @@ def test_abandoned_changes(tmp_path: Path) -> None:
     names = ("identifier", "before", "after", "monthly_before", "monthly_after", "currencycode")
     plan = {"action": "power off", "target": "web-01", **dict.fromkeys(names)}
     entry = Entry("cs-1", 0, "planned", "power off", "web-01", "PUT", "/instances/1/power-off", None, plan)
-    journal = Journal(lcnb.config.state_dir())
+    journal = Journal(state_dir())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LCNB_RUN_DIR", str(left))
         journal.begin("cs-1", [entry], account=None, base_url="https://api.example.com/api")

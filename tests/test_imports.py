@@ -19,7 +19,7 @@ import lcnb
 PACKAGE = Path(lcnb.__file__).parent
 #: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
 LAYERS = [
-    ("secret", "files"),
+    ("secret", "files", "folders"),
     ("errors", "models"),
     ("config", "rows", "calls", "columns", "catalogue", "frames", "look", "passwords", "budget", "selection"),
     ("wire", "journal"),
@@ -160,6 +160,7 @@ def completing(**variables: str) -> str:
 
 
 CLICK = {"click"}
+BATCH = {"msgspec", "typing_extensions", "platformdirs"}
 #: Checking parameters needs the typed objects, and an error is written by rich.
 CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
 
@@ -183,6 +184,7 @@ CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
         (completing(_LCNB_COMPLETE="bash_complete", COMP_WORDS="lcnb run --", COMP_CWORD="2"), CLICK),
         (called("run", "inventory", "-p", "locaton=MIA1"), CHECKING),
         (called("run", "inventory", "-p", "locaton"), CHECKING),
+        ("import lcnb.runbooks.batch", BATCH),  # its server for warm runs imports the rest meanwhile
     ],
 )  # fmt: skip
 def test_light(code: str, allowed: set[str]) -> None:
@@ -199,6 +201,15 @@ def test_help_loads_only_commands(code: str) -> None:
     own = {name for name in modules_after(code) if name.startswith("lcnb.")}
     done = {name for name in own if not name.startswith("lcnb.cli")}
     assert done == {"lcnb.__main__", "lcnb.runbooks", "lcnb.runbooks.signals"}
+
+
+def test_asking_for_a_warm_run_loads_little() -> None:
+    """`lcnb run` where a process waits for it loads only what asks: its start would be most of what a run takes."""
+    found = modules_after("import lcnb.__main__, lcnb.runbooks.warm") - modules_before()
+    own = {name for name in found if name.startswith("lcnb.")}
+    asking = {"folders", "runbooks", "runbooks.messages", "runbooks.signals", "runbooks.warm", "__main__"}
+    assert own == {f"lcnb.{name}" for name in asking}
+    assert not found & {"dataclasses", "hashlib", "shutil", "subprocess", "tempfile", "traceback", "typing"}
 
 
 def test_heavy() -> None:

@@ -612,6 +612,24 @@ def test_in_a_loop(tmp_path: Path) -> None:
     assert asyncio.run(cell()).status == "done"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of handles are read from /proc")
+def test_what_outlasts_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is forced to the disk before a cell is run, then all that tells the end; a disk need not wait for more."""
+    forced = []
+
+    def fsync(handle: int, of_system: Callable[[int], None] = os.fsync) -> None:
+        of_system(handle)
+        forced.append(Path(f"/proc/self/fd/{handle}").readlink().name.removeprefix(".").rpartition(".")[0])
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(papermill_engine, "YOUNG_S", 3600.0)
+    path = write_notebook(tmp_path / "a.ipynb", "1")
+    run = run_runbook(str(path), progress=lambda *cell: forced.append("cell"))
+
+    assert run.status == "done"
+    assert forced == ["run.json", "cell", "a.ipynb", "run.json", "report.html", "index", "run.json"]
+
+
 def test_socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sockets of a kernel are in a folder for their owner alone whose path is short, wherever TMPDIR is."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 100)))

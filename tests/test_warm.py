@@ -21,10 +21,10 @@ import pytest
 
 from conftest import LCNB, Cell, record, saved, warm_server, write_notebook
 from lcnb.errors import RunError
-from lcnb.runbooks import forkserver, messages
+from lcnb.runbooks import forkserver, messages, warm
 from lcnb.runbooks.child import run_row
 
-pytestmark = pytest.mark.skipif(not forkserver.usable(), reason="warm runs need Linux")
+pytestmark = pytest.mark.skipif(not warm.usable(), reason="warm runs need Linux")
 
 Run = Callable[..., dict[str, Any]]
 
@@ -140,8 +140,8 @@ def test_same_as_a_kernel(run: Run) -> None:
     found = {engine: run(*CELLS, engine=engine) for engine in ("kernel", "auto")}
     assert [record(folder(each))["engine"] for each in found.values()] == ["kernel", "shell"]
     kernel, shell = (shown(each) for each in found.values())
-    for cell, ordinary, warm in zip(CELLS, kernel, shell, strict=True):
-        assert warm == ordinary, cell
+    for cell, of_kernel, of_shell in zip(CELLS, kernel, shell, strict=True):
+        assert of_shell == of_kernel, cell
     ends = [(each["status"], each["exit_code"]) for each in found.values()]
     assert ends == [("failed", 3)] * 2
     files = [
@@ -306,13 +306,13 @@ def test_never_twice(tmp_path: Path) -> None:
     folder.mkdir()
     for after_request in (False, True):
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(folder / forkserver.SOCKET))
+        listener.bind(str(folder / warm.SOCKET))
         listener.listen()
 
         def serve(listener: socket.socket = listener, after_request: bool = after_request) -> None:
             connection, _ = listener.accept()
             if after_request:
-                messages.send(connection, {"fingerprint": forkserver.fingerprint(os.environ)})
+                messages.send(connection, {"fingerprint": warm.fingerprint(os.environ)})
                 assert messages.receive(connection)[0]
             connection.close()
 
@@ -320,12 +320,12 @@ def test_never_twice(tmp_path: Path) -> None:
         thread.start()
         if after_request:
             with pytest.raises(RunError, match="whether that goes on is not known"):
-                forkserver.ask(folder, "child", [], os.environ, (0, 1, 2))
+                warm.ask(folder, "child", [], os.environ, (0, 1, 2))
         else:
-            assert forkserver.ask(folder, "child", [], os.environ, (0, 1, 2)) is None
+            assert warm.ask(folder, "child", [], os.environ, (0, 1, 2)) is None
         thread.join()
         listener.close()
-        (folder / forkserver.SOCKET).unlink()
+        (folder / warm.SOCKET).unlink()
 
 
 # --- lcnb warm ------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.client import LetsCloud
 from lcnb.config import Settings, resolve
 from lcnb.errors import InputError
 from lcnb.runbooks.effects import PLANNED, open_changesets_of
@@ -139,6 +138,8 @@ def settle(broken: Recorded, confirm: bool | None, **how: Any) -> list[pd.DataFr
         return []
     runs = [*broken.facts.get("resumes", []), broken.folder.name]
     left = [name for run in runs for name in open_changesets_of(run, settings)]
+    from lcnb.client import LetsCloud  # slow, and a batch takes only a name from this module
+
     with LetsCloud(settings) as lc:
         return [lc.resume(name, confirm, **how) for name in left]
 

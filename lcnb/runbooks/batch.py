@@ -28,11 +28,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.config import Settings, did_you_mean, resolve, runs_dir
+from lcnb.config import Settings, did_you_mean, resolve
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, RunError, TokenMissing
 from lcnb.files import write_atomically
+from lcnb.folders import runs_dir
 from lcnb.models import SECRET_NAME
-from lcnb.runbooks import forkserver
+from lcnb.runbooks import forkserver, warm
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.again import ENDED_WELL
 from lcnb.runbooks.child import NOT_STARTED, RESULT, Local, Stop, child_environment, environment, run_row
@@ -651,7 +652,7 @@ def _carry_out(
             if fresh:  # no cluster there: nothing was started, so nothing stays
                 shutil.rmtree(plan.folder, ignore_errors=True)
             raise
-        if where.here and plan.engine == "auto" and not forkserver.stays():
+        if where.here and plan.engine == "auto" and not warm.stays():
             forkserver.begin(child_environment(where.env()))
         import_module("pandas")  # the frame at the end needs it; until that server listens there is time
         running = _Running(plan, where.env(), executor, workers, stop, max_errors, tell)

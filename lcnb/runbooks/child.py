@@ -25,9 +25,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
-from lcnb.config import TOKEN_VARIABLES, runs_dir
+from lcnb.config import TOKEN_VARIABLES
 from lcnb.errors import ConfigError, InputError, RunError
+from lcnb.folders import runs_dir
 from lcnb.runbooks import forkserver
+from lcnb.runbooks.warm import WarmProcess
 from lcnb.secret import Secret, mask
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def run_row(
 
 def _start(
     task: Mapping[str, Any], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
-) -> subprocess.Popen[bytes] | forkserver.WarmProcess:
+) -> subprocess.Popen[bytes] | WarmProcess:
     """A process for the run: a fork of one that has all imported, or, where that cannot be had, a new one."""
     if task.get("engine") != "kernel" and (
         warm := forkserver.spawn("child", [], env=env, stdout=out, stderr=err)
@@ -166,7 +168,7 @@ def _teller(out: IO[bytes], progress: Progress | None) -> Callable[[], None]:
 
 
 def _wait(
-    process: subprocess.Popen[bytes] | forkserver.WarmProcess, stop: Stop | None, tell: Callable[[], None]
+    process: subprocess.Popen[bytes] | WarmProcess, stop: Stop | None, tell: Callable[[], None]
 ) -> None:
     """Until the child has ended; asked to stop, it gets SIGTERM and GRACE_S, and then is killed."""
     killed_at: float | None = None
@@ -204,7 +206,7 @@ def _tail(err: IO[bytes], env: Mapping[str, str]) -> str:
 
 
 def _died(
-    process: subprocess.Popen[bytes] | forkserver.WarmProcess, task: Mapping[str, Any], words: str
+    process: subprocess.Popen[bytes] | WarmProcess, task: Mapping[str, Any], words: str
 ) -> dict[str, Any]:
     """A child that could not say how it ended."""
     code = process.returncode or 0

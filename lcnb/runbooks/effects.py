@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.apply import SyncChangeSet, untouched
 from lcnb.changes import Change, ChangeSet, OnError, made_frame, monthly_difference
-from lcnb.config import Settings, state_dir
+from lcnb.config import Settings
 from lcnb.errors import ChangeError, Drifted, InputError, Locked, RunError
+from lcnb.folders import state_dir
 from lcnb.journal import OPEN, Entry, Journal
 
 if TYPE_CHECKING:

@@ -12,13 +12,11 @@ The one who asks (`spawn`) is told by the kernel (pidfd) when the process ends; 
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import select
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -34,233 +32,40 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, NoReturn, cast
 
-import lcnb
-from lcnb.config import state_dir
 from lcnb.errors import RunError
 from lcnb.runbooks.messages import receive, send
 from lcnb.runbooks.signals import ENDING
+from lcnb.runbooks.warm import (
+    ONE_THREAD,
+    SOCKET,
+    STARTING,
+    WarmProcess,
+    ask,
+    fingerprint,
+    folder_of_all,
+    usable,
+    wait_for,
+)
 
-SOCKET = "warm.sock"
 #: What a fork may become.
 MAINS = {"child": "lcnb.runbooks.child", "command": "lcnb.cli"}
 #: What runs need, slow to import.
 MODULES = (
     "numpy", "pandas", "pandas.io.formats.html", "pandas.io.formats.string", "pandas.io.formats.style", "pyarrow",
     "pyarrow.pandas_compat", "pyarrow.parquet", "httpx", "matplotlib.pyplot", "matplotlib.backends.backend_agg",
-    "IPython", "IPython.core.completerlib", "IPython.core.crashhandler", "IPython.core.oinspect",
-    "IPython.extensions.storemagic", "ipykernel.ipkernel", "ipykernel.kernelspec", "ipywidgets", "filelock",
-    "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich.progress", "rich.table",
+    "pyarrow.vendored.version", "IPython", "IPython.core.application", "IPython.core.completerlib",
+    "IPython.core.crashhandler", "IPython.core.logger", "IPython.core.oinspect", "IPython.extensions.storemagic",
+    "bdb", "resource", "ipykernel.ipkernel", "ipykernel.kernelspec", "ipywidgets", "filelock",
+    "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich._emoji_codes", "rich.progress", "rich.table",
     "lcnb.client", "lcnb.cli", "lcnb.cli_runbooks", "lcnb.look", "lcnb.terminal", "lcnb.magic",
     "lcnb.runbooks.again", "lcnb.runbooks.child", "lcnb.runbooks.insights", "lcnb.runbooks.papermill_engine",
     "lcnb.runbooks.report", "lcnb.runbooks.run", "lcnb.runbooks.shell", "lcnb.runbooks.shell_client",
 )  # fmt: skip
-#: Variables that count when Python starts or when those modules are imported: a server with others is of no use.
-STARTING = ("PYTHON", "LD_", "MPL", "OPENBLAS_", "OMP_", "MKL_", "ARROW_", "HOME", "IPYTHONDIR", "XDG_CONFIG")
 #: What the server itself gets beside these: nothing that could be a secret.
 PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTUAL_ENV", "XDG_CACHE_HOME")
-#: A library that starts threads when it is imported could not be forked.
-ONE_THREAD = {
-    "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"
-}  # fmt: skip
 START_S = 60.0
 #: How long a server waits for a request of somebody who has connected.
 REQUEST_S = 30.0
-LIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "NOFILE", "AS")
-
-
-def usable() -> bool:
-    """Whether this system can have warm runs at all."""
-    return sys.platform == "linux" and hasattr(os, "pidfd_open")
-
-
-def fingerprint(env: Mapping[str, str]) -> str:
-    """What must be the same for a server to be of use: Python, packages, lcnb's own files, variables at start.
-
-    >>> fingerprint({"PYTHONHASHSEED": "1"}) == fingerprint({"PYTHONHASHSEED": "2"})
-    False
-    """
-    package = Path(lcnb.__file__).parent
-    facts: list[object] = [sys.executable, sys.version, lcnb.__version__, str(package)]
-    facts += sorted(
-        (name, value) for name, value in env.items() if name.startswith(STARTING) and name not in ONE_THREAD
-    )
-    facts += [(str(path), path.stat().st_mtime_ns) for path in sorted(package.rglob("*.py"))]
-    facts += [(each, os.stat(each).st_mtime_ns) for each in sys.path if each.endswith("-packages")]  # noqa: PTH116
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-# --- asking ---------------------------------------------------------------------------------------------
-
-
-class WarmProcess:
-    """A process that a server has forked for us, as far as a `subprocess.Popen` is asked for it.
-
-    `end` is its pidfd: it becomes readable when the process has ended, and no other process is ever meant by it.
-    """
-
-    def __init__(self, connection: socket.socket, pid: int, end: int, stdin: IO[bytes] | None) -> None:
-        self._connection, self.pid, self._end, self.stdin = connection, pid, end, stdin
-        self.returncode: int | None = None
-        #: The server has gone before it could tell the exit code.
-        self.lost = False
-
-    def __enter__(self) -> WarmProcess:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.stdin:
-            try:
-                self.stdin.close()
-            except BrokenPipeError:
-                pass  # it has ended without reading all of it
-        self._connection.close()
-        os.close(self._end)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, when it has ended. TimeoutExpired otherwise."""
-        if self.returncode is None:
-            _wait_for((self._connection.fileno(), self._end), timeout)
-            try:
-                told, _ = receive(self._connection)
-            except OSError:
-                told = None
-            if told is None:
-                _wait_for((self._end,), timeout)
-                self.lost = True
-                told = {"code": 1}
-            self.returncode = int(told["code"])
-        return self.returncode
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to that very process, if it is still there."""
-        try:
-            signal.pidfd_send_signal(self._end, number)
-        except ProcessLookupError:
-            pass  # it has just ended
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
-
-
-def _wait_for(handles: Sequence[int], timeout: float | None) -> None:
-    """Until one of them is readable. TimeoutExpired when none becomes so."""
-    poll = select.poll()
-    for each in handles:
-        poll.register(each, select.POLLIN)
-    if not poll.poll(None if timeout is None else timeout * 1000):
-        raise subprocess.TimeoutExpired("a warm run", timeout or 0)
-
-
-def ask(
-    folder: Path,
-    main: str,
-    argv: Sequence[str],
-    env: Mapping[str, str],
-    handles: Sequence[int],
-    stdin: IO[bytes] | None = None,
-) -> WarmProcess | None:
-    """Have the server in `folder` fork a process; None when there is none, or it is of no use: nothing was started.
-
-    RunError when the server is lost after it was given the request: whether it has forked is not known then, and
-    another process beside it could do the same work twice.
-    """
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        _connect(connection, folder)
-        hello, _ = receive(connection)
-        if not hello or hello["fingerprint"] != fingerprint(env):
-            raise ConnectionRefusedError("of no use")
-        send(connection, _request(main, argv, env), handles)
-    except (OSError, ValueError, KeyError):
-        connection.close()
-        return None
-    try:
-        told, ends = receive(connection)
-    except OSError:
-        told = None
-    if told is None:
-        connection.close()
-        raise RunError(
-            "the process for warm runs was lost as it began this one, and whether that goes on is not known. Nothing "
-            "else was started. Look at `lcnb runs`, and start it again if it is not there."
-        )
-    if "refused" in told:
-        connection.close()
-        return None
-    return WarmProcess(connection, told["pid"], ends[0], stdin)
-
-
-def _request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    import resource
-
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return {
-        "main": main,
-        "argv": list(argv),
-        "env": dict(env),
-        "cwd": os.getcwd(),  # noqa: PTH109 - what the process has, as text
-        "umask": umask,
-        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in LIMITS},
-        "ignored": [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN],
-    }
-
-
-def _connect(connection: socket.socket, folder: Path) -> None:
-    """By the folder's handle: the address of a socket has room for 100 bytes, a path may be longer."""
-    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        connection.connect(f"/proc/self/fd/{handle}/{SOCKET}")
-        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid != os.getuid():  # somebody else's server would be given our token
-            raise PermissionError(f"the server in {folder} is not ours")
-    finally:
-        os.close(handle)
-
-
-def folder_of_all() -> Path:
-    """Where the server is that `lcnb warm` keeps, for all processes of this user."""
-    return state_dir() / "warm"
-
-
-def stays() -> bool:
-    """Whether the server that `lcnb warm` keeps is there."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            _connect(connection, folder_of_all())
-        except OSError:
-            return False
-        return True
-
-
-def hand_over(argv: Sequence[str]) -> int | None:
-    """Have `lcnb ARGV` done by the server that stays, if there is one: its exit code. Signals are passed on."""
-    folder = folder_of_all()
-    if not usable() or not (folder / SOCKET).exists():
-        return None
-    handles = [number if _is_open(number) else os.open(os.devnull, os.O_RDWR) for number in range(3)]
-    process = ask(folder, "command", argv, os.environ, handles)
-    if process is None:
-        return None
-    with process:
-        for number in ENDING:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, lambda came, frame: process.send_signal(came))
-        code = process.wait()
-    if process.lost:
-        print("the process for warm runs was lost; how the run ended: lcnb show last", file=sys.stderr)
-    return 128 - code if code < 0 else code
-
-
-def _is_open(handle: int) -> bool:
-    try:
-        os.fstat(handle)
-    except OSError:
-        return False
-    return True
 
 
 # --- a server of one's own ------------------------------------------------------------------------------
@@ -286,7 +91,7 @@ class Server:
         """Whether it listens; waits until it does, or does not come to that."""
         stdout = cast("IO[bytes]", self._process.stdout)
         try:
-            _wait_for([stdout.fileno()], START_S)
+            wait_for([stdout.fileno()], START_S)
         except subprocess.TimeoutExpired:
             return False
         return stdout.readline() == b"ready\n"
@@ -422,10 +227,11 @@ def serve(folder: Path, told: str = "ready", *, owner: int | None = None, lock: 
 
 
 def preload() -> None:
-    """Import what runs need; nothing of it is used, but for templates and texts that are compiled once."""
+    """Import what runs need; nothing of it is used, but to compile templates and to look through what is installed."""
     import gc
 
     os.environ.update(ONE_THREAD)
+    gc.disable()  # what is imported stays: to look for garbage in it would be a seventh of the time
     with _grammar_later():
         for name in MODULES:
             import_module(name)
@@ -433,6 +239,8 @@ def preload() -> None:
         del sys.modules[name]  # it sets pictures up when it is imported, and only in a shell
     import_module("lcnb.runbooks.report").exporter()
     import_module("lcnb.runbooks.run").versions()
+    import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
+    gc.enable()
     gc.collect()
     gc.freeze()  # what all have in common is not written to by the collector
 

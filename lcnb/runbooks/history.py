@@ -13,8 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.config import did_you_mean, resolve, runs_dir
+from lcnb.config import did_you_mean, resolve
 from lcnb.errors import InputError, ParameterError
+from lcnb.folders import runs_dir
 from lcnb.runbooks import abandoned, artefacts, chain
 
 if TYPE_CHECKING:

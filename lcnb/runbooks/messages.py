@@ -6,7 +6,10 @@ import json
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # as in `warm`: typing itself takes milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 LENGTH = struct.Struct("!I")
 #: Handles that come with one message at most.

@@ -45,6 +45,8 @@ ENGINE = "lcnb"
 KERNEL_START_S = 60
 #: A save may take this share of the run's time at most; the next one waits accordingly.
 SAVE_SHARE = 20
+#: Seconds after which what is saved must outlast a power cut.
+YOUNG_S = 1.0
 
 #: Seconds that an interrupted cell has for its own clean end; then its kernel is killed.
 GRACE_S = 10.0
@@ -106,9 +108,13 @@ class Job:
     notebook: Any = field(default=None, repr=False)
     _began: float = field(default_factory=time.monotonic, repr=False)
 
+    def age(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
+
     def left(self) -> float | None:
         """Seconds that are left of the run's time; None when it has no end."""
-        return None if self.timeout is None else self._began + self.timeout - time.monotonic()
+        return None if self.timeout is None else self.timeout - self.age()
 
     def late(self) -> str:
         """Which limit a cell has reached that takes too long."""
@@ -296,7 +302,8 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         text = self.job.redact(str(nbformat.writes(self.nb)))  # type: ignore[no-untyped-call]
         size = len(text.encode("utf-8", "replace"))
         if self._written + size <= max(SAVES_BYTES, SAVES_SIZE * size):
-            write_atomically(self.job.target, text)
+            # A young run has little that a power cut could take, and is soon written to its end.
+            write_atomically(self.job.target, text, sync=self.job.age() > YOUNG_S)
             self._written += size
         self._next_save = time.monotonic() + SAVE_SHARE * (time.monotonic() - started)
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lcnb
-from lcnb.config import TOKEN_VARIABLES, Settings, config_dir, notify_targets, resolve, runs_dir, state_dir
+from lcnb.config import TOKEN_VARIABLES, Settings, notify_targets, resolve
 from lcnb.errors import (
     CellFailed,
     ConfirmationMissing,
@@ -46,6 +46,7 @@ from lcnb.errors import (
     TokenMissing,
 )
 from lcnb.files import write_atomically
+from lcnb.folders import config_dir, runs_dir, state_dir
 from lcnb.journal import user
 from lcnb.runbooks import abandoned, artefacts, chain, notes, process
 from lcnb.runbooks import parameters as declared
@@ -497,7 +498,8 @@ class _Run:
             facts["problems"] = problems or []
         facts["closed"] = problems is not None
         if problems is None:
-            write_atomically(self.record, self._text(facts))
+            started = self.kernel is not None  # before that nothing happens that a power cut may not hide
+            write_atomically(self.record, self._text(facts), sync=started)
             return
         try:
             chain.close_record(self.folder, self._text(facts))

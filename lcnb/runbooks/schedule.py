@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lcnb.config import config_dir, resolve, runs_dir
+from lcnb.config import resolve
 from lcnb.errors import ConfigError, InputError, ParameterError, TokenMissing
+from lcnb.folders import config_dir, runs_dir
 from lcnb.runbooks import cron as crons
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.find import Runbook, find

@@ -369,7 +369,7 @@ class Shell:
 
     def __init__(self, pipe: Pipe, streams: Streams, control: socket.socket) -> None:
         self.control, self.streams = control, streams
-        self.session = _session(pipe)
+        self.session = streams.session
         self._interrupt = pipe.interrupts.handle
         self.shell = _interactive_shell(self.session)
 

@@ -115,11 +115,15 @@ class ShellManager:
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
         """The end of its requests is its end; `now`, or after END_S, it is killed."""
-        if not now:
+        if not now and self.process.poll() is None:
             self._prepared.control.shutdown(socket.SHUT_WR)
-            over = time.monotonic() + END_S
-            while self.process.poll() is None and time.monotonic() < over:
-                await asyncio.sleep(POLL_S)
+            end = os.pidfd_open(self.process.pid)
+            try:
+                await asyncio.wait_for(_readable(end), END_S)
+            except TimeoutError:
+                pass
+            finally:
+                os.close(end)
         self.process.kill()
         self.process.wait()
 

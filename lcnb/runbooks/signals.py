@@ -7,8 +7,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False  # as in `warm`: typing itself takes milliseconds
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 #: What ends a run: Ctrl-C, and what a supervisor or a terminal that closes sends.
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))

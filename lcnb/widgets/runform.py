@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.changes import ChangeSet
-from lcnb.config import resolve, runs_dir
+from lcnb.config import resolve
 from lcnb.errors import InputError, LcnbError
+from lcnb.folders import runs_dir
 from lcnb.runbooks import child
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.again import ENDED_WELL, Recorded

@@ -19,8 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from lcnb.config import resolve, runs_dir
+from lcnb.config import resolve
 from lcnb.errors import ConfigError, InputError
+from lcnb.folders import runs_dir
 
 #: What the page needs of JupyterLab; whatever else is installed there it would load too.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
