@@ -233,6 +233,24 @@ def test_own_environment(run: Run) -> None:
     assert "LETSCLOUD" not in told
 
 
+def test_files_named_as_modules(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of the working folder that are named as modules stand for none of what a run needs, but cells can import them."""
+    for name in ("random", "secrets", "lcnb", "mine"):
+        (tmp_path / f"{name}.py").write_text(
+            "own = 7" if name == "mine" else "raise ImportError('not the module')"
+        )
+    monkeypatch.chdir(tmp_path)
+    forkserver.close_shared()
+    cells = f"import os, sys\nos.chdir({str(tmp_path)!r})", "import mine\nprint(mine.own, sys.path)"
+    paths = set()
+    for engine, name in (("auto", "shell"), ("kernel", "kernel")):
+        result = run(*cells, engine=engine)
+        assert (result["status"], record(folder(result))["engine"]) == ("done", name)
+        paths.add(printed(result))
+    assert len(paths) == 1
+    assert paths.pop().startswith("7 ")
+
+
 def test_grammar_later(run: Run) -> None:
     """The grammar of `iri` is not worked out for a run that does not need it, and is there for a cell that does."""
     pytest.importorskip("rfc3987_syntax")

@@ -133,7 +133,7 @@ def _start(
     ):
         return warm
     return subprocess.Popen(
-        [sys.executable, "-m", "lcnb.runbooks.child"],
+        [sys.executable, "-P", "-m", "lcnb.runbooks.child"],  # -P: no file of the folder stands for a module
         stdin=subprocess.PIPE,
         stdout=out,
         stderr=err,

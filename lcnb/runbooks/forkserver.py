@@ -47,6 +47,8 @@ from lcnb.runbooks.warm import (
     wait_for,
 )
 
+#: `-P`: no file of the folder it is started in, such as a random.py, stands for a module.
+SERVER = ("-P", "-m", __name__)
 #: What a fork may become.
 MAINS = {"child": "lcnb.runbooks.child", "command": "lcnb.cli"}
 #: What runs need, slow to import.
@@ -79,7 +81,7 @@ class Server:
         self.owner = os.getpid()
         self.folder = Path(tempfile.mkdtemp(prefix="lcnb-warm-"))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(self.folder)],
+            [sys.executable, *SERVER, str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_server_environment(env),
@@ -199,8 +201,8 @@ def stay(told: str) -> NoReturn:
         raise RunError(f"a server for warm runs is there already ({folder}). Nothing was started.") from None
     os.set_inheritable(lock, True)  # it is locked as long as the server has this handle
     (folder / SOCKET).unlink(missing_ok=True)  # of one that was killed
-    environment = _server_environment(os.environ)
-    os.execve(sys.executable, [sys.executable, "-m", __name__, str(folder), told, str(lock)], environment)  # noqa: S606
+    argv = [sys.executable, *SERVER, str(folder), told, str(lock)]
+    os.execve(sys.executable, argv, _server_environment(os.environ))  # noqa: S606
 
 
 # --- the server -----------------------------------------------------------------------------------------

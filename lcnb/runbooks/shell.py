@@ -113,7 +113,10 @@ def _take_over(start: Mapping[str, Any], handles: list[int]) -> int:
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     if "matplotlib" in sys.modules:
         dict.__setitem__(sys.modules["matplotlib"].rcParams, "backend", os.environ["MPLBACKEND"])
-    sys.path[0] = ""
+    # Where IPython has it: no file of the folder stands for a part of Python itself.
+    if not os.environ.get("PYTHONSAFEPATH"):
+        ends = ("/site-packages", "/dist-packages")
+        sys.path.insert(next((n for n, each in enumerate(sys.path) if each.endswith(ends)), 0), "")
     sys.argv = ["shell"]
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as the process lives
     faulthandler.enable(received[0])
