@@ -31,10 +31,12 @@ system:
 	else echo "some tests are skipped without: chromium redis-server cron (as root: apt-get install ...)"; fi
 
 # Linting needs the processors, fetching programs the network. Most tests wait for kernels and processes, so there are more
-# workers than processors; a file's tests share what it has set up.
+# workers than processors; browsers want the machine for themselves. A file's tests share what it has set up.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 test:
 	@$(MAKE) --no-print-directory -j2 check system
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n 3 --ignore tests/browser
+	$(PYTEST) -n 2 tests/browser
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

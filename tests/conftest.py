@@ -42,7 +42,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 #: Files that take minutes. They are begun first, so that no worker is left alone with one when the others have ended.
 LONG = (
-    "browser/", "test_apply", "test_notebooks", "test_ends", "test_warm", "test_binder", "test_docs", "test_effects",
+    "browser/test_trouble", "test_apply", "test_notebooks", "test_ends", "test_warm", "test_binder", "test_docs", "test_effects",
     "test_operations", "test_history", "test_runbook", "test_cli", "test_client", "test_leaks", "test_insights",
 )  # fmt: skip
 

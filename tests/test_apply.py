@@ -257,6 +257,7 @@ def reset(box: Sandbox) -> None:
     box.log.clear()
 
 
+@pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
 @pytest.mark.parametrize("which", ["create", "delete", "twenty"])
 def test_killed_at_every_effect(
     killer: Killer, served_box: tuple[Sandbox, str], tmp_path: Path, which: str

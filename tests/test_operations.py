@@ -585,6 +585,7 @@ def runners() -> Iterator[list[Runner]]:
         one.close()
 
 
+@pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
 def test_provision_killed_at_every_effect(runners: list[Runner], tmp_path: Path) -> None:
     """`provision` of 10 machines, killed (SIGKILL) before any one of its effects and resumed: 10 machines, each once,
     and the password of each in the file."""

@@ -22,6 +22,10 @@ from browser.conftest import KERNEL, LIMIT_MS, Front
 from conftest import TOKEN
 
 PASSWORD = "Canary-4-Typed-Pw"
+#: What an action asks for besides.
+ASKED = {
+    "Change plan": "New plan", "Make a snapshot": "Snapshot label", "Reset root password": "Root password"
+}  # fmt: skip
 ANOTHER_CELL = f"async () => (await {KERNEL}.requestExecute({{ code: '6 * 7' }}).done).content.status"
 
 
@@ -78,6 +82,8 @@ def act(page: Any, label: str, action: str) -> Any:
     form = page.locator(".lcnb-form-act")
     begin(form)
     choose(form, "Action", action)
+    if action in ASKED:  # it comes above the button, which is not to be clicked while it moves
+        form.get_by_label(ASKED[action], exact=True).wait_for()
     return form
 
 
