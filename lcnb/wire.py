@@ -594,11 +594,16 @@ class _Pool:
         self._users = 0
         self._retired = False
 
-    def send(self, effect: Transmit) -> Outcome:
+    def hold(self) -> bool:
+        """Keep it open for one `send`, whose thread may begin after a close(); False when it is closed already."""
         with self._lock:
             if self._retired and not self._users:
-                return Failed("not sent", "the connection pool was closed")
+                return False
             self._users += 1
+            return True
+
+    def send(self, effect: Transmit) -> Outcome:
+        """What comes of a request, by a pool that is held for it."""
         try:
             return _reply(self._client.request(**_request(self._settings, effect)))
         except _SENDING as error:
@@ -641,8 +646,10 @@ class SyncWire(_Wire):
             turns.expect(effect.seconds, None)
             return LATER
         pool = self._pool
-        if pool is None:
-            pool = self._pool = _Pool(self.settings)
+        if pool is None or not pool.hold():
+            pool = _Pool(self.settings)
+            pool.hold()
+            self._pool = pool
         late = Failed("late", "no answer in time")
         _start(turns.box, turns.expect(effect.limit_s, late, partial(self._retire, pool)), pool.send, effect)
         return LATER

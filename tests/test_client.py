@@ -469,6 +469,21 @@ def test_threads_and_close(served: Served, monkeypatch: pytest.MonkeyPatch) -> N
             each.result()
 
 
+def test_closed_before_it_is_sent(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that was begun is sent once, though the client is closed before its thread runs."""
+    sandbox, lc = served()
+    expected = lc.locations()
+    start, before = lcnb.wire._start, len(sandbox.log)
+
+    def late(*work: Any) -> None:
+        lc.close()
+        start(*work)
+
+    monkeypatch.setattr("lcnb.wire._start", late)
+    same(lc.locations(), expected)
+    assert len(sandbox.log) == before + 1
+
+
 def test_tasks_and_close(plain: tuple[Sandbox, str], listed: dict[str, Any]) -> None:
     """Tasks get right answers while another one closes the client again and again."""
 
