@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.calls import Pause
+from lcnb.calls import Do, Pause
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.sandbox import Request, Sandbox
 from lcnb.secret import Secret
-from lcnb.wire import Failed, Outcome, Reply, Single, SyncWire, Transmit
+from lcnb.wire import Failed, Low, Outcome, Reply, SyncWire, Transmit
 
 #: Seconds that a request takes there and back, and after which httpx stops to wait for an answer.
 TRIP_S, READ_S = 0.05, 20.0
@@ -28,14 +28,15 @@ class VirtualWire(SyncWire):
         self.before: Callable[[str], None] = lambda name: None
         self.requests = 0
 
-    def perform(self, effect: Single, turns: Any) -> Any:
+    def perform(self, effect: Low, turns: Any) -> Any:
         if isinstance(effect, Transmit):
             self.before(f"{effect.call.method} {effect.call.path}")
             return self._send(effect)
         if isinstance(effect, Pause):
             return self._turn(effect.seconds)
-        self.before(effect.what)
-        return effect.work()
+        if isinstance(effect, Do):
+            self.before(effect.what)
+        return super().perform(effect, turns)
 
     def _turn(self, seconds: float) -> None:
         self.sandbox.world.clock.turn(seconds)  # type: ignore[attr-defined]

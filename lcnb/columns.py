@@ -165,20 +165,20 @@ def _part_with_care(piece: Piece) -> tuple[pa.Table, list[Drift]]:
     raw, places = piece
     plain: list[Any] = []
     odd: list[int] = []
-    for number, record in enumerate(raw):
+    for number, each in enumerate(raw):
         try:
-            plain.append(_strict().decode(record))
+            plain.append(_strict().decode(each))
         except UNREADABLE:
             plain.append(None)  # it keeps its row
             odd.append(number)
     table = _table(_told(plain))
     drift: list[Drift] = []
-    judged = [read(Instance, decoded(raw[number]), path_of(places[number]), drift) for number in odd]
+    records = [read(Instance, decoded(raw[number]), path_of(places[number]), drift) for number in odd]
     mask = np.zeros(len(raw), bool)
     mask[odd] = True
     columns = {}
     for each in fields_of(Instance):
-        values = pa.array([cell(getattr(one, each.name)) for one in judged], _ARROW[_shown(each)])
+        values = pa.array([cell(getattr(record, each.name)) for record in records], _ARROW[_shown(each)])
         columns[each.name] = pc.replace_with_mask(table[each.name].combine_chunks(), mask, values)
     return pa.table(columns), drift
 
@@ -217,7 +217,7 @@ _STRICT: dict[type, Any] = {
 def _strict() -> msgspec.json.Decoder[Any]:
     """Reads what `_schema` names, as strictly as `models.read` finds nothing odd.
 
-    What it makes holds no cycles, so the collector need not walk it (`gc=False`): that took half of the reading.
+    What it makes holds no cycles, so the collector need not walk it (`gc=False`).
     """
     record = []
     for name, inner in _wires():

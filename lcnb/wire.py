@@ -105,8 +105,7 @@ class Failed:
 
 
 Outcome = Reply | Failed
-Single = Transmit | Pause | Do
-Low = Single | Together
+Low = Transmit | Pause | Together | Do
 LowFlow = Generator[Low, Any, T]
 
 
@@ -638,10 +637,13 @@ class SyncWire(_Wire):
         if pool is not None:
             pool.retire()
 
-    def perform(self, effect: Single, turns: _Turns[Any]) -> Any:
+    def perform(self, effect: Low, turns: _Turns[Any]) -> Any:
         """The answer of an effect, or LATER: then `turns` expects it."""
         if isinstance(effect, Do):
             return effect.work()
+        if isinstance(effect, Together):
+            turns.part(effect)
+            return LATER
         if isinstance(effect, Pause):
             turns.expect(effect.seconds, None)
             return LATER
@@ -760,16 +762,15 @@ class _Turns(Generic[T]):
             except Exception as raised:
                 self._failed(task, raised)
                 return
-            if isinstance(effect, Together):
-                self._part(task, effect)
-                return
             answer, error = None, None
             try:
                 answer = self._wire.perform(effect, self)
             except Exception as raised:
                 error = raised
 
-    def _part(self, task: _Task, effect: Together) -> None:
+    def part(self, effect: Together) -> None:
+        """Have flows take turns; their results are the answer to the task whose turn it is."""
+        task = self._task
         task.children = [
             _Task(exchanges(flow, self._context), task, place) for place, flow in enumerate(effect.flows)
         ]

@@ -19,7 +19,7 @@ import httpx
 import pandas as pd
 
 import lcnb
-from lcnb.calls import Do, Pause
+from lcnb.calls import Do, Pause, Together
 from lcnb.wire import SyncWire
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
@@ -34,7 +34,7 @@ class Killed(SyncWire):
     now = 0.0
 
     def perform(self, effect: Any, turns: Any) -> Any:
-        if isinstance(effect, Do) and effect.what in ("permit", "budget"):
+        if isinstance(effect, Together) or (isinstance(effect, Do) and effect.what in ("permit", "budget")):
             return super().perform(effect, turns)
         self.count += 1
         if self.count == self.before:

@@ -121,7 +121,7 @@ class ShellManager:
             try:
                 await asyncio.wait_for(_readable(end), END_S)
             except TimeoutError:
-                pass
+                pass  # it is killed
             finally:
                 os.close(end)
         self.process.kill()
