@@ -247,7 +247,9 @@ class Journal(_Panel):
         self.settle = button("Settle what is open")
         settle = OneAtATime(runner.spawn, self._settle)
         self.settle.on_click(lambda _: settle())
-        self.head.children = [self.reload, self.settle, self.status]
+        #: What the button did; a journal that is read meanwhile has its own status.
+        self.settled = widgets.HTML(status(""))
+        self.head.children = [self.reload, self.settle, self.status, self.settled]
 
     def html(self, lc: LetsCloud) -> str:
         """The last changes, the newest first."""
@@ -260,17 +262,17 @@ class Journal(_Panel):
 
     def _settle(self) -> None:
         def progress(ended: int, total: int, text: str) -> None:
-            self.status.value = status(f"{ended} of {total} ended – {text}")
+            self.settled.value = status(f"{ended} of {total} ended – {text}")
 
-        self.status.value = status("looking at the account …")
+        self.settled.value = status("looking at the account …")
         try:
             result = self.runner.client.resume(confirm=True, progress=progress)
             counts = result.outcome.value_counts()
             text = ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was open"
-            self.body.value = self.html(self.runner.client)
-            self.status.value = status(text)
+            self.settled.value = status(text)
+            self.refresh()
         except BaseException as error:
-            self.status.value = status(told(error), alert=True)
+            self.settled.value = status(told(error), alert=True)
 
 
 class Unavailable:

@@ -126,11 +126,13 @@ class Fleet(Table):
         )
         self.reveal = button("Show initial password")
         self.reveal.on_click(lambda _: runner.spawn(self._reveal))
+        #: What the button did, about what is ticked; a listing that is read meanwhile has its own status.
+        self.revealed = widgets.HTML(status(""))
+        self.grid.observe(lambda _: setattr(self.revealed, "value", status("")), "selected")
         self.secret = SecretBox()
         self.pictures = widgets.HTML()
-        self.widget.children = [
-            self.head, widgets.HBox([self.reload, self.reveal, self.status]), self.secret, self.grid, self.pictures,
-        ]  # fmt: skip
+        buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
+        self.widget.children = [self.head, buttons, self.secret, self.grid, self.pictures]
 
     def show(self, frame: pd.DataFrame) -> None:
         """The table at once, then the pictures, which take longer."""
@@ -147,14 +149,14 @@ class Fleet(Table):
     def _reveal(self) -> None:
         picked = list(self.grid.selected)
         if len(picked) != 1:
-            self.status.value = status("tick one machine to see its initial password", alert=True)
+            self.revealed.value = status("tick one machine to see its initial password", alert=True)
             return
         try:
             label = next(row["label"] for row in self.grid.rows if row["identifier"] == picked[0])
             self.secret.show(f"Initial password of {label}", self.runner.client.reveal(picked[0]).reveal())
-            self.status.value = status("shown for a minute; it is in no saved file")
+            self.revealed.value = status("shown for a minute; it is in no saved file")
         except Exception as error:
-            self.status.value = status(told(error), alert=True)
+            self.revealed.value = status(told(error), alert=True)
 
 
 def _pictures(frame: pd.DataFrame) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ import pytest
 
 pytest.importorskip("playwright")
 pytest.importorskip("voila")
+
+from playwright.sync_api import TimeoutError as NotInTime
 
 from browser.conftest import KERNEL, RUN, Front, served
 from browser.test_admin import act, fill_in, form_of, press
@@ -141,6 +143,8 @@ def filled(page: Any, front: Front) -> dict[tuple[str, ...], Any]:
 def test_faults(front: Front) -> None:
     """Each fault is told in an alert with the next step, one in every form; nothing was sent, no answer is lost."""
     page = front.page
+    if front.kind == "lab":
+        run_again(page)  # a client that remembers no listing of the test before
     before = front.writes()
     forms = filled(page, front)
     create = forms["New machine",]
@@ -167,8 +171,14 @@ def test_faults(front: Front) -> None:
     again, yes = (
         create.get_by_role("button", name=each, exact=True) for each in ("Review …", "Yes, create it")
     )
-    # The token waits for its turn.
-    until(page, lambda: yes.is_visible() or (again.is_visible() and again.click()))
+
+    def reviewed() -> bool:
+        if not yes.is_visible():
+            with suppress(NotInTime):  # it goes when the review is there
+                again.click(timeout=1000)
+        return bool(yes.is_visible())
+
+    until(page, reviewed)  # the token waits for its turn
     press(create, "Back")
     assert front.writes() == before
 
