@@ -26,6 +26,7 @@ import pytest
 
 import lcnb
 from lcnb.config import Settings
+from lcnb.runbooks.run import RunResult
 from lcnb.sandbox import Clock, Sandbox, World, running, start
 from lcnb.secret import Secret
 from lcnb.wire import Context
@@ -105,6 +106,23 @@ def warm_server(env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.terminate()
+
+
+def warm_run(
+    book: str, given: Mapping[str, str], env: Mapping[str, str], folder: Path, base_url: str
+) -> RunResult:
+    """`lcnb run` against that sandbox, in the environment of a `warm_server`; `folder` is for this run alone."""
+    words = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
+    done = subprocess.run(
+        [LCNB, "run", book, "--runs-dir", folder, *words],
+        env={**env, "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": base_url},
+        capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    (kept,) = (path.parent for path in folder.glob("*/run.json"))
+    told = record(kept)
+    assert (told["engine"], told["exit_code"]) == ("shell", done.returncode), done.stderr
+    files = [path for path in kept.iterdir() if path.is_file()]
+    return RunResult(book, told["status"], done.returncode, kept, error=done.stderr, files=files)
 
 
 # --- what every test has --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import socket
 import struct
 import warnings
@@ -22,8 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import MANY, TOKEN, HandClock
-from lcnb.config import resolve
+from conftest import MANY, TOKEN, HandClock, warm_run, warm_server
 from lcnb.errors import InputError, ParameterError
 from lcnb.frames import frame_of
 from lcnb.models import Instance, Location, Plan, Profile, SSHKey
@@ -682,10 +682,10 @@ TABLES = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunResult]]:
     """The runs of RUNS, two at a time, each against a sandbox of its own whose clock stands still."""
     place = tmp_path_factory.mktemp("insights")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
+    env |= {"HOME": str(place), "LCNB_STATE_DIR": str(place / "state")}
     with ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setenv("HOME", str(place))
-        patch.setenv("LCNB_STATE_DIR", str(place / "state"))
+        stack.enter_context(warm_server(env))
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
         ports = {"OPEN": str(server.getsockname()[1]), "CLOSED": str(closed_port())}
 
@@ -697,10 +697,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunResu
                 key: ",".join(ports.get(part, part) for part in value.split(","))
                 for key, value in parameters.items()
             }
+            folder = place / name.replace(" ", "-")
+            folder.mkdir()
             with running(sandbox) as base_url:
-                return run_runbook(
-                    book, given, settings=resolve(token=TOKEN, base_url=base_url), folder=place / "runs"
-                )
+                return warm_run(book, given, env, folder, base_url)
 
         with ThreadPoolExecutor(2) as pool:
             yield dict(zip(RUNS, pool.map(one, RUNS), strict=True))

@@ -19,8 +19,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import LCNB, ROOT, record, warm_server
-from lcnb.config import resolve
+from conftest import LCNB, ROOT, TOKEN, record, warm_run, warm_server
 from lcnb.frames import by_location
 from lcnb.runbooks import notes
 from lcnb.runbooks.find import find, shipped
@@ -91,22 +90,35 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fleets() -> Iterator[dict[int, lcnb.sandbox.Running]]:
     """A sandbox for each size of a fleet; their clocks stand still, so that all runs see the same."""
-    with start(fleet=0, speed=0) as none, start(fleet=1, speed=0) as one, start(fleet=60, speed=0) as many:
+    with (
+        start(fleet=0, speed=0, token=TOKEN) as none,
+        start(fleet=1, speed=0, token=TOKEN) as one,
+        start(fleet=60, speed=0, token=TOKEN) as many,
+    ):
         yield {0: none, 1: one, 60: many}
 
 
 @pytest.fixture(scope="module")
-def runs(fleets: dict[int, lcnb.sandbox.Running], place: Path) -> dict[str, RunResult]:
+def env(place: Path) -> Iterator[dict[str, str]]:
+    """An environment without an account, that has a server for warm runs."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
+    env |= {"LCNB_STATE_DIR": str(place / "state"), "HOME": str(place), "PYTHONPATH": str(ROOT)}
+    with warm_server(env):
+        yield env
+
+
+@pytest.fixture(scope="module")
+def runs(fleets: dict[int, lcnb.sandbox.Running], place: Path, env: dict[str, str]) -> dict[str, RunResult]:
     """The runs of RUNS, two at a time."""
 
-    def one(each: tuple[int, dict[str, str]]) -> RunResult:
-        fleet, parameters = each
-        settings = resolve(token=fleets[fleet].token, base_url=fleets[fleet].base_url)
-        return run_runbook("inventory", parameters, settings=settings, folder=place / "runs")
+    def one(name: str) -> RunResult:
+        fleet, parameters = RUNS[name]
+        folder = place / f"inventory of {name}"
+        folder.mkdir()
+        return warm_run("inventory", parameters, env, folder, fleets[fleet].base_url)
 
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        patch.setenv("HOME", str(place))
-        return dict(zip(RUNS, pool.map(one, RUNS.values()), strict=True))
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(RUNS, pool.map(one, RUNS), strict=True))
 
 
 def expected(server: lcnb.sandbox.Running, parameters: dict[str, str]) -> pd.DataFrame:
@@ -226,16 +238,11 @@ def command(way: str, book: str, place: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(fleets: dict[int, lcnb.sandbox.Running], place: Path) -> dict[tuple[str, str], Path]:
+def elsewhere(
+    fleets: dict[int, lcnb.sandbox.Running], place: Path, env: dict[str, str]
+) -> dict[tuple[str, str], Path]:
     """Runbook and way → the folder with what it has kept, run that way against the fleet of 60; those that write, dry."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
-    env |= {
-        "LETSCLOUD_API_KEY": fleets[60].token,
-        "LCNB_BASE_URL": fleets[60].base_url,
-        "LCNB_STATE_DIR": str(place / "state"),
-        "HOME": str(place),
-        "PYTHONPATH": str(ROOT),
-    }
+    env = {**env, "LETSCLOUD_API_KEY": fleets[60].token, "LCNB_BASE_URL": fleets[60].base_url}
     for name, text in FILES.items():
         (place / name).write_text(text)
 
@@ -251,7 +258,7 @@ def elsewhere(fleets: dict[int, lcnb.sandbox.Running], place: Path) -> dict[tupl
         return table.parent
 
     every = [*((book, "warm") for book in shipped()), *EVERY]
-    with warm_server(env), ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool:
         return dict(zip(every, pool.map(one, every), strict=True))
 
 
