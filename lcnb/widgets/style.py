@@ -11,6 +11,7 @@ STYLE = """
 [data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;--lc-accent:#8ab8f5;--lc-bad:#ff9a8f;--lc-ok:#5fd3b0}
 .lcnb-admin .widget-vbox,.lcnb-admin .widget-hbox{overflow:visible}
 .lcnb-admin .widget-html,.lcnb-admin .widget-html-content{min-width:0;max-width:100%}
+.lcnb-admin .widget-hbox{flex-wrap:wrap}
 .lcnb-admin .widget-html-content{flex:1 1 auto;font:inherit;color:inherit;line-height:1.5}
 .lcnb-head{display:flex;gap:12px;align-items:baseline;padding:4px 0 10px}
 .lcnb-head span{opacity:.8;font-size:13px}
