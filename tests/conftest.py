@@ -108,6 +108,12 @@ def warm_server(env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
+def without_account(home: Path) -> dict[str, str]:
+    """This process's environment without an account; home and state folder are there."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
+    return {**env, "HOME": str(home), "LCNB_STATE_DIR": str(home / "state"), "PYTHONPATH": str(ROOT)}
+
+
 def warm_run(
     book: str, given: Mapping[str, str], env: Mapping[str, str], folder: Path, base_url: str
 ) -> RunResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import socket
 import struct
 import warnings
@@ -23,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import MANY, TOKEN, HandClock, warm_run, warm_server
+from conftest import MANY, TOKEN, HandClock, warm_run, warm_server, without_account
 from lcnb.errors import InputError, ParameterError
 from lcnb.frames import frame_of
 from lcnb.models import Instance, Location, Plan, Profile, SSHKey
@@ -682,8 +681,7 @@ TABLES = {
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunResult]]:
     """The runs of RUNS, two at a time, each against a sandbox of its own whose clock stands still."""
     place = tmp_path_factory.mktemp("insights")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
-    env |= {"HOME": str(place), "LCNB_STATE_DIR": str(place / "state")}
+    env = without_account(place)
     with ExitStack() as stack:
         stack.enter_context(warm_server(env))
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
@@ -697,10 +695,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunResu
                 key: ",".join(ports.get(part, part) for part in value.split(","))
                 for key, value in parameters.items()
             }
-            folder = place / name.replace(" ", "-")
-            folder.mkdir()
             with running(sandbox) as base_url:
-                return warm_run(book, given, env, folder, base_url)
+                return warm_run(book, given, env, place / name, base_url)
 
         with ThreadPoolExecutor(2) as pool:
             yield dict(zip(RUNS, pool.map(one, RUNS), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import LCNB, ROOT, TOKEN, record, warm_run, warm_server
+from conftest import LCNB, ROOT, TOKEN, record, warm_run, warm_server, without_account
 from lcnb.frames import by_location
 from lcnb.runbooks import notes
 from lcnb.runbooks.find import find, shipped
@@ -101,8 +100,7 @@ def fleets() -> Iterator[dict[int, lcnb.sandbox.Running]]:
 @pytest.fixture(scope="module")
 def env(place: Path) -> Iterator[dict[str, str]]:
     """An environment without an account, that has a server for warm runs."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))}
-    env |= {"LCNB_STATE_DIR": str(place / "state"), "HOME": str(place), "PYTHONPATH": str(ROOT)}
+    env = without_account(place)
     with warm_server(env):
         yield env
 
@@ -113,9 +111,7 @@ def runs(fleets: dict[int, lcnb.sandbox.Running], place: Path, env: dict[str, st
 
     def one(name: str) -> RunResult:
         fleet, parameters = RUNS[name]
-        folder = place / f"inventory of {name}"
-        folder.mkdir()
-        return warm_run("inventory", parameters, env, folder, fleets[fleet].base_url)
+        return warm_run("inventory", parameters, env, place / f"inventory of {name}", fleets[fleet].base_url)
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(RUNS, pool.map(one, RUNS), strict=True))
