@@ -432,7 +432,7 @@ def test_wrong_token(command: list[str], call: Call, account: Any, monkeypatch: 
 def test_unreachable(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A base URL where nobody answers ends with 1 and names it."""
     monkeypatch.setenv("LCNB_BASE_URL", "http://127.0.0.1:9/api")
-    monkeypatch.setenv("LCNB_TIMEOUT", "1")
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.001)  # so that the tries end, and not the time for them
     told = call("locations")
     assert (told.code, told.out) == (1, "")
     assert "127.0.0.1:9" in told.err
@@ -497,7 +497,7 @@ def test_doctor_finds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first check that fails is of what is wrong, and says what was found; the doctor ends with 1."""
-    monkeypatch.setenv("LCNB_TIMEOUT", "1")
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.001)  # so that the tries end, and not the time for them
     monkeypatch.setenv(variable, value)
     told = call("doctor")
     assert told.code == 1
