@@ -10,11 +10,11 @@ Source of paths, bodies and shapes: the provider's clients and reference, as doc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from lcnb.errors import BadReply, InputError, LcnbError, NotFound, Refused
@@ -364,30 +364,58 @@ def _has_next(envelope: Envelope) -> bool:
     return False
 
 
+Fetch = Callable[[], Flow[Listing]]
 #: Listings by a name of their own, each with the flow that reads it.
-Wanted = Mapping[str, Callable[[], Flow[Listing]]]
-#: Gives wanted listings: what was kept of them, or what their flows read; a refusal stands in the place of its listing.
-Keep = Callable[[Wanted], Flow[dict[str, "Listing | LcnbError"]]]
+Wanted = Mapping[str, Fetch]
+#: What came of them; a refusal stands in the place of its listing.
+Answers = Mapping[str, "Listing | LcnbError"]
+#: Wants listings, and others when it has the answers, until it has its result.
+Stages = Generator[Wanted, Answers, T]
 
 
-def fresh(wanted: Wanted) -> Flow[dict[str, Listing | LcnbError]]:
-    """Keeps nothing: all are read, at once."""
-    if len(wanted) == 1:
-        ((name, fetch),) = wanted.items()
-        return {name: (yield from _or_refusal(fetch()))}
-    answers = yield Together([_or_refusal(fetch()) for fetch in wanted.values()])
-    return dict(zip(wanted, answers, strict=True))
+class Keep(Protocol):
+    """Gives stages what they want: what was kept of it, or what its flows read, those of a stage at once."""
+
+    def __call__(self, stages: Callable[[], Stages[T]]) -> Flow[T]: ...
 
 
-def _one(keep: Keep, name: str, fetch: Callable[[], Flow[Listing]]) -> Flow[Listing]:
-    found = (yield from keep({name: fetch}))[name]
+def fresh(stages: Callable[[], Stages[T]]) -> Flow[T]:
+    """Keeps nothing."""
+    running = stages()
+    answers: Answers | None = None
+    while True:
+        try:
+            wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        answers = yield from read_all(wanted)
+
+
+def read_all(wanted: Wanted, guessed: Collection[str] = ()) -> Flow[dict[str, Listing | LcnbError]]:
+    """What the flows of these listings read, all at once; what is guessed to be wanted may fail in any way."""
+    flows = {
+        name: _or_error(fetch(), LcnbError if name in guessed else REFUSALS) for name, fetch in wanted.items()
+    }
+    if len(flows) == 1:
+        ((name, flow),) = flows.items()
+        return {name: (yield from flow)}
+    answers = yield Together(list(flows.values()))
+    return dict(zip(flows, answers, strict=True))
+
+
+def _one(name: str, fetch: Fetch) -> Stages[Listing]:
+    found = (yield {name: fetch})[name]
     if isinstance(found, LcnbError):
         raise found
     return found
 
 
+def _locations() -> Stages[Listing]:
+    return (yield from _one("locations", partial(listing, get_locations())))
+
+
 def locations(keep: Keep = fresh) -> Flow[Listing]:
-    return (yield from _one(keep, "locations", partial(listing, get_locations())))
+    return (yield from keep(_locations))
 
 
 def instances() -> Flow[Listing]:
@@ -442,9 +470,13 @@ def images(location: str | None = None, keep: Keep = fresh) -> Flow[Listing]:
 
 def catalogue(keep: Keep = fresh) -> Flow[tuple[Listing, Listing, Listing]]:
     """Locations, plans and images: after the locations everything at once."""
-    places = yield from locations(keep)
+    return (yield from keep(_catalogue))
+
+
+def _catalogue() -> Stages[tuple[Listing, Listing, Listing]]:
+    places = yield from _locations()
     slugs = _slugs(places)
-    found = yield from keep({**_wanted("plans", slugs), **_wanted("images", slugs)})
+    found = yield {**_wanted("plans", slugs), **_wanted("images", slugs)}
     return places, _joined("plans", slugs, found), _joined("images", slugs, found)
 
 
@@ -455,17 +487,21 @@ def _of_locations(what: str, location: str | None, among: Sequence[str] | None, 
     if location is not None:
         slug = yield from _spelt(location, keep)
         ((name, fetch),) = _wanted(what, [slug]).items()
-        return (yield from _one(keep, name, fetch))
+        return (yield from keep(partial(_one, name, fetch)))
+    return (yield from keep(partial(_of_several, what, among)))
+
+
+def _of_several(what: str, among: Sequence[str] | None) -> Stages[Listing]:
     if among is None:
-        among = _slugs((yield from locations(keep)))
-    return _joined(what, among, (yield from keep(_wanted(what, among))))
+        among = _slugs((yield from _locations()))
+    return _joined(what, among, (yield _wanted(what, among)))
 
 
 def _wanted(what: str, slugs: Sequence[str]) -> Wanted:
     return {f"{what} of {slug}": partial(_OF_ONE[what], slug) for slug in slugs}
 
 
-def _joined(what: str, slugs: Sequence[str], answers: Mapping[str, Listing | LcnbError]) -> Listing:
+def _joined(what: str, slugs: Sequence[str], answers: Answers) -> Listing:
     """The listings of several locations as one; one that was refused is noted, not fatal."""
     found = Listing()
     for slug in dict.fromkeys(slugs):
@@ -508,10 +544,14 @@ def unknown_location(location: str, known: Sequence[str]) -> InputError:
     )
 
 
-def _or_refusal(flow: Flow[T]) -> Flow[T | LcnbError]:
+#: What a location may say no with, where others say yes.
+REFUSALS = (Refused, NotFound, InputError)
+
+
+def _or_error(flow: Flow[T], kinds: type[LcnbError] | tuple[type[LcnbError], ...]) -> Flow[T | LcnbError]:
     try:
         return (yield from flow)
-    except (Refused, NotFound, InputError) as no:
+    except kinds as no:
         return no
 
 

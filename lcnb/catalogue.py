@@ -1,7 +1,8 @@
 """Locations, plans and images as they were read a short while ago, kept in the state folder for all processes.
 
 They change rarely and cost a call for each location. They are kept for `keep_s` seconds in a file of the account;
-whoever finds one missing or old asks the provider under the lock of that file, and the others wait for what comes.
+whoever finds one missing or old asks the provider under the lock of that file, and the others wait for what comes. What
+is old still tells what will be asked after the locations, so that all is asked at once; what came of them decides.
 Only reads use it: what decides a change is asked anew (`build`). A damaged file counts as missing, and a state
 folder that cannot be used costs nothing but the calls.
 """
@@ -11,17 +12,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from lcnb import calls
-from lcnb.calls import Do, Flow, Listing, Pause, Wanted
+from lcnb.calls import Do, Fetch, Flow, Listing, Pause, Stages, Wanted
 from lcnb.errors import LcnbError
 from lcnb.files import write_atomically
 from lcnb.models import Drift, without_secrets
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at what another one is fetching, and until it is fetched without the lock.
 LOOK_S, PATIENCE_S = 0.02, 20.0
-#: Seconds after which the catalogue of a token that nobody uses is removed; sandboxes bring a new one each.
+#: Seconds after which what was kept is removed, and the catalogue of a token that nobody uses; sandboxes bring a new
+#: one each.
 FORGET_S = 2 * 86_400.0
 
 
+T = TypeVar("T")
 #: What is kept of one listing: when it was read, its records, its drift.
 Entry = dict[str, Any]
 
@@ -51,47 +54,71 @@ class Catalogue:
     refresh: bool = False
     clock: Callable[[], float] = time.time
 
-    def __call__(self, wanted: Wanted) -> Flow[dict[str, Listing | LcnbError]]:
-        """The listings of these names: kept, or fetched by their flows, all at once, and kept; a refusal is not."""
+    def __call__(self, stages: Callable[[], Stages[T]]) -> Flow[T]:
+        """The result of the stages, given what was kept or what is fetched now, and kept; a refusal is not."""
         if not self.keep_s:
-            return (yield from calls.fresh(wanted))
+            return (yield from calls.fresh(stages))
         asked = self.clock()
-        lock: contextlib.AbstractContextManager[Any] | None = None
-        waited = 0.0
         kept: dict[str, Entry] = {} if self.refresh else (yield Do("catalogue", self._load))
-        while not self._all(wanted, kept, asked):
-            if lock is not None or waited >= PATIENCE_S:
-                return (yield from self._fetched(wanted, kept, asked, lock or contextlib.nullcontext()))
-            lock = yield Do("lock of the catalogue", partial(_lock, self.path))
-            if lock is None:
-                yield Pause(LOOK_S, "waiting for the catalogue, which another one reads")
-                waited += LOOK_S
-            kept = yield Do("catalogue", self._load)  # another one may have come and gone before the lock
-        with lock or contextlib.nullcontext():
-            return {name: _listing(kept[name]) for name in wanted}
+        new: dict[str, Entry] = {}
+        found: dict[str, Listing | LcnbError] = {}
+        answers: dict[str, Listing | LcnbError] | None = None
+        running = stages()
+        with contextlib.ExitStack() as held:
+            alone = False
+            while True:
+                try:
+                    wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
+                except StopIteration as end:
+                    if new:
+                        yield Do("keep the catalogue", partial(self._save, {**kept, **new}))
+                    return end.value  # type: ignore[no-any-return]
+                if not alone and self._missing(wanted, kept, asked):
+                    alone, kept = yield from self._waited(wanted, asked, held)
+                missing = {
+                    name: fetch
+                    for name, fetch in self._missing(wanted, kept, asked).items()
+                    if name not in found
+                }
+                if missing:
+                    ahead = {} if found else self._missing(_expected(stages, kept), kept, asked)
+                    found |= yield from self._fetched(missing, ahead, new)
+                answers = {name: found[name] if name in found else _listing(kept[name]) for name in wanted}
 
     def _fetched(
-        self,
-        wanted: Wanted,
-        kept: dict[str, Entry],
-        asked: float,
-        lock: contextlib.AbstractContextManager[Any],
+        self, missing: Wanted, ahead: Wanted, new: dict[str, Entry]
     ) -> Flow[dict[str, Listing | LcnbError]]:
-        new: dict[str, Entry] = {}
+        """What is missing, and at the same time what will be missing next; what fails of that is asked when it is."""
+        noted = {name: self._noted(name, fetch, new) for name, fetch in {**missing, **ahead}.items()}
+        found = yield from calls.read_all(noted, guessed=ahead.keys() - missing.keys())
+        return {name: each for name, each in found.items() if name in missing or isinstance(each, Listing)}
 
-        def noted(name: str) -> Flow[Listing]:
-            found = yield from wanted[name]()
+    def _waited(
+        self, wanted: Wanted, asked: float, held: contextlib.ExitStack
+    ) -> Flow[tuple[bool, dict[str, Entry]]]:
+        """Whether to fetch what is missing, with the lock if it comes in time, and what is kept by then."""
+        waited = 0.0
+        while True:
+            lock = yield Do("lock of the catalogue", partial(_lock, self.path))
+            if lock is not None:
+                held.enter_context(lock)
+            kept = yield Do("catalogue", self._load)  # another one may have come and gone before the lock
+            alone = lock is not None or waited >= PATIENCE_S
+            if alone or not self._missing(wanted, kept, asked):
+                return alone, kept
+            yield Pause(LOOK_S, "waiting for the catalogue, which another one reads")
+            waited += LOOK_S
+
+    def _noted(self, name: str, fetch: Fetch, new: dict[str, Entry]) -> Fetch:
+        def noted() -> Flow[Listing]:
+            found = yield from fetch()
             new[name] = _entry(found, self.clock())  # at once: others are still under way
             return found
 
-        with lock:
-            missing = [name for name in wanted if not self._good(kept.get(name), asked)]
-            found = yield from calls.fresh({name: partial(noted, name) for name in missing})
-            yield Do("keep the catalogue", partial(self._save, {**kept, **new}))
-        return {name: found[name] if name in found else _listing(kept[name]) for name in wanted}
+        return noted
 
-    def _all(self, wanted: Wanted, kept: dict[str, Entry], asked: float) -> bool:
-        return all(self._good(kept.get(name), asked) for name in wanted)
+    def _missing(self, wanted: Wanted, kept: dict[str, Entry], asked: float) -> Wanted:
+        return {name: fetch for name, fetch in wanted.items() if not self._good(kept.get(name), asked)}
 
     def _good(self, entry: Entry | None, asked: float) -> bool:
         if entry is None or (self.refresh and entry["at"] < asked):
@@ -107,9 +134,24 @@ class Catalogue:
 
     def _save(self, kept: dict[str, Entry]) -> None:
         now = self.clock()
-        young = {name: entry for name, entry in kept.items() if 0 <= now - entry["at"] < self.keep_s}
+        # Old ones answer nothing, but they tell what will be wanted next.
+        young = {
+            name: entry for name, entry in kept.items() if 0 <= now - entry["at"] < max(self.keep_s, FORGET_S)
+        }
         with contextlib.suppress(OSError, UnicodeEncodeError, RecursionError):
             write_atomically(self.path, msgspec.json.encode({"kept": young}), sync=False)
+
+
+def _expected(stages: Callable[[], Stages[T]], kept: Mapping[str, Entry]) -> Wanted:
+    """All that the stages would want if what is kept, however old, were still true."""
+    running, expected = stages(), dict[str, Fetch]()
+    answers: dict[str, Listing | LcnbError] | None = None
+    with contextlib.suppress(StopIteration, LookupError, LcnbError):
+        while True:
+            wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
+            expected |= wanted
+            answers = {name: _listing(kept[name]) for name in wanted}
+    return expected
 
 
 def _entry(found: Listing, at: float) -> Entry:

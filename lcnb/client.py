@@ -250,9 +250,10 @@ class LetsCloud(_Client):
     def catalogue(self, *, refresh: bool = False) -> Catalogue:
         """Locations, plans and images of all locations: `.locations`, `.plans`, `.images`, each a frame.
 
-        After the locations everything is asked for at once. The provider is asked at most every 10 minutes
-        (LCNB_CATALOGUE) by all processes together; `refresh=True` asks now. `attrs["lcnb"]["fetched_at"]` of
-        each frame, also of `locations()`, `plans()` and `images()`, says when it was read.
+        After the locations everything is asked for at once; together with them, where they were read before. The
+        provider is asked at most every 10 minutes (LCNB_CATALOGUE) by all processes together; `refresh=True` asks
+        now. `attrs["lcnb"]["fetched_at"]` of each frame, also of `locations()`, `plans()` and `images()`, says
+        when it was read.
 
         >>> import lcnb
         >>> lcnb.connect(sandbox=True).catalogue().plans.location.nunique()

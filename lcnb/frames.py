@@ -11,9 +11,11 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 
 from lcnb import calls
 from lcnb.config import did_you_mean
@@ -84,16 +86,13 @@ def _read(kind: str, found: calls.Listing) -> tuple[list[Record], list[Drift]]:
 def frame_of(model: type[Record], records: Sequence[Record]) -> pd.DataFrame:
     """One row a record, one column a field of the model."""
     return pd.DataFrame(
-        {
-            each.name: _column(each, (getattr(record, each.name) for record in records))
-            for each in fields_of(model)
-        },
+        {each.name: _column(each, map(attrgetter(each.name), records)) for each in fields_of(model)},
         index=pd.RangeIndex(len(records)),
     )
 
 
-def _column(field: Field, values: Iterable[Any]) -> pd.Series[Any]:
-    return _series(map(cell, values), DTYPES[field.type])
+def _column(field: Field, values: Iterable[Any]) -> ExtensionArray:
+    return _array(map(cell, values) if field.type is tuple else values, DTYPES[field.type])
 
 
 def cell(value: Any) -> Any:
@@ -101,8 +100,8 @@ def cell(value: Any) -> Any:
     return (", ".join(value) or None) if type(value) is tuple else value
 
 
-def _series(values: Iterable[Any], dtype: str) -> pd.Series[Any]:
-    return pd.Series(list(values), dtype=dtype)
+def _array(values: Iterable[Any], dtype: str) -> ExtensionArray:
+    return pd.array(list(values), dtype=dtype)  # type: ignore[call-overload,no-any-return] # a name of DTYPES
 
 
 def _report(
@@ -160,7 +159,7 @@ def inventory_of_accounts(
     parts = []
     for name, each in found.items():
         frame, odd = _inventory(each)
-        frame.insert(0, "account", _series([name] * len(frame), "str"))
+        frame.insert(0, "account", pd.Series([name] * len(frame), dtype="str"))
         parts.append(frame)
         drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
     return _report("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
@@ -175,7 +174,7 @@ def _inventory(parts: calls.InventoryParts) -> tuple[pd.DataFrame, list[Drift]]:
     _complete_places(frame, places)
     priced = [price(machine, plans, currency, parts.plans.drift) for machine in machines]  # type: ignore[arg-type]
     for position, (name, (dtype, _, _)) in enumerate(PRICED.items()):
-        frame[name] = _series((row[position] for row in priced), dtype)
+        frame[name] = _array((row[position] for row in priced), dtype)
     return frame[INVENTORY].copy(), drift + place_drift + plan_drift
 
 
@@ -193,7 +192,7 @@ def _complete_places(frame: pd.DataFrame, places: Sequence[Any]) -> None:
             getattr(known.get(slug.upper()), name, None) if isinstance(slug, str) else None
             for slug in frame["location"]
         ]
-        frame[name] = frame[name].fillna(_series(found, "str"))
+        frame[name] = frame[name].fillna(pd.Series(found, dtype="str"))
 
 
 Priced = tuple[str | None, float | None, str | None, str | None]

@@ -274,21 +274,46 @@ R = TypeVar("R", bound=Record)
 
 def read(model: type[R], record: Mapping[str, Any], path: str, drift: list[Drift]) -> R:
     """The typed object of one JSON record; odd values are missing and noted in `drift`."""
+    lines = _lines_of(model)
     values: dict[str, Any] = {}
-    for each in fields_of(model):
-        if each.about.derive is None:
-            try:
-                raw = record.get(each.name) if each.wire == (each.name,) else _dig(record, each.wire)
-                values[each.name] = None if raw is None else _CONVERT[each.type](raw)
-            except ValueError as odd:
-                values[each.name] = None
-                drift.append(Drift(f"{path}.{'.'.join(each.wire)}", str(odd)))
-    for each in fields_of(model):
-        if each.about.derive is not None:
-            values[each.name] = each.about.derive(values)
-        elif (model, each.name) in _FILL:
-            values[each.name] = _FILL[model, each.name](values)
-    return model(**values, extra=_extra(model, record))
+    for name, wire, convert in lines.told:
+        try:
+            raw = record.get(name) if wire is None else _dig(record, wire)
+            values[name] = None if raw is None else convert(raw)
+        except ValueError as odd:
+            values[name] = None
+            drift.append(Drift(f"{path}.{'.'.join(wire or (name,))}", str(odd)))
+    for name, follow in lines.followed:
+        values[name] = follow(values)
+    return model(**values, extra={} if record.keys() <= lines.known else _extra(record, lines.known))
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The lines of a model as `read` goes through them: once for each record of thousands."""
+
+    #: Name, wire path where it is not the name, and what takes the value.
+    told: tuple[tuple[str, tuple[str, ...] | None, Callable[[Any], Any]], ...]
+    followed: tuple[tuple[str, Callable[[Mapping[str, Any]], Any]], ...]
+    known: frozenset[str]
+
+
+_LINES: dict[type[Record], _Lines] = {}
+
+
+def _lines_of(model: type[Record]) -> _Lines:
+    if model not in _LINES:
+        told = [each for each in fields_of(model) if each.about.derive is None]
+        follow = {each.name: each.about.derive or _FILL.get((model, each.name)) for each in fields_of(model)}
+        _LINES[model] = _Lines(
+            tuple(
+                (each.name, each.wire if each.wire != (each.name,) else None, _CONVERT[each.type])
+                for each in told
+            ),
+            tuple((name, what) for name, what in follow.items() if what is not None),
+            frozenset(each.wire[0] for each in told),
+        )
+    return _LINES[model]
 
 
 def _dig(record: Mapping[str, Any], wire: tuple[str, ...]) -> Any:
@@ -305,21 +330,13 @@ def _dig(record: Mapping[str, Any], wire: tuple[str, ...]) -> Any:
     return value
 
 
-def _extra(model: type[Record], record: Mapping[str, Any]) -> dict[str, Any]:
+def _extra(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """Fields that no line knows: kept, unless their name tells of a secret."""
-    if model not in _KNOWN:
-        _KNOWN[model] = frozenset(each.wire[0] for each in fields_of(model) if each.about.derive is None)
-    known = _KNOWN[model]
-    if record.keys() <= known:
-        return {}
     return {
         key: without_secrets(value)
         for key, value in record.items()
         if key not in known and not _names_a_secret(key)
     }
-
-
-_KNOWN: dict[type[Record], frozenset[str]] = {}
 
 
 _SCALARS = (str, int, float, type(None))

@@ -23,7 +23,7 @@ from lcnb import budget, calls, catalogue, wire
 from lcnb.catalogue import Catalogue, open_catalogue
 from lcnb.errors import DriftWarning, InputError, Refused
 from lcnb.models import Drift
-from lcnb.sandbox import Sandbox
+from lcnb.sandbox import Faults, Sandbox
 from lcnb.secret import Secret
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
@@ -57,6 +57,15 @@ def run(flow: calls.Flow[Any], busy: Callable[[], None] = lambda: None) -> Any:
         else:
             assert isinstance(effect, calls.Do), effect
             answer = effect.work()
+
+
+def wanting(**wanted: calls.Fetch) -> Callable[[], calls.Stages[calls.Answers]]:
+    """One stage."""
+
+    def stages() -> calls.Stages[calls.Answers]:
+        return (yield wanted)
+
+    return stages
 
 
 def made(*slugs: str, count: list[int] | None = None, drift: tuple[Drift, ...] = ()) -> Callable[[], Any]:
@@ -114,7 +123,7 @@ def test_asked_once(served: Served) -> None:
 
 
 def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep uses one pool, at most one connection and one thread a call, a permit a call, and keeps what came twice."""
+    """A sweep uses one pool, at most one connection and one thread a call, a permit a call, and keeps what came once."""
     _, lc = served()
     counts: Counter[str] = Counter()
 
@@ -136,7 +145,7 @@ def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> 
     lc.catalogue()
 
     assert counts.pop("connections") <= 15
-    assert counts == {"pools": 1, "threads": 15, "permits": 15, "files read": 4, "files written": 2}
+    assert counts == {"pools": 1, "threads": 15, "permits": 15, "files read": 2, "files written": 1}
 
 
 def test_fetched_at(served: Served) -> None:
@@ -160,6 +169,54 @@ def test_refresh(served: Served) -> None:
     assert len(asked(sandbox)) == 15
     lc.catalogue()
     assert asked(sandbox) == []
+
+
+def test_refresh_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locations that were kept, however old, tell what to ask for together with them: one round in place of two."""
+    sandbox, lc = served()
+    lc.catalogue()
+    asked(sandbox)
+    widths: list[int] = []
+    real = wire.SyncWire.perform
+
+    def perform(self: wire.SyncWire, effect: wire.Low, turns: Any) -> Any:
+        if isinstance(effect, calls.Together):
+            widths.append(len(effect.flows))
+        return real(self, effect, turns)
+
+    monkeypatch.setattr(wire.SyncWire, "perform", perform)
+    lc.catalogue(refresh=True)
+    lc.catalogue(refresh=True)
+    assert (widths, len(asked(sandbox))) == ([15, 15], 30)
+    lc._keep.path.unlink()
+    lc.catalogue()
+    assert (widths[2:], len(asked(sandbox))) == ([14], 15)
+
+
+@pytest.mark.parametrize(
+    "rule", [{}, {"kind": "html", "status": 403}, {"kind": "error-before", "status": 500}], ids=str
+)
+def test_locations_that_changed(
+    served: Served, rule: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A location that came is asked too; one that is gone fails in whatever way, and nobody is told."""
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.001)
+    sandbox, lc = served()
+    whole = lc.catalogue()
+    asked(sandbox)
+    old = json.loads(lc._keep.path.read_text())
+    records = old["kept"]["locations"]["records"]
+    records[0] = ["$.data[0]", {**records[0][1], "slug": "OLD1"}]
+    old["kept"] = {name: each for name, each in old["kept"].items() if not name.endswith(" of MIA1")}
+    lc._keep.path.write_text(json.dumps(old))
+    sandbox.faults = Faults.read({"rules": [{**rule, "path": "OLD1"}] if rule else []})
+
+    found = lc.catalogue(refresh=True)
+    for kind in ("locations", "plans", "images"):
+        pd.testing.assert_frame_equal(getattr(found, kind), getattr(whole, kind))
+        assert getattr(found, kind).attrs["lcnb"]["drift"] == []
+    assert {"/locations/OLD1/plans", "/locations/MIA1/plans", "/locations/MIA1/images"} <= set(asked(sandbox))
+    assert "OLD1" not in lc._keep.path.read_text()
 
 
 def test_switched_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,15 +293,15 @@ def test_fresh_for_a_time(keep: Catalogue, clock: Clock) -> None:
     """A listing is kept for `keep_s` seconds with its paths and drift; a clock that went back makes it old."""
     count: list[int] = []
     odd = Drift("$.data[3].slug", "odd")
-    first = run(keep({"x": made("a", "b", count=count, drift=(odd,))}))
+    first = run(keep(wanting(x=made("a", "b", count=count, drift=(odd,)))))
     clock.now += 599
-    again = run(keep({"x": made("z", count=count)}))
+    again = run(keep(wanting(x=made("z", count=count))))
     assert (again.records, again.drift, len(count)) == (first.records, [odd], 1)
     assert again.read_at.timestamp() == clock.now - 599
     clock.now += 2
-    assert run(keep({"x": made("z", count=count)})).records == [("$.data[0]", {"slug": "z"})]
+    assert run(keep(wanting(x=made("z", count=count)))).records == [("$.data[0]", {"slug": "z"})]
     clock.now -= 5
-    run(keep({"x": made("z", count=count)}))
+    run(keep(wanting(x=made("z", count=count))))
     assert len(count) == 3
 
 
@@ -263,15 +320,41 @@ def test_fresh_for_a_time(keep: Catalogue, clock: Clock) -> None:
 )
 def test_damaged(keep: Catalogue, text: str) -> None:
     """A damaged file counts as missing and is replaced."""
-    run(keep({"x": made("a")}))
+    run(keep(wanting(x=made("a"))))
     keep.path.write_text(text, encoding="latin-1")
-    assert run(keep({"x": made("b")})).records[0][1] == {"slug": "b"}
-    assert run(keep({"x": made("c")})).records[0][1] == {"slug": "b"}
+    assert run(keep(wanting(x=made("b")))).records[0][1] == {"slug": "b"}
+    assert run(keep(wanting(x=made("c")))).records[0][1] == {"slug": "b"}
+
+
+def test_stages(keep: Catalogue) -> None:
+    """What a later stage wants depends on what came; the lock is held over all, and the file is written once."""
+
+    def stages() -> calls.Stages[calls.Answers]:
+        first = (yield {"places": made("a", "b")})["places"]
+        assert isinstance(first, calls.Listing)
+        return (yield {"x": made(*(f"{record['slug']}-plan" for _, record in first.records))})
+
+    both: list[list[str]] = []
+    for _ in range(2):
+        deeds: list[str] = []
+        flow = keep(stages)
+        effect: Any = next(flow)
+        with pytest.raises(StopIteration) as end:
+            while True:
+                deeds.append(effect.what)
+                effect = flow.send(effect.work())
+        (found,) = end.value.value.values()
+        assert [record["slug"] for _, record in found.records] == ["a-plan", "b-plan"]
+        both.append(deeds)
+    assert both == [
+        ["catalogue", "lock of the catalogue", "catalogue", "keep the catalogue"],
+        ["catalogue"],
+    ]
 
 
 def test_waits_for_the_other(keep: Catalogue) -> None:
     """While another one fetches, nothing is fetched; then what it kept is taken."""
-    fetching = keep({"x": made("theirs")})
+    fetching = keep(wanting(x=made("theirs")))
     effect: Any = next(fetching)
     while not effect.what.startswith("keep"):
         effect = fetching.send(effect.work())
@@ -280,18 +363,18 @@ def test_waits_for_the_other(keep: Catalogue) -> None:
         with pytest.raises(StopIteration):
             fetching.send(effect.work())
 
-    assert run(keep({"x": made("mine")}), ends).records[0][1] == {"slug": "theirs"}
+    assert run(keep(wanting(x=made("mine"))), ends).records[0][1] == {"slug": "theirs"}
 
 
 def test_the_other_never_ends(keep: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who holds the lock too long is not waited for; whose fetch failed leaves no lock."""
     monkeypatch.setattr(catalogue, "PATIENCE_S", 0.1)
-    fetching = keep({"x": made("theirs")})
+    fetching = keep(wanting(x=made("theirs")))
     effect: Any = next(fetching)
     while not effect.what.startswith("keep"):
         effect = fetching.send(effect.work())
     pauses: list[int] = []
-    assert run(keep({"x": made("mine")}), lambda: pauses.append(1)).records[0][1] == {"slug": "mine"}
+    assert run(keep(wanting(x=made("mine"))), lambda: pauses.append(1)).records[0][1] == {"slug": "mine"}
     assert 4 <= len(pauses) <= 6
     fetching.close()
     monkeypatch.setattr(catalogue, "PATIENCE_S", 1e9)
@@ -301,15 +384,15 @@ def test_the_other_never_ends(keep: Catalogue, monkeypatch: pytest.MonkeyPatch) 
         raise Refused("no", method="GET", path="/x")
 
     with pytest.raises(Refused):
-        run(keep({"y": fails}))
-    assert run(keep({"y": made("b")})).records
+        run(keep(wanting(y=fails)))
+    assert run(keep(wanting(y=made("b")))).records
 
 
 def test_no_folder(tmp_path: Path, clock: Clock) -> None:
     """A state folder that cannot be used costs the calls and nothing else."""
     (tmp_path / "file").write_text("in the way")
     keep = Catalogue(tmp_path / "file" / "kept.json", 600.0, clock=clock)
-    assert len(run(keep({"x": made("a")})).records) == 1
+    assert len(run(keep(wanting(x=made("a")))).records) == 1
 
 
 def test_no_secret_is_kept(keep: Catalogue) -> None:
@@ -321,7 +404,7 @@ def test_no_secret_is_kept(keep: Catalogue) -> None:
             [("$.data[0]", {"slug": "a", "api_token": "canary", "x": [{"password": "canary"}]})]
         )
 
-    run(keep({"x": fetch}))
+    run(keep(wanting(x=fetch)))
     assert "canary" not in keep.path.read_text()
     assert keep.path.stat().st_mode & 0o077 == 0
 
@@ -344,7 +427,7 @@ def test_old_ones_go(tmp_path: Path, clock: Clock) -> None:
     for path in (old, young):
         path.write_text("{}")
     os.utime(old, (1, 1))
-    run(Catalogue(tmp_path / "catalogue-new.json", 600.0, clock=clock)({"x": made("a")}))
+    run(Catalogue(tmp_path / "catalogue-new.json", 600.0, clock=clock)(wanting(x=made("a"))))
     assert sorted(each.name for each in tmp_path.glob("*.json")) == [
         "catalogue-new.json",
         "catalogue-young.json",
