@@ -13,6 +13,7 @@ import socketserver
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -115,12 +116,12 @@ def without_account(home: Path) -> dict[str, str]:
 
 
 def warm_run(
-    book: str, given: Mapping[str, str], env: Mapping[str, str], folder: Path, base_url: str
+    book: str, given: Mapping[str, object], env: Mapping[str, str], folder: Path, base_url: str, *more: str
 ) -> RunResult:
     """`lcnb run` against that sandbox, in the environment of a `warm_server`; `folder` is for this run alone."""
     words = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
     done = subprocess.run(
-        [LCNB, "run", book, "--runs-dir", folder, *words],
+        [LCNB, "run", book, "--runs-dir", folder, *words, *more],
         env={**env, "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": base_url},
         capture_output=True, text=True, timeout=180,
     )  # fmt: skip
@@ -149,6 +150,13 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LCNB_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("LCNB_CATALOGUE", "0")  # what is asked is seen by the sandbox
     return home
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is no disk, where there is one: what a killed process has written is there without reaching a disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path) as place:
+        yield Path(place)
 
 
 @pytest.fixture(scope="session")

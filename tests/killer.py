@@ -15,12 +15,19 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
+import filelock
+import httpcore
 import httpx
 import pandas as pd
+import pyarrow.pandas_compat as to_pandas
 
 import lcnb
+from lcnb import apply, client
 from lcnb.calls import Do, Pause, Together
 from lcnb.wire import SyncWire
+
+#: Loaded when they are first used, which would be in each fork.
+LATE = (apply, client, filelock._core, httpcore.ConnectionPool, pd, to_pandas)
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILtVJEuYw2PBvQTnQMLpV1TZNrgWTyu5mB0sNZz0m3gE ops@example.com"
@@ -87,7 +94,7 @@ def work(job: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    assert pd is not None
+    assert all(LATE)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -260,20 +260,20 @@ def reset(box: Sandbox) -> None:
 @pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
 @pytest.mark.parametrize("which", ["create", "delete", "twenty"])
 def test_killed_at_every_effect(
-    killer: Killer, served_box: tuple[Sandbox, str], tmp_path: Path, which: str
+    killer: Killer, served_box: tuple[Sandbox, str], memory: Path, which: str
 ) -> None:
     """Killed before any one of its effects, and resumed: exactly what was intended, each create sent once."""
     box, base_url = served_box
     job = {"token": TOKEN, "base_url": base_url, "changes": which}
 
     def state(name: str) -> str:
-        folder = tmp_path / name
+        folder = memory / name
         folder.mkdir()
         return str(folder)
 
     reset(box)
     assert killer(**job, do="apply", before=0, state=state("whole")) == 0
-    effects = int((tmp_path / "whole" / "count").read_text())
+    effects = int((memory / "whole" / "count").read_text())
     turn(box)
     intended, writes = facts(box), Counter(committed(box))
     assert sum(writes.values()) == {"create": 1, "delete": 1, "twenty": 20}[which]

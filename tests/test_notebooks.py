@@ -202,10 +202,8 @@ FILES = {
     "kept.csv": "label,location,plan,image\nnew-03,MIA1,2vcpu-4gb-30ssd,debian-12-x86_64\n",
     "new.csv": "label,location,plan,image\nnew-01,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\nnew-02,SAO1,1vcpu-1gb-10ssd,debian-12-x86_64\n",
 }
-READ_ONLY = [each for each in shipped() if not any(one.name == "dry_run" for one in find(each).parameters)]
-#: What warm runs are compared with: papermill's command, a kernel, and a kernel by hand, which papermill's is too.
-EVERY = [(book, "papermill") for book in shipped()]
-EVERY += [(book, "lcnb") for book in READ_ONLY] + [(READ_ONLY[0], "by hand")]
+#: What warm runs are compared with: papermill's command, which takes a kernel; for one, a kernel of lcnb's and one by hand.
+EVERY = [*((book, "papermill") for book in shipped()), ("inventory", "lcnb"), ("inventory", "by hand")]
 HAND = """
 import json, sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,13 @@ from by_hand import resume, run_cells, world
 
 import lcnb
 from benchmarks.virtual import client
-from conftest import LCNB, MANY, TOKEN, record
+from conftest import LCNB, MANY, TOKEN, record, warm_run, warm_server, without_account
 from lcnb.config import Settings
 from lcnb.errors import ChangeFailed, Drifted, InputError, NotFound, WaitTimeout
 from lcnb.runbooks import operations
 from lcnb.runbooks.credentials import IN_FORCE, FileStore, Kept, KeyringStore
 from lcnb.runbooks.current import Run
-from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.runbooks.run import RunResult
 from lcnb.sandbox import Sandbox
 from lcnb.sandbox.faults import Faults
 
@@ -586,14 +585,14 @@ def runners() -> Iterator[list[Runner]]:
 
 
 @pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
-def test_provision_killed_at_every_effect(runners: list[Runner], tmp_path: Path) -> None:
+def test_provision_killed_at_every_effect(runners: list[Runner], memory: Path) -> None:
     """`provision` of 10 machines, killed (SIGKILL) before any one of its 100 effects and resumed: 10 machines, each once,
     and the password of each in the file."""
-    (tmp_path / "ten.csv").write_text(TEN)
+    (memory / "ten.csv").write_text(TEN)
     job = {
         "name": "provision",
         "fleet": 0,
-        "parameters": {"fleet": str(tmp_path / "ten.csv"), "dry_run": False},
+        "parameters": {"fleet": str(memory / "ten.csv"), "dry_run": False},
     }
 
     def killed(runner: Runner, folder: Path, before: int) -> None:
@@ -606,10 +605,8 @@ def test_provision_killed_at_every_effect(runners: list[Runner], tmp_path: Path)
         kept = passwords(folder / "state", "second", "first")
         assert kept == {machine["label"]: machine["password"] for machine in saved["machines"]}, before
 
-    # What a killed process has written is there without reaching a disk, so memory will do, and is quicker.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path
-    with tempfile.TemporaryDirectory(dir=memory) as place, ThreadPoolExecutor(2) as pool:
-        whole = Path(place) / "whole"
+    with ThreadPoolExecutor(2) as pool:
+        whole = memory / "whole"
         whole.mkdir()
         assert runners[0](**job, place=str(whole), run="first", broken=[], die_before=0) == 0
         effects = int((whole / "count").read_text())
@@ -617,7 +614,7 @@ def test_provision_killed_at_every_effect(runners: list[Runner], tmp_path: Path)
 
         def half(number: int) -> None:
             for before in range(1 + number, effects + 1, 2):
-                killed(runners[number], Path(place) / str(before), before)
+                killed(runners[number], memory / str(before), before)
 
         for done in [pool.submit(half, number) for number in (0, 1)]:
             done.result()
@@ -627,8 +624,8 @@ def test_provision_killed_at_every_effect(runners: list[Runner], tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunResult]]:
-    """Each runbook run for real, with a kernel, against one sandbox: runbook → how it ended."""
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunResult], list[str]]:
+    """Each runbook run for real against one sandbox: runbook → how it ended; and the passwords of all machines."""
     place = tmp_path_factory.mktemp("operations")
     (place / "fleet.csv").write_text("label,state\nweb-03,off\n")
     (place / "nodes.csv").write_text(NODES)
@@ -641,35 +638,26 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunResul
         "resize_advisor": {},
         "password_rotation": {"selection": "label == 'api-01'"},
     }
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("LCNB_", "LETSCLOUD_")):
-                patch.delenv(name)
-        patch.setenv("HOME", str(place))
-        patch.setenv("LCNB_STATE_DIR", str(place / "state"))
-        patch.setenv("LCNB_SETTLE", "5")
-        with (
-            lcnb.sandbox.start(token=TOKEN, rate_limit=MANY, speed=200) as box,
-            ThreadPoolExecutor(2) as pool,
-        ):
-            patch.setenv("LETSCLOUD_API_KEY", box.token)
-            patch.setenv("LCNB_BASE_URL", box.base_url)
+    env = {**without_account(place), "LCNB_SETTLE": "5"}
+    with (
+        lcnb.sandbox.start(token=TOKEN, rate_limit=MANY, speed=200) as box,
+        warm_server(env),
+        ThreadPoolExecutor(2) as pool,
+    ):
 
-            def one(name: str) -> RunResult:
-                how: dict[str, Any] = {"folder": place / "runs", "confirm": True, "lock_wait": 60}
-                return run_runbook(name, {**given[name], "dry_run": False}, **how)
+        def one(name: str) -> RunResult:
+            how = ("--yes", "--lock-wait", "60")
+            return warm_run(name, {**given[name], "dry_run": False}, env, place / name, box.base_url, *how)
 
-            results = dict(zip(given, pool.map(one, given), strict=True))
-            with lcnb.connect() as lc:
-                secrets = [lc.reveal(each).reveal() for each in lc.instances().identifier.dropna()]
-            patch.setattr(RunResult, "secrets", secrets, raising=False)
-            yield results
+        results = dict(zip(given, pool.map(one, given), strict=True))
+        with lcnb.connect(token=TOKEN, base_url=box.base_url) as lc:
+            return results, [lc.reveal(each).reveal() for each in lc.instances().identifier.dropna()]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_run(name: str, ran: dict[str, RunResult]) -> None:
+def test_run(name: str, ran: tuple[dict[str, RunResult], list[str]]) -> None:
     """`lcnb run NAME -p dry_run=false --yes` makes the changes, tells them in record and page, and ends well."""
-    run = ran[name].check()
+    run = ran[0][name].check()
     changes = record(run.folder)["changes"]
     assert {each["outcome"] for each in changes} <= {"done"}
     assert len(changes) == {"drift": 1, "provision": 3, "decommission": 4, "power_schedule": len(changes), "snapshot_rotation": 1, "resize_advisor": 0, "password_rotation": 1}[name]  # fmt: skip
@@ -679,10 +667,10 @@ def test_run(name: str, ran: dict[str, RunResult]) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_no_password_in_a_run(name: str, ran: dict[str, RunResult]) -> None:
+def test_no_password_in_a_run(name: str, ran: tuple[dict[str, RunResult], list[str]]) -> None:
     """No file of a run holds a machine's password; those that were made are in a file of lcnb's own, mode 0600."""
-    folder = ran[name].folder
-    secrets = RunResult.secrets  # type: ignore[attr-defined]
+    runs, secrets = ran
+    folder = runs[name].folder
     assert len(secrets) > 50
     for path in folder.rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
