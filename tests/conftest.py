@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import nbformat
 import pytest
 
 import lcnb
+from lcnb.cli import main
 from lcnb.config import Settings
 from lcnb.runbooks.run import RunResult
 from lcnb.sandbox import Clock, Sandbox, World, running, start
@@ -150,6 +152,37 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LCNB_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("LCNB_CATALOGUE", "0")  # what is asked is seen by the sandbox
     return home
+
+
+@dataclass
+class Told:
+    """What a command told: its exit code, and both streams."""
+
+    code: int
+    data: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.data.decode("utf-8")
+
+
+Call = Callable[..., Told]
+
+
+@pytest.fixture
+def call(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Runs `lcnb` with these arguments in this process."""
+
+    def run(*arguments: str) -> Told:
+        monkeypatch.setattr(sys, "argv", ["lcnb", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsysbinary.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Told(ended.value.code, out, err.decode("utf-8"))
+
+    return run
 
 
 @pytest.fixture

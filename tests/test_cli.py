@@ -14,8 +14,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,13 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import TOKEN
+from conftest import LCNB, TOKEN, Call, Told
 from lcnb import doctor
-from lcnb.cli import main
 from lcnb.cli_changes import COMMANDS as CHANGES
 from lcnb.cli_runbooks import COMMANDS as RUNBOOKS
 from lcnb.cli_runs import COMMANDS as RUNS
 from lcnb.sandbox import start
 
-LCNB = str(Path(sys.executable).with_name("lcnb"))
 COMMANDS = {
     "accounts", "admin", "batch", "demo", "doctor", "images", "instances", "inventory", "locations", "plan-run", "plans",
     "profile", "run", "runbooks", "sandbox", "schedule", "snapshots", "sshkeys",
@@ -43,37 +40,6 @@ COMMANDS = {
 LISTINGS = ("instances", "inventory", "locations", "plans", "images", "sshkeys", "snapshots")
 #: `main` as the command is, in a process that heeds Ctrl-C even where a shell had it ignored.
 HEEDING = "import signal; signal.signal(2, signal.default_int_handler); from lcnb.cli import main; main()"
-
-
-@dataclass
-class Told:
-    """What a command told: its exit code, and both streams."""
-
-    code: int
-    data: bytes
-    err: str
-
-    @property
-    def out(self) -> str:
-        return self.data.decode("utf-8")
-
-
-Call = Callable[..., Told]
-
-
-@pytest.fixture
-def call(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Runs `lcnb` with these arguments in this process."""
-
-    def run(*arguments: str) -> Told:
-        monkeypatch.setattr(sys, "argv", ["lcnb", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsysbinary.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Told(ended.value.code, out, err.decode("utf-8"))
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The commands that change something: over real HTTP, in processes of their own, against a sandbox."""
+"""The commands that change something: over real HTTP against a sandbox, in processes of their own where they send."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from conftest import LCNB, Call
 from lcnb.sandbox import Running, start
 
-LCNB = Path(sys.executable).with_name("lcnb")
 NEW = ["--location", "MIA1", "--plan", "1vcpu-1gb-10ssd", "--image", "debian-12-x86_64"]
 
 
@@ -57,7 +57,7 @@ def public_key(folder: Path) -> str:
     return str(path)
 
 
-def test_dry_runs_send_nothing(fast: Running, tmp_path: Path) -> None:
+def test_dry_runs_send_nothing(fast: Running, call: Call, tmp_path: Path) -> None:
     """Every command that changes something shows what it would do with --dry-run, and sends no write."""
     (tmp_path / "fleet.csv").write_text(
         "label,location,plan,image\nnew,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n"
@@ -82,9 +82,9 @@ def test_dry_runs_send_nothing(fast: Running, tmp_path: Path) -> None:
         ["resume"],
     ]
     for command in commands:
-        done = lcnb(*command, "--dry-run")
-        assert done.returncode == 0, (command, done.stderr)
-        assert command == ["resume"] or "change" in done.stdout, command
+        done = call(*command, "--dry-run")
+        assert done.code == 0, (command, done.err)
+        assert command == ["resume"] or "change" in done.out, command
     assert log(fast) == []
     assert not (tmp_path / "ops").exists()
 
@@ -129,14 +129,12 @@ def test_a_day_of_an_operator(fast: Running, tmp_path: Path) -> None:
         (["create", "x", *NEW, "--password", "visible"], 2, "No such option"),
     ],
 )
-def test_refused(fast: Running, command: list[str], code: int, problem: str) -> None:
+def test_refused(fast: Running, call: Call, command: list[str], code: int, problem: str) -> None:
     """What cannot be right, or was not confirmed, ends with its exit code and reason; nothing is sent."""
-    import re
-
-    done = lcnb(*command)
-    assert done.returncode == code, done.stderr
-    assert re.search(problem, done.stderr, re.IGNORECASE), done.stderr
-    assert "Traceback" not in done.stderr
+    done = call(*command)
+    assert done.code == code, done.err
+    assert re.search(problem, done.err, re.IGNORECASE), done.err
+    assert "Traceback" not in done.err
     assert log(fast) == []
 
 
