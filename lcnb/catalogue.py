@@ -135,11 +135,10 @@ class Catalogue:
     def _save(self, kept: dict[str, Entry]) -> None:
         now = self.clock()
         # Old ones answer nothing, but they tell what will be wanted next.
-        young = {
-            name: entry for name, entry in kept.items() if 0 <= now - entry["at"] < max(self.keep_s, FORGET_S)
-        }
+        oldest = now - max(self.keep_s, FORGET_S)
+        still = {name: entry for name, entry in kept.items() if oldest < entry["at"] <= now}
         with contextlib.suppress(OSError, UnicodeEncodeError, RecursionError):
-            write_atomically(self.path, msgspec.json.encode({"kept": young}), sync=False)
+            write_atomically(self.path, msgspec.json.encode({"kept": still}), sync=False)
 
 
 def _expected(stages: Callable[[], Stages[T]], kept: Mapping[str, Entry]) -> Wanted:
