@@ -815,17 +815,17 @@ def test_no_secret_in_state(app: Admin) -> None:
 
 
 def test_listing_keeps_what_a_button_told(app: Admin) -> None:
-    """What a button did stays to be read while the listing beside it is read anew; of other ticks it says nothing."""
+    """What a button told stays to be read while the listing beside it is read anew; of other ticks it says nothing."""
     one, other, *_ = (row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running")
-    app.fleet.grid.selected = [one]
+    app.fleet.grid.selected = [one, other]
     click(app.fleet.reveal)
     click(app.journal.settle)
     app.fleet.refresh()
     app.journal.refresh()
-    assert "shown for a minute" in app.fleet.revealed.value
+    assert "tick one machine" in app.fleet.revealed.value
     assert "nothing was open" in app.journal.settled.value
-    app.fleet.grid.selected = [one, other]
-    assert "shown for a minute" not in app.fleet.revealed.value
+    app.fleet.grid.selected = [one]
+    assert "tick one machine" not in app.fleet.revealed.value
 
 
 def test_typing_is_not_set_back(app: Admin) -> None:

@@ -126,7 +126,7 @@ class Fleet(Table):
         )
         self.reveal = button("Show initial password")
         self.reveal.on_click(lambda _: runner.spawn(self._reveal))
-        #: What the button did, about what is ticked; a listing that is read meanwhile has its own status.
+        #: Why it cannot be shown, of what is ticked; a listing that is read meanwhile has its own status.
         self.revealed = widgets.HTML(status(""))
         self.grid.observe(lambda _: setattr(self.revealed, "value", status("")), "selected")
         self.secret = SecretBox()
@@ -154,7 +154,7 @@ class Fleet(Table):
         try:
             label = next(row["label"] for row in self.grid.rows if row["identifier"] == picked[0])
             self.secret.show(f"Initial password of {label}", self.runner.client.reveal(picked[0]).reveal())
-            self.revealed.value = status("shown for a minute; it is in no saved file")
+            self.revealed.value = status("")
         except Exception as error:
             self.revealed.value = status(told(error), alert=True)
 

@@ -3,15 +3,16 @@ function make(tag, properties = {}, ...children) {
 }
 function render({ model, el }) {
   // Not `el` is hidden: its display belongs to the widget's layout, which may come later than this.
-  const label = make("span"), out = make("output");
+  const label = make("span"), out = make("output"), note = make("span");
   const hide = make("button", { type: "button", className: "jupyter-button", textContent: "Hide" });
-  const row = make("div", { className: "lcnb-row lcnb-shown", hidden: true }, label, out, hide);
+  const row = make("div", { className: "lcnb-row lcnb-shown", hidden: true }, label, out, hide, note);
   out.setAttribute("aria-live", "polite");
   let timer;
   const clear = () => { out.textContent = ""; row.hidden = true; clearTimeout(timer); };
   hide.addEventListener("click", clear);
   model.on("msg:custom", (message) => {
     row.hidden = false; label.textContent = message.label; out.textContent = message.show;
+    note.textContent = `shown for ${message.seconds} s; it is in no saved file`;
     clearTimeout(timer); timer = setTimeout(clear, 1000 * message.seconds);
   });
   el.append(row);

@@ -36,6 +36,7 @@ STYLE = """
 .lcnb-admin select option{background:var(--jp-layout-color1,#fff);color:var(--lc-ink)}
 .lcnb-row{display:flex;align-items:center;gap:8px;margin:2px}
 .lcnb-row[hidden]{display:none}
+.lcnb-shown{flex-wrap:wrap}
 .lcnb-row label{width:132px;flex:none;font-size:13.5px}
 .lcnb-row input:not([type=checkbox]),.lcnb-row select,.lcnb-row textarea{flex:1;min-width:0}
 .lcnb-row output{font-weight:600;padding:4px 0}
