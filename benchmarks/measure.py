@@ -40,8 +40,9 @@ def medians(ours: Callable[[], object], theirs: Callable[[], object], rounds: in
 
 
 def command(arguments: Sequence[str]) -> Callable[[], object]:
-    """A command as work to be measured; it must succeed."""
-    return lambda: subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    """A command as work to be measured; it must succeed. Without a time-out, for which Python would look now and then
+    whether it has ended, at last every 50 ms: times would be steps."""
+    return lambda: subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
 
 
 def machine() -> str:
