@@ -70,8 +70,6 @@ class Catalogue:
                 try:
                     wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
                 except StopIteration as end:
-                    if new:
-                        yield Do("keep the catalogue", partial(self._save, {**kept, **new}))
                     return end.value  # type: ignore[no-any-return]
                 if not alone and self._missing(wanted, kept, asked):
                     alone, kept = yield from self._waited(wanted, asked, held)
@@ -83,6 +81,8 @@ class Catalogue:
                 if missing:
                     ahead = {} if found else self._missing(_expected(stages, kept), kept, asked)
                     found |= yield from self._fetched(missing, ahead, new)
+                    # At once: who wants no more than this need not wait for what is slow or fails after it.
+                    yield Do("keep the catalogue", partial(self._save, {**kept, **new}))
                 answers = {name: found[name] if name in found else _listing(kept[name]) for name in wanted}
 
     def _fetched(

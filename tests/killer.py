@@ -27,7 +27,7 @@ from lcnb.calls import Do, Pause, Together
 from lcnb.wire import SyncWire
 
 #: Loaded when they are first used, which would be in each fork.
-LATE = (apply, client, filelock._core, httpcore.ConnectionPool, pd, to_pandas)
+LATE = (apply, client, filelock, httpcore, pd, to_pandas)
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILtVJEuYw2PBvQTnQMLpV1TZNrgWTyu5mB0sNZz0m3gE ops@example.com"

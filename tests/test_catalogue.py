@@ -21,7 +21,7 @@ import pytest
 import lcnb
 from lcnb import budget, calls, catalogue, wire
 from lcnb.catalogue import Catalogue, open_catalogue
-from lcnb.errors import DriftWarning, InputError, Refused
+from lcnb.errors import DeadlineExceeded, DriftWarning, InputError, Refused
 from lcnb.models import Drift
 from lcnb.sandbox import Faults, Sandbox
 from lcnb.secret import Secret
@@ -123,7 +123,7 @@ def test_asked_once(served: Served) -> None:
 
 
 def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep uses one pool, at most one connection and one thread a call, a permit a call, and keeps what came once."""
+    """A sweep uses one pool, at most one connection and one thread a call, a permit a call, and keeps what came twice."""
     _, lc = served()
     counts: Counter[str] = Counter()
 
@@ -145,7 +145,7 @@ def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> 
     lc.catalogue()
 
     assert counts.pop("connections") <= 15
-    assert counts == {"pools": 1, "threads": 15, "permits": 15, "files read": 2, "files written": 1}
+    assert counts == {"pools": 1, "threads": 15, "permits": 15, "files read": 2, "files written": 2}
 
 
 def test_fetched_at(served: Served) -> None:
@@ -327,7 +327,7 @@ def test_damaged(keep: Catalogue, text: str) -> None:
 
 
 def test_stages(keep: Catalogue) -> None:
-    """What a later stage wants depends on what came; the lock is held over all, and the file is written once."""
+    """What a later stage wants depends on what came; the lock is held over all, and what came is kept at once."""
 
     def stages() -> calls.Stages[calls.Answers]:
         first = (yield {"places": made("a", "b")})["places"]
@@ -347,9 +347,36 @@ def test_stages(keep: Catalogue) -> None:
         assert [record["slug"] for _, record in found.records] == ["a-plan", "b-plan"]
         both.append(deeds)
     assert both == [
-        ["catalogue", "lock of the catalogue", "catalogue", "keep the catalogue"],
+        ["catalogue", "lock of the catalogue", "catalogue", "keep the catalogue", "keep the catalogue"],
         ["catalogue"],
     ]
+
+
+def test_later_stage_in_the_way_of_nobody(keep: Catalogue) -> None:
+    """What came is there for others while a later stage is under way, and stays when that fails."""
+
+    def fails() -> calls.Flow[calls.Listing]:
+        yield calls.Pause(60, "slow")
+        raise DeadlineExceeded("late", method="GET", path="/x")
+
+    def stages() -> calls.Stages[calls.Answers]:
+        yield {"places": made("a")}
+        return (yield {"x": fails})
+
+    flow = keep(stages)
+    effect: Any = next(flow)
+    while isinstance(effect, calls.Do):
+        effect = flow.send(effect.work())
+
+    def another() -> None:
+        count: list[int] = []
+        found = run(keep(wanting(places=made("b", count=count))))
+        assert (found.records[0][1], count) == ({"slug": "a"}, [])
+
+    another()
+    with pytest.raises(DeadlineExceeded):
+        flow.send(None)
+    another()
 
 
 def test_waits_for_the_other(keep: Catalogue) -> None:
