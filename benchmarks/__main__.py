@@ -6,9 +6,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import budget, creates, frames, many, measure, saves, start, sweep, warm
+from benchmarks import budget, creates, frames, many, measure, saves, sequences, start, sweep, warm
 
-BENCHMARKS = (start, frames, sweep, budget, creates, saves, warm, many)
+BENCHMARKS = (start, frames, sweep, budget, creates, sequences, saves, warm, many)
 
 
 def main() -> int:

@@ -1,11 +1,15 @@
 """Making changes exactly once, whatever happens between here and the provider.
 
 One flow does it: look at the live account and refuse when it is no longer as planned; write the whole ChangeSet
-into the journal; then for each change write the intent, send once, write the outcome. An answer that does not
-come, or a 5xx, leaves the outcome *unknown*: then the account is looked at, at 1, 2, 4, 8, 15, 20 ... s, by one
-listing for all open changes, until it shows what happened. A create has no idempotency key, so its label and
-hostname, not there before, are its identity; only when it is still absent after the settle window is it sent
-again, at most twice, and afterwards the account is watched for twins.
+into the journal; then for each change write the intent, send once, write the outcome. A change is *done* when the
+account shows its effect, not when the provider has accepted it: an effect may come after its answer, and would undo a
+later change of the same machine. So the account is looked at, at 1, 2, 4, 8, 15, 20 ... s, by one listing for all open
+changes, until it shows what happened. An answer that does not come, or a 5xx, leaves the outcome *unknown* until then.
+
+An attempt may take effect until the settle window after it is over, so nothing is sent again before; then only what
+can be repeated, only if the account shows no effect and the machine is not busy, and at most twice. A create has no
+idempotency key: its label and hostname, not there before, are its identity, and afterwards the account is watched for
+twins.
 
 Every step is an effect that the flow yields (a call, a pause, a line in the journal), so tests enumerate the
 places where a process can die, and turn the clock themselves. `resume` goes on from the journal.
@@ -56,8 +60,9 @@ if TYPE_CHECKING:
 TICKS = (1.0, 2.0, 4.0, 8.0, 15.0, 20.0)
 #: How often a change may be sent in all.
 MAX_SENDS = 3
-#: Seconds after which an absolute set (off, a plan, a key) or a delete that shows no effect is sent again.
-SET_SETTLE_S = 20.0
+#: Seconds for which the account is looked at after an accepted change that may leave no trace there: a reboot, or a
+#: password where the listing goes on showing the initial one.
+TRACELESS_S = 15.0
 #: Seconds that waiting for final states may take.
 WAIT_S = 1200.0
 #: Seconds that one change waits for the one before it on the same machine.
@@ -91,6 +96,10 @@ class Task:
     known: frozenset[str] = frozenset()
     #: A second sending was refused: no third one.
     refused: bool = False
+    #: The machine was busy after it was sent, and was not before.
+    seen_busy: bool = False
+    #: The listing shows passwords, so a new one can be looked for.
+    shows_password: bool = True
     #: A typed password is kept nowhere: one that was made stands in its place.
     renewed: bool = False
     note: str = ""
@@ -163,8 +172,9 @@ class Work:
             "base_url": settings.base_url,
             "token": budget_key(settings.token),
             "looked_at": now(),
+            "pending_s": self.rules.settle_s,
         }
-        live = yield from self._look({kind for task in self.tasks for kind in _kinds(task.change)})
+        live = yield from self._first_look()
         problems = [problem for task in self.tasks if (problem := _drift(task, live))]
         if problems:
             raise Drifted(f"the account is no longer as planned: {'; '.join(problems)}. Nothing was sent.")
@@ -178,7 +188,7 @@ class Work:
         """Settle what was sent, and make what was planned; each planned one is checked against the account."""
         self._tell("looking at the account")
         yield from self._settle([task for task in self.tasks if task.open])
-        live = yield from self._look({kind for task in self.tasks for kind in _kinds(task.change)})
+        live = yield from self._first_look()
         touched: set[str | None] = {task.identifier for task in self.tasks if task.tries}
         for task in self.tasks:
             if task.state == "not tried":
@@ -194,12 +204,12 @@ class Work:
             if task.state != "not tried":
                 continue
             yield from self._until_free(task)
-            if task.state == "not tried":
+            if task.state == "not tried" and not task.detail:
                 yield from self._send(task)
             if self.rules.on_error == "stop":
                 if task.state == "uncertain":
                     yield from self._settle([task])
-                if task.state in ("failed", "unknown", "twins"):
+                if task.state in ("failed", "unknown", "twins", "not tried"):
                     break
         yield from self._settle([task for task in self.tasks if task.open])
         if self.rules.wait_s is not None:
@@ -260,7 +270,10 @@ class Work:
             yield from self._keep_key(task, data)
             return
         slug = data.get("slug")
-        yield from self._end(task, "done", identifier=slug if isinstance(slug, str) else change.identifier)
+        if isinstance(slug, str):  # the answer holds the thing itself
+            yield from self._end(task, "done", identifier=slug)
+        else:
+            task.state = "accepted"
 
     def _keep_key(self, task: Task, data: Mapping[str, Any]) -> Flow[None]:
         """The private half stands in this answer alone: on the disk before anything else."""
@@ -294,11 +307,23 @@ class Work:
         self._tell(f"{task.change.action} {task.change.target}: {state}")
 
     def _until_free(self, task: Task) -> Flow[None]:
-        """A change of a machine that this set has touched waits until that action has ended."""
+        """A change of a machine that this set has touched waits until that action has shown its effect and ended.
+
+        When it is not known whether an earlier change took effect, this one is not sent: the earlier one could still
+        come true after it, and undo it.
+        """
+        one = task.change.identifier
         earlier = [
-            t for t in self.tasks[: task.position] if t.tries and t.identifier == task.change.identifier
+            each
+            for each in self.tasks[: task.position]
+            if each.tries and one in (each.identifier, each.change.identifier)
         ]
-        if not earlier or task.change.identifier is None or task.change.about.kind == "sshkey":
+        if not earlier or one is None or task.change.about.kind == "sshkey":
+            return
+        yield from self._settle([each for each in earlier if each.open])
+        doubtful = next((each for each in earlier if each.state == "unknown"), None)
+        if doubtful is not None:
+            task.detail = f"not sent: {doubtful.change.action} of the same machine may still take effect"
             return
         deadline = self.clock() + FREE_S
         for tick in _ticks():
@@ -315,9 +340,14 @@ class Work:
     def _settle(self, tasks: Sequence[Task]) -> Flow[None]:
         """Look until each open change shows what happened to it, or its window is over."""
         ticks = _ticks()
+        # What was accepted is usually seen at once; a new machine is not.
+        at_once = all(task.state == "accepted" and not task.creates for task in tasks)
+        wait = 0.0 if at_once else next(ticks)
         while still := [task for task in tasks if task.open]:
             self._tell(f"looking for {_names(still)}")
-            yield Pause(next(ticks), f"looking for {_names(still)}")
+            if wait:
+                yield Pause(wait, f"looking for {_names(still)}")
+            wait = next(ticks)
             live = yield from self._try_look({kind for task in still for kind in _kinds(task.change)})
             again = []
             for task in still:
@@ -330,9 +360,14 @@ class Work:
             for task in again:
                 yield from self._send(task)
                 ticks = _ticks()
+                wait = next(ticks)
 
     def _window(self, task: Task) -> float:
-        return self.rules.settle_s if task.creates else SET_SETTLE_S
+        """Seconds after it was answered or given up for which a change is looked for."""
+        traceless = task.change.action == "reboot" or (
+            task.change.action == "reset password" and not task.shows_password
+        )
+        return TRACELESS_S if task.state == "accepted" and traceless else self.rules.settle_s
 
     def _judge(self, task: Task, live: Live) -> Flow[bool]:
         """End a change if the account shows how; True when it is to be sent again."""
@@ -348,14 +383,19 @@ class Work:
             yield from self._end(task, "done", detail, identifier)
         elif happened == "unnamed" and over:
             yield from self._end(task, "done", "it is there, but has no identifier yet", identifier)
+        elif happened == "busy":
+            task.seen_busy = True
+            if task.state == "accepted":
+                yield from self._end(task, "done", "in progress: the machine is busy")
+            elif self.clock() - task.sent_at >= self._window(task) + BLIND_S:
+                yield from self._end(task, "unknown", f"{task.detail} The machine is still busy")
         elif happened == "no" and over:
             return (yield from self._absent(task))
         return False
 
     def _absent(self, task: Task) -> Flow[bool]:
         if task.state == "accepted":
-            detail = f"accepted, but in no listing for {self.rules.settle_s:g} s"
-            yield from self._end(task, "unknown", detail)
+            yield from self._unseen(task)
         elif task.found:
             yield from self._end(task, "unknown", "it was there, and is gone again")
         elif task.change.call.effect == "toggle":
@@ -366,6 +406,24 @@ class Work:
         else:
             return True
         return False
+
+    def _unseen(self, task: Task) -> Flow[None]:
+        """Accepted by the provider, but the account did not show it for the whole window."""
+        window = f"{self._window(task):g} s"
+        if task.creates:
+            yield from self._end(task, "unknown", f"accepted, but in no listing for {window}")
+        elif task.change.action in ("reboot", "reset password"):
+            yield from self._end(
+                task,
+                "done",
+                f"accepted; the account showed no trace of it within {window}, it may still follow",
+            )
+        else:
+            yield from self._end(
+                task,
+                "unknown",
+                f"accepted, but the account showed no effect for {window}; it may still follow",
+            )
 
     # --- waiting ----------------------------------------------------------------------------------------
 
@@ -401,6 +459,14 @@ class Work:
                 for name, listing in zip(names, found, strict=True)
             }
         )
+
+    def _first_look(self) -> Flow[Live]:
+        """All that the changes are about. One answer that never comes must not end the whole set."""
+        kinds = {kind for task in self.tasks for kind in _kinds(task.change)}
+        try:
+            return (yield from self._look(kinds))
+        except DeadlineExceeded:
+            return (yield from self._look(kinds))
 
     def _try_look(self, kinds: set[str]) -> Flow[Live | None]:
         """None when the account cannot be read now; a token that is refused will not get better."""
@@ -473,27 +539,35 @@ def _evidence(task: Task, live: Live) -> tuple[str, str | None, str]:
     found = live.find(change)
     if change.about.kind == "sshkey":
         return _key_evidence(change, found)
-    if change.call.effect == "delete":
-        gone = found is None or getattr(found[0], "state", "") == "busy"
-        return ("yes" if gone else "no"), None, ""
     if found is None:
-        return "no", None, ""
-    return ("yes" if _took_effect(change, *found) else "no"), None, ""
+        return ("yes" if change.call.effect == "delete" else "no"), None, ""
+    record, raw = found
+    if change.action == "reset password":
+        return _password_evidence(task, record, raw)
+    if getattr(record, "state", "") == "busy":  # it was not when this was sent
+        # A reboot leaves no other trace; all else shows when the machine is free again whether this was its work.
+        return ("yes" if change.call.effect == "toggle" else "busy"), None, ""
+    return ("yes" if _took_effect(change, record) else "no"), None, ""
 
 
-def _took_effect(change: Change, record: Any, raw: Mapping[str, Any]) -> bool:
+def _took_effect(change: Change, record: Any) -> bool:
     if change.action == "rename snapshot":
         return bool(record.label == change.after)
-    if record.state == "busy":  # it was not when this was sent
-        return True
     if change.action in ("power on", "power off", "shut down"):
         return bool(record.state == change.after)
-    if change.action == "change plan":
-        return _has_size(change, record)
-    if change.action == "reset password":
-        sent = (change.call.body or {}).get("password")
-        return isinstance(sent, Secret) and sent == Secret(str(raw.get("initial_root_password")))
-    return False
+    return change.action == "change plan" and _has_size(change, record)
+
+
+def _password_evidence(task: Task, record: Any, raw: Mapping[str, Any]) -> tuple[str, str | None, str]:
+    """The new password in the listing. Where the listing shows none, that the machine was busy has to do."""
+    sent = (task.change.call.body or {}).get("password")
+    shown = raw.get("initial_root_password")
+    task.shows_password = bool(shown)
+    if shown and isinstance(sent, Secret) and sent == Secret(str(shown)):
+        return "yes", None, ""
+    if record.state == "busy":
+        return "busy", None, ""
+    return ("yes" if task.seen_busy and not shown else "no"), None, ""
 
 
 def _has_size(change: Change, record: Any) -> bool:

@@ -49,7 +49,7 @@ VARIABLES = {
     "LCNB_ACCOUNT": "the account in lcnb.toml to use",
     "LCNB_BASE_URL": f"base URL of the API (default {BASE_URL})",
     "LCNB_TIMEOUT": f"seconds that one call may take, retries included (default {TIMEOUT:g})",
-    "LCNB_SETTLE": f"seconds until a create that nobody can see is sent again (default {SETTLE:g})",
+    "LCNB_SETTLE": f"seconds for which a change may still take effect after its last attempt (default {SETTLE:g})",
     "LCNB_CATALOGUE": f"seconds for which locations, plans and images are kept (default {CATALOGUE:g}; 0: not)",
     "LCNB_REDIS_URL": "a Redis that keeps the rate budget of a token for several machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",

@@ -18,7 +18,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +102,13 @@ class Journal:
         base_url: str,
         token: str | None = None,
         looked_at: str | None = None,
+        pending_s: float = 0.0,
     ) -> None:
         """Write down a whole ChangeSet before its first change is sent.
 
         AlreadyApplied when it is there, or when another process makes one of its labels, or has made it after
-        `looked_at` (so that the listing may not have shown it).
+        `looked_at` (so that the listing may not have shown it), or when a change of one of its machines that was sent
+        in the last `pending_s` seconds has no outcome yet: it could still take effect after this one, and undo it.
         """
         owner = (
             changeset,
@@ -119,10 +121,14 @@ class Journal:
             _run(),
             token,
         )
+        whose = (account, base_url, token)
+        since = _text(datetime.now(UTC) - timedelta(seconds=pending_s))
         with self._open() as db:
             for each in entries:
                 if each.action == "create instance":
-                    self._alone(db, each.target, (account, base_url, token), looked_at or now())
+                    self._alone(db, each.target, whose, looked_at or now())
+                elif identifier := each.plan.get("identifier"):
+                    self._nothing_pending(db, each, identifier, whose, since)
             try:
                 db.execute("INSERT INTO changeset VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", owner)
             except sqlite3.IntegrityError:
@@ -153,6 +159,29 @@ class Journal:
             then = "has just made it" if state == "done" else "makes it, or was interrupted: `lcnb pending`"
             raise AlreadyApplied(
                 f"create instance {label}: the ChangeSet {name} (process {pid} on {host}) {then}. Nothing was sent."
+            )
+
+    def _nothing_pending(
+        self,
+        db: sqlite3.Connection,
+        wanted: Entry,
+        identifier: str,
+        whose: tuple[str | None, str, str | None],
+        since: str,
+    ) -> None:
+        """Refuse a change of what another ChangeSet of this account has changed with an outcome that is not known."""
+        other = db.execute(
+            "SELECT changeset.id, action, sent_at FROM change JOIN changeset ON changeset.id = change.changeset "
+            "WHERE state = 'sent' AND sent_at >= ? AND json_extract(plan, '$.identifier') = ? "
+            "AND account IS ? AND base_url = ? AND (account IS NOT NULL OR token IS ?) AND changeset.id != ? LIMIT 1",
+            (since, identifier, *whose, wanted.changeset),
+        ).fetchone()
+        if other:
+            name, action, sent_at = other
+            raise AlreadyApplied(
+                f"{wanted.action} {wanted.target}: {action} of it was sent at {sent_at} by the ChangeSet {name}, and "
+                f"may still take effect. Nothing was sent now. `lcnb resume {name}` waits for its outcome; then do "
+                "this again."
             )
 
     def _already(self, db: sqlite3.Connection, changeset: str) -> str:
@@ -312,7 +341,11 @@ def _json(value: object) -> str | None:
 
 def now() -> str:
     """UTC, as the journal writes it: texts that sort as times do."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
 
 
 def user() -> str:

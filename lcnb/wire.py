@@ -65,7 +65,11 @@ logger = logging.getLogger("lcnb.wire")
 
 #: The version header that the reference names [S]; `+json` also keeps Laravel from answering in HTML.
 ACCEPT = "application/vnd.letscloud.v1+json"
-CONNECT_S, READ_S, POOL_S = 10.0, 20.0, 10.0
+CONNECT_S, POOL_S = 10.0, 10.0
+#: Seconds that one attempt of a write waits for its answer at least, however short the deadline is: twice what the
+#: provider's own client waits [go 1.2.0]. A write that is given up is not undone by that: it may still take effect, and
+#: what only its answer holds, such as a private key, is lost.
+WRITE_ATTEMPT_MIN_S = 120.0
 MAX_TRIES = 6
 BACKOFF_S, BACKOFF_MAX_S = 0.5, 8.0
 #: Seconds for which a 429 that names no time stops everybody who uses the token.
@@ -153,7 +157,7 @@ def exchange(call: Call, context: Context) -> LowFlow[Envelope]:
             raise _late(call, tries, context)
         tries += 1
         started = context.clock()
-        outcome: Outcome = yield Transmit(call, remaining)
+        outcome: Outcome = yield Transmit(call, attempt_limit_s(call, remaining))
         _note(call, outcome, tries, context.clock() - started)
         if isinstance(outcome, Reply):
             _note_limits(outcome, context.limits)
@@ -164,6 +168,14 @@ def exchange(call: Call, context: Context) -> LowFlow[Envelope]:
             return verdict
         logger.info("%s %s: %s; again in %.1f s", call.method, call.path, verdict.why, verdict.after_s)
         yield Pause(verdict.after_s, verdict.why)
+
+
+def attempt_limit_s(call: Call, remaining_s: float) -> float:
+    """Seconds that one attempt of a call may take. This is the only place that decides it.
+
+    A read has what is left of the deadline. A write has that too, and WRITE_ATTEMPT_MIN_S at least.
+    """
+    return remaining_s if call.effect == "read" else max(remaining_s, WRITE_ATTEMPT_MIN_S)
 
 
 def _permitted(call: Call, budget: Budget, tries: int, context: Context) -> LowFlow[None]:
@@ -410,8 +422,9 @@ def _raise_failed(call: Call, failed: Failed, tries: int, context: Context) -> N
 
 
 def _late(call: Call, tries: int, context: Context) -> DeadlineExceeded:
+    limit = attempt_limit_s(call, context.settings.timeout)
     return _error(
-        DeadlineExceeded, call, tries, f"no answer within the deadline of {context.settings.timeout:g} s",
+        DeadlineExceeded, call, tries, f"no answer within the deadline of {limit:g} s",
         "A longer one: connect(timeout=...), or LCNB_TIMEOUT.",
     )  # fmt: skip
 
@@ -526,7 +539,7 @@ def _request(settings: Settings, effect: Transmit) -> dict[str, Any]:
         "url": settings.base_url + call.path,
         "content": None if body is None else json.dumps(body, default=_revealed).encode(),
         "headers": None if body is None else {"Content-Type": "application/json"},
-        "timeout": httpx.Timeout(min(READ_S, limit), connect=min(CONNECT_S, limit), pool=min(POOL_S, limit)),
+        "timeout": httpx.Timeout(limit, connect=min(CONNECT_S, limit), pool=min(POOL_S, limit)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 import lcnb
-from benchmarks import creates
+from benchmarks import creates, sequences
 from benchmarks.virtual import client
 from conftest import TOKEN
 from lcnb.config import Settings
@@ -56,6 +57,11 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "truncate"},
     {"kind": "stall"},
     {"kind": "stall", "after": True},
+    {"kind": "slow", "seconds": 55},
+    {"kind": "slow", "seconds": 55, "after": True},
+    {"kind": "slow", "seconds": 10, "delay": 40},
+    {"kind": "slow", "seconds": 150},
+    {"kind": "slow", "seconds": 150, "after": True},
     {"kind": "html"},
     {"kind": "html", "after": True, "status": 200},
     {"kind": "throttle", "retry_after": 2},
@@ -116,6 +122,133 @@ def test_reboot_is_never_repeated(settings: Settings, kind: str) -> None:
     sent = [entry for entry in box.log if entry["method"] == "PUT"]
     assert len(sent) == 1
     assert result.outcome.tolist() == ["done" if kind.endswith("after") else "unknown"]
+
+
+# --- a slow provider --------------------------------------------------------------------------------------
+
+
+def test_a1_last_change_wins() -> None:
+    """Answers after 0 to 90 s, effects before, with and after them: each machine ends as the last change asked for."""
+    ours = sequences.tally(sequences.ours, 150)
+    assert (ours.wrong_ends, ours.wrong_outcomes) == (0, 0)
+    assert ours.outcomes["done"] > 90
+    usual = sequences.tally(sequences.usual, 150)
+    assert usual.wrong_ends > 0  # the troubles are real: the usual way leaves machines in other states
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"seconds": 55}, {"seconds": 90}, {"seconds": 119}, {"seconds": 55, "after": True}, {"seconds": 1, "delay": 60},
+        {"seconds": 90, "delay": 30},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "action",
+    ["delete", "power off", "shutdown", "change plan", "reset password", "rename", "delete snapshot"],
+)
+def test_a1_slow_answers_are_awaited(settings: Settings, rule: dict[str, Any], action: str) -> None:
+    """A slow answer is awaited: the change is sent once, and done when the account shows its effect."""
+    change, holds = ACTIONS[action]
+    box = sandbox(rules=[{"kind": "slow", **rule, "method": "POST|PUT|DELETE"}])
+    result = change(client(box, settings)).apply(confirm=True)
+    assert [(row.outcome, row.tries) for row in result.itertuples()] == [("done", 1)]
+    began = box.world.now()
+    turn(box)
+    box.world.clock.turn(3600)
+    box.catch_up()
+    assert holds(box, next((each for each in box.world.machines if each["label"] == "web-01"), None))
+    assert all(entry.get("committed_at", 0) <= began for entry in box.log)
+
+
+def test_a1_not_sent_again_while_it_may_take_effect(settings: Settings) -> None:
+    """A setting that was given up is not sent again for the whole window, and not when it takes effect in it."""
+    box = sandbox(rules=[{"kind": "slow", "seconds": 200, "method": "PUT", "nth": 1}])
+    lc = client(box, settings)
+    assert lc.power_off(label="web-01").apply(confirm=True, wait=True).outcome.tolist() == ["done"]
+    assert lc.power_on(label="web-01").apply(confirm=True, wait=True).outcome.tolist() == ["done"]
+    box.world.clock.turn(3600)
+    box.catch_up()
+    assert next(each for each in box.world.machines if each["label"] == "web-01")["booted"]
+    assert [entry["path"].rpartition("/")[2] for entry in box.log if entry["method"] == "PUT"] == [
+        "power-off",
+        "power-on",
+    ]
+
+
+def test_a1_nothing_follows_an_unknown_change(settings: Settings) -> None:
+    """A change of a machine is not sent after one whose outcome is not known: that could still undo it."""
+    box = sandbox(rules=[{"kind": "error-before", "path": "power-off$"}])
+    lc = client(box, settings)
+    changes = lc.power_off(label="web-01") + lc.change_plan(label="web-01", plan="8vcpu-32gb-240ssd")
+    result = changes.apply(confirm=True, on_error="continue")
+    assert result.outcome.tolist() == ["unknown", "not tried"]
+    assert result.detail[1] == "not sent: power off of the same machine may still take effect"
+    assert {entry["path"].rpartition("/")[2] for entry in box.log if entry["method"] == "PUT"} == {
+        "power-off"
+    }
+
+
+@pytest.mark.parametrize("seconds", [5, 55, 90])
+def test_a1_after_an_interrupt(settings: Settings, seconds: int) -> None:
+    """While an interrupted change may take effect, another one of that machine is refused; resuming it clears the way."""
+    box = sandbox(rules=[{"kind": "late", "seconds": seconds, "method": "PUT", "nth": 1}])
+    lc = client(box, settings)
+    changes = lc.power_off(label="web-01")
+    lc._wire.before = lambda name: (_ for _ in ()).throw(KeyboardInterrupt) if name == "ended" else None
+    with pytest.raises(KeyboardInterrupt):
+        changes.apply(confirm=True)
+    lc._wire.before = lambda name: None
+    turn(box)
+    with pytest.raises(
+        lcnb.AlreadyApplied, match=rf"power off of it was sent at .* by the ChangeSet {changes.id}, and may"
+    ):
+        lc.power_on(label="web-01").apply(confirm=True)
+    assert lc.resume(confirm=True).outcome.tolist() == ["done"]
+    assert lc.power_on(label="web-01").apply(confirm=True, wait=True).outcome.tolist() == ["done"]
+
+
+@pytest.mark.parametrize(("shows", "detail"), [(True, None), (False, "no trace of it within 15 s")])
+def test_a1_password_that_the_listing_does_not_show(
+    settings: Settings, shows: bool, detail: str | None
+) -> None:
+    """An accepted password counts as done where the listing shows none; the result says that it may follow."""
+    box = sandbox(rules=[{"kind": "slow", "seconds": 1, "delay": 100, "method": "PUT"}])
+    lc = client(box, settings)
+    original = box.shapes.instance
+    box.shapes.instance = lambda machine: {
+        **original(machine),
+        **({} if shows else {"initial_root_password": None}),
+    }  # type: ignore[method-assign]
+    result = lc.reset_password(label="web-01", password="N3w-Passw0rd!").apply(confirm=True)
+    assert result.outcome.tolist() == ["done"]
+    assert result.detail.isna()[0] if detail is None else detail in result.detail[0]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a1_over_http(tmp_path: Path, way: str) -> None:
+    """Over HTTP, slow answers are awaited: each write is sent once, and the private key of a pair is not lost."""
+    box = sandbox(rules=[{"kind": "slow", "seconds": 1, "method": "POST|PUT", "after": way == "async"}])
+    key = tmp_path / "key"
+    with running(box) as base_url:
+        if way == "sync":
+            with lcnb.connect(token=TOKEN, base_url=base_url) as lc:
+                both = lc.power_off(label="web-01") + lc.generate_sshkey("made", key, generate_on_server=True)
+                result = both.apply(confirm=True)
+        else:
+            result = asyncio.run(_power_and_key(base_url, key))
+    assert result.outcome.tolist() == ["done", "done"]
+    assert [entry["method"] for entry in box.log if entry["method"] != "GET"] == ["PUT", "POST"]
+    assert key.read_text().startswith("-----BEGIN")
+
+
+async def _power_and_key(base_url: str, key: Path) -> Any:
+    async with lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=base_url) as lc:
+        both = await lc.power_off(label="web-01") + await lc.generate_sshkey(
+            "made", key, generate_on_server=True
+        )
+        return await both.apply(confirm=True)
 
 
 def test_lag_hides_nothing(settings: Settings) -> None:

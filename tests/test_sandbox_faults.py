@@ -72,6 +72,9 @@ TABLE = [
     ("truncate", True, 200, "truncated"),
     ("stall", False, 0, "stall"),
     ("stall; after=true; seconds=5", True, 0, "stall"),
+    ("slow", False, 0, "slow"),
+    ("slow; seconds=5; delay=9", False, 0, "slow"),
+    ("slow; after", True, 0, "slow"),
     ("html", False, 502, ""),
     ("html; status=200", False, 200, ""),
     ("html; after=true", True, 502, ""),
@@ -143,6 +146,59 @@ def test_bodies() -> None:
 
 
 # --- late commits ---------------------------------------------------------------------------------------
+
+
+SLOW = [
+    # The fault; whether the create is carried out at once, when the reply is there, and 20 s after it.
+    ("slow; seconds=30", (False, True, True)),
+    ("slow; seconds=0", (False, True, True)),
+    ("slow; seconds=30; after", (True, True, True)),
+    ("slow; seconds=30; delay=10", (False, False, True)),
+]
+
+
+@pytest.mark.parametrize(("fault", "steps"), SLOW)
+def test_e3_slow(fault: str, steps: tuple[bool, bool, bool]) -> None:
+    """A slow reply is the world's own, when it comes; the create is carried out before, with or after it."""
+    sandbox = sandbox_with(Rule.of_header(fault), fleet=0)
+    reply = ask(sandbox, "POST", "/instances", NEW)
+    seen = [bool(sandbox.world.machines)]
+    turn(sandbox, reply.seconds)
+    assert reply.later is not None
+    answer = reply.later()
+    assert (answer.status, json.loads(answer.body)["success"]) == (200, True)
+    seen.append(bool(sandbox.world.machines))
+    turn(sandbox, 20)
+    assert (*seen, bool(sandbox.world.machines)) == steps
+    (entry,) = sandbox.log
+    assert (entry["status"], entry["committed"]) == (200, True)
+
+
+@pytest.mark.parametrize("delay", [0, 10])
+def test_e3_slow_refusal(delay: float) -> None:
+    """What the world refuses when the reply is due is answered so, and never carried out."""
+    sandbox = sandbox_with(Rule("slow", seconds=30, delay=delay), fleet=0)
+    reply = ask(sandbox, "POST", "/instances", NEW)
+    sandbox.world.profile["balance"] = 0.0
+    turn(sandbox, 30)
+    assert reply.later is not None
+    assert json.loads(reply.later().body)["success"] is False
+    sandbox.world.profile["balance"] = 100.0
+    turn(sandbox, 100)
+    assert sandbox.world.machines == []
+    assert (sandbox.log[0]["committed"], "due" in sandbox.log[0]) == (False, False)
+    assert "balance" in sandbox.log[0]["refused"]
+
+
+def test_e3_slow_without_a_client() -> None:
+    """A write whose client has given up is carried out all the same, at its own moment."""
+    sandbox = sandbox_with(Rule("slow", seconds=90), fleet=0)
+    ask(sandbox, "POST", "/instances", NEW)
+    turn(sandbox, 89)
+    assert sandbox.world.machines == []
+    turn(sandbox, 2)
+    assert len(sandbox.world.machines) == 1
+    assert sandbox.log[0]["committed_at"] == 90
 
 
 def test_late() -> None:
@@ -712,6 +768,7 @@ VALUES: dict[str, Any] = {
     "seconds": st.floats(0, 300),
     "status": st.integers(500, 599),
     "after": st.booleans(),
+    "delay": st.floats(0, 300),
     "retry_after": st.none() | st.integers(0, 100) | st.just("soon"),
 }
 CALLS = st.sampled_from(["create", "create", "bad create", "list", "delete", "reboot", "wait", "HEAD", "%00"])
@@ -741,13 +798,17 @@ def test_log_is_the_truth(rules: list[dict[str, Any]], seed: int, calls: list[st
     sandbox = Sandbox(World(Clock(0), fleet=2), TOKEN, faults=Faults.read({"seed": seed, "rules": rules}))
     replies = [reply for reply in (step(sandbox, call) for call in calls) if reply]
     for reply, entry in zip(replies, sandbox.log, strict=True):
-        assert reply.fate in ("", "lost", "reset", "truncated", "stall")
+        assert reply.fate in ("", "lost", "reset", "truncated", "stall", "slow")
         assert entry["status"] == reply.status
-        assert (reply.status == 0) == (reply.fate in ("lost", "reset", "stall"))
+        assert (reply.status == 0) == (reply.fate in ("lost", "reset", "stall", "slow"))
     turn(sandbox, 1000)
     writes = [entry for entry in sandbox.log if entry["method"] not in ("GET", "HEAD")]
     assert all(isinstance(entry["committed"], bool) and "due" not in entry for entry in writes)
-    assert all(entry["fault"] == "late" for entry in writes if "committed_at" in entry or "refused" in entry)
+    assert all(
+        entry["fault"] in ("late", "slow")
+        for entry in writes
+        if "committed_at" in entry or "refused" in entry
+    )
     done = sorted(
         (entry for entry in writes if entry["committed"]),
         key=lambda entry: entry.get("committed_at", entry["at"]),

@@ -654,7 +654,6 @@ def test_faults_of_a_write(
     world = fast()
     settings = world.lc.settings
     monkeypatch.setattr(world.lc, "settings", type(settings)(**{**settings.__dict__, "settle": 0.05}))
-    monkeypatch.setattr("lcnb.apply.SET_SETTLE_S", 0.05)
     rule, step = FAULTS[fault]
     refused = fault in ("401", "403", "404", "409", "422")
     for name, form in all_forms(world, tmp_path).items():

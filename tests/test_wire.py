@@ -54,6 +54,7 @@ from lcnb.wire import (
     BACKOFF_MAX_S,
     BACKOFF_S,
     MAX_TRIES,
+    WRITE_ATTEMPT_MIN_S,
     Again,
     Context,
     Failed,
@@ -61,6 +62,7 @@ from lcnb.wire import (
     Pause,
     Reply,
     Transmit,
+    _request,
     exchange,
     judge,
     retry_after,
@@ -239,6 +241,35 @@ def test_deadline_holds(context: Context, bad: Outcome, takes: float) -> None:
     limits = [effect.limit_s for effect in asked if isinstance(effect, Transmit)]
     assert limits == sorted(limits, reverse=True)
     assert limits[0] == 60
+
+
+@pytest.mark.parametrize(
+    ("call", "timeout", "limit"),
+    [(READ, 1, 1), (READ, 60, 60), (READ, 300, 300)]
+    + [
+        (call, timeout, max(timeout, WRITE_ATTEMPT_MIN_S))
+        for call in WRITES
+        for timeout in (0.5, 20, 60, 300)
+    ],
+)
+def test_a1_attempt_limits(context: Context, call: Call, timeout: float, limit: float) -> None:
+    """One attempt of a read may take the whole deadline; one of a write that too, and at least 60 s, whatever is set."""
+    context.deadline = context.clock.now + timeout
+    (transmit,), _ = drive(call, [GOOD], context)
+    assert transmit.limit_s == limit
+    assert WRITE_ATTEMPT_MIN_S >= 60
+    httpx_timeout = _request(context.settings, transmit)["timeout"]
+    assert httpx_timeout.read > limit
+    assert httpx_timeout.write > limit
+
+
+@pytest.mark.parametrize("call", [READ, *WRITES], ids=lambda call: call.effect)
+@pytest.mark.parametrize("seconds", [21, 45, 59])
+def test_a1_slow_answers_are_awaited(context: Context, call: Call, seconds: float) -> None:
+    """An answer that takes most of the deadline is taken; nothing is sent twice."""
+    asked, result = drive(call, [GOOD], context, seconds)
+    assert sent(asked) == 1
+    assert isinstance(result, Envelope)
 
 
 def test_deadline_passed(context: Context) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import hmac
 import io
 import json
@@ -41,8 +42,8 @@ MASKED = ("password", "private_key", "key")
 #: Under this name of an ASGI scope's extensions `server.Protocol` gives itself, for a fate to be met.
 CONNECTION = "lcnb.sandbox.connection"
 
-#: What becomes of a reply on its way: nothing; closed without it; TCP reset; cut; not answered for long.
-Fate = Literal["", "lost", "reset", "truncated", "stall"]
+#: What becomes of a reply on its way: nothing; closed without it; TCP reset; cut; not answered for long; answered late.
+Fate = Literal["", "lost", "reset", "truncated", "stall", "slow"]
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered, and its fate; `status` 0 where nothing is. `seconds` (real ones) is for `stall`."""
+    """What is answered, and its fate; `status` 0 where nothing is. `seconds` (real ones) is for `stall` and `slow`."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     fate: Fate = ""
     seconds: float = 0.0
+    #: Of a slow one: gives the reply itself, once `seconds` have passed.
+    later: Callable[[], Reply] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass
+class LateCommit:
+    """A write that reaches the world later than it arrived: when (in world seconds), and its reply once it has."""
+
+    due: float
+    request: Request
+    entry: Json
+    reply: Reply | None = None
 
 
 @dataclass
@@ -111,7 +124,7 @@ class Sandbox:
         self.faults = faults or Faults()
         #: What arrived and what came of it, the newest last; passwords and keys as stars. See `faults`.
         self.log: deque[Json] = deque(maxlen=log_size)
-        self._late: list[tuple[float, Request, Json]] = []
+        self._late: list[LateCommit] = []
         self._windows = [Window(3600, rate_limit), Window(86_400, rate_limit * 24)]
         self._on_change = on_change
 
@@ -127,11 +140,8 @@ class Sandbox:
 
     def catch_up(self) -> None:
         """Let happen what is due by now, late commits too: each at its own moment, in order."""
-        while self._late and self._late[0][0] <= self.world.now():
-            due, request, entry = self._late.pop(0)
-            with moment(self.world, due):
-                self.world.catch_up()
-                self._settle(request, entry)
+        while self._late and self._late[0].due <= self.world.now():
+            self._commit(self._late[0])
         self.world.catch_up()
 
     def _logged(self, request: Request) -> Reply:
@@ -192,24 +202,70 @@ class Sandbox:
 
     def _faulty(self, fault: Rule, request: Request, entry: Json) -> Reply:
         entry["fault"] = fault.kind
+        if fault.kind == "slow":
+            return self._slow(fault, request, entry)
         if fault.carried_out:
             return spoilt(fault, self._answer(request, entry, fault))
-        with contextlib.suppress(No):  # what was meant is told, though nobody acts on it
-            fields = _fields(request)
-            entry.update(method=_method(request, fields), body=_masked(fields))
+        _record_intent(request, entry)
         if fault.kind == "late":
-            entry["due"] = round(self.world.now() + (fault.seconds or 0.0), 3)
-            self._late.append((entry["due"], request, entry))
-            self._late.sort(key=lambda late: late[0])
+            self._schedule(fault.seconds or 0.0, request, entry)
         return spoilt(fault, Reply(0, b""))
 
-    def _settle(self, request: Request, entry: Json) -> None:
-        """Carry out what came late, and tell so in the entry that it has had since it arrived."""
+    def _schedule(self, seconds: float, request: Request, entry: Json) -> LateCommit:
+        """Have a write carried out so many world seconds from now."""
+        entry["due"] = round(self.world.now() + seconds, 3)
+        late = LateCommit(entry["due"], request, entry)
+        self._late.append(late)
+        self._late.sort(key=lambda each: each.due)
+        return late
+
+    def _commit(self, late: LateCommit) -> Reply:
+        """Carry out what came late, at its own moment, and record that in the entry of its arrival."""
+        self._late.remove(late)
+        entry = late.entry
         entry["committed_at"] = entry.pop("due")
-        reply = self._answer(request, entry)
+        with moment(self.world, min(late.due, self.world.now())):
+            self.world.catch_up()
+            late.reply = self._answer(late.request, entry)
         if not entry["committed"]:
             del entry["committed_at"]
-            entry["refused"] = json.loads(reply.body)["message"]
+            entry["refused"] = json.loads(late.reply.body)["message"]
+        return late.reply
+
+    def _slow(self, fault: Rule, request: Request, entry: Json) -> Reply:
+        """A reply that comes after `seconds`; a write is carried out at once, with it, or `delay` seconds after it."""
+        seconds, delay = fault.seconds or 0.0, fault.delay or 0.0
+        _record_intent(request, entry)
+        answered = self._answer(request, entry) if fault.after else None
+        late = None
+        if answered is None and request.method not in READS:
+            late = self._schedule((seconds + delay) * self._speed(), request, entry)
+
+        def reply() -> Reply:
+            self.catch_up()
+            if late is None:
+                answer = answered or self._answer(request, entry)
+            else:
+                answer = late.reply or (self._rehearse(late) if delay else self._commit(late))
+            entry["status"] = answer.status
+            return answer
+
+        return Reply(0, b"", fate="slow", seconds=seconds, later=reply)
+
+    def _rehearse(self, late: LateCommit) -> Reply:
+        """What the world would answer now to a write that it carries out later; what it refuses, it never does."""
+        world, keep = self.world, self._on_change
+        self.world, self._on_change = copy.deepcopy(world), None
+        rehearsal: Json = {}
+        try:
+            reply = self._answer(late.request, rehearsal)
+        finally:
+            self.world, self._on_change = world, keep
+        if not rehearsal.get("committed"):
+            self._late.remove(late)
+            del late.entry["due"]
+            late.entry["refused"] = json.loads(reply.body)["message"]
+        return reply
 
     # --- limits -----------------------------------------------------------------------------------------
 
@@ -484,6 +540,13 @@ def _method(request: Request, fields: Json) -> str:
     return request.method
 
 
+def _record_intent(request: Request, entry: Json) -> None:
+    """What was meant, in the log, though it is not carried out now."""
+    with contextlib.suppress(No):
+        fields = _fields(request)
+        entry.update(method=_method(request, fields), body=_masked(fields))
+
+
 def _masked(fields: Json) -> Json:
     return {name: "*****" if name in MASKED else value for name, value in fields.items()}
 
@@ -532,6 +595,8 @@ def asgi(sandbox: Sandbox) -> Starlette:
         except ClientDisconnect:  # half a request is none
             return
         reply = sandbox.handle(request)
+        if reply.fate == "slow":
+            reply = await _when_due(reply, scope["extensions"][CONNECTION], receive)
         if reply.fate:
             await _meet_fate(reply, scope["extensions"][CONNECTION], receive, send)
         else:
@@ -558,6 +623,17 @@ async def _meet_fate(reply: Reply, connection: Any, receive: Receive, send: Send
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     connection.transport.close()  # what was written is sent before
     await _closed(receive)
+
+
+async def _when_due(reply: Reply, connection: Any, receive: Receive) -> Reply:
+    """The slow reply itself after its seconds, or `lost` when the client has gone before."""
+    connection.stalled = True
+    try:
+        await asyncio.wait_for(_closed(receive), reply.seconds)
+    except TimeoutError:
+        connection.stalled = False
+        return reply.later() if reply.later else reply
+    return Reply(0, b"", fate="lost")
 
 
 async def _closed(receive: Receive) -> None:

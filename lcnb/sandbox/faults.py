@@ -19,12 +19,14 @@ not count that request. The token is checked before any fault; the rate limit be
 what reaches the world counts against it. The control side below `/_sandbox/` has no faults.
 
 In-process a fault shows as `Reply.fate`, without a socket: `lost` (closed without a reply), `reset`,
-`truncated` (the body is a part of what Content-Length says) or `stall` (silence for `Reply.seconds`).
+`truncated` (the body is a part of what Content-Length says), `stall` (silence for `Reply.seconds`) or `slow`: the
+caller lets `Reply.seconds` pass and then takes the reply from `Reply.later()`, unless it has given up by then.
 
 The log (`Sandbox.log`, `GET /_sandbox/log`) is the truth to compare with. An entry tells `fault` where one
 struck, `status` as it was answered (0: not at all), and for every write `committed`. A late commit has no
 entry of its own: while it is under way its entry says when it is `due`, in world seconds; then it says either
-`committed_at`, or why the world `refused` it. Late commits that are under way are not in a state file.
+`committed_at`, or why the world `refused` it. The same holds for a `slow` request that is carried out later, also
+when the client has given up. Late commits that are under way are not in a state file.
 """
 
 from __future__ import annotations
@@ -63,6 +65,8 @@ KINDS = {
     "reset": "TCP reset instead of a reply; carried out only with `after`",
     "truncate": "carried out; the connection ends in the middle of the reply's body",
     "stall": "no reply for `seconds` (real ones), then the connection is closed; carried out only with `after`",
+    "slow": "the reply comes after `seconds` (real ones; the provider's own client waits 60 [go]). The request is "
+    "carried out `delay` seconds after the reply, or, with `after`, at once, before the wait",
     "html": "an HTML page of some `status` instead of the reply; carried out only with `after`",
     "throttle": "429, with a Retry-After header if `retry_after` is given; nothing is carried out",
     "lag": "the listing does not show machines made in the last `seconds` of the world; GET /instances only",
@@ -78,6 +82,7 @@ PARAMETERS: dict[str, Json] = {
     "reset": {"after": False},
     "truncate": {},
     "stall": {"seconds": 300.0, "after": False},
+    "slow": {"seconds": 55.0, "after": False, "delay": 0.0},
     "html": {"status": 502, "after": False},
     "throttle": {"retry_after": None},
     "lag": {"seconds": 60.0},
@@ -95,6 +100,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "nth": ("a whole number from 1", lambda value: _is_whole(value) and value >= 1),
     "times": ("a whole number from 1", lambda value: _is_whole(value) and value >= 1),
     "seconds": ("a number from 0 to 1e9", lambda value: _is_number(value) and 0 <= value <= 1e9),
+    "delay": ("a number from 0 to 1e9", lambda value: _is_number(value) and 0 <= value <= 1e9),
     "after": ("true or false", lambda value: isinstance(value, bool)),
     "retry_after": ("seconds, or the header's text", lambda value: _is_retry_after(value)),
 }
@@ -135,6 +141,7 @@ class Rule:
     status: int | None = None
     retry_after: float | str | None = None
     after: bool | None = None
+    delay: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
