@@ -109,7 +109,7 @@ def holds(wish: Wish, machine: dict[str, Any] | None) -> bool:
     if machine is None or wish.what == "gone":
         return machine is None and wish.what == "gone"
     if wish.what == "power":
-        return bool(machine["booted"]) == (wish.value == "on")
+        return bool(machine["booted"] == (wish.value == "on"))
     return bool(machine[wish.what] == wish.value)
 
 
