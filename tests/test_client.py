@@ -254,7 +254,13 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     end of its object, which Python tells as a warning that would end in the test.
     """
     found: list[str] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda what: found.append(repr(what.exc_value)))
+
+    def note(what: Any) -> None:
+        # anyio 4.16 closes a connection's task that has not begun without its inner coroutine, and Python warns of that.
+        if "connect_tcp.<locals>.try_connect' was never awaited" not in str(what.exc_value):
+            found.append(repr(what.exc_value))
+
+    monkeypatch.setattr(sys, "unraisablehook", note)
     yield found
     gc.collect()  # what an interrupt left in a cycle ends here, not in the next test
 
