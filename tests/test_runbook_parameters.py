@@ -432,7 +432,7 @@ def test_type_text(declaration: str, text: str) -> None:
     [
         ("x = (", r"nightly: .* is not valid Python \(line 1: .*\)\. Nothing was started\."),
         ("x = 1\n  y = 2", "line 2: unexpected indent"),
-        ("%matplotlib inline\nx = 1", "line 1: invalid syntax"),
+        ("%matplotlib inline\nx = = 1", "line 2: invalid syntax"),
         ("x = 1\0", "is not valid Python"),
         ("x = " + "(" * 5000, "is not valid Python"),
     ],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import os
 import shutil
@@ -32,15 +33,21 @@ from jupyter_core.utils import ensure_async, ensure_event_loop, run_sync
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
-from papermill.exceptions import PapermillExecutionError
+from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 from papermill.iorw import papermill_io
+from papermill.translators import PythonTranslator, papermill_translators
 
 from lcnb.files import write_atomically
+from lcnb.runbooks.languages import PYTHON
+from lcnb.runbooks.notebook import read_notebook
+from lcnb.runbooks.parameters import recordable
 from lcnb.runbooks.shell_client import ShellManager, take
 from lcnb.runbooks.signals import held
 
 SCHEME = "lcnb+file://"
+#: The value of PYTHONSAFEPATH that is for the start of a kernel alone; Python wants any text.
+FOR_THE_START = "lcnb"
 ENGINE = "lcnb"
 KERNEL_START_S = 60
 #: A save may take this share of the run's time at most; the next one waits accordingly.
@@ -86,9 +93,13 @@ class Job:
     parameters: Mapping[str, Any]
     env: Mapping[str, str]
     kernel: str = "python3"
-    language: str = "python"
+    language: str = PYTHON
     redact: Callable[[str], str] = str
     on_cell: Callable[[int, int, str], None] = lambda index, total, title: None
+    #: The spec of the kernel as the saved notebook shows it.
+    kernelspec: Mapping[str, str] = field(default_factory=dict)
+    #: Where the cells work; None: in the folder of the target.
+    cwd: Path | None = None
     #: Handles that the kernel's process gets.
     inherits: tuple[int, ...] = ()
     #: Seconds for the whole run, and for each of its cells; None: as long as it takes.
@@ -263,7 +274,7 @@ class _Files:
     """papermill's way to files: reads a job's source. What is written is written by the manager and at the end."""
 
     def read(self, path: str) -> str:
-        return _JOBS[path].source.read_text(encoding="utf-8")
+        return json.dumps(read_notebook(_JOBS[path].source))
 
     def write(self, buf: str, path: str) -> None:
         """papermill's last write comes just before ours, which has the last word: nothing to do."""
@@ -324,6 +335,13 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         self.job.notebook = self.nb
 
 
+#: One expression, so that no name of it stays. PYTHONSAFEPATH is for the kernel's own start, not for what cells start.
+_FIND_MODULES = (
+    "(__import__('sys').path.extend({folders!r}), "
+    "{ours} and __import__('os').environ.pop('PYTHONSAFEPATH', None)) and None"
+)
+
+
 def _title(cell: Any) -> str:
     """What a person calls a cell: its first comment or first line."""
     lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
@@ -351,6 +369,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def papermill_execute_cells(self) -> None:
         job = self.nb_man.job
         self._outputs = Outputs()
+        if job.language == PYTHON:
+            run_sync(self._find_modules)(job)
         for index, cell in enumerate(self.nb.cells):
             if not self._runs(cell):
                 self.nb_man.cell_skipped(cell)
@@ -380,6 +400,15 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
             if self.nb_man.job.status != "running":
                 return
+
+    async def _find_modules(self, job: Job) -> None:
+        """Have the kernel look for modules in the notebook's folder too, last: no file there hides another module.
+
+        Its reply comes before that of the first cell, and nobody waits for it.
+        """
+        folders = [*([""] if job.cwd else []), str(job.source.parent)]
+        code = _FIND_MODULES.format(folders=folders, ours=job.env.get("PYTHONSAFEPATH") == FOR_THE_START)
+        await ensure_async(self.kc.execute(code, silent=True, store_history=False))
 
     # --- limits and interrupts --------------------------------------------------------------------------
 
@@ -512,6 +541,9 @@ def _start_is_death() -> Iterator[None]:
 class _Engine(Engine):  # type: ignore[misc]
     @classmethod
     def execute_notebook(cls, nb: Any, kernel_name: str, lcnb_job: Job, **kwargs: Any) -> Any:
+        nb.metadata.papermill["parameters"] = recordable(dict(lcnb_job.parameters))
+        if lcnb_job.kernelspec:
+            nb.metadata["kernelspec"] = dict(lcnb_job.kernelspec)
         manager = _Manager(nb, lcnb_job)
         manager.notebook_start()
         try:
@@ -575,7 +607,7 @@ def _execute(client: _Client, job: Job) -> None:
     with tempfile.TemporaryFile() as words:
         inherits = {"pass_fds": job.inherits} if job.inherits else {}
         try:
-            client.execute(cwd=str(job.target.parent), env=dict(job.env), stderr=words, **inherits)
+            client.execute(cwd=str(job.cwd or job.target.parent), env=dict(job.env), stderr=words, **inherits)
         except DeadKernelError as error:
             words.seek(0)
             last = words.read()[-2000:].decode(errors="replace").strip()
@@ -593,6 +625,32 @@ class _IpcKernelManager(AsyncKernelManager):
 
     transport = "ipc"
 
+
+def can_be_given(kernel: str, language: str) -> bool:
+    """Whether papermill can write values into a cell for that kernel or language."""
+    try:
+        papermill_translators.find_translator(kernel, language)
+    except PapermillException:
+        return False
+    return True
+
+
+class _Python(PythonTranslator):  # type: ignore[misc]
+    """papermill's, with the keys of a dict as what they are: it writes each as a text."""
+
+    @classmethod
+    def translate(cls, value: Any) -> str:
+        if isinstance(value, tuple):
+            return f"({''.join(f'{cls.translate(each)}, ' for each in value)})"
+        return str(super().translate(value))
+
+    @classmethod
+    def translate_dict(cls, value: Mapping[Any, Any]) -> str:
+        pairs = (f"{cls.translate(key)}: {cls.translate(each)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+
+
+papermill_translators.register(PYTHON, _Python)
 
 #: It warns of each parameter whose declaration its own reader does not know; ours has checked them all.
 logging.getLogger("papermill").setLevel(logging.ERROR)
