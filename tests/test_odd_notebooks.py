@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,14 @@ from typing import Any
 import nbformat
 import pytest
 
-from conftest import PYTHON3, record, saved, statuses, write_notebook
-from lcnb.errors import InputError, RunError
+from conftest import PYTHON3, Call, record, saved, statuses, write_notebook
+from lcnb.errors import InputError, ParameterError, RunError
+from lcnb.runbooks import child
 from lcnb.runbooks.chain import verify
-from lcnb.runbooks.find import find
+from lcnb.runbooks.find import describe, find
+from lcnb.runbooks.languages import ASSIGNMENTS, assigned
+from lcnb.runbooks.notebook import read_notebook
+from lcnb.runbooks.papermill_engine import can_be_given
 from lcnb.runbooks.run import RunResult, run_runbook
 
 TRESPASSES = """
@@ -147,4 +152,197 @@ def test_no_place_for_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         RunError, match=r"the lock of night cannot be made in .*Nothing was started\. .*LCNB_STATE_DIR"
     ):
         run_runbook(str(path), folder=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+# --- notebooks from elsewhere ---------------------------------------------------------------------------
+
+PLACE = Path(__file__).parent / "notebooks_elsewhere"
+GIVEN = {"n": 5, "name": "web"}
+#: What a run in the kernel of this Python makes good.
+KERNEL = r"asks for the Jupyter kernel .*, which is not here\. Installed: .*python3.*Nothing was started\. .*--kernel python3"
+NOT_HERE = r"Nothing was started\. Install a Jupyter kernel for {}, and name it: --kernel NAME"
+#: How each ends: empty when it runs as it is, else what it is refused with; those with KERNEL run in `python3`.
+ELSEWHERE = {
+    "almond": NOT_HERE.format("scala"),
+    "azureml": KERNEL,
+    "bash": NOT_HERE.format("bash"),
+    "bom": "",
+    "colab": "",
+    "conda": KERNEL,
+    "databricks": "",
+    "deepnote": "",
+    "format2": "",
+    "format3": "",
+    "format3_bare": "",
+    "format5": r'it says nbformat 5, .*it is enough to write `"nbformat": 4`',
+    "gonb": r"parameter n: papermill cannot write values into a cell of go\. .*N=\.\.\. lcnb run",
+    "hex": "",
+    "ids": "",
+    "irkernel": NOT_HERE.format("R"),
+    "julia": NOT_HERE.format("julia"),
+    "jupyterlite": KERNEL,
+    "jupytext": "",
+    "kaggle": "",
+    "kernelspec_empty": "",
+    "kernelspec_null": "",
+    "language_only_r": r"names no kernel\. .*Install a Jupyter kernel for R",
+    "lfs_pointer": "a pointer of Git LFS: run `git lfs pull`",
+    "magics": "",
+    "merge": "a merge in Git that was not finished",
+    "minor_missing": "",
+    "minor_of_the_future": "",
+    "note_of_zeppelin": r"a note of Zeppelin: export it there as \.ipynb",
+    "nteract": "",
+    "nulls": "",
+    "of_papermill": "",
+    "other_magic": r"begins with %%bash.* a cell of their own, with the tag",
+    "outputs": "",
+    "polyglot": NOT_HERE.format(r"\.net-fsharp"),
+    "polynote": r"names no kernel\. .*Install a Jupyter kernel for scala",
+    "pyspark": KERNEL,
+    "sagemaker_studio": KERNEL,
+    "script": "`jupytext --to ipynb FILE` makes a notebook",
+    "tags": "",
+    "utf16": "",
+    "venv": KERNEL,
+    "vertex": KERNEL,
+    "vscode": "",
+    "vscode_interpreter": KERNEL,
+    "zeppelin_export": NOT_HERE.format("scala"),
+}
+
+
+def given_to(name: str) -> dict[str, object]:
+    """Those without a cell of parameters are given none."""
+    return {} if name in ("format2", "language_only_r", "polynote", "zeppelin_export") else dict(GIVEN)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """How each ended that runs, as it is or in another kernel: two at a time, forked from one process where possible."""
+    place = tmp_path_factory.mktemp("elsewhere")
+
+    def run(name: str) -> dict[str, Any]:
+        path = PLACE / f"{name}.ipynb"
+        task = {
+            "row": 1, "runbook": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "confirm": False,
+            "parameters": given_to(name), "account": None, "runs_dir": str(place / "runs"), "previous": None,
+            "kernel": "python3" if ELSEWHERE[name] else None,
+        }  # fmt: skip
+        return child.run_row(task)
+
+    names = [name for name, told in ELSEWHERE.items() if told in ("", KERNEL)]
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setenv("HOME", str(place))
+        patch.setenv("LCNB_STATE_DIR", str(place / "state"))
+        return dict(zip(names, pool.map(run, names), strict=True))
+
+
+def test_c3_table_is_whole() -> None:
+    """Each of the notebooks has its line in the table."""
+    assert sorted(path.stem for path in PLACE.iterdir()) == list(ELSEWHERE)
+
+
+@pytest.mark.parametrize("name", [name for name, told in ELSEWHERE.items() if told in ("", KERNEL)])
+def test_c3_c7_runs(name: str, elsewhere: dict[str, dict[str, Any]]) -> None:
+    """A notebook of another program runs with what it is given, has a report, and is saved as a valid one."""
+    ended = elsewhere[name]
+    assert (ended["status"], ended["error"]) == ("done", None)
+    folder = Path(ended["folder"])
+    assert record(folder)["problems"] == []
+    assert "it ran" in (folder / "report.html").read_text(encoding="utf-8")
+    kept = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf-8"))
+    nbformat.validate(kept)
+    assert (kept["nbformat"], kept["nbformat_minor"], kept["metadata"]["kernelspec"]["name"]) == (
+        4,
+        5,
+        "python3",
+    )
+
+
+@pytest.mark.parametrize("name", [name for name, told in ELSEWHERE.items() if told])
+def test_c3_c5_c7_refused(name: str, tmp_path: Path) -> None:
+    """What cannot run is refused before there is a folder, with what helps."""
+    path = PLACE / f"{name}.ipynb"
+    with pytest.raises(InputError, match=f"(?s){ELSEWHERE[name]}") as refused:
+        run_runbook(str(path), given_to(name), folder=tmp_path / "runs")
+    assert "Nothing was started." in str(refused.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_c3_format5_cure(tmp_path: Path) -> None:
+    """The cure for a format that is not known is one."""
+    text = (PLACE / "format5.ipynb").read_text(encoding="utf-8")
+    path = tmp_path / "mended.ipynb"
+    path.write_text(text.replace('"nbformat": 5', '"nbformat": 4'), encoding="utf-8")
+    assert [each.name for each in find(str(path)).parameters] == ["n", "name"]
+
+
+def test_c3_read() -> None:
+    """Tags, ids and sources are those that were meant; data of an earlier run is left out."""
+    tagged = read_notebook(PLACE / "tags.ipynb")["cells"]
+    assert [cell["metadata"]["tags"] for cell in tagged] == [["settings", "parameters"], [], [], ["a", "b"]]
+    ids = [cell["id"] for cell in read_notebook(PLACE / "ids.ipynb")["cells"]]
+    assert ids[0] == "same"
+    assert len(set(ids)) == len(ids) == 8
+    assert read_notebook(PLACE / "ids.ipynb") == read_notebook(PLACE / "ids.ipynb")
+    shown = read_notebook(PLACE / "outputs.ipynb")
+    assert "widgets" not in shown["metadata"]
+    assert shown["cells"][1]["attachments"] == {"a.png": {"image/png": "iVBORw0KGgo="}}
+    assert [cell["source"][:2] for cell in read_notebook(PLACE / "format3.ipynb")["cells"]] == [
+        "# ",
+        "n:",
+        "as",
+    ]
+    assert describe(str(PLACE / "colab.ipynb")).values.tolist() == [
+        ["n", "int", "1", ""],
+        ["name", "any value", "None", ""],
+    ]
+
+
+# --- other languages ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "found"),
+    [
+        ("R", "days <- 30  # to look back\nmy.name = \"a # b\"\nx <<- NULL\nif (days == 3) {}\nlibrary(x)",
+         [("days", "30", "to look back"), ("my.name", '"a # b"', ""), ("x", "NULL", "")]),
+        ("julia", "days::Int = 30  # back\nconst ratio = 0.5;\nusing Dates\nf(x) = 2x", [("days", "30", "back"), ("ratio", "0.5", "")]),
+        ("scala", "val days: Int = 30 // back\nvar names = Seq(\"a\")\ndef f = 2", [("days", "30", "back"), ("names", 'Seq("a")', "")]),
+        ("bash", "export DAYS=30 # back\nname='a # b'\necho $DAYS\n[ $DAYS == 3 ]", [("DAYS", "30", "back"), ("name", "'a # b'", "")]),
+        ("matlab", "days = 30; % back\ndisp(days)", [("days", "30", "back")]),
+        (".net-csharp", "int days = 30; // back\nvar names = new List<string>();\nConsole.WriteLine(1);",
+         [("days", "30", "back"), ("names", "new List<string>()", "")]),
+        (".net-fsharp", "let mutable days: int = 30 // back", [("days", "30", "back")]),
+        (".net-powershell", "$days = 30 # back\n[string]$name = 'a'", [("days", "30", "back"), ("name", "'a'", "")]),
+        ("go", "var x int = 0", []),
+        ("javascript", "let x = 1", []),
+    ],
+)  # fmt: skip
+def test_c5_assigned(language: str, source: str, found: list[tuple[str, str, str]]) -> None:
+    """The parameters of another language's cell are found where values could be written for them."""
+    assert [(each.name, each.default_text, each.help) for each in assigned(source, language)] == found
+
+
+def test_c5_papermill() -> None:
+    """The languages with parameters are those that papermill writes."""
+    assert all(can_be_given("", language) for language in ASSIGNMENTS)
+    assert not any(can_be_given("", language) for language in ("go", "rust", "javascript", "java"))
+
+
+def test_c5_given(call: Call, tmp_path: Path) -> None:
+    """Names that the cell does not assign are refused; that the kernel is missing is told with what helps."""
+    path = str(PLACE / "irkernel.ipynb")
+    told = call("run", path, "-p", "m=5", "--runs-dir", str(tmp_path / "runs"))
+    assert (told.code, "no parameter 'm'" in told.err, "Parameters: n, name." in told.err) == (2, True, True)
+    with pytest.raises(
+        InputError, match=r"is written in R, and the Jupyter kernel 'python3' runs python\. Nothing was"
+    ):
+        run_runbook(path, kernel="python3", folder=tmp_path / "runs")
+    with pytest.raises(InputError, match=r"asks for the Jupyter kernel 'nope', .*--kernel python3"):
+        run_runbook(str(PLACE / "bom.ipynb"), kernel="nope", folder=tmp_path / "runs")
+    with pytest.raises(ParameterError, match=r"no parameter 'x'\. This runbook takes none\."):
+        run_runbook(str(PLACE / "format2.ipynb"), {"x": 1}, folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -106,13 +106,17 @@ def _converted(notebook: dict[str, Any], major: int) -> dict[str, Any]:
     sheets = notebook.get("worksheets") if major > 1 else [notebook]
     for sheet in sheets if isinstance(sheets, list) else ():
         for cell in (sheet.get("cells") or ()) if isinstance(sheet, dict) else ():
-            if isinstance(cell, dict) and cell.get("cell_type") == "code":
+            if not isinstance(cell, dict):
+                continue
+            cell["metadata"] = cell.get("metadata") or {}
+            if cell.get("cell_type") == "code":
                 # Outputs are left out anyway, and those of old programs often lack what the conversion wants.
-                cell |= {"outputs": [], "metadata": cell.get("metadata") or {}}
+                cell |= {"outputs": [], "collapsed": bool(cell.get("collapsed"))}
                 cell.setdefault("input", cell.pop("source", ""))
-                cell.setdefault("collapsed", False)
-            elif isinstance(cell, dict):
-                cell["metadata"] = cell.get("metadata") or {}
+            for name in ("input", "source"):
+                if isinstance(cell.get(name), list):
+                    cell[name] = "".join(map(str, cell[name]))
+            if cell.get("cell_type") != "code":
                 cell.setdefault("source", "")
     whole = {**notebook, "nbformat": major, "metadata": notebook.get("metadata") or {}}
     whole["nbformat_minor"] = _whole(notebook.get("nbformat_minor")) or 0

@@ -650,7 +650,8 @@ class _Python(PythonTranslator):  # type: ignore[misc]
         return f"{{{', '.join(pairs)}}}"
 
 
-papermill_translators.register(PYTHON, _Python)
+for _name in (PYTHON, "pysparkkernel"):
+    papermill_translators.register(_name, _Python)
 
 #: It warns of each parameter whose declaration its own reader does not know; ours has checked them all.
 logging.getLogger("papermill").setLevel(logging.ERROR)
