@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import ast
+import json
 from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from papermill.translators import PythonTranslator
+from papermill.translators import PythonTranslator, translate_parameters
 
+import lcnb.runbooks.papermill_engine
 from lcnb.errors import ParameterError
-from lcnb.runbooks.parameters import Parameter, Type, check, convert, effective, located, read_parameters
+from lcnb.runbooks.parameters import (
+    Parameter,
+    Type,
+    Written,
+    check,
+    convert,
+    effective,
+    located,
+    read_parameters,
+    recordable,
+)
 
 NAN, INF = float("nan"), float("inf")
 
@@ -620,7 +635,17 @@ def test_where_a_secret_is_kept() -> None:
 # --- without a type -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["limit = None", "wait_s = 60 * 60", "x = int('5')", "a = b = 7 * 24", "when = date.today()", "x: Any = 5"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "limit = None",
+        "wait_s = 60 * 60",
+        "x = int('5')",
+        "a = b = 7 * 24",
+        "when = date.today()",
+        "x: Any = 5",
+    ],
+)
 @pytest.mark.parametrize(
     "text", ["10", "-3", "+7", "1_0", " 7 ", "007", "1e-3", ".5", "1.0", "True", "False", "None", "true", "none", "abc", "", "2026-01-31", "[1]", "0x10"]
 )  # fmt: skip
@@ -645,7 +670,7 @@ def test_c4_not_finite(text: str) -> None:
     [
         ("rate = 1e-3", "2", 2.0),
         ("names = []", "a, 7", ["a", "7"]),
-        ("names = []", "[7, \"7\"]", [7, "7"]),
+        ("names = []", '[7, "7"]', [7, "7"]),
         ("flag = not False", "false", False),
         ("x = 'a'", "10", "10"),
         ("x: str | None = None", "10", "10"),
@@ -656,13 +681,14 @@ def test_c4_not_finite(text: str) -> None:
 )
 def test_c4_with_a_type(source: str, text: str, converted: object) -> None:
     """With a type, by declaration or by its default, the same text is of that type; what is within JSON stays as it is."""
-    got = taken(source, Written(text))
+    (parameter,) = read_parameters(source)
+    got = check([parameter], {parameter.name: Written(text)})[parameter.name]
     assert (type(got), got) == (type(converted), converted)
 
 
 def test_c4_as_given_by_code() -> None:
     """A text that code passes stays one."""
-    assert taken("limit = None", "10") == "10"
+    assert taken("x = None", "10") == "10"
 
 
 @pytest.mark.parametrize(
@@ -697,19 +723,20 @@ def test_c8_secret(source: str) -> None:
 @pytest.mark.parametrize(
     ("declaration", "value"),
     [
-        ("dict[int, str]", {7: "seven", -1: "it's \"so\""}),
+        ("dict[int, str]", {7: "seven", -1: 'it\'s "so"'}),
         ("dict[str, list[int]]", {"a": [1, 2], "": []}),
         ("dict[date, float]", {"2026-01-31": 0.5}),
         ("dict[bool, dict[float, None]]", {True: {0.5: None}, False: {}}),
         ("dict[tuple[int, str], int]", {(1, "a"): 1, (2, "b'"): 2}),
         ("dict[tuple[int, ...], int]", {(1,): 1, (): 2}),
         ("dict[tuple[tuple[int, int], str], int]", {((1, 2), "a"): 1}),
-        ("dict[int | str | None, int]", {1: 1, "1 ": 2, None: 3}),
+        ("dict[int | str | None, int]", {1: 1, "one": 2, None: 3}),
         ("list[dict[int, str]]", [{1: "a"}]),
     ],
 )
 def test_a10_arrives(declaration: str, value: Any) -> None:
     """Keys are written into the cell with their type; from the record of a run the same values are made again."""
+    assert lcnb.runbooks.papermill_engine.can_be_given("python3", "python")
     parameters = read_parameters(f"m: {declaration}")
     checked = check(parameters, {"m": value})
     assert checked == {"m": value}
@@ -732,13 +759,21 @@ def test_a10_arrives(declaration: str, value: Any) -> None:
 )  # fmt: skip
 def test_c13_skipped(magic: str) -> None:
     """Magics, shell commands and questions in the cell declare nothing; the parameters around them are found."""
-    source = f"{magic}\ndays: int = 30  # back\n" if magic.startswith("%%") else f"a_ = 1\n{magic}\ndays: int = 30  # back\n"
+    source = (
+        f"{magic}\ndays: int = 30  # back\n"
+        if magic.startswith("%%")
+        else f"a_ = 1\n{magic}\ndays: int = 30  # back\n"
+    )
     found = {each.name: (each.type_text, each.default, each.help) for each in read_parameters(source)}
     assert found["days"] == ("int", 30, "back")
 
 
-@pytest.mark.parametrize("magic", ["%%bash", "%%R", "%%writefile a.py", "%%sql", "\n%%html", "%%timeit", "%%time\n%%bash"])
+@pytest.mark.parametrize(
+    "magic", ["%%bash", "%%R", "%%writefile a.py", "%%sql", "\n%%html", "%%timeit", "%%time\n%%bash"]
+)
 def test_c13_refused(magic: str) -> None:
     """A cell that is not run in the notebook has no parameters: that is told, with what helps."""
-    with pytest.raises(ParameterError, match=r"begins with %%\w+, so .* into a cell of their own, with the tag\. Nothing was"):
+    with pytest.raises(
+        ParameterError, match=r"begins with %%\w+, so .* into a cell of their own, with the tag\. Nothing was"
+    ):
         read_parameters(f"{magic}\ndays = 30", "nightly")

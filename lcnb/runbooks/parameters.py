@@ -33,7 +33,7 @@ from enum import Enum
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lcnb.config import did_you_mean
 from lcnb.errors import InputError, ParameterError
@@ -199,7 +199,9 @@ def _parsed(source: str, where: str) -> tuple[ast.Module, str]:
         plain = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
         return ast.parse(plain), plain
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        if isinstance(error, SyntaxError) and not isinstance(wrong, SyntaxError):
+        if isinstance(
+            error, SyntaxError
+        ):  # the lines are those of the cell, but for what goes on over several
             wrong = error
     what = f"line {wrong.lineno}: {wrong.msg}" if isinstance(wrong, SyntaxError) else str(wrong)
     raise ParameterError(
@@ -704,7 +706,7 @@ def _number(value: object) -> object:
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_DIGITS:
         raise ValueError("it is too large")
     try:
-        whole = math.trunc(value)
+        whole = int(cast("Any", value))
     except (ValueError, OverflowError):  # nan, inf
         return float(value)
     return whole if whole == value else _float(float(value))
