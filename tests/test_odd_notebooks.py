@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -346,3 +347,114 @@ def test_c5_given(call: Call, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"no parameter 'x'\. This runbook takes none\."):
         run_runbook(str(PLACE / "format2.ipynb"), {"x": 1}, folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+# --- the folder and the kernel of a run -----------------------------------------------------------------
+
+#: Files of the notebook's folder that are called as modules which Python, lcnb and the kernel need.
+SHADOWS = ("random", "pathlib", "secrets", "httpx", "pandas", "IPython", "ipykernel", "lcnb")
+SHOWS = """
+import json, os, sys
+import helpers, httpx, pandas, random, lcnb
+files = {name: sys.modules[name].__file__ for name in ("helpers", "httpx", "pandas", "random", "lcnb")}
+facts = {"cwd": os.getcwd(), "safe": os.environ.get("PYTHONSAFEPATH"), "ours": files, "n": n}
+lcnb.run().file("facts.json").write_text(json.dumps(facts))
+"""
+
+
+def project(place: Path) -> Path:
+    """A notebook with a module and a file next to it, and with files named like modules of others."""
+    folder = place / "it's a {project}"
+    folder.mkdir()
+    (folder / "helpers.py").write_text("ANSWER = 42\n", encoding="utf-8")
+    (folder / "data.csv").write_text("a,b\n", encoding="utf-8")
+    for name in SHADOWS:
+        (folder / f"{name}.py").write_text("raise SystemExit('the wrong file')\n", encoding="utf-8")
+    write_notebook(folder / "common.ipynb", "COMMON = 'shared'")
+    reads = "print(open('data.csv').read())\n%run common.ipynb\nassert COMMON == 'shared'"
+    kernel = {**PYTHON3, "name": "conda-env-ops-py"}
+    write_notebook(folder / "reads.ipynb", ("n = None", "parameters"), SHOWS, reads, kernel=kernel)
+    return write_notebook(folder / "shows.ipynb", ("n = None", "parameters"), SHOWS)
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "facts.json").read_text(encoding="utf-8")))
+
+
+def test_c6_c7_everywhere(call: Call, tmp_path: Path) -> None:
+    """Modules next to the notebook are found and hide no other; `--cwd` and `--kernel` hold in each way to run."""
+    shows = project(tmp_path)
+    place = shows.parent
+    reads, where = str(place / "reads.ipynb"), ["--kernel", "python3", "--cwd", str(place)]
+    runs = ["--runs-dir", str(tmp_path / "runs")]
+
+    def kept() -> list[Path]:
+        """The runs, oldest first."""
+        return sorted(
+            (path.parent for path in tmp_path.glob("runs/2*/run.json")), key=lambda each: each.stat().st_ctime
+        )
+
+    def check(folder: Path, cwd: Path | None, engine: str, n: object = 5) -> None:
+        assert record(folder)["status"] == "done", record(folder)["reason"]
+        facts = facts_of(folder)
+        assert facts["ours"].pop("helpers") == str(place / "helpers.py")
+        assert not any(Path(file).is_relative_to(place) for file in facts["ours"].values())
+        assert (facts["cwd"], facts["safe"], facts["n"]) == (str(cwd or folder), None, n)
+        assert (record(folder)["cwd"], record(folder)["engine"]) == (str(cwd) if cwd else None, engine)
+        assert record(folder)["problems"] == []
+
+    told = call("run", str(shows), "-p", "n=5", *runs)
+    assert told.code == 0, told.err
+    check(kept()[-1], None, "kernel")
+    told = call("run", reads, "-p", "n=5", *where, *runs)
+    assert told.code == 0, told.err
+    check(kept()[-1], place, "kernel")
+    # as it was, by its record
+    assert call("rerun", kept()[-1].name, *runs).code == 0
+    check(kept()[-1], place, "kernel")
+    (tmp_path / "over.csv").write_text("n\n5\n007\n", encoding="utf-8")
+    told = call("batch", reads, "--over", str(tmp_path / "over.csv"), "--workers", "1", *where, *runs)
+    assert told.code == 0, told.err + told.out
+    first, second = kept()[-2:]
+    check(first, place, "shell", 5)
+    check(second, place, "shell", 7)
+    with pytest.raises(InputError, match="conda-env-ops-py"):
+        run_runbook(reads, folder=tmp_path / "none")
+    check(
+        run_runbook(reads, {"n": 5}, kernel="python3", cwd=place, folder=tmp_path / "runs").folder,
+        place,
+        "kernel",
+    )
+
+
+def test_c6_no_folder(call: Call, tmp_path: Path) -> None:
+    """A working directory that is none, and a kernel that is none, are refused in each way before anything starts."""
+    path = str(write_notebook(tmp_path / "a.ipynb", ("dry_run: bool = True", "parameters")))
+    (tmp_path / "over.csv").write_text("dry_run\ntrue\n", encoding="utf-8")
+    over = ("--over", str(tmp_path / "over.csv"))
+    cron = ("--cron", "0 6 * * *", "--to", "cron")
+    for command, more in (("run", ()), ("plan-run", ()), ("batch", over), ("schedule export", cron)):
+        told = call(*command.split(), path, *more, "--cwd", str(tmp_path / "none"))
+        assert (told.code, "is not a folder. Nothing was started" in told.err) == (2, True), told.err
+        told = call(*command.split(), path, *more, "--kernel", "none")
+        assert (told.code, "--kernel python3" in told.err) == (2, True), told.err
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_c6_c7_schedule(call: Call, tmp_path: Path) -> None:
+    """A schedule runs with the same kernel, in the same folder, wherever it is started."""
+    path = str(write_notebook(tmp_path / "a.ipynb", "1", kernel={**PYTHON3, "name": "conda-env-ops-py"}))
+    line = ("schedule", "export", path, "--cron", "0 6 * * *", "--kernel", "python3", "--cwd", str(tmp_path))
+    for system in ("cron", "systemd", "github"):
+        told = call(*line, "--to", system)
+        assert told.code == 0, told.err
+        assert f"--kernel python3 --cwd {tmp_path}" in told.out.replace('"', "").replace("\n", " ")
+
+
+def test_c6_hint(tmp_path: Path) -> None:
+    """A file that is not found, and is next to the notebook, is told with the option that helps."""
+    path = project(tmp_path).parent / "opens.ipynb"
+    write_notebook(path, "open('data.csv')")
+    run = run_runbook(str(path), folder=tmp_path / "runs")
+    assert (run.status, "data.csv is in the folder of the notebook" in (run.error or "")) == ("failed", True)
+    assert (run.error or "").endswith(f"--cwd {shlex.quote(str(path.parent))}")
