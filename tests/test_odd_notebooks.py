@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from papermill.translators import translate_parameters
 
 from conftest import PYTHON3, Call, record, saved, statuses, write_notebook
 from lcnb.errors import InputError, ParameterError, RunError
@@ -20,7 +21,7 @@ from lcnb.runbooks.chain import verify
 from lcnb.runbooks.find import describe, find
 from lcnb.runbooks.languages import ASSIGNMENTS, assigned
 from lcnb.runbooks.notebook import read_notebook
-from lcnb.runbooks.papermill_engine import can_be_given
+from lcnb.runbooks.papermill_engine import why_unwritable
 from lcnb.runbooks.run import RunResult, run_runbook
 
 TRESPASSES = """
@@ -329,8 +330,29 @@ def test_c5_assigned(language: str, source: str, found: list[tuple[str, str, str
 
 def test_c5_papermill() -> None:
     """The languages with parameters are those that papermill writes."""
-    assert all(can_be_given("", language) for language in ASSIGNMENTS)
-    assert not any(can_be_given("", language) for language in ("go", "rust", "javascript", "java"))
+    assert not any(why_unwritable("", language, {"n": 1}) for language in ASSIGNMENTS)
+    assert all(why_unwritable("", language, {"n": 1}) for language in ("go", "rust", "javascript", "java"))
+    assert (
+        why_unwritable("", "bash", {"a": 1, "n": {"b": 1}})
+        == "papermill cannot write {'b': 1} into a cell of bash"
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "value", "written"),
+    [
+        ("R", 'são "a"\n', '# Parameters\nx = "são \\"a\\"\\n"\n'),
+        ("R", {"é": None}, '# Parameters\nx = list("é" = NULL)\n'),
+        ("julia", "costs $5 é", '# Parameters\nx = "costs \\$5 é"\n'),
+        ("scala", ["é", "\\"], '// Parameters\nval x = Seq("é", "\\\\")\n'),
+        (".net-csharp", "é", '// Parameters\nvar x = "é";\n'),
+        (".net-powershell", "it's $x", "# Parameters\n$x = 'it''s $x'\n"),
+        ("bash", "it's $x", "# Parameters\nx='it'\"'\"'s $x'\n"),
+    ],
+)
+def test_c5_written(language: str, value: object, written: str) -> None:
+    """papermill's translators write the values; a text means the same in that language."""
+    assert translate_parameters("", language, {"x": value}) == written
 
 
 def test_c5_given(call: Call, tmp_path: Path) -> None:

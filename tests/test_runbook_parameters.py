@@ -736,7 +736,7 @@ def test_c8_secret(source: str) -> None:
 )
 def test_a10_arrives(declaration: str, value: Any) -> None:
     """Keys are written into the cell with their type; from the record of a run the same values are made again."""
-    assert lcnb.runbooks.papermill_engine.can_be_given("python3", "python")
+    assert not lcnb.runbooks.papermill_engine.why_unwritable("python3", "python", {"m": value})
     parameters = read_parameters(f"m: {declaration}")
     checked = check(parameters, {"m": value})
     assert checked == {"m": value}

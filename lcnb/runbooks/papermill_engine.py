@@ -36,7 +36,16 @@ from papermill.engines import Engine, NotebookExecutionManager, papermill_engine
 from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 from papermill.iorw import papermill_io
-from papermill.translators import PythonTranslator, papermill_translators
+from papermill.translators import (
+    CSharpTranslator,
+    FSharpTranslator,
+    JuliaTranslator,
+    PowershellTranslator,
+    PythonTranslator,
+    RTranslator,
+    ScalaTranslator,
+    papermill_translators,
+)
 
 from lcnb.files import write_atomically
 from lcnb.runbooks.languages import PYTHON
@@ -626,13 +635,18 @@ class _IpcKernelManager(AsyncKernelManager):
     transport = "ipc"
 
 
-def can_be_given(kernel: str, language: str) -> bool:
-    """Whether papermill can write values into a cell for that kernel or language."""
+def why_unwritable(kernel: str, language: str, parameters: Mapping[str, Any]) -> str:
+    """Why papermill cannot write these values into a cell for that kernel or language; empty when it can."""
     try:
-        papermill_translators.find_translator(kernel, language)
+        translator = papermill_translators.find_translator(kernel, language)
     except PapermillException:
-        return False
-    return True
+        return f"papermill cannot write values into a cell of {language}"
+    for name, value in parameters.items():
+        try:
+            translator.assign(name, translator.translate(value))
+        except NotImplementedError:
+            return f"papermill cannot write {value!r} into a cell of {language}"
+    return ""
 
 
 class _Python(PythonTranslator):  # type: ignore[misc]
@@ -650,8 +664,35 @@ class _Python(PythonTranslator):  # type: ignore[misc]
         return f"{{{', '.join(pairs)}}}"
 
 
+def _with_texts(base: Any, literal: Callable[[str], str]) -> Any:
+    """A translator of papermill with texts as that language writes them: papermill escapes all as Python does."""
+
+    class WithTexts(base):  # type: ignore[misc]
+        @classmethod
+        def translate_escaped_str(cls, value: object) -> str:
+            return literal(str(value))
+
+    return WithTexts
+
+
+def _quoted(text: str) -> str:
+    """As JSON, which R, Scala, C# and F# read as it is meant."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 for _name in (PYTHON, "pysparkkernel"):
     papermill_translators.register(_name, _Python)
+for _name, _base, _literal in (
+    ("R", RTranslator, _quoted),
+    ("sparkrkernel", RTranslator, _quoted),
+    ("scala", ScalaTranslator, _quoted),
+    ("sparkkernel", ScalaTranslator, _quoted),
+    (".net-csharp", CSharpTranslator, _quoted),
+    (".net-fsharp", FSharpTranslator, _quoted),
+    ("julia", JuliaTranslator, lambda text: _quoted(text).replace("$", "\\$")),  # Julia puts in what follows
+    (".net-powershell", PowershellTranslator, lambda text: "'" + text.replace("'", "''") + "'"),
+):
+    papermill_translators.register(_name, _with_texts(_base, _literal))
 
 #: It warns of each parameter whose declaration its own reader does not know; ours has checked them all.
 logging.getLogger("papermill").setLevel(logging.ERROR)

@@ -207,7 +207,11 @@ def run_runbook(
         )
     book, spec = chosen_kernel(book, kernel)
     shell = _fits_a_shell(spec) and engine != "kernel"
-    import_module("lcnb.runbooks.papermill_engine")  # slow: an interrupt now leaves nothing behind
+    papermill = import_module(
+        "lcnb.runbooks.papermill_engine"
+    )  # slow: an interrupt now leaves nothing behind
+    if checked and (problem := papermill.why_unwritable(book.kernel, book.language, checked)):
+        raise ParameterError(f"{problem}. Nothing was started.")
     with locked_runbook(book, settings, None if writes else effective, lock_wait):
         path = new_folder(book, folder)
         try:
