@@ -332,10 +332,14 @@ def test_c5_papermill() -> None:
     """The languages with parameters are those that papermill writes."""
     assert not any(why_unwritable("", language, {"n": 1}) for language in ASSIGNMENTS)
     assert all(why_unwritable("", language, {"n": 1}) for language in ("go", "rust", "javascript", "java"))
-    assert (
-        why_unwritable("", "bash", {"a": 1, "n": {"b": 1}})
-        == "papermill cannot write {'b': 1} into a cell of bash"
-    )
+    for language, value in (
+        ("bash", {"b": 1}),
+        ("bash", [1, None]),
+        ("bash", [[1], 2]),
+        (".net-csharp", None),
+    ):
+        told = f"papermill cannot write {value!r} into a cell of {language}"
+        assert why_unwritable("", language, {"a": 1, "n": value}) == told
 
 
 @pytest.mark.parametrize(

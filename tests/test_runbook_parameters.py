@@ -697,7 +697,7 @@ def test_c4_as_given_by_code() -> None:
      "keyboard = 'us'", "passport = ''", "token_count = 3", "nTokens: int", "tokens_per_minute = None", "passwordless: bool = True",
      "use_token = False", "rotate_secret: bool", "token: Literal['none', 'basic'] = 'none'", "password_expires: date | None = None",
      "secretName = ''", "api_key_name = ''", "tokenize = 'yes'", "secretary = ''", "TOKEN_TTL = '1h'", "credential_type: str = 'ssh'",
-     "compass = ''", "password_policy = 'strong'", "key = 'a'", "private = True", "api = ''", "ssh_key: str = 'ops'"],
+     "compass = ''", "token_file: Path", "privateKeyPath: Path | None = None", "password_policy = 'strong'", "key = 'a'", "private = True", "api = ''", "ssh_key: str = 'ops'"],
 )  # fmt: skip
 def test_c8_no_secret(source: str) -> None:
     """Part of a word, a number, a flag, a choice, or what is said about a secret is none."""

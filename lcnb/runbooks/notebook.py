@@ -138,7 +138,7 @@ def _converted(notebook: dict[str, Any], major: int) -> dict[str, Any]:
 def _mended(notebook: dict[str, Any]) -> dict[str, Any]:
     cells = notebook.get("cells")
     if not isinstance(cells, list):
-        raise _Problem("its cells are no list")
+        raise _Problem("its cells are no list; save it again where it was written")
     metadata = _metadata(notebook.get("metadata"), "its metadata is")
     metadata.pop("widgets", None)
     for name in ("kernelspec", "language_info"):
@@ -225,7 +225,9 @@ def _source(source: Any, number: int) -> str:
         return ""
     lines = source if isinstance(source, list) else [source]
     if not all(isinstance(line, str) for line in lines):
-        raise _Problem(f"cell {number} has no type or no source; its source is no text")
+        raise _Problem(
+            f"cell {number} has no type or no source; its source is no text: write a text or a list of lines there"
+        )
     text = "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
     return text.encode("utf-8", "replace").decode()  # half a character, which no file can hold
 

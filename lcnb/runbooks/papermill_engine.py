@@ -37,6 +37,7 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 from papermill.iorw import papermill_io
 from papermill.translators import (
+    BashTranslator,
     CSharpTranslator,
     FSharpTranslator,
     JuliaTranslator,
@@ -664,6 +665,16 @@ class _Python(PythonTranslator):  # type: ignore[misc]
         return f"{{{', '.join(pairs)}}}"
 
 
+class _Bash(BashTranslator):  # type: ignore[misc]
+    """papermill's, without lists that an array cannot hold: it loses a None, and writes a list within one as code."""
+
+    @classmethod
+    def translate_list(cls, value: list[Any]) -> str:
+        if not all(isinstance(each, str | int | float) for each in value):
+            raise NotImplementedError
+        return str(super().translate_list(value))
+
+
 def _with_texts(base: Any, literal: Callable[[str], str]) -> Any:
     """A translator of papermill with texts as that language writes them: papermill escapes all as Python does."""
 
@@ -682,6 +693,7 @@ def _quoted(text: str) -> str:
 
 for _name in (PYTHON, "pysparkkernel"):
     papermill_translators.register(_name, _Python)
+papermill_translators.register("bash", _Bash)
 for _name, _base, _literal in (
     ("R", RTranslator, _quoted),
     ("sparkrkernel", RTranslator, _quoted),

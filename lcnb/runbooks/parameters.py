@@ -252,7 +252,8 @@ def _parameter(
 ) -> Parameter:
     default = _MISSING if value is None else types.value(value)
     declared = types.of(annotation) if annotation is not None else _inferred(default)
-    names_a_file = name.endswith("_file") and _is_path(declared)  # where a secret is kept is none
+    # Where a secret is kept is none.
+    names_a_file = re.search(r"(_file|_path|_dir|_folder|File|Path|Dir|Folder)$", name) and _is_path(declared)
     if names_a_secret(name) and _may_be_text(declared) and not names_a_file:
         raise ParameterError(
             f"{where}: the parameter {name!r} looks like a secret. A parameter is saved with the notebook, so "
