@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
+from lcnb.cli_runbooks import kernel_options
 
 
 @click.command()
@@ -36,6 +37,7 @@ from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
     default="auto",
     help="kernel: an ordinary process and Jupyter kernel for each row.",
 )
+@kernel_options
 @click.option("--runs-dir", type=click.Path(file_okay=False), help="Where the batch and its runs are kept.")
 @output_option(*OUTPUTS)
 @account_options

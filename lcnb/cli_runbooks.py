@@ -41,6 +41,25 @@ class _RunCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+def kernel_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--kernel` and `--cwd`."""
+    for option in (
+        click.option(
+            "--cwd",
+            metavar="FOLDER",
+            type=click.Path(file_okay=False),
+            help="The folder in which cells open files; by default the run's own, where its report is.",
+        ),
+        click.option(
+            "--kernel",
+            metavar="NAME",
+            help="The Jupyter kernel to use, instead of the one the notebook names.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
@@ -67,7 +86,7 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
-    )(_limit_options(account_options(command)))
+    )(_limit_options(kernel_options(account_options(command))))
 
 
 @click.command(cls=_RunCommand)
@@ -179,6 +198,7 @@ def warm() -> None:
 
 def given_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     from lcnb.errors import ParameterError
+    from lcnb.runbooks.parameters import Written
 
     given: dict[str, str] = {}
     for pair in pairs:
@@ -187,7 +207,7 @@ def given_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
             raise ParameterError(f"-p {pair!r}: expected NAME=VALUE. Nothing was started.")
         if key in given:
             raise ParameterError(f"-p {key}: given twice, {given[key]!r} and {value!r}. Nothing was started.")
-        given[key] = value
+        given[key] = Written(value)
     return given
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
+from lcnb.cli_runbooks import kernel_options
 
 if TYPE_CHECKING:
     from lcnb.runbooks.history import Kept
@@ -146,8 +147,11 @@ def diff(first: str, second: str, output: str, runs_dir: str | None) -> None:
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="The changes that it makes are confirmed (for dry_run=false).")
 @_runs_dir_option
+@kernel_options
 @account_options
-def rerun(run: str, yes: bool, runs_dir: str | None, account: str | None, sandbox: bool) -> None:
+def rerun(
+    run: str, yes: bool, runs_dir: str | None, account: str | None, sandbox: bool, **where: str | None
+) -> None:
     """Run the same notebook again, with the same parameters and account."""
     from lcnb.cli_runbooks import carry_out
     from lcnb.runbooks.history import notebook_changed
@@ -161,7 +165,8 @@ def rerun(run: str, yes: bool, runs_dir: str | None, account: str | None, sandbo
         )
     settings = connect(account, True).settings if sandbox else None
     code = carry_out(
-        lambda **how: again(found, account=account, settings=settings, confirm=yes, **how), runs_dir=runs_dir
+        lambda **how: again(found, account=account, settings=settings, confirm=yes, **where, **how),
+        runs_dir=runs_dir,
     )
     sys.exit(code)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from lcnb.cli_runbooks import kernel_options
+
 SYSTEMS = ("cron", "systemd", "k8s", "airflow", "github")
 
 
@@ -22,6 +24,7 @@ def schedule() -> None:
 @click.option(
     "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
 )
+@kernel_options
 @click.option("--account", metavar="NAME", help="An account of the lcnb.toml where it will run.")
 @click.option("--timezone", metavar="TZ", help="Such as America/Sao_Paulo.")
 @click.option("--label", metavar="NAME", help="How unit, job or DAG is called (lcnb-RUNBOOK).")
@@ -37,6 +40,8 @@ def export(
     label: str | None,
     image: str | None,
     out: str | None,
+    kernel: str | None,
+    cwd: str | None,
 ) -> None:
     """A file of that system which calls `lcnb run NAME`; it never holds the token."""
     from lcnb.cli_runbooks import given_parameters
@@ -51,6 +56,8 @@ def export(
         timezone=timezone,
         label=label,
         image=image or schedules.IMAGE,
+        kernel=kernel,
+        cwd=cwd,
     )
     if out is None:
         sys.stdout.write(

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import ast
+import json
 from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from papermill.translators import PythonTranslator
+from papermill.translators import PythonTranslator, translate_parameters
 
+import lcnb.runbooks.papermill_engine
 from lcnb.errors import ParameterError
-from lcnb.runbooks.parameters import Parameter, Type, check, convert, effective, located, read_parameters
+from lcnb.runbooks.parameters import (
+    Parameter,
+    Type,
+    Written,
+    check,
+    convert,
+    effective,
+    located,
+    read_parameters,
+    recordable,
+)
 
 NAN, INF = float("nan"), float("inf")
 
@@ -106,6 +121,49 @@ TAKEN = [
     ("x = 7 * 24", "5", "5"),
     ("x: Any = None", (1, [2]), [1, [2]]),
     ("x: Fancy[int] = None", {"a": 1}, {"a": 1}),
+    # numbers of other kinds
+    ("x: float = 1.0", Decimal("1.25"), 1.25),
+    ("x: float = 1.0", Fraction(1, 4), 0.25),
+    ("x: float = 1.0", np.float16(0.5), 0.5),
+    ("x: float = 1.0", np.longdouble(0.5), 0.5),
+    ("x: float | None = None", Decimal("NaN"), None),
+    ("x: float | None = None", pd.Series([1], dtype="Float64")[0], 1.0),
+    ("x: int | float = 1", Decimal("2.0"), 2),
+    ("x: int | float = 1", Decimal("2.5"), 2.5),
+    ("x: int = 1", Decimal("1E+2"), 100),
+    ("x: int = 1", Fraction(8, 4), 2),
+    ("x: int | None = None", pd.Series([1, None], dtype="Int64")[1], None),
+    ("x: Annotated[float, Gt(0), Le(1)] = 1", Decimal("0.1"), 0.1),
+    ("x: str = ''", Decimal("1.50"), "1.50"),
+    ("x: Literal[1, 2] = 1", Decimal("2"), 2),
+    ("x: list[float] = []", [Decimal("0.5"), np.int8(1)], [0.5, 1.0]),
+    ("x: dict[str, float] = {}", {"a": Decimal("0.5")}, {"a": 0.5}),
+    ("x: Any = None", [Decimal("0.5"), {"a": Fraction(2, 1)}], [0.5, {"a": 2}]),
+    ("x: float = 1.0", pa.scalar(Decimal("0.5")), 0.5),
+    ("x: bool = False", np.bool_(True), True),
+    ("x: date = None", pd.Timestamp("2026-01-31", tz="America/Sao_Paulo"), "2026-01-31"),
+    # the type of a default
+    ("x = not False", "no", False),
+    ("x = {1: 'one'}", {2: "two"}, {2: "two"}),
+    ("x = {}", {"a": {"b": 1}}, {"a": {"b": 1}}),
+    # keys
+    ("x: dict[int, str] = {}", {7: "seven"}, {7: "seven"}),
+    ("x: dict[int, str] = {}", '{"7": "seven"}', {7: "seven"}),
+    ("x: dict[int, str] = {}", {np.int64(7): "seven", Decimal(8): "eight"}, {7: "seven", 8: "eight"}),
+    ("x: dict[str, list[int]] = {}", {"a": ("1", 2)}, {"a": [1, 2]}),
+    ("x: Dict[date, float] = {}", {date(2026, 1, 31): 1, pd.Timestamp("2026-02-01"): 2}, {"2026-01-31": 1.0, "2026-02-01": 2.0}),
+    ("x: dict[bool, str] = {}", {True: "on", False: "off"}, {True: "on", False: "off"}),
+    ("x: dict[bool, str] = {}", '{"true": "on"}', {True: "on"}),
+    ("x: dict[float, int] = {}", {1: 1, "0.5": 2}, {1.0: 1, 0.5: 2}),
+    ("x: dict[tuple[int, str], float] = {}", {(1, "a"): 2}, {(1, "a"): 2.0}),
+    ("x: dict[tuple[int, ...], float] = {}", '{"[1, 2]": 2, "3": 1}', {(1, 2): 2.0, (3,): 1.0}),
+    ("x: dict[int, dict[str, dict[int, int]]] = {}", {1: {"a": {2: 3}}}, {1: {"a": {2: 3}}}),
+    ("x: dict[Literal['cpu', 'ram'], int] = {}", {"CPU": 1}, {"cpu": 1}),
+    ("x: dict[int | str, int] = {}", {1: 1, "a": 2}, {1: 1, "a": 2}),
+    ("x: dict[int | None, int] = {}", {None: 1}, {None: 1}),
+    ("x: list[dict[int, int]] = []", [{1: 2}], [{1: 2}]),
+    ("x: Mapping[int, str] | None = None", {7: "seven"}, {7: "seven"}),
+    ("x: defaultdict[int, int] = {}", {7: 1}, {7: 1}),
     ("x: str = ''", "x=1; import os", "x=1; import os"),
     ("x = 'a'", "'; import os; '", "'; import os; '"),
     ("x = None", "__import__('os')", "__import__('os')"),
@@ -177,6 +235,26 @@ REFUSED = [
     ("x: Path = Path('.')", "a\0b", r"'a\x00b' is not a path."),
     ("x: Path = Path('.')", None, "None is not a path."),
     ("x: Any = None", object, "(a value of type type cannot be written into a cell)."),
+    ("x: int = 1", Decimal("1.5"), "is not an int"),
+    ("x: int = 1", Fraction(1, 3), "is not an int"),
+    ("x: float = 1.0", Decimal("NaN"), "(it must be finite)"),
+    ("x: int = 1", Decimal("1E+999999"), "(it is too large)"),
+    ("x: bool = True", Decimal("2"), "(say true or false)"),
+    ("x: str = ''", Decimal("NaN"), "is not a text"),
+    ("x: dict[int, str] = {}", {"x": "seven"}, "is not a dict (the key 'x' is not an int)."),
+    ("x: dict[int, str] = {}", {1.5: "a"}, "the key 1.5 is not an int"),
+    ("x: dict[int, str] = {}", {True: "a"}, "the key True is not an int: a flag is no number"),
+    ("x: dict[int, str] | None = None", {"x": "seven"}, "the key 'x' is not an int"),
+    ("x: dict[str, list[int]] = {}", {("a",): [1]}, "the key ('a',) is not a text"),
+    ("x: dict[date, float] = {}", {"31.01.2026": 1}, "the key '31.01.2026' is not a date"),
+    ("x: dict[bool, str] = {}", {"maybe": "a"}, "the key 'maybe' is not a bool: say true or false"),
+    ("x: dict[tuple[int, str], int] = {}", {(1,): 2}, "the key (1,) is not a tuple of int, text: it has 2 values"),
+    ("x: dict[int, dict[int, int]] = {}", {1: {"b": 2}}, "the key 'b' is not an int"),
+    ("x: dict[Literal['cpu'], int] = {}", {"disk": 1}, "the key 'disk' is not one of 'cpu'"),
+    ("x: dict[int, str] = {}", {1: "a", "1": "b"}, "two of its keys become 1"),
+    ("x: dict = {}", {7: "seven"}, "the key 7 is no text, and the type of the keys is not declared: declare it, such as dict[int"),
+    ("x = {}", {(1, 2): "a"}, "the key (1, 2) is no text"),
+    ("x: Any = None", [{7: "seven"}], "the key 7 is no text"),
     ("x = None", NAN, "nan is not any value (a value of type float cannot be written into a cell)."),
 ]  # fmt: skip
 
@@ -432,7 +510,7 @@ def test_type_text(declaration: str, text: str) -> None:
     [
         ("x = (", r"nightly: .* is not valid Python \(line 1: .*\)\. Nothing was started\."),
         ("x = 1\n  y = 2", "line 2: unexpected indent"),
-        ("%matplotlib inline\nx = 1", "line 1: invalid syntax"),
+        ("%matplotlib inline\nx = = 1", "line 2: invalid syntax"),
         ("x = 1\0", "is not valid Python"),
         ("x = " + "(" * 5000, "is not valid Python"),
     ],
@@ -552,3 +630,150 @@ def test_where_a_secret_is_kept() -> None:
     assert declared("credentials_file: Path | None = None").name == "credentials_file"
     with pytest.raises(ParameterError, match="looks like a secret"):
         declared("credentials_file: str = ''")
+
+
+# --- without a type -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "limit = None",
+        "wait_s = 60 * 60",
+        "x = int('5')",
+        "a = b = 7 * 24",
+        "when = date.today()",
+        "x: Any = 5",
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["10", "-3", "+7", "1_0", " 7 ", "007", "1e-3", ".5", "1.0", "True", "False", "None", "true", "none", "abc", "", "2026-01-31", "[1]", "0x10"]
+)  # fmt: skip
+def test_c4_by_looks(source: str, text: str) -> None:
+    """What is written for a parameter without a type is read as papermill's command line reads it."""
+    from papermill.cli import _resolve_type
+
+    parameters = read_parameters(source)
+    got = check(parameters, {parameters[0].name: Written(text)})[parameters[0].name]
+    assert (type(got), got) == (type(_resolve_type(text)), _resolve_type(text))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999", "9" * 5000])
+def test_c4_not_finite(text: str) -> None:
+    """A text that papermill would read as a number that JSON does not have is refused with what helps."""
+    with pytest.raises(ParameterError, match=r"not finite; for a text declare it: str\)"):
+        taken("x = None", Written(text))
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "converted"),
+    [
+        ("rate = 1e-3", "2", 2.0),
+        ("names = []", "a, 7", ["a", "7"]),
+        ("names = []", '[7, "7"]', [7, "7"]),
+        ("flag = not False", "false", False),
+        ("x = 'a'", "10", "10"),
+        ("x: str | None = None", "10", "10"),
+        ("x: list[str] = []", "1,2", ["1", "2"]),
+        ("x: dict = {}", '{"a": "1"}', {"a": "1"}),
+        ("x = None", "{'a': 1}", "{'a': 1}"),
+    ],
+)
+def test_c4_with_a_type(source: str, text: str, converted: object) -> None:
+    """With a type, by declaration or by its default, the same text is of that type; what is within JSON stays as it is."""
+    (parameter,) = read_parameters(source)
+    got = check([parameter], {parameter.name: Written(text)})[parameter.name]
+    assert (type(got), got) == (type(converted), converted)
+
+
+def test_c4_as_given_by_code() -> None:
+    """A text that code passes stays one."""
+    assert taken("x = None", "10") == "10"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["max_tokens: int = 5", "max_tokens = None", "tokenizer: str = 'gpt'", "secret_name: str = 'db'", "password_length = 12",
+     "keyboard = 'us'", "passport = ''", "token_count = 3", "nTokens: int", "tokens_per_minute = None", "passwordless: bool = True",
+     "use_token = False", "rotate_secret: bool", "token: Literal['none', 'basic'] = 'none'", "password_expires: date | None = None",
+     "secretName = ''", "api_key_name = ''", "tokenize = 'yes'", "secretary = ''", "TOKEN_TTL = '1h'", "credential_type: str = 'ssh'",
+     "compass = ''", "token_file: Path", "privateKeyPath: Path | None = None", "password_policy = 'strong'", "key = 'a'", "private = True", "api = ''", "ssh_key: str = 'ops'"],
+)  # fmt: skip
+def test_c8_no_secret(source: str) -> None:
+    """Part of a word, a number, a flag, a choice, or what is said about a secret is none."""
+    read_parameters(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["api_token: str = ''", "rootPassword = ''", "DB_PASSWD: str", "private_key: str | None = None", "token = None", "dbpassword = ''",
+     "APIKey = ''", "apiKey: str", "authToken = ''", "clientsecret = ''", "PASSWORD: Any = None", "tokens: list[str] = []",
+     "passwords: dict[str, str] = {}", "token2 = ''", "github_token_ci = ''", "secret_key = ''", "credentials = ''", "passphrase = ''",
+     "new_password: str | int = ''", "root_passwords: list = []", "privateKey = ''", "x_api_key = ''", "token: Fancy = None"],
+)  # fmt: skip
+def test_c8_secret(source: str) -> None:
+    """A text with such a name, however the words are joined, is a secret."""
+    with pytest.raises(ParameterError, match=r"looks like a secret\. .*os\.environ"):
+        read_parameters(source)
+
+
+# --- keys arrive ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declaration", "value"),
+    [
+        ("dict[int, str]", {7: "seven", -1: 'it\'s "so"'}),
+        ("dict[str, list[int]]", {"a": [1, 2], "": []}),
+        ("dict[date, float]", {"2026-01-31": 0.5}),
+        ("dict[bool, dict[float, None]]", {True: {0.5: None}, False: {}}),
+        ("dict[tuple[int, str], int]", {(1, "a"): 1, (2, "b'"): 2}),
+        ("dict[tuple[int, ...], int]", {(1,): 1, (): 2}),
+        ("dict[tuple[tuple[int, int], str], int]", {((1, 2), "a"): 1}),
+        ("dict[int | str | None, int]", {1: 1, "one": 2, None: 3}),
+        ("list[dict[int, str]]", [{1: "a"}]),
+    ],
+)
+def test_a10_arrives(declaration: str, value: Any) -> None:
+    """Keys are written into the cell with their type; from the record of a run the same values are made again."""
+    assert not lcnb.runbooks.papermill_engine.why_unwritable("python3", "python", {"m": value})
+    parameters = read_parameters(f"m: {declaration}")
+    checked = check(parameters, {"m": value})
+    assert checked == {"m": value}
+    (statement,) = ast.parse(translate_parameters("python3", "python", checked)).body
+    assert isinstance(statement, ast.Assign)
+    arrived = ast.literal_eval(statement.value)
+    assert (arrived, repr(arrived)) == (value, repr(value))
+    again = check(parameters, json.loads(json.dumps(recordable(checked))))
+    assert (again, repr(again)) == (checked, repr(checked))
+
+
+# --- magics ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "magic",
+    ["%load_ext autoreload", "!pip install pandas", "?int", "int?", "%%time", "%%capture out", "%matplotlib inline", "!!ls",
+     "files = !ls", "a = %env HOME", "%%time\n%%capture", "!pip install \\\n    pandas", "if True:\n    !ls", "%pip install -q 'a==1'",
+     "!{sys.executable} -m pip", "%timeit 1 + 1", ",print a"],
+)  # fmt: skip
+def test_c13_skipped(magic: str) -> None:
+    """Magics, shell commands and questions in the cell declare nothing; the parameters around them are found."""
+    source = (
+        f"{magic}\ndays: int = 30  # back\n"
+        if magic.startswith("%%")
+        else f"a_ = 1\n{magic}\ndays: int = 30  # back\n"
+    )
+    found = {each.name: (each.type_text, each.default, each.help) for each in read_parameters(source)}
+    assert found["days"] == ("int", 30, "back")
+
+
+@pytest.mark.parametrize(
+    "magic", ["%%bash", "%%R", "%%writefile a.py", "%%sql", "\n%%html", "%%timeit", "%%time\n%%bash"]
+)
+def test_c13_refused(magic: str) -> None:
+    """A cell that is not run in the notebook has no parameters: that is told, with what helps."""
+    with pytest.raises(
+        ParameterError, match=r"begins with %%\w+, so .* into a cell of their own, with the tag\. Nothing was"
+    ):
+        read_parameters(f"{magic}\ndays = 30", "nightly")

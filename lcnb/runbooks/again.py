@@ -103,6 +103,7 @@ def apply_run(planned: Recorded, **how: Any) -> RunResult:
     """
     check_plan(planned)
     given = {**planned.facts["given"], "dry_run": False}
+    how = where(planned.facts) | how
     return run_runbook(
         planned.facts["notebook"], given, settings=planned.settings(), approved=planned.folder, **how
     )
@@ -117,6 +118,7 @@ def resume_run(broken: Recorded, **how: Any) -> RunResult:
         raise InputError(f"the run {broken.folder.name} ended well: there is nothing to resume.")
     broken.check_notebook()
     confirmed = broken.facts.get("confirmed", "")
+    how = where(broken.facts) | how
     return run_runbook(
         broken.facts["notebook"],
         broken.facts["given"],
@@ -126,6 +128,11 @@ def resume_run(broken: Recorded, **how: Any) -> RunResult:
         resumes=[*broken.facts.get("resumes", []), broken.folder.name],
         **how,
     )
+
+
+def where(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The kernel and the working directory that were chosen for a run, for another run of the same notebook."""
+    return {name: facts.get(name) for name in ("kernel", "cwd")}
 
 
 def settle(broken: Recorded, confirm: bool | None, **how: Any) -> list[pd.DataFrame]:

@@ -32,13 +32,20 @@ from lcnb.config import Settings, did_you_mean, resolve
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, RunError, TokenMissing
 from lcnb.files import write_atomically
 from lcnb.folders import runs_dir
-from lcnb.models import SECRET_NAME
 from lcnb.runbooks import forkserver, warm
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.again import ENDED_WELL
 from lcnb.runbooks.child import NOT_STARTED, RESULT, Local, Stop, child_environment, environment, run_row
 from lcnb.runbooks.find import Runbook, find
-from lcnb.runbooks.run import _choices, _settings, check_engine, new_folder
+from lcnb.runbooks.run import (
+    _choices,
+    _settings,
+    check_engine,
+    check_language,
+    chosen_kernel,
+    new_folder,
+    working_directory,
+)
 from lcnb.runbooks.signals import raising
 from lcnb.secret import mask
 
@@ -82,6 +89,8 @@ def batch(
     confirm: bool = False,
     progress: Progress | None = None,
     engine: str = "auto",
+    kernel: str | None = None,
+    cwd: str | Path | None = None,
 ) -> pd.DataFrame:
     """Run a runbook once for each row of parameters, and give a frame that tells how each ended.
 
@@ -100,6 +109,7 @@ def batch(
         progress: called as rows begin and end; in a notebook a line of text by default.
         engine: "kernel" for an ordinary process and Jupyter kernel for each run; "auto" forks them from one that has
             imported everything, where that is possible (Linux).
+        kernel, cwd: the Jupyter kernel and the working directory of all runs, as for `lcnb run`.
 
     Returns a frame with the columns row, account, a column a parameter, status, exit_code, seconds, folder,
     error. `frame.attrs["lcnb"]` has `folder` (of the batch) and `exit_code`. Raises, before anything
@@ -120,9 +130,15 @@ def batch(
     where = _Where.of(executor, dask, workers, settings, max_errors)
     checked = _checked(book, rows, common, where)
     _check_confirmed(book, checked, confirm)
+    if where.here:
+        chosen_kernel(book, kernel)
+        cwd = working_directory(cwd)
+    cwd = str(cwd) if cwd else None
     place = new_folder(book, folder, "batch")
     runs = str(Path(folder).expanduser().absolute()) if folder else None
-    plan = _Plan(place, book.name, _source(name, book), _sha256(book), runs, checked, confirm, engine)
+    plan = _Plan(
+        place, book.name, _source(name, book), _sha256(book), runs, checked, confirm, engine, kernel, cwd
+    )
     plan.write(common)
     return _carry_out(plan, where, max_errors, progress, fresh=True)
 
@@ -139,11 +155,14 @@ def resume_batch(
     confirm: bool = False,
     progress: Progress | None = None,
     engine: str = "auto",
+    kernel: str | None = None,
+    cwd: str | Path | None = None,
 ) -> pd.DataFrame:
     """Run the rows of a batch that are not done, with the notebook as it is now; the others are kept.
 
     Args:
-        batch: its folder, or that folder's name below the runs folder; the other arguments as for `batch`.
+        batch: its folder, or that folder's name below the runs folder; the other arguments as for `batch`. Without
+            `kernel` and `cwd` they are those of the batch.
 
     Returns the frame of the whole batch. InputError when there is no such batch; ParameterError when a row no
     longer fits the notebook's parameters; RunError when another process runs it now.
@@ -159,7 +178,12 @@ def resume_batch(
     where = _Where.of(executor, dask, workers, settings, max_errors)
     left = [row for row in plan.rows if not plan.is_done(row)]
     _check_confirmed(book, _checked(book, left, {}, where), confirm)
-    plan = replace(plan, sha256=_sha256(book), confirm=confirm, engine=engine)
+    kernel, cwd = kernel or plan.kernel, cwd or plan.cwd
+    if where.here:
+        chosen_kernel(book, kernel)
+        cwd = working_directory(cwd)
+    cwd = str(cwd) if cwd else None
+    plan = replace(plan, sha256=_sha256(book), confirm=confirm, engine=engine, kernel=kernel, cwd=cwd)
     return _carry_out(plan, where, max_errors, progress)
 
 
@@ -311,6 +335,10 @@ def _all_accounts() -> list[str]:
 
 def _checked(book: Runbook, rows: list[Row], common: dict[str, object], where: _Where) -> list[Row]:
     """The rows with all their parameters converted. ParameterError names all that is wrong, row by row."""
+    check_language(
+        book, {**common, **{name: value for row in rows for name, value in row.parameters.items()}}
+    )
+    rows = [_as_written(row) for row in rows]
     problems = _unknown_columns(book, rows)
     names = {each.name for each in book.parameters}
     takes_account = "account" in names
@@ -347,6 +375,17 @@ def _checked(book: Runbook, rows: list[Row], common: dict[str, object], where: _
     return done
 
 
+def _as_written(row: Row) -> Row:
+    """A row of a CSV file: its cells are texts of whatever type they look like."""
+    if row.line is None:
+        return row
+    written = {
+        name: declared.Written(value) if isinstance(value, str) else value
+        for name, value in row.parameters.items()
+    }
+    return replace(row, parameters=written)
+
+
 def _unknown_columns(book: Runbook, rows: list[Row]) -> list[str]:
     """A column that is no parameter is told once, with the first row that has it, and never with a secret's value."""
     names = [each.name for each in book.parameters]
@@ -357,7 +396,7 @@ def _unknown_columns(book: Runbook, rows: list[Row]) -> list[str]:
                 first.setdefault(str(name), row)
     problems = []
     for name, row in first.items():
-        if SECRET_NAME.search(name):
+        if declared.names_a_secret(name):
             cure = "a secret cannot be a parameter, for parameters are saved; name an account"
             problems.append(f"column {name} (from {row.where}): {cure}.")
         else:
@@ -491,6 +530,8 @@ class _Plan:
     rows: Sequence[Row]
     confirm: bool = False
     engine: str = "auto"
+    kernel: str | None = None
+    cwd: str | None = None
 
     def write(self, common: Mapping[str, Any]) -> None:
         facts = {
@@ -500,9 +541,11 @@ class _Plan:
             "source": self.source,
             "notebook_sha256": self.sha256,
             "runs_dir": self.runs_dir,
+            "kernel": self.kernel,
+            "cwd": self.cwd,
             "started": _now(),
             "rows": [
-                {"row": row.number, "account": row.account, "parameters": dict(row.parameters)}
+                {"row": row.number, "account": row.account, "parameters": declared.recordable(row.parameters)}
                 for row in self.rows
             ],
         }
@@ -540,11 +583,13 @@ class _Plan:
             "row": row.number,
             "runbook": self.source,
             "sha256": self.sha256,
-            "parameters": dict(row.parameters),
+            "parameters": declared.recordable(row.parameters),
             "account": row.account,
             "runs_dir": self.runs_dir,
             "confirm": self.confirm,
             "engine": self.engine,
+            "kernel": self.kernel,
+            "cwd": self.cwd,
             "previous": self.result(row.number).get("folder"),
         }
 
@@ -614,9 +659,8 @@ def _read_plan(folder: Path) -> _Plan:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         rows = [Row(each["row"], each["parameters"], each["account"]) for each in facts["rows"]]
-        return _Plan(
-            folder, facts["runbook"], facts["source"], facts["notebook_sha256"], facts["runs_dir"], rows
-        )
+        about = (facts["runbook"], facts["source"], facts["notebook_sha256"], facts["runs_dir"])
+        return _Plan(folder, *about, rows, kernel=facts.get("kernel"), cwd=facts.get("cwd"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not a batch that can be resumed: {error!r}. Nothing was started."

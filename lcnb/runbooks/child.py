@@ -272,6 +272,7 @@ def _run(task: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         "engine": task.get("engine") or "auto",
         "progress": progress,
     }
+    how |= {name: task[name] for name in ("kernel", "cwd") if task.get(name)}
     try:
         if task.get("plan"):
             result = again.apply_run(again.Recorded.read(Path(task["plan"])), **how)

@@ -1,17 +1,18 @@
 """Where runbooks are: shipped ones by name, anybody's own by path.
 
-A notebook is read as plain JSON here: listing and refusing must not wait for nbformat or papermill.
+A notebook is read as plain JSON (`notebook`): listing and refusing must not wait for nbformat or papermill.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.config import did_you_mean
 from lcnb.errors import InputError
+from lcnb.runbooks.languages import PYTHON, assigned, language_of
+from lcnb.runbooks.notebook import read_notebook
 from lcnb.runbooks.parameters import Parameter, read_parameters
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ class Runbook:
     title: str
     purpose: str
     parameters: tuple[Parameter, ...]
+    #: The name of its Jupyter kernel; empty when it says only its language, which is not Python.
     kernel: str = "python3"
-    language: str = "python"
+    #: `python`, or as papermill names it.
+    language: str = PYTHON
 
 
 def notebooks_dir() -> Path:
@@ -61,57 +64,25 @@ def find(name: str) -> Runbook:
 
 
 def _load(path: Path) -> Runbook:
-    notebook = _notebook(path)
+    notebook = read_notebook(path)
     cells, metadata = notebook["cells"], notebook["metadata"]
     title, purpose = _title(cells)
     unclear = _unclear(cells)
     if unclear:
         raise InputError(f"{path}: {unclear} Nothing was started.")
-    source = next((_source(cell) for cell in cells if "parameters" in _tags(cell)), "")
-    parameters = read_parameters(source, path.name)
-    spec, language = metadata.get("kernelspec") or {}, metadata.get("language_info") or {}
+    source = next((cell["source"] for cell in cells if "parameters" in _tags(cell)), "")
+    spec = metadata.get("kernelspec", {})
+    language = language_of(spec, metadata.get("language_info", {}))
+    python = language == PYTHON
     return Runbook(
         path.stem,
         path.absolute(),
         title or path.stem,
         purpose,
-        parameters,
-        spec.get("name") or Runbook.kernel,
-        language.get("name") or spec.get("language") or Runbook.language,
+        read_parameters(source, path.name) if python else assigned(source, language),
+        spec.get("name") or (Runbook.kernel if python else ""),
+        language,
     )
-
-
-def _notebook(path: Path) -> dict[str, Any]:
-    """A notebook file as JSON. InputError when it is not one, as far as nbformat would fail on it."""
-    try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a notebook: {error}. Nothing was started.") from None
-    problem = _problem(notebook)
-    if problem:
-        raise InputError(f"{path} is not a notebook of format 4: {problem}. Nothing was started.")
-    return dict(notebook)
-
-
-def _problem(notebook: Any) -> str:
-    if not isinstance(notebook, dict) or notebook.get("nbformat") != 4:
-        return "it does not say nbformat 4"
-    if not isinstance(notebook.get("metadata"), dict):
-        return "it has no metadata"
-    for name in ("kernelspec", "language_info"):
-        if not isinstance(notebook["metadata"].get(name) or {}, dict):
-            return f"its {name} is no object"
-    cells = notebook.get("cells")
-    if not isinstance(cells, list):
-        return "its cells are no list"
-    for number, cell in enumerate(cells, 1):
-        if not isinstance(cell, dict) or not isinstance(cell.get("metadata"), dict):
-            return f"cell {number} has no metadata"
-        if cell.get("cell_type") not in ("code", "markdown", "raw") or "source" not in cell:
-            return f"cell {number} has no type or no source"
-        if cell["cell_type"] == "code" and not isinstance(cell.get("outputs"), list):
-            return f"cell {number} has no list of outputs"
-    return ""
 
 
 def _unclear(cells: list[dict[str, Any]]) -> str:
@@ -134,23 +105,17 @@ def _unclear(cells: list[dict[str, Any]]) -> str:
     return ""
 
 
-def _source(cell: dict[str, Any]) -> str:
-    source = cell.get("source", "")
-    return "".join(source) if isinstance(source, list) else str(source)
-
-
 def _tags(cell: dict[str, Any]) -> list[str]:
     return _all_tags(cell) if cell["cell_type"] == "code" else []
 
 
 def _all_tags(cell: dict[str, Any]) -> list[str]:
-    tags = cell["metadata"].get("tags")
-    return tags if isinstance(tags, list) else []
+    return list(cell["metadata"].get("tags", ()))
 
 
 def _title(cells: list[dict[str, Any]]) -> tuple[str, str]:
     """The first heading, and the first paragraph after it."""
-    text = next((_source(cell) for cell in cells if cell.get("cell_type") == "markdown"), "")
+    text = next((cell["source"] for cell in cells if cell["cell_type"] == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")
     if not heading.startswith("#"):
         return "", heading.strip()

@@ -215,9 +215,11 @@ def rerun(
     account: str | None = None,
     settings: Settings | None = None,
     folder: str | Path | None = None,
+    kernel: str | None = None,
+    cwd: str | Path | None = None,
     **how: Any,
 ) -> RunResult:
-    """Run the same notebook again, with the parameters that were given then and the same account.
+    """Run the same notebook again, with the parameters that were given then and the same account, kernel and `cwd`.
 
     `account` or `settings` choose another account. Without them it is refused when the account now leads to
     another base URL than it did: what was tried on a sandbox must not happen to real machines.
@@ -241,7 +243,14 @@ def rerun(
         account = run.value("account", str)
         _same_place(run, account)
     return run_runbook(
-        str(path), given, account=account, settings=settings, folder=folder or run.folder.parent, **how
+        str(path),
+        given,
+        account=account,
+        settings=settings,
+        folder=folder or run.folder.parent,
+        kernel=kernel or run.value("kernel", str),
+        cwd=cwd or run.value("cwd", str),
+        **how,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import os
 import shutil
@@ -32,15 +33,31 @@ from jupyter_core.utils import ensure_async, ensure_event_loop, run_sync
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
-from papermill.exceptions import PapermillExecutionError
+from papermill.exceptions import PapermillException, PapermillExecutionError
 from papermill.execute import execute_notebook, remove_error_markers
 from papermill.iorw import papermill_io
+from papermill.translators import (
+    BashTranslator,
+    CSharpTranslator,
+    FSharpTranslator,
+    JuliaTranslator,
+    PowershellTranslator,
+    PythonTranslator,
+    RTranslator,
+    ScalaTranslator,
+    papermill_translators,
+)
 
 from lcnb.files import write_atomically
+from lcnb.runbooks.languages import PYTHON
+from lcnb.runbooks.notebook import read_notebook
+from lcnb.runbooks.parameters import recordable
 from lcnb.runbooks.shell_client import ShellManager, take
 from lcnb.runbooks.signals import held
 
 SCHEME = "lcnb+file://"
+#: The value of PYTHONSAFEPATH that is for the start of a kernel alone; Python wants any text.
+FOR_THE_START = "lcnb"
 ENGINE = "lcnb"
 KERNEL_START_S = 60
 #: A save may take this share of the run's time at most; the next one waits accordingly.
@@ -86,9 +103,13 @@ class Job:
     parameters: Mapping[str, Any]
     env: Mapping[str, str]
     kernel: str = "python3"
-    language: str = "python"
+    language: str = PYTHON
     redact: Callable[[str], str] = str
     on_cell: Callable[[int, int, str], None] = lambda index, total, title: None
+    #: The spec of the kernel as the saved notebook shows it.
+    kernelspec: Mapping[str, str] = field(default_factory=dict)
+    #: Where the cells work; None: in the folder of the target.
+    cwd: Path | None = None
     #: Handles that the kernel's process gets.
     inherits: tuple[int, ...] = ()
     #: Seconds for the whole run, and for each of its cells; None: as long as it takes.
@@ -263,7 +284,7 @@ class _Files:
     """papermill's way to files: reads a job's source. What is written is written by the manager and at the end."""
 
     def read(self, path: str) -> str:
-        return _JOBS[path].source.read_text(encoding="utf-8")
+        return json.dumps(read_notebook(_JOBS[path].source))
 
     def write(self, buf: str, path: str) -> None:
         """papermill's last write comes just before ours, which has the last word: nothing to do."""
@@ -324,6 +345,13 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         self.job.notebook = self.nb
 
 
+#: One expression, so that no name of it stays. PYTHONSAFEPATH is for the kernel's own start, not for what cells start.
+_FIND_MODULES = (
+    "(__import__('sys').path.extend({folders!r}), "
+    "{ours} and __import__('os').environ.pop('PYTHONSAFEPATH', None)) and None"
+)
+
+
 def _title(cell: Any) -> str:
     """What a person calls a cell: its first comment or first line."""
     lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
@@ -351,6 +379,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def papermill_execute_cells(self) -> None:
         job = self.nb_man.job
         self._outputs = Outputs()
+        if job.language == PYTHON:
+            run_sync(self._find_modules)(job)
         for index, cell in enumerate(self.nb.cells):
             if not self._runs(cell):
                 self.nb_man.cell_skipped(cell)
@@ -380,6 +410,15 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
             if self.nb_man.job.status != "running":
                 return
+
+    async def _find_modules(self, job: Job) -> None:
+        """Have the kernel look for modules in the notebook's folder too, last: no file there hides another module.
+
+        Its reply comes before that of the first cell, and nobody waits for it.
+        """
+        folders = [*([""] if job.cwd else []), str(job.source.parent)]
+        code = _FIND_MODULES.format(folders=folders, ours=job.env.get("PYTHONSAFEPATH") == FOR_THE_START)
+        await ensure_async(self.kc.execute(code, silent=True, store_history=False))
 
     # --- limits and interrupts --------------------------------------------------------------------------
 
@@ -512,6 +551,9 @@ def _start_is_death() -> Iterator[None]:
 class _Engine(Engine):  # type: ignore[misc]
     @classmethod
     def execute_notebook(cls, nb: Any, kernel_name: str, lcnb_job: Job, **kwargs: Any) -> Any:
+        nb.metadata.papermill["parameters"] = recordable(dict(lcnb_job.parameters))
+        if lcnb_job.kernelspec:
+            nb.metadata["kernelspec"] = dict(lcnb_job.kernelspec)
         manager = _Manager(nb, lcnb_job)
         manager.notebook_start()
         try:
@@ -575,7 +617,7 @@ def _execute(client: _Client, job: Job) -> None:
     with tempfile.TemporaryFile() as words:
         inherits = {"pass_fds": job.inherits} if job.inherits else {}
         try:
-            client.execute(cwd=str(job.target.parent), env=dict(job.env), stderr=words, **inherits)
+            client.execute(cwd=str(job.cwd or job.target.parent), env=dict(job.env), stderr=words, **inherits)
         except DeadKernelError as error:
             words.seek(0)
             last = words.read()[-2000:].decode(errors="replace").strip()
@@ -593,6 +635,76 @@ class _IpcKernelManager(AsyncKernelManager):
 
     transport = "ipc"
 
+
+def why_unwritable(kernel: str, language: str, parameters: Mapping[str, Any]) -> str:
+    """Why papermill cannot write these values into a cell for that kernel or language; empty when it can."""
+    try:
+        translator = papermill_translators.find_translator(kernel, language)
+    except PapermillException:
+        return f"papermill cannot write values into a cell of {language}"
+    for name, value in parameters.items():
+        try:
+            translator.assign(name, translator.translate(value))
+        except NotImplementedError:
+            return f"papermill cannot write {value!r} into a cell of {language}"
+    return ""
+
+
+class _Python(PythonTranslator):  # type: ignore[misc]
+    """papermill's, with the keys of a dict as what they are: it writes each as a text."""
+
+    @classmethod
+    def translate(cls, value: Any) -> str:
+        if isinstance(value, tuple):
+            return f"({''.join(f'{cls.translate(each)}, ' for each in value)})"
+        return str(super().translate(value))
+
+    @classmethod
+    def translate_dict(cls, value: Mapping[Any, Any]) -> str:
+        pairs = (f"{cls.translate(key)}: {cls.translate(each)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+
+
+class _Bash(BashTranslator):  # type: ignore[misc]
+    """papermill's, without lists that an array cannot hold: it loses a None, and writes a list within one as code."""
+
+    @classmethod
+    def translate_list(cls, value: list[Any]) -> str:
+        if not all(isinstance(each, str | int | float) for each in value):
+            raise NotImplementedError
+        return str(super().translate_list(value))
+
+
+def _with_texts(base: Any, literal: Callable[[str], str]) -> Any:
+    """A translator of papermill with texts as that language writes them: papermill escapes all as Python does."""
+
+    class WithTexts(base):  # type: ignore[misc]
+        @classmethod
+        def translate_escaped_str(cls, value: object) -> str:
+            return literal(str(value))
+
+    return WithTexts
+
+
+def _quoted(text: str) -> str:
+    """As JSON, which R, Scala, C# and F# read as it is meant."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+for _name in (PYTHON, "pysparkkernel"):
+    papermill_translators.register(_name, _Python)
+papermill_translators.register("bash", _Bash)
+for _name, _base, _literal in (
+    ("R", RTranslator, _quoted),
+    ("sparkrkernel", RTranslator, _quoted),
+    ("scala", ScalaTranslator, _quoted),
+    ("sparkkernel", ScalaTranslator, _quoted),
+    (".net-csharp", CSharpTranslator, _quoted),
+    (".net-fsharp", FSharpTranslator, _quoted),
+    ("julia", JuliaTranslator, lambda text: _quoted(text).replace("$", "\\$")),  # Julia puts in what follows
+    (".net-powershell", PowershellTranslator, lambda text: "'" + text.replace("'", "''") + "'"),
+):
+    papermill_translators.register(_name, _with_texts(_base, _literal))
 
 #: It warns of each parameter whose declaration its own reader does not know; ours has checked them all.
 logging.getLogger("papermill").setLevel(logging.ERROR)

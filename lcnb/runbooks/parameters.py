@@ -5,8 +5,13 @@ be given. What is given (texts from a command line; Python, numpy or pandas valu
 declared type or refused with the parameter's name, value, type and help. What is left over is a misspelt name,
 refused with a suggestion.
 
-What arrives in the cell is what papermill can write into it: text, numbers, flags, None, lists, dicts. So a date, a
-datetime and a path arrive as text, a tuple and a set as a list, a member of an Enum as its value.
+What arrives in the cell is what can be written into it: text, numbers, flags, None, lists, dicts. So a date, a
+datetime and a path arrive as text, a tuple and a set as a list, a member of an Enum as its value. The keys of a dict
+have their declared type; a tuple that is a key arrives as a tuple.
+
+A parameter without a type, whose default says none either (`limit = None`, `wait_s = 60 * 60`), takes a text from a
+command line or a CSV file as papermill does: `True`, `False` and `None` are these values, what `int()` or `float()`
+takes is a number, the rest is text. A text that Python code passes stays a text.
 """
 
 from __future__ import annotations
@@ -17,18 +22,21 @@ import json
 import keyword
 import math
 import os
+import re
 import sys
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
+from itertools import pairwise
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lcnb.config import did_you_mean
 from lcnb.errors import InputError, ParameterError
-from lcnb.models import SECRET_NAME
 
 #: Given a kind ("location"), the values that the account knows; None when that kind is free text.
 Choices = Callable[[str], Sequence[str] | None]
@@ -59,6 +67,12 @@ KNOWN_SHOWN = 30
 SHOWN = 200
 
 _MISSING = object()
+
+
+class Written(str):
+    """A text as somebody wrote it on a command line or in a CSV file: its type is only known by its looks."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -103,18 +117,52 @@ class Parameter:
         return str(self.type)
 
 
+# --- names of secrets -----------------------------------------------------------------------------------
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET_WORD = re.compile(r".*(?:passwo?r?d|passphrase|token|secret|credential|apikey|privatekey)s?")
+#: Before `key`, as words of their own.
+_SECRET_KEYS = ("api", "private", "secret")
+#: A name with such a word is a number of something: `max_tokens`, `password_length`.
+_AMOUNTS = frozenset(
+    ("max", "min", "num", "number", "n", "count", "counts", "counter", "total", "length", "len", "size", "limit",
+     "limits", "budget", "days", "hours", "minutes", "seconds", "s", "ms", "ttl", "age", "per", "rate", "index")
+)  # fmt: skip
+#: A name that ends with such a word says something about a secret, and is none: `secret_name`, `token_type`.
+_ABOUT = frozenset(
+    ("name", "names", "type", "types", "kind", "policy", "format", "env", "variable", "var", "provider", "backend",
+     "store", "scope", "scopes", "url", "uri", "endpoint", "version", "label", "labels", "group", "field", "column",
+     "header", "prefix", "rotation", "mode", "status", "state")
+)  # fmt: skip
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a parameter of this name holds a secret when it is a text. Whole words count: `tokenizer` is none.
+
+    >>> [names_a_secret(name) for name in ("api_token", "rootPassword", "tokenizer", "max_tokens", "secret_name")]
+    [True, True, False, False, False]
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or words[-1] in _ABOUT or _AMOUNTS.intersection(words):
+        return False
+    return any(map(_SECRET_WORD.fullmatch, words)) or any(
+        word in _SECRET_KEYS and after in ("key", "keys") for word, after in pairwise(words)
+    )
+
+
+def _may_be_text(declared: Type) -> bool:
+    """Whether a text that is not in the notebook already could be given: numbers, flags and choices are no secrets."""
+    if declared.parts:
+        return any(map(_may_be_text, declared.parts))
+    return declared.kind not in ("int", "float", "bool", "date", "datetime", "none", "literal")
+
+
 # --- reading the cell -----------------------------------------------------------------------------------
 
 
 def read_parameters(source: str, where: str = "the runbook") -> tuple[Parameter, ...]:
     """The parameters that a cell declares, in order. ParameterError when the cell is no valid Python."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        what = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
-        raise ParameterError(
-            f"{where}: the cell tagged `parameters` is not valid Python ({what}). Nothing was started."
-        ) from None
+    tree, source = _parsed(source, where)
     comments = _comments(source)
     types = _Types(tree)
     found: dict[str, Parameter] = {}
@@ -125,6 +173,41 @@ def read_parameters(source: str, where: str = "the runbook") -> tuple[Parameter,
                 new = _parameter(name, annotation, value, help_text, where, types)
                 found[name] = _again(found[name], new, annotation) if name in found else new
     return tuple(found.values())
+
+
+#: Magics that run the rest of their cell in the notebook: what it assigns is there afterwards.
+_RUNNING_MAGICS = ("time", "capture", "prun")
+_CELL_MAGIC = re.compile(r"\s*%%(\w*).*\n?")
+
+
+def _parsed(source: str, where: str) -> tuple[ast.Module, str]:
+    """The cell as Python, and the text that was parsed: without magics and shell commands, as IPython reads them."""
+    while magic := _CELL_MAGIC.match(source):
+        if magic[1] not in _RUNNING_MAGICS:
+            raise ParameterError(
+                f"{where}: the cell tagged `parameters` begins with %%{magic[1]}, so it declares no parameters of the "
+                "notebook. Put the parameters into a cell of their own, with the tag. Nothing was started."
+            )
+        source = source[magic.end() :]
+    try:
+        return ast.parse(source), source
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        wrong = error
+    try:  # slow to import, and most cells are plain Python
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        plain = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
+        return ast.parse(plain), plain
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        if isinstance(
+            error, SyntaxError
+        ):  # the lines are those of the cell, but for what goes on over several
+            wrong = error
+    what = f"line {wrong.lineno}: {wrong.msg}" if isinstance(wrong, SyntaxError) else str(wrong)
+    raise ParameterError(
+        f"{where}: the cell tagged `parameters` is not valid Python ({what}; what is no parameter can go into another "
+        "cell). Nothing was started."
+    )
 
 
 def _again(before: Parameter, after: Parameter, annotation: ast.expr | None) -> Parameter:
@@ -141,10 +224,14 @@ def _comments(source: str) -> dict[int, str]:
     """Line number → the comment that ends it. Tokens, not text: a `#` in a string is no comment."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {
-        token.start[0]: token.string.lstrip("# ").strip()
+        token.start[0]: _FORM.sub("", token.string.lstrip("# ")).strip()
         for token in tokens
         if token.type == tokenize.COMMENT
     }
+
+
+#: How Colab describes the form of a parameter, in a comment.
+_FORM = re.compile(r"@(?:param|markdown|title)\b\s*(?:\[[^]]*\]|\{[^}]*\})?(?:\s*\{[^}]*\})?")
 
 
 def _assignments(node: ast.stmt) -> list[tuple[str, ast.expr | None, ast.expr | None]]:
@@ -165,11 +252,13 @@ def _parameter(
 ) -> Parameter:
     default = _MISSING if value is None else types.value(value)
     declared = types.of(annotation) if annotation is not None else _inferred(default)
-    names_a_file = name.endswith("_file") and _is_path(declared)  # where a secret is kept is none
-    if SECRET_NAME.search(name) and not names_a_file:
+    # Where a secret is kept is none.
+    names_a_file = re.search(r"(_file|_path|_dir|_folder|File|Path|Dir|Folder)$", name) and _is_path(declared)
+    if names_a_secret(name) and _may_be_text(declared) and not names_a_file:
         raise ParameterError(
             f"{where}: the parameter {name!r} looks like a secret. A parameter is saved with the notebook, so "
-            "none may be one; take the token from the environment, and pass the name of an account."
+            "none may be one. Take a token or a password from the environment (os.environ), and pass the name of an "
+            "account; a name that ends in `_file` with the type Path can be where it is kept."
         )
     text = "" if value is None else ast.unparse(value)
     return Parameter(name, declared, default, text, help_text, value is None)
@@ -191,7 +280,15 @@ def _inferred(default: Any) -> Type:
         kinds = {type(item).__name__ for item in default}
         same = kinds.pop() if len(kinds) == 1 else "any"
         return Type("set" if kind == "set" else "list", (Type(same if same in _CONVERT else "any"),))
+    if kind == "dict":
+        return Type("dict", (_inferred_keys(default), Type("any"))) if default else Type("dict")
     return Type(kind if kind in _CONVERT else "any")
+
+
+def _inferred_keys(default: Mapping[Any, Any]) -> Type:
+    """The type of a default's keys: that of all of them, or either of theirs."""
+    found = list(dict.fromkeys(_inferred(key) for key in default))
+    return found[0] if len(found) == 1 else _union(found)
 
 
 _NAMES = {
@@ -218,6 +315,10 @@ _NAMES = {
     "dict": "dict",
     "Dict": "dict",
     "Mapping": "dict",
+    "MutableMapping": "dict",
+    "OrderedDict": "dict",
+    "defaultdict": "dict",
+    "DefaultDict": "dict",
     "Any": "any",
     "object": "any",
 }
@@ -288,6 +389,9 @@ class _Types:
             return self.value(node.value)
         if isinstance(node, ast.Call) and _last_name(node.func) in self._members and len(node.args) == 1:
             return _literal(node.args[0])
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            value = _literal(node.operand)
+            return value if value is _MISSING else not value
         return _literal(node)
 
     def of(self, node: ast.expr) -> Type:
@@ -477,7 +581,26 @@ def check_required(parameters: Sequence[Parameter], given: Mapping[str, object])
 
 def effective(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters with their values: the given ones, else the defaults (as text where JSON has no such value)."""
-    return {each.name: checked.get(each.name, _shown_default(each)) for each in parameters}
+    given = recordable(checked)
+    return {
+        each.name: given[each.name] if each.name in given else _shown_default(each) for each in parameters
+    }
+
+
+def recordable(checked: Any) -> Any:
+    """Checked values as JSON has them, from which `check` makes the same again: each key of a dict is a text.
+
+    >>> recordable({"m": {7: "seven", True: "yes", (1, "a"): "pair"}})
+    {'m': {'7': 'seven', 'true': 'yes', '[1, "a"]': 'pair'}}
+    """
+    if isinstance(checked, Mapping):
+        return {
+            key if isinstance(key, str) else json.dumps(key): recordable(value)
+            for key, value in checked.items()
+        }
+    if isinstance(checked, list | tuple):
+        return [recordable(value) for value in checked]
+    return checked
 
 
 def _shown_default(parameter: Parameter) -> Any:
@@ -489,7 +612,7 @@ def _shown_default(parameter: Parameter) -> Any:
 
 
 def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
-    if SECRET_NAME.search(name):
+    if names_a_secret(name):
         hint = ". A secret cannot be a parameter: parameters are saved with the notebook; name an account"
     else:
         hint = did_you_mean(name, known)
@@ -563,7 +686,10 @@ def _plain(value: object) -> object:
     """A numpy or pandas value as the Python value inside, an array as a list; a missing one as None."""
     if isinstance(value, Enum):
         return _plain(value.value)
-    if type(value).__module__.partition(".")[0] in ("numpy", "pandas"):
+    package = type(value).__module__.partition(".")[0]
+    if package == "pyarrow" and hasattr(value, "as_py"):
+        return value.as_py()
+    if package in ("numpy", "pandas"):
         if type(value).__name__ in ("NAType", "NaTType"):
             return None
         if type(value).__name__ == "datetime64":
@@ -574,12 +700,25 @@ def _plain(value: object) -> object:
     return value
 
 
+def _number(value: object) -> object:
+    """A number of another kind (Decimal, Fraction, a long double) as an int if it is whole, else as a float."""
+    if isinstance(value, int | float) or not isinstance(value, Real | Decimal):
+        return value
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_DIGITS:
+        raise ValueError("it is too large")
+    try:
+        whole = int(cast("Any", value))
+    except (ValueError, OverflowError):  # nan, inf
+        return float(value)
+    return whole if whole == value else _float(float(value))
+
+
 def convert(declared: Type, value: object) -> Any:
     """`value` as the declared type. ValueError when it is not one; a text is read as a person means it."""
     if declared.kind == "union":
         return _convert_union(declared, value)
     if declared.kind == "literal":
-        return _convert_literal(declared, value)
+        return _convert_literal(declared, _number(value))
     converted = _convert_kind(declared, value)
     for sign, limit in declared.bounds:
         if not _within(len(converted) if sign.startswith("length") else converted, sign, limit):
@@ -600,9 +739,36 @@ def _convert_kind(declared: Type, value: object) -> Any:
             raise ValueError(f"it has {len(declared.parts)} values, this has {len(items)}")
         return [convert(part, item) for part, item in zip(declared.parts, items, strict=True)]
     if declared.kind == "dict":
-        inner = declared.parts[1] if len(declared.parts) == 2 else Type("any")
-        return {_str(key): convert(inner, _plain(item)) for key, item in _pairs(value).items()}
-    return _CONVERT.get(declared.kind, _any)(value)
+        return _dict(declared, _pairs(value))
+    return _CONVERT.get(declared.kind, _any)(value if declared.kind == "str" else _number(value))
+
+
+def _dict(declared: Type, pairs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A dict with keys and values of the declared types. Keys that would become the same one are refused."""
+    of_keys, of_values = declared.parts if len(declared.parts) == 2 else (Type("any"), Type("any"))
+    found: dict[Any, Any] = {}
+    for key, item in pairs.items():
+        try:
+            new = _hashable(convert(of_keys, _plain(key)))
+        except ValueError as wrong:
+            told = f": {wrong}" if str(wrong) else ""
+            raise ValueError(f"the key {_shown(key)} is not {_article(of_keys)}{told}") from None
+        if of_keys.kind == "any" and not isinstance(new, str):
+            raise ValueError(
+                f"the key {_shown(key)} is no text, and the type of the keys is not declared: declare it, such as "
+                f"dict[{type(new).__name__}, str]"
+            )
+        if new in found:
+            raise ValueError(f"two of its keys become {new!r}")
+        found[new] = convert(of_values, _plain(item))
+    return found
+
+
+def _hashable(key: Any) -> Any:
+    """A tuple in place of a list: only that can be a key."""
+    if isinstance(key, dict):
+        raise ValueError("a dict cannot be a key")
+    return tuple(map(_hashable, key)) if isinstance(key, list) else key
 
 
 def _within(value: Any, sign: str, limit: float) -> bool:
@@ -620,7 +786,14 @@ def _convert_union(declared: Type, value: object) -> Any:
         except ValueError as wrong:
             problems.append(str(wrong))
     raise ValueError(
-        next((problem for problem in problems if problem.startswith(("it must", "its length"))), "")
+        next(
+            (
+                each
+                for each in problems
+                if each.startswith(("it must", "its length", "the key", "two of its"))
+            ),
+            "",
+        )
     )
 
 
@@ -659,7 +832,7 @@ def _json(text: str) -> Any:
 def _str(value: object) -> str:
     if isinstance(value, str):
         return str.__str__(value)  # of a class of its own: as plain text
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value:
         raise ValueError  # a list, a flag or a missing number for a text is a slip, not a text
     return str(value)
 
@@ -754,19 +927,53 @@ def _path(value: object) -> str:
     text = os.fspath(value)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise ValueError
-    return text
+    return str(text)
 
 
 def _bytes(value: object) -> Any:
     raise ValueError("bytes cannot be written into a cell: pass the path of a file")
 
 
+def _by_looks(text: str) -> Any:
+    """A written text as papermill's command line reads it. ValueError for a number that JSON does not have."""
+    named = {"True": True, "False": False, "None": None}
+    if text in named:
+        return named[text]
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            return number
+        raise ValueError("it would be read as a number that is not finite; for a text declare it: str")
+    return str(text)
+
+
 def _any(value: object) -> Any:
     """For an undeclared type: what JSON can hold, in JSON's types, for papermill writes others as text."""
+    if isinstance(value, Written):
+        return _by_looks(value)
+    value = _with_plain_numbers(value)
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         raise ValueError(f"a value of type {type(value).__name__} cannot be written into a cell") from None
+
+
+def _with_plain_numbers(value: object, depth: int = 100) -> object:
+    """The value with its numbers as JSON has them, and with texts for keys. ValueError for other keys."""
+    if isinstance(value, dict) and depth:
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(
+                    f"the key {_shown(key)} is no text, and the type of the keys is not declared: declare it, such as "
+                    f"dict[{type(key).__name__}, str]"
+                )
+        return {key: _with_plain_numbers(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple) and depth:
+        return [_with_plain_numbers(item, depth - 1) for item in value]
+    return _number(_plain(value))
 
 
 _CONVERT: dict[str, Callable[[object], Any]] = {

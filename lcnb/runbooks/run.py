@@ -19,17 +19,19 @@ import os
 import platform
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import lcnb
@@ -54,6 +56,7 @@ from lcnb.runbooks.current import CONFIRM_VARIABLE, FOLDER_VARIABLE, RESUMES_VAR
 from lcnb.runbooks.effects import PLANNED, locked_runbook, made_by
 from lcnb.runbooks.find import Runbook, find, notebooks_dir
 from lcnb.runbooks.git import commit_of
+from lcnb.runbooks.languages import ASSIGNMENTS, PYTHON, normalized
 from lcnb.runbooks.notify import notify
 from lcnb.runbooks.pdf import write_pdf
 from lcnb.runbooks.signals import held, raising
@@ -147,6 +150,8 @@ def run_runbook(
     resumes: Sequence[str] = (),
     pdf: bool = False,
     engine: str = "auto",
+    kernel: str | None = None,
+    cwd: str | Path | None = None,
 ) -> RunResult:
     """Run a runbook (a shipped name or a notebook's path) with checked parameters.
 
@@ -166,6 +171,9 @@ def run_runbook(
         pdf: print the report as report.pdf too, by the Chromium that is there.
         engine: "kernel" for an ordinary Jupyter kernel in any case; "auto" for the forked shell of a warm run where
             there is one and the notebook asks for the kernel of this Python.
+        kernel: the Jupyter kernel to run in, instead of the one that the notebook names.
+        cwd: the working directory of the cells; by default the run's own folder. What lcnb keeps of a run is in that
+            folder in any case, and modules are found in the folder of the notebook too.
 
     Returns a RunResult, also when a cell failed or the kernel died. Raises before anything is started: InputError or
     ParameterError (wrong name or parameter), ConfirmationMissing (changes that nobody confirmed), Locked, ConfigError
@@ -176,6 +184,8 @@ def run_runbook(
     check_engine(engine)
     book = find(name)
     given = dict(parameters or {})
+    check_language(book, given)
+    place = working_directory(cwd)
     account = _one_account(book, given, account)
     if settings is not None and account not in (None, settings.account):
         raise ParameterError(
@@ -195,8 +205,13 @@ def run_runbook(
             f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "
             f"at what it would do (lcnb plan-run {book.name}), and apply that (lcnb apply RUN), or pass --yes."
         )
-    shell = _fits_a_shell(_kernel_spec(book)) and engine != "kernel"
-    import_module("lcnb.runbooks.papermill_engine")  # slow: an interrupt now leaves nothing behind
+    book, spec = chosen_kernel(book, kernel)
+    shell = _fits_a_shell(spec) and engine != "kernel"
+    papermill = import_module(
+        "lcnb.runbooks.papermill_engine"
+    )  # slow: an interrupt now leaves nothing behind
+    if checked and (problem := papermill.why_unwritable(book.kernel, book.language, checked)):
+        raise ParameterError(f"{problem}. Nothing was started.")
     with locked_runbook(book, settings, None if writes else effective, lock_wait):
         path = new_folder(book, folder)
         try:
@@ -209,6 +224,9 @@ def run_runbook(
         run.resumes = tuple(resumes)
         run.pdf = pdf
         run.shell = shell
+        run.kernelspec = {"name": book.kernel, "display_name": spec.display_name, "language": spec.language}
+        run.chosen = kernel
+        run.cwd = place
         return run.execute(progress)
 
 
@@ -266,17 +284,72 @@ def known_values(lc: LetsCloud, kind: str) -> list[str]:
     return sorted(set(read[kind]()["label" if kind == "label" else "slug"].dropna()))
 
 
+def check_language(book: Runbook, given: Mapping[str, object]) -> None:
+    """ParameterError when values are given that cannot be written into cells of the notebook's language."""
+    if given and book.language not in (PYTHON, *ASSIGNMENTS):
+        name = str(next(iter(given)))
+        raise ParameterError(
+            f"parameter {name}: papermill cannot write values into a cell of {book.language}. Nothing was started. "
+            "Let the notebook read it from the environment, which is that of this command: "
+            f"{name.upper()}=... lcnb run {book.path}"
+        )
+
+
+def chosen_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
+    """The runbook with the kernel that it will run in, and the spec of that kernel.
+
+    InputError when the kernel is not installed, or runs another language than the notebook's.
+    """
+    book = replace(book, kernel=kernel if kernel is not None else book.kernel)
+    spec = _kernel_spec(book)
+    language = normalized(spec.language or book.language)
+    if language != book.language and PYTHON in (language, book.language):
+        raise InputError(
+            f"{book.path} is written in {book.language}, and the Jupyter kernel {book.kernel!r} runs {language}. "
+            f"Nothing was started. {_kernels_for(book)}"
+        )
+    return book, spec
+
+
 def _kernel_spec(book: Runbook) -> Any:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     manager = KernelSpecManager()
     try:
         return manager.get_kernel_spec(book.kernel)
-    except NoSuchKernel:
-        raise InputError(
-            f"{book.path} asks for the Jupyter kernel {book.kernel!r}, which is not here. Installed: "
-            f"{', '.join(sorted(manager.find_kernel_specs()))}. Nothing was started."
-        ) from None
+    except (NoSuchKernel, ValueError, OSError):
+        pass
+    asks = (
+        f"asks for the Jupyter kernel {book.kernel!r}, which is not here"
+        if book.kernel
+        else "names no kernel"
+    )
+    installed = ", ".join(sorted(manager.find_kernel_specs()))
+    raise InputError(f"{book.path} {asks}. Installed: {installed}. Nothing was started. {_kernels_for(book)}")
+
+
+def _kernels_for(book: Runbook) -> str:
+    """What to do about a kernel that is not here, or is for another language."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    specs = KernelSpecManager().get_all_specs()
+    fit = [
+        name for name, each in specs.items() if normalized(each["spec"].get("language", "")) == book.language
+    ]
+    if not fit:
+        return f"Install a Jupyter kernel for {book.language}, and name it: --kernel NAME (in Python: kernel=...)."
+    best = Runbook.kernel if Runbook.kernel in fit else sorted(fit)[0]
+    return f"To run it in one that is here: --kernel {best} (in Python: kernel={best!r})."
+
+
+def working_directory(cwd: str | Path | None) -> Path | None:
+    """The folder that cells are to work in, as an absolute path. InputError when it is none."""
+    if cwd is None:
+        return None
+    path = Path(cwd).expanduser().absolute()
+    if not path.is_dir():
+        raise InputError(f"cwd: {str(path)!r} is not a folder. Nothing was started.")
+    return path
 
 
 def _fits_a_shell(spec: Any) -> bool:
@@ -319,6 +392,10 @@ class _Run:
     resumes: tuple[str, ...] = ()
     pdf = False
     shell = False
+    kernelspec: Mapping[str, str] = MappingProxyType({})
+    #: The kernel and the working directory that were chosen, if any.
+    chosen: str | None = None
+    cwd: Path | None = None
 
     def __init__(
         self,
@@ -361,6 +438,8 @@ class _Run:
             timeout=self.limits.run_s,
             cell_timeout=self.limits.cell_s,
             judge=self._judge,
+            kernelspec=self.kernelspec,
+            cwd=self.cwd,
             on_kernel=lambda pid: self._kernel_started(job, pid),
             shell=self.shell,
         )
@@ -442,6 +521,10 @@ class _Run:
             env["LCNB_BASE_URL"] = self.settings.base_url
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
+        if self.cwd and not env.get("PYTHONSAFEPATH"):
+            from lcnb.runbooks.papermill_engine import FOR_THE_START
+
+            env["PYTHONSAFEPATH"] = FOR_THE_START  # no file there is taken for a module that the kernel needs
         return env
 
     # --- the end ----------------------------------------------------------------------------------------
@@ -528,7 +611,7 @@ class _Run:
             "started": self.started.isoformat(timespec="milliseconds"),
             "ended": ended.isoformat(timespec="milliseconds") if ended else None,
             "duration_s": round((ended - self.started).total_seconds(), 2) if ended else None,
-            "given": self.checked,
+            "given": declared.recordable(self.checked),
             "parameters": declared.effective(self.book.parameters, self.checked),
             "account": self.settings.account if self.settings else None,
             "base_url": self.settings.base_url if self.settings else None,
@@ -540,6 +623,8 @@ class _Run:
             "python": platform.python_version(),
             "versions": versions(),
             "engine": job.engine,
+            "kernel": self.chosen,
+            "cwd": str(self.cwd) if self.cwd else None,
             "limits": {"run_s": self.limits.run_s, "cell_s": self.limits.cell_s},
             "resumes": list(self.resumes),
             "confirmed": self.confirmation,
@@ -554,7 +639,7 @@ class _Run:
         if job.status != "done":
             error = self.redact(_shown(job))
         files = [*artefacts.files(self.folder), self.record]
-        effective = declared.effective(self.book.parameters, self.checked)
+        effective = declared.effective(self.book.parameters, self.checked) | self.checked
         return RunResult(
             self.book.name, job.status, job.exit_code, self.folder, error, effective, files, problems
         )
@@ -589,4 +674,18 @@ def _shown(job: Any) -> str:
     last = _plain(job.error.traceback).strip().splitlines()
     tail = "\n".join(f"  {line}" for line in last[-12:])
     head = f"cell {job.error.index + 1} failed: {job.error.ename}: {job.error.evalue}"
-    return f"{head}\n\n{source}\n\n{tail}"
+    return f"{head}\n\n{source}\n\n{tail}{_file_hint(job)}"
+
+
+def _file_hint(job: Any) -> str:
+    """What helps when a cell has not found a file that is in the notebook's folder."""
+    if job.cwd is not None or not re.search("no such|not found", job.error.evalue, re.IGNORECASE):
+        return ""
+    named = re.findall(r"['\"`]([^'\"`/\\][^'\"`]*)['\"`]", job.error.evalue)
+    here = [name for name in named if (job.source.parent / name).exists()]
+    if not here:
+        return ""
+    return (
+        f"\n\n{here[0]} is in the folder of the notebook, but cells work in that of the run. To work in "
+        f"the other: --cwd {shlex.quote(str(job.source.parent))}"
+    )

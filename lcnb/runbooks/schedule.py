@@ -24,7 +24,7 @@ from lcnb.folders import config_dir, runs_dir
 from lcnb.runbooks import cron as crons
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.find import Runbook, find
-from lcnb.runbooks.run import _choices
+from lcnb.runbooks.run import _choices, check_language, chosen_kernel, working_directory
 
 #: Debian's cron reads no longer command.
 CRON_COMMAND_MAX = 990
@@ -56,6 +56,8 @@ def export(
     timezone: str | None = None,
     label: str | None = None,
     image: str = IMAGE,
+    kernel: str | None = None,
+    cwd: str | Path | None = None,
 ) -> dict[str, str]:
     """The files of a schedule, name → text.
 
@@ -64,6 +66,7 @@ def export(
         timezone: such as America/Sao_Paulo; without one, cron and systemd take the machine's, others UTC.
         label: how units, jobs and DAGs are called; by default `lcnb-` and the runbook's name.
         image: the container image for Kubernetes; it must have lcnb.
+        kernel, cwd: as for `run_runbook`; for cron and systemd they are checked here.
 
     Raises InputError or ParameterError for what could not run, or could not be written for that system.
 
@@ -75,6 +78,10 @@ def export(
     local = to in ("cron", "systemd")
     book = find(name)
     given = dict(parameters or {})
+    check_language(book, given)
+    if local:
+        chosen_kernel(book, kernel)
+        cwd = working_directory(cwd)
     _check(book, given, account, local)
     source = name if name == book.name else str(book.path if local else name)
     argv = ["run", source]
@@ -82,6 +89,10 @@ def export(
         argv += ["-p", f"{key}={value}"]
     if account:
         argv += ["--account", account]
+    if kernel:
+        argv += ["--kernel", kernel]
+    if cwd:
+        argv += ["--cwd", str(cwd)]
     if local:
         argv += ["--runs-dir", str(runs_dir())]
     for each in argv:

@@ -289,7 +289,7 @@ def _default(parameter: declared.Parameter) -> Any:
     if isinstance(value, list) and all(isinstance(each, str) and "," not in each for each in value):
         return ", ".join(value)
     if isinstance(value, list | dict):
-        return json.dumps(value)
+        return json.dumps(declared.recordable(value))
     return str(value) if isinstance(value, str | int | float) else ""
 
 
@@ -332,7 +332,7 @@ def carry_out(
         "row": 1,
         "runbook": str(book.path),
         "sha256": hashlib.sha256(book.path.read_bytes()).hexdigest(),
-        "parameters": dict(run.given),
+        "parameters": {name: _by_type(book, name, value) for name, value in run.given.items()},
         "account": account,
         "runs_dir": str(runs_dir().absolute()),
         "confirm": False,
@@ -344,6 +344,14 @@ def carry_out(
     if result["status"] == child.NOT_STARTED:
         return Ended("interrupted", 143, "stopped before it began")
     return _read(result, client, dry=run.dry)
+
+
+def _by_type(book: Runbook, name: str, value: Any) -> Any:
+    """What was typed for a parameter without a type has the type that it looks like, as on a command line."""
+    parameter = next((each for each in book.parameters if each.name == name), None)
+    if parameter is None or parameter.type.kind != "any" or not isinstance(value, str):
+        return value
+    return declared.check((parameter,), {name: declared.Written(value)})[name]
 
 
 def _go_on(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | None]) -> Ended:

@@ -1,0 +1,259 @@
+"""Notebook files, as all kinds of programs write them, in one shape: format 4.5.
+
+What a program has left out, or written in a way of its own, is mended in what is read, never in the file: ids of cells,
+tags, sources, the data of widgets and outputs of an earlier run. What cannot be read is refused with what helps.
+Formats 1 to 3 are converted by nbformat; all others are read without it, for listing must not wait for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from lcnb.errors import InputError
+
+MAJOR, MINOR = 4, 5
+KINDS = ("code", "markdown", "raw")
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+#: Of a cell's metadata: what must have one of these types, or programs that show the notebook fail.
+_CELL_METADATA: dict[str, tuple[type, ...]] = {
+    "jupyter": (dict,), "execution": (dict,), "collapsed": (bool,), "scrolled": (bool, str), "name": (str,),
+    "format": (str,), "slideshow": (dict,),
+}  # fmt: skip
+#: Of an earlier run: the record of papermill, and of lcnb.
+_STALE = ("papermill", "lcnb")
+#: What the file may be instead of a notebook: how it begins, what it is, and what helps.
+_OTHERS = [
+    (r"version https://git-lfs", "a pointer of Git LFS: run `git lfs pull`"),
+    (r"\s*<(?:!doctype|html|\?xml)", "a page, not the file itself: download the raw notebook"),
+    (r"# Databricks notebook source", "source code of Databricks: export it there as IPython Notebook"),
+    (
+        r"(?:---\n|# ---|# %%|\"\"\"|#|import |from )",
+        "text: `jupytext --to ipynb FILE` makes a notebook of a script or of Markdown",
+    ),
+]
+
+
+def read_notebook(path: Path) -> dict[str, Any]:
+    """The notebook in that file, in format 4.5, without outputs. InputError when there is none in it."""
+    try:
+        data = path.read_bytes()
+        text = data.decode(json.detect_encoding(data), "surrogatepass").rstrip("\0 \r\n\t")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}. Nothing was started.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not a notebook: it is not UTF-8 ({error}). Save it as UTF-8. Nothing was started."
+        ) from None
+    try:
+        notebook = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a notebook: {_other(text) or error}. Nothing was started.") from None
+    try:
+        return _mended(_of_format_4(notebook))
+    except _Problem as problem:
+        raise InputError(f"{path} is not a notebook of format 4: {problem}. Nothing was started.") from None
+
+
+class _Problem(Exception):
+    """What keeps a notebook from being read, and what helps."""
+
+
+def _other(text: str) -> str:
+    """What the file is instead, if that can be seen."""
+    if not text.strip():
+        return "the file is empty"
+    if re.search(r"^(?:<{7}|={7}|>{7})", text, re.MULTILINE):
+        return (
+            "it has marks of a merge in Git that was not finished (<<<<<<<): settle it, such as by `nbdime`"
+        )
+    return next((f"it is {what}" for begin, what in _OTHERS if re.match(begin, text, re.IGNORECASE)), "")
+
+
+def _of_format_4(notebook: Any) -> dict[str, Any]:
+    """The notebook as an object of format 4, as it is there; an older one converted."""
+    if isinstance(notebook, dict) and "paragraphs" in notebook:
+        raise _Problem("it is a note of Zeppelin: export it there as .ipynb")
+    major = _whole(notebook.get("nbformat")) if isinstance(notebook, dict) else None
+    if major is None or major < 1:
+        raise _Problem(
+            'it does not say nbformat 4; when its cells are as in that format, write `"nbformat": 4`'
+        )
+    if major > MAJOR:
+        raise _Problem(
+            f"it says nbformat {major}, and 4 is the newest that is known here. Save it as format 4 where it was "
+            'written; when its cells are as in format 4, it is enough to write `"nbformat": 4`'
+        )
+    return dict(notebook) if major == MAJOR else _converted(notebook, major)
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return None if value is None or isinstance(value, bool) else int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _converted(notebook: dict[str, Any], major: int) -> dict[str, Any]:
+    """A notebook of formats 1 to 3, by nbformat."""
+    import logging
+
+    import nbformat
+
+    sheets = notebook.get("worksheets") if major > 1 else [notebook]
+    for sheet in sheets if isinstance(sheets, list) else ():
+        for cell in (sheet.get("cells") or ()) if isinstance(sheet, dict) else ():
+            if not isinstance(cell, dict):
+                continue
+            cell["metadata"] = cell.get("metadata") or {}
+            if cell.get("cell_type") == "code":
+                # Outputs are left out anyway, and those of old programs often lack what the conversion wants.
+                cell |= {"outputs": [], "collapsed": bool(cell.get("collapsed"))}
+                cell.setdefault("input", cell.pop("source", ""))
+            for name in ("input", "source"):
+                if isinstance(cell.get(name), list):
+                    cell[name] = "".join(map(str, cell[name]))
+            if cell.get("cell_type") != "code":
+                cell.setdefault("source", "")
+    whole = {**notebook, "nbformat": major, "metadata": notebook.get("metadata") or {}}
+    whole["nbformat_minor"] = _whole(notebook.get("nbformat_minor")) or 0
+    log = logging.getLogger("traitlets")  # nbformat tells there what it mends
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        new = nbformat.convert(nbformat.from_dict(whole), MAJOR)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise _Problem(
+            f"it is of format {major} and cannot be converted ({type(error).__name__}: {error}); open it in JupyterLab "
+            "and save it"
+        ) from None
+    finally:
+        log.setLevel(level)
+    return dict(json.loads(json.dumps(new)))
+
+
+def _mended(notebook: dict[str, Any]) -> dict[str, Any]:
+    cells = notebook.get("cells")
+    if not isinstance(cells, list):
+        raise _Problem("its cells are no list; save it again where it was written")
+    metadata = _metadata(notebook.get("metadata"), "its metadata is")
+    metadata.pop("widgets", None)
+    for name in ("kernelspec", "language_info"):
+        about = metadata.get(name)
+        if about is not None and not isinstance(about, dict):
+            raise _Problem(f"its {name} is no object; without it the notebook can be read")
+        if not about:
+            metadata.pop(name, None)
+    _mend_kernel(metadata)
+    if not isinstance(metadata.get("authors", []), list):
+        del metadata["authors"]
+    if not isinstance(metadata.get("title", ""), str):
+        del metadata["title"]
+    ids: set[str] = set()
+    return {
+        "nbformat": MAJOR,
+        "nbformat_minor": MINOR,
+        "metadata": metadata,
+        "cells": [_cell(cell, number, ids) for number, cell in enumerate(cells, 1)],
+    }
+
+
+def _mend_kernel(metadata: dict[str, Any]) -> None:
+    """Both objects with the names that the format wants, or not at all: the language stays known."""
+    spec, language = metadata.get("kernelspec"), metadata.get("language_info")
+    kernel_info = metadata.get("kernel_info")
+    if not spec and isinstance(kernel_info, dict) and isinstance(kernel_info.get("name"), str):
+        spec = {"name": kernel_info["name"]}  # as nteract and Azure write it
+    if spec:
+        name = spec.get("name")
+        if not isinstance(name, str) or not name.strip():
+            if isinstance(spec.get("language"), str) and not language:
+                language = {"name": spec["language"]}
+            spec = None
+        else:
+            shown = spec.get("display_name")
+            spec = {**spec, "name": name, "display_name": shown if isinstance(shown, str) and shown else name}
+    if language and not (isinstance(language.get("name"), str) and language["name"].strip()):
+        language = None
+    for key, value in (("kernelspec", spec), ("language_info", language)):
+        metadata.pop(key, None)
+        if value:
+            metadata[key] = value
+
+
+def _metadata(value: Any, what: str) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise _Problem(f"{what} no object: write {{}} there")
+    return {name: each for name, each in (value or {}).items() if name not in _STALE}
+
+
+def _cell(cell: Any, number: int, ids: set[str]) -> dict[str, Any]:
+    if not isinstance(cell, dict):
+        raise _Problem(f"cell {number} has no metadata and no source: take it away")
+    kind = cell.get("cell_type")
+    heading = kind == "heading"  # of format 3, kept by some programs
+    if (kind not in KINDS and not heading) or "source" not in cell:
+        raise _Problem(
+            f"cell {number} has no type or no source; its cell_type is {kind!r}, which has to be code, markdown or "
+            "raw. Take that cell away, or mend it"
+        )
+    source = _source(cell["source"], number)
+    if heading:
+        kind, source = (
+            "markdown",
+            f"{'#' * min(_whole(cell.get('level')) or 1, 6)} {' '.join(source.split())}",
+        )
+    made: dict[str, Any] = {
+        "id": _id(cell.get("id"), number, source, ids),
+        "cell_type": kind,
+        "metadata": _cell_metadata(cell.get("metadata"), number),
+        "source": source,
+    }
+    if kind == "code":
+        return made | {"outputs": [], "execution_count": None}
+    attachments = cell.get("attachments")
+    if isinstance(attachments, dict) and all(isinstance(each, dict) for each in attachments.values()):
+        made["attachments"] = attachments
+    return made
+
+
+def _source(source: Any, number: int) -> str:
+    if source is None:
+        return ""
+    lines = source if isinstance(source, list) else [source]
+    if not all(isinstance(line, str) for line in lines):
+        raise _Problem(
+            f"cell {number} has no type or no source; its source is no text: write a text or a list of lines there"
+        )
+    text = "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
+    return text.encode("utf-8", "replace").decode()  # half a character, which no file can hold
+
+
+def _cell_metadata(value: Any, number: int) -> dict[str, Any]:
+    metadata = _metadata(value, f"cell {number}: its metadata is")
+    for name, types in _CELL_METADATA.items():
+        if name in metadata and not isinstance(metadata[name], types):
+            del metadata[name]
+    if "tags" in metadata:
+        metadata["tags"] = tags(metadata["tags"])
+    return metadata
+
+
+def tags(value: Any) -> list[str]:
+    """A cell's tags, each once; in a text, or within a tag, commas part them."""
+    given = value if isinstance(value, list) else [value]
+    parts = [part.strip() for each in given if isinstance(each, str) for part in each.split(",")]
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def _id(value: Any, number: int, source: str, ids: set[str]) -> str:
+    """The cell's id if it is one, and the first cell's with it; else one that is the same each time."""
+    if not (isinstance(value, str) and _ID.fullmatch(value)) or value in ids:
+        value = hashlib.sha256(f"{number} {source}".encode()).hexdigest()[:12]
+        while value in ids:
+            value = hashlib.sha256(value.encode()).hexdigest()[:12]
+    ids.add(value)
+    return str(value)
