@@ -71,7 +71,9 @@ DATA: dict[str, Callable[[Any], bool]] = {
     "new sshkey": lambda data: data["slug"] == "my-project-1" and "private_key" not in data,
     "new pair": lambda data: data["private_key"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----"),
     "instances": lambda data: len(data) == 60 and data[0]["initial_root_password"] != "",
-    "instance": lambda data: len(data["identifier"]) == 16 and {"address"} == set(data["ip_addresses"][0]),
+    "instance": lambda data: (
+        len(data["identifier"]) in (14, 16) and {"address"} == set(data["ip_addresses"][0])
+    ),
     "snapshots": lambda data: isinstance(data[0]["locations"], list),
     "snapshot": lambda data: data["build"] is True,
     "snapshot status": lambda data: data["build"] is True,
