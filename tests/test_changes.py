@@ -757,6 +757,16 @@ def test_e5_weak_keys(lc: LetsCloud) -> None:
     assert lc.add_sshkey("Ops", KEY).notes == ()
 
 
+@pytest.mark.parametrize("action", ["power_off", "shutdown"])
+def test_power_off_that_never_shows(settings: Settings, action: str) -> None:
+    """A machine that goes on saying that it is booted ends the wait in time, with what was seen; it is sent once."""
+    box = Sandbox(World(Clock(0)), TOKEN, shapes="sticky")
+    lc = client(box, settings)
+    with pytest.raises(lcnb.WaitTimeout, match=r"web-01.* not off yet; last seen: running"):
+        getattr(lc, action)(label="web-01").apply(confirm=True, wait=True, timeout=120)
+    assert len(writes(box)) == 1
+
+
 @pytest.mark.parametrize("ends", ["off", "gone"])
 @pytest.mark.parametrize("on_error", ["stop", "continue"])
 def test_e2_power_off_then_snapshot(box: Sandbox, lc: LetsCloud, ends: str, on_error: Any) -> None:

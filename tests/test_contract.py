@@ -234,8 +234,13 @@ def test_complete() -> None:
     assert set(CONTRACT) == set(MODELS)
     every = [*cases(answered=True), *singles(answered=True)]
     named = {name for each in every for name in each.values[-1]["shapes"].split(",")}
-    statuses = {"newer", "classic", "empty"}  # these are of writes, and of refusals
-    assert named == set(SHAPES) - statuses
+    others = {
+        "newer",
+        "classic",
+        "empty",
+        "sticky",
+    }  # these are of writes, of refusals, and of what follows a write
+    assert named == set(SHAPES) - others
 
 
 @pytest.mark.parametrize(("kind", "call", "case"), list(cases()))

@@ -19,12 +19,13 @@ SHAPES = {
     "object": "GET /instances is an object keyed by position, plans are one such object [node]",
     "null": "an empty listing is null [node]",
     "missing": "older replies: no suspended, location, currencycode, and at times no available [go]",
-    "strings": "numbers come as strings [?], addresses as plain strings [node's types; its fixtures have objects]",
+    "strings": "numbers come as strings [?], addresses as plain strings [node: types]",
     "extra": "unknown fields are added: domain [node], and those of a probable backend [?]",
     "paged": "GET /instances comes in pages, with Laravel's links and meta [doc]",
     "newer": "statuses of the newer pages: 201, 202, 404, 422 [doc]",
     "classic": "statuses of the reference: what is not found answers 200 with success: false [S]",
     "blank": "GET of an unknown machine, snapshot or key answers 200 with success: true and an empty object [cli]",
+    "sticky": "a built machine goes on saying that it is booted, also when it was turned off [3p]",
     "empty": "the bodies that may be empty are: shutdown, change-plan, snapshot status [doc]",
 }
 
@@ -106,6 +107,8 @@ class Shapes:
             "initial_root_password": machine["password"],
             "location": {name: place[name] for name in names},
         }
+        if "sticky" in self:
+            row["booted"] = machine["built"]
         if "missing" in self:
             del row["suspended"], row["location"]
         if "extra" in self:
