@@ -277,6 +277,8 @@ class Work:
 
     def _keep_key(self, task: Task, data: Mapping[str, Any]) -> Flow[None]:
         """The private half stands in this answer alone: on the disk before anything else."""
+        from lcnb.build import weakness_of
+
         private = data.get("private_key")
         if not isinstance(private, str) or not private:
             yield from self._end(
@@ -291,7 +293,10 @@ class Work:
             return
         slug = data.get("slug")
         yield from self._end(
-            task, "done", identifier=slug if isinstance(slug, str) else task.change.identifier
+            task,
+            "done",
+            weakness_of(data.get("public_key")),
+            identifier=slug if isinstance(slug, str) else task.change.identifier,
         )
 
     def _end(self, task: Task, state: str, detail: str = "", identifier: str | None = None) -> Flow[None]:
@@ -673,13 +678,21 @@ def _write_key(change: Change, private_key: Secret | None) -> str | None:
     path = _key_path(change)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(private_key.reveal() if private_key else "")
+        text = _pem_lines(private_key.reveal() if private_key else "")
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if path.read_bytes() != text:
+            return f"the key file {path} does not hold what was written to it"
     except OSError as error:
         return f"the key file {path} cannot be written: {error.strerror}"
     return None
+
+
+def _pem_lines(text: str) -> bytes:
+    """A private key with the line ends that ssh takes: the provider sends CRLF, and none after the last line [node]."""
+    return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines()).encode()
 
 
 # --- around the flow ------------------------------------------------------------------------------------

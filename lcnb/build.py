@@ -8,6 +8,7 @@ label is free, that a machine is still what it was) is read again by `apply`.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import unicodedata
@@ -34,6 +35,13 @@ R = TypeVar("R", bound=Record)
 CATALOGUE_S, LISTING_S = 600.0, 10.0
 HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 KEY_KINDS = ("ssh-ed25519", "ssh-rsa")  # what the provider takes [tf]
+
+#: RSA keys with fewer bits are weak.
+MIN_RSA_BITS = 2048
+SERVER_PAIRS = (
+    "pairs made by the provider are RSA with 1024 bits, which is weak; a pair made on this machine (generate_sshkey "
+    "without generate_on_server) is ed25519"
+)
 
 NOTHING = "Nothing was sent."
 
@@ -435,7 +443,8 @@ def add_sshkey(
         key_file=file,
         private_key=private_key,
     )
-    return Built([change])
+    weak = weakness_of(line)
+    return Built([change], [f"{title}: {weak}"] if weak else [])
 
 
 def generate_key(
@@ -443,8 +452,11 @@ def generate_key(
 ) -> Flow[Built]:
     """A new pair, made here or by the provider; where its private half goes must be free."""
     path = Path(file).expanduser().absolute()
-    if path.exists() or not path.parent.is_dir():
-        problem = "exists, and is not overwritten" if path.exists() else "has no folder to be in"
+    if path.exists() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        problem = (
+            "has a folder that cannot be written to" if path.parent.is_dir() else "has no folder to be in"
+        )
+        problem = "exists, and is not overwritten" if path.exists() else problem
         raise InputError(f"file {path}: it {problem}. {NOTHING}")
     if on_server:
         return (yield from generate_sshkey(cache, title, str(path), replace=replace))
@@ -467,7 +479,7 @@ def generate_sshkey(cache: Cache, title: str, file: str, *, replace: bool) -> Fl
         expect={"public_key": old.public_key if old else None},
         key_file=file,
     )
-    return Built([change])
+    return Built([change], [SERVER_PAIRS])
 
 
 def _taken(cache: Cache, title: str, slug: str, replace: bool) -> Flow[SSHKey | None]:
@@ -600,6 +612,23 @@ def checked_public_key(text: object) -> str:
             f"~/.ssh/id_ed25519.pub. {NOTHING}"
         )
     return line
+
+
+def weakness_of(public_key: object) -> str:
+    """Why a public key is weak, as a sentence; empty for a strong one and for what cannot be read."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+    try:
+        key = load_ssh_public_key(str(public_key).strip().encode())
+    except Exception:  # the library raises several kinds; all mean: not a key
+        return ""
+    if not isinstance(key, RSAPublicKey) or key.key_size >= MIN_RSA_BITS:
+        return ""
+    return (
+        f"this RSA key has {key.key_size} bits, which is weak; servers that require {MIN_RSA_BITS} refuse it. Replace "
+        "it by a pair made on this machine (generate_sshkey without generate_on_server)"
+    )
 
 
 def fingerprint(public_key: str) -> str:

@@ -558,25 +558,47 @@ def _or_error(flow: Flow[T], kinds: type[LcnbError] | tuple[type[LcnbError], ...
 # --- single things --------------------------------------------------------------------------------------
 
 
-def single(call: Call) -> Flow[Mapping[str, Any]]:
-    """The one record of an answer; a list of one is taken too."""
+def instance(identifier: str) -> Flow[Mapping[str, Any]]:
+    """The machine with this identifier."""
+    return single(get_instance(identifier), "identifier", identifier)
+
+
+def sshkey(slug: str) -> Flow[Mapping[str, Any]]:
+    """The ssh key with this slug."""
+    return single(get_sshkey(slug), "slug", slug)
+
+
+def snapshot(slug: str) -> Flow[Mapping[str, Any]]:
+    """The snapshot with this slug."""
+    return single(get_snapshot(slug), "slug", slug)
+
+
+def single(call: Call, key: str | None = None, wanted: str | None = None) -> Flow[Mapping[str, Any]]:
+    """The one record of an answer; a list of one is taken too.
+
+    The provider answers an unknown identifier with success and an empty record [cli]. So a record counts only when
+    its field `key` is exactly what was `wanted`; otherwise it is NotFound, as an error of the provider would be.
+    """
     envelope = yield call
     data = envelope.data
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
-    if isinstance(data, Mapping) and data:
-        return data
-    if data is None or data in ([], {}):
-        raise NotFound(
-            f"{call.method} {call.path}: the answer is empty; there is no such thing in this account.",
+    if not data or (isinstance(data, Mapping) and key is not None and data.get(key) in (None, "")):
+        raise _not_found(call, "the answer is empty: this account has nothing of that name")
+    if not isinstance(data, Mapping):
+        raise BadReply(
+            f"{call.method} {call.path}: data should be an object, got {type(data).__name__}.",
             method=call.method,
             path=call.path,
         )
-    raise BadReply(
-        f"{call.method} {call.path}: data should be an object, got {type(data).__name__}.",
-        method=call.method,
-        path=call.path,
-    )
+    if key is not None and str(data[key]) != wanted:
+        raise _not_found(call, f"the provider answered with another one, whose {key} is {str(data[key])!r}")
+    return data
+
+
+def _not_found(call: Call, problem: str) -> NotFound:
+    text = f"{call.method} {call.path}: {problem}. Look at the listing."
+    return NotFound(text, method=call.method, path=call.path)
 
 
 # --- the inventory --------------------------------------------------------------------------------------

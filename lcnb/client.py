@@ -267,7 +267,7 @@ class LetsCloud(_Client):
 
     def sshkey(self, slug: str) -> models.SSHKey:
         """One ssh key. NotFound when there is none of that slug."""
-        return _read(models.SSHKey, self._wire.run(calls.single(calls.get_sshkey(slug))))
+        return _read(models.SSHKey, self._wire.run(calls.sshkey(slug)))
 
     def snapshots(self) -> pd.DataFrame:
         """All snapshots: slug, label, size (GB), os_reference, reference, build, locations."""
@@ -275,7 +275,7 @@ class LetsCloud(_Client):
 
     def snapshot(self, slug: str) -> models.Snapshot:
         """One snapshot. NotFound when there is none of that slug."""
-        return _read(models.Snapshot, self._wire.run(calls.single(calls.get_snapshot(slug))))
+        return _read(models.Snapshot, self._wire.run(calls.snapshot(slug)))
 
     def profile(self) -> models.Profile:
         """The account: name, e-mail, currency symbol, balance in that currency."""
@@ -467,7 +467,8 @@ class LetsCloud(_Client):
 
         Args:
             key_type: ed25519 or rsa (4096 bits).
-            generate_on_server: let the provider make the pair; its private half is in one answer and never again."""
+            generate_on_server: let the provider make the pair; its private half is in one answer and never again. Such
+                pairs are RSA with 1024 bits, which is weak: some servers refuse them. `key_type` has no effect."""
         return self._built(
             self._wire.run(
                 build.generate_key(
@@ -649,7 +650,7 @@ class AsyncLetsCloud(_Client):
 
     async def sshkey(self, slug: str) -> models.SSHKey:
         """As LetsCloud.sshkey."""
-        return _read(models.SSHKey, await self._wire.run(calls.single(calls.get_sshkey(slug))))
+        return _read(models.SSHKey, await self._wire.run(calls.sshkey(slug)))
 
     async def snapshots(self) -> pd.DataFrame:
         """As LetsCloud.snapshots."""
@@ -657,7 +658,7 @@ class AsyncLetsCloud(_Client):
 
     async def snapshot(self, slug: str) -> models.Snapshot:
         """As LetsCloud.snapshot."""
-        return _read(models.Snapshot, await self._wire.run(calls.single(calls.get_snapshot(slug))))
+        return _read(models.Snapshot, await self._wire.run(calls.snapshot(slug)))
 
     async def profile(self) -> models.Profile:
         """As LetsCloud.profile."""
@@ -905,7 +906,7 @@ def _instance(identifier: str | None, label: str | None) -> calls.Flow[models.In
     if (identifier is None) == (label is None):
         raise InputError("pass the identifier of a machine, or label=..., one of the two. Nothing was sent.")
     if identifier is not None:
-        return _read(models.Instance, (yield from calls.single(calls.get_instance(identifier))))
+        return _read(models.Instance, (yield from calls.instance(identifier)))
     found = yield from calls.instances()
     matches = [_read(models.Instance, record) for _, record in found.records if record.get("label") == label]
     if len(matches) == 1:
@@ -919,15 +920,14 @@ def _instance(identifier: str | None, label: str | None) -> calls.Flow[models.In
 
 
 def _password(identifier: str) -> calls.Flow[Secret]:
-    call = calls.get_instance(identifier)
-    record = yield from calls.single(call)
+    record = yield from calls.instance(identifier)
     password = record.get("initial_root_password")
     if not isinstance(password, str) or not password:
         raise NotFound(
             f"the provider tells no initial password of {identifier}: it was made with an ssh key alone, or is "
             "still being built. A reset-password sets a new one.",
-            method=call.method,
-            path=call.path,
+            method="GET",
+            path=calls.get_instance(identifier).path,
         )
     return Secret(password)
 

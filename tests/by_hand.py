@@ -26,7 +26,7 @@ from lcnb.runbooks.effects import open_changesets_of
 from lcnb.sandbox import Clock, Sandbox, World
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks" / "runbooks"
-TOKEN = "canary-token-7f3e9a1c5b"
+TOKEN = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"
 
 
 @contextmanager

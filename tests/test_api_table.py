@@ -69,9 +69,11 @@ DATA: dict[str, Callable[[Any], bool]] = {
     "sshkeys": lambda data: {"slug", "title", "public_key"} == set(data[0]),
     "sshkey": lambda data: data["public_key"].startswith("ssh-ed25519 "),
     "new sshkey": lambda data: data["slug"] == "my-project-1" and "private_key" not in data,
-    "new pair": lambda data: data["private_key"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----"),
+    "new pair": lambda data: data["private_key"].startswith("-----BEGIN RSA PRIVATE KEY-----\r\n"),
     "instances": lambda data: len(data) == 60 and data[0]["initial_root_password"] != "",
-    "instance": lambda data: len(data["identifier"]) == 16 and {"address"} == set(data["ip_addresses"][0]),
+    "instance": lambda data: (
+        len(data["identifier"]) in (14, 16) and {"address"} == set(data["ip_addresses"][0])
+    ),
     "snapshots": lambda data: isinstance(data[0]["locations"], list),
     "snapshot": lambda data: data["build"] is True,
     "snapshot status": lambda data: data["build"] is True,

@@ -10,6 +10,8 @@ import json
 import logging
 import pickle
 import re
+import shutil
+import subprocess
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +81,7 @@ METHODS: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
     ("delete_sshkey", {"slug": "ci-deploy"}, ("delete ssh key", "ci-deploy", None, "gone", {}, "DELETE /sshkeys", {"slug": "ci-deploy"})),
     ("create_snapshot", {"of": "web-01", "label": "kept"}, ("create snapshot", "web-01", "", "snapshot kept", {}, "POST /instances/{web-01}/snapshots", {"label": "kept"})),
     ("rename_snapshot", {"slug": "{snapshot}", "label": "kept"}, ("rename snapshot", "db-01 before upgrade 16", "db-01 before upgrade 16", "kept", {}, "PUT /snapshots/{snapshot}", {"label": "kept"})),
-    ("delete_snapshot", {"slug": "{snapshot}"}, ("delete snapshot", "db-01 before upgrade 16", "38.4 GB", "gone", {}, "DELETE /snapshots/{snapshot}", None)),
+    ("delete_snapshot", {"slug": "{snapshot}"}, ("delete snapshot", "db-01 before upgrade 16", "38 GB", "gone", {}, "DELETE /snapshots/{snapshot}", None)),
 ]  # fmt: skip
 IDS = [f"{name}-{number}" for number, (name, _, _) in enumerate(METHODS)]
 
@@ -406,7 +408,7 @@ def test_drifted(box: Sandbox, lc: LetsCloud, method: str, moved: Callable[..., 
         box.world.machines.remove(one)
     else:
         moved(one)
-    with pytest.raises(lcnb.Drifted, match=r"web-01 \(\w{16}\).*Nothing was sent"):
+    with pytest.raises(lcnb.Drifted, match=r"web-01 \(\w{14,16}\).*Nothing was sent"):
         changes.apply(confirm=True)
     assert writes(box) == []
     assert not len(lc.journal())
@@ -694,16 +696,99 @@ def test_damaged_journal(box: Sandbox, lc: LetsCloud, damage: str) -> None:
 # --- keys and passwords ---------------------------------------------------------------------------------
 
 
-def test_generated_on_the_server(box: Sandbox, lc: LetsCloud, tmp_path: Path) -> None:
-    """A pair that the provider makes: its private half is in the file, mode 0600, and fits the public one."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+#: A private half as it may come, of one made pair: what is done to the LF text with its final line end.
+AS_SENT: dict[str, Callable[[str], str]] = {
+    "as the provider sends it": lambda pem: pem.strip().replace("\n", "\r\n"),
+    "CRLF with a last line end": lambda pem: pem.replace("\n", "\r\n"),
+    "LF": lambda pem: pem,
+    "LF without a last line end": lambda pem: pem.strip(),
+    "CR alone": lambda pem: pem.replace("\n", "\r"),
+    "spaces at line ends": lambda pem: pem.replace("\n", " \r\n"),
+    "empty lines around": lambda pem: f"\r\n\r\n{pem}\r\n\r\n",
+    "mixed": lambda pem: pem.replace("\n", "\r\n", 3),
+}
 
+
+@pytest.mark.parametrize("sent", AS_SENT)
+def test_e5_generated_on_the_server(
+    box: Sandbox, lc: LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    """A pair that the provider makes: its private half is in the file as ssh takes it, mode 0600; it is called weak."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+    make = box.world.add_sshkey
+
+    def add_sshkey(fields: dict[str, Any]) -> dict[str, Any]:
+        made = make(fields)
+        return made | {"private_key": AS_SENT[sent](made["private_key"].replace("\r\n", "\n") + "\n")}
+
+    monkeypatch.setattr(box.world, "add_sshkey", add_sshkey)
     file = tmp_path / "key"
-    lc.generate_sshkey("Ops", file, generate_on_server=True).apply(confirm=True)
-    private = load_ssh_private_key(file.read_bytes(), None)
+    changes = lc.generate_sshkey("Ops", file, generate_on_server=True)
+    assert "note: pairs made by the provider are RSA with 1024 bits, which is weak" in str(changes)
+    result = changes.apply(confirm=True)
+    assert result.outcome.tolist() == ["done"]
+    assert "has 1024 bits, which is weak" in result.detail[0]
+    text = file.read_bytes()
+    assert re.fullmatch(
+        rb"-----BEGIN RSA PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,64}\n)+-----END RSA PRIVATE KEY-----\n", text
+    )
+    private = load_pem_private_key(text, None)
     line = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    assert lc.sshkey("ops").public_key == line
+    assert lc.sshkey("ops").public_key == f"{line} phpseclib-generated-key"
     assert file.stat().st_mode & 0o777 == 0o600
+    if shutil.which("ssh-keygen"):
+        done = subprocess.run(["ssh-keygen", "-y", "-f", file], capture_output=True, text=True, check=True)
+        assert done.stdout.split()[:2] == line.split()[:2]
+
+
+def test_e5_weak_keys(lc: LetsCloud) -> None:
+    """A weak key of one's own is added with a note that names its bits; a strong one without."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    for bits, weak in ((1024, True), (1536, True), (2047, True), (2048, False), (3072, False)):
+        key = rsa.generate_private_key(public_exponent=65537, key_size=bits).public_key()
+        line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        notes = lc.add_sshkey("Ops", line).notes
+        assert [f"Ops: this RSA key has {bits} bits, which is weak" in note for note in notes] == [
+            True
+        ] * weak
+    assert lc.add_sshkey("Ops", KEY).notes == ()
+
+
+@pytest.mark.parametrize("action", ["power_off", "shutdown"])
+def test_power_off_that_never_shows(settings: Settings, action: str) -> None:
+    """A machine that goes on saying that it is booted ends the wait in time, with what was seen; it is sent once."""
+    box = Sandbox(World(Clock(0)), TOKEN, shapes="sticky")
+    lc = client(box, settings)
+    with pytest.raises(lcnb.WaitTimeout, match=r"web-01.* not off yet; last seen: running"):
+        getattr(lc, action)(label="web-01").apply(confirm=True, wait=True, timeout=120)
+    assert len(writes(box)) == 1
+
+
+@pytest.mark.parametrize("ends", ["off", "gone"])
+@pytest.mark.parametrize("on_error", ["stop", "continue"])
+def test_e2_power_off_then_snapshot(box: Sandbox, lc: LetsCloud, ends: str, on_error: Any) -> None:
+    """A power-off and a snapshot in one ChangeSet: the snapshot is of the machine that is off, each is sent once."""
+    one = lc.instance(label="web-01").identifier
+    changes = lc.power_off(one) + lc.create_snapshot(one, label="kept")
+    if ends == "gone":
+        changes += lc.delete_instance(one)
+    states = []
+    make = box.world.add_snapshot
+
+    def add_snapshot(identifier: str, fields: dict[str, Any]) -> dict[str, Any]:
+        states.append(box.world.machine(identifier)["booted"])
+        return make(identifier, fields)
+
+    box.world.add_snapshot = add_snapshot  # type: ignore[method-assign]
+    result = changes.apply(confirm=True, on_error=on_error, wait=True)
+    assert result.outcome.tolist() == ["done"] * len(changes)
+    assert states == [False]
+    assert [path.rpartition("/")[2] for _, path, _ in writes(box)][:2] == ["power-off", "snapshots"]
+    assert len(writes(box)) == len(changes)
+    assert lc.snapshot(result.identifier[1]).build is True
 
 
 def test_lost_private_half(settings: Settings, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import random
+import re
 import signal
 import socket
 import sys
@@ -35,7 +36,7 @@ Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
 LISTINGS = ["instances", "locations", "plans", "images", "sshkeys", "snapshots"]
 READS = [*LISTINGS, "profile", "inventory"]
-SAME_FACTS = ["object", "strings", "null", "paged", "extra", "newer", "classic", "empty", "object,strings,extra"]  # fmt: skip
+SAME_FACTS = ["object", "strings", "null", "paged", "extra", "newer", "classic", "blank", "empty", "object,strings,extra"]  # fmt: skip
 
 
 def by_sync(lc: lcnb.LetsCloud) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def test_shapes_tell_the_same(served: Served, listed: dict[str, Any], shapes: st
     """A shape that writes the same facts differently gives the same frames; `extra` tells the domain besides."""
     found = by_sync(served(shapes=shapes)[1])
     if "extra" in shapes:
-        assert set(found["instances"].domain) == {"example.com"}
+        assert set(found["instances"].domain) == {"localdomain"}
         assert found["profile"].extra
     for name in READS:
         if name == "instances":
@@ -565,6 +566,58 @@ def test_unknown_machine(served: Served, shapes: str) -> None:
             call("instance", label="nobody")
         with pytest.raises(lcnb.Refused if shapes == "classic" else NotFound, match="Instance not found"):
             call("instance", "nobody0000000000")
+
+
+#: `data` of a success that holds nothing of what was asked for. `{key}`: the field that names such a thing.
+NOTHING_THERE: list[Any] = [
+    {}, [], None, "", False, 0, [{}], [None], [[]],
+    {"{key}": ""}, {"{key}": None}, [{"{key}": None}], {"label": None, "title": None},
+    {"{key}": "", "booted": False, "ip_addresses": [], "initial_root_password": "Not-yours-1"},
+    {"{key}": "NOBODY0000000000", "initial_root_password": "Not-yours-1"},
+    {"{key}": "somebody00000000", "initial_root_password": "Not-yours-1"},
+    [{"{key}": 7}],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", NOTHING_THERE, ids=json.dumps)
+def test_e6_empty_success(data: Any) -> None:
+    """A success without the record that was asked for is NotFound, for each kind of single thing."""
+    from lcnb import calls
+    from lcnb.client import _instance, _password
+
+    flows: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "instance": ("identifier", lambda name: _instance(name, None)),
+        "reveal": ("identifier", _password),
+        "snapshot": ("slug", calls.snapshot),
+        "sshkey": ("slug", calls.sshkey),
+    }
+    for kind, (key, make) in flows.items():
+        flow = make("nobody0000000000")
+        call = next(flow)
+        document = {"success": True, "data": json.loads(json.dumps(data).replace("{key}", key))}
+        with pytest.raises(NotFound, match=f"^GET {re.escape(call.path)}: .* Look at the listing") as caught:
+            flow.send(calls.Envelope(document))
+        assert "Not-yours" not in f"{caught.value} {vars(caught.value)}", kind
+    with pytest.raises(NotFound):
+        flow = calls.single(calls.get_profile())
+        next(flow)
+        flow.send(calls.Envelope({"success": True}))
+
+
+@pytest.mark.parametrize("name", ["nobody0000000000", "qwertyuiopasdf", "Mq5VF63YAdCqXt4U", "0", "sSH kEY"])
+def test_e6_blank(served: Served, name: str) -> None:
+    """An account that answers what is unknown with an empty success: every single thing of that name is NotFound."""
+    sandbox, lc = served(shapes="blank")
+    machine = ready(sandbox)[0]
+    for call in both(lc):
+        for kind in ("instance", "reveal", "snapshot", "sshkey"):
+            with pytest.raises(NotFound, match="this account has nothing of that name"):
+                call(kind, name)
+        for kind in ("power_off", "delete_instance", "reset_password"):
+            with pytest.raises(NotFound, match="Nothing was sent"):
+                call(kind, name)
+        assert call("instance", machine["identifier"]).label == machine["label"]
+        assert call("reveal", machine["identifier"]).reveal() == machine["password"]
 
 
 def test_label_of_the_second_page(served: Served) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT, TOKEN
 from lcnb import calls, frames
-from lcnb.errors import Refused
+from lcnb.errors import NotFound, Refused
 from lcnb.models import MODELS
 from lcnb.sandbox import Clock, Request, Sandbox, World
 from lcnb.sandbox.shapes import SHAPES
@@ -156,6 +156,55 @@ def test_both(kind: str, call: str, case: dict[str, Any]) -> None:
     assert bool(len(frame)) is any(case["frame"].values())
 
 
+# --- single things --------------------------------------------------------------------------------------
+
+
+def singles(*, answered: bool = False) -> Iterator[Any]:
+    """Listing and case of each answer about one thing; with `answered` those that the sandbox has shapes for."""
+    for kind, document in CONTRACT.items():
+        for case in document.get("single", []):
+            if not answered or case["shapes"] is not None:
+                yield pytest.param(kind, case, id=f"{kind}: {case['name']}")
+
+
+@pytest.mark.parametrize(("kind", "case"), list(singles()))
+def test_e6_client_of_one(kind: str, case: dict[str, Any]) -> None:
+    """Of an answer about one thing lcnb takes the record that was asked for; anything else is NotFound."""
+    flow = {"instances": calls.instance, "snapshots": calls.snapshot, "sshkeys": calls.sshkey}[kind](
+        case["asked"]
+    )
+    method, path = case["call"].split()
+    call = next(flow)
+    assert (call.method, call.path) == (method, path.partition("{")[0] + case["asked"])
+    if case["found"]:
+        with pytest.raises(StopIteration) as end:
+            flow.send(calls.Envelope(case["reply"]))
+        assert end.value.value == case["reply"]["data"]
+    else:
+        with pytest.raises(NotFound, match="Look at the listing") as caught:
+            flow.send(calls.Envelope(case["reply"]))
+        assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "case"), list(singles(answered=True)))
+def test_e6_sandbox_of_one(kind: str, case: dict[str, Any]) -> None:
+    """In the case's shapes the sandbox answers about one thing with the fields and JSON types of the documented answer."""
+    sandbox = Sandbox(World(Clock(0)), TOKEN, shapes=case["shapes"])
+    known = {
+        "instances": sandbox.world.machines[0]["identifier"],
+        "snapshots": sandbox.world.snapshots[0]["slug"],
+        "sshkeys": sandbox.world.sshkeys[0]["slug"],
+    }
+    path = case["call"].split()[1].partition("{")[0] + (known[kind] if case["found"] else case["asked"])
+
+    reply = sandbox.handle(Request("GET", f"/api{path}", {"api-token": TOKEN}))
+    answered = json.loads(reply.body)
+
+    assert reply.status == 200
+    assert fits(structure(case["reply"]), structure(answered))
+    assert bool(answered["data"]) is case["found"]
+
+
 # --- the files themselves -------------------------------------------------------------------------------
 
 
@@ -183,9 +232,15 @@ def test_fits(left: Any, right: Any, same: bool) -> None:
 def test_complete() -> None:
     """Each listing has its file, and each shape of a listing that the sandbox knows is in a case."""
     assert set(CONTRACT) == set(MODELS)
-    named = {name for each in cases(answered=True) for name in each.values[2]["shapes"].split(",")}
-    statuses = {"newer", "classic", "empty"}  # these are of writes and of single things
-    assert named == set(SHAPES) - statuses
+    every = [*cases(answered=True), *singles(answered=True)]
+    named = {name for each in every for name in each.values[-1]["shapes"].split(",")}
+    others = {
+        "newer",
+        "classic",
+        "empty",
+        "sticky",
+    }  # these are of writes, of refusals, and of what follows a write
+    assert named == set(SHAPES) - others
 
 
 @pytest.mark.parametrize(("kind", "call", "case"), list(cases()))
@@ -198,8 +253,18 @@ def test_case(kind: str, call: str, case: dict[str, Any]) -> None:
     assert call in (ROOT / "docs" / "api.md").read_text(encoding="utf-8").replace("{slug}", "MIA1")
 
 
+@pytest.mark.parametrize(("kind", "case"), list(singles()))
+def test_single_case(kind: str, case: dict[str, Any]) -> None:
+    """Each case about one thing has evidence of the API page."""
+    assert set(case) == {"name", "call", "evidence", "shapes", "asked", "reply", "found"}
+    assert case["evidence"]
+    assert set(case["evidence"]) <= EVIDENCE
+    assert case["call"] in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("kind", CONTRACT)
 def test_names(kind: str) -> None:
     """Each case of a file has a name of its own."""
-    names = [case["name"] for case in CONTRACT[kind]["cases"]]
-    assert len(set(names)) == len(names)
+    for part in ("cases", "single"):
+        names = [case["name"] for case in CONTRACT[kind].get(part, [])]
+        assert len(set(names)) == len(names)

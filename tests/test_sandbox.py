@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -152,19 +154,182 @@ def test_same_title_replaces(still: Sandbox) -> None:
     assert stored == {name: second[name] for name in ("slug", "title", "public_key")}
 
 
-@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
-def test_pairs_are_real(still: Sandbox, kind: str) -> None:
-    """A pair that the server makes is a real one: the private half gives the public line."""
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_ssh_private_key,
+def test_e1_sizes_are_whole(still: Sandbox) -> None:
+    """The size of a snapshot is a whole number of GB, of those at the start and of new ones."""
+    for row in ask(still, "GET", "/instances")[1]["data"]:
+        if row["built"] and not row["locked"] and not row["suspended"]:
+            ask(still, "POST", f"/instances/{row['identifier']}/snapshots", {"label": "s"})
+    sizes = [each["size"] for each in ask(still, "GET", "/snapshots")[1]["data"]]
+    assert len(sizes) > 40
+    assert all(type(size) is int and size >= 1 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fields", "accepted"),
+    [
+        ("PUT", "/power-off", None, True),
+        ("POST", "/shutdown", None, True),
+        ("PUT", "/power-on", None, False),
+        ("PUT", "/reboot", None, False),
+        ("PUT", "/reset-password", {"password": "An0ther-Passw0rd"}, False),
+        ("PUT", "/change-plan", {"plan_slug": "8vcpu-32gb-240ssd"}, False),
+        ("DELETE", "", None, False),
+    ],
+)
+def test_e2_snapshot_at_once(still: Sandbox, method: str, path: str, fields: Any, accepted: bool) -> None:
+    """A snapshot right after a power-off is accepted, and begins when that has ended; other actions refuse it."""
+    where = f"/instances/{running_one(still)['identifier']}"
+    ask(still, method, f"{where}{path}", fields)
+    reply = ask(still, "POST", f"{where}/snapshots", {"label": "s"})[1]
+    assert reply["success"] is accepted
+    if not accepted:
+        assert reply["message"].startswith("The instance is locked")
+        return
+    slug, seen = reply["data"]["slug"], []
+    for _ in range(330):
+        flags = ask(still, "GET", where)[1]["data"]
+        seen.append(
+            (flags["booted"], flags["locked"], ask(still, "GET", f"/snapshots/{slug}")[1]["data"]["build"])
+        )
+        turn(still, 1)
+    assert list(dict.fromkeys(seen)) == [(True, True, False), (False, False, False), (False, False, True)]
+    assert seen.index((False, False, True)) - seen.index((False, False, False)) >= 119
+
+
+def test_e2_a_stuck_machine_takes_none(still: Sandbox) -> None:
+    """A lock that never ends refuses a snapshot too, although a power-off was the cause."""
+    where = f"/api/instances/{running_one(still)['identifier']}"
+    still.handle(Request("PUT", f"{where}/power-off", {"api-token": TOKEN, "x-sandbox-fault": "stuck"}))
+    assert (
+        ask(still, "POST", f"{where.removeprefix('/api')}/snapshots", {"label": "s"})[1]["success"] is False
     )
 
-    made = ask(still, "POST", "/sshkeys", {"title": "T", "type": kind})[1]["data"]
-    private = load_ssh_private_key(made["private_key"].encode(), None)
+
+def test_e5_pairs_of_the_provider(still: Sandbox, tmp_path: Path) -> None:
+    """A pair made by the server is RSA with 1024 bits in PKCS#1 with CRLF, and its private half gives the public line."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+    made = ask(still, "POST", "/sshkeys", {"title": "T", "type": "ed25519"})[1]["data"]
+    lines = made["private_key"].split("\r\n")
+    assert (lines[0], lines[-1]) == ("-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----")
+    assert not any(mark in line for line in lines for mark in "\r\n")
+    private = load_pem_private_key(made["private_key"].encode(), None)
+    assert isinstance(private, RSAPrivateKey)
+    assert private.key_size == 1024
     public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    assert made["public_key"] == public
+    assert made["public_key"] == f"{public} phpseclib-generated-key"
+
+
+@pytest.mark.parametrize("path", ["/instances/{}", "/snapshots/{}", "/sshkeys/{}"])
+@pytest.mark.parametrize("name", ["nobody", "Mq5VF63YAdCqXt4U", "0", "a%20b", "%2e"])
+def test_e6_blank(path: str, name: str) -> None:
+    """In the shape `blank` a GET of an unknown thing is a success without content; a write is refused as ever."""
+    sandbox = Sandbox(World(Clock(0)), TOKEN, shapes="blank")
+    assert ask(sandbox, "GET", path.format(name)) == (200, {"success": True, "data": {}})
+    assert ask(sandbox, "DELETE", path.format(name), {"slug": name})[1]["success"] is False
+    assert ask(sandbox, "GET", "/locations/XXX9/plans")[1]["success"] is False
+
+
+def test_e7_identifiers(still: Sandbox) -> None:
+    """Identifiers have 14 lower-case letters or 16 characters of mixed case; they are compared exactly."""
+    worlds = [World(Clock(0), number=number, fleet=200) for number in (1, 2)]
+    found = [each["identifier"] for world in worlds for each in world.machines]
+    assert len(set(found) - {""}) == len(found) - found.count("")
+    short = [each for each in found if re.fullmatch("[a-z]{14}", each)]
+    mixed = [
+        each
+        for each in found
+        if re.fullmatch("[A-Za-z0-9]{16}", each) and each not in (each.lower(), each.upper())
+    ]
+    assert min(len(short), len(mixed)) > 100
+    assert len(short) + len(mixed) + found.count("") == len(found)
+    for row in ask(still, "GET", "/instances")[1]["data"]:
+        other = row["identifier"].swapcase()
+        assert not other or ask(still, "GET", f"/instances/{other}")[0] == 404
+
+
+def test_e7_tokens() -> None:
+    """A token has the real form: 54 characters, `$2Y$10$` first, then upper-case letters and digits."""
+    from lcnb.sandbox.seed import new_token
+
+    assert all(re.fullmatch(r"\$2Y\$10\$[A-Z0-9]{47}", new_token()) for _ in range(50))
+    assert len({new_token() for _ in range(50)}) == 50
+    assert len(TOKEN) == 54
+    assert TOKEN.startswith("$2Y$10$")
+
+
+def test_e8_evidence_of_shapes() -> None:
+    """Each shape says what it rests on; that numbers come as strings is an assumption."""
+    assert "[?]" in SHAPES["strings"].partition(",")[0]
+    assert all(re.search(r"\[[^]]+\]", text) for text in SHAPES.values())
+
+
+CREATE_FORM = NEW | {"image_slug": "centos-74-x64", "label": "My Web Server", "hostname": "my-server"}
+
+
+def _multipart(fields: dict[str, str], boundary: str = "------------------------8f1e") -> bytes:
+    parts = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    return f"{parts}--{boundary}--\r\n".encode()
+
+
+FORM = "boundary=------------------------8f1e"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (f"multipart/form-data; {FORM}", _multipart(CREATE_FORM)),
+        # as curl sends the page's own example: it adds a boundary to the type that it is given
+        (f"application/json; {FORM}", _multipart(CREATE_FORM)),
+        (f"Application/JSON;{FORM}", _multipart(CREATE_FORM)),
+        ("application/x-www-form-urlencoded", urlencode(CREATE_FORM).encode()),
+        ("application/x-www-form-urlencoded; charset=UTF-8", urlencode(CREATE_FORM).encode()),
+        ("application/vnd.letscloud.v1+json", json.dumps(CREATE_FORM).encode()),
+        ("", json.dumps(CREATE_FORM).encode()),
+    ],
+)
+def test_e9_forms(still: Sandbox, kind: str, body: bytes) -> None:
+    """A create in each form of body that the provider's pages and clients show makes a machine of centos-74-x64."""
+    reply = still.handle(Request("POST", "/api/instances", {"api-token": TOKEN, "content-type": kind}, body))
+    assert json.loads(reply.body) == {"success": True, "message": "Instance successfully created"}
+    turn(still, 300)
+    row = machine(still, "My Web Server")
+    assert (row["hostname"], row["template_label"]) == ("my-server", "CentOS 7.4 x64")
+    assert row["initial_root_password"] == CREATE_FORM["password"]
+
+
+@pytest.mark.parametrize("kind", [f"multipart/form-data; {FORM}", f"application/json; {FORM}"])
+def test_e9_spoofed_methods(still: Sandbox, kind: str) -> None:
+    """A POST whose form says `_method` is that method: a reset, a plan change, a rename, a delete."""
+    identifier = running_one(still)["identifier"]
+    snapshot = ask(still, "GET", "/snapshots")[1]["data"][0]["slug"]
+    for path, fields in [
+        (f"/snapshots/{snapshot}", {"_method": "PUT", "label": "Your new label"}),
+        (f"/snapshots/{snapshot}", {"_method": "DELETE"}),
+        (f"/instances/{identifier}/reset-password", {"password": "NewSecurePassword123!", "_method": "PUT"}),
+    ]:
+        headers = {"api-token": TOKEN, "content-type": kind}
+        reply = still.handle(Request("POST", f"/api{path}", headers, _multipart(fields)))
+        assert json.loads(reply.body)["success"] is True
+    assert [entry["method"] for entry in list(still.log)[-3:]] == ["PUT", "DELETE", "PUT"]
+
+
+def test_e9_images(still: Sandbox) -> None:
+    """The images that the provider's pages and clients name are offered at MIA1."""
+    slugs = {each["slug"] for each in ask(still, "GET", "/locations/MIA1/images")[1]["data"]}
+    named = {
+        "ubuntu-24.04-x86_64",
+        "centos-69-x64",
+        "centos-74-x64",
+        "fedora-27-x64",
+        "freebsd-104-x64",
+        "freebsd-111-x64",
+    }
+    assert named <= slugs
 
 
 def test_balance_runs_down(still: Sandbox) -> None:
@@ -256,17 +421,22 @@ def test_advance(still: Sandbox) -> None:
     [
         ("list", "/instances", lambda reply: isinstance(reply["data"], list)),
         ("object", "/instances", lambda reply: isinstance(reply["data"], dict) and len(reply["data"]) == 60),
+        ("object", "/locations/MIA1/images", lambda reply: isinstance(reply["data"], list)),
+        ("object", "/locations", lambda reply: isinstance(reply["data"], list)),
+        ("object", "/sshkeys", lambda reply: isinstance(reply["data"], list)),
+        ("object", "/snapshots", lambda reply: isinstance(reply["data"], list)),
         ("object", "/locations/MIA1/plans", lambda reply: set(reply["data"]["plans"]["0"]) >= {"slug", "core"}),
         ("missing", "/instances", lambda reply: not {"suspended", "location"} & set(reply["data"][0])),
         ("missing", "/locations", lambda reply: "available" not in reply["data"][0]),
         ("missing", "/locations/MIA1/plans", lambda reply: "currencycode" not in reply["data"][0]["plans"][0]),
         ("strings", "/instances", lambda reply: isinstance(reply["data"][0]["memory"], str)),
         ("strings", "/instances", lambda reply: isinstance(reply["data"][0]["ip_addresses"][0], str)),
-        ("extra", "/instances", lambda reply: reply["data"][0]["domain"] == "example.com"),
+        ("extra", "/instances", lambda reply: {"created_at", "price_per_hour"} <= set(reply["data"][0])),
+        ("extra", "/instances", lambda reply: reply["data"][0]["domain"] == "localdomain"),
         ("paged", "/instances", lambda reply: len(reply["data"]) == 50 and reply["meta"]["total"] == 60),
     ],
 )  # fmt: skip
-def test_shape(shapes: str, path: str, holds: Any) -> None:
+def test_e4_shape(shapes: str, path: str, holds: Any) -> None:
     """Each documented alternative is answered when it is asked for."""
     sandbox = Sandbox(World(Clock(0)), TOKEN, shapes=shapes)
     assert holds(ask(sandbox, "GET", path)[1])
@@ -417,7 +587,10 @@ def test_taken_port() -> None:
 
 
 def test_first_line() -> None:
-    """The first line that `lcnb sandbox` prints holds the base URL and the token; Ctrl-C ends it quietly."""
+    """The first line that `lcnb sandbox` prints holds the base URL and the token; Ctrl-C ends it quietly.
+
+    A shell that runs what the second line says has both, although the token contains `$`.
+    """
     command = [sys.executable, "-m", "lcnb.sandbox", "--fleet", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
@@ -425,6 +598,12 @@ def test_first_line() -> None:
         base_url, token = words[2], words[4]
         assert (
             httpx.get(f"{base_url}/profile", headers={"api-token": token}, trust_env=False).status_code == 200
+        )
+        line = process.stdout.readline().removeprefix("in a shell: ")
+        shown = 'printf "%s %s" "$LCNB_BASE_URL" "$LETSCLOUD_API_KEY"'
+        assert (
+            subprocess.run(["sh", "-c", f"{line}\n{shown}"], capture_output=True, text=True).stdout
+            == f"{base_url} {token}"
         )
         process.send_signal(signal.SIGINT)
         assert process.wait(10) in (0, 130)

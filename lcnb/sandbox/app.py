@@ -302,6 +302,15 @@ class Sandbox:
         body = {"success": True} if data is None else {"success": True, "data": data}
         return _json(status if "newer" in self.shapes else 200, body)
 
+    def _one(self, look: Callable[[], Json]) -> Reply:
+        """A single thing; in the shape `blank` an unknown one is an empty object, not an error."""
+        try:
+            return self.data(look())
+        except No as no:
+            if no.status == 404 and "blank" in self.shapes:
+                return self.data({})
+            raise
+
     def message(self, text: str, status: int = 200) -> Reply:
         return _json(status if "newer" in self.shapes else 200, {"success": True, "message": text})
 
@@ -368,7 +377,7 @@ class Sandbox:
         return self.data(self.shapes.many([self.shapes.sshkey(each) for each in self.world.sshkeys]))
 
     def get_sshkey(self, slug: str, _: Json) -> Reply:
-        return self.data(self.shapes.sshkey(self.world.sshkey(slug)))
+        return self._one(lambda: self.shapes.sshkey(self.world.sshkey(slug)))
 
     def post_sshkeys(self, fields: Json) -> Reply:
         return self.data(self.shapes.sshkey(self.world.add_sshkey(fields)), 201)
@@ -377,13 +386,13 @@ class Sandbox:
         return self.message(self.world.delete_sshkey(fields))
 
     def get_instances(self, fields: Json) -> Reply:
-        rows = [self.shapes.instance(machine) for machine in self.world.listed()]
+        rows = [self.shapes.instance(machine, listed=True) for machine in self.world.listed()]
         if "paged" in self.shapes:
             return _json(200, _page(rows, fields))
-        return self.data(self.shapes.many(rows))
+        return self.data(self.shapes.instances(rows))
 
     def get_instance(self, identifier: str, _: Json) -> Reply:
-        return self.data(self.shapes.instance(self.world.machine(identifier)))
+        return self._one(lambda: self.shapes.instance(self.world.machine(identifier)))
 
     def post_instances(self, fields: Json) -> Reply:
         message = self.world.create(fields)
@@ -415,7 +424,7 @@ class Sandbox:
         return self.data(self.shapes.many([self.shapes.snapshot(each) for each in self.world.snapshots]))
 
     def get_snapshot(self, slug: str, _: Json) -> Reply:
-        return self.data(self.shapes.snapshot(self.world.snapshot(slug)))
+        return self._one(lambda: self.shapes.snapshot(self.world.snapshot(slug)))
 
     def get_snapshot_status(self, slug: str, _: Json) -> Reply:
         snapshot = self.world.snapshot(slug)
@@ -490,13 +499,16 @@ def _check_version(headers: Mapping[str, str]) -> None:
 
 
 def _fields(request: Request) -> Json:
-    """The body's fields, by content type; the query's below them. JSON `null` is no body at all [go]."""
+    """The body's fields, by content type; the query's below them. JSON `null` is no body at all [go].
+
+    The page's own examples send a form under the type JSON: curl adds a boundary to the header it is given [doc].
+    """
     if len(request.body) > MAX_BODY:
         raise No("Payload Too Large", 413)
     query: Json = dict(parse_qsl(request.query))
     kind = request.headers.get("content-type", "").lower()
     try:
-        if "multipart/form-data" in kind:
+        if "multipart/form-data" in kind or "boundary=" in kind:
             return query | _multipart(request)
         if "x-www-form-urlencoded" in kind:
             return query | dict(parse_qsl(request.body.decode(), keep_blank_values=True))
@@ -519,8 +531,9 @@ def _multipart(request: Request) -> Json:
     def keep(part: Any) -> None:
         fields[part.field_name.decode()] = (part.value or b"").decode()
 
+    _, _, parameters = request.headers["content-type"].partition(";")
     headers: dict[str, bytes] = {
-        "Content-Type": request.headers["content-type"].encode(),
+        "Content-Type": f"multipart/form-data;{parameters}".encode(),
         "Content-Length": str(len(request.body)).encode(),
     }
     try:

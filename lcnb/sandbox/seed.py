@@ -7,6 +7,7 @@ that are reserved for documentation. Sizes are in MB and GB, prices are decimal 
 from __future__ import annotations
 
 import random
+import secrets
 import string
 from base64 import b64encode
 from collections import Counter
@@ -23,11 +24,11 @@ LOCATIONS: list[Json] = [
     {"slug": "SAO1", "country": "Brazil", "city": "São Paulo", "available": True},
     {"slug": "SAO2", "country": "Brazil", "city": "São Paulo", "available": True},
 ]
-#: vCPUs, memory GB, disk GB, traffic GB, price in USD. The first three stand on the API page.
+#: vCPUs, memory GB, disk GB, traffic GB, price in USD. The first three are real ones [node, doc], the rest made up.
 SIZES = [
     (1, 1, 10, 1000, 5.40),
-    (1, 2, 20, 2000, 10.00),
-    (2, 4, 30, 3000, 17.70),
+    (1, 2, 20, 1500, 10.00),
+    (2, 4, 30, 2000, 17.70),
     (2, 8, 60, 4000, 34.90),
     (4, 8, 80, 5000, 44.50),
     (4, 16, 120, 6000, 79.00),
@@ -46,12 +47,22 @@ IMAGES: list[Json] = [
     {"slug": "debian-12-x86_64", "distro": "Debian 12 x86_64", "os": "linux"},
     {"slug": "rocky-9-x86_64", "distro": "Rocky Linux 9 x86_64", "os": "linux"},
     {"slug": "centos-69-x64", "distro": "CentOS 6.9 x64", "os": "linux"},
+    {
+        "slug": "centos-74-x64",
+        "distro": "CentOS 7.4 x64",
+        "os": "linux",
+    },  # the one that the page creates with [doc]
     {"slug": "fedora-27-x64", "distro": "Fedora 27 x64", "os": "linux"},
+    {"slug": "freebsd-104-x64", "distro": "FreeBSD 10.4 x64", "os": "freebsd"},
     {"slug": "freebsd-111-x64", "distro": "FreeBSD 11.1 x64", "os": "freebsd"},
     {"slug": "docker-ubuntu-24.04", "distro": "Docker on Ubuntu 24.04", "os": "linux"},
     {"slug": "wordpress-ubuntu-22.04", "distro": "WordPress on Ubuntu 22.04", "os": "linux"},
 ]
-NOT_EVERYWHERE = {"freebsd-111-x64": ("MIA1", "DAL1"), "fedora-27-x64": ("MIA1", "MIA2", "LON1")}
+NOT_EVERYWHERE = {
+    "freebsd-104-x64": ("MIA1", "DAL1"),
+    "freebsd-111-x64": ("MIA1", "DAL1"),
+    "fedora-27-x64": ("MIA1", "MIA2", "LON1"),
+}
 
 #: Role, how many of 60, index of its usual size, image.
 ROLES = [
@@ -127,12 +138,32 @@ def account(seed: int, fleet: int) -> Json:
 
 
 def identifier(chance: random.Random) -> str:
+    """A machine's identifier in one of the two forms seen: 14 lower-case letters [cli], or 16 of mixed case [doc]."""
+    drawn = [chance.random() for _ in range(16)]
+    if drawn[0] < 0.5:
+        return "".join(string.ascii_lowercase[int(each * 26)] for each in drawn[2:])
+    every = string.ascii_letters + string.digits
+    drawn[0] = drawn[0] * 2 - 1
+    alphabets = [string.ascii_uppercase, string.ascii_lowercase, *[every] * 14]  # the case is always mixed
+    return "".join(
+        alphabet[int(each * len(alphabet))] for alphabet, each in zip(alphabets, drawn, strict=True)
+    )
+
+
+def snapshot_slug(chance: random.Random) -> str:
+    """A snapshot's slug; its form is an assumption [?]."""
     return "".join(chance.choices(string.ascii_lowercase + string.digits, k=16))
+
+
+def new_token() -> str:
+    """A token as the provider makes them: 54 characters, of which `$` is a trap for shells [mcp, cli]."""
+    return "$2Y$10$" + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(47))
 
 
 def password(chance: random.Random) -> str:
     """A password that keeps the provider's rule: 12 to 32 characters, upper, lower, digit, special."""
-    kinds = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!@#%*-_=+?")
+    # Specials as in passwords that were seen [doc] and that the clients make [cli, packer]; HTML and shells mind some.
+    kinds = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!@#$%(<>&?")
     picked = [chance.choice(kind) for kind in kinds] + chance.choices("".join(kinds), k=12)
     chance.shuffle(picked)
     return "".join(picked)
@@ -224,25 +255,26 @@ def _put_under_construction(chance: random.Random, machine: Json, *, with_identi
     ]
 
 
+#: Label, size, system, whether it is built, locations. Sizes are whole GB [go].
 _SNAPSHOTS = [
-    ("db-01 before upgrade 16", 38.4, "Debian 12 x86_64", True, ["MIA1"]),
-    ("web golden image", 6.1, "Ubuntu 24.04 x86_64", True, ["MIA1", "MIA2", "DAL1", "SFO1"]),
-    ("erp month end", 112.7, "Ubuntu 22.04 x86_64", True, ["SAO1"]),
-    ("ci-runner base", 14.9, "Docker on Ubuntu 24.04", True, ["DAL1"]),
-    ("legacy-crm last copy", 41.0, "CentOS 6.9 x64", False, ["LON1"]),
+    ("db-01 before upgrade 16", 38, "Debian 12 x86_64", True, ["MIA1"]),
+    ("web golden image", 6, "Ubuntu 24.04 x86_64", True, ["MIA1", "MIA2", "DAL1", "SFO1"]),
+    ("erp month end", 113, "Ubuntu 22.04 x86_64", True, ["SAO1"]),
+    ("ci-runner base", 15, "Docker on Ubuntu 24.04", True, ["DAL1"]),
+    ("legacy-crm last copy", 41, "CentOS 6.9 x64", False, ["LON1"]),
 ]
 
 
 def _snapshot(
-    chance: random.Random, label: str, size: float, os_name: str, ready: bool, places: list[str]
+    chance: random.Random, label: str, size: int, os_name: str, ready: bool, places: list[str]
 ) -> Json:
-    slug = identifier(chance)
+    name = snapshot_slug(chance)
     found: Json = {
-        "slug": slug,
+        "slug": name,
         "label": label,
         "size": size,
         "os_reference": os_name,
-        "reference": f"snap-{slug[:8]}",
+        "reference": f"snap-{name[:8]}",
         "build": ready,
         "locations": places,
     }

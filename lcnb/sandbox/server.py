@@ -1,7 +1,8 @@
 """The sandbox as a process: `lcnb sandbox`, `python -m lcnb.sandbox`, and `start()` from Python.
 
 The socket is bound before anything else, so a taken port is one clear line. The first line on stdout holds
-the base URL and the token, and comes once requests are answered. With a state file every change is saved
+the base URL and the token, and comes once requests are answered; the second sets both in a shell, quoted, since a
+token contains `$`. With a state file every change is saved
 before it is answered, by a synced temporary file of mode 0600 that takes the old one's place.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import Any, Self
 
 from lcnb.sandbox.app import CONNECTION, Sandbox, asgi
 from lcnb.sandbox.faults import EXAMPLE, KINDS, PARAMETERS, Faults
+from lcnb.sandbox.seed import new_token
 from lcnb.sandbox.shapes import SHAPES
 from lcnb.sandbox.world import Clock, World
 
@@ -64,7 +66,7 @@ def _sandbox(
     path = Path(state) if state else None
     saved = _load(path) if path else None
     token = token or os.environ.get(TOKEN_VARIABLE) or (saved or {}).get("token")
-    token = token or f"sandbox-{secrets.token_urlsafe(18)}"
+    token = token or new_token()
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError("--token: expected printable ASCII without spaces")
     world = World(Clock(speed), number=seed, fleet=fleet, saved=(saved or {}).get("world"))
@@ -141,7 +143,12 @@ def _run(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: bool) ->
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             port = listener.getsockname()[1]
-            print(f"LetsCloud sandbox: http://127.0.0.1:{port}/api  token: {sandbox.token}", flush=True)
+            url = f"http://127.0.0.1:{port}/api"
+            print(
+                f"LetsCloud sandbox: {url}  token: {sandbox.token}\n"
+                f"in a shell: export LCNB_BASE_URL={shlex.quote(url)} LETSCLOUD_API_KEY={shlex.quote(sandbox.token)}",
+                flush=True,
+            )
 
     server = Server(_config(sandbox))
     if until_stdin_closes:
@@ -290,7 +297,7 @@ def start(**options: Any) -> Running:
     ...     sandbox.base_url.startswith("http://127.0.0.1:")
     True
     """
-    token = options.pop("token", None) or f"sandbox-{secrets.token_urlsafe(18)}"
+    token = options.pop("token", None) or new_token()
     if isinstance(options.get("faults"), Faults):
         options["faults"] = options["faults"].script()
     arguments = [sys.executable, "-m", "lcnb.sandbox", "--until-stdin-closes"]

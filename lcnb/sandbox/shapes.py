@@ -16,15 +16,27 @@ Json = dict[str, Any]
 #: Name → what it changes. Combined by commas: `object,strings`.
 SHAPES = {
     "list": "the default: listings are lists, empty ones too [go, doc]",
-    "object": "listings are objects keyed by position, plans one such object [node]",
+    "object": "GET /instances is an object keyed by position, plans are one such object [node]",
     "null": "an empty listing is null [node]",
-    "missing": "older replies: no suspended, location, currencycode, and at times no available",
-    "strings": "numbers come as strings, addresses as plain strings [node]",
-    "extra": "unknown fields are added, and domain is told",
+    "missing": "older replies: no suspended, location, currencycode, and at times no available [go]",
+    "strings": "numbers come as strings [?], addresses as plain strings [node: types]",
+    "extra": "unknown fields are added: domain [node], and those of a probable backend [?]",
     "paged": "GET /instances comes in pages, with Laravel's links and meta [doc]",
     "newer": "statuses of the newer pages: 201, 202, 404, 422 [doc]",
     "classic": "statuses of the reference: what is not found answers 200 with success: false [S]",
+    "blank": "GET of an unknown machine, snapshot or key answers 200 with success: true and an empty object [cli]",
+    "sticky": "a built machine goes on saying that it is booted, also when it was turned off [3p]",
     "empty": "the bodies that may be empty are: shutdown, change-plan, snapshot status [doc]",
+}
+
+
+#: Fields of the record that a machine has in the provider's probable backend. They may appear at any time [?].
+_BACKEND = {
+    "domain": "localdomain",
+    "created_at": "2026-01-15T10:30:00.000Z",
+    "updated_at": "2026-02-03T08:00:00.000Z",
+    "price_per_hour": "0.0074",
+    "price_per_hour_powered_off": "0.0031",
 }
 
 
@@ -40,12 +52,16 @@ class Shapes:
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def many(self, rows: Sequence[Json]) -> Any:
-        if not rows and "null" in self:
-            return None
-        if "object" in self:  # PHP writes a filtered collection so: its keys are the positions that were left
-            return {str(position): row for position, row in enumerate(rows, 1)} if rows else []
-        return list(rows)
+    def many(self, rows: Sequence[Json]) -> list[Json] | None:
+        return None if not rows and "null" in self else list(rows)
+
+    def instances(self, rows: Sequence[Json]) -> Any:
+        """The one listing that may be an object: the provider's clients take all others as lists alone [go, node]."""
+        if (
+            rows and "object" in self
+        ):  # PHP writes a filtered collection so: its keys are the positions that were left
+            return {str(position): row for position, row in enumerate(rows, 1)}
+        return self.many(rows)
 
     def profile(self, profile: Json) -> Json:
         return {**profile, "balance": f"{profile['balance']:.2f}", **self._extra()}
@@ -74,8 +90,10 @@ class Shapes:
     def sshkey(self, key: Json) -> Json:
         return {**key, **self._extra()}
 
-    def instance(self, machine: Json) -> Json:
+    def instance(self, machine: Json, *, listed: bool = False) -> Json:
+        """A machine; in a listing its location says too whether it is available [doc]."""
         place = next(each for each in seed.LOCATIONS if each["slug"] == machine["location"])
+        names = ("slug", "country", "city", "available")[: 4 if listed else 3]
         row = {
             "identifier": machine["identifier"],
             **{flag: machine[flag] for flag in ("booted", "built", "locked", "suspended")},
@@ -87,12 +105,14 @@ class Shapes:
             "ip_addresses": self._addresses(machine["addresses"]),
             "template_label": machine["template_label"],
             "initial_root_password": machine["password"],
-            "location": {name: place[name] for name in ("slug", "country", "city")},
+            "location": {name: place[name] for name in names},
         }
+        if "sticky" in self:
+            row["booted"] = machine["built"]
         if "missing" in self:
             del row["suspended"], row["location"]
         if "extra" in self:
-            row["domain"] = "example.com"
+            row.update(_BACKEND)
         return self._numbers({**row, **self._extra()})
 
     def _addresses(self, addresses: list[str]) -> list[Any]:

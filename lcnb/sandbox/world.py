@@ -121,8 +121,11 @@ class World:
             self._apply(kind, key, changes)
         self._charge(now)
 
+    def _duration(self, takes: str) -> float:
+        return self._chance.uniform(*TAKES[takes])
+
     def _later(self, takes: str | float, kind: str, key: Any, changes: Json) -> float:
-        seconds = self._chance.uniform(*TAKES[takes]) if isinstance(takes, str) else takes
+        seconds = self._duration(takes) if isinstance(takes, str) else takes
         self._agenda.append([self.now() + seconds, kind, key, changes])
         self._agenda.sort(key=lambda entry: float(entry[0]))
         return seconds
@@ -274,9 +277,16 @@ class World:
         self._later("build", "machine", uid, {"built": True, "booted": True})
 
     def _new_identifier(self) -> str:
-        """One that nothing has: the first account is drawn from the same numbers."""
-        taken = {each["identifier"] for each in self.machines} | {each["slug"] for each in self.snapshots}
+        """One that no machine has: the first account is drawn from the same numbers."""
+        taken = {each["identifier"] for each in self.machines}
         while (found := seed.identifier(self._chance)) in taken:
+            pass
+        return found
+
+    def _new_slug(self) -> str:
+        """One that no snapshot has."""
+        taken = {each["slug"] for each in self.snapshots}
+        while (found := seed.snapshot_slug(self._chance)) in taken:
             pass
         return found
 
@@ -322,10 +332,11 @@ class World:
         self._act(machine, "resize", {**size, "plan": plan["slug"], "monthly": _usd(plan)})
         return "The plan is being changed"
 
-    def _ready(self, identifier: str) -> Json:
+    def _ready(self, identifier: str, despite: Callable[[Json], float | None] = lambda machine: None) -> Json:
+        """A machine that can be acted on now; `despite` names the end of a lock that is no hindrance."""
         machine = self.machine(identifier)
         for flag, wrong in (("suspended", True), ("built", False), ("locked", True)):
-            if machine[flag] is wrong:
+            if machine[flag] is wrong and not (flag == "locked" and despite(machine) is not None):
                 raise No(REFUSALS["building" if flag == "built" else flag])
         return machine
 
@@ -359,7 +370,7 @@ class World:
         if key:
             public = _public_key(key)
         else:
-            public, private = _pair(_text(fields, "type", "ed25519"))
+            public, private = _pair()
         stored = {"slug": slug, "title": title, "public_key": public}
         self.sshkeys = [each for each in self.sshkeys if each["slug"] != slug] + [stored]
         return {**stored, "private_key": private} if private else stored
@@ -369,20 +380,29 @@ class World:
         return "SSH Key was successfully deleted!"
 
     def add_snapshot(self, identifier: str, fields: Json) -> Json:
-        machine = self._ready(identifier)
-        slug = self._new_identifier()
+        """Begin a snapshot. During a power-off it is accepted, and begins when that has ended [packer]."""
+        machine = self._ready(identifier, despite=self._power_off_under_way)
+        slug = self._new_slug()
         stored: Json = {
             "slug": slug,
             "label": _text(fields, "label"),
-            "size": round(machine["disk"] * self._chance.uniform(0.15, 0.7), 1),
+            "size": max(1, round(machine["disk"] * self._chance.uniform(0.15, 0.7))),  # whole GB [go]
             "os_reference": machine["template_label"],
             "reference": f"snap-{slug[:8]}",
             "build": False,
             "locations": [machine["location"]],
         }
         self.snapshots.append(stored)
-        self._later("snapshot", "snapshot", slug, {"build": True})
+        begins_in = max(0.0, (self._power_off_under_way(machine) or 0.0) - self.now())
+        self._later(begins_in + self._duration("snapshot"), "snapshot", slug, {"build": True})
         return stored
+
+    def _power_off_under_way(self, machine: Json) -> float | None:
+        """When the power-off that locks this machine will have ended; None where nothing of that kind does."""
+        for at, kind, key, changes in self._agenda:
+            if (kind, key) == ("machine", machine["uid"]) and changes == {"locked": False, "booted": False}:
+                return float(at)
+        return None
 
     def rename_snapshot(self, slug: str, fields: Json) -> str:
         snapshot = self.snapshot(slug)
@@ -453,9 +473,9 @@ def _public_key(text: str) -> str:
     raise No(REFUSALS["key"])
 
 
-def _pair(kind: str) -> tuple[str, str]:
-    """A fresh key pair in OpenSSH form: public line, private PEM."""
-    from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+def _pair() -> tuple[str, str]:
+    """A key pair as the provider makes them: RSA of 1024 bits, PKCS#1 with CRLF and no line end at the end [node]."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         NoEncryption,
@@ -463,12 +483,7 @@ def _pair(kind: str) -> tuple[str, str]:
         PublicFormat,
     )
 
-    if kind == "ed25519":
-        key: Any = ed25519.Ed25519PrivateKey.generate()
-    elif kind == "rsa":
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    else:
-        raise No("The type is invalid, use ed25519 or rsa.", 400)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - weak, as the real ones
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    return public, private
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    return f"{public} phpseclib-generated-key", private.strip().replace("\n", "\r\n")
