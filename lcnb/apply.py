@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -47,6 +48,7 @@ from lcnb.errors import (
 )
 from lcnb.journal import Entry, Journal, Owner, now
 from lcnb.models import Instance, Record, Snapshot, SSHKey, read
+from lcnb.names import same_name
 from lcnb.secret import STARS, Secret
 
 if TYPE_CHECKING:
@@ -432,7 +434,9 @@ def _known(change: Change, live: Live) -> frozenset[str]:
     """What is there already and could be taken for the new one: the same name."""
     if change.action == "create instance":
         return frozenset(
-            each.identifier for each in live.of("instance") if each.identifier and each.label == change.target
+            each.identifier
+            for each in live.of("instance")
+            if each.identifier and same_name(each.label, change.target)
         )
     if change.action == "create snapshot":
         return frozenset(each.slug for each in live.of("snapshot") if each.slug)
@@ -443,7 +447,7 @@ def _drift(task: Task, live: Live, *, label_only: bool = False) -> str:
     """Why a change must not be made now; empty when all is as planned."""
     change = task.change
     if change.action == "create instance":
-        same = [each for each in live.of("instance") if each.label == change.target]
+        same = [each for each in live.of("instance") if same_name(each.label, change.target)]
         return f"a machine with the label {change.target!r} exists" if same else ""
     found = live.find(change)
     if change.about.kind == "sshkey":
@@ -457,7 +461,7 @@ def _drift(task: Task, live: Live, *, label_only: bool = False) -> str:
         for name in fields
         if name in change.expect
         and hasattr(found[0], name)
-        and getattr(found[0], name) != change.expect[name]
+        and not (same_name if name == "label" else operator.eq)(getattr(found[0], name), change.expect[name])
     ]
     return f"{change.target} ({change.identifier}): {', '.join(wrong)}" if wrong else ""
 
@@ -506,7 +510,7 @@ def _created(task: Task, machines: Sequence[Instance]) -> tuple[str, str | None,
     new = [
         each
         for each in machines
-        if each.label == task.change.target
+        if same_name(each.label, task.change.target)
         and each.hostname in (hostname, None)
         and (each.identifier or "") not in task.known
     ]

@@ -321,7 +321,7 @@ def test_wrong_toml(place: Place, text: str, message: str) -> None:
 def test_toml_is_no_text(place: Place) -> None:
     """A file that is no UTF-8, or no file, is refused with its name."""
     place.file("config/lcnb.toml", b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*utf-8"):
+    with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*not UTF-8"):
         resolve()
     (place.config / "lcnb.toml").unlink()
     (place.config / "lcnb.toml").mkdir()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.config import did_you_mean
 from lcnb.errors import InputError
+from lcnb.files import read_text
 from lcnb.runbooks.parameters import Parameter, read_parameters
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _load(path: Path) -> Runbook:
 def _notebook(path: Path) -> dict[str, Any]:
     """A notebook file as JSON. InputError when it is not one, as far as nbformat would fail on it."""
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a notebook: {error}. Nothing was started.") from None
     problem = _problem(notebook)

@@ -263,7 +263,7 @@ class _Files:
     """papermill's way to files: reads a job's source. What is written is written by the manager and at the end."""
 
     def read(self, path: str) -> str:
-        return _JOBS[path].source.read_text(encoding="utf-8")
+        return _JOBS[path].source.read_text(encoding="utf-8-sig")
 
     def write(self, buf: str, path: str) -> None:
         """papermill's last write comes just before ours, which has the last word: nothing to do."""
