@@ -177,6 +177,35 @@ def test_csv_cells(tmp_path: Path) -> None:
     assert [row.where for row in rows] == ["row 1 (line 2)", "row 2 (line 4)"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "location,state\nMIA1,\n,\n,\n",
+        "location;state\n;\nMIA1;\n;;;\n",
+        "location\tstate\n\t\nMIA1\t\n",
+        'location,state\n"",""\n , \nMIA1,\n',
+        "\n,,\nlocation,state\n\nMIA1,\n",
+        "\ufeffsep=;\nlocation;state\nMIA1;\n;\n",
+        "# what to look at\nlocation,state\n# DAL1,\nMIA1,\n",
+        "location,state,,\nMIA1,,,\n,,,\n",
+    ],
+)
+def test_c12_blank_rows(text: str, tmp_path: Path) -> None:
+    """Blank rows of a spreadsheet, in every separator, are no runs with all defaults."""
+    path = tmp_path / "p.csv"
+    path.write_text(text, encoding="utf-8")
+    assert [dict(row.parameters) for row in read_rows(path)] == [{"location": "MIA1"}]
+
+
+@pytest.mark.parametrize("text", ["location\n", "location,state\n,\n", "location\n#MIA1\n"])
+def test_c12_nothing_but_blanks(text: str, tmp_path: Path) -> None:
+    """A file without a row that holds something starts nothing."""
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(InputError, match="there are no rows"):
+        lcnb.batch("inventory", tmp_path / "p.csv")
+    assert folders(tmp_path) == []
+
+
 # --- how rows end ---------------------------------------------------------------------------------------
 
 

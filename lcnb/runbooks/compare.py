@@ -101,6 +101,10 @@ def _read(path: Path) -> pd.DataFrame:
 
     if path.suffix == ".csv":
         header, rows = read_table(path)
+        header = [
+            f"{name}.{number}" if (number := header[:place].count(name)) else name
+            for place, name in enumerate(header)
+        ]
         return pd.DataFrame(
             [[cell or None for cell in cells] for cells in rows], columns=header, dtype="object"
         )
