@@ -48,7 +48,7 @@ from lcnb.errors import (
 )
 from lcnb.journal import Entry, Journal, Owner, now
 from lcnb.models import Instance, Record, Snapshot, SSHKey, read
-from lcnb.names import same_name
+from lcnb.names import comparable_name, same_name
 from lcnb.secret import STARS, Secret
 
 if TYPE_CHECKING:
@@ -697,14 +697,15 @@ def resumable(
     progress: Progress | None = None,
 ) -> Work:
     """The work that is left of a ChangeSet, from the journal."""
+    passwords = {comparable_name(label): password for label, password in passwords.items()}
     journal = Journal(client.settings.state_dir)
     now = datetime.now(UTC)
     tasks = []
     for entry in journal.entries(changeset):
-        change = Change.from_plan(entry.plan, passwords.get(entry.target), anew=True)
+        change = Change.from_plan(entry.plan, passwords.get(comparable_name(entry.target)), anew=True)
         task = Task(change, entry.position, identifier=entry.identifier, tries=entry.tries)
         typed = STARS in (entry.body or {}).values() and not change.made_password
-        task.renewed = typed and entry.target not in passwords
+        task.renewed = typed and comparable_name(entry.target) not in passwords
         task.known = frozenset(entry.known or ())
         if entry.state == "sent" and entry.sent_at:
             ago = max(0.0, (now - datetime.fromisoformat(entry.sent_at)).total_seconds())

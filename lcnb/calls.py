@@ -290,6 +290,7 @@ MARKS = {
     "locations": ("slug",),
     "plans": ("plans", "slug"),
     "images": ("slug",),
+    "profile": ("name", "email", "currency", "balance"),
 }
 #: How deep records may be wrapped: `{"data": {"instances": {"data": [...]}}}`.
 MAX_WRAPPERS = 4
@@ -657,7 +658,7 @@ def single(call: Call) -> Flow[Mapping[str, Any]]:
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
     if isinstance(data, Mapping) and data:
-        return data
+        return _the_record(call, data)
     if data is None or data in ([], {}):
         raise NotFound(
             f"{call.method} {call.path}: the answer is empty; there is no such thing in this account.",
@@ -669,6 +670,22 @@ def single(call: Call) -> Flow[Mapping[str, Any]]:
         method=call.method,
         path=call.path,
     )
+
+
+def _the_record(call: Call, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record of a single thing, taken out of a wrapper. BadReply for an object that is none."""
+    marks = MARKS[call.path.split("/")[1]]
+    if _is_record(data, marks):
+        return data
+    inner = [each for each in data.values() if isinstance(each, Mapping) and _is_record(each, marks)]
+    if len(inner) != 1:
+        raise BadReply(
+            f"{call.method} {call.path}: the shape of $.data is not understood: it is no record with "
+            f"{' or '.join(marks)}.",
+            method=call.method,
+            path=call.path,
+        )
+    return inner[0]
 
 
 # --- the inventory --------------------------------------------------------------------------------------

@@ -306,7 +306,8 @@ class ChangeSet:
                 f"{path} was planned for {planned_for[1] or planned_for[0]}, this client is of "
                 f"{settings.account or settings.base_url}. Nothing was sent."
             )
-        changes = [Change.from_plan(plan, (passwords or {}).get(plan["target"])) for plan in plans]
+        given = {comparable_name(label): password for label, password in (passwords or {}).items()}
+        changes = [Change.from_plan(plan, given.get(comparable_name(plan["target"]))) for plan in plans]
         return cls(changes, client, notes=notes, id=name)
 
     # --- confirming -------------------------------------------------------------------------------------

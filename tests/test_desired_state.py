@@ -193,6 +193,13 @@ def test_a3_command(command: str, call: Call, tmp_path: Path, monkeypatch: pytes
         assert (allowed.code, allowed.out.count("delete instance")) == (0, 2)
 
 
+def test_d6_column_twice(settings: Settings) -> None:
+    """A frame with a column twice is refused: one of them would count in silence."""
+    lc = client(prepared("web", "old"), settings)
+    with pytest.raises(InputError, match="the column 'label' is there twice"):
+        lc.plan(pd.DataFrame([["web", "old"]], columns=["label", "label"]), prune=True)
+
+
 # --- one name, however it is written --------------------------------------------------------------------
 
 SPELLINGS = [

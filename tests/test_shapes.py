@@ -132,6 +132,34 @@ def test_a4_partial_page() -> None:
     assert [each.problem for each in found.drift] == ["says that there are 3 records, but 1 came"]
 
 
+@pytest.mark.parametrize(
+    ("call", "record"),
+    [
+        (calls.get_instance("a"), {"identifier": "a", "label": "web-01"}),
+        (calls.get_snapshot("s"), {"slug": "s", "label": "S"}),
+        (calls.get_sshkey("k"), {"slug": "k", "title": "K"}),
+        (calls.get_profile(), {"email": "ana@example.com", "balance": "1.00"}),
+    ],
+    ids=lambda value: getattr(value, "path", ""),
+)
+def test_a4_single(call: calls.Call, record: dict[str, Any]) -> None:
+    """A single thing is taken out of a wrapper; an object that is none is refused, never a thing without facts."""
+
+    def answered(data: Any) -> Any:
+        flow = calls.single(call)
+        next(flow)
+        try:
+            flow.send(calls.Envelope({"success": True, "data": data}))
+        except StopIteration as end:
+            return end.value
+
+    for data in (record, [record], {"thing": record}, {"data": record, "total": 1}):
+        assert answered(data) == record
+    for data in ({"total": 0}, {"message": "none"}, {"thing": {"x": 1}}, {"one": record, "other": record}):
+        with pytest.raises(BadReply, match="not understood"):
+            answered(data)
+
+
 # --- what follows from it -------------------------------------------------------------------------------
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
