@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -51,6 +52,7 @@ from lcnb.errors import (
 )
 from lcnb.journal import Entry, Journal, Owner, now
 from lcnb.models import Instance, Record, Snapshot, SSHKey, read
+from lcnb.names import comparable_name, same_name
 from lcnb.secret import STARS, Secret
 
 if TYPE_CHECKING:
@@ -503,7 +505,9 @@ def _known(change: Change, live: Live) -> frozenset[str]:
     """What is there already and could be taken for the new one: the same name."""
     if change.action == "create instance":
         return frozenset(
-            each.identifier for each in live.of("instance") if each.identifier and each.label == change.target
+            each.identifier
+            for each in live.of("instance")
+            if each.identifier and same_name(each.label, change.target)
         )
     if change.action == "create snapshot":
         return frozenset(each.slug for each in live.of("snapshot") if each.slug)
@@ -514,7 +518,7 @@ def _drift(task: Task, live: Live, *, label_only: bool = False) -> str:
     """Why a change must not be made now; empty when all is as planned."""
     change = task.change
     if change.action == "create instance":
-        same = [each for each in live.of("instance") if each.label == change.target]
+        same = [each for each in live.of("instance") if same_name(each.label, change.target)]
         return f"a machine with the label {change.target!r} exists" if same else ""
     found = live.find(change)
     if change.about.kind == "sshkey":
@@ -528,7 +532,7 @@ def _drift(task: Task, live: Live, *, label_only: bool = False) -> str:
         for name in fields
         if name in change.expect
         and hasattr(found[0], name)
-        and getattr(found[0], name) != change.expect[name]
+        and not (same_name if name == "label" else operator.eq)(getattr(found[0], name), change.expect[name])
     ]
     return f"{change.target} ({change.identifier}): {', '.join(wrong)}" if wrong else ""
 
@@ -585,7 +589,7 @@ def _created(task: Task, machines: Sequence[Instance]) -> tuple[str, str | None,
     new = [
         each
         for each in machines
-        if each.label == task.change.target
+        if same_name(each.label, task.change.target)
         and each.hostname in (hostname, None)
         and (each.identifier or "") not in task.known
     ]
@@ -780,14 +784,15 @@ def resumable(
     progress: Progress | None = None,
 ) -> Work:
     """The work that is left of a ChangeSet, from the journal."""
+    passwords = {comparable_name(label): password for label, password in passwords.items()}
     journal = Journal(client.settings.state_dir)
     now = datetime.now(UTC)
     tasks = []
     for entry in journal.entries(changeset):
-        change = Change.from_plan(entry.plan, passwords.get(entry.target), anew=True)
+        change = Change.from_plan(entry.plan, passwords.get(comparable_name(entry.target)), anew=True)
         task = Task(change, entry.position, identifier=entry.identifier, tries=entry.tries)
         typed = STARS in (entry.body or {}).values() and not change.made_password
-        task.renewed = typed and entry.target not in passwords
+        task.renewed = typed and comparable_name(entry.target) not in passwords
         task.known = frozenset(entry.known or ())
         if entry.state == "sent" and entry.sent_at:
             ago = max(0.0, (now - datetime.fromisoformat(entry.sent_at)).total_seconds())

@@ -12,7 +12,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from os import PathLike
@@ -23,9 +23,10 @@ from lcnb import calls
 from lcnb.calls import Flow, Listing, Together
 from lcnb.changes import Change
 from lcnb.config import did_you_mean
-from lcnb.errors import InputError, NotFound
+from lcnb.errors import BadReply, InputError, NotFound
 from lcnb.frames import price
 from lcnb.models import Image, Instance, Location, Plan, Profile, Record, Snapshot, SSHKey, read
+from lcnb.names import comparable_name, same_name
 from lcnb.passwords import checked_password, new_password
 from lcnb.secret import Secret
 
@@ -104,7 +105,69 @@ def _currency(cache: Cache) -> Flow[str | None]:
 
 def instances(cache: Cache) -> Flow[list[Instance]]:
     """The machines, read at most seconds ago."""
-    return records(Instance, (yield from cache.get("instances", calls.instances, LISTING_S)))
+    return (yield from _machines(cache)).machines
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The machines of an account, and what is not known of them: where a record or its label cannot be read."""
+
+    machines: list[Instance]
+    unreadable: list[str]
+
+    def named(self, label: str) -> list[Instance]:
+        return [each for each in self.machines if same_name(each.label, label)]
+
+    def check_free(self, label: str) -> None:
+        """BadReply or InputError unless it is certain that no machine has this label."""
+        self.check_readable(f"a machine of the label {label!r} may exist, and would be made a second time")
+        for each in self.machines:
+            if _may_be(each.label, label):
+                raise InputError(
+                    f"label {label!r}: the label of a machine came damaged, {each.label!r}, and may be this one "
+                    f"({each.identifier}). Give that machine its label again in the LetsCloud panel. {NOTHING}"
+                )
+
+    def check_readable(self, danger: str) -> None:
+        """BadReply with the first place that cannot be read, where such a record could be the machine that is meant."""
+        if self.unreadable:
+            more = f" (and {len(self.unreadable) - 1} more)" if len(self.unreadable) > 1 else ""
+            raise BadReply(
+                f"GET /instances: a part of the listing cannot be read: {self.unreadable[0]}{more}; {danger}. "
+                f"{NOTHING} Look at the machines in the LetsCloud panel, and give each a label.",
+                method="GET",
+                path="/instances",
+            )
+
+
+def _machines(cache: Cache) -> Flow[Machines]:
+    found = yield from cache.get("instances", calls.instances, LISTING_S)
+    return Machines(records(Instance, found), list(_unreadable(found)))
+
+
+def _unreadable(found: Listing) -> Iterator[str]:
+    """Where a listing does not say which machine is meant, with the reason."""
+    yield from (f"{each.path}: {each.problem}" for each in found.drift)
+    for path, record in found.records:
+        label = record.get("label")
+        if isinstance(label, bool) or not isinstance(label, str | int | float):
+            yield f"{path}.label: expected a text, got {'null' if label is None else type(label).__name__}"
+        elif not str(label).isascii() and str(label).encode("utf-8", "ignore").decode() != label:
+            yield f"{path}.label: it holds half of a character"
+        elif not comparable_name(str(label)) and not record.get("identifier"):
+            yield f"{path}: neither a label nor an identifier"
+
+
+#: What stands for bytes of an answer that were no UTF-8.
+DAMAGED = "\ufffd"
+
+
+def _may_be(damaged: str | None, label: str) -> bool:
+    """Whether a label that came damaged may be this one: what was lost may have been any characters."""
+    if not damaged or DAMAGED not in damaged:
+        return False
+    pattern = ".*".join(map(re.escape, re.split(f"{DAMAGED}+", comparable_name(damaged))))
+    return any(re.fullmatch(pattern, unicodedata.normalize(form, label)) for form in ("NFC", "NFD"))
 
 
 def _sshkeys(cache: Cache) -> Flow[list[SSHKey]]:
@@ -119,7 +182,7 @@ def instance(cache: Cache, identifier: str | None, label: str | None) -> Flow[In
     """One machine by its identifier or its label. InputError for both, neither, or a label of several."""
     if (identifier is None) == (label is None):
         raise InputError(f"pass the identifier of a machine, or label=..., one of the two. {NOTHING}")
-    wanted = calls.segment("identifier", identifier) if label is None else checked_label(label)
+    wanted = calls.segment("identifier", identifier) if label is None else wanted_label(label)
     machines = yield from instances(cache)
     found = _named(machines, identifier, label)
     if not found or found[0].state in ("busy", "building"):  # what was kept may be seconds old
@@ -142,7 +205,7 @@ def instance(cache: Cache, identifier: str | None, label: str | None) -> Flow[In
 def _named(machines: Sequence[Instance], identifier: str | None, label: str | None) -> list[Instance]:
     if label is None:
         return [each for each in machines if each.identifier == identifier]
-    return [each for each in machines if each.label == label]
+    return [each for each in machines if same_name(each.label, label)]
 
 
 # --- machines -------------------------------------------------------------------------------------------
@@ -164,16 +227,14 @@ class Spec:
 def create_instance(cache: Cache, spec: Spec) -> Flow[Built]:
     """A new machine; its label must be free."""
     spec = checked_spec(spec)
-    machines = yield from instances(cache)
-    change = yield from creation(cache, spec, [each.label for each in machines if each.label])
+    change = yield from creation(cache, spec, (yield from _machines(cache)))
     return Built([change])
 
 
 def ensure_instance(cache: Cache, spec: Spec) -> Flow[Built]:
     """A new machine, or none when one of this label and spec exists. InputError when it exists otherwise."""
     hostname, spec = spec.hostname, checked_spec(spec)
-    machines = yield from instances(cache)
-    same = [each for each in machines if each.label == spec.label]
+    same = (yield from _machines(cache)).named(spec.label)
     if not same:
         return (yield from create_instance(cache, spec))
     if len(same) > 1:
@@ -208,16 +269,17 @@ def checked_spec(spec: Spec) -> Spec:
         checked_label(spec.ssh_key, "ssh key")
     password = checked_password(spec.password) if spec.password is not None else None
     hostname = checked_hostname(spec.hostname or _hostname_from(label))
-    return replaced(spec, password=password, hostname=hostname)
+    return replaced(spec, label=label, password=password, hostname=hostname)
 
 
-def creation(cache: Cache, spec: Spec, taken: Sequence[str]) -> Flow[Change]:
-    """The change that makes a machine, from a checked spec."""
+def creation(cache: Cache, spec: Spec, there: Machines) -> Flow[Change]:
+    """The change that makes a machine, from a checked spec; its label must be free in `there`."""
     label, hostname = spec.label, spec.hostname
-    if label in taken:
+    if there.named(label):
         raise InputError(
             f"label {label!r}: a machine of this label exists. The provider would make a second one. {NOTHING}"
         )
+    there.check_free(label)
     location = yield from _location(cache, spec.location, for_new=True)
     plan = yield from _plan(cache, location, spec.plan)
     image = yield from _image(cache, location, spec.image)
@@ -313,7 +375,8 @@ def change_plan(cache: Cache, machine: Instance, slug: str) -> Flow[Built]:
 def create_snapshot(machine: Instance, label: str) -> Built:
     """A stored image of a machine."""
     _settled(machine)
-    call = calls.create_snapshot(machine.identifier or "", checked_label(label))
+    label = checked_label(label)
+    call = calls.create_snapshot(machine.identifier or "", label)
     return Built([_on(machine, "create snapshot", call, "", f"snapshot {label}", title=label)])
 
 
@@ -534,7 +597,8 @@ def _snapshot(cache: Cache, slug: str) -> Flow[Snapshot]:
 
 
 def rename_snapshot(cache: Cache, slug: str, label: str) -> Flow[Built]:
-    call = calls.rename_snapshot(slug, checked_label(label))
+    label = checked_label(label)
+    call = calls.rename_snapshot(slug, label)
     snapshot = yield from _snapshot(cache, slug)
     if snapshot.label == label:
         return Built([], [f"the snapshot {slug} is called {label} already"])
@@ -558,14 +622,19 @@ def delete_snapshot(cache: Cache, slug: str) -> Flow[Built]:
 
 
 def checked_label(label: object, what: str = "label") -> str:
-    """A label as it can be one: a text, visible, not longer than 255 characters."""
+    """A label as it can be one: a text, visible, not longer than 255 characters; in Unicode's composed form (NFC)."""
     if not isinstance(label, str):
         raise InputError(f"{what}: expected a text, got {label!r}. {NOTHING}")
     if not label.strip() or label != label.strip() or not label.isprintable() or len(label) > 255:
         raise InputError(
             f"{what} {label[:80]!r}: expected 1 to 255 printable characters, no space at its ends. {NOTHING}"
         )
-    return label
+    return comparable_name(label)
+
+
+def wanted_label(label: object, what: str = "label") -> str:
+    """The label of a machine that may exist, as it is compared: spaces at its ends are no part of it."""
+    return checked_label(comparable_name(label) if isinstance(label, str) else label, what)
 
 
 def checked_hostname(name: object) -> str:
@@ -597,7 +666,7 @@ def checked_public_key(text: object) -> str:
     """One line of an OpenSSH public key, ssh-ed25519 or ssh-rsa."""
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
-    line = text.strip() if isinstance(text, str) else ""
+    line = text.strip("\ufeff \t\r\n") if isinstance(text, str) else ""
     if "PRIVATE KEY" in line:
         raise InputError(f"public_key: this is a private key. It must never leave this machine. {NOTHING}")
     good = line.partition(" ")[0] in KEY_KINDS and "\n" not in line
@@ -678,27 +747,75 @@ def each(parts: Iterable[Flow[Built]]) -> Flow[Built]:
 DESIRED = ("label", "location", "plan", "image", "hostname", "ssh_key", "state")
 
 
-def desired(cache: Cache, rows: Sequence[Mapping[str, Any]], *, prune: bool) -> Flow[Built]:
-    """What makes the account as the rows say: creates, changes, deletes (with `prune`), and what is not possible."""
+def desired(
+    cache: Cache,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    prune: bool,
+    allow_delete_all: bool = False,
+    comments: Sequence[str] = (),
+) -> Flow[Built]:
+    """What makes the account as the rows say: creates, changes, deletes (with `prune`), and what is not possible.
+
+    `comments`: the lines of the file that were left out; a machine whose label begins with # may be meant by one.
+    """
     wanted = _checked_rows(rows)
-    machines = yield from instances(cache)
+    if prune and not wanted and allow_delete_all is not True:
+        raise InputError(f"the desired state has no rows, and prune {DELETES_ALL}")
+    there = yield from _machines(cache)
     by_label: dict[str, list[Instance]] = {}
-    for each in machines:
-        by_label.setdefault(each.label or "", []).append(each)
+    for each in there.machines:
+        by_label.setdefault(comparable_name(each.label), []).append(each)
     built = Built([])
     for number, (label, row) in enumerate(wanted.items(), 1):
-        part = yield from _desired_one(cache, label, row, by_label.get(label, []), number)
+        part = yield from _desired_one(cache, label, row, by_label.get(label, []), number, there)
         built.changes.extend(part.changes)
         built.notes.extend(part.notes)
-    others = [each for each in machines if each.label not in wanted]
+    others = [each for each in there.machines if comparable_name(each.label) not in wanted]
     if prune:
-        part = yield from on_machines(others, lambda each: delete_instance(cache, each))
+        doomed, kept = _prunable(there, others, comments)
+        if doomed and len(doomed) == len(there.machines) and allow_delete_all is not True:
+            raise InputError(f"the desired state names no machine of the account, and prune {DELETES_ALL}")
+        part = yield from on_machines(doomed, lambda each: delete_instance(cache, each))
         built.changes.extend(part.changes)
+        built.notes.extend(kept)
     elif others:
         names = ", ".join(sorted(str(each.label) for each in others)[:5])
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
         built.notes.append(f"not in the desired state and left alone (prune deletes them): {names}{more}")
     return built
+
+
+DELETES_ALL = (
+    "would delete every machine. If that is meant, say so: allow_delete_all=True (on the command line: "
+    f"--allow-delete-all). {NOTHING}"
+)
+
+
+def _prunable(
+    there: Machines, others: Sequence[Instance], comments: Sequence[str]
+) -> tuple[list[Instance], list[str]]:
+    """The machines that a desired state certainly does not name, and a note for each that is left alone."""
+    if others:
+        there.check_readable("what it hides may be a machine that must stay")
+    left_out = {comparable_name(re.split(r"[,;\t]", line)[0]) for line in comments}
+    doomed, notes = [], []
+    for each in others:
+        name = each.label or each.identifier or "a machine"
+        if comparable_name(each.label) in left_out:
+            raise InputError(
+                f"the machine {name!r} would be deleted, and a line of the file begins with {name!r}: as a comment, "
+                f'or as this machine? Quote the label ("{name}"), or put a space behind the #. {NOTHING}'
+            )
+        if not comparable_name(each.label) or DAMAGED in (each.label or ""):
+            notes.append(
+                f"{name}: it has no label that can be read, and is left alone; delete it by its identifier"
+            )
+        elif not each.identifier:
+            notes.append(f"{name}: it is still being built, and is left alone")
+        else:
+            doomed.append(each)
+    return doomed, notes
 
 
 def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -710,7 +827,7 @@ def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, A
                 f"column {unknown[0]!r} is not one of a desired state{did_you_mean(unknown[0], DESIRED)}. Columns: "
                 f"{', '.join(DESIRED)}. {NOTHING}"
             )
-        label = checked_label(row.get("label"), f"row {number}: label")
+        label = wanted_label(row.get("label"), f"row {number}: label")
         if label in wanted:
             raise InputError(f"row {number}: the label {label!r} stands there twice. {NOTHING}")
         if row.get("state") not in (None, "running", "off"):
@@ -720,7 +837,7 @@ def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, A
 
 
 def _desired_one(
-    cache: Cache, label: str, row: Mapping[str, Any], live: Sequence[Instance], number: int
+    cache: Cache, label: str, row: Mapping[str, Any], live: Sequence[Instance], number: int, there: Machines
 ) -> Flow[Built]:
     if len(live) > 1:
         raise InputError(f"row {number}: {len(live)} machines have the label {label!r}. {NOTHING}")
@@ -731,7 +848,7 @@ def _desired_one(
                 f"row {number}: there is no machine {label!r} yet, and {', '.join(missing)} is missing. {NOTHING}"
             )
         texts: dict[str, Any] = {name: row.get(name) for name in DESIRED[1:-1]}
-        change = yield from creation(cache, checked_spec(Spec(label, **texts)), [])
+        change = yield from creation(cache, checked_spec(Spec(label, **texts)), there)
         return Built([change])
     return (yield from _difference(cache, live[0], row))
 
@@ -742,7 +859,10 @@ def _difference(cache: Cache, machine: Instance, row: Mapping[str, Any]) -> Flow
     if notes:
         return built
     parts = []
-    if row.get("plan") is not None:
+    size = (machine.cpus, machine.memory, machine.total_disk_size)
+    if row.get("plan") is not None and None in size:
+        built.notes.append(f"{machine.label}: its size cannot be read, and its plan is left alone")
+    elif row.get("plan") is not None:
         parts.append((yield from change_plan(cache, machine, str(row["plan"]))))
     if row.get("state") is not None:
         parts.append(power(machine, "power on" if row["state"] == "running" else "power off"))

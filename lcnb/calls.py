@@ -282,19 +282,43 @@ def segment(what: str, value: object) -> str:
 # --- listings -------------------------------------------------------------------------------------------
 
 
-def listing(call: Call, marks: Sequence[str] = ("identifier", "slug", "label")) -> Flow[Listing]:
+#: Listing → the fields of which each of its records has one.
+MARKS = {
+    "instances": ("identifier", "label", "hostname"),
+    "snapshots": ("slug", "label"),
+    "sshkeys": ("slug", "title"),
+    "locations": ("slug",),
+    "plans": ("plans", "slug"),
+    "images": ("slug",),
+    "profile": ("name", "email", "currency", "balance"),
+}
+#: How deep records may be wrapped: `{"data": {"instances": {"data": [...]}}}`.
+MAX_WRAPPERS = 4
+
+
+def listing(call: Call) -> Flow[Listing]:
     """All records of a listing, pages followed when the answer shows paging.
 
-    `marks` are field names that tell a single record from an object whose values are records.
+    Raises BadReply for an answer whose shape is not understood: it must never be taken for an empty account.
     """
+    marks = MARKS[_kind_of(call)]
     found = Listing()
     envelope = yield call
     for page in range(2, 10_000):
+        holders: list[Mapping[str, Any]] = [envelope.document]
         if isinstance(envelope.data, Rows):
+            if not envelope.data.any_has(marks):
+                raise _no_record(call, "$.data", marks)
             found.add(envelope.data)
         else:
-            found.records.extend(_records(call, envelope, marks, found.drift))
-        if not _has_next(envelope):
+            path, data = _unwrapped(call, envelope.document, marks, holders)
+            records = list(items(call, data, path, marks, found.drift))
+            if not records:
+                _check_nothing_else(call, holders)
+            found.records.extend(records)
+        if not _has_next(holders):
+            if page == 2:
+                _check_total(call, found, holders)
             return found
         next_call = replace(call, path=f"{call.path}?page={page}", summary=f"{call.summary}, page {page}")
         before, envelope = envelope, (yield next_call)
@@ -304,25 +328,79 @@ def listing(call: Call, marks: Sequence[str] = ("identifier", "slug", "label")) 
     raise BadReply(f"{call.method} {call.path}: 10,000 pages and no end.", method=call.method, path=call.path)
 
 
-def _records(
-    call: Call, envelope: Envelope, marks: Sequence[str], drift: list[Drift]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    data = envelope.data
-    path = "$.data"
-    if isinstance(data, Mapping) and isinstance(data.get("data"), list) and not set(marks) & set(data):
-        data, path = data["data"], "$.data.data"  # Laravel's paginator puts the rows one level deeper
-    yield from items(call, data, path, marks, drift)
+def _kind_of(call: Call) -> str:
+    return call.path.partition("?")[0].rpartition("/")[2]
+
+
+def _unwrapped(
+    call: Call, document: Mapping[str, Any], marks: Sequence[str], holders: list[Mapping[str, Any]]
+) -> tuple[str, Any]:
+    """What holds the records, and its path; the wrappers on the way there are added to `holders`.
+
+    Wrappers that are known: `data` (Laravel's paginator puts the rows one level deeper) and the listing's own name.
+    """
+    names = ("data", _kind_of(call))
+    path, data = "$", document
+    for _ in range(MAX_WRAPPERS):
+        given = [each for each in names if data.get(each) is not None]
+        if not given:
+            return f"{path}.data", None  # null, or no data at all: there are no records
+        name = next((each for each in given if data[each]), given[0])
+        path, data = f"{path}.{name}", data[name]
+        if (
+            not isinstance(data, Mapping)
+            or _is_record(data, marks)
+            or not any(each in data for each in names)
+        ):
+            break
+        holders.append(data)
+    return path, data
+
+
+#: Fields of an answer that stand next to its records, and are none.
+_BESIDES = ("links", "meta", "pagination")
+
+
+def _check_nothing_else(call: Call, holders: Sequence[Mapping[str, Any]]) -> None:
+    """BadReply for an answer without records that holds something else, which may be the records."""
+    for holder in holders:
+        for name, value in holder.items():
+            if name not in _BESIDES and isinstance(value, Mapping | list) and value and value not in holders:
+                raise _not_understood(call, "$", f"there are no records, but there is {name!r}")
+
+
+def _is_record(data: Mapping[str, Any], marks: Sequence[str]) -> bool:
+    return not set(marks).isdisjoint(data)
 
 
 def items(
     call: Call, data: Any, path: str, marks: Sequence[str], drift: list[Drift]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The records in a list, in an object keyed by position, or in null; odd rows are noted and left out."""
-    for where, record in _entries(call, data, path, marks):
+    """The records in a list, in an object keyed by position, or in null; odd rows are noted and left out.
+
+    BadReply when something is listed, but nothing of it is a record.
+    """
+    entries = list(_entries(call, data, path, marks))
+    if entries and not any(isinstance(each, Mapping) and _is_record(each, marks) for _, each in entries):
+        raise _no_record(call, path, marks)
+    for where, record in entries:
         if isinstance(record, Mapping):
             yield where, record
         else:
             drift.append(_left_out(where, record))
+
+
+def _no_record(call: Call, path: str, marks: Sequence[str]) -> BadReply:
+    return _not_understood(call, path, f"nothing in it is a record with {' or '.join(marks)}")
+
+
+def _not_understood(call: Call, path: str, problem: str) -> BadReply:
+    return BadReply(
+        f"{call.method} {call.path}: the shape of {path} is not understood: {problem}. "
+        "An empty listing was not assumed.",
+        method=call.method,
+        path=call.path,
+    )
 
 
 def _left_out(where: str, record: Any) -> Drift:
@@ -335,33 +413,47 @@ def _entries(call: Call, data: Any, path: str, marks: Sequence[str]) -> Iterator
         return
     if isinstance(data, list):
         yield from ((path_of(place, path), record) for place, record in enumerate(data))
-    elif isinstance(data, Mapping) and set(marks) & set(data):
+    elif isinstance(data, Mapping) and _is_record(data, marks):
         yield path, data
     elif isinstance(data, Mapping):
         yield from ((f"{path}[{key!r}]", record) for key, record in data.items())
     else:
-        raise BadReply(
-            f"{call.method} {call.path}: {path} should be a list, got {type(data).__name__}. "
-            "An empty listing was not assumed.",
-            method=call.method,
-            path=call.path,
-        )
+        raise _not_understood(call, path, f"expected a list, got {type(data).__name__}")
 
 
-def _has_next(envelope: Envelope) -> bool:
-    document = envelope.document
-    inner = document.get("data") if isinstance(document.get("data"), Mapping) else {}
-    links = document.get("links")
-    if isinstance(links, Mapping) and links.get("next"):
-        return True
-    for holder in (document, inner, document.get("meta")):
-        if isinstance(holder, Mapping) and holder.get("next_page_url"):
+def _paging(holders: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Each object of an answer that may say how many pages or records there are."""
+    for holder in holders:
+        yield holder
+        meta = holder.get("meta")
+        for each in (
+            meta,
+            holder.get("pagination"),
+            meta.get("pagination") if isinstance(meta, Mapping) else None,
+        ):
+            if isinstance(each, Mapping):
+                yield each
+
+
+def _has_next(holders: Sequence[Mapping[str, Any]]) -> bool:
+    for holder in _paging(holders):
+        links = holder.get("links")
+        if holder.get("next_page_url") or (isinstance(links, Mapping) and links.get("next")):
             return True
-    meta = document.get("meta")
-    if isinstance(meta, Mapping):
-        current, last = meta.get("current_page"), meta.get("last_page")
-        return isinstance(current, int) and isinstance(last, int) and current < last
+        current, last = holder.get("current_page"), holder.get("last_page", holder.get("total_pages"))
+        if isinstance(current, int) and isinstance(last, int) and current < last:
+            return True
     return False
+
+
+def _check_total(call: Call, found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
+    """Whether an answer of one page has all records that it says there are: BadReply for none, else a note."""
+    totals = [holder.get("total") for holder in _paging(holders)]
+    total = max((each for each in totals if isinstance(each, int) and not isinstance(each, bool)), default=0)
+    if total > len(found) + len(found.drift):
+        if not len(found):
+            raise _not_understood(call, "$", f"it says that there are {total} records, and none came")
+        found.drift.append(Drift("$", f"says that there are {total} records, but {len(found)} came"))
 
 
 Fetch = Callable[[], Flow[Listing]]
@@ -437,12 +529,13 @@ def sshkeys() -> Flow[Listing]:
 def plans_of(location: str) -> Flow[Listing]:
     """The plans of one location. They come in wrappers, one a location, or in one such wrapper [go / node]."""
     call = get_plans(location)
-    wrappers = yield from listing(call, marks=("plans",))
+    wrappers = yield from listing(call)
     found = Listing(drift=wrappers.drift)
     for path, wrapper in wrappers.records:
         if "plans" in wrapper:
             slug = wrapper.get("slug") or location
-            rows = items(call, wrapper["plans"], f"{path}.plans", ("slug", "monthly_value"), found.drift)
+            inner, data = _unwrapped(call, wrapper, ("slug", "monthly_value"), [])
+            rows = items(call, data, path + inner.removeprefix("$"), ("slug", "monthly_value"), found.drift)
         else:  # a bare list of plans
             slug, rows = location, iter([(path, wrapper)])
         if str(slug).upper() == location.upper():
@@ -583,7 +676,7 @@ def single(call: Call, key: str | None = None, wanted: str | None = None) -> Flo
     data = envelope.data
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
-    if not data or (isinstance(data, Mapping) and key is not None and data.get(key) in (None, "")):
+    if data is None or data in ([], {}):
         raise _not_found(call, "the answer is empty: this account has nothing of that name")
     if not isinstance(data, Mapping):
         raise BadReply(
@@ -591,6 +684,9 @@ def single(call: Call, key: str | None = None, wanted: str | None = None) -> Flo
             method=call.method,
             path=call.path,
         )
+    data = _the_record(call, data)
+    if key is not None and data.get(key) in (None, ""):
+        raise _not_found(call, "the answer is empty: this account has nothing of that name")
     if key is not None and str(data[key]) != wanted:
         raise _not_found(call, f"the provider answered with another one, whose {key} is {str(data[key])!r}")
     return data
@@ -599,6 +695,22 @@ def single(call: Call, key: str | None = None, wanted: str | None = None) -> Flo
 def _not_found(call: Call, problem: str) -> NotFound:
     text = f"{call.method} {call.path}: {problem}. Look at the listing."
     return NotFound(text, method=call.method, path=call.path)
+
+
+def _the_record(call: Call, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record of a single thing, taken out of a wrapper. BadReply for an object that is none."""
+    marks = MARKS[call.path.split("/")[1]]
+    if _is_record(data, marks):
+        return data
+    inner = [each for each in data.values() if isinstance(each, Mapping) and _is_record(each, marks)]
+    if len(inner) != 1:
+        raise BadReply(
+            f"{call.method} {call.path}: the shape of $.data is not understood: it is no record with "
+            f"{' or '.join(marks)}.",
+            method=call.method,
+            path=call.path,
+        )
+    return inner[0]
 
 
 # --- the inventory --------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lcnb.calls import Call
 from lcnb.errors import ConfirmationMissing, InputError
-from lcnb.files import write_atomically
+from lcnb.files import read_text, write_atomically
+from lcnb.names import comparable_name, same_name
 from lcnb.passwords import new_password
 from lcnb.secret import STARS, Secret
 
@@ -292,7 +293,7 @@ class ChangeSet:
     ) -> Self:
         """A plan that `save` wrote. InputError when the file is no such plan, or one of another account."""
         try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
+            document = json.loads(read_text(Path(path)))
             known = document["lcnb"] == "changeset" and document["version"] == 1
             planned_for = (document["base_url"], document["account"])
             plans, notes, name = document["changes"], document["notes"], str(document["id"])
@@ -305,7 +306,8 @@ class ChangeSet:
                 f"{path} was planned for {planned_for[1] or planned_for[0]}, this client is of "
                 f"{settings.account or settings.base_url}. Nothing was sent."
             )
-        changes = [Change.from_plan(plan, (passwords or {}).get(plan["target"])) for plan in plans]
+        given = {comparable_name(label): password for label, password in (passwords or {}).items()}
+        changes = [Change.from_plan(plan, given.get(comparable_name(plan["target"]))) for plan in plans]
         return cls(changes, client, notes=notes, id=name)
 
     # --- confirming -------------------------------------------------------------------------------------
@@ -350,7 +352,7 @@ def ask(changes: ChangeSet) -> bool:
     if not wanted:
         return input("Apply? Type yes: ").strip().lower() in ("y", "yes")
     answer = input(f"This cannot be undone. Type {wanted!r} to go on: ").strip()
-    return answer == wanted
+    return same_name(answer, wanted)
 
 
 # --- details --------------------------------------------------------------------------------------------
@@ -360,7 +362,7 @@ def _no_doubles(changes: Sequence[Change]) -> None:
     """Two creates of one label in one set would make twins on purpose."""
     seen: set[tuple[str, str]] = set()
     for each in changes:
-        key = (each.action, each.identifier or each.target)
+        key = (each.action, each.identifier or comparable_name(each.target))
         if key in seen:
             raise InputError(f"{each.action} {each.target} is in this ChangeSet twice. Nothing was sent.")
         seen.add(key)

@@ -104,8 +104,31 @@ def _password(file: str | None) -> Secret | None:
 
     if file is None:
         return None
-    text = sys.stdin.readline() if file == "-" else Path(file).read_text(encoding="utf-8")
+    text = _line_of_stdin("--password-file") if file == "-" else _text_of(file, "--password-file")
     return Secret(text.rstrip("\r\n"))
+
+
+def _line_of_stdin(what: str) -> str:
+    from lcnb.errors import InputError
+
+    try:
+        return sys.stdin.readline().removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{what} -: what comes in is not {sys.stdin.encoding} text. Nothing was sent."
+        ) from None
+
+
+def _text_of(file: str, what: str) -> str:
+    """The text of a file that was named on the command line. InputError when it cannot be read."""
+    from lcnb.errors import InputError
+    from lcnb.files import NotText, read_text
+
+    try:
+        return read_text(Path(file))
+    except (OSError, NotText) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise InputError(f"{what} {file}: {reason}. Nothing was sent.") from None
 
 
 _password_option = click.option(
@@ -244,7 +267,7 @@ def key() -> None:
 @_change_options
 def key_add(title: str, file: str, replace: bool, account: str | None, sandbox: bool, **how: Any) -> None:
     """Add the public key in FILE, such as ~/.ssh/id_ed25519.pub."""
-    text = Path(file).read_text(encoding="utf-8", errors="replace")
+    text = _text_of(file, "public key")
     with connect(account, sandbox) as lc:
         _carry_out(lc.add_sshkey(title, text, replace=replace), **how)
 
@@ -323,21 +346,41 @@ def snapshot_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -
 # --- desired state --------------------------------------------------------------------------------------
 
 
+_prune_option = click.option("--prune", is_flag=True, help="Delete machines that are not in FILE.")
+_allow_option = click.option(
+    "--allow-delete-all",
+    is_flag=True,
+    help="With --prune: also when that deletes every machine of the account.",
+)
+
+
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--prune", is_flag=True, help="Delete machines that are not in FILE.")
+@_prune_option
+@_allow_option
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan, for `lcnb apply PLAN`.")
 @output_option(*OUTPUTS)
 @account_options
-def plan(file: str, prune: bool, out: str | None, output: str, account: str | None, sandbox: bool) -> None:
+def plan(
+    file: str,
+    prune: bool,
+    allow_delete_all: bool,
+    out: str | None,
+    output: str,
+    account: str | None,
+    sandbox: bool,
+) -> None:
     """Show what would make the account as FILE (CSV) says.
 
-    Columns: label, location, plan, image, hostname, ssh_key, state.
+    Columns: label, location, plan, image, hostname, ssh_key, state. An empty cell is not compared; a line that begins
+    with # is a comment.
     """
+    from lcnb.runbooks.operations import read_fleet
     from lcnb.terminal import print_changes
 
+    desired = read_fleet(file)
     with connect(account, sandbox) as lc:
-        changes = lc.plan(_desired(file), prune=prune)
+        changes = lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all)
         print_changes(changes, output)
         if out:
             print(f"saved: {changes.save(out)}", file=sys.stderr)
@@ -345,18 +388,23 @@ def plan(file: str, prune: bool, out: str | None, output: str, account: str | No
 
 @click.command()
 @click.argument("what", metavar="FILE|RUN")
-@click.option("--prune", is_flag=True, help="Delete machines that are not in FILE.")
+@_prune_option
+@_allow_option
 @_change_options
-def apply(what: str, prune: bool, account: str | None, sandbox: bool, **how: Any) -> None:
+def apply(
+    what: str, prune: bool, allow_delete_all: bool, account: str | None, sandbox: bool, **how: Any
+) -> None:
     """Make the account as FILE says, or make what a dry run planned.
 
     FILE is a CSV, or a plan that `lcnb plan --out` saved; RUN a run of `lcnb plan-run`. A saved plan and a planned run
     are refused when the account is no longer as it was.
     """
+    from lcnb.runbooks.operations import read_fleet
+
     if not Path(what).is_file():
         from lcnb.cli_runbooks import apply_run
 
-        _only_a_run(what, account, sandbox, prune=prune, **how)
+        _only_a_run(what, account, sandbox, prune=prune, allow_delete_all=allow_delete_all, **how)
         sys.exit(apply_run(_run_folder(what), yes=how["yes"]))
     with connect(account, sandbox) as lc:
         if Path(what).suffix == ".json":
@@ -366,7 +414,7 @@ def apply(what: str, prune: bool, account: str | None, sandbox: bool, **how: Any
                 )
             changes: ChangeSet = lc.load_changes(what)
         else:
-            changes = lc.plan(_desired(what), prune=prune)
+            changes = lc.plan(read_fleet(what), prune=prune, allow_delete_all=allow_delete_all)
         _carry_out(changes, **how)
 
 
@@ -387,23 +435,12 @@ def _only_a_run(what: str, account: str | None, sandbox: bool, **how: Any) -> No
     given = [
         name
         for name, value in how.items()
-        if value and name in ("prune", "wait", "timeout", "go_on", "dry_run")
+        if value and name in ("prune", "allow_delete_all", "wait", "timeout", "go_on", "dry_run")
     ]
     if account or sandbox or given:
         names = [*given, *(["account"] if account else []), *(["sandbox"] if sandbox else [])]
         options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise click.UsageError(f"{options}: not for a run, which has its own account, parameters and limits.")
-
-
-def _desired(file: str) -> pd.DataFrame:
-    import pandas as pd
-
-    from lcnb.errors import InputError
-
-    try:
-        return pd.read_csv(file, dtype="str", skipinitialspace=True, comment="#")
-    except ValueError as error:
-        raise InputError(f"{file} cannot be read as CSV: {error}. Nothing was sent.") from None
 
 
 # --- the journal ----------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from lcnb.changes import ChangeSet, Confirm, OnError, Progress
 from lcnb.config import Settings, resolve
 from lcnb.errors import ConfirmationMissing, InputError, NotFound
 from lcnb.journal import Journal
+from lcnb.names import same_name
 from lcnb.passwords import checked_password
 from lcnb.secret import Secret
 from lcnb.wire import AsyncWire, SyncWire
@@ -508,16 +509,20 @@ class LetsCloud(_Client):
         """Delete a snapshot. It cannot be undone."""
         return self._built(self._wire.run(build.delete_snapshot(self._cache, slug)))
 
-    def plan(self, desired: pd.DataFrame, *, prune: bool = False) -> SyncChangeSet:
+    def plan(
+        self, desired: pd.DataFrame, *, prune: bool = False, allow_delete_all: bool = False
+    ) -> SyncChangeSet:
         """What makes the account as `desired` says, as a ChangeSet: creates, plan changes, power, deletes.
 
         Args:
             desired: one row a machine, by label; columns location, plan, image, hostname, ssh_key, state (running or
                 off), each but label optional for a machine that exists. A missing value is not compared.
             prune: delete machines whose label is not in `desired`.
+            allow_delete_all: with `prune`, also when that deletes every machine, as an empty `desired` does. Without
+                it such a plan is refused: a frame that was filtered to nothing must not delete an account.
 
         What cannot be changed in place (location, image, hostname) is told in `.notes`."""
-        return self._built(self._wire.run(build.desired(self._cache, accessor.rows_of(desired), prune=prune)))
+        return self._built(self._wire.run(_desired(self._cache, desired, prune, allow_delete_all)))
 
     def changes(self, parts: Iterable[SyncChangeSet] = ()) -> SyncChangeSet:
         """Several ChangeSets as one, in their order; of none, an empty one.
@@ -846,11 +851,11 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.delete_snapshot."""
         return self._built(await self._wire.run(build.delete_snapshot(self._cache, slug)))
 
-    async def plan(self, desired: pd.DataFrame, *, prune: bool = False) -> AsyncChangeSet:
+    async def plan(
+        self, desired: pd.DataFrame, *, prune: bool = False, allow_delete_all: bool = False
+    ) -> AsyncChangeSet:
         """As LetsCloud.plan."""
-        return self._built(
-            await self._wire.run(build.desired(self._cache, accessor.rows_of(desired), prune=prune))
-        )
+        return self._built(await self._wire.run(_desired(self._cache, desired, prune, allow_delete_all)))
 
     def changes(self, parts: Iterable[AsyncChangeSet] = ()) -> AsyncChangeSet:
         """As LetsCloud.changes."""
@@ -895,6 +900,14 @@ class AsyncLetsCloud(_Client):
         return self._built(await self._wire.run(flow(self._cache)), read_at)
 
 
+def _desired(
+    cache: build.Cache, desired: pd.DataFrame, prune: bool, allow_delete_all: bool
+) -> calls.Flow[Built]:
+    rows = accessor.rows_of(desired)
+    comments = frames.facts(desired).get("comments", ())
+    return build.desired(cache, rows, prune=prune, allow_delete_all=allow_delete_all, comments=comments)
+
+
 # --- flows of single machines ---------------------------------------------------------------------------
 
 
@@ -908,7 +921,8 @@ def _instance(identifier: str | None, label: str | None) -> calls.Flow[models.In
     if identifier is not None:
         return _read(models.Instance, (yield from calls.instance(identifier)))
     found = yield from calls.instances()
-    matches = [_read(models.Instance, record) for _, record in found.records if record.get("label") == label]
+    machines = [_read(models.Instance, record) for _, record in found.records]
+    matches = [machine for machine in machines if same_name(machine.label, label)]
     if len(matches) == 1:
         return matches[0]
     if matches:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lcnb.errors import ConfigError, TokenMissing
+from lcnb.files import NotText, read_text
 from lcnb.folders import config_dir, runs_dir, state_dir
 from lcnb.secret import Secret
 
@@ -261,13 +262,16 @@ def _file_place(
     """A file that holds a token alone, or (the official CLI's) a line `LETSCLOUD_API_KEY=...`."""
     place = f"file {path}"
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if os.name == "posix" and mode & 0o077:
                 return TokenPlace(account, place, None, base_url, problem=_too_open(path, mode))
             text = file.read(65536)
     except FileNotFoundError:
         return TokenPlace(account, place, None, base_url)
+    except UnicodeDecodeError:
+        problem = f"the token file {path} is not UTF-8 text: write the token into it again, as plain text"
+        return TokenPlace(account, place, None, base_url, problem=problem)
     except (OSError, ValueError) as odd:
         return TokenPlace(account, place, None, base_url, problem=f"the token file {path}: {odd}")
     if variable is not None:
@@ -337,10 +341,10 @@ def drop_from_keyring(service: str, user: str) -> None:
 def _config() -> dict[str, Any]:
     path = config_dir() / "lcnb.toml"
     try:
-        config = tomllib.loads(path.read_text(encoding="utf-8"))
+        config = tomllib.loads(read_text(path))
     except FileNotFoundError:
         return {"accounts": {}}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as odd:
+    except (OSError, NotText, tomllib.TOMLDecodeError) as odd:
         raise ConfigError(f"{path} cannot be read: {odd}") from None
     _check_config(path, config)
     return {"accounts": {}, **config}

@@ -1,7 +1,8 @@
-"""Files that are whole or not there: written to a temporary name, synced, renamed."""
+"""Files: written whole or not at all (a temporary name, synced, renamed), and read as UTF-8 text."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import tempfile
 from pathlib import Path
@@ -27,3 +28,22 @@ def write_atomically(path: Path, content: str | bytes, *, mode: int = 0o600, syn
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+class NotText(ValueError):
+    """A file is no UTF-8 text; the message says why and how to mend it, and shows nothing of what it holds."""
+
+
+def read_text(path: Path, cure: str = "save it as UTF-8") -> str:
+    """The text of a file that people or other programs wrote: UTF-8, a byte order mark at its start left out.
+
+    Raises OSError, or NotText for another encoding (UTF-16 of Windows tools, Windows-1252 of spreadsheets).
+    """
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
+        raise NotText(f"it is UTF-16 text or no text at all, not UTF-8: {cure}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise NotText(f"line {line} is not UTF-8, but perhaps Windows-1252 or Latin-1: {cure}") from None

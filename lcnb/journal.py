@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import AlreadyApplied, JournalError
+from lcnb.names import comparable_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,9 +148,11 @@ class Journal:
         self, db: sqlite3.Connection, label: str, whose: tuple[str | None, str, str | None], looked_at: str
     ) -> None:
         """Refuse a label that another ChangeSet of this account is making: the API would make two machines."""
+        db.create_function("comparable_name", 1, comparable_name, deterministic=True)
         other = db.execute(
             "SELECT changeset.id, host, pid, state FROM change JOIN changeset ON changeset.id = change.changeset "
-            "WHERE action = 'create instance' AND target = ? AND account IS ? AND base_url = ? "
+            "WHERE action = 'create instance' AND comparable_name(target) = comparable_name(?) "
+            "AND account IS ? AND base_url = ? "
             "AND (account IS NOT NULL OR token IS ?) "
             "AND (state IN ('planned', 'sent') OR (state = 'done' AND ended_at >= ?))",
             (label, *whose, looked_at),

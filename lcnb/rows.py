@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Any, overload
 
@@ -24,13 +25,25 @@ class _Answer(msgspec.Struct):
     success: msgspec.Raw = msgspec.Raw()
     links: msgspec.Raw = msgspec.Raw()
     meta: msgspec.Raw = msgspec.Raw()
+    pagination: msgspec.Raw = msgspec.Raw()
     next_page_url: msgspec.Raw = msgspec.Raw()
+    current_page: msgspec.Raw = msgspec.Raw()
+    last_page: msgspec.Raw = msgspec.Raw()
+    total_pages: msgspec.Raw = msgspec.Raw()
+    total: msgspec.Raw = msgspec.Raw()
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
 
 #: What msgspec raises for bytes that it cannot read.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+@cache
+def _fields_decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """Reads which of these fields an object has."""
+    fields = [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct("Fields", fields))
 
 
 class Rows(Sequence[Mapping[str, Any]]):
@@ -57,6 +70,18 @@ class Rows(Sequence[Mapping[str, Any]]):
     def __len__(self) -> int:
         return len(self.raw)
 
+    def any_has(self, names: Sequence[str]) -> bool:
+        """Whether one of the records has one of these fields; the values are not looked at."""
+        decoder = _fields_decoder(tuple(names))
+        for each in self.raw:
+            try:
+                told = decoder.decode(each)
+            except UNREADABLE:
+                told = None  # odd JSON, which `json` may read
+            if told is None or any(getattr(told, name) is not msgspec.UNSET for name in names):
+                return True
+        return False
+
     @overload
     def __getitem__(self, index: int) -> Mapping[str, Any]: ...
     @overload
@@ -81,20 +106,22 @@ _OBJECT = ord("{")
 
 
 def split(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list.
+    """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list of something.
 
     What is None here may still be good: then the whole of it is to be decoded with care. Of the other fields
     those are there that tell success and paging.
     """
     try:
         answer = _DECODER.decode(body)
+        if not answer.data:
+            return None  # whether that means "no records" depends on the rest of the answer
         told = {name: decoded(getattr(answer, name)) for name in _TOLD if bytes(getattr(answer, name))}
         return {**told, "data": Rows(answer.data)}
     except (*UNREADABLE, BadReply):
         return None
 
 
-_TOLD = ("success", "links", "meta", "next_page_url")
+_TOLD = tuple(name for name in _Answer.__struct_fields__ if name != "data")
 
 
 def decoded(raw: msgspec.Raw) -> Any:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import operator
+import unicodedata
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lcnb.config import did_you_mean
 from lcnb.errors import InputError
+from lcnb.names import comparable_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +156,8 @@ class _Reader:
             raise _Wrong("`is` is not known here; use ==, or in [...]")
         (one, kind), (other, other_kind) = self.value(left), self.value(right)
         _same_kind(left, kind, right, other_kind)
+        if "text" in (kind, other_kind) or "any" in (kind, other_kind):
+            one, other = _as_name(one), _as_name(other)
         if "flag" in (kind, other_kind) and type(sign) not in (ast.Eq, ast.NotEq):
             raise _Wrong("a flag is compared by == or != only")
 
@@ -171,7 +175,8 @@ class _Reader:
         for each in right.elts:
             constant, constant_kind = _constant(each)
             _same_kind(left, kind, each, constant_kind)
-            listed.append(constant)
+            listed.append(comparable_name(constant) if isinstance(constant, str) else constant)
+        value = _as_name(value)
         return lambda row: None if (found := value(row)) is None else (found in listed) is inside
 
     # --- texts ------------------------------------------------------------------------------------------
@@ -190,7 +195,8 @@ class _Reader:
         value, kind = self.column(whose.value)
         if kind not in ("text", "any"):
             raise _Wrong(f"{whose.value.id} is a {kind}, not a text")
-        texts = self.arguments(node, function.attr)
+        texts = [unicodedata.normalize("NFC", each) for each in self.arguments(node, function.attr)]
+        value = _as_name(value)
         return lambda row: (
             None if (found := value(row)) is None else any(compare(found, each) for each in texts)
         )
@@ -228,6 +234,11 @@ class _Reader:
             if kind == "other":
                 raise _Wrong(f"the column {name} cannot be selected by")
         return (lambda row: row[name]), kind
+
+
+def _as_name(value: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
+    """The same value; a text in the form in which names are compared."""
+    return lambda row: comparable_name(found) if isinstance(found := value(row), str) else found
 
 
 def _all(tests: list[Test]) -> Test:

@@ -30,7 +30,7 @@ from lcnb.config import resolve
 from lcnb.errors import ConfigError, InputError, ParameterError, RunError
 from lcnb.runbooks import batch as batches
 from lcnb.runbooks import child
-from lcnb.runbooks.batch import read_csv
+from lcnb.runbooks.batch import read_rows
 
 SOURCE = """
 import os, time
@@ -72,10 +72,10 @@ def folders(tmp_path: Path) -> list[Path]:
     [
         ("", "is empty"),
         ("n,how\n", "there are no rows"),
-        ("n,,how\n1,2,3\n", "column 2 has no name"),
+        ("n,,how\n1,2,3\n", "line 2: the value '2' is in a column without a name"),
         ("n,n\n1,2\n", "the column 'n' is there twice"),
-        ("n,how\n1\n", "row 1 .line 2.: 1 cells, but the header has 2"),
-        ("n,words\n1,a,b\n", "row 1 .line 2.: 3 cells.*quote a value"),
+        ("n,how\n1\n", "line 2: fewer values than columns .1, not 2."),
+        ("n,words\n1,a,b\n", "line 2: more values than columns .3, not 2.*quote a value"),
         ('n,how\n1,"a\n', "line 2: unexpected end of data"),
         ("n,how\nx,ok\n", "row 1 .line 2., n: 'x' is not an int. It means: its number"),
         (
@@ -169,12 +169,41 @@ def test_csv_cells(tmp_path: Path) -> None:
     """Cells are texts as they stand, quoted or not; an empty one is not given; an empty line is no row."""
     path = tmp_path / "p.csv"
     path.write_bytes('\ufeffn,words,day\r\n007,"a,b",\r\n\r\n,"say ""x""\nand y",2026-01-31\r\n'.encode())
-    rows = read_csv(path)
+    rows = read_rows(path)
     assert [dict(row.parameters) for row in rows] == [
         {"n": "007", "words": "a,b"},
         {"words": 'say "x"\nand y', "day": "2026-01-31"},
     ]
-    assert [row.where for row in rows] == ["row 1 (line 2)", "row 2 (line 5)"]
+    assert [row.where for row in rows] == ["row 1 (line 2)", "row 2 (line 4)"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "location,state\nMIA1,\n,\n,\n",
+        "location;state\n;\nMIA1;\n;;;\n",
+        "location\tstate\n\t\nMIA1\t\n",
+        'location,state\n"",""\n , \nMIA1,\n',
+        "\n,,\nlocation,state\n\nMIA1,\n",
+        "\ufeffsep=;\nlocation;state\nMIA1;\n;\n",
+        "# what to look at\nlocation,state\n# DAL1,\nMIA1,\n",
+        "location,state,,\nMIA1,,,\n,,,\n",
+    ],
+)
+def test_c12_blank_rows(text: str, tmp_path: Path) -> None:
+    """Blank rows of a spreadsheet, in every separator, are no runs with all defaults."""
+    path = tmp_path / "p.csv"
+    path.write_text(text, encoding="utf-8")
+    assert [dict(row.parameters) for row in read_rows(path)] == [{"location": "MIA1"}]
+
+
+@pytest.mark.parametrize("text", ["location\n", "location,state\n,\n", "location\n#MIA1\n"])
+def test_c12_nothing_but_blanks(text: str, tmp_path: Path) -> None:
+    """A file without a row that holds something starts nothing."""
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(InputError, match="there are no rows"):
+        lcnb.batch("inventory", tmp_path / "p.csv")
+    assert folders(tmp_path) == []
 
 
 # --- how rows end ---------------------------------------------------------------------------------------

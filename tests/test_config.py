@@ -318,10 +318,31 @@ def test_wrong_toml(place: Place, text: str, message: str) -> None:
     assert "canary" not in str(caught.value)
 
 
+def test_d8_byte_order_marks(place: Place) -> None:
+    """A byte order mark in lcnb.toml and in a token file, as Windows editors write it, is left out."""
+    place.file("config/lcnb.toml", b"\xef\xbb\xbf" + b'[accounts.lab]\ntoken_file = "lab.token"\n')
+    place.file("config/lab.token", b"\xef\xbb\xbft-lab\r\n").chmod(0o600)
+    assert resolve("lab").token == Secret("t-lab")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_d8_other_encodings(place: Place, encoding: str) -> None:
+    """lcnb.toml in another encoding is one line that names the cure; of a token nothing is shown."""
+    place.file("config/lcnb.toml", '[accounts.lab]\ntoken_file = "lab.token"\n'.encode(encoding))
+    with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: it is UTF-16.*save it as UTF-8$"):
+        resolve("lab")
+    place.toml('[accounts.lab]\ntoken_file = "lab.token"\n')
+    place.file("config/lab.token", "t-lab".encode(encoding)).chmod(0o600)
+    with pytest.raises(ConfigError, match=r"lab\.token") as caught:
+        resolve("lab")
+    assert "\n" not in str(caught.value)
+    assert "t-lab" not in str(caught.value)
+
+
 def test_toml_is_no_text(place: Place) -> None:
     """A file that is no UTF-8, or no file, is refused with its name."""
     place.file("config/lcnb.toml", b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*utf-8"):
+    with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*not UTF-8"):
         resolve()
     (place.config / "lcnb.toml").unlink()
     (place.config / "lcnb.toml").mkdir()

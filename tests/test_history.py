@@ -820,6 +820,42 @@ def test_diff_tables(one: Any, other: Any, found: list[Any], tmp_path: Path) -> 
     assert rows == [("table t", *row) for row in found]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ("label,n\na,007\n", "label,n\na,7\n", [("a", "changed", "n", "007", "7")]),
+        ("label,n\na,1.0\n", "label,n\na,1\n", [("a", "changed", "n", "1.0", "1")]),
+        ("label,n\na,1.10\n", "label,n\na,1.1\n", [("a", "changed", "n", "1.10", "1.1")]),
+        ("label,n\na,NA\n", "label,n\na,\n", [("a", "changed", "n", "NA", None)]),
+        ("label,n\na,null\n", "label,n\na,nan\n", [("a", "changed", "n", "null", "nan")]),
+        ("label,n\na,TRUE\n", "label,n\na,True\n", [("a", "changed", "n", "TRUE", "True")]),
+        ("label,n\na, x\n", "label,n\na,x\n", [("a", "changed", "n", " x", "x")]),
+        ("label,n\na,12345678901234567890\n", "label,n\na,12345678901234567891\n",
+         [("a", "changed", "n", "12345678901234567890", "12345678901234567891")]),
+        ("label\n007\n7\n", "label\n7\n", [("007", "removed", None, None, None)]),
+        ("label\n#a\n", "label\n", [("#a", "removed", None, None, None)]),
+        ("label\nNA\n", "label\nNA\n", []),
+        ("x,x\n1,2\n", "x,x\n1,3\n", [("1", "changed", "x.1", "2", "3")]),
+        ("label,n\na,1,2\n", "label,n\na,1\n", None),
+    ],
+)  # fmt: skip
+def test_d13_diff_of_csv(one: str, other: str, found: list[Any] | None, tmp_path: Path) -> None:
+    """Tables that were saved as CSV are compared as the texts that they hold."""
+    runs = []
+    for number, text in enumerate((one, other)):
+        folder = make_run(tmp_path / "runs", number, started="")
+        (folder / "t.csv").write_text(text)
+        runs.append(history.find_run(folder.name))
+    rows = [
+        tuple(None if value != value else value for value in row)
+        for row in diff(*runs).itertuples(index=False)
+    ]
+    if found is None:
+        assert [row[2] for row in rows] == ["unreadable"]
+    else:
+        assert rows == [("table t", *row) for row in found]
+
+
 def test_diff_files(tmp_path: Path) -> None:
     """A table that only one run has is told, and one that is no table too."""
     one, other = (make_run(tmp_path / "runs", number) for number in range(2))

@@ -38,7 +38,7 @@ CLOSES = "import os\nos.close(1), os.close(2)\nprint('told all the same')"
 
 
 def old(path: Path) -> Path:
-    """Of format 4.0: without ids, with the outputs of an earlier run, and a raw cell."""
+    """Of format 4.0: without ids, with the outputs of an earlier run, a raw cell, and a byte order mark."""
     cells: list[dict[str, Any]] = [
         {"cell_type": "raw", "source": "n = 7 {", "metadata": {}},
         {"cell_type": "code", "source": ["n: int = 1\n", "m = 2"], "metadata": {"tags": ["parameters"]}},
@@ -50,8 +50,24 @@ def old(path: Path) -> Path:
         if cell["cell_type"] == "code":
             cell |= {"outputs": [stale], "execution_count": 9}
     notebook = {"nbformat": 4, "nbformat_minor": 0, "metadata": {"kernelspec": PYTHON3}, "cells": cells}
-    path.write_text(json.dumps(notebook), encoding="utf-8")
+    path.write_text(json.dumps(notebook), encoding="utf-8-sig")
     return path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "problem"), [("utf-8-sig", ""), ("utf-16", "UTF-16 text"), ("cp1252", "not UTF-8")]
+)
+def test_d8_encodings(encoding: str, problem: str, tmp_path: Path) -> None:
+    """A byte order mark in a notebook is left out; another encoding is one line that names the cure."""
+    path = write_notebook(tmp_path / "book.ipynb", ("place: str = 'S\u00e3o Paulo'", "parameters"))
+    text = json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False)
+    path.write_text(text, encoding=encoding)
+    if not problem:
+        assert find(str(path)).parameters[0].default == "S\u00e3o Paulo"
+        return
+    with pytest.raises(InputError, match=rf"{problem}.*save it as UTF-8\. Nothing was started\.$") as refused:
+        find(str(path))
+    assert "\n" not in str(refused.value)
 
 
 @pytest.fixture(scope="module")

@@ -468,15 +468,15 @@ def test_no_keyring(place: Path, settings: Settings, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "there is no column label"),
+        ("", "is empty"),
         ("plan\nx\n", "there is no column label"),
-        ("label,label\nx,y\n", "the column label stands there twice"),
+        ("label,label\nx,y\n", "the column 'label' is there twice"),
         ("label,locaton\n", "'locaton' is not a column of a fleet .did you mean 'location'"),
-        ("label,plan\nx\n", "line 2: it has fewer values"),
-        ("label\nx,y\n", "line 2: it has more values"),
+        ("label,plan\nx\n", "line 2: fewer values than columns"),
+        ("label\nx,y\n", "line 2: more values than columns"),
         ("label,plan\n,y\n", "line 2: the label is missing"),
-        ('label\n"x\n', "cannot be read as a CSV file"),
-        ("label\n\xff", "cannot be read as a CSV file"),
+        ('label\n"x\n', "line 2: unexpected end of data"),
+        ("label\n\xff", "line 2 is not UTF-8"),
     ],
 )
 def test_bad_fleet(text: str, told: str, tmp_path: Path) -> None:

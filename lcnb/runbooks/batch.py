@@ -11,7 +11,6 @@ Exit codes: 0 all rows done; 7 some; 3 none; 130 and 143 interrupted.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.config import Settings, did_you_mean, resolve
+from lcnb.csv_file import read_csv
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, RunError, TokenMissing
 from lcnb.files import write_atomically
 from lcnb.folders import runs_dir
@@ -205,7 +205,7 @@ def _rows(over: Any, book: Runbook) -> list[Row]:
     if over is None:
         return [Row(1, {})]
     if isinstance(over, str | Path):
-        rows = read_csv(Path(over))
+        rows = read_rows(Path(over))
     elif hasattr(over, "to_dict") and hasattr(over, "columns"):
         rows = [Row(number, given) for number, given in enumerate(_of_frame(over), 1)]
     else:
@@ -251,53 +251,13 @@ def _of_frame(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
-def read_csv(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """The rows of a CSV file with a header, every value a text; an empty cell is not given.
 
-    Raises InputError that names the line: no header, a name twice, a row of another length, not UTF-8.
+    Raises InputError that names the lines which cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header)
-            rows: list[Row] = []
-            problems: list[str] = []
-            for cells in reader:
-                if not any(cell.strip() for cell in cells) and len(cells) <= 1:
-                    continue  # an empty line
-                row = Row(len(rows) + len(problems) + 1, {}, line=reader.line_num)
-                if len(cells) != len(header):
-                    problems.append(
-                        f"{row.where}: {len(cells)} cells, but the header has {len(header)}; quote a value that "
-                        'has a comma: "a,b"'
-                    )
-                    continue
-                given = {name: cell for name, cell in zip(header, cells, strict=True) if cell.strip()}
-                rows.append(replace(row, parameters=given))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}. Nothing was started.") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 ({error}); save it as CSV UTF-8. Nothing was started."
-        ) from None
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: {error}. Nothing was started.") from None
-    if problems:
-        raise InputError(f"{path}: {_listed(problems)} Nothing was started.")
-    return rows
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    if not header:
-        raise InputError(f"{path} is empty; its first line names the parameters. Nothing was started.")
-    if "" in header:
-        raise InputError(
-            f"{path}: column {header.index('') + 1} has no name in the first line. Nothing was started."
-        )
-    doubles = [name for name, times in Counter(header).items() if times > 1]
-    if doubles:
-        raise InputError(f"{path}: the column {doubles[0]!r} is there twice. Nothing was started.")
+    found = read_csv(path, consequence="Nothing was started.").rows
+    return [Row(number, row.values, line=row.line) for number, row in enumerate(found, 1)]
 
 
 def _with_accounts(rows: list[Row], accounts: bool | Sequence[str]) -> list[Row]:

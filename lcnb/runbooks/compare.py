@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lcnb.csv_file import read_table
 from lcnb.runbooks.history import Kept, readable
 
 if TYPE_CHECKING:
@@ -98,7 +99,16 @@ def _files(folder: Path) -> dict[str, Path]:
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    if path.suffix == ".csv":
+        header, rows = read_table(path)
+        header = [
+            f"{name}.{number}" if (number := header[:place].count(name)) else name
+            for place, name in enumerate(header)
+        ]
+        return pd.DataFrame(
+            [[cell or None for cell in cells] for cells in rows], columns=header, dtype="object"
+        )
+    table = pd.read_parquet(path)
     texts: pd.DataFrame = table.apply(lambda column: column.map(str, na_action="ignore").astype("object"))
     return texts
 

@@ -22,7 +22,7 @@ from lcnb.errors import ApiError, InputError, LcnbError
 from lcnb.files import write_atomically
 from lcnb.journal import Journal
 from lcnb.passwords import new_password
-from lcnb.runbooks.operations import NOTHING, done_before, wait_until_ready
+from lcnb.runbooks.operations import NOTHING, done_before, has_label, wait_until_ready
 from lcnb.secret import Secret
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def keep_when_ready(
         wait_until_ready(lc, labels, timeout=timeout)
     finally:
         machines = lc.inventory()
-        machines = machines[machines.label.isin(list(labels)) & machines.identifier.notna()]
+        machines = machines[has_label(machines, labels) & machines.identifier.notna()]
         told = [(each, _told(lc, each["identifier"])) for each in rows_of(machines)]
         kept = [
             Kept(each["identifier"], each["label"], password, IN_FORCE, each["ipv4"], each["ipv6"])

@@ -7,7 +7,6 @@ runbook neither does it again nor trips over it.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,8 +21,10 @@ from lcnb.accessor import rows_of
 from lcnb.apply import TICKS, WAIT_S
 from lcnb.build import DESIRED
 from lcnb.config import did_you_mean
+from lcnb.csv_file import read_csv
 from lcnb.errors import InputError, WaitTimeout
 from lcnb.journal import Entry, Journal
+from lcnb.names import comparable_name
 
 if TYPE_CHECKING:
     from lcnb.apply import SyncChangeSet
@@ -41,22 +42,22 @@ ABLE = ("running", "off")
 def read_fleet(path: str | Path, columns: Sequence[str] = DESIRED) -> pd.DataFrame:
     """The rows of a CSV file with some of these columns and a label in each; an empty cell is missing.
 
-    All columns are texts, spaces around values are no part of them. InputError with the line and the reason for a
-    file that cannot be meant so.
+    All columns are texts, spaces around values are no part of them. `attrs["lcnb"]` has the lines that are comments:
+    a plan that deletes looks whether one of them could be meant as a machine. InputError with the line and the reason
+    for a file that cannot be meant so.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            names = [(name or "").strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = names
-            _check_columns(path, names, columns)
-            rows = [_row(path, reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path} cannot be read as a CSV file: {reason}. {NOTHING}") from None
+    found = read_csv(path)
+    _check_columns(path, found.columns, columns)
+    rows = [
+        (row.line, {name: comparable_name(text) for name, text in row.values.items()}) for row in found.rows
+    ]
     _check_labels(path, rows)
-    kept = [{name: row[name] for name in names} for _, row in rows if any(row.values())]
-    return pd.DataFrame({name: pd.Series([row[name] for row in kept], dtype="str") for name in names})
+    frame = pd.DataFrame(
+        {name: pd.Series([row.get(name) for _, row in rows], dtype="str") for name in found.columns}
+    )
+    label_first = found.columns[0] == "label"
+    frame.attrs["lcnb"] = {"kind": "fleet", "comments": list(found.comments.values()) if label_first else []}
+    return frame
 
 
 def _check_columns(path: str | Path, names: Sequence[str], columns: Sequence[str]) -> None:
@@ -66,31 +67,21 @@ def _check_columns(path: str | Path, names: Sequence[str], columns: Sequence[str
                 f"{path}: {name!r} is not a column of a fleet{did_you_mean(name, columns)}. Columns: "
                 f"{', '.join(columns)}. {NOTHING}"
             )
-    doubled = [name for name in names if names.count(name) > 1]
-    if "label" not in names or doubled:
-        problem = f"the column {doubled[0]} stands there twice" if doubled else "there is no column label"
-        raise InputError(f"{path}: {problem}. Columns: {', '.join(columns)}. {NOTHING}")
+    if "label" not in names:
+        raise InputError(f"{path}: there is no column label. Columns: {', '.join(columns)}. {NOTHING}")
 
 
-def _row(path: str | Path, line: int, row: dict[Any, Any]) -> tuple[int, dict[str, str | None]]:
-    if None in row or None in row.values():
-        how = "more" if None in row else "fewer"
-        raise InputError(f"{path}, line {line}: it has {how} values than there are columns. {NOTHING}")
-    return line, {name: value.strip() or None for name, value in row.items()}
-
-
-def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str | None]]]) -> None:
+def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
     seen: dict[str, int] = {}
     for line, row in rows:
-        label = row["label"]
-        if label is None and any(row.values()):
+        label = row.get("label")
+        if label is None:
             raise InputError(f"{path}, line {line}: the label is missing. {NOTHING}")
-        if label is not None and label in seen:
+        if label in seen:
             raise InputError(
-                f"{path}, line {line}: the label {label!r} stands in line {seen[label]} too. {NOTHING}"
+                f"{path}, line {line}: the label {label!r} is in line {seen[label]} too. {NOTHING}"
             )
-        if label is not None:
-            seen[label] = line
+        seen[label] = line
 
 
 # --- what went before -----------------------------------------------------------------------------------
@@ -147,11 +138,12 @@ def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = W
     def look() -> dict[str, str]:
         machines = lc.instances()
         ready = machines[(machines.state == "running") & (machines.ipv4.notna() | machines.ipv6.notna())]
-        states = dict(zip(machines.label, machines.state, strict=True))
+        states = dict(zip(map(_name_of, machines.label), machines.state, strict=True))
+        done = set(map(_name_of, ready.label))
         return {
-            label: str(states.get(label, "in no listing"))
+            label: str(states.get(comparable_name(label), "in no listing"))
             for label in wanted
-            if label not in set(ready.label)
+            if comparable_name(label) not in done
         }
 
     if wanted:
@@ -178,9 +170,10 @@ def wait_until_built(lc: LetsCloud, titles: Iterable[str], *, timeout: float = 3
     def look() -> dict[str, str]:
         snapshots = lc.snapshots()
         built = snapshots.build.fillna(False).astype(bool)
-        there, open_ = set(snapshots.label), set(snapshots.label[~built])
-        left = [title for title in wanted if title not in there or title in open_]
-        return {title: "being built" if title in there else "in no listing" for title in left}
+        there, open_ = (set(map(_name_of, labels)) for labels in (snapshots.label, snapshots.label[~built]))
+        names = {title: comparable_name(title) for title in wanted}
+        left = [title for title in wanted if names[title] not in there or names[title] in open_]
+        return {title: "being built" if names[title] in there else "in no listing" for title in left}
 
     if wanted:
         _wait(look, "built", lc.clock, timeout)
@@ -195,17 +188,32 @@ def able(machines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return machines[can], machines[~can]
 
 
+def _name_of(label: object) -> str:
+    """A label of a frame, where a missing one is no text, in the form in which names are compared."""
+    return comparable_name(label if isinstance(label, str) else None)
+
+
+def has_label(machines: pd.DataFrame, labels: Iterable[str]) -> pd.Series[bool]:
+    """Which of the machines have one of these labels, compared as people see them."""
+    wanted = {comparable_name(label) for label in labels} - {""}
+    return pd.Series(
+        [_name_of(label) in wanted for label in machines.label], index=machines.index, dtype="bool"
+    )
+
+
 def named(machines: pd.DataFrame, labels: Sequence[str], gone: Iterable[str] = ()) -> pd.DataFrame:
     """The machines of these labels, one each; those in `gone` need not be there any more.
 
     InputError for a label that no machine has, or several have.
     """
-    doubled = sorted({label for label in labels if list(labels).count(label) > 1})
+    names = [comparable_name(label) for label in labels]
+    doubled = [label for label, name in zip(labels, names, strict=True) if names.count(name) > 1]
     if doubled:
-        raise InputError(f"labels: {doubled[0]!r} stands there twice. {NOTHING}")
-    found = machines[machines.label.isin(list(labels))]
-    counts = found.label.value_counts()
-    missing = [label for label in labels if label not in counts and label not in set(gone)]
+        raise InputError(f"labels: {doubled[0]!r} is there twice. {NOTHING}")
+    found = machines[has_label(machines, labels)]
+    counts = found.label.map(comparable_name).value_counts()
+    there = {*counts.index, *map(comparable_name, gone)}
+    missing = [label for label, name in zip(labels, names, strict=True) if name not in there]
     if missing:
         near = did_you_mean(missing[0], machines.label.dropna())
         raise InputError(f"no machine has the label {missing[0]!r}{near}. {NOTHING}")
@@ -219,7 +227,7 @@ def named(machines: pd.DataFrame, labels: Sequence[str], gone: Iterable[str] = (
 
 def typed_again(labels: Sequence[str], confirm_labels: Sequence[str]) -> None:
     """InputError unless the same labels were given twice, in whatever order."""
-    if sorted(labels) != sorted(confirm_labels):
+    if sorted(map(comparable_name, labels)) != sorted(map(comparable_name, confirm_labels)):
         given = ", ".join(confirm_labels) or "nothing"
         raise InputError(
             f"confirm_labels: type the labels again to confirm them: {', '.join(labels) or 'nothing'}; got {given}. "
@@ -238,13 +246,15 @@ def new_machines(lc: LetsCloud, run: Run, rows: pd.DataFrame) -> SyncChangeSet:
 
     InputError for a row that lacks a place, plan or image, or whose machine is there and is another one.
     """
-    before = {entry.target for entry in done_before(run, lc, "create instance")}
+    before = {comparable_name(entry.target) for entry in done_before(run, lc, "create instance")}
     wanted = rows_of(rows)
     for row in wanted:
         missing = [name for name in ("location", "plan", "image") if not row.get(name)]
         if missing:
             raise InputError(f"{row['label']}: {', '.join(missing)} is missing. {NOTHING}")
-    return lc.changes(lc.ensure_instance(**row) for row in wanted if row["label"] not in before)
+    return lc.changes(
+        lc.ensure_instance(**row) for row in wanted if comparable_name(row["label"]) not in before
+    )
 
 
 def made_labels(lc: LetsCloud, run: Run, made: pd.DataFrame) -> list[str]:
@@ -271,7 +281,7 @@ def differences(changes: SyncChangeSet, wanted: pd.DataFrame, live: pd.DataFrame
         label, found, why = note.partition(" cannot be changed in place: ")
         if found:
             rows.append((label, "cannot be changed in place", why, None))
-    others = rows_of(live[~live.label.isin(wanted.label.tolist())])
+    others = rows_of(live[~has_label(live, wanted.label)])
     rows += [
         (each["label"], "not in the file", f"{each['state']} at {each['location']}", None) for each in others
     ]
@@ -296,15 +306,15 @@ def rotation(machines: pd.DataFrame, snapshots: pd.DataFrame, keep: int, date: s
     """
     if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
         raise InputError(f"keep: expected 1 or more, got {keep!r}. {NOTHING}")
-    labels = machines.label.tolist()
+    labels = [_name_of(label) for label in machines.label]
     rows: list[dict[str, Any]] = []
     for machine in rows_of(machines):
         label, why_not = machine["label"], None
-        if label is None or labels.count(label) > 1:
+        if label is None or labels.count(comparable_name(label)) > 1:
             why_not = "no label of its own"
         elif machine["state"] not in ABLE or machine["identifier"] is None:
             why_not = f"it is {machine['state']}"
-        title = rotation_title(label or "", date)
+        title = comparable_name(rotation_title(label or "", date))
         mine = list(_of_rotation(label or "", snapshots))
         older = sorted(((name, slug) for name, slug, built in mine if name != title and built), reverse=True)
         surplus = [] if why_not else older[keep - 1 :]
@@ -326,9 +336,9 @@ def rotation(machines: pd.DataFrame, snapshots: pd.DataFrame, keep: int, date: s
 
 def _of_rotation(label: str, snapshots: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
     """(label, slug, built) of the snapshots of a machine that were labelled here: by name and a real date."""
-    start = rotation_title(label, "")
+    start = comparable_name(rotation_title(label, "")) + " "
     for snapshot in rows_of(snapshots):
-        title, slug = snapshot["label"] or "", snapshot["slug"]
+        title, slug = comparable_name(snapshot["label"]), snapshot["slug"]
         if slug and title.startswith(start) and _is_date(title.removeprefix(start)):
             yield title, slug, bool(snapshot["build"])
 
@@ -450,9 +460,10 @@ def _typed(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.D
 
 def resizes(lc: LetsCloud, run: Run, advice: pd.DataFrame, labels: Sequence[str]) -> SyncChangeSet:
     """What gives the machines of these labels their suggested plans. InputError for one without a suggestion."""
-    before = {entry.target for entry in done_before(run, lc, "change plan")}
-    chosen = [label for label in labels if label not in before]
-    without = [label for label in chosen if label not in set(advice.label)]
+    before = {comparable_name(entry.target) for entry in done_before(run, lc, "change plan")}
+    chosen = [label for label in labels if comparable_name(label) not in before]
+    advised = set(map(_name_of, advice.label))
+    without = [label for label in chosen if comparable_name(label) not in advised]
     if without:
         raise InputError(f"apply_labels: there is no suggestion for {without[0]!r}. {NOTHING}")
     rows = named(advice, chosen)

@@ -37,6 +37,7 @@ from typing import Any, cast
 
 from lcnb.config import did_you_mean
 from lcnb.errors import InputError, ParameterError
+from lcnb.names import same_name
 
 #: Given a kind ("location"), the values that the account knows; None when that kind is free text.
 Choices = Callable[[str], Sequence[str] | None]
@@ -671,6 +672,9 @@ def _known_values(parameter: Parameter, value: Any, choices: Choices) -> Any:
 def _known_value(parameter: Parameter, value: str, kind: str, known: Sequence[str]) -> str:
     if value in known:
         return value
+    for each in known if kind not in _SLUGS else ():
+        if same_name(each, value):
+            return each
     for each in known if kind in _SLUGS else ():
         if each.lower() == value.lower():
             return each

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.changes import ChangeSet
 from lcnb.errors import ChangeError, InputError, LcnbError, WaitTimeout
+from lcnb.names import same_name
 from lcnb.secret import Secret
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Shown:
     @property
     def unlocked(self) -> bool:
         """Whether the confirmation may be clicked."""
-        return self.phase is Phase.CONFIRM and (not self.challenge or self.typed == self.challenge)
+        return self.phase is Phase.CONFIRM and (not self.challenge or same_name(self.typed, self.challenge))
 
 
 class Form:

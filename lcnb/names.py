@@ -1,0 +1,29 @@
+"""Names as people see them: how labels are compared, wherever a label identifies something.
+
+Two names that look the same must be the same: `ã` can be one character or two (Unicode's composed and decomposed
+forms), and a space at the end of a label is not visible. A comparison of the raw texts would find a machine missing
+that exists, create a second one, and delete the first.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+#: What is not visible at the ends of a name: white space of every kind, zero-width spaces, byte order marks.
+_EDGES = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+
+
+def comparable_name(name: str | None) -> str:
+    """A name in the form in which names are compared: NFC-normalised, without spaces at its ends; "" for None.
+
+    >>> comparable_name("sa\u0303o ") == comparable_name("s\u00e3o")
+    True
+    """
+    text = (name or "").strip(_EDGES)
+    return text if text.isascii() else unicodedata.normalize("NFC", text).strip(_EDGES)
+
+
+def same_name(one: str | None, other: str | None) -> bool:
+    """Whether two names are the same to people who see them. A missing name is the same as no other name."""
+    key = comparable_name(one)
+    return bool(key) and key == comparable_name(other)
