@@ -39,6 +39,10 @@ MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's
 ROOT = Path(__file__).parent.parent
 LCNB = str(Path(sys.executable).with_name("lcnb"))
 
+# Where this variable forbids to keep compiled files, each of the hundreds of processes that the tests start compiles
+# pandas, IPython and all else from source, which takes longer than what they do.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that runs the tests in its background has Ctrl-C ignored, and all that the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

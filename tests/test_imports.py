@@ -212,6 +212,23 @@ def test_asking_for_a_warm_run_loads_little() -> None:
     assert not found & {"dataclasses", "hashlib", "shutil", "subprocess", "tempfile", "traceback", "typing"}
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import lcnb.runbooks.papermill_engine",
+        "from lcnb.runbooks.report import exporter; exporter()",
+        "import lcnb.runbooks.papermill_engine; from lcnb.runbooks.report import exporter; exporter()",
+        "from lcnb.runbooks.forkserver import preload; preload()",
+    ],
+)
+def test_f_grammar_of_no_use(code: str) -> None:
+    """What runs a notebook does not work out a grammar that JupyterLab's packages bring and that no run needs."""
+    pytest.importorskip("lark")
+    found = modules_after(code)
+    assert "jsonschema" in found
+    assert "rfc3987_syntax" not in found
+
+
 def test_heavy() -> None:
     """What needs pandas loads it: so the test above would see it."""
     assert "pandas" in libraries_after("import lcnb.frames")
