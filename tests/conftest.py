@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,13 +130,27 @@ def warm_run(
     done = subprocess.run(
         [LCNB, "run", book, "--runs-dir", folder, *words, *more],
         env={**env, "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": base_url},
-        capture_output=True, text=True, timeout=180,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     (kept,) = (path.parent for path in folder.glob("*/run.json"))
     told = record(kept)
     assert (told["engine"], told["exit_code"]) == ("shell", done.returncode), done.stderr
     files = [path for path in kept.iterdir() if path.is_file()]
     return RunResult(book, told["status"], done.returncode, kept, error=done.stderr, files=files)
+
+
+# --- order without a clock ------------------------------------------------------------------------------
+
+#: Seconds after which what a test waits for is taken to hang. No test needs them, on however slow a machine.
+HANGS_S = 600
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until it holds; what never does is an error after HANGS_S."""
+    over = time.monotonic() + HANGS_S
+    while not condition():
+        assert time.monotonic() < over, f"what was waited for did not come in {HANGS_S} s"
+        time.sleep(0.02)
 
 
 # --- what every test has --------------------------------------------------------------------------------
@@ -216,6 +231,20 @@ def account_env(server: lcnb.sandbox.Running, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
     monkeypatch.setenv("LCNB_BASE_URL", server.base_url)
     return server
+
+
+class Thread(lcnb.sandbox.Running):
+    """A sandbox that a thread of this process serves: it takes a fraction of what a process of its own takes."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self.base_url, self.token = base_url, token
+
+
+@contextmanager
+def in_thread(speed: float = 1.0, fleet: int = 60) -> Iterator[Thread]:
+    """`start()`, served from a thread."""
+    with running(Sandbox(World(Clock(speed), fleet=fleet), TOKEN, rate_limit=MANY)) as base_url:
+        yield Thread(base_url, TOKEN)
 
 
 @pytest.fixture

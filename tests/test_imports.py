@@ -127,7 +127,7 @@ def modules_after(code: str) -> set[str]:
     """The modules that a fresh Python has loaded after `code`, in full."""
     program = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=600
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -290,7 +290,7 @@ def test_start() -> None:
     )
     program += "print(*sorted(set(sys.modules) - before))"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=600
     )
     version, new = done.stdout.splitlines()
     assert version == f"lcnb, version {lcnb.__version__}"

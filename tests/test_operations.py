@@ -572,7 +572,7 @@ class Runner:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(600)
         self.process.stdout.close()
 
 
@@ -646,7 +646,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunResult],
     ):
 
         def one(name: str) -> RunResult:
-            how = ("--yes", "--lock-wait", "60")
+            how = ("--yes", "--lock-wait", "600")
             return warm_run(name, {**given[name], "dry_run": False}, env, place / name, box.base_url, *how)
 
         results = dict(zip(given, pool.map(one, given), strict=True))
@@ -688,7 +688,7 @@ def test_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(place)
 
         def command(*words: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run([LCNB, *words], capture_output=True, text=True, timeout=100)
+            return subprocess.run([LCNB, *words], capture_output=True, text=True, timeout=600)
 
         refused = command("plan-run", "provision", "-p", "fleet=nodse.csv")
         assert refused.returncode == 2
