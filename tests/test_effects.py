@@ -377,7 +377,9 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(client, "_get_timeout", get_timeout)
     monkeypatch.setattr(client, "_async_handle_timeout", handle_timeout)
-    monkeypatch.setattr(papermill_engine.Job, "age", lambda job: (job.timeout or 0.0) if path.exists() else 0.0)
+    monkeypatch.setattr(
+        papermill_engine.Job, "age", lambda job: (job.timeout or 0.0) if path.exists() else 0.0
+    )
     return path
 
 
