@@ -5,6 +5,7 @@ No test reads the machine's own configuration, and none reaches further than 127
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -202,6 +203,23 @@ def call(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyP
         return Told(ended.value.code, out, err.decode("utf-8"))
 
     return run
+
+
+def lcnb_here(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """`lcnb` with these arguments in this process, told as `subprocess.run` tells it: no process imports pandas anew."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["lcnb", *arguments])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        main()
+    code = ended.value.code
+    assert isinstance(code, int)
+    texts = (each.buffer.getvalue().decode() for each in (out, err))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(["lcnb", *arguments], code, *texts)
 
 
 @pytest.fixture

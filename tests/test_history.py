@@ -24,7 +24,7 @@ import psutil
 import pytest
 
 import lcnb
-from conftest import TOKEN, record, saved
+from conftest import TOKEN, lcnb_here, record, saved
 from lcnb.config import Settings
 from lcnb.errors import InputError, ParameterError, RunError
 from lcnb.folders import state_dir
@@ -68,7 +68,9 @@ def write_notebook(path: Path, *cells: str) -> Path:
 
 
 def lcnb_command(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    if not env:
+        return lcnb_here(*arguments, stdin=stdin)
+    return subprocess.run(  # what a process reads when it begins
         [*LCNB, *arguments], input=stdin, capture_output=True, text=True, env={**os.environ, **env}, timeout=600
     )  # fmt: skip
 
