@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test check bench system clean
+# Tests and benchmarks start hundreds of Python processes. Where this variable forbids to keep compiled files, each of them
+# compiles pandas, IPython and all else from source, which takes longer than what they do.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test check bench findings system clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
@@ -13,17 +17,20 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)
+help:  ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do printf '%-10s%s\n' "$$target" "$$text"; done
+
+demo: $(STAMP)  ## Run a runbook in the sandbox, and say where its report is. The default.
 	@$(BIN)/lcnb demo
 
-check: $(STAMP)
+check: $(STAMP)  ## Lint, format and type checks.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Some tests need programs of the system: a browser, a Redis, cron. Without them, and without the right to install
 # them, those tests are skipped, and pytest says so.
-system:
+system:  ## Install the programs that some tests need, where that is allowed.
 	@command -v chromium >/dev/null && command -v redis-server >/dev/null && command -v crontab >/dev/null || \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
@@ -33,13 +40,21 @@ system:
 # Linting needs the processors, fetching programs the network. Most tests wait for kernels and processes, so there are more
 # workers than processors; browsers want the machine for themselves. A file's tests share what it has set up.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
-test:
+test:  ## Run all checks and all tests.
 	@$(MAKE) --no-print-directory -j2 check system
 	$(PYTEST) -n 3 --ignore tests/browser
 	$(PYTEST) -n 2 tests/browser
 
-bench: $(STAMP)
+bench: $(STAMP)  ## Measure, and write benchmarks/RESULTS.md.
 	$(BIN)/python -m benchmarks
 
-clean:
+# Each script installs public packages in a folder of its own and fails when they no longer behave as it describes.
+findings:  ## Run each script of findings/: what surprised us in the libraries and tools that we use.
+	@failed=0; for script in findings/*.sh; do \
+	  if [ ! -e "$$script" ]; then echo "no scripts in findings/"; continue; fi; \
+	  if output=$$(bash "$$script" 2>&1); then echo "as described: $$script"; \
+	  else failed=1; echo "$$output"; echo "no longer as described: $$script"; fi; \
+	done; exit $$failed
+
+clean:  ## Remove the environment and what was built.
 	rm -rf .venv dist

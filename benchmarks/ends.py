@@ -22,8 +22,10 @@ import nbformat
 
 from lcnb.sandbox import start
 
+#: Seconds after which what is waited for is taken to hang; no way to end needs them.
+HANGS_S = 600
 BEGUN = "import pathlib\npathlib.Path(flag).touch()\n"
-SLEEP = BEGUN + "import time\ntime.sleep(60)"
+SLEEP = BEGUN + "import time\ntime.sleep(3600)"
 LCNB = [sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler); "
         "import resource, os; n = int(os.environ.get('FILE_LIMIT', '0')); "
         "n and resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); from lcnb.__main__ import main; main()"]  # fmt: skip
@@ -92,19 +94,21 @@ def run(
     first = _quiet(command, env) if way.twice else None
     if first:
         _wait_for(flag.exists)
+        flag.unlink()
     process = _quiet(command, env)
     if way.signal:
         _wait_for(flag.exists)
         os.kill(runner() if runner and way.signal == signal.SIGKILL else process.pid, way.signal)
     try:
-        return process.wait(120 if first is None else 45)  # a refusal, too, takes long on a busy machine
-    except subprocess.TimeoutExpired:
-        return 0  # it runs beside the other one
+        if first:
+            _wait_for(lambda: process.poll() is not None or flag.exists())
+            return process.poll() or 0  # it was refused, or runs while the other one does
+        return process.wait(HANGS_S)
     finally:
         for each in (process, first):
             if each and each.poll() is None:
                 each.terminate()
-                each.wait(60)
+                each.wait(HANGS_S)
 
 
 def _quiet(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -112,8 +116,10 @@ def _quiet(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[b
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
+    deadline = time.monotonic() + HANGS_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"what was waited for did not come in {HANGS_S} s")
         time.sleep(0.05)
 
 

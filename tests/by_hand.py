@@ -6,6 +6,7 @@ right before its n-th effect. The provider's state is written to a file at that 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -148,6 +149,7 @@ def main() -> None:
     ):
         import_module(module)
     told, sys.stdout = sys.stdout, Path(os.devnull).open("w")  # noqa: SIM115 - as long as this process lives
+    gc.freeze()  # what has been imported is not looked through, and so not copied, in each fork
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -5,6 +5,7 @@ No test reads the machine's own configuration, and none reaches further than 127
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +41,10 @@ MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's
 ROOT = Path(__file__).parent.parent
 LCNB = str(Path(sys.executable).with_name("lcnb"))
 
+# Where this variable forbids to keep compiled files, each of the hundreds of processes that the tests start compiles
+# pandas, IPython and all else from source, which takes longer than what they do.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that runs the tests in its background has Ctrl-C ignored, and all that the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -125,13 +131,27 @@ def warm_run(
     done = subprocess.run(
         [LCNB, "run", book, "--runs-dir", folder, *words, *more],
         env={**env, "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": base_url},
-        capture_output=True, text=True, timeout=180,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     (kept,) = (path.parent for path in folder.glob("*/run.json"))
     told = record(kept)
     assert (told["engine"], told["exit_code"]) == ("shell", done.returncode), done.stderr
     files = [path for path in kept.iterdir() if path.is_file()]
     return RunResult(book, told["status"], done.returncode, kept, error=done.stderr, files=files)
+
+
+# --- order without a clock ------------------------------------------------------------------------------
+
+#: Seconds after which what a test waits for is taken to hang. No test needs them, on however slow a machine.
+HANGS_S = 600
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until it holds; what never does is an error after HANGS_S."""
+    over = time.monotonic() + HANGS_S
+    while not condition():
+        assert time.monotonic() < over, f"what was waited for did not come in {HANGS_S} s"
+        time.sleep(0.02)
 
 
 # --- what every test has --------------------------------------------------------------------------------
@@ -185,6 +205,23 @@ def call(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyP
     return run
 
 
+def lcnb_here(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """`lcnb` with these arguments in this process, told as `subprocess.run` tells it: no process imports pandas anew."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["lcnb", *arguments])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        main()
+    code = ended.value.code
+    assert isinstance(code, int)
+    texts = (each.buffer.getvalue().decode() for each in (out, err))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(["lcnb", *arguments], code, *texts)
+
+
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
     """A folder that is no disk, where there is one: what a killed process has written is there without reaching a disk."""
@@ -212,6 +249,20 @@ def account_env(server: lcnb.sandbox.Running, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
     monkeypatch.setenv("LCNB_BASE_URL", server.base_url)
     return server
+
+
+class Thread(lcnb.sandbox.Running):
+    """A sandbox that a thread of this process serves: it takes a fraction of what a process of its own takes."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self.base_url, self.token = base_url, token
+
+
+@contextmanager
+def in_thread(speed: float = 1.0, fleet: int = 60) -> Iterator[Thread]:
+    """`start()`, served from a thread."""
+    with running(Sandbox(World(Clock(speed), fleet=fleet), TOKEN, rate_limit=MANY)) as base_url:
+        yield Thread(base_url, TOKEN)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ it needs and has one thread. Requests are real HTTP; a pause turns the sandbox's
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -95,6 +96,7 @@ def work(job: dict[str, Any]) -> int:
 
 def main() -> None:
     assert all(LATE)
+    gc.freeze()  # what has been imported is not looked through, and so not copied, in each fork
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -107,7 +107,7 @@ def by_curl(method: str, url: str, headers: dict[str, str], body: tuple[str, Any
         option = "--data-urlencode" if body[0] == "form" else "--form-string"
         for name, value in body[1].items():
             command += [option, f"{name}={value}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     text, _, status = done.stdout.rpartition("\n")
     return int(status), json.loads(text)
 

@@ -374,7 +374,7 @@ def killer() -> Iterator[Killer]:
     yield one
     assert one.process.stdin and one.process.stdout
     one.process.stdin.close()
-    one.process.wait(10)
+    one.process.wait(600)
     one.process.stdout.close()
 
 
@@ -473,7 +473,7 @@ def test_two_processes_apply_one_plan(served_box: tuple[Sandbox, str], tmp_path:
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    told = [process.communicate(timeout=60) for process in processes]
+    told = [process.communicate(timeout=600) for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 1], told
     assert labels(box)["new"] == labels(box)["other"] == 1
     assert any("AlreadyApplied" in error for _, error in told)
@@ -497,7 +497,7 @@ def test_two_processes_create_one_label(served_box: tuple[Sandbox, str], tmp_pat
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=60) for process in processes]
+    told = [process.communicate(timeout=600) for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 1, 1, 1], told
     assert labels(box)["new"] == 1
     assert all("AlreadyApplied" in error or "Drifted" in error for _, error in told if error)

@@ -42,7 +42,7 @@ def started(command: list[str], folder: Path, programs: Path, **more: str) -> It
         yield process
     finally:
         os.killpg(process.pid, 15)
-        process.wait(30)
+        process.wait(600)
         if process.stdout is not None:
             process.stdout.close()
 
@@ -61,7 +61,7 @@ def answer(address: str, process: subprocess.Popen[str]) -> str:
     """What an address tells, once it does."""
     while process.poll() is None:
         try:
-            with urlopen(address, timeout=120) as reply:
+            with urlopen(address, timeout=600) as reply:
                 return str(reply.read().decode())
         except URLError as error:
             if not isinstance(error.reason, ConnectionRefusedError):
@@ -107,7 +107,7 @@ def test_clean_environment(tmp_path: Path) -> None:
         assert "application/vnd.jupyter.widget-view+json" in page
         assert "Traceback" not in page
     with started(["lcnb", "run", "inventory"], folder, programs, HOME=str(tmp_path)) as process:
-        assert process.wait(300) == 0
+        assert process.wait(600) == 0
     (report,) = (folder / "runs").rglob("report.html")
     assert "Inventory" in report.read_text()
 

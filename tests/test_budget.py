@@ -664,7 +664,7 @@ def test_deleted(path: Path) -> None:
 
 def test_suspended_holder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is suspended while it holds the lock holds others up for a second, not for ever."""
-    monkeypatch.setattr(module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(module, "PATIENCE_S", 2.0)
     budget = opened(path)
     budget.take()
     handle = os.open(path, os.O_RDWR)
@@ -672,7 +672,7 @@ def test_suspended_holder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     assert use(budget, 50) == [0.0] * 50
     os.close(handle)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 60  # 100 s if each of them had waited
     assert "another process holds the lock" in str(budget.look().problem)
 
 
@@ -717,25 +717,34 @@ FORKS = """
 
 def test_fork(tmp_path: Path) -> None:
     """A child that is forked while a permit is taken takes its own from the same row, and does not hang."""
-    out, err = run(FORKS, tmp_path).communicate(timeout=20)
+    out, err = run(FORKS, tmp_path).communicate(timeout=600)
     assert (out.split(), err) == (["0", "3"], "")
 
 
 WORKER = """
-    import os, struct, sys, threading, time
+    import fcntl, mmap, os, struct, sys, threading
     from pathlib import Path
     from lcnb.budget import open_budget
     from lcnb.secret import Secret
 
-    folder, speed, hours = sys.argv[1], *map(float, sys.argv[2:])
+    folder, end = sys.argv[1], float(sys.argv[2])
     print("ready", flush=True)
-    start = float(input())
+    input()
     here = threading.local()
     log = os.open(folder + "/sent", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    handle = os.open(folder + "/clock", os.O_RDWR)
+    shared, turning = mmap.mmap(handle, 8), threading.Lock()
 
     def clock():
-        here.now = start + (time.time() - start) * speed
+        (here.now,) = struct.unpack_from("d", shared)
         return here.now
+
+    def turn(to):
+        with turning:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if struct.unpack_from("d", shared)[0] < to:
+                struct.pack_into("d", shared, 0, to)
+            fcntl.flock(handle, fcntl.LOCK_UN)
 
     budget = open_budget(Path(folder), Secret("t"), clock=clock)
 
@@ -743,10 +752,10 @@ WORKER = """
         while True:
             wait = budget.take()
             sent = here.now + wait  # the clock was read under the lock of the row
-            if sent > start + hours * 3600:
+            if sent > end:
                 return
             os.write(log, struct.pack("d", sent))
-            time.sleep(wait / speed)
+            turn(sent)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     [thread.start() for thread in threads]
@@ -757,31 +766,35 @@ WORKER = """
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_processes(tmp_path: Path, killed: bool) -> None:
-    """4 processes with 4 threads send up to 5,000 in any hour and not more, even if some are killed in the middle."""
-    log, speed, hours = tmp_path / "sent", HOUR, 2.0
-    workers = [run(WORKER, tmp_path, speed, hours) for _ in range(6 if killed else 4)]
+    """4 processes with 4 threads send up to 5,000 in any hour and not more, even if some are killed in the middle.
+
+    They share a clock that they turn to the moment of what they have sent, instead of waiting for it.
+    """
+    log, start = tmp_path / "sent", 1e9
+    log.touch()
+    (tmp_path / "clock").write_bytes(struct.pack("d", start))
+    workers = [run(WORKER, tmp_path, start + 2 * HOUR) for _ in range(6 if killed else 4)]
     assert [worker.stdout and worker.stdout.readline() for worker in workers] == ["ready\n"] * len(workers)
-    start = time.time()
 
     def begin(worker: subprocess.Popen[str]) -> None:
         assert worker.stdin
-        worker.stdin.write(f"{start}\n")
+        worker.stdin.write("go\n")
         worker.stdin.flush()
 
     for worker in workers[:4]:
         begin(worker)
     for spare in workers[4:]:  # each takes the place of one that is killed while it is at work
-        before = log.stat().st_size if log.exists() else 0
-        while time.time() < start + hours and (not log.exists() or log.stat().st_size < before + 8 * 500):
+        before = log.stat().st_size
+        while log.stat().st_size < before + 8 * 500 and any(each.poll() is None for each in workers[:4]):
             time.sleep(0.01)
         victim = workers.pop(0)
         victim.kill()
         victim.communicate()
         begin(spare)
-    assert [worker.communicate(timeout=60) for worker in workers] == [("None\n", "")] * 4
+    assert [worker.communicate(timeout=600) for worker in workers] == [("None\n", "")] * 4
     sent = sorted(each for (each,) in struct.iter_unpack("d", (tmp_path / "sent").read_bytes()))
     assert most(sent) <= 5_000
-    assert len(sent) >= 1_000  # 9,800 where the machine is not too busy
+    assert len(sent) >= 9_000
 
 
 # --- Redis ----------------------------------------------------------------------------------------------
@@ -803,7 +816,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         [server, *arguments], cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL
     )
     try:
-        for _ in range(200):
+        while process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break

@@ -280,7 +280,7 @@ def test_processes_ask_once(served: Served) -> None:
         each.stdin.flush()
     with ThreadPoolExecutor(8) as pool:
         sizes = set(pool.map(lambda _: len(lc.catalogue().plans), range(8)))
-    sizes |= {int(each.communicate(timeout=60)[0]) for each in others}
+    sizes |= {int(each.communicate(timeout=600)[0]) for each in others}
 
     assert len(sizes) == 1
     assert len(asked(sandbox)) == 15

@@ -908,7 +908,7 @@ def test_asked_in_a_notebook(answer: str | None, outcome: str, monkeypatch: pyte
             allow_stdin=answer is not None,
             stdin_hook=lambda message: kernel.input(answer or ""),
             output_hook=lambda message: shown.append(str(message["content"])),
-            timeout=60,
+            timeout=600,
         )
     finally:
         kernel.stop_channels()

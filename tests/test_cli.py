@@ -13,7 +13,6 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import LCNB, TOKEN, Call, Told
+from conftest import LCNB, TOKEN, Call, Told, wait_until
 from lcnb import doctor
 from lcnb.cli_changes import COMMANDS as CHANGES
 from lcnb.cli_runbooks import COMMANDS as RUNBOOKS
@@ -98,7 +97,7 @@ try:
 finally:
     print([name for name in {slow} if name in sys.modules], file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "[]\n")
 
 
@@ -283,7 +282,7 @@ def test_drift(served: Any, tmp_path: Path) -> None:
     sandbox.world.machines[1]["memory"] = "much [b]"
     env = {**os.environ, "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": client.settings.base_url}
     done = subprocess.run(
-        [LCNB, "instances", "-o", "json"], env=env, capture_output=True, text=True, timeout=60
+        [LCNB, "instances", "-o", "json"], env=env, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0
     assert [row["memory"] is None for row in json.loads(done.stdout)] == [False, True, False]
@@ -304,13 +303,13 @@ def test_reader_leaves(arguments: list[str], account: Any) -> None:
         assert process.stdout and process.stderr
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(60) == 0
+        assert process.wait(600) == 0
 
 
 def test_head(account: Any) -> None:
     """`lcnb instances | head -1` prints a line and no complaint."""
     command = f"set -o pipefail; '{LCNB}' instances -o csv | head -1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("identifier,")
 
@@ -319,7 +318,7 @@ def test_head(account: Any) -> None:
 def test_full_output(arguments: list[str], account: Any) -> None:
     """Output that cannot be written is one clear error, not a success."""
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([LCNB, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run([LCNB, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=600)
     assert done.returncode == 1
     assert re.fullmatch(r"error: .*No space left on device\n", done.stderr)
 
@@ -327,7 +326,7 @@ def test_full_output(arguments: list[str], account: Any) -> None:
 def test_closed_streams(account: Any) -> None:
     """With stdin, stdout and stderr closed a command still does its work."""
     command = 'exec "$0" instances <&- >&- 2>&-'
-    assert subprocess.run(["sh", "-c", command, LCNB], timeout=60).returncode == 0
+    assert subprocess.run(["sh", "-c", command, LCNB], timeout=600).returncode == 0
 
 
 def on_terminal(*arguments: str) -> tuple[int, str]:
@@ -343,7 +342,7 @@ def on_terminal(*arguments: str) -> tuple[int, str]:
     except OSError:  # Linux tells so that the other side is closed
         pass
     os.close(ours)
-    return process.wait(60), seen.decode("utf-8")
+    return process.wait(600), seen.decode("utf-8")
 
 
 def test_terminal(account: lcnb.LetsCloud) -> None:
@@ -561,7 +560,7 @@ def test_run(account: Any, tmp_path: Path) -> None:
     """A run prints how it ended, its folder and its files on stdout, and nothing on stderr."""
     parameters = ["-p", "location=mia1", "-p", "state=running"]
     with start_lcnb("run", "inventory", *parameters, "--runs-dir", str(tmp_path / "kept")) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (0, "")
     (folder,) = (tmp_path / "kept").glob("*/")
     first, *others = out.splitlines()
@@ -580,7 +579,7 @@ def test_failed_run(tmp_path: Path) -> None:
         assert process.stdout and process.stderr
         process.stdout.close()
         err = process.stderr.read()
-        assert process.wait(60) == 3
+        assert process.wait(600) == 3
     assert err.startswith(
         "cell 1 failed: IndexError: list index out of range\n\n    x = [1]\n    x[5]  # [bold]here[/]\n"
     )
@@ -598,7 +597,7 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def all_end(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=600)
     return not alive
 
 
@@ -609,7 +608,7 @@ def test_demo(tmp_path: Path) -> None:
         first = process.stdout.readline()
         assert re.match(r"a sandbox LetsCloud answers at http://127\.0\.0\.1:\d+/api", first)
         started = descendants(process)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (0, "")
     assert ["-m", "lcnb.sandbox"] in [
         each.cmdline()[1:3] if each.is_running() else ["-m", "lcnb.sandbox"] for each in started
@@ -627,12 +626,10 @@ def test_demo_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HEEDING, "demo"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("runs/*/inventory.ipynb")) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: list(tmp_path.glob("runs/*/inventory.ipynb")))
         started = descendants(process)
         process.send_signal(2)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     (folder,) = (tmp_path / "runs").glob("*/")
     assert err == f"interrupted\nwhat there is of the run: {folder}\n"

@@ -1,11 +1,10 @@
-"""The commands that change something: over real HTTP against a sandbox, in processes of their own where they send."""
+"""The commands that change something: over real HTTP against a sandbox; what is interrupted is a process of its own."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,8 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from conftest import LCNB, Call
-from lcnb.sandbox import Running, start
+from conftest import LCNB, Call, in_thread
+from conftest import lcnb_here as lcnb
+from lcnb.sandbox import Running
 
 NEW = ["--location", "MIA1", "--plan", "1vcpu-1gb-10ssd", "--image", "debian-12-x86_64"]
 
@@ -24,16 +24,10 @@ NEW = ["--location", "MIA1", "--plan", "1vcpu-1gb-10ssd", "--image", "debian-12-
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """A sandbox of one's own whose clock runs 200 times as fast, as the account of the environment."""
-    with start(fleet=14, speed=200) as server:
+    with in_thread(speed=200, fleet=14) as server:
         monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
         monkeypatch.setenv("LCNB_BASE_URL", server.base_url)
         yield server
-
-
-def lcnb(*arguments: str, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [LCNB, *arguments], capture_output=True, text=True, timeout=120, input=stdin or "", env={**os.environ, **env}
-    )  # fmt: skip
 
 
 def log(server: Running) -> list[Any]:
@@ -196,7 +190,7 @@ def test_interrupted_and_resumed(fast: Running) -> None:
         process = subprocess.Popen(
             [LCNB, "create", "new", *NEW, "--yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        for _ in range(300):
+        for _ in range(6000):
             if log(fast):
                 break
             try:
@@ -204,7 +198,7 @@ def test_interrupted_and_resumed(fast: Running) -> None:
             except subprocess.TimeoutExpired:
                 continue
         process.send_signal(2)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=600)
         assert process.returncode == 130, error
         assert "lcnb resume" in error
         http.post(url, json={}, headers=headers)

@@ -8,6 +8,7 @@ import os
 import pkgutil
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -38,7 +39,7 @@ def commands() -> list[str]:
 def run(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        ["bash", "-ec", command], cwd=cwd, env={**os.environ, "PATH": path, **env}, capture_output=True, text=True, timeout=200
+        ["bash", "-ec", command], cwd=cwd, env={**os.environ, "PATH": path, **env}, capture_output=True, text=True, timeout=600
     )  # fmt: skip
 
 
@@ -68,7 +69,14 @@ def test_command(command: str, account_env: Any, warm: dict[str, str], tmp_path:
 def test_sandbox_command(tmp_path: Path) -> None:
     """The README's sandbox stays, and its first line tells base URL and token."""
     (command,) = [each for each in commands() if "lcnb sandbox" in each]
-    line = run(f"timeout -s INT 3 {command.replace('8765', '0')} | head -1", tmp_path).stdout
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    with subprocess.Popen(
+        ["bash", "-ec", f"exec {command.replace('8765', '0')}"],
+        cwd=tmp_path, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
     assert re.fullmatch(r"LetsCloud sandbox: http://127\.0\.0\.1:\d+/api  token: \S+\n", line)
     assert (tmp_path / "account.json").exists()
 
@@ -142,13 +150,13 @@ def test_wheel(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path / "dist", source], check=True, timeout=200)
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path / "dist", source], check=True, timeout=600)
     (wheel,) = (tmp_path / "dist").glob("lcnb-*.whl")
     home = tmp_path / "venv"
     venv.create(home, symlinks=True)
     (place,) = (home / "lib").glob("python*/site-packages")
     target = [*pip, "install", "--no-deps", "--target", place, wheel]
-    subprocess.run(target, check=True, timeout=200)
+    subprocess.run(target, check=True, timeout=600)
     # The dependencies are taken from this environment; lcnb itself must come from the wheel.
     (place / "dependencies.pth").write_text(next(each for each in sys.path if each.endswith("site-packages")))
     (home / "share").symlink_to(Path(sys.prefix) / "share")
@@ -156,7 +164,7 @@ def test_wheel(tmp_path: Path) -> None:
     empty.mkdir()
     code = "import sys, lcnb, lcnb.cli; sys.argv[1:] = ['demo']; print(lcnb.__file__); lcnb.cli.main()"
     done = subprocess.run(
-        [home / "bin" / "python", "-c", code], cwd=empty, capture_output=True, text=True, timeout=200
+        [home / "bin" / "python", "-c", code], cwd=empty, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(place))

@@ -53,7 +53,7 @@ def test_all_accounts(two: dict[str, Sandbox]) -> None:
 
 def test_at_once(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> None:
     """The accounts are read at the same time, not one after another."""
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=600)
     parts = lcnb.LetsCloud._parts
     monkeypatch.setattr(lcnb.LetsCloud, "_parts", lambda self: (barrier.wait(), parts(self))[1])
     assert len(lcnb.inventory(["lab", "prod"])) == 11

@@ -24,7 +24,7 @@ import psutil
 import pytest
 
 import lcnb
-from conftest import TOKEN, record, saved
+from conftest import TOKEN, lcnb_here, record, saved
 from lcnb.config import Settings
 from lcnb.errors import InputError, ParameterError, RunError
 from lcnb.folders import state_dir
@@ -68,8 +68,10 @@ def write_notebook(path: Path, *cells: str) -> Path:
 
 
 def lcnb_command(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*LCNB, *arguments], input=stdin, capture_output=True, text=True, env={**os.environ, **env}, timeout=120
+    if not env:
+        return lcnb_here(*arguments, stdin=stdin)
+    return subprocess.run(  # what a process reads when it begins
+        [*LCNB, *arguments], input=stdin, capture_output=True, text=True, env={**os.environ, **env}, timeout=600
     )  # fmt: skip
 
 
@@ -224,7 +226,7 @@ def test_plain_papermill(tmp_path: Path) -> None:
         "note",
         "see",
     ]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=600)
     shown = json.dumps(nbformat.read(tmp_path / "out.ipynb", as_version=4))
     assert "lcnb-attention" in shown
     assert "<b>CHECK FAILED</b> fewer than &lt;4&gt; machines" in shown
@@ -448,10 +450,10 @@ print(*abandoned.settle(Path(sys.argv[1])))
 def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
     """A run whose process was killed is settled once, by one of many who look at once, in every place."""
     place = tmp_path / "runs"
-    long = "import os, time\nlcnb.run().attention('look')\nopen('begun', 'w').write(str(os.getpid())); time.sleep(100)"
+    long = "import os, time\nlcnb.run().attention('look')\nopen('begun', 'w').write(str(os.getpid())); time.sleep(3600)"
     path = write_notebook(tmp_path / "long.ipynb", "import lcnb", "x: int = 1", long, "print('after')")
     with subprocess.Popen([*LCNB, "run", str(path)]) as runner:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not (begun := [each for each in place.glob("*/begun") if each.read_text()]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -469,7 +471,7 @@ def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
         assert each.stdin
         each.stdin.write("go\n")
         each.stdin.flush()
-    told = [each.communicate(timeout=60)[0].strip() for each in lookers]
+    told = [each.communicate(timeout=600)[0].strip() for each in lookers]
     assert sorted(told) == ["", "", "", folder.name]
     assert process.gone({**ME, "pid": kernel.pid, "started": record(folder)["kernel_process"]["started"]})
     facts = record(folder)
@@ -669,7 +671,7 @@ def test_many_at_once(tmp_path: Path) -> None:
         subprocess.Popen([*program, str(number)], stdin=subprocess.PIPE, text=True) for number in range(4)
     ]
     for each in writers:
-        each.communicate("go\n", timeout=60)
+        each.communicate("go\n", timeout=600)
         assert each.returncode == 0
     assert len(chain.read(tmp_path)[0]) == 100
     assert chain.verify(tmp_path).problems == []

@@ -79,7 +79,7 @@ def run(
                             seen.append(path.read_bytes())
                 except OSError:
                     pass
-            time.sleep(0.002)
+            time.sleep(0.01)
 
     watcher = threading.Thread(target=watch)
     with pytest.MonkeyPatch.context() as patch:

@@ -18,7 +18,7 @@ from by_hand import resume, run_cells, world
 
 import lcnb
 from benchmarks.virtual import client
-from conftest import LCNB, MANY, TOKEN, record, warm_run, warm_server, without_account
+from conftest import MANY, TOKEN, in_thread, lcnb_here, record, warm_run, warm_server, without_account
 from lcnb.config import Settings
 from lcnb.errors import ChangeFailed, Drifted, InputError, NotFound, WaitTimeout
 from lcnb.runbooks import operations
@@ -572,7 +572,7 @@ class Runner:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(600)
         self.process.stdout.close()
 
 
@@ -646,7 +646,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunResult],
     ):
 
         def one(name: str) -> RunResult:
-            how = ("--yes", "--lock-wait", "60")
+            how = ("--yes", "--lock-wait", "600")
             return warm_run(name, {**given[name], "dry_run": False}, env, place / name, box.base_url, *how)
 
         results = dict(zip(given, pool.map(one, given), strict=True))
@@ -682,23 +682,20 @@ def test_no_password_in_a_run(name: str, ran: tuple[dict[str, RunResult], list[s
 
 def test_commands(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`lcnb plan-run` and `lcnb apply RUN` make both steps of a runbook; a relative path is seen from the caller's folder."""
-    with lcnb.sandbox.start(token=TOKEN, rate_limit=MANY, speed=200) as box:
+    with in_thread(speed=200) as box:
         monkeypatch.setenv("LETSCLOUD_API_KEY", box.token)
         monkeypatch.setenv("LCNB_BASE_URL", box.base_url)
         monkeypatch.chdir(place)
 
-        def command(*words: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run([LCNB, *words], capture_output=True, text=True, timeout=100)
-
-        refused = command("plan-run", "provision", "-p", "fleet=nodse.csv")
+        refused = lcnb_here("plan-run", "provision", "-p", "fleet=nodse.csv")
         assert refused.returncode == 2
         assert f"{place}/nodse.csv" in refused.stderr.replace("\n", "")
         labels = ("-p", "labels=mail", "-p", "confirm_labels=mail")
-        done = command("plan-run", "decommission", *labels)
+        done = lcnb_here("plan-run", "decommission", *labels)
         assert done.returncode == 0, done.stderr
         (name,) = re.findall(r"lcnb apply (\S+)", done.stdout)
-        applied = command("apply", name)
+        applied = lcnb_here("apply", name)
         assert applied.returncode == 0, applied.stderr
         with lcnb.connect() as lc:
             assert "mail" not in lc.instances().label.tolist()
-        assert command("apply", name).returncode in (2, 3)
+        assert lcnb_here("apply", name).returncode in (2, 3)

@@ -364,7 +364,7 @@ def control(box: Running, path: str, body: object = None) -> Any:
     """The sandbox's control side."""
     data = None if body is None else json.dumps(body).encode()
     address = f"{box.base_url.removesuffix('/api')}/_sandbox/{path}"
-    with urlopen(Request(address, data, {"api-token": TOKEN}), timeout=10) as reply:
+    with urlopen(Request(address, data, {"api-token": TOKEN}), timeout=600) as reply:
         return json.load(reply)
 
 
@@ -391,9 +391,9 @@ def test_failing_cell_and_stop(client: lcnb.LetsCloud, tmp_path: Path) -> None:
 
     made.form.subscribe(listen)
     made.view.review.click()
-    assert at_it.wait(60)
+    assert at_it.wait(600)
     made.view.panel.stop.click()
-    assert over.wait(60)
+    assert over.wait(600)
     assert made.form.shown.run.status == "interrupted"
     assert "interrupted" in lcnb.runs().status.tolist()
 

@@ -539,7 +539,7 @@ def test_ends_with_its_parent(tmp_path: Path) -> None:
     parent.wait()
     parent.stdin.close()
     parent.stdout.close()
-    for _ in range(200):
+    for _ in range(12_000):
         try:
             os.kill(pid, 0)
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
@@ -606,7 +606,7 @@ def test_first_line() -> None:
             == f"{base_url} {token}"
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) in (0, 130)
+        assert process.wait(600) in (0, 130)
         assert process.stderr.read() == ""
 
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import TOKEN
+from conftest import TOKEN, wait_until
 from lcnb.cli import cli
 from lcnb.sandbox import KINDS, Clock, Faults, Reply, Request, Rule, Sandbox, World, main, running, start
 from lcnb.sandbox.faults import PARAMETERS
@@ -598,7 +598,7 @@ def live() -> Iterator[tuple[Sandbox, str]]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(headers=HEADERS, trust_env=False, timeout=5) as made:
+    with httpx.Client(headers=HEADERS, trust_env=False, timeout=600) as made:
         yield made
 
 
@@ -631,8 +631,9 @@ def test_over_http(
     before, committed = made(sandbox), Rule.of_header(fault).carried_out
 
     def post() -> httpx.Response:
-        headers, seconds = {"x-sandbox-fault": fault}, 0.15 if fault in ("stall", "stall; after") else 5
-        return client.post(f"{base_url}/instances", json=NEW, headers=headers, timeout=seconds)
+        limits = httpx.Timeout(600, read=2 if fault in ("stall", "stall; after") else 600)
+        headers = {"x-sandbox-fault": fault}
+        return client.post(f"{base_url}/instances", json=NEW, headers=headers, timeout=limits)
 
     if isinstance(outcome, int):
         assert post().status_code == outcome
@@ -663,9 +664,10 @@ def test_lag_over_http(live: tuple[Sandbox, str], client: httpx.Client) -> None:
 
 def raw(base_url: str, fault: str, *, method: str = "GET", before: bytes = b"") -> tuple[bytes, str]:
     """All bytes that a request is answered with, and how it ended: FIN, RST or silence."""
-    with socket.create_connection(("127.0.0.1", httpx.URL(base_url).port or 0), timeout=0.5) as line:
+    with socket.create_connection(("127.0.0.1", httpx.URL(base_url).port or 0), timeout=600) as line:
         head = f"{method} /api/profile HTTP/1.1\r\nHost: x\r\napi-token: {TOKEN}\r\nX-Sandbox-Fault: {fault}\r\n\r\n"
         line.sendall(before + head.encode())
+        line.settimeout(0.5 if fault == "stall" else 600)
         got = b""
         try:
             while chunk := line.recv(65_536):
@@ -719,16 +721,18 @@ def test_empty_body_is_cut_too(client: httpx.Client) -> None:
 
 def test_end_does_not_wait_for_a_stall() -> None:
     """A sandbox with a stall under way ends as fast as any, and closes it."""
-    with running(sandbox_with(Rule("stall"))) as base_url:
-        line = socket.create_connection(("127.0.0.1", httpx.URL(base_url).port or 0), timeout=5)
+    sandbox = sandbox_with(Rule("stall"))
+    with running(sandbox) as base_url:
+        line = socket.create_connection(("127.0.0.1", httpx.URL(base_url).port or 0), timeout=600)
         line.sendall(f"GET /api/profile HTTP/1.1\r\nHost: x\r\napi-token: {TOKEN}\r\n\r\n".encode())
+        wait_until(lambda: sandbox.log)
         with pytest.raises(TimeoutError):
             line.settimeout(0.1)
             line.recv(1)
         began = time.monotonic()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 9  # 10 s where its thread is waited for in vain
     with line:
-        line.settimeout(1)
+        line.settimeout(600)
         assert line.recv(1) == b""
 
 
@@ -744,7 +748,7 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
     assert process.stdin
     assert process.stderr
     process.stdin.close()
-    assert process.wait(5) == 0
+    assert process.wait(600) == 0
     assert process.stderr.read() == ""
     server.stop()
 

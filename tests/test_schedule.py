@@ -314,7 +314,7 @@ def test_systemd_verifies(zone: str | None, tmp_path: Path, account_env: Any) ->
     paths = exported("systemd", tmp_path, *(["--timezone", zone] if zone else []))
     assert [path.suffix for path in paths] == [".service", ".timer"]
     done = subprocess.run(
-        [str(ANALYZE), "verify", "--man=no", *map(str, paths)], capture_output=True, text=True, timeout=60
+        [str(ANALYZE), "verify", "--man=no", *map(str, paths)], capture_output=True, text=True, timeout=600
     )
     about = [line for line in done.stderr.splitlines() if "lcnb" in line]
     assert (done.returncode, about) == (0, [])
@@ -330,7 +330,7 @@ def test_crontab_reads(place: Path, tmp_path: Path) -> None:
     if "-n" not in subprocess.run(["crontab", "-h"], capture_output=True, text=True).stderr:
         pytest.skip("this crontab has no dry run")
     done = subprocess.run(
-        ["crontab", "-n", str(tmp_path / "crontab")], capture_output=True, text=True, timeout=60
+        ["crontab", "-n", str(tmp_path / "crontab")], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
 
@@ -346,7 +346,7 @@ def test_github_schema(tmp_path: Path, account_env: Any) -> None:
         "vendor.github-workflows",
         str(path),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -420,7 +420,7 @@ def test_jupyter_scheduler(account_env: lcnb.sandbox.Running, tmp_path: Path) ->
     pytest.importorskip("sqlalchemy")
     source = shutil.copy(find("inventory").path, tmp_path / "inventory.ipynb")
     command = [sys.executable, "-c", JOB, str(source), str(tmp_path), json.dumps({"location": '"MIA1"'})]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == ["COMPLETED", None], done.stderr
     notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)

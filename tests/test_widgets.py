@@ -580,10 +580,10 @@ def test_stop_for_real(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world.runner.spawn = thread
     (apply,) = form.confirm()
     world.runner.run(form, (apply,))
-    assert looking.wait(20)
+    assert looking.wait(600)
     form.stop()
     assert isinstance(apply, Apply)
-    assert apply.ended.wait(20)
+    assert apply.ended.wait(600)
     assert form.shown.phase is Phase.UNKNOWN
     sandbox.world.clock.turn(300)
     world.runner.spawn = inline
@@ -913,23 +913,23 @@ def test_one_at_a_time() -> None:
 
     def work() -> None:
         begun.release()
-        assert go.acquire(timeout=20)
+        assert go.acquire(timeout=600)
         ends.append(threading.current_thread())
         if len(ends) == 1:
             raise ValueError("this does not end it")
 
     read = OneAtATime(thread, work)
     read()
-    assert begun.acquire(timeout=20)
+    assert begun.acquire(timeout=600)
     for _ in range(5):
         read()
     go.release()
-    assert begun.acquire(timeout=20)
+    assert begun.acquire(timeout=600)
     go.release()
-    ends[0].join(20)
+    ends[0].join(600)
     assert len(ends) == 2
     read()
-    assert begun.acquire(timeout=20)
+    assert begun.acquire(timeout=600)
     go.release()
 
 
@@ -938,7 +938,7 @@ def test_thread_runner(fast: Callable[..., World_]) -> None:
     done = threading.Event()
     here = []
     thread(lambda: (here.append(threading.current_thread()), done.set()))  # type: ignore[arg-type, func-returns-value]
-    assert done.wait(10)
+    assert done.wait(600)
     assert here[0] is not threading.current_thread()
     assert here[0].daemon
 

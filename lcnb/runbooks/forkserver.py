@@ -22,17 +22,15 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import IO, Any, NoReturn, cast
 
 from lcnb.errors import RunError
+from lcnb.runbooks.imports import grammar_later
 from lcnb.runbooks.messages import receive, send
 from lcnb.runbooks.signals import ENDING
 from lcnb.runbooks.warm import (
@@ -234,7 +232,7 @@ def preload() -> None:
 
     os.environ.update(ONE_THREAD)
     gc.disable()  # what is imported stays: to look for garbage in it takes a fifth of the time
-    with _grammar_later():
+    with grammar_later():
         for name in MODULES:
             import_module(name)
     for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib_inline"]:
@@ -244,27 +242,6 @@ def preload() -> None:
     import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
     gc.freeze()  # what all have in common is not written to by the collector
     gc.enable()
-
-
-@contextmanager
-def _grammar_later() -> Iterator[None]:
-    """jsonschema takes one function of a package that works a grammar out when it is imported, for longer than a third
-    of all imports here take. Few runs ever check an `iri`: the package is imported when that function is called."""
-    name = "rfc3987_syntax"
-    if name in sys.modules or find_spec(name) is None:
-        yield
-        return
-
-    def is_valid_syntax(*arguments: Any, **named: Any) -> Any:
-        return import_module(name).is_valid_syntax(*arguments, **named)
-
-    stand_in: Any = ModuleType(name)
-    stand_in.is_valid_syntax = is_valid_syntax
-    sys.modules[name] = stand_in
-    try:
-        yield
-    finally:
-        del sys.modules[name]  # a cell that imports it gets the package itself
 
 
 class _Listening:

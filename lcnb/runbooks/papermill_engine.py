@@ -27,31 +27,39 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, Literal
 
-import nbformat
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import ensure_async, ensure_event_loop, run_sync
-from nbclient.exceptions import CellExecutionComplete, CellExecutionError, CellTimeoutError, DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
-from papermill.exceptions import PapermillException, PapermillExecutionError
-from papermill.execute import execute_notebook, remove_error_markers
-from papermill.iorw import papermill_io
-from papermill.translators import (
-    BashTranslator,
-    CSharpTranslator,
-    FSharpTranslator,
-    JuliaTranslator,
-    PowershellTranslator,
-    PythonTranslator,
-    RTranslator,
-    ScalaTranslator,
-    papermill_translators,
-)
-
 from lcnb.files import write_atomically
+from lcnb.runbooks.imports import grammar_later
 from lcnb.runbooks.languages import PYTHON
 from lcnb.runbooks.notebook import read_notebook
 from lcnb.runbooks.parameters import recordable
+
+with grammar_later():
+    import nbformat
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import ensure_async, ensure_event_loop, run_sync
+    from nbclient.exceptions import (
+        CellExecutionComplete,
+        CellExecutionError,
+        CellTimeoutError,
+        DeadKernelError,
+    )
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+    from papermill.execute import execute_notebook, remove_error_markers
+    from papermill.iorw import papermill_io
+    from papermill.translators import (
+        BashTranslator,
+        CSharpTranslator,
+        FSharpTranslator,
+        JuliaTranslator,
+        PowershellTranslator,
+        PythonTranslator,
+        RTranslator,
+        ScalaTranslator,
+        papermill_translators,
+    )
+
 from lcnb.runbooks.shell_client import ShellManager, take
 from lcnb.runbooks.signals import held
 

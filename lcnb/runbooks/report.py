@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lcnb.files import write_atomically
+from lcnb.runbooks.imports import grammar_later
 
 _COLORS = {
     "done": "#0a9b74",
@@ -224,8 +225,9 @@ def _body(notebook: Any) -> str:
 @cache
 def exporter() -> Any:
     """nbconvert's exporter with its templates compiled, which takes longer than most pages."""
-    import nbformat
-    from nbconvert import HTMLExporter
+    with grammar_later():
+        import nbformat
+        from nbconvert import HTMLExporter
 
     made: Any = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",

@@ -34,8 +34,8 @@ ARGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 #: A condition that comes costs nothing; one that does not must not be taken for it on a machine that is busy.
-LIMIT_MS = 120_000
-LIMIT_S = 600
+LIMIT_MS = 300_000
+LIMIT_S = 1800
 #: How much is kept of what a server says, and told of it after a failure.
 KEPT_LINES, KEPT_CHARS = 200, 4000
 #: What JupyterLab would show or do by itself: news, updates, saving now and then. Widgets' state is saved.
@@ -95,7 +95,7 @@ class Front:
         """The sandbox's control side."""
         data = None if body is None else json.dumps(body).encode()
         address = f"{self.sandbox.base_url.removesuffix('/api')}/_sandbox/{path}"
-        with urlopen(Request(address, data, {"api-token": TOKEN}), timeout=10) as reply:
+        with urlopen(Request(address, data, {"api-token": TOKEN}), timeout=600) as reply:
             return json.load(reply)
 
     def writes(self) -> list[str]:
@@ -109,7 +109,7 @@ class Front:
     def machines(self) -> list[dict[str, Any]]:
         """The machines as the API tells them."""
         with urlopen(
-            Request(f"{self.sandbox.base_url}/instances", headers={"api-token": TOKEN}), timeout=10
+            Request(f"{self.sandbox.base_url}/instances", headers={"api-token": TOKEN}), timeout=600
         ) as reply:
             found: list[dict[str, Any]] = json.load(reply)["data"]
         return found

@@ -293,7 +293,7 @@ def test_only_with_the_token(front: Front) -> None:
     """The page wants its token; without it there is nothing but a place to give it."""
     if front.kind == "lab":
         pytest.skip("JupyterLab has its own")
-    with urlopen(front.address.partition("?")[0], timeout=60) as reply:
+    with urlopen(front.address.partition("?")[0], timeout=600) as reply:
         text = reply.read().decode()
     assert "token" in text
     assert "lcnb" not in text
@@ -399,7 +399,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no npm on this machine, which would fetch axe-core")
     command = [npm, "pack", "--silent", f"axe-core@{AXE}"]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60)
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=600)
     except subprocess.TimeoutExpired:
         pytest.skip("npm did not answer within a minute")
     if done.returncode:

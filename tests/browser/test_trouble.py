@@ -37,7 +37,7 @@ def run_again(page: Any) -> None:
 
 def until(page: Any, condition: Callable[[], object]) -> None:
     """Wait for something that is not on the page."""
-    for _ in range(1200):
+    for _ in range(6000):
         if condition():
             return
         page.wait_for_timeout(100)
