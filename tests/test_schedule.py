@@ -334,7 +334,6 @@ def test_control_characters(to: str, value: str, place: Path) -> None:
         ("github", {"parameters": {"location": "MIA9"}}, "is not one of the account's"),
         ("k8s", {"parameters": {"account": "a"}, "account": "b"}, "but the option says 'b'"),
         ("cron", {"timezone": "Europe/Lisbon"}, "Debian's ignores CRON_TZ"),
-        ("github", {"timezone": "Europe/Lisbon"}, "in UTC"),
         ("systemd", {"timezone": "Europe/Lissabon"}, "no time zone"),
         ("k8s", {"label": "My_Job"}, "small letters"),
         ("k8s", {"image": "a b\n"}, "not the name of a container image"),
@@ -461,7 +460,7 @@ def test_airflow_compiles(tmp_path: Path, account_env: Any) -> None:
 def test_printed(account_env: Any, tmp_path: Path) -> None:
     """Without --out the files are printed; several do not go into one file."""
     args = ["schedule", "export", "inventory", "--cron", "0 6 * * *", "--to"]
-    assert CliRunner().invoke(cli, [*args, "cron"]).output.splitlines()[-1].startswith("0 6 * * * if [ -r ")
+    assert CliRunner().invoke(cli, [*args, "cron"]).output.splitlines()[-1].startswith("0 6 * * * exec env ")
     units = CliRunner().invoke(cli, [*args, "systemd"]).output
     assert re.findall(r"^# --- (.*)$", units, re.MULTILINE) == [
         "lcnb-inventory.service",
