@@ -36,6 +36,7 @@ _HOME = {
     "ChangeFailed": "errors",
     "ChangeSet": "changes",
     "ConfigError": "errors",
+    "ConfigWarning": "errors",
     "ConfirmationMissing": "errors",
     "Conflict": "errors",
     "ConnectionFailed": "errors",

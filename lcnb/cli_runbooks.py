@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -84,9 +85,14 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    file = click.option(
+        "--env-file",
+        metavar="FILE",
+        help="Variables for this run, as lines NAME='value'; read, never run by a shell. -FILE: it may be missing.",
+    )
     return click.option(
         "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
-    )(_limit_options(kernel_options(account_options(command))))
+    )(_limit_options(kernel_options(account_options(file(command)))))
 
 
 @click.command(cls=_RunCommand)
@@ -130,8 +136,11 @@ def _start(
     sandbox: bool,
     confirm: bool,
     tell: Callable[[RunResult], None] = lambda result: None,
+    env_file: str | None = None,
     **limits: Any,
 ) -> int:
+    if env_file is not None:
+        _set_variables(env_file)
     from lcnb.runbooks.run import run_runbook
 
     given = given_parameters(pairs)
@@ -141,6 +150,15 @@ def _start(
         tell,
         **limits,
     )
+
+
+def _set_variables(file: str) -> None:
+    """Set the variables of a file for this process; one that is called `-FILE` may be missing, as in a unit."""
+    from lcnb.config import read_variables
+
+    path = Path(file.removeprefix("-")).expanduser()
+    if path.exists() or not file.startswith("-"):
+        os.environ.update({name: secret.reveal() for name, secret in read_variables(path).items()})
 
 
 def carry_out(

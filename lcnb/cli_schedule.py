@@ -19,7 +19,12 @@ def schedule() -> None:
 
 @schedule.command()
 @click.argument("name")
-@click.option("--cron", required=True, metavar="EXPR", help='Five fields, such as "30 6 * * 1-5".')
+@click.option(
+    "--cron",
+    required=True,
+    metavar="EXPR",
+    help='Five fields, such as "30 6 * * 1-5", or a word such as @daily.',
+)
 @click.option("--to", required=True, type=click.Choice(SYSTEMS), help="The system that keeps time.")
 @click.option(
     "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
@@ -29,6 +34,7 @@ def schedule() -> None:
 @click.option("--timezone", metavar="TZ", help="Such as America/Sao_Paulo.")
 @click.option("--label", metavar="NAME", help="How unit, job or DAG is called (lcnb-RUNBOOK).")
 @click.option("--image", metavar="IMAGE", help="For k8s: a container image that has lcnb.")
+@click.option("--yes", is_flag=True, help="The changes of each run are confirmed (for dry_run=false).")
 @click.option("--out", type=click.Path(), help="A file or a folder to write; printed by default.")
 def export(
     name: str,
@@ -39,6 +45,7 @@ def export(
     timezone: str | None,
     label: str | None,
     image: str | None,
+    yes: bool,
     out: str | None,
     kernel: str | None,
     cwd: str | None,
@@ -58,6 +65,7 @@ def export(
         image=image or schedules.IMAGE,
         kernel=kernel,
         cwd=cwd,
+        confirm=yes,
     )
     if out is None:
         sys.stdout.write(

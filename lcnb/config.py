@@ -3,7 +3,8 @@
 `resolve()` gives a frozen `Settings`. Sources, first that holds: an argument, the environment, an account in
 `lcnb.toml`, the official CLI's `~/.letscloud`, the keyring. An account that is named (argument or
 `LCNB_ACCOUNT`) is taken whole, token and base URL together: a token of another account in the environment
-must never be sent for it. Files with a token must be readable by their owner only.
+must never be sent for it. Files with a token must be readable by their owner only; the official CLI leaves its file
+readable by others, so that one is used with a warning that names the cure.
 
     # lcnb.toml, in the folder that `lcnb accounts` prints
     default = "prod"
@@ -18,16 +19,19 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+import shlex
 import stat
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lcnb.errors import ConfigError, TokenMissing
+from lcnb.errors import ConfigError, ConfigWarning, TokenMissing
 from lcnb.files import NotText, read_text
 from lcnb.folders import config_dir, runs_dir, state_dir
 from lcnb.secret import Secret
@@ -61,6 +65,8 @@ VARIABLES = {
 }
 _ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
 KEYRING_SERVICE = "lcnb"
+#: The file of the official CLI, in the home directory, and what stands before the token in it.
+CLI_FILE, CLI_VARIABLE = ".letscloud", "LETSCLOUD_API_KEY"
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,35 @@ class TokenPlace:
     token: Secret | None
     base_url: str | None = None
     problem: str = ""
+    #: What is to be mended, although the token can be used.
+    warning: str = ""
+    #: How to put a token there, as a sentence for a person.
+    cure: str = ""
+    #: The environment variable, if the place is one.
+    variable: str | None = None
+    #: The file, if the place is one.
+    file: Path | None = None
+
+
+# --- how to give a token ----------------------------------------------------------------------------------
+
+
+def token_line(variable: str) -> str:
+    """The line that sets a token, for a shell or a file of variables: in single quotes, for a token contains `$`.
+
+    >>> token_line("LAB_TOKEN")
+    "LAB_TOKEN='...'"
+    """
+    return f"{variable}='...'"
+
+
+#: Said where a person is to write such a line.
+SINGLE_QUOTES = "keep the single quotes: a token contains $, and a shell would replace what follows it"
+
+
+def export_advice(variable: str) -> str:
+    """The command that sets a token in a shell, and why it has single quotes."""
+    return f"export {token_line(variable)} ({SINGLE_QUOTES})"
 
 
 # --- single settings ------------------------------------------------------------------------------------
@@ -155,24 +190,43 @@ def _given(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret
 
 
 def _first_with_token(account: str | None) -> tuple[TokenPlace, Secret]:
-    looked_at: list[str] = []
+    looked_at: list[TokenPlace] = []
     for place in token_places(account):
         if place.problem:
             raise ConfigError(place.problem)
         if place.token:
+            if place.warning:
+                warnings.warn(place.warning, ConfigWarning, stacklevel=3)
             return place, place.token
-        looked_at.append(place.place)
-    raise TokenMissing(_no_token(account, looked_at), looked_at=tuple(looked_at))
+        looked_at.append(place)
+    raise TokenMissing(_no_token(looked_at), looked_at=tuple(place.place for place in looked_at))
 
 
-def _no_token(account: str | None, looked_at: list[str]) -> str:
-    places = "\n".join(f"  - {place}: nothing there" for place in looked_at)
-    whose = f" for the account {account!r}" if account else ""
+def _no_token(looked_at: list[TokenPlace]) -> str:
+    places = "\n".join(f"  - {place.place}: nothing there" for place in looked_at)
+    own = next((place for place in looked_at if place.account), None)
+    whose = f" for the account {own.account!r}" if own else ""
+    cure = (own or looked_at[0]).cure
     return (
         f"no LetsCloud API token{whose}. Looked at:\n{places}\n"
-        "Make one in the LetsCloud panel (your profile, tab API), then: export LETSCLOUD_API_KEY=...\n"
+        f"Make one in the LetsCloud panel (your profile, tab API), then: {cure}\n"
         "No account at hand? lcnb.connect(sandbox=True), or `lcnb demo`, works on a sandbox without any token."
     )
+
+
+def place_of_token(account: str | None = None) -> TokenPlace | None:
+    """The place where `resolve` finds the token, or, for an account, where it would be; None when there is none.
+
+    Raises ConfigError for a wrong setting.
+    """
+    own = None
+    for place in token_places(account):
+        if place.problem:
+            raise ConfigError(place.problem)
+        if place.token:
+            return place
+        own = place if place.account else own
+    return own
 
 
 def token_places(account: str | None = None) -> Iterator[TokenPlace]:
@@ -227,18 +281,20 @@ def checked_token(text: str, place: str) -> Secret:
 
 
 def _env_place(account: str | None, name: str, base_url: str | None = None) -> TokenPlace:
-    place = f"environment variable {name}"
-    text = os.environ.get(name, "")
-    return _place(account, place, text, base_url)
+    place = TokenPlace(
+        account, f"environment variable {name}", None, base_url, cure=export_advice(name), variable=name
+    )
+    return _with_token(place, os.environ.get(name, ""))
 
 
-def _place(account: str | None, place: str, text: str, base_url: str | None = None) -> TokenPlace:
+def _with_token(place: TokenPlace, text: str) -> TokenPlace:
+    """The place with the token that was found there, or with what is wrong with it."""
     if not text:
-        return TokenPlace(account, place, None, base_url)
+        return place
     try:
-        return TokenPlace(account, place, checked_token(text, place), base_url)
+        return replace(place, token=checked_token(text, place.place))
     except ConfigError as wrong:
-        return TokenPlace(account, place, None, base_url, problem=str(wrong))
+        return replace(place, problem=str(wrong))
 
 
 def _account_place(name: str, entry: Mapping[str, Any]) -> TokenPlace:
@@ -256,59 +312,138 @@ def _account_place(name: str, entry: Mapping[str, Any]) -> TokenPlace:
     return _keyring_place(name, service or KEYRING_SERVICE, user, base_url)
 
 
-def _file_place(
-    account: str | None, path: Path, base_url: str | None = None, variable: str | None = None
-) -> TokenPlace:
-    """A file that holds a token alone, or (the official CLI's) a line `LETSCLOUD_API_KEY=...`."""
-    place = f"file {path}"
+def _file_place(account: str | None, path: Path, base_url: str | None = None) -> TokenPlace:
+    """A file for its owner only that holds a token alone, or as the official CLI writes it."""
+    cure = f"put it, without quotes and alone, into the file {path}, and: chmod 600 {shlex.quote(str(path))}"
+    place = TokenPlace(account, f"file {path}", None, base_url, cure=cure, file=path)
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if os.name == "posix" and mode & 0o077:
-                return TokenPlace(account, place, None, base_url, problem=_too_open(path, mode))
-            text = file.read(65536)
+        text, mode = _read_private(path)
+        found = [value for _, value in _variables(text, only=CLI_VARIABLE)] or [_unquoted(text.strip())]
     except FileNotFoundError:
-        return TokenPlace(account, place, None, base_url)
-    except UnicodeDecodeError:
-        problem = f"the token file {path} is not UTF-8 text: write the token into it again, as plain text"
-        return TokenPlace(account, place, None, base_url, problem=problem)
+        return place
     except (OSError, ValueError) as odd:
-        return TokenPlace(account, place, None, base_url, problem=f"the token file {path}: {odd}")
-    if variable is not None:
-        text = _line_of(text, variable)
-    return _place(account, place, text.strip(), base_url)
-
-
-def _too_open(path: Path, mode: int) -> str:
-    return (
-        f"the token file {path} may be read by others (mode {mode:04o}), so it was not used. "
-        f"Cure: chmod 600 {path}, and if others work on this machine, make a new token."
-    )
-
-
-def _line_of(text: str, variable: str) -> str:
-    for line in text.splitlines():
-        name, _, value = line.strip().removeprefix("export ").partition("=")
-        if name.strip() == variable:
-            return value.strip().strip("\"'")
-    return ""
+        return replace(place, problem=f"the token file {path}: {odd}")
+    if mode:
+        return replace(place, problem=_too_open(path, mode))
+    return _with_token(place, found[0].strip())
 
 
 def _cli_file_place() -> TokenPlace:
-    return _file_place(None, Path("~/.letscloud").expanduser(), variable="LETSCLOUD_API_KEY")
+    """The official CLI's file: a line `LETSCLOUD_API_KEY=...`. The CLI leaves it with the mode that the umask gives."""
+    path = Path("~").expanduser() / CLI_FILE
+    place = TokenPlace(None, f"file {path}", None, cure=export_advice(CLI_VARIABLE), file=path)
+    try:
+        text, mode = _read_private(path)
+        found = [value for _, value in _variables(text, only=CLI_VARIABLE)]
+    except FileNotFoundError:
+        return place
+    except (OSError, ValueError) as odd:
+        return replace(place, problem=f"the token file {path}: {odd}")
+    if mode & stat.S_IWOTH:
+        return replace(place, problem=_too_open(path, mode))
+    if mode:
+        warning = (
+            f"the token file {path} may be read by others on this machine (mode {mode:04o}), as the official CLI "
+            f"leaves it. It was used. Cure, once: chmod 600 {shlex.quote(str(path))}"
+        )
+        place = replace(place, warning=warning)
+    return _with_token(place, found[0].strip() if found else "")
+
+
+def _read_private(path: Path) -> tuple[str, int]:
+    """The text of a file, and its mode where others than its owner may open it (0 where not)."""
+    with path.open(encoding="utf-8-sig") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        try:
+            text = file.read(65536)
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8 text. Write the token into it again, as plain text") from None
+        return text, mode if os.name == "posix" and mode & 0o077 else 0
+
+
+def _too_open(path: Path, mode: int) -> str:
+    how = "changed" if mode & stat.S_IWOTH else "read"
+    return (
+        f"the token file {path} may be {how} by others (mode {mode:04o}), so it was not used. "
+        f"Cure: chmod 600 {shlex.quote(str(path))}, and if others work on this machine, make a new token."
+    )
+
+
+# --- files of variables -----------------------------------------------------------------------------------
+
+
+def read_variables(path: Path) -> dict[str, Secret]:
+    """The variables of a file of lines `NAME='value'`, for its owner only. Nothing in it is run or replaced.
+
+    ConfigError when it is not there, may be read by others, or has a line that is no such line.
+    """
+    try:
+        text, mode = _read_private(path)
+        pairs = list(_variables(text))
+    except (OSError, ValueError) as odd:
+        reason = odd.strerror or odd if isinstance(odd, OSError) else odd
+        raise ConfigError(
+            f"the file of variables {path}: {reason}. It has lines such as {token_line(TOKEN_VARIABLES[0])} "
+            f"({SINGLE_QUOTES})"
+        ) from None
+    if mode:
+        raise ConfigError(_too_open(path, mode))
+    found: dict[str, Secret] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ConfigError(f"the file of variables {path}: {name} is there twice; keep one of these lines")
+        found[name] = Secret(value)
+    return found
+
+
+def _variables(text: str, only: str | None = None) -> Iterator[tuple[str, str]]:
+    """Each `NAME=value` of a text, with or without `export`, quotes, spaces and comments; or those of one name.
+
+    ValueError for a line that is no such line, or has a quote that is not closed.
+    """
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        name, equals, value = re.sub(r"^export\s+", "", line).partition("=")
+        name = name.strip()
+        if not line or line.startswith(("#", ";")) or (only and name != only):
+            continue
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise ValueError(f"line {number} is not NAME='value'")
+        try:
+            yield name, _unquoted(value.strip())
+        except ValueError as odd:
+            raise ValueError(f"line {number}: {odd}") from None
+
+
+def _unquoted(text: str) -> str:
+    """A value without the quotes around it and the comment after it.
+
+    In single quotes nothing is special; elsewhere a backslash before a dollar sign, quote or backslash goes.
+    """
+    quote = text[:1] if text[:1] in ("'", '"') else ""
+    form = {"'": r"'([^']*)'", '"': r'"((?:[^"\\]|\\.)*)"', "": r"(.*?)"}[quote]
+    found = re.fullmatch(form + r"(?:\s+#.*)?", text, re.DOTALL)
+    if not found:
+        raise ValueError("a quote is not closed, or something follows it")
+    return found[1] if quote == "'" else re.sub(r'\\([$"\\`])', r"\1", found[1])
+
+
+# --- the keyring ------------------------------------------------------------------------------------------
 
 
 def _keyring_place(account: str | None, service: str, user: str, base_url: str | None = None) -> TokenPlace:
-    place = f"keyring entry {service}/{user}"
+    cure = f"keyring set {shlex.quote(service)} {shlex.quote(user)} (it asks for the token)"
+    place = TokenPlace(account, f"keyring entry {service}/{user}", None, base_url, cure=cure)
     try:
         import keyring
     except ImportError:
-        return TokenPlace(account, f"{place} (needs: pip install 'lcnb[keyring]')", None, base_url)
+        needs = "pip install 'lcnb[keyring]'"
+        return replace(place, place=f"{place.place} (needs: {needs})", cure=f"{needs}, then: {cure}")
     try:
         text = keyring.get_password(service, user) or ""
     except Exception as odd:
-        return TokenPlace(account, f"{place} (not readable here: {type(odd).__name__})", None, base_url)
-    return _place(account, place, text.strip(), base_url)
+        return replace(place, place=f"{place.place} (not readable here: {type(odd).__name__})")
+    return _with_token(place, text.strip())
 
 
 def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
@@ -493,7 +628,7 @@ def accounts() -> pd.DataFrame:
             place.base_url or (fallback if place.account in unasked else BASE_URL) for place in places
         ],
         "ready": [place.token is not None for place in places],
-        "problem": [place.problem or None for place in places],
+        "problem": [place.problem or place.warning or None for place in places],
     }
     dtypes = {name: "boolean" if name == "ready" else "str" for name in rows}
     return pd.DataFrame(rows).astype(dtypes)

@@ -1,4 +1,4 @@
-"""Every error that lcnb raises, and the one warning.
+"""Every error that lcnb raises, and its warnings.
 
     LcnbError
     ├── ConfigError                 an account, token, base URL or setting is missing or wrong
@@ -34,6 +34,7 @@
     └── SandboxError                the sandbox could not be started
 
     DriftWarning (UserWarning)      an answer was odd in places; the good rows were kept
+    ConfigWarning (UserWarning)     a setting was used although something about it is to be mended
 
 A message names the thing, the value and the cure. Facts that a program needs are attributes, all
 optional keyword arguments, so that every error can be pickled (a batch sends them between processes).
@@ -211,3 +212,7 @@ class DriftWarning(UserWarning):
 
     `frame.attrs["lcnb"]["drift"]` lists each place (JSON path and problem).
     """
+
+
+class ConfigWarning(UserWarning):
+    """A setting was used although something about it is to be mended; the message names the cure."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from keyring.backend import KeyringBackend
 from conftest import TOKEN
 from lcnb import config, folders
 from lcnb.config import BASE_URL, Settings, accounts, did_you_mean, resolve
-from lcnb.errors import ConfigError, InputError, TokenMissing
+from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
 from lcnb.secret import STARS, Secret
 
 TWO_ACCOUNTS = """
@@ -368,18 +369,171 @@ def test_did_you_mean(name: str, known: list[str], expected: str) -> None:
 # --- files with a token ---------------------------------------------------------------------------------
 
 
+#: As the provider makes them: 54 characters with dollar signs.
+REAL = "$2Y$10$" + "K7QZ0MWX3RV9" * 3 + "ABCDEFGHIJ9"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
-@pytest.mark.parametrize("name", ["config/a.token", ".letscloud"])
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o666, 0o620, 0o610, 0o601])
-def test_open_file(place: Place, name: str, mode: int) -> None:
+def test_open_file(place: Place, mode: int) -> None:
     """A token file that others may read, write or enter is refused with the command that cures it."""
-    if name != ".letscloud":
-        place.toml('[accounts.a]\ntoken_file = "a.token"')
-    path = place.file(name, f"LETSCLOUD_API_KEY={TOKEN}", mode)
+    place.toml('[accounts.a]\ntoken_file = "a.token"')
+    path = place.file("config/a.token", f"LETSCLOUD_API_KEY={TOKEN}", mode)
     with pytest.raises(ConfigError, match=re.escape(f"(mode {mode:04o})")) as caught:
         resolve()
     assert f"chmod 600 {path}" in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o664, 0o660, 0o620, 0o755])
+def test_d15_open_file_of_the_official_cli(place: Place, mode: int) -> None:
+    """The official CLI's file is used with any mode that its umask gives; the warning names a command that cures it."""
+    path = place.file(".letscloud", f"LETSCLOUD_API_KEY={REAL}\n", mode)
+    with pytest.warns(ConfigWarning, match=re.escape(f"(mode {mode:04o})")) as caught:
+        assert resolve().token.reveal() == REAL
+    message = str(caught[0].message)
+    assert REAL not in message
+    assert accounts()["problem"].dropna().tolist() == [message]
+    subprocess.run(["sh", "-c", message.partition("Cure, once: ")[2]], check=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert resolve().token.reveal() == REAL
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize("mode", [0o666, 0o602, 0o777])
+def test_d15_file_that_others_may_change(place: Place, mode: int) -> None:
+    """A file that everybody may change could name somebody else's account: it is refused with the cure."""
+    path = place.file(".letscloud", f"LETSCLOUD_API_KEY={REAL}\n", mode)
+    with pytest.raises(ConfigError, match=re.escape(f"may be changed by others (mode {mode:04o})")) as caught:
+        resolve()
+    assert f"chmod 600 {path}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"LETSCLOUD_API_KEY={REAL}",
+        f"LETSCLOUD_API_KEY='{REAL}'\n",
+        f'LETSCLOUD_API_KEY="{REAL}"\r\n',
+        f"\ufeffLETSCLOUD_API_KEY={REAL}\r\n",
+        f"export LETSCLOUD_API_KEY = '{REAL}'   # my account\n",
+        f"LETSCLOUD_API_KEY={REAL}   # my account\n",
+        "LETSCLOUD_API_KEY=" + REAL.replace("$", "\\$"),
+        'LETSCLOUD_API_KEY="' + REAL.replace("$", "\\$") + '"',
+        f"not a line\n\tLETSCLOUD_API_KEY\t=\t{REAL}\t\n",
+    ],
+)
+@pytest.mark.parametrize("name", [".letscloud", "config/a.token"])
+def test_d15_forms_of_the_file(place: Place, text: str, name: str) -> None:
+    """A token with dollar signs is read whole from each form of the line, in the CLI's file and in a token file."""
+    if name != ".letscloud":
+        place.toml('[accounts.a]\ntoken_file = "a.token"')
+    place.file(name, text)
+    assert resolve().token.reveal() == REAL
+
+
+@pytest.mark.parametrize("text", [REAL, f"'{REAL}'", f'"{REAL}"\r\n', f"\ufeff{REAL}\n", f"  {REAL}  \n\n"])
+def test_b1_token_file(place: Place, text: str) -> None:
+    """A token file holds the token alone; quotes around it and a byte order mark are no part of it."""
+    place.toml('[accounts.a]\ntoken_file = "a.token"')
+    place.file("config/a.token", text)
+    assert resolve().token.reveal() == REAL
+
+
+@pytest.mark.parametrize(
+    "text", [f"LETSCLOUD_API_KEY='{REAL}", f"LETSCLOUD_API_KEY=\"{REAL}' x", "LETSCLOUD_API_KEY='a' b"]
+)
+def test_d15_open_quote(place: Place, text: str) -> None:
+    """A quote that is not closed is named with its line, and the token is not shown."""
+    place.file(".letscloud", text)
+    with pytest.raises(ConfigError, match=r"\.letscloud: line 1: a quote is not closed") as caught:
+        resolve()
+    assert "2Y" not in str(caught.value)
+
+
+VARIABLES = f"""\ufeff# for the night
+LAB_TOKEN='{REAL}'
+export OTHER="{REAL}"  # as a shell has it\r
+PLAIN={REAL}
+ESCAPED=\\$2Y
+; a comment
+EMPTY=
+LCNB_NOTIFY='mailto://u:p#w@example.com json://localhost'
+"""
+
+
+def test_b1_file_of_variables(place: Place) -> None:
+    """A file of variables is read, never run: dollar signs, commands and hashes arrive as they are written."""
+    path = place.file("job.env", VARIABLES + "RUN='$(touch made) `touch made`'\n")
+    found = {name: secret.reveal() for name, secret in config.read_variables(path).items()}
+    assert found == {
+        "LAB_TOKEN": REAL,
+        "OTHER": REAL,
+        "PLAIN": REAL,
+        "ESCAPED": "$2Y",
+        "EMPTY": "",
+        "LCNB_NOTIFY": "mailto://u:p#w@example.com json://localhost",
+        "RUN": "$(touch made) `touch made`",
+    }
+    assert REAL not in repr(config.read_variables(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "told"),
+    [
+        (None, 0o600, "No such file"),
+        ("A=1", 0o644, r"mode 0644.*chmod 600"),
+        ("A=1\nA=2", 0o600, "A is there twice"),
+        ("A=1\nB", 0o600, "line 2 is not NAME='value'"),
+        ("2A=1", 0o600, "line 1 is not NAME='value'"),
+        ("A='$x", 0o600, "line 1: a quote is not closed"),
+        (b"A=\xff", 0o600, "utf-8"),
+    ],
+)
+def test_b1_odd_file_of_variables(place: Place, text: str | bytes | None, mode: int, told: str) -> None:
+    """A file of variables that is missing, open to others or malformed is refused with the line and the cure."""
+    path = place.home / "job.env" if text is None else place.file("job.env", text, mode)
+    with pytest.raises(ConfigError, match=f"{re.escape(str(path))}.*{told}"):
+        config.read_variables(path)
+
+
+@pytest.mark.parametrize(
+    ("toml", "cure"),
+    [
+        ('[accounts.lab]\ntoken_env = "LAB_TOKEN"', "then: export LAB_TOKEN='...' (keep the single quotes"),
+        ('[accounts.lab]\ntoken_env = "X9"', "then: export X9='...' (keep the single quotes"),
+        ('[accounts.lab]\ntoken_file = "my token"', "into the file {config}/my token, and: chmod 600 '{config}/my token'"),
+        ('[accounts.lab]\ntoken_file = "~/t"', "into the file {home}/t, and: chmod 600 {home}/t"),
+        ('[accounts.lab]\nkeyring = "a b/ops"', "keyring set 'a b' ops"),
+        ("[accounts.lab]", "keyring set lcnb lab"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("by", ["argument", "LCNB_ACCOUNT", "default"])
+def test_d5_cure_of_an_account(place: Place, toml: str, cure: str, by: str) -> None:
+    """An account without its token: the error says how to put it where that account looks for it, and only there."""
+    place.toml(f'default = "lab"\n{toml}' if by == "default" else toml)
+    if by == "LCNB_ACCOUNT":
+        place.env("LCNB_ACCOUNT", "lab")
+    with pytest.raises(TokenMissing) as caught:
+        resolve("lab" if by == "argument" else None)
+    message = str(caught.value)
+    assert cure.format(config=place.config, home=place.home) in message
+    assert "for the account 'lab'" in message
+    assert "export LETSCLOUD_API_KEY" not in message
+
+
+def test_b1_advice_without_an_account(place: Place) -> None:
+    """The command that the error shows gives a shell the whole token, dollar signs and all."""
+    with pytest.raises(TokenMissing) as caught:
+        resolve()
+    command = re.search(r"export LETSCLOUD_API_KEY='\.\.\.'", str(caught.value))
+    assert command
+    shown = subprocess.run(
+        ["sh", "-c", f'{command[0].replace("...", REAL)}; printf %s "$LETSCLOUD_API_KEY"'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout == REAL
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")

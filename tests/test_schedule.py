@@ -47,8 +47,11 @@ START = datetime(2026, 1, 1)
 
 def field(low: int, high: int, steps: bool = True) -> st.SearchStrategy[str]:
     number = st.integers(low, high)
-    span = st.tuples(number, number).map(lambda two: f"{min(two)}-{max(two)}")
-    stepped = st.tuples(span, st.integers(1, 20)).map(lambda pair: f"{pair[0]}/{pair[1]}")
+    pairs = st.tuples(number, number)
+    span = pairs.map(lambda two: f"{min(two)}-{max(two)}")
+    # cronsim reads 5-5/2 as 5/2: from 5 to the end.
+    longer = pairs.filter(lambda two: two[0] != two[1]).map(lambda two: f"{min(two)}-{max(two)}")
+    stepped = st.tuples(longer, st.integers(1, min(20, high))).map(lambda pair: f"{pair[0]}/{pair[1]}")
     starred = st.integers(1, high).map(lambda step: f"*/{step}")
     item = st.one_of(number.map(str), span, stepped)
     lists = st.lists(item, min_size=1, max_size=3).map(",".join)
@@ -98,28 +101,107 @@ def test_on_calendar(text: str) -> None:
     assert sorted(union)[: len(wanted)] == wanted
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("* * * *", "it has 4 fields"),
-        ("@daily", "it has 1 fields"),
-        ("0 0 6 * * *", "it has 6 fields"),
-        ("60 * * * *", "bad minute"),
-        ("0 24 * * *", "bad hour"),
-        ("0 6 * * funday", "bad day-of-week"),
-        ("0 0 31 2 *", "bad day-of-month"),
-        ("5/15 * * * *", "say it as 5-59/15"),
-        ("0 0 L * *", "L, W, # and [?] are not known"),
-        ("0 0 * * 5L", "L, W, # and [?] are not known"),
-        ("0 0 * * 5#2", "L, W, # and [?] are not known"),
-        ("0 0 */2 * 1", "'and' for some and 'or' for others"),
-        ("0 0 1 * */2", "'and' for some and 'or' for others"),
-    ],
-)
-def test_cron_refused(text: str, told: str) -> None:
-    """A wrong expression, and one that schedulers read differently, is refused with what is wrong."""
-    with pytest.raises(InputError, match=f"^cron {re.escape(repr(text))}: .*{told}"):
+#: What was given, and the same for every scheduler.
+EQUIVALENT = [
+    ("0/15 * * * *", "0,15,30,45 * * * *"),
+    ("5/15 * * * *", "5,20,35,50 * * * *"),
+    ("0 6/6 * * *", "0 6,12,18 * * *"),
+    ("0 6 1/7 * *", "0 6 1,8,15,22,29 * *"),
+    ("0 6 1/1 * ?", "0 6 * * *"),
+    ("0 6 * 1/3 *", "0 6 * 1,4,7,10 *"),
+    ("*/7 * * * *", "0,7,14,21,28,35,42,49,56 * * * *"),
+    ("10-10/5 * * * *", "10 * * * *"),
+    ("50-10/5 * * * *", "0,5,10,50,55 * * * *"),
+    ("0 22-2 * * *", "0 0-2,22,23 * * *"),
+    ("0 22-6/2 * * *", "0 0,2,4,6,22 * * *"),
+    ("0 6 28-3 * *", "0 6 1-3,28-31 * *"),
+    ("0 6 * NOV-feb *", "0 6 * 1,2,11,12 *"),
+    ("0 6 * * FRI-MON", "0 6 * * 0,1,5,6"),
+    ("0 6 * * 5-1", "0 6 * * 0,1,5,6"),
+    ("0 6 * * fri-Mon/2", "0 6 * * 0,5"),
+    ("0 6 * * MON-SUN", "0 6 * * *"),
+    ("0 6 * * SUN-SAT", "0 6 * * *"),
+    ("0 6 * * 0-7", "0 6 * * *"),
+    ("0 6 * * 7", "0 6 * * 0"),
+    ("0 6 * * 7-2", "0 6 * * 0-2"),
+    ("0 6 * * 5-7", "0 6 * * 0,5,6"),
+    ("0 6 * * */7", "0 6 * * 0"),
+    ("0 6 * * */2", "0 6 * * 0,2,4,6"),
+    ("0 6 * * 0/2", "0 6 * * 0,2,4,6"),
+    ("0 6 * * Sat,sUN", "0 6 * * 0,6"),
+    ("0 6 * * Monday-FRIDAY", "0 6 * * 1-5"),
+    ("0 6 * sept *", "0 6 * 9 *"),
+    ("0 6 ? * mon", "0 6 * * 1"),
+    ("0 6 15 * ?", "0 6 15 * *"),
+    ("@daily", "0 0 * * *"),
+    ("@Midnight", "0 0 * * *"),
+    (" @HOURLY ", "0 * * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), EQUIVALENT)
+def test_b6_equivalents(text: str, wanted: str) -> None:
+    """What only some schedulers accept is written as numbers that all of them read the same way."""
+    assert str(parse(text)) == wanted
+    assert str(parse(wanted)) == wanted
+
+
+@needs_systemd
+def test_b6_equivalents_for_systemd() -> None:
+    """systemd itself normalises the lines of every equivalent, and keeps them as they are."""
+    lines = [line for text, _ in EQUIVALENT for line in parse(text).on_calendar("Europe/Berlin")]
+    done = subprocess.run([str(ANALYZE), "calendar", *lines], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Normalized form:") == len(lines)
+
+
+#: An expression that is refused, what is said, and an expression that the message names as a cure.
+REFUSED = [
+    ("* * * *", "it has 4 fields", "30 6 * * 1-5"),
+    ("", "it has 0 fields", "30 6 * * 1-5"),
+    ("@reboot", "no time that every scheduler knows", "30 6 * * 1-5"),
+    ("@every 5m", "no time that every scheduler knows", "30 6 * * 1-5"),
+    ("0 0 6 * * *", "it has 6 fields.*first field is the seconds", "0 6 * * *"),
+    ("0 30 6 ? * MON-FRI", "it has 6 fields.*first field is the seconds", "30 6 ? * MON-FRI"),
+    ("0 6 * * * 0", "it has 6 fields.*last field is the seconds", "0 6 * * *"),
+    ("0 6 * * 1 2026", "it has 6 fields.*last field is the year", "0 6 * * 1"),
+    ("0 15 10 ? * 6 2026", "it has 7 fields", "15 10 ? * 6"),
+    ("60 * * * *", "bad minute", "30 6 * * 1-5"),
+    ("*/0 * * * *", "bad minute", "30 6 * * 1-5"),
+    ("*/90 * * * *", "a step of 90 takes only the first", "0 */2 * * *"),
+    ("0 */36 * * *", "a step of 36 takes only the first", "0 */2 * * *"),
+    ("0 24 * * *", "bad hour", "30 6 * * 1-5"),
+    ("0 6 * * funday", "bad day-of-week", "30 6 * * 1-5"),
+    ("0 0 31 2 *", "bad day-of-month", "30 6 * * 1-5"),
+    ("? 6 * * *", "[?] is known for days only", None),
+    ("H 6 * * *", "H and ~ are not known.*such as 20", None),
+    ("0~30 6 * * *", "H and ~ are not known.*such as 20", None),
+    ("0 0 L * *", "L, W and # are not known.*last day that every month has", "0 0 28 * *"),
+    ("0 0 L-3 * *", "L, W and # are not known", "0 0 28 * *"),
+    ("0 0 15W * *", "L, W and # are not known.*working day", "0 0 * * 1-5"),
+    ("0 0 LW * *", "L, W and # are not known.*working day", "0 0 * * 1-5"),
+    ("0 0 * * 5L", "L, W and # are not known.*every week", "0 0 * * 5"),
+    ("0 0 * * friL", "L, W and # are not known.*every week", "0 0 * * fri"),
+    ("0 0 * * 5#2", "L, W and # are not known.*every week", "0 0 * * 5"),
+    ("0 0 * * fri/2", "a week ends on day 6 for some schedulers", None),
+    ("0 0 */2 * 1", "'and' for some and 'or' for others", None),
+    ("0 0 1 * */2", "'and' for some and 'or' for others", None),
+]
+
+
+@pytest.mark.parametrize(("text", "told", "cure"), REFUSED)
+def test_b6_refused(text: str, told: str, cure: str | None) -> None:
+    """A wrong expression, and one without an equivalent everywhere, is refused; the cure that is named works."""
+    with pytest.raises(InputError, match=f"^cron {re.escape(repr(text))}: .*{told}") as caught:
         parse(text)
+    named = [each for each in re.findall('"([^"]+)"', str(caught.value)) if len(each.split()) == 5]
+    assert cure in (named or [None])
+    for each in named:
+        parse(each)
 
 
 def test_timezone() -> None:
@@ -252,7 +334,6 @@ def test_control_characters(to: str, value: str, place: Path) -> None:
         ("github", {"parameters": {"location": "MIA9"}}, "is not one of the account's"),
         ("k8s", {"parameters": {"account": "a"}, "account": "b"}, "but the option says 'b'"),
         ("cron", {"timezone": "Europe/Lisbon"}, "Debian's ignores CRON_TZ"),
-        ("github", {"timezone": "Europe/Lisbon"}, "in UTC"),
         ("systemd", {"timezone": "Europe/Lissabon"}, "no time zone"),
         ("k8s", {"label": "My_Job"}, "small letters"),
         ("k8s", {"image": "a b\n"}, "not the name of a container image"),
@@ -379,7 +460,7 @@ def test_airflow_compiles(tmp_path: Path, account_env: Any) -> None:
 def test_printed(account_env: Any, tmp_path: Path) -> None:
     """Without --out the files are printed; several do not go into one file."""
     args = ["schedule", "export", "inventory", "--cron", "0 6 * * *", "--to"]
-    assert CliRunner().invoke(cli, [*args, "cron"]).output.splitlines()[-1].startswith("0 6 * * * if [ -r ")
+    assert CliRunner().invoke(cli, [*args, "cron"]).output.splitlines()[-1].startswith("0 6 * * * exec env ")
     units = CliRunner().invoke(cli, [*args, "systemd"]).output
     assert re.findall(r"^# --- (.*)$", units, re.MULTILINE) == [
         "lcnb-inventory.service",

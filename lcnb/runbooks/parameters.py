@@ -555,13 +555,17 @@ def located(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict
     found = dict(checked)
     for each in parameters:
         value = checked.get(each.name, each.default)
-        if not isinstance(value, str) or not _is_path(each.type):
+        texts = value if isinstance(value, list) else [value]
+        if not texts or not all(isinstance(text, str) for text in texts) or not _is_path(each.type):
             continue
-        path = Path(value).expanduser().absolute()
-        if each.name in READ_FILES and not path.is_file():
-            problem = "is a folder" if path.is_dir() else "is not there"
-            raise ParameterError(f"parameter {each.name}: the file {path} {problem}. Nothing was started.")
-        found[each.name] = str(path)
+        paths = [Path(text).expanduser().absolute() for text in texts]
+        for path in paths if each.name in READ_FILES else ():
+            if not path.is_file():
+                problem = "is a folder" if path.is_dir() else "is not there"
+                raise ParameterError(
+                    f"parameter {each.name}: the file {path} {problem}. Nothing was started."
+                )
+        found[each.name] = list(map(str, paths)) if isinstance(value, list) else str(paths[0])
     return found
 
 
