@@ -45,6 +45,7 @@ from lcnb.errors import (
     ServerError,
     WaitTimeout,
 )
+from lcnb.flags import checked_flag
 from lcnb.journal import Entry, Journal, Owner, now
 from lcnb.models import Instance, Record, Snapshot, SSHKey, read
 from lcnb.secret import STARS, Secret
@@ -611,14 +612,22 @@ def _write_key(change: Change, private_key: Secret | None) -> str | None:
 # --- around the flow ------------------------------------------------------------------------------------
 
 
-def begin(changes: ChangeSet, confirm: Confirm, on_error: str, timeout: float | None) -> bool:
+def begin(changes: ChangeSet, confirm: Confirm, wait: object, on_error: str, timeout: float | None) -> bool:
     """Whether to make the changes: there are some, the arguments are right, and somebody confirmed."""
+    check_how(confirm, wait, timeout, on_error)
+    _young_enough(changes)
+    return bool(changes.changes) and changes.confirmed(confirm)
+
+
+def check_how(confirm: Confirm, wait: object, timeout: float | None, on_error: str) -> None:
+    """InputError for an argument of `apply` or `resume` that cannot be right."""
+    if confirm is not None and not callable(confirm):
+        checked_flag("confirm", confirm)
+    checked_flag("wait", wait)
     if on_error not in ("stop", "continue"):
         raise InputError(f"on_error: expected 'stop' or 'continue', got {on_error!r}. Nothing was sent.")
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
         raise InputError(f"timeout: expected seconds above 0, got {timeout!r}. Nothing was sent.")
-    _young_enough(changes)
-    return bool(changes.changes) and changes.confirmed(confirm)
 
 
 def _young_enough(changes: ChangeSet) -> None:
@@ -728,7 +737,7 @@ def resuming(
     """What is left of a ChangeSet, confirmed; None when nobody wants it. `others`: it is one of several, and left
     to the process that is at it, if there is one."""
     left = left_over(client, changeset)
-    if not begin(left, confirm, on_error, timeout):
+    if not begin(left, confirm, wait, on_error, timeout):
         yield None
         return
     rules = Rules(client.settings.settle, on_error, (timeout or WAIT_S) if wait else None)
@@ -888,7 +897,7 @@ class AsyncChangeSet(ChangeSet):
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """As SyncChangeSet.apply."""
-        if not begin(self, confirm, on_error, timeout):
+        if not begin(self, confirm, wait, on_error, timeout):
             return untouched(self)
         with prepared(self, wait, timeout, on_error, progress) as flow:
             tasks = await self._client._wire.run(flow, each_call=True)  # type: ignore[misc]
@@ -927,7 +936,7 @@ class SyncChangeSet(ChangeSet):
         >>> lc.rename_snapshot(lc.snapshots().slug[0], "kept").apply(confirm=True).outcome.tolist()
         ['done']
         """
-        if not begin(self, confirm, on_error, timeout):
+        if not begin(self, confirm, wait, on_error, timeout):
             return untouched(self)
         with prepared(self, wait, timeout, on_error, progress) as flow:
             tasks: list[Task] = self._client._wire.run(flow, each_call=True)  # type: ignore[assignment]

@@ -23,6 +23,7 @@ from lcnb.calls import Flow, Listing, Together
 from lcnb.changes import Change
 from lcnb.config import did_you_mean
 from lcnb.errors import InputError, NotFound
+from lcnb.flags import checked_flag
 from lcnb.frames import price
 from lcnb.models import Image, Instance, Location, Plan, Profile, Record, Snapshot, SSHKey, read
 from lcnb.passwords import checked_password, new_password
@@ -442,6 +443,7 @@ def generate_key(
     cache: Cache, title: str, file: str | PathLike[str], *, kind: str, replace: bool, on_server: bool
 ) -> Flow[Built]:
     """A new pair, made here or by the provider; where its private half goes must be free."""
+    checked_flag("generate_on_server", on_server)
     path = Path(file).expanduser().absolute()
     if path.exists() or not path.parent.is_dir():
         problem = "exists, and is not overwritten" if path.exists() else "has no folder to be in"
@@ -472,6 +474,7 @@ def generate_sshkey(cache: Cache, title: str, file: str, *, replace: bool) -> Fl
 
 def _taken(cache: Cache, title: str, slug: str, replace: bool) -> Flow[SSHKey | None]:
     checked_label(title, "title")
+    checked_flag("replace", replace)
     for each in (yield from _sshkeys(cache)):
         if each.slug == slug:
             if not replace:
@@ -651,6 +654,7 @@ DESIRED = ("label", "location", "plan", "image", "hostname", "ssh_key", "state")
 
 def desired(cache: Cache, rows: Sequence[Mapping[str, Any]], *, prune: bool) -> Flow[Built]:
     """What makes the account as the rows say: creates, changes, deletes (with `prune`), and what is not possible."""
+    checked_flag("prune", prune)
     wanted = _checked_rows(rows)
     machines = yield from instances(cache)
     by_label: dict[str, list[Instance]] = {}

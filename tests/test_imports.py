@@ -20,7 +20,7 @@ PACKAGE = Path(lcnb.__file__).parent
 #: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
 LAYERS = [
     ("secret", "files", "folders"),
-    ("errors", "models"),
+    ("errors", "flags", "models"),
     ("config", "rows", "calls", "columns", "catalogue", "frames", "look", "passwords", "budget", "selection"),
     ("wire", "journal"),
     ("changes", "build", "apply", "accessor"),

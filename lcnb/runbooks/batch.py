@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from lcnb.config import Settings, did_you_mean, resolve
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, RunError, TokenMissing
 from lcnb.files import write_atomically
+from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.folders import runs_dir
 from lcnb.models import SECRET_NAME
 from lcnb.runbooks import forkserver, warm
@@ -115,6 +116,7 @@ def batch(
     """
     book = find(name)
     check_engine(engine)
+    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
     common = dict(parameters or {})
     rows = _with_accounts(_rows(over, book), accounts)
     where = _Where.of(executor, dask, workers, settings, max_errors)
@@ -154,6 +156,7 @@ def resume_batch(
     lcnb.errors.InputError: no batch 'batch-20260101T000000Z-inventory-000000' in ...
     """
     check_engine(engine)
+    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
     plan = _read_plan(_batch_folder(batch, folder))
     book = find(plan.source)
     where = _Where.of(executor, dask, workers, settings, max_errors)
@@ -282,6 +285,8 @@ def _with_accounts(rows: list[Row], accounts: bool | Sequence[str]) -> list[Row]
         raise InputError(
             f"accounts: {accounts!r} is a text; say [{accounts!r}], or True for all. Nothing was started."
         )
+    if not hasattr(accounts, "__iter__"):
+        accounts = checked_flag("accounts", accounts, NOTHING_STARTED)
     names = _all_accounts() if accounts is True else list(accounts or ())
     if not names:
         return rows

@@ -20,6 +20,7 @@ from lcnb.accessor import rows_of
 from lcnb.config import drop_from_keyring, keep_in_keyring
 from lcnb.errors import ApiError, InputError, LcnbError
 from lcnb.files import write_atomically
+from lcnb.flags import checked_flag
 from lcnb.journal import Journal
 from lcnb.passwords import new_password
 from lcnb.runbooks.operations import NOTHING, done_before, wait_until_ready
@@ -189,6 +190,7 @@ def new_passwords(
     Within the block it is applied (or not); at its end, however it ends, the journal tells which were set. What runs
     that this one goes on with have set is kept too, as the provider tells it.
     """
+    dry_run = checked_flag("dry_run", dry_run)
     before = {str(entry.identifier): entry.target for entry in done_before(run, lc, "reset password")}
     doubled = machines.label[machines.label.duplicated() | machines.label.isna()]
     if len(doubled):

@@ -133,16 +133,18 @@ class Run:
     def check(self, ok: object, text: object) -> bool:
         """Keep a check with its outcome, which it gives back; one that failed asks for attention and is shown.
 
-        `text` says what should hold. InputError for an `ok` that is neither true nor false, such as pandas.NA.
+        `text` says what should hold. InputError for an `ok` that is neither true nor false: pandas.NA, a text.
 
         >>> import lcnb
         >>> lcnb.run().check(2 < 3, "fewer than 3 machines are off")
         True
         """
         try:
-            held = bool(ok)
+            held = None if isinstance(ok, str) else bool(ok)  # the text "no" would hold
         except (TypeError, ValueError):
-            raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false") from None
+            held = None
+        if held is None:
+            raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false")
         note = self._keep(notes.Note(notes.now(), str(text), held))
         if not held:
             _show(note)

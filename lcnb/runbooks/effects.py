@@ -18,10 +18,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.apply import SyncChangeSet, untouched
+from lcnb.apply import SyncChangeSet, check_how, untouched
 from lcnb.changes import Change, ChangeSet, OnError, made_frame, monthly_difference
 from lcnb.config import Settings
 from lcnb.errors import ChangeError, Drifted, InputError, Locked, RunError
+from lcnb.flags import checked_flag
 from lcnb.folders import state_dir
 from lcnb.journal import OPEN, Entry, Journal
 
@@ -53,8 +54,8 @@ def apply_changes(
     if not isinstance(changes, SyncChangeSet):
         kind = type(changes).__name__
         raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
-    if dry_run not in (True, False):
-        raise InputError(f"dry_run: expected True or False, got {dry_run!r}. Nothing was sent.")
+    dry_run = checked_flag("dry_run", dry_run)
+    check_how(None, wait, timeout, on_error)
     changes = _without_done(changes, run.resumes)
     update = _show(changes)
     changes.save(run.file(f"{name}.json"))
