@@ -220,6 +220,10 @@ class Work:
             written = yield Do("write key", lambda: _write_key(change, change.private_key))
             if isinstance(written, str):
                 return (yield from self._end(task, "failed", written))
+        elif change.key_file is not None and task.tries == 0:
+            problem = yield Do("try key file", lambda: _try_key_file(change))
+            if isinstance(problem, str):
+                return (yield from self._end(task, "failed", problem))
         if task.renewed:
             task.note = "with a new password, since the typed one is kept nowhere; reveal tells it"
         known = sorted(task.known)
@@ -596,17 +600,38 @@ def _key_path(change: Change) -> Path:
 
 
 def _write_key(change: Change, private_key: Secret | None) -> str | None:
-    """Write a private key to its file, which must not exist; the reason when that is not possible."""
+    """Write a private key to its file, which must not exist, and read it back; the reason when it is not kept there."""
     path = _key_path(change)
+    data = (private_key.reveal() if private_key else "").encode("utf-8", "surrogatepass")
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(private_key.reveal() if private_key else "")
-            file.flush()
-            os.fsync(file.fileno())
     except OSError as error:
         return f"the key file {path} cannot be written: {error.strerror}"
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        kept = path.read_bytes()
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        return f"the key file {path} cannot be written: {error.strerror}"
+    if kept != data:
+        path.unlink(missing_ok=True)
+        return f"the key file {path} does not keep what is written: other bytes are read back"
     return None
+
+
+#: Longer than the private half of any key pair that is offered.
+_KEY_BYTES = 8192
+
+
+def _try_key_file(change: Change) -> str | None:
+    """Whether a key that the provider makes could be kept: its private half comes in one answer and never again."""
+    problem = _write_key(change, Secret("0" * _KEY_BYTES))
+    if problem is None:
+        _key_path(change).unlink()
+    return problem
 
 
 # --- around the flow ------------------------------------------------------------------------------------

@@ -60,6 +60,10 @@ VARIABLES = {
 }
 _ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
 KEYRING_SERVICE = "lcnb"
+KEYRING_CURE = (
+    "`keyring --list-backends` lists what can keep secrets here, and a locked keyring must be unlocked first; or keep "
+    "them in a file."
+)
 
 
 @dataclass(frozen=True)
@@ -308,7 +312,11 @@ def _keyring_place(account: str | None, service: str, user: str, base_url: str |
 
 
 def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
-    """Keep a secret in the keyring. ConfigError when there is none, or it does not take it."""
+    """Keep a secret in the keyring, and read it back. ConfigError when there is none, or it does not give it back.
+
+    Backends differ: the null backend takes every secret without an error and keeps none, others cut long ones.
+    """
+    entry = f"{service}/{user}"
     try:
         import keyring
 
@@ -318,7 +326,35 @@ def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
             "there is no keyring here: pip install 'lcnb[keyring]'. Nothing was kept."
         ) from None
     except Exception as odd:
-        raise ConfigError(f"the keyring did not take {service}/{user}: {type(odd).__name__}") from None
+        raise ConfigError(f"the keyring did not take {entry}: {type(odd).__name__}. {KEYRING_CURE}") from None
+    check_in_keyring(service, user, secret)
+
+
+def check_in_keyring(service: str, user: str, secret: Secret) -> None:
+    """ConfigError unless the keyring gives back this secret for this entry."""
+    import keyring
+
+    kept = read_from_keyring(service, user)
+    if kept != secret:
+        what = "nothing" if kept is None else "something else"
+        backend = type(keyring.get_keyring())
+        raise ConfigError(
+            f"the keyring did not keep {service}/{user}: it took the secret without an error, and gives back {what} "
+            f"(backend {backend.__module__}.{backend.__qualname__}). {KEYRING_CURE}"
+        )
+
+
+def read_from_keyring(service: str, user: str) -> Secret | None:
+    """An entry of the keyring; None when it is not there. ConfigError when it cannot be read."""
+    import keyring
+
+    try:
+        kept = keyring.get_password(service, user)
+    except Exception as odd:
+        raise ConfigError(
+            f"the keyring does not give {service}/{user} back: {type(odd).__name__}. {KEYRING_CURE}"
+        ) from None
+    return None if kept is None else Secret(str(kept))
 
 
 def drop_from_keyring(service: str, user: str) -> None:
