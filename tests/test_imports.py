@@ -19,7 +19,7 @@ import lcnb
 PACKAGE = Path(lcnb.__file__).parent
 #: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
 LAYERS = [
-    ("secret", "files", "folders"),
+    ("secret", "files", "folders", "python", "streams"),
     ("errors", "flags", "models"),
     ("config", "rows", "calls", "columns", "catalogue", "frames", "look", "passwords", "budget", "selection"),
     ("wire", "journal"),

@@ -27,6 +27,7 @@ from lcnb.journal import Journal
 from lcnb.passwords import new_password
 from lcnb.runbooks.operations import NOTHING, done_before, wait_until_ready
 from lcnb.secret import Secret
+from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,7 +246,7 @@ def keep_when_ready(
                     f"{str(problem).removesuffix(NOTHING).strip()} The machines were made; the provider still tells "
                     "their initial passwords: lcnb.connect().reveal(IDENTIFIER)."
                 ) from problem
-            print(f"Passwords of {len(kept)} machines: {where.where()}")
+            say(f"Passwords of {len(kept)} machines: {where.where()}")
     return machines
 
 
@@ -303,7 +304,7 @@ def new_passwords(
                 ) from problem
             counts = Counter(each.state for each in settled)
             told = ", ".join(f"{count} {state}" for state, count in counts.items())
-            print(f"Passwords ({told}): {where.where()}")
+            say(f"Passwords ({told}): {where.where()}")
 
 
 def _settled(lc: LetsCloud, kept: Sequence[Kept], changeset: str) -> list[Kept]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
 from lcnb.runbooks import notes
+from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ class Run:
         >>> lcnb.run().log("60 machines read")  # doctest: +ELLIPSIS
         20... 60 machines read
         """
-        print(notes.log(self.folder, str(text)))
+        say(notes.log(self.folder, str(text)))
 
     def attention(self, text: object) -> None:
         """Tell people that something needs a look: shown here, kept in the record and atop the report.
@@ -184,7 +185,7 @@ def _show(note: notes.Note) -> None:
     box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
-        print(repr(box))
+        say(repr(box))
     else:
         from IPython.display import display
 

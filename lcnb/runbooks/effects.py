@@ -25,6 +25,7 @@ from lcnb.errors import ChangeError, Drifted, InputError, Locked, RunError
 from lcnb.flags import checked_flag
 from lcnb.folders import state_dir
 from lcnb.journal import OPEN, Entry, Journal
+from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +179,7 @@ def _text(value: Any) -> str | None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    say(text)
 
 
 def _in_kernel() -> bool:
