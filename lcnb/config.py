@@ -44,6 +44,8 @@ SETTLE = 150.0
 CATALOGUE = 600.0
 #: Environment variables that the provider's own tools read, in this order [go, cli, doc; tf, mcp].
 TOKEN_VARIABLES = ("LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN")
+#: How long LetsCloud's tokens are, and what is taken for one at all.
+TOKEN_CHARACTERS, MIN_TOKEN_CHARACTERS = 54, 20
 #: The environment variables of lcnb itself, each with what it sets.
 VARIABLES = {
     "LCNB_ACCOUNT": "the account in lcnb.toml to use",
@@ -226,7 +228,22 @@ def checked_token(text: str, place: str) -> Secret:
             f"the token from {place} is empty or has a space, a line end or another character that no token "
             "has. Copy it again, without quotes and without the end of the line."
         )
+    refuse_cut_token(text, place)
     return Secret(text)
+
+
+def refuse_cut_token(text: str, place: str) -> None:
+    """ConfigError for a text that is too short to be a token: a shell has cut it, or it stands for one.
+
+    As a secret such a text would mask ordinary words of each report.
+    """
+    if len(text) < MIN_TOKEN_CHARACTERS:
+        characters = "1 character" if len(text) == 1 else f"{len(text)} characters"
+        raise ConfigError(
+            f"the token from {place} has only {characters}; LetsCloud's have {TOKEN_CHARACTERS}. They contain `$`, "
+            "which a shell expands unless it is in single quotes, so that a part is lost. Copy the whole token again, and in "
+            "a shell put it in single quotes: export LETSCLOUD_API_KEY='...'. Nothing was sent."
+        )
 
 
 def _env_place(account: str | None, name: str, base_url: str | None = None) -> TokenPlace:
