@@ -241,8 +241,8 @@ def refuse_cut_token(text: str, place: str) -> None:
         characters = "1 character" if len(text) == 1 else f"{len(text)} characters"
         raise ConfigError(
             f"the token from {place} has only {characters}; LetsCloud's have {TOKEN_CHARACTERS}. They contain `$`, "
-            "which a shell expands unless it is in single quotes, so that a part is lost. Copy the whole token again, and in "
-            "a shell put it in single quotes: export LETSCLOUD_API_KEY='...'. Nothing was sent."
+            "which a shell expands unless it is in single quotes, so that a part is lost. Copy the whole token again, "
+            "and in a shell put it in single quotes: export LETSCLOUD_API_KEY='...'. Nothing was sent."
         )
 
 
