@@ -233,9 +233,9 @@ def checked_token(text: str, place: str) -> Secret:
 
 
 def refuse_cut_token(text: str, place: str) -> None:
-    """ConfigError for a text that is too short to be a token: a shell has cut it, or it stands for one.
+    """ConfigError for a text that is too short to be a token, such as the part that a shell leaves of one.
 
-    As a secret such a text would mask ordinary words of each report.
+    It would also be masked wherever it occurs in a report, in ordinary words too.
     """
     if len(text) < MIN_TOKEN_CHARACTERS:
         characters = "1 character" if len(text) == 1 else f"{len(text)} characters"

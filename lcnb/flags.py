@@ -1,7 +1,7 @@
-"""One check of everything that is switched on or off: a flag is True or False, and nothing else stands for it.
+"""One check of everything that is switched on or off: a flag is True or False, and nothing else is taken for one.
 
-The text "false" is true for Python, and 0 is not what anybody was shown: where a flag decides what is deleted, sent or
-confirmed, a value that is no bool is refused before anything happens.
+Python takes the text "false" for true. A flag may decide what is deleted, sent or confirmed, so a value that is no bool
+is refused before anything happens.
 """
 
 from __future__ import annotations
