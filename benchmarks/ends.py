@@ -179,7 +179,7 @@ def true(way: Way, found: Mapping[str, Any]) -> bool:
 def environment(base_url: str) -> dict[str, str]:
     """This process's environment with a token that the sandbox refuses."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LCNB_")}
-    return {**kept, "LETSCLOUD_API_KEY": "a-wrong-token-0000", "LCNB_BASE_URL": base_url}
+    return {**kept, "LETSCLOUD_API_KEY": "a-wrong-token-00000000", "LCNB_BASE_URL": base_url}
 
 
 def main() -> None:

@@ -2,14 +2,19 @@
 
 import sys
 
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # the working folder, put there by `-m`: its files are not taken for modules of Python
+
 import lcnb
+from lcnb import streams
 
 
 def main() -> None:
     """`lcnb --version` is answered at once; for all else the commands are loaded."""
-    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
+    streams.open_streams()
+    if sys.argv[1:] == ["--version"]:
         print(f"lcnb, version {lcnb.__version__}")
-        return
+        sys.exit(streams.finish(0))
     if sys.argv[1:2] in (["run"], ["plan-run"]) and (code := _warm()) is not None:
         sys.exit(code)
     from lcnb.cli import main as commands

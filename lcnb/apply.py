@@ -50,6 +50,7 @@ from lcnb.errors import (
     ServerError,
     WaitTimeout,
 )
+from lcnb.flags import checked_flag
 from lcnb.journal import Entry, Journal, Owner, now
 from lcnb.models import Instance, Record, Snapshot, SSHKey, read
 from lcnb.names import comparable_name, same_name
@@ -231,6 +232,10 @@ class Work:
             written = yield Do("write key", lambda: _write_key(change, change.private_key))
             if isinstance(written, str):
                 return (yield from self._end(task, "failed", written))
+        elif change.key_file is not None and task.tries == 0:
+            problem = yield Do("try key file", lambda: _try_key_file(change))
+            if isinstance(problem, str):
+                return (yield from self._end(task, "failed", problem))
         if task.renewed:
             task.note = "with a new password, since the typed one is kept nowhere; reveal tells it"
         known = sorted(task.known)
@@ -678,38 +683,66 @@ def _key_path(change: Change) -> Path:
 
 
 def _write_key(change: Change, private_key: Secret | None) -> str | None:
-    """Write a private key to its file, which must not exist; the reason when that is not possible."""
+    """Write a private key to its file, which must not exist, and read it back; the reason when it is not kept there."""
     path = _key_path(change)
+    data = _pem_lines(private_key.reveal() if private_key else "")
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        text = _pem_lines(private_key.reveal() if private_key else "")
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.read_bytes() != text:
-            return f"the key file {path} does not hold what was written to it"
     except OSError as error:
         return f"the key file {path} cannot be written: {error.strerror}"
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        kept = path.read_bytes()
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        return f"the key file {path} cannot be written: {error.strerror}"
+    if kept != data:
+        path.unlink(missing_ok=True)
+        return f"the key file {path} does not keep what is written: other bytes are read back"
     return None
 
 
 def _pem_lines(text: str) -> bytes:
     """A private key with the line ends that ssh takes: the provider sends CRLF, and none after the last line [node]."""
-    return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines()).encode()
+    return "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines()).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+#: Longer than the private half of any key pair that is offered.
+_KEY_BYTES = 8192
+
+
+def _try_key_file(change: Change) -> str | None:
+    """Whether a key that the provider makes could be kept: its private half comes in one answer and never again."""
+    problem = _write_key(change, Secret("0" * _KEY_BYTES))
+    if problem is None:
+        _key_path(change).unlink()
+    return problem
 
 
 # --- around the flow ------------------------------------------------------------------------------------
 
 
-def begin(changes: ChangeSet, confirm: Confirm, on_error: str, timeout: float | None) -> bool:
+def begin(changes: ChangeSet, confirm: Confirm, wait: object, on_error: str, timeout: float | None) -> bool:
     """Whether to make the changes: there are some, the arguments are right, and somebody confirmed."""
+    check_how(confirm, wait, timeout, on_error)
+    _young_enough(changes)
+    return bool(changes.changes) and changes.confirmed(confirm)
+
+
+def check_how(confirm: Confirm, wait: object, timeout: float | None, on_error: str) -> None:
+    """InputError for an argument of `apply` or `resume` that cannot be right."""
+    if confirm is not None and not callable(confirm):
+        checked_flag("confirm", confirm)
+    checked_flag("wait", wait)
     if on_error not in ("stop", "continue"):
         raise InputError(f"on_error: expected 'stop' or 'continue', got {on_error!r}. Nothing was sent.")
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
         raise InputError(f"timeout: expected seconds above 0, got {timeout!r}. Nothing was sent.")
-    _young_enough(changes)
-    return bool(changes.changes) and changes.confirmed(confirm)
 
 
 def _young_enough(changes: ChangeSet) -> None:
@@ -820,7 +853,7 @@ def resuming(
     """What is left of a ChangeSet, confirmed; None when nobody wants it. `others`: it is one of several, and left
     to the process that is at it, if there is one."""
     left = left_over(client, changeset)
-    if not begin(left, confirm, on_error, timeout):
+    if not begin(left, confirm, wait, on_error, timeout):
         yield None
         return
     rules = Rules(client.settings.settle, on_error, (timeout or WAIT_S) if wait else None)
@@ -980,7 +1013,7 @@ class AsyncChangeSet(ChangeSet):
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """As SyncChangeSet.apply."""
-        if not begin(self, confirm, on_error, timeout):
+        if not begin(self, confirm, wait, on_error, timeout):
             return untouched(self)
         with prepared(self, wait, timeout, on_error, progress) as flow:
             tasks = await self._client._wire.run(flow, each_call=True)  # type: ignore[misc]
@@ -1019,7 +1052,7 @@ class SyncChangeSet(ChangeSet):
         >>> lc.rename_snapshot(lc.snapshots().slug[0], "kept").apply(confirm=True).outcome.tolist()
         ['done']
         """
-        if not begin(self, confirm, on_error, timeout):
+        if not begin(self, confirm, wait, on_error, timeout):
             return untouched(self)
         with prepared(self, wait, timeout, on_error, progress) as flow:
             tasks: list[Task] = self._client._wire.run(flow, each_call=True)  # type: ignore[assignment]

@@ -24,6 +24,7 @@ from lcnb.calls import Flow, Listing, Together
 from lcnb.changes import Change
 from lcnb.config import did_you_mean
 from lcnb.errors import BadReply, InputError, NotFound
+from lcnb.flags import checked_flag
 from lcnb.frames import price
 from lcnb.models import Image, Instance, Location, Plan, Profile, Record, Snapshot, SSHKey, read
 from lcnb.names import comparable_name, same_name
@@ -514,6 +515,7 @@ def generate_key(
     cache: Cache, title: str, file: str | PathLike[str], *, kind: str, replace: bool, on_server: bool
 ) -> Flow[Built]:
     """A new pair, made here or by the provider; where its private half goes must be free."""
+    checked_flag("generate_on_server", on_server)
     path = Path(file).expanduser().absolute()
     if path.exists() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         problem = (
@@ -547,6 +549,7 @@ def generate_sshkey(cache: Cache, title: str, file: str, *, replace: bool) -> Fl
 
 def _taken(cache: Cache, title: str, slug: str, replace: bool) -> Flow[SSHKey | None]:
     checked_label(title, "title")
+    checked_flag("replace", replace)
     for each in (yield from _sshkeys(cache)):
         if each.slug == slug:
             if not replace:
@@ -759,6 +762,8 @@ def desired(
 
     `comments`: the lines of the file that were left out; a machine whose label begins with # may be meant by one.
     """
+    checked_flag("prune", prune)
+    checked_flag("allow_delete_all", allow_delete_all)
     wanted = _checked_rows(rows)
     if prune and not wanted and allow_delete_all is not True:
         raise InputError(f"the desired state has no rows, and prune {DELETES_ALL}")

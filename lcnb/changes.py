@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from lcnb.calls import Call
 from lcnb.errors import ConfirmationMissing, InputError
 from lcnb.files import read_text, write_atomically
+from lcnb.flags import checked_flag
 from lcnb.names import comparable_name, same_name
 from lcnb.passwords import new_password
 from lcnb.secret import STARS, Secret
@@ -313,9 +314,10 @@ class ChangeSet:
     # --- confirming -------------------------------------------------------------------------------------
 
     def confirmed(self, confirm: Confirm) -> bool:
-        """Whether to go on. ConfirmationMissing where nobody was asked and nobody can be."""
-        if confirm is True or (confirm is not None and confirm is not False and confirm(self)):
-            return True
+        """Whether to go on. ConfirmationMissing where nobody was asked and nobody can be.
+
+        InputError for a `confirm`, or an answer of its function, that is neither True nor False.
+        """
         if confirm is None:
             if not _can_ask():
                 raise ConfirmationMissing(
@@ -323,7 +325,9 @@ class ChangeSet:
                     "confirm=True (on the command line: --yes) once you have looked at it."
                 )
             return ask(self)
-        return False
+        if callable(confirm):
+            return checked_flag("the answer of confirm", confirm(self))
+        return checked_flag("confirm", confirm)
 
 
 # --- asking ---------------------------------------------------------------------------------------------

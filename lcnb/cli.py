@@ -10,7 +10,6 @@ nobody confirmed; 7 changes were made in part; 8 a runbook's own check failed; 7
 from __future__ import annotations
 
 import atexit
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import lcnb
+from lcnb import streams
 from lcnb.cli_batch import batch
 from lcnb.cli_changes import COMMANDS as CHANGES
 from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
@@ -53,7 +53,7 @@ class _Commands(click.Group):
 
 
 class _Ended(Exception):
-    """Ctrl-C or a closed pipe, carried past click, which would make something of its own of either."""
+    """Ctrl-C or a closed pipe (not a standard stream), carried past click, which would make its own end of either."""
 
 
 @contextmanager
@@ -304,7 +304,7 @@ for command in (*CHANGES, *RUNBOOKS, *RUNS, batch, schedule):
 
 def main() -> None:
     """`lcnb`: every known error becomes one text on stderr and its exit code."""
-    _open_streams()
+    streams.open_streams()
     sys.unraisablehook = send_lost_again
     try:
         cli(prog_name="lcnb", standalone_mode=False)
@@ -323,21 +323,12 @@ def main() -> None:
         code = _told(error)
     # The first thing at the exit: an interrupt finds nothing more to end, and what cleans up is not cut short.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    sys.exit(_flushed(code))
-
-
-def _open_streams() -> None:
-    """A supervisor may start us with streams closed: then what is written to them goes nowhere."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+    sys.exit(streams.finish(code))
 
 
 def _told(error: BaseException) -> int:
     from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked
 
-    if isinstance(error, BrokenPipeError):
-        return 0  # the reader, such as `head`, has enough
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         _tell_notes(error)
@@ -359,15 +350,3 @@ def _tell_notes(error: BaseException) -> None:
     """What was noted on the way, such as the folder of a run that was ended."""
     for note in getattr(error, "__notes__", []):
         print(note, file=sys.stderr)
-
-
-def _flushed(code: int) -> int:
-    """Flush here: a closed pipe or a full disk shows up now, not as noise when Python ends."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except (OSError, ValueError) as error:
-        print(f"error: the output could not be written: {error}", file=sys.stderr)
-        return code or 1
-    return code

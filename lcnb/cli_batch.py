@@ -58,11 +58,13 @@ def batch(
     All rows are checked before the first one starts. Each run has a folder of its own; the batch's folder
     knows how each ended, and --resume goes on from there.
     """
+    from lcnb import streams
     from lcnb.cli_runbooks import given_parameters
     from lcnb.runbooks.batch import batch as run_batch
     from lcnb.runbooks.batch import resume_batch
-    from lcnb.terminal import batch_progress, print_batch
+    from lcnb.terminal import batch_progress, check_output, print_batch
 
+    check_output(output)
     _check_usage(name, over, accounts, pairs, resume, account)
     settings = connect(account, True).settings if sandbox else None
     with batch_progress() as progress:
@@ -77,6 +79,7 @@ def batch(
                 or [each.strip() for each in (accounts or "").split(",") if each.strip()]
             )
             frame = run_batch(name or "", over, parameters=given_parameters(pairs), accounts=chosen, **common)
+    streams.mark_acted()
     print_batch(frame, output)
     sys.exit(frame.attrs["lcnb"]["exit_code"])
 

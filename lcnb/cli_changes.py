@@ -42,8 +42,9 @@ def _change_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _carry_out(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **how: Any) -> None:
     """Show, confirm, apply, print the result; the exit code tells how it ended."""
-    from lcnb.terminal import print_changes
+    from lcnb.terminal import check_output, print_changes
 
+    check_output(output)
     if dry_run or not len(changes):
         print_changes(changes, output)
         return
@@ -60,9 +61,11 @@ def _finish(
     timeout: float | None,
     go_on: bool,
 ) -> None:
+    from lcnb import streams
     from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
-    from lcnb.terminal import change_progress, print_error, print_frame
+    from lcnb.terminal import change_progress, check_output, print_error, print_made_frame
 
+    check_output(output)
     code = 0
     try:
         with change_progress() as progress:
@@ -77,7 +80,8 @@ def _finish(
     except ConfirmationMissing as error:
         print_error(error)
         sys.exit(NOT_CONFIRMED)
-    print_frame(result, output)
+    streams.mark_acted()
+    print_made_frame(result, output)
     sys.exit(_exit_code(result, code))
 
 

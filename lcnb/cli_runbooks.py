@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,15 +170,14 @@ def carry_out(
     **limits: Any,
 ) -> int:
     """Run with progress in the terminal, print how it ended; gives the exit code."""
+    from lcnb import streams
     from lcnb.runbooks.signals import held
     from lcnb.terminal import cell_progress, print_result
 
     with cell_progress() as progress:
         result = work(progress=progress, folder=runs_dir, lock_wait=None if no_lock else lock_wait, **limits)
-    with (
-        held(),
-        suppress(BrokenPipeError),
-    ):  # nobody reads on; how the run ended is still told, by the exit code
+    streams.mark_acted()
+    with held():
         print_result(result)
         tell(result)
     return result.exit_code
@@ -248,12 +246,14 @@ def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
 
 def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: Any) -> int:
     """`lcnb resume RUN`: what it left open is settled, then its notebook goes on with the rest."""
+    from lcnb import streams
     from lcnb.runbooks import again
     from lcnb.terminal import change_progress, print_frame
 
     broken = again.Recorded.read(folder)
     with change_progress() as progress:
         results = again.settle(broken, True if yes else None, progress=progress, **how)
+    streams.mark_acted()
     for result in results:
         print_frame(result)
     return carry_out(lambda **limits: again.resume_run(broken, **limits), runs_dir=runs_dir)

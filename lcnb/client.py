@@ -26,6 +26,7 @@ from lcnb.catalogue import open_catalogue
 from lcnb.changes import ChangeSet, Confirm, OnError, Progress
 from lcnb.config import Settings, resolve
 from lcnb.errors import ConfirmationMissing, InputError, NotFound
+from lcnb.flags import checked_flag
 from lcnb.journal import Journal
 from lcnb.names import same_name
 from lcnb.passwords import checked_password
@@ -76,7 +77,7 @@ def _settings(
     sandbox: bool,
     timeout: float | None,
 ) -> Settings:
-    if not sandbox:
+    if not checked_flag("sandbox", sandbox):
         return resolve(account, token=token, base_url=base_url, timeout=timeout)
     if account is not None or token is not None or base_url is not None:
         raise InputError("sandbox=True brings its own token and base URL: pass no account, token or base_url")
@@ -138,7 +139,7 @@ class _Client:
         return Catalogue(*(self._frame(kind, each) for kind, each in zip(kinds, found, strict=True)))
 
     def _keeping(self, refresh: bool) -> calls.Keep:
-        return replace(self._keep, refresh=refresh)
+        return replace(self._keep, refresh=checked_flag("refresh", refresh))
 
     def _inventory(self, parts: calls.InventoryParts) -> pd.DataFrame:
         return frames.inventory(parts, self.settings.account, self._name)
@@ -569,6 +570,7 @@ class LetsCloud(_Client):
         Returns a frame, one row a change of these ChangeSets, as `apply` does; empty when nothing was open.
         """
         results = []
+        apply.check_how(confirm, wait, timeout, on_error)
         for name in apply.open_changesets(self, changeset):
             how = (confirm, wait, timeout, on_error, passwords, progress)
             with apply.resuming(self, name, *how, others=changeset is None) as work:
@@ -884,6 +886,7 @@ class AsyncLetsCloud(_Client):
     ) -> pd.DataFrame:
         """As LetsCloud.resume."""
         results = []
+        apply.check_how(confirm, wait, timeout, on_error)
         for name in apply.open_changesets(self, changeset):
             how = (confirm, wait, timeout, on_error, passwords, progress)
             with apply.resuming(self, name, *how, others=changeset is None) as work:
@@ -951,7 +954,7 @@ def _checked(password: str | Secret | None) -> Secret | None:
 
 
 def _single(call: calls.Call, confirm: bool) -> calls.Flow[calls.Envelope]:
-    if call.effect != "read" and confirm is not True:
+    if not checked_flag("confirm", confirm) and call.effect != "read":
         raise ConfirmationMissing(
             f"{call.method} {call.path} changes the account: pass confirm=True. Nothing was sent."
         )

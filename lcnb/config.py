@@ -49,6 +49,8 @@ SETTLE = 150.0
 CATALOGUE = 600.0
 #: Environment variables that the provider's own tools read, in this order [go, cli, doc; tf, mcp].
 TOKEN_VARIABLES = ("LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN")
+#: How long LetsCloud's tokens are, and what is taken for one at all.
+TOKEN_CHARACTERS, MIN_TOKEN_CHARACTERS = 54, 20
 #: The environment variables of lcnb itself, each with what it sets.
 VARIABLES = {
     "LCNB_ACCOUNT": "the account in lcnb.toml to use",
@@ -67,6 +69,10 @@ _ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
 KEYRING_SERVICE = "lcnb"
 #: The file of the official CLI, in the home directory, and what stands before the token in it.
 CLI_FILE, CLI_VARIABLE = ".letscloud", "LETSCLOUD_API_KEY"
+KEYRING_CURE = (
+    "`keyring --list-backends` lists what can keep secrets here, and a locked keyring must be unlocked first; or keep "
+    "them in a file."
+)
 
 
 @dataclass(frozen=True)
@@ -277,7 +283,22 @@ def checked_token(text: str, place: str) -> Secret:
             f"the token from {place} is empty or has a space, a line end or another character that no token "
             "has. Copy it again, without quotes and without the end of the line."
         )
+    refuse_cut_token(text, place)
     return Secret(text)
+
+
+def refuse_cut_token(text: str, place: str) -> None:
+    """ConfigError for a text that is too short to be a token, such as the part that a shell leaves of one.
+
+    It would also be masked wherever it occurs in a report, in ordinary words too.
+    """
+    if len(text) < MIN_TOKEN_CHARACTERS:
+        characters = "1 character" if len(text) == 1 else f"{len(text)} characters"
+        raise ConfigError(
+            f"the token from {place} has only {characters}; LetsCloud's have {TOKEN_CHARACTERS}, and contain $: a "
+            "shell expands that outside single quotes, so that a part is lost. Copy the whole token again; in a shell: "
+            f"{export_advice(CLI_VARIABLE)}. Nothing was sent."
+        )
 
 
 def _env_place(account: str | None, name: str, base_url: str | None = None) -> TokenPlace:
@@ -447,7 +468,11 @@ def _keyring_place(account: str | None, service: str, user: str, base_url: str |
 
 
 def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
-    """Keep a secret in the keyring. ConfigError when there is none, or it does not take it."""
+    """Keep a secret in the keyring, and read it back. ConfigError when there is none, or it does not give it back.
+
+    Backends differ: the null backend takes every secret without an error and keeps none, others cut long ones.
+    """
+    entry = f"{service}/{user}"
     try:
         import keyring
 
@@ -457,7 +482,35 @@ def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
             "there is no keyring here: pip install 'lcnb[keyring]'. Nothing was kept."
         ) from None
     except Exception as odd:
-        raise ConfigError(f"the keyring did not take {service}/{user}: {type(odd).__name__}") from None
+        raise ConfigError(f"the keyring did not take {entry}: {type(odd).__name__}. {KEYRING_CURE}") from None
+    check_in_keyring(service, user, secret)
+
+
+def check_in_keyring(service: str, user: str, secret: Secret) -> None:
+    """ConfigError unless the keyring gives back this secret for this entry."""
+    import keyring
+
+    kept = read_from_keyring(service, user)
+    if kept != secret:
+        what = "nothing" if kept is None else "something else"
+        backend = type(keyring.get_keyring())
+        raise ConfigError(
+            f"the keyring did not keep {service}/{user}: it took the secret without an error, and gives back {what} "
+            f"(backend {backend.__module__}.{backend.__qualname__}). {KEYRING_CURE}"
+        )
+
+
+def read_from_keyring(service: str, user: str) -> Secret | None:
+    """An entry of the keyring; None when it is not there. ConfigError when it cannot be read."""
+    import keyring
+
+    try:
+        kept = keyring.get_password(service, user)
+    except Exception as odd:
+        raise ConfigError(
+            f"the keyring does not give {service}/{user} back: {type(odd).__name__}. {KEYRING_CURE}"
+        ) from None
+    return None if kept is None else Secret(str(kept))
 
 
 def drop_from_keyring(service: str, user: str) -> None:

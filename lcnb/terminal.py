@@ -51,9 +51,14 @@ def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
         console.print(frame_table(frame, wide=not console.is_terminal))
 
 
-def _print_parquet(frame: pd.DataFrame) -> None:
-    if sys.stdout.isatty():
+def check_output(output: str) -> None:
+    """InputError when the output cannot be printed here: a command that changes something looks before it does."""
+    if output == "parquet" and sys.stdout.isatty():
         raise InputError("parquet is binary; send it to a file: lcnb ... -o parquet > file.parquet")
+
+
+def _print_parquet(frame: pd.DataFrame) -> None:
+    check_output("parquet")
     from io import BytesIO
 
     buffer = BytesIO()  # parquet needs to seek; a pipe cannot
@@ -63,14 +68,10 @@ def _print_parquet(frame: pd.DataFrame) -> None:
 
 
 def stdout() -> Console:
-    """A console that never cuts a cell when nobody looks, and tells of a closed pipe as Python does."""
+    """A console that never cuts a cell when nobody looks."""
     from rich.console import Console
 
-    class _Console(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    return _Console() if sys.stdout.isatty() else _Console(width=10_000, soft_wrap=True)
+    return Console() if sys.stdout.isatty() else Console(width=10_000, soft_wrap=True)
 
 
 def stderr() -> Console:
@@ -268,6 +269,19 @@ def print_made(changes: Sequence[Mapping[str, Any]]) -> None:
     from lcnb.changes import made_frame
 
     stdout().print(frame_table(made_frame(changes), wide=True))
+
+
+def print_made_frame(frame: pd.DataFrame, output: str) -> None:
+    """What came of changes, which are made whether or not this can be printed: then stderr says so."""
+    try:
+        print_frame(frame, output)
+    except Exception as odd:
+        print_error(odd)
+        print(
+            f"The result of the changes cannot be printed as {output}. What was made: lcnb journal; the exit code says "
+            "how it ended.",
+            file=sys.stderr,
+        )
 
 
 def print_error(error: BaseException) -> None:

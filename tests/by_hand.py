@@ -54,7 +54,7 @@ def connected(lc: lcnb.LetsCloud, folder: Path, resumes: list[str], confirmed: s
 
 
 def run_cells(
-    name: str,
+    name: str | Path,
     lc: lcnb.LetsCloud,
     folder: Path,
     parameters: dict[str, Any],
@@ -62,14 +62,17 @@ def run_cells(
     resumes: list[str] = [],  # noqa: B006 - never changed
     confirmed: str = "yes",
 ) -> dict[str, Any]:
-    """Run the code cells of a runbook, the parameters after their cell; gives what it has defined."""
+    """Run the code cells of a shipped runbook, or of a notebook's path, the parameters after their cell; gives what it
+    has defined."""
     folder.mkdir(parents=True, exist_ok=True)
-    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads(
+        (name if isinstance(name, Path) else NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
+    )
     names: dict[str, Any] = {}
     with connected(lc, folder, resumes, confirmed):
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
-                exec(compile("".join(cell["source"]), f"{name}.{cell['id']}", "exec"), names)
+                exec(compile("".join(cell["source"]), f"{name}.{cell.get('id')}", "exec"), names)
                 if "parameters" in cell["metadata"].get("tags", []):
                     names.update(parameters)
     return names

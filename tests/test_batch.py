@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from lcnb.errors import ConfigError, InputError, ParameterError, RunError
 from lcnb.runbooks import batch as batches
 from lcnb.runbooks import child
 from lcnb.runbooks.batch import read_rows
+from lcnb.runbooks.child import FolderStop
 
 SOURCE = """
 import os, time
@@ -370,27 +373,121 @@ def test_interrupted(number: int, code: int, tmp_path: Path) -> None:
 
 CLUSTER = """
 import json, sys
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 import lcnb
 if __name__ == "__main__":
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         over = [{"n": 1}, {"n": 2, "how": "cluster"}, {"n": 3}]
         frame = lcnb.batch(sys.argv[1], over, dask=cluster.scheduler_address)
         print(frame.to_json(orient="records"))
+        with Client(cluster, set_as_default=False) as client:
+            client.wait_for_workers(2)
+            frame = lcnb.batch(sys.argv[1], over[1:2], executor=client.get_executor(retries=3))
+            print(frame.to_json(orient="records"))
 """
 
 
-def test_dask(tmp_path: Path) -> None:
-    """Rows run on a scheduler's two workers; one whose worker is lost is told so, and is never run a second time."""
+@pytest.mark.timeout(900)
+def test_a7_dask(tmp_path: Path) -> None:
+    """Rows run on two workers, by the scheduler's address or an executor of its client; one whose worker is lost is told
+    so, and is never run a second time."""
     pytest.importorskip("distributed")
     (tmp_path / "cluster.py").write_text(CLUSTER)
     command = [sys.executable, str(tmp_path / "cluster.py"), book(tmp_path / "b.ipynb")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout.splitlines()[-1])
-    assert [each["status"] for each in rows] == ["done", "lost", "done"], done.stdout
-    assert "it was not started again" in rows[1]["error"]
-    assert len(list(tmp_path.glob("runs/*/worker"))) == 1
+    by_address, by_executor = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    assert [each["status"] for each in by_address] == ["done", "lost", "done"], done.stdout
+    assert [each["status"] for each in by_executor] == ["lost"], done.stdout
+    assert all("it was not started again" in each["error"] for each in (by_address[1], by_executor[0]))
+    assert len(list(tmp_path.glob("runs/*/worker"))) == 2
+
+
+def test_a7_killed_pool(tmp_path: Path) -> None:
+    """In a pool whose process was killed the row that had begun is lost; the others did not start, and `resume` runs
+    them and no row that is done."""
+    name = book(tmp_path / "b.ipynb")
+    rows = [{"n": 1}, {"n": 2, "how": "cluster"}, {"n": 3}, {"n": 4}]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        frame = lcnb.batch(name, rows, executor=pool)
+    assert frame["status"].tolist() == ["done", "lost", "not started", "not started"]
+    assert frame["error"].iloc[1].startswith("the executor lost the run: BrokenProcessPool")
+    assert frame["error"].iloc[2].startswith("the executor did not start the run: BrokenProcessPool")
+    assert pd.isna(frame["error"].iloc[3])
+    assert frame.attrs["lcnb"]["exit_code"] == 7
+    place = Path(frame.attrs["lcnb"]["folder"])
+    assert not list(place.glob("begun-*"))
+    assert [path.name for path in sorted((place / "rows").iterdir())] == [
+        "0001.json",
+        "0002.json",
+        "0003.json",
+    ]
+
+
+class Again(Executor):
+    """Runs each task, and runs it again, as one does that has lost the answer of the first worker."""
+
+    def __init__(self, *, same_disk: bool = True) -> None:
+        self.results: list[dict[str, Any]] = []
+        self.same_disk = same_disk
+
+    def submit(self, work: Any, /, *given: Any, **named: Any) -> Future[Any]:
+        task, env, stop = pickle.loads(pickle.dumps(given))  # as to another process
+        if not self.same_disk:
+            stop = FolderStop(Path("/elsewhere") / stop.folder.name)
+        self.results += [work(task, env, stop) for _ in range(3)]
+        future: Future[Any] = Future()
+        future.set_result(self.results[-1])
+        return future
+
+
+def test_a7_executor_that_runs_again(tmp_path: Path) -> None:
+    """A row that an executor starts three times is begun once; told is that how it ended is not known."""
+    again = Again()
+    frame = lcnb.batch(book(tmp_path / "b.ipynb", "open('ran', 'a').write('x')"), [{"n": 1}], executor=again)
+    assert [each["status"] for each in again.results] == ["done", "lost", "lost"]
+    assert frame["status"].tolist() == ["lost"]
+    assert [path.read_text() for path in tmp_path.glob("runs/*/ran")] == ["x"]
+
+
+def test_a7_worker_without_the_folder(tmp_path: Path) -> None:
+    """Where a worker cannot know whether a row was begun, it begins none, and says what to do."""
+    frame = lcnb.batch(book(tmp_path / "b.ipynb"), [{"n": 1}], executor=Again(same_disk=False))
+    assert frame["status"].tolist() == ["refused"]
+    assert "It was not started" in frame["error"].iloc[0]
+    assert "on a disk that they share" in frame["error"].iloc[0]
+    assert len(folders(tmp_path)) == 1
+
+
+def test_a7_flags_in_a_folder(tmp_path: Path) -> None:
+    """A row begins once, none begins after a stop, and none after the end of the batch."""
+    flags = FolderStop(tmp_path / "begun")
+    with pytest.raises(RunError, match="It was not started"):
+        flags.begin(1)
+    flags.folder.mkdir()
+    other = pickle.loads(pickle.dumps(flags))
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(lambda stop: stop.begin(1), [flags, other] * 8)) == [False] * 15 + [True]
+    assert other.begin(2)
+    assert not flags.asked()
+    other.ask()
+    assert flags.asked()
+    assert not flags.begin(3)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("cannot schedule new futures after shutdown"), ValueError("x")]
+)
+def test_a7_executor_that_takes_nothing(error: Exception, tmp_path: Path) -> None:
+    """An executor that takes no row ends the batch with a row that says why, not with a traceback."""
+
+    class Closed(Executor):
+        def submit(self, work: Any, /, *given: Any, **named: Any) -> Future[Any]:
+            raise error
+
+    frame = lcnb.batch(book(tmp_path / "b.ipynb"), [{"n": 1}, {"n": 2}], executor=Closed())
+    assert frame["status"].tolist() == ["not started", "not started"]
+    assert str(error) in frame["error"].iloc[0]
 
 
 def test_no_scheduler(tmp_path: Path) -> None:

@@ -384,7 +384,7 @@ def test_no_token(call: Call, own_home: Path) -> None:
 @pytest.mark.parametrize("command", [["instances"], ["profile"], ["run", "inventory", "-p", "location=MIA1"]])
 def test_wrong_token(command: list[str], call: Call, account: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # fmt: skip
     """A wrong token ends with 1, says where it came from and what to do, and is not shown."""
-    monkeypatch.setenv("LETSCLOUD_API_KEY", "wrong-token-4711")
+    monkeypatch.setenv("LETSCLOUD_API_KEY", "wrong-token-471147114711")
     told = call(*command)
     assert (told.code, told.out) == (1, "")
     assert "401" in told.err
@@ -443,7 +443,7 @@ def test_doctor(call: Call, account: Any) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "check", "found"),
     [
-        ("LETSCLOUD_API_KEY", "wrong-token-4711", "account", "401"),
+        ("LETSCLOUD_API_KEY", "wrong-token-471147114711", "account", "401"),
         ("LETSCLOUD_API_KEY", "", "token", "no LetsCloud API token"),
         ("LETSCLOUD_API_KEY", "two words", "token", "Copy it again"),
         ("LCNB_BASE_URL", "http://127.0.0.1:9/api", "account", "127.0.0.1:9"),

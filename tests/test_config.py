@@ -97,11 +97,11 @@ def place(own_home: Path, monkeypatch: pytest.MonkeyPatch, shelf: Shelf) -> Plac
 
 # Name, how a token is put there, and how the place is told; the first that holds one is taken.
 PLACES: list[tuple[str, Callable[[Place], None], str]] = [
-    ("key", lambda place: place.env("LETSCLOUD_API_KEY", "t-key"), "environment variable LETSCLOUD_API_KEY"),
-    ("token", lambda place: place.env("LETSCLOUD_API_TOKEN", "t-token"), "environment variable LETSCLOUD_API_TOKEN"),
-    ("only", lambda place: place.toml('[accounts.a]\ntoken_env = "A_TOKEN"') or place.env("A_TOKEN", "t-only"), "environment variable A_TOKEN"),
-    ("cli", lambda place: place.file(".letscloud", "LETSCLOUD_API_KEY=t-cli\n") and None, "file {home}/.letscloud"),
-    ("ring", lambda place: place.shelf.set_password("lcnb", "default", "t-ring"), "keyring entry lcnb/default"),
+    ("key", lambda place: place.env("LETSCLOUD_API_KEY", "test-token-of-place-key"), "environment variable LETSCLOUD_API_KEY"),
+    ("token", lambda place: place.env("LETSCLOUD_API_TOKEN", "test-token-of-place-token"), "environment variable LETSCLOUD_API_TOKEN"),
+    ("only", lambda place: place.toml('[accounts.a]\ntoken_env = "A_TOKEN"') or place.env("A_TOKEN", "test-token-of-place-only"), "environment variable A_TOKEN"),
+    ("cli", lambda place: place.file(".letscloud", "LETSCLOUD_API_KEY=test-token-of-place-cli\n") and None, "file {home}/.letscloud"),
+    ("ring", lambda place: place.shelf.set_password("lcnb", "default", "test-token-of-place-ring"), "keyring entry lcnb/default"),
 ]  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_order(place: Place, first: int) -> None:
 
     found = resolve()
 
-    assert found.token.reveal() == f"t-{name}"
+    assert found.token.reveal() == f"test-token-of-place-{name}"
     assert found.token_source == told.format(home=place.home)
 
 
@@ -122,14 +122,17 @@ def test_argument_first(place: Place) -> None:
     """A token that is passed beats every other place, as a text or as a Secret."""
     for _, put, _ in PLACES:
         put(place)
-    for token in ("t-given", Secret("t-given")):
+    for token in ("test-token-of-place-given", Secret("test-token-of-place-given")):
         found = resolve(token=token)
-        assert (found.token.reveal(), found.token_source) == ("t-given", "the token argument")
+        assert (found.token.reveal(), found.token_source) == (
+            "test-token-of-place-given",
+            "the token argument",
+        )
 
 
 def test_asked_in_turn(place: Place) -> None:
     """A keyring is not asked, and need not be unlocked, when an earlier place holds a token."""
-    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     resolve()
     assert place.shelf.asked == []
 
@@ -137,14 +140,14 @@ def test_asked_in_turn(place: Place) -> None:
 @pytest.mark.parametrize(
     ("toml", "put", "told"),
     [
-        ('token_env = "A_TOKEN"', lambda place: place.env("A_TOKEN", "t-a"), "environment variable A_TOKEN"),
-        ('token_file = "a.token"', lambda place: place.file("config/a.token", "t-a\n"), "file {home}/config/a.token"),
-        ('token_file = "~/a.token"', lambda place: place.file("a.token", "  t-a \r\n"), "file {home}/a.token"),
-        ('token_file = "{home}/a.token"', lambda place: place.file("a.token", "t-a", 0o400), "file {home}/a.token"),
-        ('keyring = "other/ana"', lambda place: place.shelf.set_password("other", "ana", "t-a"), "keyring entry other/ana"),
-        ('keyring = "x/y/ana"', lambda place: place.shelf.set_password("x/y", "ana", "t-a"), "keyring entry x/y/ana"),
-        ('keyring = "ana"', lambda place: place.shelf.set_password("lcnb", "ana", "t-a"), "keyring entry lcnb/ana"),
-        ("", lambda place: place.shelf.set_password("lcnb", "a", "t-a"), "keyring entry lcnb/a"),
+        ('token_env = "A_TOKEN"', lambda place: place.env("A_TOKEN", "test-token-of-place-a"), "environment variable A_TOKEN"),
+        ('token_file = "a.token"', lambda place: place.file("config/a.token", "test-token-of-place-a\n"), "file {home}/config/a.token"),
+        ('token_file = "~/a.token"', lambda place: place.file("a.token", "  test-token-of-place-a \r\n"), "file {home}/a.token"),
+        ('token_file = "{home}/a.token"', lambda place: place.file("a.token", "test-token-of-place-a", 0o400), "file {home}/a.token"),
+        ('keyring = "other/ana"', lambda place: place.shelf.set_password("other", "ana", "test-token-of-place-a"), "keyring entry other/ana"),
+        ('keyring = "x/y/ana"', lambda place: place.shelf.set_password("x/y", "ana", "test-token-of-place-a"), "keyring entry x/y/ana"),
+        ('keyring = "ana"', lambda place: place.shelf.set_password("lcnb", "ana", "test-token-of-place-a"), "keyring entry lcnb/ana"),
+        ("", lambda place: place.shelf.set_password("lcnb", "a", "test-token-of-place-a"), "keyring entry lcnb/a"),
     ],
 )  # fmt: skip
 def test_account(place: Place, toml: str, put: Callable[[Place], None], told: str) -> None:
@@ -153,7 +156,7 @@ def test_account(place: Place, toml: str, put: Callable[[Place], None], told: st
     put(place)
 
     for found in (resolve(), resolve("a")):
-        assert found.token.reveal() == "t-a"
+        assert found.token.reveal() == "test-token-of-place-a"
         assert found.token_source == told.format(home=place.home)
         assert found.account == "a"
 
@@ -170,32 +173,41 @@ def test_account(place: Place, toml: str, put: Callable[[Place], None], told: st
 def test_default_account(place: Place, toml: str, account: str | None) -> None:
     """The account that is used unasked is the default one, or the only one; of several none."""
     place.toml(toml)
-    place.env("PROD_TOKEN", "t-prod")
-    place.env("LAB_TOKEN", "t-lab")
+    place.env("PROD_TOKEN", "test-token-of-place-prod")
+    place.env("LAB_TOKEN", "test-token-of-place-lab")
     if account is None:
         with pytest.raises(TokenMissing, match="it has prod, lab, but no line `default ="):
             resolve()
     else:
         found = resolve()
-        assert (found.account, found.token.reveal()) == (account, f"t-{account}")
+        assert (found.account, found.token.reveal()) == (account, f"test-token-of-place-{account}")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "LETSCLOUD_API_KEY=t-cli",
-        "# the account\n\n  LETSCLOUD_API_KEY = t-cli  \n",
-        'export LETSCLOUD_API_KEY="t-cli"\n',
-        "OTHER=1\r\nLETSCLOUD_API_KEY='t-cli'\r\nLETSCLOUD_API_KEY=second\r\n",
+        "LETSCLOUD_API_KEY=test-token-of-place-cli",
+        "# the account\n\n  LETSCLOUD_API_KEY = test-token-of-place-cli  \n",
+        'export LETSCLOUD_API_KEY="test-token-of-place-cli"\n',
+        "OTHER=1\r\nLETSCLOUD_API_KEY='test-token-of-place-cli'\r\nLETSCLOUD_API_KEY=second\r\n",
     ],
 )
 def test_cli_file(place: Place, text: str) -> None:
     """The official CLI's file is read as a shell would: spaces, quotes, comments, `export`, Windows line ends."""
     place.file(".letscloud", text)
-    assert resolve().token.reveal() == "t-cli"
+    assert resolve().token.reveal() == "test-token-of-place-cli"
 
 
-@pytest.mark.parametrize("text", ["", "\n", "t-cli", "LETSCLOUD_API_KEYS=t-cli", "#LETSCLOUD_API_KEY=t-cli"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "test-token-of-place-cli",
+        "LETSCLOUD_API_KEYS=test-token-of-place-cli",
+        "#LETSCLOUD_API_KEY=test-token-of-place-cli",
+    ],
+)
 def test_cli_file_without(place: Place, text: str) -> None:
     """A file without that line holds no token."""
     place.file(".letscloud", text)
@@ -210,23 +222,23 @@ def test_cli_file_without(place: Place, text: str) -> None:
 def test_named_is_whole(place: Place, by: str) -> None:
     """An account that is named has its own token and base URL, whatever the environment holds."""
     place.toml(TWO_ACCOUNTS)
-    place.env("PROD_TOKEN", "t-prod")
-    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("PROD_TOKEN", "test-token-of-place-prod")
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     place.env("LCNB_BASE_URL", "https://other.example.com")
     if by == "LCNB_ACCOUNT":
         place.env("LCNB_ACCOUNT", "prod")
 
     found = resolve("prod" if by == "argument" else None)
 
-    assert (found.account, found.token.reveal()) == ("prod", "t-prod")
+    assert (found.account, found.token.reveal()) == ("prod", "test-token-of-place-prod")
     assert (found.base_url, found.base_url_source) == ("https://prod.example.com/api", "[accounts.prod]")
 
 
 def test_named_without_token(place: Place) -> None:
     """A named account without a token is missing one: no other place stands in for it."""
     place.toml(TWO_ACCOUNTS)
-    place.env("LETSCLOUD_API_KEY", "t-key")
-    place.env("LAB_TOKEN", "t-lab")
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
+    place.env("LAB_TOKEN", "test-token-of-place-lab")
     with pytest.raises(TokenMissing, match="for the account 'prod'") as caught:
         resolve("prod")
     assert caught.value.looked_at == ("environment variable PROD_TOKEN",)
@@ -235,18 +247,18 @@ def test_named_without_token(place: Place) -> None:
 def test_argument_beats_variable(place: Place) -> None:
     """The account that is passed is taken, not that of LCNB_ACCOUNT; an empty variable names none."""
     place.toml(TWO_ACCOUNTS)
-    place.env("LAB_TOKEN", "t-lab")
+    place.env("LAB_TOKEN", "test-token-of-place-lab")
     place.env("LCNB_ACCOUNT", "prod")
     assert resolve("lab").account == "lab"
     place.env("LCNB_ACCOUNT", "")
-    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     assert resolve().account is None
 
 
 def test_environment_takes_no_account(place: Place) -> None:
     """A token of the environment goes to the default base URL, not to that of the default account."""
     place.toml(f'default = "prod"\n{TWO_ACCOUNTS}')
-    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     found = resolve()
     assert (found.account, found.base_url) == (None, BASE_URL)
 
@@ -254,7 +266,7 @@ def test_environment_takes_no_account(place: Place) -> None:
 def test_token_with_account(place: Place) -> None:
     """A token that is passed with an account goes to that account's base URL."""
     place.toml(TWO_ACCOUNTS)
-    found = resolve("prod", token="t-given")
+    found = resolve("prod", token="test-token-of-place-given")
     assert (found.account, found.base_url) == ("prod", "https://prod.example.com/api")
 
 
@@ -312,7 +324,7 @@ def test_unknown_account_without_file() -> None:
 def test_wrong_toml(place: Place, text: str, message: str) -> None:
     """A file that is wrong is refused with its name, the place in it and the cure; no value of a token is told."""
     place.toml(text)
-    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     with pytest.raises(ConfigError, match=message) as caught:
         resolve()
     assert "lcnb.toml" in str(caught.value)
@@ -547,8 +559,8 @@ def test_closed_file(place: Place, mode: int) -> None:
 def test_open_file_unused(place: Place) -> None:
     """A file that is not needed may be as it is."""
     place.file(".letscloud", f"LETSCLOUD_API_KEY={TOKEN}", 0o644)
-    place.env("LETSCLOUD_API_KEY", "t-key")
-    assert resolve().token.reveal() == "t-key"
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
+    assert resolve().token.reveal() == "test-token-of-place-key"
 
 
 @pytest.mark.parametrize(
@@ -591,9 +603,32 @@ def test_odd_token(place: Place, token: str) -> None:
         assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("token", ["T", "Y0", "token", "$2Y$10$", "x" * 19, "sandbox", "12345678"])
+def test_d14_short_token(place: Place, token: str) -> None:
+    """A text that is too short for a token, such as what a shell leaves of one, is refused with the cause and the cure."""
+    place.toml('[accounts.file]\ntoken_file = "a.token"\n[accounts.ring]')
+    place.env("LETSCLOUD_API_KEY", token)
+    place.file("config/a.token", token)
+    place.shelf.set_password("lcnb", "ring", token)
+    for ask in (resolve, lambda: resolve(token=token), lambda: resolve("file"), lambda: resolve("ring")):
+        with pytest.raises(
+            ConfigError, match=r"has only \d+ characters?; LetsCloud's have 54.*in single quotes"
+        ) as caught:
+            ask()
+        assert "Nothing was sent" in str(caught.value)
+    assert not accounts().ready.any()
+
+
+@pytest.mark.parametrize("token", ["x" * 20, TOKEN, "$2Y$10$" + "AB12" * 11 + "ABC"])
+def test_d14_whole_token(place: Place, token: str) -> None:
+    """A token of LetsCloud's shape, and one of a sandbox, are taken as they are."""
+    place.env("LETSCLOUD_API_KEY", token)
+    assert resolve().token.reveal() == token
+
+
 def test_empty_token(place: Place) -> None:
     """An empty token that is passed is refused: it does not fall back to another one."""
-    place.env("LETSCLOUD_API_KEY", "t-key")
+    place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     for token in ("", Secret("")):
         with pytest.raises(ConfigError, match="the token from the token argument is empty"):
             resolve(token=token)
@@ -609,8 +644,8 @@ def test_token_is_a_text(token: object) -> None:
 def test_empty_variable(place: Place) -> None:
     """An empty variable holds no token, and the next place is asked."""
     place.env("LETSCLOUD_API_KEY", "")
-    place.env("LETSCLOUD_API_TOKEN", "t-token")
-    assert resolve().token.reveal() == "t-token"
+    place.env("LETSCLOUD_API_TOKEN", "test-token-of-place-token")
+    assert resolve().token.reveal() == "test-token-of-place-token"
 
 
 def test_no_token(place: Place) -> None:
@@ -655,9 +690,9 @@ def test_locked_keyring(place: Place) -> None:
 )
 def test_base_url(place: Place, url: str, expected: str) -> None:
     """HTTPS anywhere and plain HTTP on this machine are taken, without a slash at the end."""
-    assert resolve(token="t", base_url=url).base_url == expected
+    assert resolve(token=TOKEN, base_url=url).base_url == expected
     place.env("LCNB_BASE_URL", url)
-    found = resolve(token="t")
+    found = resolve(token=TOKEN)
     assert (found.base_url, found.base_url_source) == (expected, "LCNB_BASE_URL")
 
 
@@ -696,12 +731,12 @@ def test_wrong_base_url(place: Place, url: str, message: str) -> None:
     """Another URL is refused by whichever way it came, and a password in it is not told."""
     place.toml(f"[accounts.a]\nbase_url = {config_text(url)}")
     with pytest.raises(ConfigError, match=message) as given:
-        resolve(token="t", base_url=url)
+        resolve(token=TOKEN, base_url=url)
     with pytest.raises(ConfigError, match=r"from \[accounts\.a\].*") as account:
-        resolve("a", token="t")
+        resolve("a", token=TOKEN)
     place.env("LCNB_BASE_URL", url)
     with pytest.raises(ConfigError, match="from LCNB_BASE_URL") as environment:
-        resolve(token="t")
+        resolve(token=TOKEN)
     for caught in (given, account, environment):
         assert message in str(caught.value)
         assert "canary" not in str(caught.value)
@@ -715,7 +750,7 @@ def config_text(text: str) -> str:
 def test_base_url_is_a_url(url: object) -> None:
     """An empty base URL that is passed, or one of another type, is refused: it is not the default."""
     with pytest.raises(ConfigError, match="is not a URL"):
-        resolve(token="t", base_url=url)
+        resolve(token=TOKEN, base_url=url)
 
 
 @pytest.mark.parametrize(
@@ -736,7 +771,7 @@ def test_base_url_order(
     place.toml(TWO_ACCOUNTS)
     if variable is not None:
         place.env("LCNB_BASE_URL", variable)
-    found = resolve(account, token="t", base_url=argument)
+    found = resolve(account, token=TOKEN, base_url=argument)
     assert (found.base_url, found.base_url_source) == (expected, source)
 
 
@@ -755,7 +790,7 @@ def test_timeout(place: Place, argument: float | None, variable: str | None, exp
     """The time-out is the argument, or LCNB_TIMEOUT, or 60 seconds."""
     if variable is not None:
         place.env("LCNB_TIMEOUT", variable)
-    assert resolve(token="t", timeout=argument).timeout == expected
+    assert resolve(token=TOKEN, timeout=argument).timeout == expected
 
 
 @pytest.mark.parametrize(
@@ -768,7 +803,7 @@ def test_wrong_timeout(place: Place, value: object, by: str) -> None:
     if by == "variable":
         place.env("LCNB_TIMEOUT", str(value))
     with pytest.raises(ConfigError, match=f"{source}: expected seconds above 0 and below 86400"):
-        resolve(token="t", timeout=value if by == "argument" else None)
+        resolve(token=TOKEN, timeout=value if by == "argument" else None)
 
 
 @pytest.mark.parametrize(("variable", "expected"), [(None, 150.0), ("", 150.0), ("5", 5.0)])
@@ -776,7 +811,7 @@ def test_settle(place: Place, variable: str | None, expected: float) -> None:
     """How long an unknown create is looked for is LCNB_SETTLE, or 150 seconds."""
     if variable is not None:
         place.env("LCNB_SETTLE", variable)
-    assert resolve(token="t").settle == expected
+    assert resolve(token=TOKEN).settle == expected
 
 
 @pytest.mark.parametrize("variable", ["0", "-1", "nan", "long"])
@@ -784,7 +819,7 @@ def test_wrong_settle(place: Place, variable: str) -> None:
     """Another value of LCNB_SETTLE is refused by its name."""
     place.env("LCNB_SETTLE", variable)
     with pytest.raises(ConfigError, match="LCNB_SETTLE: expected seconds above 0"):
-        resolve(token="t")
+        resolve(token=TOKEN)
 
 
 # --- folders --------------------------------------------------------------------------------------------
@@ -807,7 +842,7 @@ def test_folders(place: Place, folder: Callable[[], Path], variable: str) -> Non
 
 def test_nothing_is_made(place: Place) -> None:
     """Asking for settings makes no file and no folder."""
-    resolve(token="t")
+    resolve(token=TOKEN)
     accounts()
     assert list(place.home.iterdir()) == []
 
@@ -833,7 +868,7 @@ def test_settings_are_masked() -> None:
 def test_settings_are_frozen() -> None:
     """Settings cannot be changed once they are made."""
     with pytest.raises(AttributeError):
-        resolve(token="t").timeout = 5
+        resolve(token=TOKEN).timeout = 5
 
 
 def full(place: Place) -> None:

@@ -107,7 +107,7 @@ def test_toml_block(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "lcnb.toml").write_text(blocks("toml")[0])
     (folder / "prod.token").write_text("prod-token")
     (folder / "prod.token").chmod(0o600)
-    monkeypatch.setenv("LAB_TOKEN", "lab-token")
+    monkeypatch.setenv("LAB_TOKEN", "the-token-of-the-lab-account")
     assert lcnb.connect().settings.account == "prod"
     assert lcnb.connect("lab").settings.base_url == "https://api.letscloud.io"
 

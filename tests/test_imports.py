@@ -19,8 +19,8 @@ import lcnb
 PACKAGE = Path(lcnb.__file__).parent
 #: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
 LAYERS = [
-    ("secret", "files", "folders", "names"),
-    ("errors", "models"),
+    ("secret", "files", "folders", "names", "python", "streams"),
+    ("errors", "flags", "models"),
     (
         "config",
         "rows",

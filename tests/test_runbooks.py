@@ -42,7 +42,7 @@ from lcnb.runbooks.run import RunResult, run_runbook
 
 #: With every character that a way of writing it could treat in its own way.
 SECRET = "canary&<7f3e>9a1c'/5b+%z~="
-SECOND = "canary-of-another-account"
+SECOND = "canary-the-token-of-another-account"
 # --- every way to end -----------------------------------------------------------------------------------
 
 LEAK = """
@@ -748,7 +748,7 @@ def test_named_account(own_home: Path, account_env: lcnb.sandbox.Running, tmp_pa
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_TOKEN", account_env.token)
-        patch.setenv("LETSCLOUD_API_KEY", "of-another-account")
+        patch.setenv("LETSCLOUD_API_KEY", "the-token-of-another-account")
         run = run_runbook(str(path), account="lab").check()
     assert run.parameters == {"account": "lab"}
     assert record(run.folder)["account"] == "lab"

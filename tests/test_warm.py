@@ -352,7 +352,7 @@ def test_never_twice(tmp_path: Path) -> None:
 def test_warm_command(tmp_path: Path) -> None:
     """One server at a time; told to end, it waits for the run under way, and its socket is gone; then runs are ordinary."""
     state = tmp_path / "state"
-    env = {**os.environ, "LCNB_STATE_DIR": str(state), "LETSCLOUD_API_KEY": "canary-token-0815"}
+    env = {**os.environ, "LCNB_STATE_DIR": str(state), "LETSCLOUD_API_KEY": "canary-token-081508150815"}
     cell = f"import time, pathlib\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\n" + (
         f"while not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.02)"
     )

@@ -713,7 +713,9 @@ def test_unreachable(
 def test_wrong_token(fast: Callable[..., World_]) -> None:
     """A wrong token is told where the choices would be."""
     world = fast()
-    bad = World_(world.sandbox, lcnb.connect(token="wrong", base_url=world.lc.settings.base_url))
+    bad = World_(
+        world.sandbox, lcnb.connect(token="wrong-token-471147114711", base_url=world.lc.settings.base_url)
+    )
     form = bad.filled(specs.CREATE)
     assert form.shown.alert
     assert "token" in form.shown.notice

@@ -14,12 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -31,11 +32,21 @@ from lcnb.config import Settings, did_you_mean, resolve
 from lcnb.csv_file import read_csv
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, RunError, TokenMissing
 from lcnb.files import write_atomically
+from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.folders import runs_dir
 from lcnb.runbooks import forkserver, warm
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.again import ENDED_WELL
-from lcnb.runbooks.child import NOT_STARTED, RESULT, Local, Stop, child_environment, environment, run_row
+from lcnb.runbooks.child import (
+    NOT_STARTED,
+    RESULT,
+    FolderStop,
+    Local,
+    Stop,
+    child_environment,
+    environment,
+    run_row,
+)
 from lcnb.runbooks.find import Runbook, find
 from lcnb.runbooks.run import (
     _choices,
@@ -102,7 +113,9 @@ def batch(
         workers: runs at the same time; by default as many as there are processors.
         max_errors: after so many rows that are not done, no further one is started.
         folder: where the batch and its runs are kept; by default as for `lcnb run`.
-        executor: where the processes are started, anything with `submit`; threads of this process by default.
+        executor: where the processes are started, anything with `submit`; threads of this process by default. A row
+            is begun once, also by an executor that runs a lost task again. Workers on other machines, but for Dask's,
+            need the batch's folder on a shared disk.
         dask: the address of a scheduler, such as tcp://10.0.0.5:8786 (`pip install 'lcnb[dask]'`).
         settings: an account that is already resolved, for all rows; not with `executor` or `dask`.
         confirm: the changes that rows make are confirmed (rows with `dry_run=False` need it).
@@ -125,6 +138,7 @@ def batch(
     """
     book = find(name)
     check_engine(engine)
+    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
     common = dict(parameters or {})
     rows = _with_accounts(_rows(over, book), accounts)
     where = _Where.of(executor, dask, workers, settings, max_errors)
@@ -173,6 +187,7 @@ def resume_batch(
     lcnb.errors.InputError: no batch 'batch-20260101T000000Z-inventory-000000' in ...
     """
     check_engine(engine)
+    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
     plan = _read_plan(_batch_folder(batch, folder))
     book = find(plan.source)
     where = _Where.of(executor, dask, workers, settings, max_errors)
@@ -266,6 +281,8 @@ def _with_accounts(rows: list[Row], accounts: bool | Sequence[str]) -> list[Row]
         raise InputError(
             f"accounts: {accounts!r} is a text; say [{accounts!r}], or True for all. Nothing was started."
         )
+    if not hasattr(accounts, "__iter__"):
+        accounts = checked_flag("accounts", accounts, NOTHING_STARTED)
     names = _all_accounts() if accounts is True else list(accounts or ())
     if not names:
         return rows
@@ -446,19 +463,22 @@ class _Where:
             return None
 
     @contextmanager
-    def started(self, batch: str) -> Iterator[tuple[Executor, int, Stop | None]]:
-        """The executor, how many rows at a time, and how rows under way are told to stop."""
+    def started(self, folder: Path) -> Iterator[tuple[Executor, int, Stop]]:
+        """The executor, how many rows at a time, and which rows may begin and are to stop."""
         if self.dask is not None:
             from lcnb.runbooks.cluster import connected
 
-            with connected(self.dask, batch) as (executor, threads, stop):
+            with connected(self.dask, folder.name) as (executor, threads, stop):
                 yield executor, self.workers or threads, stop
         elif self.executor is not None:
-            yield (
-                self.executor,
-                self.workers or getattr(self.executor, "_max_workers", None) or _processors(),
-                None,
-            )
+            from lcnb.runbooks.cluster import stop_of
+
+            workers = self.workers or getattr(self.executor, "_max_workers", None) or _processors()
+            if by_scheduler := stop_of(self.executor, folder.name):
+                yield self.executor, workers, by_scheduler
+                return
+            with _flags_in(folder) as stop_by_files:
+                yield self.executor, workers, stop_by_files
         else:
             workers = self.workers or _processors()
             with ThreadPoolExecutor(workers, thread_name_prefix="lcnb-batch") as pool:
@@ -469,6 +489,18 @@ class _Where:
         if self.settings is None:
             return {}
         return environment(self.settings)
+
+
+@contextmanager
+def _flags_in(folder: Path) -> Iterator[FolderStop]:
+    """The flags of this attempt at a batch; a row that an executor starts after its end does not begin."""
+    flags = FolderStop(folder / f"begun-{secrets.token_hex(6)}")
+    flags.folder.mkdir(mode=0o700)
+    try:
+        yield flags
+    finally:
+        if not flags.asked():
+            shutil.rmtree(flags.folder, ignore_errors=True)
 
 
 def _processors() -> int:
@@ -651,7 +683,7 @@ def _carry_out(
         tell = progress or stack.enter_context(_notebook_progress())
         stack.enter_context(raising())
         try:
-            executor, workers, stop = stack.enter_context(where.started(plan.folder.name))
+            executor, workers, stop = stack.enter_context(where.started(plan.folder))
         except BaseException:
             if fresh:  # no cluster there: nothing was started, so nothing stays
                 shutil.rmtree(plan.folder, ignore_errors=True)
@@ -688,7 +720,7 @@ class _Running:
         env: Mapping[str, str | None],
         executor: Executor,
         workers: int,
-        stop: Stop | None,
+        stop: Stop,
         max_errors: int | None,
         tell: Progress,
     ) -> None:
@@ -697,6 +729,7 @@ class _Running:
         self.waiting = [row for row in plan.rows if not plan.is_done(row)]
         self.done = len(plan.rows) - len(self.waiting)
         self.failed = 0
+        self.refusing = False  # the executor takes no more rows
         self.under_way: dict[Future[dict[str, Any]], Row] = {}
 
     def go(self) -> None:
@@ -704,26 +737,37 @@ class _Running:
         while True:
             while self.waiting and len(self.under_way) < self.workers and self._may_start():
                 row = self.waiting.pop()
-                future = self.executor.submit(run_row, self.plan.task(row), self.env, self.stop)
-                self.under_way[future] = row
+                try:
+                    future = self.executor.submit(run_row, self.plan.task(row), self.env, self.stop)
+                except Exception as error:  # a pool whose process was killed, or one that was shut down
+                    self.refusing = True
+                    self._keep(row, self._not_started(row, error))
+                else:
+                    self.under_way[future] = row
             self._tell()
             if not self.under_way:
                 return
             self._take(wait(self.under_way, return_when=FIRST_COMPLETED).done)
 
     def _may_start(self) -> bool:
-        return self.max_errors is None or self.failed < self.max_errors
+        return not self.refusing and (self.max_errors is None or self.failed < self.max_errors)
 
     def _take(self, futures: Iterable[Future[dict[str, Any]]]) -> None:
         for future in futures:
             row = self.under_way.pop(future)
-            result = self._result(future, row)
-            if result["status"] == NOT_STARTED:
-                continue
-            well = result["status"] in ENDED_WELL
-            self.done += well
-            self.failed += not well
-            self.plan.ended(result)
+            self._keep(row, self._result(future, row))
+
+    def _keep(self, row: Row, result: dict[str, Any]) -> None:
+        if result["status"] == NOT_STARTED and not result.get("error"):
+            return
+        well = result["status"] in ENDED_WELL
+        self.done += well
+        self.failed += not well
+        self.plan.ended(result)
+
+    def _not_started(self, row: Row, error: Exception) -> dict[str, Any]:
+        text = mask(f"the executor did not start the run: {type(error).__name__}: {error}")
+        return {"row": row.number, "status": NOT_STARTED, "exit_code": 1, "error": text}
 
     def _result(self, future: Future[dict[str, Any]], row: Row) -> dict[str, Any]:
         if future.cancelled():
@@ -731,6 +775,8 @@ class _Running:
         try:
             return dict(future.result())
         except Exception as error:  # the executor's own: a lost worker, a broken pool
+            with suppress(Exception):  # the flags may be gone with what had them
+                self.stop.begin(row.number)  # if it has not begun yet, it never will
             text = mask(f"the executor lost the run: {type(error).__name__}: {error}")
             return {"row": row.number, "status": "lost", "exit_code": 1, "error": text}
 
@@ -744,8 +790,7 @@ class _Running:
         """Tell those under way to stop, and wait until they have; a second interrupt kills them."""
         for future in self.under_way:
             future.cancel()
-        if self.stop is not None:
-            _ask(self.stop)
+        self.stop.ask()
         while self.under_way:
             try:
                 self._take(wait(self.under_way, return_when=FIRST_COMPLETED).done)
@@ -753,13 +798,6 @@ class _Running:
                 if not isinstance(self.stop, Local):
                     return  # they go on where they are
                 self.stop.now.set()
-
-
-def _ask(stop: Stop) -> None:
-    if isinstance(stop, Local):
-        stop.stop.set()
-    else:
-        stop.ask()  # type: ignore[attr-defined]
 
 
 @contextmanager

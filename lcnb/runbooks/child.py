@@ -22,15 +22,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
+from lcnb import python
 from lcnb.config import TOKEN_VARIABLES
 from lcnb.errors import ConfigError, InputError, RunError
 from lcnb.folders import runs_dir
 from lcnb.runbooks import forkserver
 from lcnb.runbooks.warm import WarmProcess
 from lcnb.secret import Secret, mask
+from lcnb.streams import open_streams
 
 if TYPE_CHECKING:
     from lcnb.config import Settings
@@ -53,6 +56,9 @@ class Stop(Protocol):
     def asked(self) -> bool:
         """Whether running rows are to be ended."""
 
+    def ask(self) -> None:
+        """End the running rows."""
+
     def begin(self, row: int) -> bool:
         """Whether this row may start: False when it was started before, elsewhere."""
 
@@ -66,8 +72,43 @@ class Local:
     def asked(self) -> bool:
         return self.stop.is_set()
 
+    def ask(self) -> None:
+        self.stop.set()
+
     def begin(self, row: int) -> bool:
         return not self.stop.is_set()
+
+
+@dataclass(frozen=True)
+class FolderStop:
+    """A batch's flags as files of a folder that its workers see: that it is to stop, and which rows have begun.
+
+    An executor may run a task again whose worker was lost; the runbook may have changed something by then.
+    """
+
+    folder: Path
+
+    def asked(self) -> bool:
+        return (self.folder / "stop").exists()
+
+    def ask(self) -> None:
+        (self.folder / "stop").touch(mode=0o600)
+
+    def begin(self, row: int) -> bool:
+        """Whether the row had not begun anywhere; from now on it has. RunError where that cannot be known."""
+        if self.asked():
+            return False
+        try:
+            os.close(os.open(self.folder / f"{row:04}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise RunError(
+                f"whether this row was begun before cannot be known on this worker: {self.folder}: {error.strerror}. "
+                "It was not started. The workers of an executor need the batch's folder on a disk that they share "
+                "(folder=, LCNB_RUNS_DIR); those of a Dask cluster need none."
+            ) from None
+        return True
 
 
 def environment(settings: Settings) -> dict[str, str | None]:
@@ -102,8 +143,12 @@ def run_row(
     raised for it.
     """
     result: dict[str, Any] = dict.fromkeys(RESULT) | {"row": task["row"], "status": NOT_STARTED}
-    if stop is not None and not stop.begin(task["row"]):
-        if not stop.asked():
+    try:
+        may_begin = stop is None or stop.begin(task["row"])
+    except RunError as unknown:
+        return result | {"status": "refused", "exit_code": 2, "error": str(unknown)}
+    if not may_begin:
+        if stop is not None and not stop.asked():
             result |= {"status": "lost", "exit_code": 1, "error": LOST}
         return result
     began = time.monotonic()
@@ -133,7 +178,7 @@ def _start(
     ):
         return warm
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "lcnb.runbooks.child"],  # -P: no file of the folder stands for a module
+        python.command("lcnb.runbooks.child"),
         stdin=subprocess.PIPE,
         stdout=out,
         stderr=err,
@@ -242,6 +287,7 @@ def main() -> None:
     """Read the task, run it, tell how it ended; what anybody prints goes to stderr."""
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    open_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end, by SIGTERM
     signal.signal(signal.SIGTERM, _end)
     task = json.loads(sys.stdin.readline())

@@ -2,11 +2,14 @@
 
 A worker runs each row in a process of its own, as this machine would. It needs lcnb and a token of its own:
 accounts travel by name, tokens do not. Dask repeats a task whose worker was lost; a runbook may have changed
-something by then, so a row that has begun anywhere is never begun again: it is told as `lost`.
+something by then, so a row that has begun anywhere is never begun again: its status is `lost`. The flags for that are
+on the scheduler, whether a batch was given its address or an executor of one of its clients.
 """
 
 from __future__ import annotations
 
+import secrets
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -20,14 +23,17 @@ CONNECT_S = 10
 class ClusterStop:
     """A batch's flags on the scheduler: that it is to stop, and which rows have begun."""
 
-    def __init__(self, batch: str) -> None:
-        self.batch = batch
+    def __init__(self, batch: str, client: Any = None) -> None:
+        self.batch, self._client = batch, client
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ClusterStop, (self.batch,)  # a worker has a client of its own
 
     def _flag(self, name: str) -> Any:
         import distributed
 
         untyped: Any = distributed
-        return untyped.Event(f"lcnb-{self.batch}-{name}")
+        return untyped.Event(f"lcnb-{self.batch}-{name}", client=self._client)
 
     def asked(self) -> bool:
         return bool(self._flag("stop").is_set())
@@ -44,6 +50,18 @@ class ClusterStop:
             return False
         flag.set()
         return True
+
+
+def stop_of(executor: Executor, batch: str) -> ClusterStop | None:
+    """The flags for an executor that a Dask client has given; None for another executor."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed.cfexecutor import ClientExecutor
+
+    if not isinstance(executor, ClientExecutor):
+        return None
+    untyped: Any = executor
+    return ClusterStop(f"{batch}-{secrets.token_hex(6)}", untyped._client)
 
 
 @contextmanager
@@ -65,5 +83,6 @@ def connected(address: str, batch: str) -> Iterator[tuple[Executor, int, Cluster
         threads = sum(client.nthreads().values())
         if not threads:
             raise RunError(f"the Dask cluster at {address} has no workers. Nothing was started.")
-        # A resumed batch begins its rows anew, so each attempt has flags of its own.
-        yield client.get_executor(pure=False, retries=0), threads, ClusterStop(f"{batch}-{client.id}")
+        executor = client.get_executor(pure=False, retries=0)
+        # A resumed batch begins its rows again, so each attempt has flags of its own.
+        yield executor, threads, ClusterStop(f"{batch}-{client.id}", client)

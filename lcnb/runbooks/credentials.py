@@ -1,29 +1,33 @@
 """Where runbooks keep passwords: a JSON file of mode 0600, or the keyring. Nothing here is ever shown.
 
-A password that is about to be set is written down before its request is sent, marked as not known to be in force;
-the mark goes when the change has an outcome. So whatever ends a run, no password is lost, and none is taken for
-one that is in force without being so.
+A password that is about to be set is written down and read back before its request is sent, marked as not known to be
+in force; the mark goes when the change has an outcome. What was kept before stays until the new one is in force. So
+whatever ends a run, no password is lost, and none is taken for one that is in force without being so.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lcnb.accessor import rows_of
-from lcnb.config import drop_from_keyring, keep_in_keyring
-from lcnb.errors import ApiError, InputError, LcnbError
+from lcnb.config import check_in_keyring, drop_from_keyring, keep_in_keyring, read_from_keyring
+from lcnb.errors import ApiError, ConfigError, InputError, LcnbError
 from lcnb.files import write_atomically
+from lcnb.flags import checked_flag
 from lcnb.journal import Journal
 from lcnb.passwords import new_password
 from lcnb.runbooks.operations import NOTHING, done_before, has_label, wait_until_ready
 from lcnb.secret import Secret
+from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +38,10 @@ if TYPE_CHECKING:
 
 #: What is known of a password. IN_FORCE: the machine has it. NOT_SET: it has not, its reset was not made.
 IN_FORCE, NOT_KNOWN, NOT_SET = "in force", "not known to be in force", "not set"
+#: What is written for a trial, and read back, before anything is sent: more than the passwords of some 250 machines.
+TRIAL_BYTES = 65536
+#: Passwords of one machine that are not known to be in force, at most.
+MAX_UNKNOWN = 9
 
 
 @dataclass(frozen=True)
@@ -59,21 +67,34 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class FileStore:
-    """A JSON file, mode 0600: identifier → label, addresses, user, password, state. What it holds already stays."""
+    """A JSON file, mode 0600: identifier → label, addresses, user, password, state. What it holds already stays.
+
+    A password that is not in force does not take the place of another: that one is kept under `earlier`.
+    """
 
     path: Path
 
     def check(self) -> FileStore:
-        """This store. InputError when the path holds something else, or cannot be written: before anything is sent."""
+        """This store. InputError when the path holds something else, or keeps nothing: before anything is sent."""
         self.read()
         if not os.access(self.path.parent, os.W_OK | os.X_OK):
             raise InputError(f"credentials_file {self.path}: its folder cannot be written. {NOTHING}")
+        trial = self.path.with_name(f".{self.path.name[:40]}.{secrets.token_hex(6)}.trial")
+        try:
+            write_atomically(trial, b"0" * TRIAL_BYTES, read_back=True)
+        except OSError as error:
+            raise InputError(
+                f"credentials_file {self.path}: passwords cannot be kept there: {error.strerror}. {NOTHING}"
+            ) from None
+        finally:
+            trial.unlink(missing_ok=True)
         return self
 
     def read(self) -> dict[str, dict[str, Any]]:
         """What the file holds; nothing when it is not there."""
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
+            regular = stat.S_ISREG(self.path.stat().st_mode)  # reading /dev/full, or a pipe, never ends
+            document = json.loads(self.path.read_text(encoding="utf-8")) if regular else None
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -86,12 +107,28 @@ class FileStore:
         machines = self.read()
         for each in kept:
             facts = {"label": each.label, "ipv4": each.ipv4, "ipv6": each.ipv6, "user": "root"}
-            machines[each.identifier] = {**facts, "password": each.password.reveal(), "state": each.state}
+            entry = {**facts, "password": each.password.reveal(), "state": each.state}
+            earlier = _earlier_passwords(machines.get(each.identifier, {}), entry)
+            machines[each.identifier] = entry | ({"earlier": earlier} if earlier else {})
         document = {"lcnb": "credentials", "machines": machines}
-        write_atomically(self.path, json.dumps(document, ensure_ascii=False, indent=2) + "\n", mode=0o600)
+        text = json.dumps(document, ensure_ascii=True, indent=2) + "\n"
+        try:
+            write_atomically(self.path, text, mode=0o600, read_back=True)
+        except OSError as error:
+            raise ConfigError(f"{self.path} does not keep the passwords: {error.strerror}.") from None
+        if self.read() != machines:
+            raise ConfigError(f"{self.path} does not keep the passwords: it reads back differently.")
 
     def where(self) -> str:
         return str(self.path)
+
+
+def _earlier_passwords(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Passwords of a machine that may still be in force once `new` was written, the latest last."""
+    if new["state"] == IN_FORCE or not old:
+        return []
+    before = [*old.get("earlier", ()), {"password": old["password"], "state": old["state"]}]
+    return [each for each in before if each["password"] != new["password"] and each["state"] != NOT_SET]
 
 
 def file_store(run: Run, lc: LetsCloud, path: str | Path | None) -> FileStore:
@@ -119,15 +156,44 @@ class KeyringStore:
     service: str
 
     def write(self, kept: Sequence[Kept]) -> None:
+        unknown = {each.label: self._unknown(each.label) for each in kept}
+        entries = [(self._entry(each, unknown[each.label]), each.password) for each in kept]
+        for user, password in entries:
+            keep_in_keyring(self.service, user, password)
+        for user, password in entries:  # a keyring may hold one entry alone
+            check_in_keyring(self.service, user, password)
         for each in kept:
-            if each.state == IN_FORCE:
-                keep_in_keyring(self.service, each.label, each.password)
-                for state in (NOT_KNOWN, NOT_SET):
-                    drop_from_keyring(self.service, _marked(each.label, state))
-            else:
-                keep_in_keyring(self.service, _marked(each.label, each.state), each.password)
-                if each.state == NOT_SET:
-                    drop_from_keyring(self.service, _marked(each.label, NOT_KNOWN))
+            over = [
+                user
+                for user, password in unknown[each.label].items()
+                if each.state == IN_FORCE or (each.state == NOT_SET and password == each.password)
+            ]
+            for user in [*over, *([_marked(each.label, NOT_SET)] if each.state == IN_FORCE else [])]:
+                drop_from_keyring(self.service, user)
+
+    def _entry(self, kept: Kept, unknown: Mapping[str, Secret]) -> str:
+        """Under which name a password is kept; one that may be in force is never replaced by another such one."""
+        if kept.state == IN_FORCE:
+            return kept.label
+        if kept.state == NOT_SET:
+            return _marked(kept.label, NOT_SET)
+        for user in _names_of_unknown(kept.label):
+            if unknown.get(user, kept.password) == kept.password:
+                return user
+        raise ConfigError(
+            f"{self.where()} has {MAX_UNKNOWN} passwords of {kept.label} that are not known to be in force, and no "
+            "further one is kept. Find the one that works, and delete the others."
+        )
+
+    def _unknown(self, label: str) -> dict[str, Secret]:
+        """The passwords of a machine that are not known to be in force, by their entries."""
+        found: dict[str, Secret] = {}
+        for user in _names_of_unknown(label):
+            password = read_from_keyring(self.service, user)
+            if password is None:
+                break
+            found[user] = password
+        return found
 
     def where(self) -> str:
         return f"the keyring, service {self.service}"
@@ -142,6 +208,12 @@ def store(run: Run, lc: LetsCloud, keep_in: Literal["file", "keyring"], path: st
     if keep_in == "keyring":
         return KeyringStore(f"lcnb/passwords of {lc.settings.account or lc.settings.base_url}")
     return file_store(run, lc, path)
+
+
+def _names_of_unknown(label: str) -> list[str]:
+    """The entries for passwords that are not known to be in force: that of an earlier run may be the right one."""
+    first = _marked(label, NOT_KNOWN)
+    return [first, *(f"{first} {number}" for number in range(2, MAX_UNKNOWN + 1))]
 
 
 # --- what runbooks do with it ---------------------------------------------------------------------------
@@ -167,8 +239,14 @@ def keep_when_ready(
             if password is not None
         ]
         if kept:
-            where.write(kept)
-            print(f"Passwords of {len(kept)} machines: {where.where()}")
+            try:
+                where.write(kept)
+            except LcnbError as problem:
+                raise ConfigError(
+                    f"{str(problem).removesuffix(NOTHING).strip()} The machines were made; the provider still tells "
+                    "their initial passwords: lcnb.connect().reveal(IDENTIFIER)."
+                ) from problem
+            say(f"Passwords of {len(kept)} machines: {where.where()}")
     return machines
 
 
@@ -189,6 +267,7 @@ def new_passwords(
     Within the block it is applied (or not); at its end, however it ends, the journal tells which were set. What runs
     that this one goes on with have set is kept too, as the provider tells it.
     """
+    dry_run = checked_flag("dry_run", dry_run)
     before = {str(entry.identifier): entry.target for entry in done_before(run, lc, "reset password")}
     doubled = machines.label[machines.label.duplicated() | machines.label.isna()]
     if len(doubled):
@@ -205,16 +284,27 @@ def new_passwords(
         yield changes
         return
     if kept:
-        where.write(kept)
+        try:
+            where.write(kept)
+        except LcnbError as problem:
+            raise ConfigError(
+                f"{str(problem).removesuffix(NOTHING).strip()} No password was reset."
+            ) from None
     try:
         yield changes
     finally:
         settled = [*_settled(lc, kept, changes.id), *_earlier(lc, run, before)]
         if settled:
-            where.write(settled)
+            try:
+                where.write(settled)
+            except LcnbError as problem:
+                raise ConfigError(
+                    f"{str(problem).removesuffix(NOTHING).strip()} Each new password was kept before the resets, "
+                    f"marked as {NOT_KNOWN!r}: {where.where()}. Which were reset: lcnb journal."
+                ) from problem
             counts = Counter(each.state for each in settled)
             told = ", ".join(f"{count} {state}" for state, count in counts.items())
-            print(f"Passwords ({told}): {where.where()}")
+            say(f"Passwords ({told}): {where.where()}")
 
 
 def _settled(lc: LetsCloud, kept: Sequence[Kept], changeset: str) -> list[Kept]:

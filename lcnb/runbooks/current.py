@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
 from lcnb.runbooks import notes
+from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,7 @@ class Run:
         >>> lcnb.run().log("60 machines read")  # doctest: +ELLIPSIS
         20... 60 machines read
         """
-        print(notes.log(self.folder, str(text)))
+        say(notes.log(self.folder, str(text)))
 
     def attention(self, text: object) -> None:
         """Tell people that something needs a look: shown here, kept in the record and atop the report.
@@ -133,16 +134,18 @@ class Run:
     def check(self, ok: object, text: object) -> bool:
         """Keep a check with its outcome, which it gives back; one that failed asks for attention and is shown.
 
-        `text` says what should hold. InputError for an `ok` that is neither true nor false, such as pandas.NA.
+        `text` says what should hold. InputError for an `ok` that is neither true nor false: pandas.NA, a text.
 
         >>> import lcnb
         >>> lcnb.run().check(2 < 3, "fewer than 3 machines are off")
         True
         """
         try:
-            held = bool(ok)
+            held = None if isinstance(ok, str) else bool(ok)  # the text "no" would hold
         except (TypeError, ValueError):
-            raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false") from None
+            held = None
+        if held is None:
+            raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false")
         note = self._keep(notes.Note(notes.now(), str(text), held))
         if not held:
             _show(note)
@@ -182,7 +185,7 @@ def _show(note: notes.Note) -> None:
     box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
-        print(repr(box))
+        say(repr(box))
     else:
         from IPython.display import display
 

@@ -18,12 +18,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.apply import SyncChangeSet, untouched
+from lcnb.apply import SyncChangeSet, check_how, untouched
 from lcnb.changes import Change, ChangeSet, OnError, made_frame, monthly_difference
 from lcnb.config import Settings
 from lcnb.errors import ChangeError, Drifted, InputError, Locked, RunError
+from lcnb.flags import checked_flag
 from lcnb.folders import state_dir
 from lcnb.journal import OPEN, Entry, Journal
+from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +55,8 @@ def apply_changes(
     if not isinstance(changes, SyncChangeSet):
         kind = type(changes).__name__
         raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
-    if dry_run not in (True, False):
-        raise InputError(f"dry_run: expected True or False, got {dry_run!r}. Nothing was sent.")
+    dry_run = checked_flag("dry_run", dry_run)
+    check_how(None, wait, timeout, on_error)
     changes = _without_done(changes, run.resumes)
     update = _show(changes)
     changes.save(run.file(f"{name}.json"))
@@ -177,7 +179,7 @@ def _text(value: Any) -> str | None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    say(text)
 
 
 def _in_kernel() -> bool:

@@ -29,6 +29,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
+from lcnb import python
 from lcnb.errors import RunError
 from lcnb.runbooks.imports import grammar_later
 from lcnb.runbooks.messages import receive, send
@@ -45,8 +46,7 @@ from lcnb.runbooks.warm import (
     wait_for,
 )
 
-#: `-P`: no file of the folder it is started in, such as a random.py, stands for a module.
-SERVER = ("-P", "-m", __name__)
+SERVER = "lcnb.runbooks.forkserver"
 #: What a fork may become.
 MAINS = {"child": "lcnb.runbooks.child", "command": "lcnb.cli"}
 #: What runs need, slow to import.
@@ -79,7 +79,7 @@ class Server:
         self.owner = os.getpid()
         self.folder = Path(tempfile.mkdtemp(prefix="lcnb-warm-"))
         self._process = subprocess.Popen(
-            [sys.executable, *SERVER, str(self.folder)],
+            python.command(SERVER, str(self.folder)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_server_environment(env),
@@ -199,7 +199,7 @@ def stay(told: str) -> NoReturn:
         raise RunError(f"a server for warm runs is there already ({folder}). Nothing was started.") from None
     os.set_inheritable(lock, True)  # it is locked as long as the server has this handle
     (folder / SOCKET).unlink(missing_ok=True)  # of one that was killed
-    argv = [sys.executable, *SERVER, str(folder), told, str(lock)]
+    argv = python.command(SERVER, str(folder), told, str(lock))
     os.execve(sys.executable, argv, _server_environment(os.environ))  # noqa: S606
 
 

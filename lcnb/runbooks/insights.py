@@ -24,6 +24,7 @@ import pandas as pd
 
 from lcnb import look
 from lcnb.errors import InputError
+from lcnb.flags import checked_flag
 from lcnb.models import CURRENCY_SYMBOLS, Profile
 
 #: Prices are a month; the provider charges by the hour, 730 of them a month (an assumption).
@@ -185,6 +186,7 @@ def runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = True) -> Ru
     >>> runway(lc.profile(), lc.inventory()).currencycode
     'USD'
     """
+    prepaid = checked_flag("prepaid", prepaid, "Nothing was computed.")
     code = _code(profile.currency)
     priced = fleet[_priced(fleet)]
     own = priced[priced.currencycode == code] if code else priced.iloc[:0]

@@ -48,6 +48,7 @@ from lcnb.errors import (
     TokenMissing,
 )
 from lcnb.files import write_atomically
+from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.folders import config_dir, runs_dir, state_dir
 from lcnb.journal import user
 from lcnb.runbooks import abandoned, artefacts, chain, notes, process
@@ -182,6 +183,8 @@ def run_runbook(
     interrupt that comes when the cells have ended changes nothing any more and is passed over.
     """
     check_engine(engine)
+    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
+    pdf = checked_flag("pdf", pdf, NOTHING_STARTED)
     book = find(name)
     given = dict(parameters or {})
     check_language(book, given)

@@ -300,7 +300,8 @@ def start(**options: Any) -> Running:
     token = options.pop("token", None) or new_token()
     if isinstance(options.get("faults"), Faults):
         options["faults"] = options["faults"].script()
-    arguments = [sys.executable, "-m", "lcnb.sandbox", "--until-stdin-closes"]
+    # -P: no file of the working folder, such as a secrets.py, is taken for a module of Python.
+    arguments = [sys.executable, "-P", "-m", "lcnb.sandbox", "--until-stdin-closes"]
     for name, value in options.items():
         text = json.dumps(value) if isinstance(value, Mapping) else str(value)
         arguments += [f"--{name.replace('_', '-')}", text]

@@ -16,6 +16,7 @@ import ipywidgets as widgets
 
 from lcnb import look
 from lcnb.errors import LcnbError
+from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.widgets import specs
 from lcnb.widgets.arrival import Arrival
 from lcnb.widgets.confirm import button
@@ -303,6 +304,7 @@ def admin(
     >>> lcnb.admin(sandbox=True).client.settings.account is None
     True
     """
+    checked_flag("sandbox", sandbox, NOTHING_STARTED)
     if client is None:
         from lcnb.client import connect
 

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lcnb import python
 from lcnb.changes import ChangeSet
 from lcnb.config import resolve
 from lcnb.errors import InputError, LcnbError
@@ -359,7 +359,7 @@ def _go_on(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | N
     beside = {**os.environ, **env, "LCNB_RUNS_DIR": str(runs_dir().absolute())}
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lcnb", "resume", str(broken), "--yes"],
+            python.command("lcnb", "resume", str(broken), "--yes"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=words,

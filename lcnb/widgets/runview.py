@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
+from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.runbooks.find import Runbook, find, help_text, shipped
 from lcnb.widgets.answer import Answer
 from lcnb.widgets.arrival import Arrival
@@ -154,6 +155,7 @@ def runbook(
     Usage: lcnb run inventory [-p NAME=VALUE]... [OPTIONS]
     """
     book = find(name)
+    checked_flag("sandbox", sandbox, NOTHING_STARTED)
     if client is None:
         from lcnb.client import connect
 

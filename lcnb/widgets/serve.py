@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from lcnb.config import resolve
 from lcnb.errors import ConfigError, InputError
+from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.folders import runs_dir
 
 #: What the page needs of JupyterLab; whatever else is installed there it would load too.
@@ -108,6 +109,9 @@ def serve(
 ) -> None:
     """Serve the page until interrupted; `told` gets its address. InputError for a host that is not this machine."""
     checked_host(host)
+    sandbox, dark = (
+        checked_flag(name, flag, NOTHING_STARTED) for name, flag in (("sandbox", sandbox), ("dark", dark))
+    )
     if find_spec("voila") is None:
         raise ConfigError(
             f"the page is served by Voila, which is not installed. Cure: {sys.executable} -m pip install 'lcnb[admin]'"
