@@ -19,9 +19,21 @@ import lcnb
 PACKAGE = Path(lcnb.__file__).parent
 #: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
 LAYERS = [
-    ("secret", "files", "folders"),
-    ("errors", "models"),
-    ("config", "rows", "calls", "columns", "catalogue", "frames", "look", "passwords", "budget", "selection"),
+    ("secret", "errors", "files", "folders"),
+    ("models",),
+    (
+        "config",
+        "network",
+        "rows",
+        "calls",
+        "columns",
+        "catalogue",
+        "frames",
+        "look",
+        "passwords",
+        "budget",
+        "selection",
+    ),
     ("wire", "journal"),
     ("changes", "build", "apply", "accessor"),
     ("client",),
