@@ -43,7 +43,7 @@ class Pictures:
             parts = urlsplit(address)
         except ValueError:
             return None, f"{address[:200]!r} is not an address"
-        if parts.scheme.lower() == "attachment":
+        if parts.scheme.lower() in ("attachment", "missing-attachment"):
             return None, f"the cell has no attachment {unquote(parts.path)}"
         if parts.netloc or (parts.scheme and parts.scheme.lower() != "file" and len(parts.scheme) > 1):
             return None, f"{_without_query(address)} is on a server, and this page asks none"

@@ -16,7 +16,7 @@ from functools import cache
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from lcnb.files import write_atomically
 from lcnb.runbooks.pictures import Pictures, left_out
@@ -54,7 +54,7 @@ section.body p{max-width:75ch}
 .anchor-link,.jp-InputPrompt,.jp-OutputPrompt,.jp-Collapser{display:none}
 .jp-OutputArea-output pre,.failure pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,
  SFMono-Regular,Menlo,Consolas,monospace;margin:6px 0}
-.jp-OutputArea-output{overflow-x:auto}
+.jp-OutputArea-output,.output_subarea{overflow-x:auto}
 .jp-RenderedHTMLCommon table{border-collapse:collapse}
 img{max-width:100%;height:auto}
 .failure{border:1px solid var(--bad);border-left-width:6px;border-radius:12px;padding:12px 20px;margin:0 0 22px;
@@ -67,8 +67,9 @@ img{max-width:100%;height:auto}
 .checks{margin:0 0 22px}.checks summary{cursor:pointer;color:var(--soft)}.checks ul{list-style:none;padding-left:4px}
 .checks .held b{color:var(--good)}.checks .not b{color:var(--warn)}
 footer{color:var(--soft);font-size:13px;margin-top:26px}footer ul{padding-left:18px;margin:4px 0}
-.left-out{display:inline-block;margin:6px 0;padding:2px 10px;border-left:4px solid var(--warn);color:var(--soft);
- font-size:13.5px;overflow-wrap:anywhere;max-width:90ch}
+section.body pre{white-space:pre-wrap;overflow-wrap:anywhere}
+.left-out{display:block;width:fit-content;margin:6px 0;padding:2px 10px;border-left:4px solid var(--warn);
+ color:var(--soft);font-size:13.5px;overflow-wrap:anywhere;max-width:90ch}
 .allowed{border-left:4px solid var(--warn);padding:2px 12px;margin:6px 0}.allowed b{overflow-wrap:anywhere}
 .early{border:1px solid var(--line);border-left:6px solid var(--good);border-radius:12px;padding:10px 20px;
  margin:0 0 22px;background:var(--card)}
@@ -147,12 +148,9 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _failure(facts: Mapping[str, Any]) -> str:
     if facts["status"] in ("done", "running", "attention"):
-        early = str(facts.get("reason") or "") if facts["status"] == "done" else ""
-        return (
-            f'<div class="early" role="note">{escape(early)}; no cell after it was run.</div>'
-            if early
-            else ""
-        )
+        reason = str(facts.get("reason") or "") if facts["status"] == "done" else ""
+        text = f"{reason[:1].upper()}{reason[1:]}: the cells after it were not run."
+        return f'<div class="early" role="note">{escape(text)}</div>' if reason else ""
     cell = facts["failed_cell"]
     if cell is None:
         return f'<div class="failure" role="alert"><h2>{escape(str(facts["reason"]))}</h2></div>'
@@ -230,8 +228,10 @@ def _files(files: list[str]) -> str:
 
 def _body(facts: Mapping[str, Any], notebook: Any, pictures: Pictures) -> str:
     shown = copy.deepcopy(notebook)
+    widgets = widget_states(shown)
+    shown.metadata.pop("widgets", None)  # nbconvert would write it into the page, for a script
     failed = facts.get("failed_cell")
-    _make_still(shown, failed["number"] - 1 if failed else None, _where(facts))
+    _make_still(shown, failed["number"] - 1 if failed else None, widgets, _where(facts))
     _drop_title(shown)
     _drop_what_was_not_run(shown)
     body, _ = exporter().from_notebook_node(shown)
@@ -241,15 +241,15 @@ def _body(facts: Mapping[str, Any], notebook: Any, pictures: Pictures) -> str:
 def _where(facts: Mapping[str, Any]) -> str:
     """Where what a page cannot show is seen."""
     name = Path(str(facts["notebook"])).name if facts.get("notebook") else "the executed notebook"
-    return f"The output itself is in {name} beside this page: open that in JupyterLab."
+    return f"Open {name}, in the folder of this page, in JupyterLab to see it."
 
 
-def _make_still(notebook: Any, failed: int | None, where: str) -> None:
+def _make_still(notebook: Any, failed: int | None, widgets: Mapping[str, Any], where: str) -> None:
     """Give each output, and each text with formulas, a form that needs no script."""
-    widgets = widget_states(notebook)
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             cell.source = _pictures_with_spaces(cell.source)
+            _find_attachments(cell)
             cell.source += formula_note(cell.source)
         if cell.cell_type != "code":
             continue
@@ -283,6 +283,21 @@ def _allowed_error(output: Any) -> Any:
     )
     new: Any = nbformat.v4
     return new.new_output("display_data", {"text/html": html})
+
+
+def _find_attachments(cell: Any) -> None:
+    """nbconvert makes no page at all of a notebook where an attachment is missing, or is written percent-encoded."""
+    attachments = dict(cell.get("attachments", {}))
+
+    def found(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in attachments and unquote(name) in attachments:
+            attachments[name] = attachments[unquote(name)]
+        return match[0] if name in attachments else f"missing-attachment:{name}"
+
+    cell.source = re.sub(r"""\battachment:([^\s)>"']+)""", found, cell.source)
+    if attachments:
+        cell.attachments = attachments
 
 
 _SPACED = re.compile(

@@ -53,6 +53,8 @@ PLACEHOLDER = re.compile(
 )
 #: How Python shows objects that have nothing to say as text.
 NO_TEXT = re.compile(r"\s*<[\w.]+(?: object)?(?: at 0x[0-9a-f]+)?>\s*")
+#: A progress bar (tqdm) as it was drawn first.
+AT_START = re.compile(r"(?:^|\s)0%\||\b0it \[")
 FORMULA = re.compile(
     r"\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\\begin\{\w+\*?\}|(?<![\\\w$])\$(?=[^\s$\d])[^$\n]*[\\^_={}][^$\n]*(?<!\s)\$(?!\d)",
     re.DOTALL,
@@ -156,6 +158,8 @@ def _widget(data: Mapping[str, Any], widgets: Mapping[str, Any], where: str) -> 
     if still and _only_shows(identifier, widgets, set()):
         return still  # nothing of it asks for an answer: nothing is missing
     shown = "Its last state is shown. " if still else ""
+    if not still and AT_START.search(_text(data.get("text/plain"))):
+        return left_out(f"Left out: a progress bar, whose last state this run does not keep. {where}")
     if not still:
         html = _text(data.get("text/html"))
         still, shown = (html, "Its text is shown. ") if html and not ACTIVE.search(html) else _fallback(data)
