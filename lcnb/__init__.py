@@ -6,6 +6,8 @@ that `import lcnb` costs milliseconds and `lcnb --help` does not wait for pandas
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False  # typing itself would be most of what `import lcnb` costs
 if TYPE_CHECKING:
     from lcnb.changes import ChangeSet as ChangeSet
@@ -92,6 +94,48 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+class _PandasFinder:
+    """Gives DataFrames their `.lc` once pandas is imported: `import lcnb` alone must not wait for pandas."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> object:
+        if name != "pandas":
+            return None
+        sys.meta_path.remove(cls)  # type: ignore[arg-type]
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def run_and_register(module: object) -> None:
+                run(module)  # type: ignore[arg-type]
+                _register_accessor(module)
+
+            spec.loader.exec_module = run_and_register  # type: ignore[method-assign]
+        return spec
+
+
+def _register_accessor(pandas: object) -> None:
+    """`frame.lc` for every DataFrame, read from a file or made by pandas; the module behind it loads on first use."""
+
+    def lc(frame: object) -> object:
+        from lcnb.accessor import Rows
+
+        return Rows(frame)  # type: ignore[arg-type]
+
+    lc.__doc__ = "The selected rows of an lcnb listing, as a ChangeSet: see lcnb.accessor.Rows."
+    there = getattr(pandas.DataFrame, "lc", None)  # type: ignore[attr-defined]
+    if getattr(there, "__module__", None) != __name__:  # of another library: pandas warns that it is replaced
+        pandas.api.extensions.register_dataframe_accessor("lc")(lc)  # type: ignore[attr-defined]
+
+
+if hasattr(sys.modules.get("pandas"), "api"):
+    _register_accessor(sys.modules["pandas"])
+else:
+    sys.meta_path.insert(0, _PandasFinder)  # type: ignore[arg-type]
 
 
 def load_ipython_extension(shell: object) -> None:

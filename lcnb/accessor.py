@@ -45,7 +45,6 @@ def remember(client: Any) -> str:
     return name
 
 
-@pd.api.extensions.register_dataframe_accessor("lc")
 class Rows:
     """The rows of a frame that lcnb made, as things that can be changed; every method gives a ChangeSet.
 

@@ -51,6 +51,7 @@ from lcnb.errors import (
     WaitTimeout,
 )
 from lcnb.flags import checked_flag
+from lcnb.folders import make_state_folder
 from lcnb.journal import Entry, Journal, Owner, now
 from lcnb.models import Instance, Record, Snapshot, SSHKey, read
 from lcnb.names import comparable_name, same_name
@@ -888,7 +889,7 @@ def alone(client: Any, changeset: str, changes: ChangeSet) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder = client.settings.state_dir / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_folder(folder)
     with ExitStack() as held:
         try:
             held.enter_context(FileLock(folder / f"{changeset}.lock", timeout=0))

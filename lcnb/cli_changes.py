@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
+from lcnb.cli_options import OUTPUTS, account_options, connect, output_option, runs_dir_option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -394,22 +394,33 @@ def plan(
 @click.argument("what", metavar="FILE|RUN")
 @_prune_option
 @_allow_option
+@runs_dir_option
 @_change_options
 def apply(
-    what: str, prune: bool, allow_delete_all: bool, account: str | None, sandbox: bool, **how: Any
+    what: str,
+    prune: bool,
+    allow_delete_all: bool,
+    runs_dir: str | None,
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
 ) -> None:
     """Make the account as FILE says, or make what a dry run planned.
 
-    FILE is a CSV, or a plan that `lcnb plan --out` saved; RUN a run of `lcnb plan-run`. A saved plan and a planned run
-    are refused when the account is no longer as it was.
+    FILE is a CSV, or a plan that `lcnb plan --out` saved. RUN is a run of `lcnb plan-run`: its id, the beginning of
+    one, its folder, or the word last. A saved plan and a planned run are refused when the account is no longer as it
+    was.
     """
     from lcnb.runbooks.operations import read_fleet
 
     if not Path(what).is_file():
         from lcnb.cli_runbooks import apply_run
 
-        _only_a_run(what, account, sandbox, prune=prune, allow_delete_all=allow_delete_all, **how)
-        sys.exit(apply_run(_run_folder(what), yes=how["yes"]))
+        folder = _run_folder(what, runs_dir)
+        _only_a_run(account, sandbox, prune=prune, allow_delete_all=allow_delete_all, **how)
+        sys.exit(apply_run(folder, yes=how["yes"], runs_dir=runs_dir))
+    if runs_dir:
+        raise click.UsageError(f"--runs-dir: {what} is a file, not a run.")
     with connect(account, sandbox) as lc:
         if Path(what).suffix == ".json":
             if prune:
@@ -422,20 +433,21 @@ def apply(
         _carry_out(changes, **how)
 
 
-def _run_folder(name: str) -> Path:
-    """The folder of a run that was named by its id or its path."""
+def _run_folder(name: str, runs_dir: str | None) -> Path:
+    """The folder of a RUN, found as every command finds it. InputError when there is none, or more than one."""
     from lcnb.errors import InputError
-    from lcnb.folders import runs_dir
+    from lcnb.runbooks.history import find_run, is_path
 
-    for folder in (Path(name), runs_dir() / name):
-        if (folder / "run.json").is_file():
-            return folder.absolute()
-    raise InputError(f"no file and no run {name!r}: looked at {Path(name).absolute()} and in {runs_dir()}.")
+    try:
+        return find_run(name, runs_dir).folder
+    except InputError as error:
+        if is_path(name):
+            raise InputError(f"no file and {error}. Nothing was sent.") from None
+        raise InputError(f"no file {name!r}, and {error} Nothing was sent.") from None
 
 
-def _only_a_run(what: str, account: str | None, sandbox: bool, **how: Any) -> None:
+def _only_a_run(account: str | None, sandbox: bool, **how: Any) -> None:
     """A run has its own account, and its own way to wait and to go on."""
-    _run_folder(what)
     given = [
         name
         for name, value in how.items()
@@ -474,9 +486,11 @@ def _print_journal(output: str, *, pending: bool) -> None:
 
 @click.command()
 @click.argument("changeset", metavar="[CHANGESET|RUN]", required=False)
+@runs_dir_option
 @_change_options
 def resume(
     changeset: str | None,
+    runs_dir: str | None,
     dry_run: bool,
     yes: bool,
     output: str,
@@ -492,11 +506,12 @@ def resume(
     from lcnb import apply as applying
     from lcnb.terminal import print_changes
 
-    if changeset and _is_run(changeset):
+    if changeset and _is_run(changeset, runs_dir):
         from lcnb.cli_runbooks import resume_run
 
-        _only_a_run(changeset, account, sandbox, dry_run=dry_run, go_on=how["go_on"])
-        sys.exit(resume_run(_run_folder(changeset), yes=yes, wait=True, timeout=how["timeout"]))
+        folder = _run_folder(changeset, runs_dir)
+        _only_a_run(account, sandbox, dry_run=dry_run, go_on=how["go_on"])
+        sys.exit(resume_run(folder, yes=yes, runs_dir=runs_dir, wait=True, timeout=how["timeout"]))
 
     with connect(account, sandbox) as lc:
         found = applying.open_changesets(lc, changeset)
@@ -510,12 +525,18 @@ def resume(
         _finish(lambda go: lc.resume(changeset, True if yes else None, **go), output, **how)
 
 
-def _is_run(name: str) -> bool:
+def _is_run(name: str, runs_dir: str | None) -> bool:
+    """Whether a name is that of a run. InputError when several runs begin with it; the journal's names are no run's."""
     from lcnb.errors import InputError
+    from lcnb.runbooks.history import find_run, is_path
 
+    if name == "last" or is_path(name):
+        return True
     try:
-        _run_folder(name)
-    except InputError:
+        find_run(name, runs_dir)
+    except InputError as error:
+        if hasattr(error, "candidates"):
+            raise
         return False
     return True
 

@@ -25,6 +25,11 @@ def account_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def runs_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--runs-dir`."""
+    return click.option("--runs-dir", type=click.Path(file_okay=False), help="Where runs are kept.")(command)
+
+
 def output_option(*choices: str) -> Callable[..., Any]:
     """`-o`."""
     return click.option(

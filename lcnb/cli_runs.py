@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
+from lcnb.cli_options import OUTPUTS, account_options, connect, output_option, runs_dir_option
 from lcnb.cli_runbooks import kernel_options
 
 if TYPE_CHECKING:
     from lcnb.runbooks.history import Kept
-
-
-def _runs_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--runs-dir", type=click.Path(file_okay=False), help="Where runs are kept.")(command)
 
 
 def _find(name: str, runs_dir: str | None) -> Kept:
@@ -29,7 +24,7 @@ def _find(name: str, runs_dir: str | None) -> Kept:
 @click.group(invoke_without_command=True)
 @click.option("--status", metavar="STATUS", help="Only runs that ended so, such as failed.")
 @output_option(*OUTPUTS)
-@_runs_dir_option
+@runs_dir_option
 @click.pass_context
 def runs(ctx: click.Context, status: str | None, output: str, runs_dir: str | None) -> None:
     """The runs that are kept, the newest first.
@@ -53,7 +48,7 @@ def runs(ctx: click.Context, status: str | None, output: str, runs_dir: str | No
 @runs.command()
 @click.option("--keep", type=click.IntRange(0), required=True, metavar="N", help="How many ended runs stay.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_runs_dir_option
+@runs_dir_option
 @click.pass_obj
 def prune(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
     """Delete the oldest runs that have ended."""
@@ -89,7 +84,7 @@ def _agreed(question: str) -> bool:
 @click.command()
 @click.argument("run")
 @output_option("table", "json")
-@_runs_dir_option
+@runs_dir_option
 def show(run: str, output: str, runs_dir: str | None) -> None:
     """What the record of a run says."""
     import json
@@ -106,7 +101,7 @@ def show(run: str, output: str, runs_dir: str | None) -> None:
 
 @click.command(name="open")
 @click.argument("run", default="last")
-@_runs_dir_option
+@runs_dir_option
 def open_report(run: str, runs_dir: str | None) -> None:
     """Open the report of a run (the last one by default) in the browser."""
     import webbrowser
@@ -130,7 +125,7 @@ def open_report(run: str, runs_dir: str | None) -> None:
 @click.argument("first", metavar="RUN")
 @click.argument("second", metavar="RUN")
 @output_option(*OUTPUTS)
-@_runs_dir_option
+@runs_dir_option
 def diff(first: str, second: str, output: str, runs_dir: str | None) -> None:
     """What differs between two runs: parameters, versions, notebook, end, tables."""
     from lcnb.runbooks.compare import diff as compared
@@ -146,7 +141,7 @@ def diff(first: str, second: str, output: str, runs_dir: str | None) -> None:
 @click.command()
 @click.argument("run")
 @click.option("--yes", is_flag=True, help="The changes that it makes are confirmed (for dry_run=false).")
-@_runs_dir_option
+@runs_dir_option
 @kernel_options
 @account_options
 def rerun(
@@ -173,7 +168,7 @@ def rerun(
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[RUN]...")
-@_runs_dir_option
+@runs_dir_option
 def verify(names: tuple[str, ...], runs_dir: str | None) -> None:
     """Check that no byte of a run was changed after it ended.
 

@@ -136,7 +136,9 @@ def export_advice(variable: str) -> str:
 
 def notify_targets() -> list[Secret]:
     """Whom to tell how a run ended: Apprise URLs, which may hold passwords, or the path of a file of them."""
-    return [Secret(each) for each in os.environ.get("LCNB_NOTIFY", "").split()]
+    value = os.environ.get("LCNB_NOTIFY", "").strip()
+    one = "://" not in value and os.path.isfile(os.path.expanduser(value))  # noqa: PTH111, PTH113 - with spaces in it
+    return [Secret(each) for each in ([value] if one else value.split())]
 
 
 def notify_on() -> str:
@@ -351,7 +353,10 @@ def _file_place(account: str | None, path: Path, base_url: str | None = None) ->
 
 def _cli_file_place() -> TokenPlace:
     """The official CLI's file: a line `LETSCLOUD_API_KEY=...`. The CLI leaves it with the mode that the umask gives."""
-    path = Path("~").expanduser() / CLI_FILE
+    try:
+        path = Path("~").expanduser() / CLI_FILE
+    except RuntimeError:  # no home folder, so no such file
+        return TokenPlace(None, f"file ~/{CLI_FILE} (there is no home folder)", None)
     place = TokenPlace(None, f"file {path}", None, cure=export_advice(CLI_VARIABLE), file=path)
     try:
         text, mode = _read_private(path)
@@ -606,23 +611,36 @@ def _base_url(argument: str | None, place: TokenPlace, *, named: bool) -> tuple[
 
 
 def checked_base_url(url: str, source: str) -> str:
-    """The base URL without a trailing slash; HTTPS, or plain HTTP for a loopback address alone."""
+    """The base URL, written as it is sent: the scheme in lower case, no empty step in its path.
+
+    HTTPS, or plain HTTP for a loopback address alone. ConfigError for what is no such URL.
+    """
     text = str(url).strip()
     if any(mark in text for mark in "@?#"):  # perhaps a password: the URL is not shown
-        raise ConfigError(f"the base URL from {source} has more than a host and a path. Example: {BASE_URL}")
+        raise ConfigError(
+            f"the base URL from {source} has more than a host and a path: a user, a password, a query or a fragment. "
+            f"It is not shown, since it may hold a secret. Example: {BASE_URL}. Nothing was sent."
+        )
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         parts, host = urlsplit(""), ""
-    if parts.scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
-        raise ConfigError(f"base URL {url!r} (from {source}) is not a URL. Example: {BASE_URL}")
+    odd = not text.isprintable() or any(mark in text for mark in " \\\"'<>")
+    if parts.scheme not in ("http", "https") or not host or odd:
+        cure = (
+            f" Did you mean https://{text}?" if re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?(/\S*)?", text) else ""
+        )
+        raise ConfigError(
+            f"base URL {url!r} (from {source}) is not a URL.{cure} Example: {BASE_URL}. Nothing was sent."
+        )
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(
             f"base URL {url!r} (from {source}) is plain HTTP: the token would cross the network unencrypted. "
-            "Use https://; plain HTTP is for a loopback address (127.0.0.1) alone."
+            "Use https://; plain HTTP is for a loopback address (127.0.0.1) alone. Nothing was sent."
         )
-    return text.rstrip("/")
+    path = re.sub("/{2,}", "/", parts.path).rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def is_loopback(host: str) -> bool:

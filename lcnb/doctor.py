@@ -6,7 +6,6 @@ first failing line is the one to mend. Nothing is changed but a probe file that 
 
 from __future__ import annotations
 
-import os
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from lcnb import network
 from lcnb.budget import Look
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, notify_on, notify_targets, resolve
 from lcnb.errors import LcnbError
-from lcnb.folders import config_dir, runs_dir, state_dir
+from lcnb.folders import check_home, config_dir, runs_dir, state_dir
 
 PACKAGES = ("pandas", "httpx", "papermill", "nbformat", "nbclient", "ipykernel", "ipywidgets", "pyarrow")
 
@@ -35,11 +35,18 @@ def examine(account: str | None = None, *, settings: Settings | None = None) -> 
     """All checks, in order, each as soon as it is done."""
     yield Check("Python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _packages()
+    try:
+        check_home()
+        state, config = state_dir(), config_dir()
+    except LcnbError as error:
+        yield Check("home folder", False, str(error))
+        return
     yield _kernel()
     yield _warm()
-    yield _writable("runs folder", runs_dir())
-    yield _writable("state folder", state_dir())
-    yield _config_file()
+    yield _writable("runs folder", runs_dir(), "LCNB_RUNS_DIR")
+    yield _writable("state folder", state, "LCNB_STATE_DIR")
+    yield _config_file(config)
+    yield from _notifications()
     try:
         settings = settings or resolve(account)
     except LcnbError as error:
@@ -47,6 +54,14 @@ def examine(account: str | None = None, *, settings: Settings | None = None) -> 
         return
     yield Check("token", True, f"from {settings.token_source}")
     yield Check("base URL", True, f"{settings.base_url} ({settings.base_url_source})")
+    way = [Check(*each) for each in network.explain(settings.base_url)]
+    yield from way
+    try:
+        network.checked_proxy(settings.base_url)
+    except LcnbError as error:
+        if all(each.ok for each in way):
+            yield Check("network", False, str(error))
+        return
     yield from _account(settings)
 
 
@@ -82,19 +97,35 @@ def _warm() -> Check:
     return Check("warm runs", True, kept if warm.stays() else "no process is kept for them (lcnb warm)")
 
 
-def _writable(name: str, folder: Path) -> Check:
+def _writable(name: str, folder: Path, variable: str) -> Check:
     """Whether files can be made there, or in the nearest parent that exists."""
     nearest = next((place for place in (folder, *folder.parents) if place.exists()), Path(folder.anchor))
     try:
         with tempfile.NamedTemporaryFile(dir=nearest):
             return Check(name, True, str(folder))
     except OSError as error:
-        return Check(name, False, f"{folder}: {error.strerror or error}. Cure: another folder, see README")
+        return Check(name, False, f"{folder}: {error.strerror or error}. Cure: another folder by {variable}")
 
 
-def _config_file() -> Check:
-    path = config_dir() / "lcnb.toml"
+def _config_file(folder: Path) -> Check:
+    path = folder / "lcnb.toml"
     return Check("lcnb.toml", True, str(path) if path.exists() else f"none (would be {path})")
+
+
+def _notifications() -> Iterator[Check]:
+    """Whether all of LCNB_NOTIFY can be used; nobody is notified."""
+    from lcnb.runbooks.notify import load_targets
+
+    if not notify_targets():
+        return
+    try:
+        notify_on()
+        sender, problems = load_targets()
+    except LcnbError as error:
+        yield Check("notifications", False, str(error))
+        return
+    services = f"{len(sender)} service{'' if len(sender) == 1 else 's'}"
+    yield Check("notifications", not problems, "; ".join(problems) or services)
 
 
 def _account(settings: Settings) -> Iterator[Check]:
@@ -110,11 +141,6 @@ def _account(settings: Settings) -> Iterator[Check]:
         yield Check("account", True, f"{profile.name or 'no name'}, balance {balance.strip()}")
         yield _limits(dict(lc.limits))
         yield _budget(lc.budget())
-    proxies = sorted(
-        name for name in os.environ if name.lower() in ("https_proxy", "http_proxy", "all_proxy")
-    )
-    if proxies:
-        yield Check("proxy", True, f"taken from {', '.join(proxies)}")
 
 
 def _budget(look: Look) -> Check:

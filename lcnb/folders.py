@@ -18,12 +18,61 @@ def state_dir() -> Path:
 
 def runs_dir() -> Path:
     """The folder where runs are kept: `LCNB_RUNS_DIR`, or `runs` in the working directory."""
-    return Path(os.environ.get("LCNB_RUNS_DIR") or "runs").expanduser().absolute()
+    return expanded("LCNB_RUNS_DIR", os.environ.get("LCNB_RUNS_DIR") or "runs")
+
+
+def make_state_folder(path: Path) -> Path:
+    """Make a folder of what lcnb remembers, for this user alone. ConfigError with the cure when it cannot be made."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        from lcnb.errors import ConfigError
+
+        raise ConfigError(
+            f"the folder {path} cannot be made: {error.strerror or error}. Cure: set LCNB_STATE_DIR to a folder "
+            "that you may write. Nothing was sent."
+        ) from None
+    return path
+
+
+def check_home() -> None:
+    """ConfigError when this user has no home folder: Jupyter keeps its kernels below it, and IPython its settings."""
+    try:
+        Path.home()
+    except RuntimeError:
+        raise _no_home("Jupyter") from None
+
+
+def expanded(variable: str, value: str) -> Path:
+    """A path out of a variable, absolute. ConfigError when it begins with the `~` of a user that has no home."""
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise _no_home(f"{variable}={value}") from None
 
 
 def _folder(variable: str, fallback: str) -> Path:
     if given := os.environ.get(variable):
-        return Path(given).expanduser().absolute()
+        return expanded(variable, given)
     import platformdirs
 
-    return Path(getattr(platformdirs, fallback)("lcnb", appauthor=False))
+    try:
+        path = Path(getattr(platformdirs, fallback)("lcnb", appauthor=False))
+    except RuntimeError:
+        raise _no_home(variable) from None
+    if (
+        not path.is_absolute()
+    ):  # of an older platformdirs: a folder that is called `~`, in the working directory
+        raise _no_home(variable)
+    return path
+
+
+def _no_home(wanted: str) -> Exception:
+    from lcnb.errors import ConfigError
+
+    user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
+    return ConfigError(
+        f"there is no home folder ({wanted} needs one): HOME is not set, and {user} is not in the system's list of "
+        "users. Cure: export HOME=/a/folder/that/you/may/write, or set both LCNB_CONFIG_DIR and LCNB_STATE_DIR to such "
+        "folders. Nothing was sent."
+    )

@@ -38,9 +38,10 @@ from urllib.parse import urlsplit
 import httpx
 
 import lcnb
+from lcnb import network
 from lcnb.budget import Budget, open_budget
 from lcnb.calls import Call, Do, Envelope, Flow, Pause, Together
-from lcnb.config import Settings, is_loopback, redis_url
+from lcnb.config import BASE_URL, Settings, redis_url
 from lcnb.errors import (
     ApiError,
     AuthenticationError,
@@ -102,9 +103,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failed:
-    """No whole answer. `not sent` is certain; after `lost`, `late` and `broken` the request may have arrived."""
+    """No whole answer.
 
-    kind: Literal["not sent", "untrusted", "lost", "late", "broken"]
+    After `not sent`, `untrusted` and `denied` (by a proxy) the request was certainly not sent; after the others it may
+    have arrived.
+    """
+
+    kind: Literal["not sent", "untrusted", "denied", "lost", "late", "broken"]
     problem: str
 
 
@@ -138,6 +143,7 @@ class Context:
     each_call: bool = False
     #: What paces all processes that use this token; None for a clock that is not the machine's.
     budget: Budget | None = None
+    proxy: network.Proxy | None = None
 
     def remaining(self) -> float:
         return self.deadline - self.clock()
@@ -229,7 +235,9 @@ def _again_after(
     call: Call, outcome: Outcome, tries: int, context: Context, error: LcnbError
 ) -> float | None:
     """Seconds until the next try, or None when there must be none."""
-    if tries >= MAX_TRIES or (isinstance(outcome, Failed) and outcome.kind in ("untrusted", "late")):
+    if tries >= MAX_TRIES or (
+        isinstance(outcome, Failed) and outcome.kind in ("untrusted", "denied", "late")
+    ):
         return None
     if isinstance(error, BadReply) and isinstance(outcome, Reply) and 300 <= outcome.status < 400:
         return None
@@ -264,7 +272,7 @@ def _accept(call: Call, outcome: Outcome, tries: int, context: Context) -> Envel
         host = _host_of(outcome)
         raise _bad_reply(
             call, tries, f"a redirect to {host} (HTTP {outcome.status}); it was not followed, since it would "
-            "carry the token along", "Check the base URL.",
+            "carry the token along", _base_url_advice(context),
         )  # fmt: skip
     raise _api_error(_kind_of(outcome.status), call, outcome, tries, context)
 
@@ -299,6 +307,7 @@ def _document(call: Call, reply: Reply, tries: int, context: Context) -> Mapping
             call,
             tries,
             f"HTTP {reply.status} with {kind}, not the API's JSON: {_excerpt(call, reply, context)}",
+            f"{_base_url_advice(context)} If it is right, try later.",
         )
     return document
 
@@ -345,10 +354,25 @@ def _api_error(kind: type[ApiError], call: Call, reply: Reply, tries: int, conte
     settings = context.settings
     source, account = settings.token_source, settings.account or f"the one of {settings.token_source}"
     advice = _NEXT[kind].format(source=source, account=account)
+    if reply.status in (404, 405) and not _is_of_the_api(call, reply):
+        advice = _base_url_advice(context)
     error: ApiError = _error(kind, call, tries, text, advice, status=reply.status, provider_message=message)
     if isinstance(error, RateLimited):
         error.retry_after = retry_after(reply.headers, time.time())
     return error
+
+
+def _is_of_the_api(call: Call, reply: Reply) -> bool:
+    """Whether a 404 speaks of a machine, key or snapshot; else the address itself does not exist."""
+    document = _json(reply.body)
+    one = call.effect != "read" or call.path.count("/") > 1
+    return one and isinstance(document, dict) and "success" in document
+
+
+def _base_url_advice(context: Context) -> str:
+    settings = context.settings
+    usual = "" if settings.base_url == BASE_URL else f"; the provider's is {BASE_URL}"
+    return f"Check the base URL {settings.base_url} (from {settings.base_url_source}){usual}."
 
 
 def _provider_message(call: Call, reply: Reply, context: Context) -> str | None:
@@ -403,22 +427,36 @@ def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
 def _raise_failed(call: Call, failed: Failed, tries: int, context: Context) -> NoReturn:
     if failed.kind == "late":
         raise _late(call, tries, context)
-    where = urlsplit(context.settings.base_url).netloc
-    problem = mask(failed.problem, context.settings.token)
+    settings = context.settings
+    where, advice = _way_to(context), _way_advice(context)
+    problem = mask(failed.problem, settings.token, *network.proxy_secrets())
     texts: dict[str, tuple[type[TransportError], str, str]] = {
-        "not sent": (
-            ConnectionFailed, f"no connection to {where} ({problem})",
-            f"Check the network and the base URL (from {context.settings.base_url_source}).",
-        ),
+        "not sent": (ConnectionFailed, f"no connection to {where} ({problem})", advice),
+        "denied": (ConnectionFailed, f"no connection to {where}, which refused it ({problem})", advice),
         "untrusted": (
             ConnectionFailed, f"the TLS certificate of {where} is not trusted ({problem})",
-            "Is a proxy in between? SSL_CERT_FILE names a bundle of your own certificates.",
+            network.certificate_advice(),
         ),
         "lost": (ConnectionLost, f"the connection to {where} ended before a whole answer came ({problem})", _LATER),
         "broken": (BadReply, f"the answer of {where} could not be read ({problem})", _LATER),
     }  # fmt: skip
     kind, text, advice = texts[failed.kind]
     raise _error(kind, call, tries, text, advice)
+
+
+def _way_to(context: Context) -> str:
+    """The host, and the proxy by which it is asked."""
+    host = urlsplit(context.settings.base_url).netloc
+    return f"{host} by {context.proxy}" if context.proxy else host
+
+
+def _way_advice(context: Context) -> str:
+    if context.proxy is None:
+        return f"Check the network and the base URL (from {context.settings.base_url_source})."
+    host, variable = urlsplit(context.settings.base_url).hostname, context.proxy.variable
+    return (
+        f"Check the proxy and {variable}, user and password in it too; NO_PROXY={host} leaves the proxy out."
+    )
 
 
 def _late(call: Call, tries: int, context: Context) -> DeadlineExceeded:
@@ -510,17 +548,29 @@ class _Token(httpx.Auth):
 @cache
 def _tls() -> ssl.SSLContext:
     """One context for all pools: making one costs tens of milliseconds."""
-    return httpx.create_ssl_context()
+    return httpx.create_ssl_context(trust_env=False)
 
 
-def _pool_options(settings: Settings) -> dict[str, Any]:
-    loopback = is_loopback(urlsplit(settings.base_url).hostname or "")
+def _trusted() -> ssl.SSLContext:
+    """The certificates to trust: those of the environment, or those that come with httpx."""
+    return network.certificates() or _tls()
+
+
+def _httpx_proxy(proxy: network.Proxy | None) -> httpx.Proxy | None:
+    if proxy is None:
+        return None
+    auth = proxy.auth and (proxy.auth[0], proxy.auth[1].reveal())
+    return httpx.Proxy(proxy.url, auth=auth, ssl_context=_trusted() if proxy.scheme == "https" else None)
+
+
+def _pool_options(settings: Settings, proxy: network.Proxy | None) -> dict[str, Any]:
     return {
         "auth": _Token(settings),
         "headers": {"Accept": ACCEPT, "User-Agent": user_agent()},
-        "verify": _tls() if settings.base_url.startswith("https:") else False,
-        # A proxy from the environment must not be asked for this machine's own address.
-        "trust_env": not loopback,
+        "verify": _trusted() if settings.base_url.startswith("https:") else False,
+        # What the environment says was read by lcnb.network, which names what it cannot use.
+        "trust_env": False,
+        "proxy": _httpx_proxy(proxy),
         "follow_redirects": False,
         "limits": httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
     }
@@ -562,6 +612,8 @@ def _failed(error: Exception) -> Failed:
     problem = str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in problem:
         return Failed("untrusted", problem)
+    if isinstance(error, httpx.ProxyError) and re.match(r"4\d\d\b", problem):
+        return Failed("denied", problem)
     not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
     if isinstance(error, (*not_sent, httpx.LocalProtocolError, httpx.UnsupportedProtocol)):
         return Failed("not sent", problem)
@@ -579,6 +631,8 @@ class _Wire:
         chance: random.Random | None = None,
     ) -> None:
         self.settings = settings
+        #: By what the API is asked; what the environment says wrongly is refused before anything is sent.
+        self.proxy = network.checked_proxy(settings.base_url)
         #: What the last reply told of the rate limit: `limit` and `remaining`, as far as it told.
         self.limits: dict[str, int] = {}
         self.clock = clock
@@ -589,7 +643,9 @@ class _Wire:
 
     def _context(self, each_call: bool) -> Context:
         deadline = self.clock() + self.settings.timeout
-        return Context(self.clock, deadline, self._chance, self.settings, self.limits, each_call, self.budget)
+        return Context(
+            self.clock, deadline, self._chance, self.settings, self.limits, each_call, self.budget, self.proxy
+        )
 
 
 # --- sync -----------------------------------------------------------------------------------------------
@@ -598,8 +654,8 @@ class _Wire:
 class _Pool:
     """An httpx.Client that closes itself once it is retired and its last request has ended."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._client = httpx.Client(**_pool_options(settings))
+    def __init__(self, settings: Settings, proxy: network.Proxy | None = None) -> None:
+        self._client = httpx.Client(**_pool_options(settings, proxy))
         weakref.finalize(self, self._client.close)  # for a client that is let go without close()
         self._settings = settings
         self._lock = threading.Lock()
@@ -662,7 +718,7 @@ class SyncWire(_Wire):
             return LATER
         pool = self._pool
         if pool is None or not pool.hold():
-            pool = _Pool(self.settings)
+            pool = _Pool(self.settings, self.proxy)
             pool.hold()
             self._pool = pool
         late = Failed("late", "no answer in time")
@@ -842,9 +898,11 @@ def _start(
 class _AsyncPool:
     """The same for httpx.AsyncClient, bound to the event loop that it was made in: it closes with the loop too."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: Settings, loop: asyncio.AbstractEventLoop, proxy: network.Proxy | None = None
+    ) -> None:
         self.loop = loop
-        self._client = httpx.AsyncClient(**_pool_options(settings))
+        self._client = httpx.AsyncClient(**_pool_options(settings, proxy))
         self._settings = settings
         self._users = 0
         self._retired = False
@@ -942,7 +1000,7 @@ class AsyncWire(_Wire):
         loop = asyncio.get_running_loop()
         pool = self._pool
         if pool is None or pool.loop is not loop:
-            pool = self._pool = _AsyncPool(self.settings, loop)
+            pool = self._pool = _AsyncPool(self.settings, loop, self.proxy)
             await pool.open()
         try:
             return await pool.send(effect)

@@ -325,7 +325,7 @@ def context(settings: Settings) -> Context:
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "401": ({"kind": "html", "status": 401}, "`lcnb doctor` tests it"),
     "403": ({"kind": "html", "status": 403}, "this account may not do that"),
-    "404": ({"kind": "html", "status": 404}, "Look at the listing"),
+    "404": ({"kind": "html", "status": 404}, "Check the base URL"),
     "409": ({"kind": "html", "status": 409}, "try again when that has changed"),
     "422": ({"kind": "html", "status": 422}, "compare it with the listing"),
     "429": ({"kind": "throttle"}, "[Ww]ait, or pass a longer timeout"),

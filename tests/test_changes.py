@@ -12,6 +12,7 @@ import pickle
 import re
 import shutil
 import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -916,3 +917,48 @@ def test_asked_in_a_notebook(answer: str | None, outcome: str, monkeypatch: pyte
         manager.cleanup_resources()
     assert outcome in "".join(shown)
     assert ("cannot be undone" in "".join(shown)) is (answer is not None)
+
+
+# --- frames that came from elsewhere --------------------------------------------------------------------
+
+ELSEWHERE = """
+import sys, {first}
+assert {lazy} or "pandas" not in sys.modules
+import {second}
+import pandas as pd
+from pathlib import Path
+kept = Path(sys.argv[1])
+for name, frame in {{
+    "parquet": pd.read_parquet(kept / "f.parquet"), "feather": pd.read_feather(kept / "f.feather"),
+    "pickle": pd.read_pickle(kept / "f.pickle"), "csv": pd.read_csv(kept / "f.csv"),
+    "merge": pd.read_parquet(kept / "f.parquet").merge(pd.DataFrame({{"label": ["web-01"]}}), on="label"),
+    "concat": pd.concat([pd.read_csv(kept / "f.csv")] * 2), "own": pd.DataFrame({{"label": ["web-01"]}}),
+}}.items():
+    try:
+        frame.lc.power_off()
+    except lcnb.InputError as error:
+        print(name, error)
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [("lcnb", "lcnb"), ("lcnb", "lcnb.frames"), ("pandas", "lcnb")])
+def test_d12_accessor(first: str, second: str, lc: lcnb.LetsCloud, tmp_path: Path) -> None:
+    """Every frame has `.lc` after `import lcnb` alone, which does not load pandas; it says what it needs to work."""
+    frame = lc.instances().head(3)
+    frame.to_parquet(tmp_path / "f.parquet")
+    frame.to_feather(tmp_path / "f.feather")
+    frame.to_pickle(tmp_path / "f.pickle")
+    frame.to_csv(tmp_path / "f.csv")
+    code = ELSEWHERE.format(first=first, second=second, lazy=first == "pandas")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert list(told) == ["parquet", "feather", "pickle", "csv", "merge", "concat", "own"]
+    for name, text in told.items():
+        cure = (
+            "Pass one: frame.lc(client)"
+            if name in ("parquet", "feather", "pickle")
+            else "Select from lc.instances()"
+        )
+        assert cure in text, (name, text)
+        assert text.endswith("Nothing was sent.")

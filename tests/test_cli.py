@@ -506,7 +506,7 @@ def test_doctor_proxy(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch)
     """A proxy of the environment is told by the name of its variable, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.example.com:3128")
     told = call("doctor")
-    assert "proxy: taken from HTTPS_PROXY" in told.out
+    assert "proxy: none for 127.0.0.1 (this machine's own address); not used: HTTPS_PROXY" in told.out
     assert "hunter2" not in told.out
 
 

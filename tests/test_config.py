@@ -7,12 +7,13 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
-from conftest import TOKEN
+from conftest import TOKEN, Call
 from lcnb import config, folders
 from lcnb.config import BASE_URL, Settings, accounts, did_you_mean, resolve
 from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
@@ -971,3 +972,97 @@ def test_no_canary_in_errors(place: Place) -> None:
 def test_input_error_is_no_config_error() -> None:
     """What is wrong in the configuration is told apart from what is wrong in a call."""
     assert not issubclass(ConfigError, InputError)
+
+
+# --- no home folder -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user without a home, as in a container that is started with another user's number."""
+    import pwd
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "LCNB_CONFIG_DIR", "LCNB_STATE_DIR", "LCNB_RUNS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "inventory", "profile -o json", "journal", "pending", "resume", "accounts", "power off web-03 --yes",
+        "run inventory", "run inventory --sandbox", "inventory --sandbox", "batch inventory --over rows.csv",
+    ],
+)  # fmt: skip
+def test_d7_no_home(command: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a home folder each command that needs one is refused in one line with the cure, and writes nothing."""
+    (tmp_path / "rows.csv").write_text("location\nMIA1\n")
+    monkeypatch.setenv("LETSCLOUD_API_KEY", "canary-token-7f3e9a1c5b")
+    before = sorted(tmp_path.rglob("*"))
+    told = call(*command.split())
+    assert told.code == 2, told.err
+    assert told.err.startswith("error: there is no home folder (")
+    assert "Cure: export HOME=/a/folder/that/you/may/write" in told.err
+    assert told.err.endswith("Nothing was sent.\n") and told.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("nobody")
+def test_d7_doctor(call: Call) -> None:
+    """`lcnb doctor` names the missing home folder instead of what fails without it."""
+    told = call("doctor")
+    assert told.code == 1
+    assert "FAIL home folder: there is no home folder (" in told.out
+
+
+@pytest.mark.usefixtures("nobody")
+def test_d7_two_folders(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second cure works too: with both folders named, no home is needed to ask the API."""
+    monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("LCNB_STATE_DIR", str(tmp_path / "state"))
+    assert call("instances", "--sandbox", "-o", "csv").code == 0
+
+
+@pytest.mark.parametrize("value", ["~nobody-of-that-name/x", "~"])
+@pytest.mark.parametrize("variable", ["LCNB_STATE_DIR", "LCNB_CONFIG_DIR", "LCNB_RUNS_DIR"])
+@pytest.mark.usefixtures("nobody")
+def test_d7_tilde(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder below the home of somebody who has none is named with its variable."""
+    monkeypatch.setenv(variable, value)
+    folder = {"STATE": folders.state_dir, "CONFIG": folders.config_dir, "RUNS": folders.runs_dir}[
+        variable[5:-4]
+    ]
+    with pytest.raises(ConfigError, match=rf"there is no home folder \({variable}={value} needs one\)"):
+        folder()
+
+
+def test_d7_old_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older platformdirs gives a folder called `~` in the working directory: it is not used."""
+    import platformdirs
+
+    monkeypatch.delenv("LCNB_STATE_DIR")
+    monkeypatch.setattr(platformdirs, "user_state_path", lambda *_, **__: Path("~/.local/state/lcnb"))
+    with pytest.raises(ConfigError, match="there is no home folder"):
+        folders.state_dir()
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a place where nobody can make a folder")
+@pytest.mark.parametrize("variable", ["LCNB_STATE_DIR", "XDG_STATE_HOME", "HOME"])
+def test_d7_unwritable_state(
+    variable: str, account_env: Any, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be remembered, listings still work; a change is refused before it is sent, with the cure."""
+    for name in ("LCNB_STATE_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "/proc/no-such-place")
+    assert call("instances", "-o", "csv").code == 0
+    told = call("power", "off", "web-03", "--yes")
+    assert told.code == 2
+    last = told.err.splitlines()[-1]
+    assert last.startswith("error: the folder /proc/no-such-place")
+    assert last.endswith("Cure: set LCNB_STATE_DIR to a folder that you may write. Nothing was sent.")

@@ -479,3 +479,39 @@ def test_batch_of_changes(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
     frame = lcnb.batch(str(path), rows, confirm=True, workers=2)
     assert frame.status.tolist() == ["done", "done"], frame.error.tolist()
     assert len(writes(fleet)) == 2
+
+
+@pytest.mark.parametrize("how", ["last", "prefix", "folder", "name in its folder", "--runs-dir"])
+def test_d9_apply_finds_a_run(
+    how: str,
+    fleet: lcnb.sandbox.Running,
+    book: Path,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`lcnb apply` and `lcnb resume` find a RUN as `lcnb show` does."""
+    kept = tmp_path / "kept elsewhere"
+    planned = run_runbook(str(book), folder=kept if how == "--runs-dir" else None).check().folder
+    if how == "name in its folder":
+        monkeypatch.chdir(planned.parent)
+    names = {"prefix": planned.name[:12], "folder": f"{planned}/", "name in its folder": planned.name}
+    words = [names.get(how, "last"), *(["--runs-dir", str(kept)] if how == "--runs-dir" else [])]
+    resumed = call("resume", *words)
+    assert f"the run {planned.name} ended well: there is nothing to resume" in resumed.err
+    applied = call("apply", *words, "--yes")
+    assert applied.code == 0, applied.err
+    assert len(writes(fleet)) == 2
+
+
+@pytest.mark.parametrize("command", ["apply", "resume"])
+def test_d9_not_one_run(command: str, fleet: lcnb.sandbox.Running, book: Path, call: Call) -> None:
+    """A beginning of several runs is refused with their ids, and no run with what there is; nothing is sent."""
+    ids = [run_runbook(str(book)).folder.name for _ in range(2)]
+    several = call(command, ids[0][:3])
+    assert several.code == 2
+    assert all(each in several.err for each in ids)
+    none = call(command, "no-such-name")
+    assert none.code == 2
+    assert "no-such-name" in none.err
+    assert writes(fleet) == []

@@ -19,10 +19,11 @@ import lcnb
 PACKAGE = Path(lcnb.__file__).parent
 #: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
 LAYERS = [
-    ("secret", "files", "folders", "names", "python", "streams"),
-    ("errors", "flags", "models"),
+    ("secret", "errors", "files", "folders", "names", "python", "streams"),
+    ("flags", "models"),
     (
         "config",
+        "network",
         "rows",
         "calls",
         "columns",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import record, write_notebook
+from lcnb.runbooks.notify import load_targets, notify
 from lcnb.runbooks.run import run_runbook
 
 #: Apprise 2 imports a module that Python 3.13 no longer has, in a `try`.
@@ -104,6 +105,101 @@ def test_not_told(
     assert record(result.folder)["problems"] == result.problems
     for path in result.folder.iterdir():
         assert b"hook-password" not in path.read_bytes(), path
+
+
+CONFIG_FILES = {
+    "an unknown service": ("json://localhost\nnosuch://tok:hook-password@x\n", 1, ["line 2 (nosuch://*****): not an Ap"]),
+    "an unknown service with a tag": ("night=nosuch://hook-password\n", 0, ["line 1 (nosuch://*****): not an Apprise"]),
+    "a URL without its token": ("json://localhost\n\nslack://hook-password\n", 1, ["line 3 (slack://*****): the URL la"]),
+    "a mail without a sender": ("# c\nmailto://u:hook-password@\n", 0, ["line 2 (mailto://*****): the URL lacks"]),
+    "several": ("nosuch://a\nnosuch://b\njson://localhost\n", 1, ["line 1 (nosuch", "line 2 (nosuch"]),
+    "an equals sign alone": ("json://localhost\n=hook-password\n", 1, ["line 2: "]),
+    "words": ("json://localhost\nplease tell hook-password\n", 1, ["line 2: "]),
+    "two URLs on a line": ("json://hook-password, json://localhost\n", 0, ["line 1 (json://*****): not an Apprise URL"]),
+    "an include": ("json://localhost\ninclude hook-password.cfg\n", 1, ["line 2: include is not followed"]),
+    "nothing": ("", 0, [": the file has no URL"]),
+    "comments": ("# json://localhost\n; nobody\n", 0, [": the file has no URL"]),
+    "YAML": ("urls:\n  - json://localhost\n  - nosuch://hook-password\n", 1, ["entry 2 of the file: not an Apprise"]),
+    "broken YAML": ("urls:\n  - json://localhost\n  ]\n", 0, ["line 3: not valid YAML"]),
+    "all right": ("# who is told\njson://localhost\n  night=json://x\n", 2, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONFIG_FILES)
+def test_d11_file(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line of a file that Apprise cannot use is named with its number and the reason, never with its secrets."""
+    text, named, problems = CONFIG_FILES[case]
+    path = tmp_path / f"who is told.{'yml' if 'YAML' in case else 'txt'}"
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("LCNB_NOTIFY", str(path))
+    sender, found = load_targets()
+    assert len(sender) == named
+    assert len(found) == len(problems), found
+    for sentence, problem in zip(found, problems, strict=True):
+        assert sentence.startswith("LCNB_NOTIFY: entry 1")
+        assert problem in sentence
+        assert "hook-password" not in sentence
+
+
+def test_d11_others_are_told(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad line keeps nobody else from being notified, and is a problem in the record of the run."""
+    path = tmp_path / "notify.txt"
+    path.write_text(f"{hook.url}\nnosuch://hook-password\n", encoding="utf-8")
+    monkeypatch.setenv("LCNB_NOTIFY", str(path))
+    result = run_runbook(str(write_notebook(tmp_path / "night.ipynb", "1")))
+    assert [each["title"] for each in hook.told] == ["night: done"]
+    assert len(result.problems) == 1
+    assert "LCNB_NOTIFY: entry 1, line 2 (nosuch://*****): not an Apprise URL" in result.problems[0]
+
+
+class Service:
+    """A service as Apprise 2 reports it."""
+
+    class Status:
+        name = "TIMEOUT"
+
+    name, status = "Slack", Status
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Outcome:
+    """A falsy result object, as Apprise 2 returns it: it is neither False nor None."""
+
+    def __init__(self, *results: Service) -> None:
+        self.results = results
+
+    def __bool__(self) -> bool:
+        return not self.results
+
+
+@pytest.mark.parametrize(
+    ("outcome", "problem"),
+    [
+        (True, None),
+        (Outcome(), None),
+        (False, "not all answered well"),
+        (None, "not all answered well"),
+        (Outcome(Service()), "not delivered by Slack (timeout)"),
+        (Outcome(Service(), Service()), "not delivered by Slack (timeout), Slack (timeout)"),
+    ],
+)
+def test_d11_results(
+    outcome: Any, problem: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `notify` returns is read by its truth, for Apprise 1 (True, False, None) and 2 (a result object)."""
+    import apprise
+
+    monkeypatch.setenv("LCNB_NOTIFY", "json://localhost")
+    monkeypatch.setattr(apprise.Apprise, "notify", lambda self, **how: outcome)
+    facts = {"status": "done", "reason": "", "host": "here", "runbook": "night"}
+    if problem is None:
+        notify(facts, tmp_path)
+        return
+    with pytest.raises(RuntimeError) as raised:
+        notify(facts, tmp_path)
+    assert str(raised.value) == f"the end of the run could not be told to everybody: {problem}"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="prints by Chromium")

@@ -172,9 +172,9 @@ def _place(folder: str | Path | None) -> Path:
 def find_run(name: str, folder: str | Path | None = None) -> Kept:
     """A run by its id, the beginning of its id, `last`, or the path of its folder.
 
-    InputError when there is none, or more than one, with those that it could be.
+    InputError when there is none, or more than one; then `candidates` has the ids of those that it could be.
     """
-    if "/" in name or "\\" in name or name in (".", ".."):
+    if is_path(name):
         path = Path(name).expanduser().absolute()
         if not (path / artefacts.RECORD).is_file():
             raise InputError(f"no run in {path}: it has no {artefacts.RECORD}")
@@ -196,10 +196,19 @@ def find_run(name: str, folder: str | Path | None = None) -> Kept:
         return hits[0]
     if hits:
         ids = ", ".join(each.id for each in hits[:EXAMPLES])
-        raise InputError(f"{name!r} begins {len(hits)} runs: {ids}{', …' if len(hits) > EXAMPLES else ''}")
+        more = ", …" if len(hits) > EXAMPLES else ""
+        raise InputError(
+            f"{name!r} begins {len(hits)} runs: {ids}{more}. Write more of its id.",
+            candidates=[each.id for each in hits],
+        )
     raise InputError(
         f"no run {name!r}{did_you_mean(name, [each.id for each in found])} in {place}. `lcnb runs` lists them."
     )
+
+
+def is_path(name: str) -> bool:
+    """Whether a RUN is the path of a folder: by a slash, or because the working directory has such a folder."""
+    return "/" in name or "\\" in name or name in (".", "..") or (Path(name) / artefacts.RECORD).is_file()
 
 
 def readable(run: Kept) -> Kept:

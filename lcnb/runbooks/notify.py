@@ -7,23 +7,73 @@ is told in the record and never changes how a run ended.
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lcnb.config import notify_on, notify_targets
 from lcnb.errors import ConfigError
+from lcnb.secret import STARS
 
 #: Seconds that all of them together may take.
 DEADLINE_S = 30.0
+#: What a file may have that Apprise leaves out, by a part of what it logs then; it returns success all the same.
+LEFT_OUT = {
+    "Unparseable URL": "not an Apprise URL, or of a service that this Apprise does not know",
+    "Could not load": "the URL lacks something that its service needs",
+    "TEXT configuration format": "neither a URL, a comment nor a tag; Apprise uses no line of such a file",
+    "retry count": "a tag cannot have a number; the URL can: ?retry=N",
+    "tag assignment": "not a URL, and not tags with a group",
+    "ignoring Include": "include is not followed; put the URLs into this file",
+    "YAML Exception": "not valid YAML; no line of the file is used",
+}
+#: Where that is, in what Apprise logs of it.
+PLACE = re.compile(r"on line (\d+)|\bline (\d+), column|entry #(\d+)")
 
 
 def notify(facts: Mapping[str, Any], folder: Path) -> None:
     """Tell how a run ended. RuntimeError or ConfigError when nobody, or not everybody, could be told."""
-    targets = notify_targets()
-    if not targets or (notify_on() == "trouble" and facts["status"] == "done"):
+    if not notify_targets() or (notify_on() == "trouble" and facts["status"] == "done"):
         return
+    sender, problems = load_targets()
+    kind = (
+        "success" if facts["status"] == "done" else "warning" if facts["status"] == "attention" else "failure"
+    )
+    outcome: list[Any] = []
+    title, body = message(facts, folder)
+    if len(sender):
+        thread = threading.Thread(
+            target=lambda: outcome.append(sender.notify(title=title, body=body, notify_type=kind)),
+            daemon=True,
+        )
+        thread.start()
+        thread.join(DEADLINE_S)
+        if not outcome:
+            problems.append(f"no answer within {DEADLINE_S:g} s")
+        elif not outcome[0]:
+            problems.append(_undelivered(outcome[0]))
+    if problems:
+        raise RuntimeError(f"the end of the run could not be told to everybody: {'; '.join(problems)}")
+
+
+def _undelivered(outcome: Any) -> str:
+    """Who did not take the message: Apprise 2 returns a result for each service, Apprise 1 only a bool or None."""
+    failed = [
+        f"{each.name} ({each.status.name.lower()})" for each in getattr(outcome, "results", ()) if not each
+    ]
+    return f"not delivered by {', '.join(failed)}" if failed else "not all answered well"
+
+
+def load_targets() -> tuple[Any, list[str]]:
+    """Apprise with everybody whom LCNB_NOTIFY names, and a sentence for each line of a file that it cannot use.
+
+    ConfigError when Apprise is not installed, or an entry is neither an Apprise URL nor a file. No sentence has more of
+    a URL than its scheme: the rest may be a password.
+    """
     try:
         import apprise
     except ImportError:
@@ -31,29 +81,75 @@ def notify(facts: Mapping[str, Any], folder: Path) -> None:
             "LCNB_NOTIFY is set, but Apprise is not installed: pip install 'lcnb[notify]'"
         ) from None
     sender = apprise.Apprise()
-    for number, each in enumerate(targets, 1):
+    problems: list[str] = []
+    for number, each in enumerate(notify_targets(), 1):
         text = each.reveal()
-        if "://" in text:
-            understood = sender.add(text)
-        else:
-            config = apprise.AppriseConfig()
-            understood = Path(text).expanduser().is_file() and config.add(str(Path(text).expanduser()))
-            sender.add(config)
+        entry = f"LCNB_NOTIFY: entry {number}"
+        with _logged() as messages:
+            if "://" in text:
+                understood = bool(sender.add(text))
+            else:
+                path, before = Path(text).expanduser(), len(sender)
+                config = apprise.AppriseConfig()
+                understood = path.is_file() and bool(config.add(str(path)))
+                sender.add(config)
+                if understood:
+                    named = len(sender) - before  # reads the file
+                    found = [f"{entry}, {each}" for each in _left_out(messages, path)]
+                    problems += found or ([] if named else [f"{entry}: the file has no URL"])
         if not understood:
-            raise ConfigError(f"LCNB_NOTIFY: entry {number} is no Apprise URL and no file; nobody was told")
-    kind = (
-        "success" if facts["status"] == "done" else "warning" if facts["status"] == "attention" else "failure"
-    )
-    told: list[bool] = []
-    title, body = message(facts, folder)
-    thread = threading.Thread(
-        target=lambda: told.append(bool(sender.notify(title=title, body=body, notify_type=kind))), daemon=True
-    )
-    thread.start()
-    thread.join(DEADLINE_S)
-    if told != [True]:
-        why = "not all answered well" if told else f"no answer within {DEADLINE_S:g} s"
-        raise RuntimeError(f"the end of the run could not be told to everybody: {why}")
+            raise ConfigError(f"{entry} is no Apprise URL and no file; nobody was told")
+    return sender, problems
+
+
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """What Apprise logs meanwhile, at any level; nothing of it goes anywhere else, since it may hold passwords."""
+    logger, messages = logging.getLogger("apprise"), list[str]()
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    kept = logger.level, logger.propagate, logger.handlers[:]
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        yield messages
+    finally:
+        logger.level, logger.propagate, logger.handlers[:] = kept
+        logger.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def _left_out(messages: list[str], path: Path) -> list[str]:
+    """The lines of a file that Apprise has left out, each with its reason."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return [f"the file cannot be read: {error.strerror or error}"]
+    found: dict[str, str] = {}
+    for text in messages:
+        reason = next((LEFT_OUT[part] for part in LEFT_OUT if part in text), None)
+        places = list(PLACE.finditer(text))
+        place = places[-1] if places else None  # the last one: YAML says first where the block began
+        if reason is None or (place is None and "ignoring Include" not in text):
+            continue
+        if place is None:
+            numbers = [
+                n for n, line in enumerate(lines, 1) if re.match(r"\s*-?\s*include\b", line, re.IGNORECASE)
+            ]
+            found.update({f"line {number}": reason for number in numbers})
+        elif place[3]:
+            found.setdefault(f"entry {place[3]} of the file", reason)
+        else:
+            number = int(place[1] or place[2])
+            found.setdefault(f"line {number}{_scheme(lines, number)}", reason)
+    return [f"{where}: {reason}" for where, reason in found.items()]
+
+
+def _scheme(lines: list[str], number: int) -> str:
+    """Of a line's URL what is no secret."""
+    line = lines[number - 1] if 0 < number <= len(lines) else ""
+    scheme = re.search(r"(?:^|[=\s])([a-z][a-z0-9+.-]*)://", line, re.IGNORECASE)
+    return f" ({scheme[1]}://{STARS})" if scheme else ""
 
 
 def message(facts: Mapping[str, Any], folder: Path) -> tuple[str, str]:

@@ -384,6 +384,13 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         with _start_is_death():
             return super().start_new_kernel_client(**kwargs)
 
+    def set_widgets_metadata(self) -> None:
+        """Keep the last state of each widget; what was typed into a field for a password is no state to keep."""
+        for state in self.widget_state.values():
+            if state.get("_model_name") == "PasswordModel":
+                state["value"] = ""
+        super().set_widgets_metadata()
+
     def papermill_execute_cells(self) -> None:
         job = self.nb_man.job
         self._outputs = Outputs()
@@ -577,7 +584,7 @@ def _run_in_kernel(manager: _Manager, kernel_name: str, job: Job) -> None:
         kernel_name=kernel_name,
         kernel_manager_class=_IpcKernelManager if os.name == "posix" else AsyncKernelManager,
         startup_timeout=KERNEL_START_S,
-        store_widget_state=False,
+        store_widget_state=True,  # the last state of a progress bar is all that a report can show of it
         iopub_timeout=30,
         raise_on_iopub_timeout=True,
     )

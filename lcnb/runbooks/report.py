@@ -10,16 +10,18 @@ import copy
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from lcnb.files import write_atomically
 from lcnb.runbooks.imports import grammar_later
+from lcnb.runbooks.pictures import Pictures, left_out
+from lcnb.runbooks.still import SAID, formula_note, kind_of, last_state, still_output, widget_states
 
 _COLORS = {
     "done": "#0a9b74",
@@ -53,7 +55,7 @@ section.body p{max-width:75ch}
 .anchor-link,.jp-InputPrompt,.jp-OutputPrompt,.jp-Collapser{display:none}
 .jp-OutputArea-output pre,.failure pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,
  SFMono-Regular,Menlo,Consolas,monospace;margin:6px 0}
-.jp-OutputArea-output{overflow-x:auto}
+.jp-OutputArea-output,.output_subarea{overflow-x:auto}
 .jp-RenderedHTMLCommon table{border-collapse:collapse}
 img{max-width:100%;height:auto}
 .failure{border:1px solid var(--bad);border-left-width:6px;border-radius:12px;padding:12px 20px;margin:0 0 22px;
@@ -66,6 +68,14 @@ img{max-width:100%;height:auto}
 .checks{margin:0 0 22px}.checks summary{cursor:pointer;color:var(--soft)}.checks ul{list-style:none;padding-left:4px}
 .checks .held b{color:var(--good)}.checks .not b{color:var(--warn)}
 footer{color:var(--soft);font-size:13px;margin-top:26px}footer ul{padding-left:18px;margin:4px 0}
+section.body pre{white-space:pre-wrap;overflow-wrap:anywhere}
+.left-out{display:block;width:fit-content;margin:6px 0;padding:2px 10px;border-left:4px solid var(--warn);
+ color:var(--soft);font-size:13.5px;overflow-wrap:anywhere;max-width:90ch}
+.allowed{border-left:4px solid var(--warn);padding:2px 12px;margin:6px 0}.allowed b{overflow-wrap:anywhere}
+.early{border:1px solid var(--line);border-left:6px solid var(--good);border-radius:12px;padding:10px 20px;
+ margin:0 0 22px;background:var(--card)}
+.widget{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:center}.widget pre{margin:0}
+progress{width:220px;accent-color:var(--good)}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em}
 @media(max-width:640px){main{padding:20px 12px}section.body{padding:6px 14px 12px}header h1{font-size:24px}}
 @media print{body{background:#fff}main{max-width:none;padding:0}section.body{border:0;padding:0}
@@ -83,15 +93,19 @@ POLICY = (
 def write_report(
     facts: Mapping[str, Any], notebook: Any, folder: Path, redact: Callable[[str], str] = str
 ) -> Path:
-    """Write `report.html` into the folder of a run and give its path. OSError when it cannot be written."""
+    """Write `report.html` into the folder of a run and give its path. OSError when it cannot be written.
+
+    Pictures are those below the notebook's folder, and those that the run has left in its own.
+    """
     files = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".log"))
-    page = render(facts, notebook, [path.name for path in files])
+    places = [Path(str(facts["notebook"])).parent, folder] if facts.get("notebook") else [folder]
+    page = render(facts, notebook, [path.name for path in files], places)
     return write_atomically(folder / "report.html", redact(page))
 
 
-def render(facts: Mapping[str, Any], notebook: Any, files: list[str]) -> str:
-    """The whole page as text."""
-    body = _body(notebook) if notebook is not None else "<p>No cell was run.</p>"
+def render(facts: Mapping[str, Any], notebook: Any, files: list[str], places: Sequence[Path] = ()) -> str:
+    """The whole page as text; `places` are the folders whose pictures it may hold."""
+    body = _body(facts, notebook, Pictures(places)) if notebook is not None else "<p>No cell was run.</p>"
     title = escape(str(facts["title"]))
     status = str(facts["status"])
     return f"""<!DOCTYPE html>
@@ -135,7 +149,9 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _failure(facts: Mapping[str, Any]) -> str:
     if facts["status"] in ("done", "running", "attention"):
-        return ""
+        reason = str(facts.get("reason") or "") if facts["status"] == "done" else ""
+        text = f"{reason[:1].upper()}{reason[1:]}: the cells after it were not run."
+        return f'<div class="early" role="note">{escape(text)}</div>' if reason else ""
     cell = facts["failed_cell"]
     if cell is None:
         return f'<div class="failure" role="alert"><h2>{escape(str(facts["reason"]))}</h2></div>'
@@ -211,15 +227,88 @@ def _files(files: list[str]) -> str:
     return f"<p>Beside this page:</p><ul>{items}</ul>"
 
 
-def _body(notebook: Any) -> str:
+def _body(facts: Mapping[str, Any], notebook: Any, pictures: Pictures) -> str:
     shown = copy.deepcopy(notebook)
+    widgets = widget_states(shown)
+    shown.metadata.pop("widgets", None)  # nbconvert would write it into the page, for a script
+    failed = facts.get("failed_cell")
+    _make_still(shown, failed["number"] - 1 if failed else None, widgets, _where(facts))
     _drop_title(shown)
     _drop_what_was_not_run(shown)
-    for cell in shown.cells:  # an error stands above, once
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.output_type != "error"]
     body, _ = exporter().from_notebook_node(shown)
-    return _without_requests(str(body))
+    return _without_requests(str(body), pictures)
+
+
+def _where(facts: Mapping[str, Any]) -> str:
+    """Where what a page cannot show is seen."""
+    name = Path(str(facts["notebook"])).name if facts.get("notebook") else "the executed notebook"
+    return f"Open {name}, in the folder of this page, in JupyterLab to see it."
+
+
+def _make_still(notebook: Any, failed: int | None, widgets: Mapping[str, Any], where: str) -> None:
+    """Give each output, and each text with formulas, a form that needs no script."""
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            cell.source = _pictures_with_spaces(cell.source)
+            _find_attachments(cell)
+            cell.source += formula_note(cell.source)
+        if cell.cell_type != "code":
+            continue
+        kept: list[Any] = []
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
+                    kept[-1].text += output.text
+                else:
+                    kept.append(output)
+            elif output.output_type == "error":
+                if index != failed and output.ename != "SystemExit":  # those are above the cells, once
+                    kept.append(_allowed_error(output))
+            else:
+                still_output(output, widgets, where)
+                kept.append(output)
+        for output in kept:
+            if output.output_type == "stream":
+                output.text = last_state(output.text)
+        cell.outputs = kept
+
+
+def _allowed_error(output: Any) -> Any:
+    """An error that the cell was allowed to raise, and that ended nothing."""
+    import nbformat
+
+    trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
+    html = (
+        f'<div class="allowed"><b>{escape(output.ename)}: {escape(output.evalue)}</b> This cell may raise errors; the '
+        f"run went on.<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details></div>"
+    )
+    new: Any = nbformat.v4
+    return new.new_output("display_data", {"text/html": html})
+
+
+def _find_attachments(cell: Any) -> None:
+    """nbconvert makes no page at all of a notebook where an attachment is missing, or is written percent-encoded."""
+    attachments = dict(cell.get("attachments", {}))
+
+    def found(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in attachments and unquote(name) in attachments:
+            attachments[name] = attachments[unquote(name)]
+        return match[0] if name in attachments else f"missing-attachment:{name}"
+
+    cell.source = re.sub(r"""\battachment:([^\s)>"']+)""", found, cell.source)
+    if attachments:
+        cell.attachments = attachments
+
+
+_SPACED = re.compile(
+    r"(!\[[^\]\n]*\]\()(?!<)([^()<>\n\"]*? [^()<>\n\"]*?\.(?:png|jpe?g|gif|svg|webp|bmp|avif))(?=[)\s])", re.I
+)
+
+
+def _pictures_with_spaces(markdown: str) -> str:
+    """Markdown takes a path with spaces only in angle brackets; people write it without."""
+    return _SPACED.sub(r"\1<\2>", markdown)
 
 
 @cache
@@ -266,23 +355,74 @@ def _drop_what_was_not_run(notebook: Any) -> None:
 # --- no request to anywhere -----------------------------------------------------------------------------
 
 _ACTIVE = re.compile(r"<script\b.*?(?:</script[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
-_LOADING = re.compile(r"</?(?:link|meta|base|iframe|frame|object|embed)\b[^>]*>", re.IGNORECASE)
+_FRAME = re.compile(
+    r"<(iframe|frame|object|embed|video|audio|applet|canvas)\b[^>]*>(?:.*?</\1\s*>)?",
+    re.DOTALL | re.IGNORECASE,
+)
+_LOADING = re.compile(
+    r"</?(?:link|meta|base|iframe|frame|frameset|object|embed|applet|video|audio|canvas)\b[^>]*>",
+    re.IGNORECASE,
+)
 _STYLE = re.compile(r"<style\b.*?(?:</style[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
-_CSS_REQUEST = re.compile(r"@import[^;}<]*;?|url\(\s*[\"']?\s*(?:[a-z]+:)?//[^)]*\)", re.IGNORECASE)
+_CSS_REQUEST = re.compile(
+    r"@import[^;}<]*;?|url\(\s*(?![\"'\s]*(?:data:|#))(?:\"[^\"]*\"|'[^']*'|&quot;.*?&quot;|[^)]*)\s*\)",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"""<[a-z](?:[^"'<>]|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""\s([\w:-]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""")
 _LOADED = ("src", "srcset", "href", "poster", "data", "background", "action", "formaction", "ping")
 
 
-def _without_requests(body: str) -> str:
+def _without_requests(body: str, pictures: Pictures) -> str:
     """A page that is opened years later, or by mail, must not ask anybody for anything.
 
-    POLICY forbids it to every browser; what it would leave as gaps and errors is taken out here. A link that
-    a person may click stays.
+    POLICY forbids it to every browser; what it would leave as gaps and errors is replaced here by a sentence, and a
+    picture of the notebook's folder by itself. A link that a person may click stays.
     """
-    body = _LOADING.sub("", _ACTIVE.sub("", body))
+    named: set[str] = set()  # an output that was given its sentence before does not have these any more
+
+    def name(match: re.Match[str]) -> str:
+        kind = kind_of(match[0])
+        if kind in named and match[0].lower().startswith("<script"):
+            return ""
+        named.add(kind)
+        return left_out(f"Left out: {kind}; a report runs no scripts and asks no server.")
+
+    body = _without_said(body)
+    body = _FRAME.sub(name, _ACTIVE.sub(name, body))
+    body = _LOADING.sub("", body)
     body = _STYLE.sub(lambda style: _CSS_REQUEST.sub("", style[0]), body)
-    return _TAG.sub(lambda tag: _ATTRIBUTE.sub(lambda each: _attribute(tag[0], each), tag[0]), body)
+    return _TAG.sub(lambda tag: _safe_tag(tag[0], pictures), body)
+
+
+def _without_said(body: str) -> str:
+    """Without the scripts and frames of outputs whose sentence names them already."""
+
+    def cleaned(match: re.Match[str]) -> str:
+        return _LOADING.sub("", _FRAME.sub("", _ACTIVE.sub("", match[1])))
+
+    return re.sub(re.escape(SAID[0]) + "(.*?)" + re.escape(SAID[1]), cleaned, body, flags=re.DOTALL)
+
+
+def _safe_tag(tag: str, pictures: Pictures) -> str:
+    if not re.match(r"<(?:img|image|input|source)\b", tag, re.IGNORECASE):
+        return _ATTRIBUTE.sub(lambda each: _attribute(tag, each), tag)
+    found = {each[1].lower(): unescape(each[2].strip("\"'")) for each in _ATTRIBUTE.finditer(tag)}
+    address = found.get("src") or found.get("href") or found.get("xlink:href")
+    if address is None:
+        return "" if tag[1:7].lower() == "source" else _ATTRIBUTE.sub(lambda each: _attribute(tag, each), tag)
+    source, problem = pictures.source(address)
+    if source is None:
+        alt = f" ({found['alt']})" if found.get("alt") else ""
+        return left_out(f"Picture left out{alt}: {problem}.")
+    return _ATTRIBUTE.sub(lambda each: _picture_attribute(tag, each, source), tag)
+
+
+def _picture_attribute(tag: str, attribute: re.Match[str], source: str) -> str:
+    name = attribute[1].lower()
+    if name in ("src", "href", "xlink:href"):
+        return f' {attribute[1]}="{escape(source)}"'
+    return "" if name == "srcset" else _attribute(tag, attribute)
 
 
 def _attribute(tag: str, attribute: re.Match[str]) -> str:

@@ -49,8 +49,9 @@ from lcnb.errors import (
 )
 from lcnb.files import write_atomically
 from lcnb.flags import NOTHING_STARTED, checked_flag
-from lcnb.folders import config_dir, runs_dir, state_dir
+from lcnb.folders import check_home, config_dir, runs_dir, state_dir
 from lcnb.journal import user
+from lcnb.network import checked_proxy
 from lcnb.runbooks import abandoned, artefacts, chain, notes, process
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.current import CONFIRM_VARIABLE, FOLDER_VARIABLE, RESUMES_VARIABLE
@@ -258,12 +259,16 @@ def _one_account(book: Runbook, given: dict[str, object], account: str | None) -
 
 
 def _settings(book: Runbook, account: str | None) -> Settings | None:
+    shipped = book.path.is_relative_to(notebooks_dir() / "runbooks")
     try:
-        return resolve(account)
+        settings = resolve(account)
     except TokenMissing:
-        if account is None and not book.path.is_relative_to(notebooks_dir() / "runbooks"):
+        if account is None and not shipped:
             return None  # a notebook of one's own may not need the API at all
         raise
+    if shipped:
+        checked_proxy(settings.base_url)
+    return settings
 
 
 def _choices(settings: Settings | None) -> declared.Choices:
@@ -317,6 +322,7 @@ def chosen_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
 def _kernel_spec(book: Runbook) -> Any:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
+    check_home()
     manager = KernelSpecManager()
     try:
         return manager.get_kernel_spec(book.kernel)

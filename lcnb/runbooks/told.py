@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lcnb.models import SECRET_NAME
+from lcnb.network import proxy_secrets
 from lcnb.secret import TOLD_VARIABLE, Secret
 
 #: Shorter values of the environment would mask ordinary words.
@@ -85,8 +86,8 @@ def parts(value: str) -> list[str]:
 
 
 def of_environment() -> list[Secret]:
-    """The values of variables that are called a secret: a cell sees them too, and may print them."""
-    return [
+    """The values of variables that are called a secret, and passwords of proxies: a cell may print them."""
+    return proxy_secrets() + [
         Secret(part)
         for name, value in os.environ.items()
         if SECRET_NAME.search(name) and len(value) >= SHORTEST

@@ -1,0 +1,377 @@
+"""How the API is reached: the environment's variables for proxies and certificates.
+
+| variable | what becomes of it |
+|---|---|
+| `HTTPS_PROXY`, then `ALL_PROXY` | the proxy for every call; in lower case they win, and an empty one means none |
+| `HTTP_PROXY` | not used: the API is reached by HTTPS |
+| `NO_PROXY` | hosts reached without a proxy: names with their subdomains, addresses, networks, ports, `*` |
+| `SSL_CERT_FILE`, then `SSL_CERT_DIR` | the certificates to trust, in place of those that come with lcnb |
+| `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | not used; named when a certificate is not trusted |
+
+A loopback address is never asked through a proxy. What cannot be used raises a ConfigError of one line that names the
+variable, its value without user and password, and the cure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
+
+from lcnb.config import is_loopback
+from lcnb.errors import ConfigError
+from lcnb.secret import STARS, Secret
+
+NOTHING_SENT = "Nothing was sent."
+SCHEMES = ("http", "https", "socks5", "socks5h")
+PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
+#: Shorter passwords are parts of ordinary words: they would be masked everywhere.
+SHORTEST = 8
+#: Variables of other programs that people set for the same purpose.
+UNUSED_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+EXAMPLE = "http://proxy.example.com:3128"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy that is used: its address, and the variable that it came from."""
+
+    variable: str
+    scheme: str
+    host: str
+    port: int
+    user: str = ""
+    password: Secret = Secret("")  # noqa: RUF009 - a Secret never changes
+
+    @property
+    def url(self) -> str:
+        """The address, without user and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def auth(self) -> tuple[str, Secret] | None:
+        """User and password, or None when the proxy wants neither."""
+        return (self.user, self.password) if self.user or self.password else None
+
+    def __str__(self) -> str:
+        return f"the proxy {self.url} of {self.variable}"
+
+
+def checked_proxy(base_url: str) -> Proxy | None:
+    """The proxy by which the base URL is asked, or None.
+
+    ConfigError when a variable that is used for this base URL cannot be, those for certificates too.
+    """
+    if base_url.startswith("https:"):
+        _check_key_log()
+        certificates()
+    return find_proxy(base_url)
+
+
+# --- proxies --------------------------------------------------------------------------------------------
+
+
+def find_proxy(base_url: str) -> Proxy | None:
+    """The proxy by which the base URL is asked, or None. ConfigError when the variable's value is not one."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if is_loopback(host) or without_proxy(host, parts.port or PORTS.get(parts.scheme, 443)):
+        return None
+    for scheme in (parts.scheme, "all"):
+        if found := proxy_setting(scheme):
+            return parse_proxy(*found)
+    return None
+
+
+def proxy_setting(scheme: str) -> tuple[str, str] | None:
+    """The variable for a scheme, and its value; where no variable is set, what the system (macOS, Windows) says."""
+    lower = f"{scheme}_proxy"
+    if lower in os.environ:
+        return (lower, os.environ[lower].strip()) if os.environ[lower].strip() else None
+    for name, value in os.environ.items():
+        if name.lower() == lower and value.strip():
+            return name, value.strip()
+    value = getproxies().get(scheme, "").strip()
+    return ("the system's settings", value) if value else None
+
+
+def parse_proxy(variable: str, value: str) -> Proxy:
+    """A proxy out of a variable's value. ConfigError that names the variable and the cure, without the password."""
+    scheme, mark, rest = value.partition("://")
+    scheme, rest = (scheme.lower(), rest) if mark else ("http", value)
+    if mark and re.fullmatch(r"[a-z0-9+.-]*", scheme) and scheme not in SCHEMES:
+        known = "socks5h://" if scheme.startswith("socks") else "http://"
+        raise _wrong_proxy(
+            variable, value, f"{scheme}:// is not known here (known: {', '.join(SCHEMES)})",
+            f"write {known} if the proxy understands that",
+        )  # fmt: skip
+    if not value.isprintable() or any(each in value for each in " \"'\\<>"):
+        raise _wrong_proxy(
+            variable, value, "it has a space, a quote or another character that no address has",
+            "write it without quotes, such characters of a password percent-encoded (a space is %20)",
+        )  # fmt: skip
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in rest[len(authority) :]:
+        raise _wrong_proxy(
+            variable, value, "its user or password has a #, / or ? as it is",
+            "percent-encode them: # is %23, / is %2F, ? is %3F",
+        )  # fmt: skip
+    login, _, address = authority.rpartition("@")
+    host, port = _host_and_port(variable, value, address)
+    user, _, password = login.partition(":")
+    if scheme.startswith("socks") and find_spec("socksio") is None:
+        raise _wrong_proxy(
+            variable, value, "a SOCKS proxy needs one more package", "pip install 'lcnb[socks]'"
+        )
+    return Proxy(
+        variable, scheme, host, port or PORTS[scheme], unquote(user), Secret(unquote(password))
+    )  # fmt: skip
+
+
+def _host_and_port(variable: str, value: str, address: str) -> tuple[str, int | None]:
+    found = re.fullmatch(r"(?:\[([^\]@]+)\]|([^:@\[\]]+))(?::(\d*))?", address)
+    if found is None:
+        raise _wrong_proxy(
+            variable, value, "it has no host, or its port is no number",
+            f"write it as {EXAMPLE}, an IPv6 address in brackets",
+        )  # fmt: skip
+    host, port = found[1] or found[2], int(found[3]) if found[3] else None
+    try:
+        if found[1]:
+            ipaddress.IPv6Address(host)
+        host.encode("idna")
+    except ValueError:
+        raise _wrong_proxy(variable, value, "its host is not one", f"write it as {EXAMPLE}") from None
+    if port is not None and not 0 < port < 65536:
+        raise _wrong_proxy(variable, value, f"there is no port {port}", f"write it as {EXAMPLE}")
+    return host, port
+
+
+def _wrong_proxy(variable: str, value: str, problem: str, cure: str) -> ConfigError:
+    return ConfigError(
+        f"{variable}={without_login(value)} cannot be used as a proxy: {problem}. Cure: {cure}; or unset the variable. "
+        f"{NOTHING_SENT}"
+    )
+
+
+def without_login(value: str) -> str:
+    """A proxy's address without what is, or may be, a user or a password."""
+    scheme, mark, rest = value.partition("://") if "://" in value else ("", "", value)
+    if "@" in rest:
+        return f"{scheme}{mark}{STARS}@{rest.rpartition('@')[2]}"
+    host = re.match(r"\[[^\]]*\]|[^:/?#]*", rest)
+    name = host[0] if host else ""
+    port = re.match(r":\d*(?=[/?#]|\Z)", rest[len(name) :])
+    tail = rest[len(name) + (len(port[0]) if port else 0) :]
+    shown = f"{scheme}{mark}{name}{port[0] if port else ''}{STARS if tail else ''}"
+    return shown if shown.isprintable() else repr(shown)
+
+
+# --- NO_PROXY -------------------------------------------------------------------------------------------
+
+
+def without_proxy(host: str, port: int) -> bool:
+    """Whether NO_PROXY names this host."""
+    return any(_names(entry, host.lower().rstrip("."), port) for entry in no_proxy_entries())
+
+
+def no_proxy_entries() -> list[str]:
+    """The entries of NO_PROXY; of `no_proxy`, when that is set."""
+    found = proxy_setting("no")
+    return re.split(r"[,\s]+", found[1]) if found else []
+
+
+def unreadable_entries() -> list[str]:
+    """Entries of NO_PROXY that look like an address or a network and are neither."""
+    return [each for each in no_proxy_entries() if each and not _is_readable(each)]
+
+
+def _is_readable(entry: str) -> bool:
+    name, _, _ = _parts_of(entry)
+    if "/" in name or ":" in name or "[" in name or re.fullmatch(r"[\d.]+", name):
+        return _network(name) is not None
+    return "*" not in name.removeprefix("*")
+
+
+def _parts_of(entry: str) -> tuple[str, str, int | None]:
+    """The name or network of an entry, its scheme, and its port."""
+    scheme, mark, rest = entry.lower().partition("://")
+    scheme, name = (scheme, rest.rstrip("/")) if mark else ("", scheme)
+    found = re.fullmatch(r"(\[[^\]]*\](?:/\d+)?|[^:]*):(\d+)", name)
+    return (found[1], scheme, int(found[2])) if found else (name, scheme, None)
+
+
+def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """An address or network, also with the brackets of a URL around the address."""
+    try:
+        return ipaddress.ip_network(name.replace("[", "", 1).replace("]", "", 1), strict=False)
+    except ValueError:
+        return None
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    name, scheme, only = _parts_of(entry)
+    if not name or (only is not None and only != port) or scheme not in ("", "https", "all"):
+        return False
+    if name == "*":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        name = name.removeprefix("*").strip(".")
+        return bool(name) and (host == name or host.endswith(f".{name}"))
+    network = _network(name)
+    return network is not None and address.version == network.version and address in network
+
+
+# --- certificates ---------------------------------------------------------------------------------------
+
+
+def certificates() -> ssl.SSLContext | None:
+    """The context by SSL_CERT_FILE or SSL_CERT_DIR; None when neither is set.
+
+    ConfigError when what the variable names cannot be used.
+    """
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if value := os.environ.get(variable):
+            return _context(variable, value)
+    return None
+
+
+@cache
+def _context(variable: str, value: str) -> ssl.SSLContext:
+    """Making one costs tens of milliseconds."""
+    problem = (_problem_of_file if variable == "SSL_CERT_FILE" else _problem_of_folders)(value)
+    if problem is None:
+        try:
+            context = (
+                ssl.create_default_context(cafile=value)
+                if variable == "SSL_CERT_FILE"
+                else ssl.create_default_context(capath=value)
+            )
+        except (OSError, ValueError):
+            problem = "it holds no certificates in PEM form"
+        else:
+            if variable != "SSL_CERT_FILE" or context.cert_store_stats()["x509"]:
+                return context
+            problem = "it holds no certificates in PEM form"
+    what = "a file of PEM certificates" if variable == "SSL_CERT_FILE" else "a folder of certificates"
+    raise ConfigError(
+        f"{variable}={value} cannot be used: {problem}. Cure: name {what}, or unset the variable. {NOTHING_SENT}"
+    )
+
+
+def _check_key_log() -> None:
+    """ConfigError when SSLKEYLOGFILE is set and cannot be written: no TLS context can be made then."""
+    path = os.environ.get("SSLKEYLOGFILE", "")
+    try:
+        if path:
+            Path(path).open("ab").close()
+    except (OSError, ValueError):
+        raise ConfigError(
+            f"SSLKEYLOGFILE={path} cannot be written. Cure: another path, or unset the variable. {NOTHING_SENT}"
+        ) from None
+
+
+def _problem_of_file(value: str) -> str | None:
+    path = Path(value)
+    try:
+        if path.is_dir():
+            return "it is a folder, and SSL_CERT_DIR is the variable for one"
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return "there is no such file"
+    except (OSError, ValueError) as error:
+        return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+    return None if text.strip() else "it is empty"
+
+
+def _problem_of_folders(value: str) -> str | None:
+    """OpenSSL finds a certificate in a folder by a hash of its subject, which is the name of its file."""
+    problem = ""
+    for each in value.split(os.pathsep):
+        path = Path(each)
+        try:
+            if any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in path.iterdir()):
+                return None
+            problem = (
+                f"no file in it is named by a certificate's hash (openssl rehash {each} makes such names)"
+            )
+        except FileNotFoundError:
+            problem = problem or "there is no such folder"
+        except NotADirectoryError:
+            problem = problem or "it is a file, and SSL_CERT_FILE is the variable for one"
+        except (OSError, ValueError) as error:
+            problem = problem or f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+    return problem
+
+
+def proxy_secrets() -> list[Secret]:
+    """Users with passwords, and passwords, as the variables of proxies have them."""
+    found = []
+    for name, value in os.environ.items():
+        if name.lower() in PROXY_VARIABLES and "@" in value:
+            login = value.partition("://")[2].rpartition("@")[0] or value.rpartition("@")[0]
+            password = login.partition(":")[2]
+            found += [each for each in (login, password, unquote(password)) if len(each) >= SHORTEST]
+    return [Secret(each) for each in dict.fromkeys(found)]
+
+
+# --- what doctor says -----------------------------------------------------------------------------------
+
+
+def explain(base_url: str) -> Iterator[tuple[str, bool, str]]:
+    """A line for each kind of variable that is set: its name, whether it is right, what becomes of it."""
+    set_here = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
+    try:
+        proxy = find_proxy(base_url)
+    except ConfigError as error:
+        yield "proxy", False, str(error)
+    else:
+        host = urlsplit(base_url).hostname or ""
+        left = [name for name in set_here if proxy is None or name != proxy.variable]
+        why = (
+            "this machine's own address"
+            if is_loopback(host)
+            else "NO_PROXY"
+            if no_proxy_entries()
+            else "not set"
+        )
+        used = f"{proxy.url} of {proxy.variable}" if proxy else f"none for {host} ({why})" if set_here else ""
+        if used:
+            yield "proxy", True, used + (f"; not used: {', '.join(left)}" if left else "")
+    if odd := unreadable_entries():
+        yield (
+            "NO_PROXY",
+            False,
+            f"not understood: {', '.join(odd)}. Cure: names, addresses or networks, apart by commas",
+        )
+    trusted = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    unused = [name for name in UNUSED_CERTIFICATES if os.environ.get(name)]
+    if trusted and base_url.startswith("https:"):
+        try:
+            certificates()
+        except ConfigError as error:
+            yield "certificates", False, str(error)
+            return
+    if trusted or unused:
+        told = f"{os.environ[trusted]} of {trusted}" if trusted else "those that come with lcnb"
+        yield "certificates", True, told + (f"; not used: {', '.join(unused)}" if unused else "")
+
+
+def certificate_advice() -> str:
+    """What helps against a certificate that is not trusted."""
+    unused = next((name for name in UNUSED_CERTIFICATES if os.environ.get(name)), None)
+    if unused and not os.environ.get("SSL_CERT_FILE"):
+        return f"{unused} is not used here: set SSL_CERT_FILE to the same file."
+    return "Is a proxy in between? SSL_CERT_FILE names a bundle of your own certificates."

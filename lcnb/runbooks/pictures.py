@@ -1,0 +1,99 @@
+"""Pictures of a report: those of the notebook's folder become part of the page, all others are named in their place.
+
+Nothing outside the folders that are passed is read, by whatever path or link, and no server is ever asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+#: Bytes of a picture, and of all pictures of a page: a page must still open, and go by mail.
+PICTURE_BYTES, ALL_BYTES = 5_000_000, 20_000_000
+#: What a file begins with, and the type that a browser knows it by.
+MAGIC = (
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"RIFF....WEBP", "image/webp"),
+    (rb"BM", "image/bmp"),
+    (rb"\x00\x00\x01\x00", "image/x-icon"),
+    (rb"....ftypavi[fs]", "image/avif"),
+    (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE.*?>\s*)*<svg\b", "image/svg+xml"),
+)  # fmt: skip
+
+
+class Pictures:
+    """Reads the pictures of one page, from these folders and those below them, the first that has it."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = [each.resolve() for each in folders]
+        self._left = ALL_BYTES
+
+    def source(self, address: str) -> tuple[str | None, str]:
+        """A `data:` address for the picture, or None and the reason why it is not shown."""
+        address = address.strip()
+        if address.lower().startswith("data:"):
+            return address, ""
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            return None, f"{address[:200]!r} is not an address"
+        if parts.scheme.lower() in ("attachment", "missing-attachment"):
+            return None, f"the cell has no attachment {unquote(parts.path)}"
+        if parts.netloc or (parts.scheme and parts.scheme.lower() != "file" and len(parts.scheme) > 1):
+            return None, f"{_without_query(address)} is on a server, and this page asks none"
+        return self._read(parts.path if parts.scheme.lower() == "file" else address)
+
+    def _read(self, address: str) -> tuple[str | None, str]:
+        plain = unquote(address)
+        cut = unquote(re.split("[?#]", address, maxsplit=1)[0])
+        outside = False
+        for name in dict.fromkeys([plain, cut, address, cut.replace("\\", "/")]):
+            for folder in self._folders:
+                try:
+                    path = (folder / name).resolve()
+                    if not path.is_relative_to(folder):
+                        outside = True
+                    elif path.is_file():
+                        return self._embedded(path, cut)
+                except (OSError, ValueError, RuntimeError):  # a name that no file can have, a loop of links
+                    continue
+        if outside:
+            return None, f"{cut[:200]} is outside the notebook's folder"
+        return None, f"there is no file {cut[:200] or address[:200]!s}"
+
+    def _embedded(self, path: Path, name: str) -> tuple[str | None, str]:
+        try:
+            size = path.stat().st_size
+            if size > PICTURE_BYTES:
+                return (
+                    None,
+                    f"{name} has {size / 1e6:,.1f} MB; at most {PICTURE_BYTES / 1e6:g} MB are embedded",
+                )
+            if size > self._left:
+                return None, f"{name}: the pictures of this page have {ALL_BYTES / 1e6:g} MB together already"
+            content = path.read_bytes()
+        except OSError as error:
+            return None, f"{name} cannot be read: {error.strerror or error}"
+        kind = next((kind for magic, kind in MAGIC if re.match(magic, content, re.DOTALL)), None)
+        if kind is None:
+            return None, f"{name} is not a picture that browsers show" if content else f"{name} is empty"
+        self._left -= size
+        return f"data:{kind};base64,{base64.b64encode(content).decode()}", ""
+
+
+def _without_query(address: str) -> str:
+    """An address for people; a query, a user or a password in it may be a secret."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}{':' if parts.scheme else ''}//{host}{parts.path}"[:200]
+
+
+def left_out(sentence: str) -> str:
+    """A sentence in the place of what the page does not show."""
+    return f'<span class="left-out" role="note">{escape(sentence)}</span>'
