@@ -442,6 +442,7 @@ class _Run:
             env["LCNB_BASE_URL"] = self.settings.base_url
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
+        env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel would lose what programs print
         return env
 
     # --- the end ----------------------------------------------------------------------------------------
