@@ -223,6 +223,11 @@ CELLS: list[Cell] = [
     "print(warnings.filters[:3], sys.getrecursionlimit(), threading.current_thread().name, gc.isenabled(), sys.excepthook.__name__, sys.displayhook.__class__.__name__)",
     "import builtins; print(builtins.input.__module__, builtins.display.__module__, sorted(set(dir(builtins)) - set(dir(__builtins__))))",
     "print([type(f).__name__ for f in ip.configurables], ip.user_global_ns is globals(), ip.banner[:6])",
+    # lcnb, and what code finds out about itself
+    "import lcnb\nlcnb.run().log('a line')\nlcnb.run().save('t', wide, ['csv'])[0].name",
+    "os.getcwd() == os.environ['LCNB_RUN_DIR']",
+    "import inspect\ndef check(x: int) -> int:\n    return x\nprint(inspect.getsource(check))",
+    "import pickle\nclass Point:\n    x = 1\npickle.loads(pickle.dumps(Point())).x, Point.__module__",
     "raise RuntimeError('the end')",
 ]  # fmt: skip
 

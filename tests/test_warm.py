@@ -330,6 +330,26 @@ def test_interrupted(tmp_path: Path) -> None:
             assert names == ["CancelledError" if "await" in cell else "KeyboardInterrupt"], cell
 
 
+def test_c11_engine_auto(tmp_path: Path) -> None:
+    """`--engine auto`, however it is written, is as no word of an engine: warm where a server is; the last word counts."""
+    env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
+    book = write_notebook(tmp_path / "a.ipynb", "1")
+    ways = {
+        "": "shell", "--engine auto": "shell", "--engine=auto": "shell", "--engine AUTO": "shell",
+        "--engine kernel --engine Auto": "shell", "--engine auto --engine=KERNEL": "kernel",
+    }  # fmt: skip
+    found = {}
+    with warm_server(env):
+        for number, words in enumerate(ways):
+            runs = tmp_path / str(number)
+            command = [LCNB, "run", *words.split(), str(book), "--runs-dir", str(runs)]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            (path,) = runs.glob("*/run.json")
+            found[words] = record(path.parent)["engine"]
+    assert found == ways
+
+
 def test_server_killed(tmp_path: Path) -> None:
     """When the server that stays is killed, another one can begin while a run of the first goes on."""
     env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
