@@ -244,6 +244,12 @@ class ShellApp(IPKernelApp):
         self.iopub_thread.start()
         self.iopub_socket = self.iopub_thread.background_socket
 
+    def init_path(self) -> None:
+        """Where IPython has the working folder: after Python's own modules. The server itself runs without it (`-P`)."""
+        if not os.environ.get("PYTHONSAFEPATH") and "" not in sys.path:
+            ends = ("/site-packages", "/dist-packages")
+            sys.path.insert(next((n for n, each in enumerate(sys.path) if each.endswith(ends)), 0), "")
+
     def init_io(self) -> None:
         self.capture_fd_output = False
         copies = [os.dup(number) for number in (1, 2)]
