@@ -24,11 +24,28 @@ def main() -> None:
 
 def _warm() -> int | None:
     """The exit code of a run that a server for warm runs has made (`lcnb warm`), where there is one."""
-    if any(each.startswith("--engine") for each in sys.argv):
+    if _engine(sys.argv[1:]) != "auto":
         return None
     from lcnb.runbooks.warm import hand_over
 
     return hand_over(sys.argv[1:])
+
+
+def _engine(words: list[str]) -> str:
+    """The engine that a command line asks for, read as click reads it: the last one counts.
+
+    >>> _engine(["run", "inventory"]), _engine(["run", "--engine", "auto", "inventory"])
+    ('auto', 'auto')
+    >>> _engine(["run", "--engine=AUTO", "inventory", "--engine", "kernel"])
+    'kernel'
+    """
+    engine = "auto"
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--engine":
+            engine = following
+        elif word.startswith("--engine="):
+            engine = word.partition("=")[2]
+    return engine.lower()
 
 
 if __name__ == "__main__":

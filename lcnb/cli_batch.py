@@ -33,7 +33,7 @@ from lcnb.cli_runbooks import kernel_options
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Run on the workers of a Dask cluster.")
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "kernel"]),
+    type=click.Choice(["auto", "kernel"], case_sensitive=False),
     default="auto",
     help="kernel: an ordinary process and Jupyter kernel for each row.",
 )

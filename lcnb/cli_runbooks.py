@@ -64,7 +64,7 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
             "--engine",
-            type=click.Choice(["auto", "kernel"]),
+            type=click.Choice(["auto", "kernel"], case_sensitive=False),
             default="auto",
             help="kernel: a Jupyter kernel in any case, also where a warm run could be had (lcnb warm).",
         ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -74,80 +73,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-# --- the same as a kernel -------------------------------------------------------------------------------
-
-#: Each shows something that a kernel does in its own way. The last one fails.
-CELLS = [
-    "import sys\nprint('to stdout')\nprint('to stderr', file=sys.stderr)",
-    "1 + 1",
-    "_ + Out[2]",
-    "print('é ✓ \\u2028', end='')",
-    "import pandas as pd\nframe = pd.DataFrame({'n': range(3), 't': list('abc')})\nframe",
-    "from IPython.display import HTML, Markdown, SVG, Image, display, clear_output\ndisplay(HTML('<b>bold</b>'), Markdown('*m*'))",
-    "handle = display('first', display_id='one')\nhandle.update('second')",
-    "print('gone')\nclear_output()\nprint('stays')",
-    "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
-    "fig, axes = plt.subplots(figsize=(1, 1))\naxes.bar([1], [2])",
-    "%matplotlib inline\nplt.figure(figsize=(1, 1))\nplt.plot([1])",
-    "%%bash\necho from bash; echo wrong >&2",
-    "!echo from a shell",
-    "import asyncio\nawait asyncio.sleep(0.01)\n'awaited'",
-    "done = []\nasync def later():\n    await asyncio.sleep(0.01)\n    done.append(1)\ntask = asyncio.ensure_future(later())",
-    "await task\ndone",
-    "def check(x: int) -> int:\n    return x\nimport inspect\nprint(inspect.getsource(check))",
-    "import pickle\nclass Point:\n    x = 1\npickle.loads(pickle.dumps(Point())).x, Point.__module__",
-    "import concurrent.futures as c\nwith c.ThreadPoolExecutor() as pool:\n    list(pool.map(print, ['in a thread']))",
-    "import logging\nlogging.warning('with %s', 'words')",
-    "import warnings\nwarnings.warn('mind this')",
-    "import ipywidgets\nipywidgets.IntSlider(value=3)",
-    "from tqdm.auto import tqdm\nprint(sum(tqdm(range(5), disable=True)))",
-    "import os\nos.getcwd() == os.environ['LCNB_RUN_DIR']",
-    "%config InlineBackend.figure_formats = ['svg']\nprint(get_ipython().run_line_magic('who_ls', 'str'))",
-    "import lcnb\nlcnb.run().log('a line')\nlcnb.run().save('t', frame, ['csv'])[0].name",
-    "for number in range(300):\n    print('x' * 100)",
-    "exec('def f():\\n    raise KeyError(\"deep\")')\ntry:\n    f()\nexcept KeyError:\n    import traceback\n    traceback.print_exc()",
-    "import getpass\nfor ask in (input, getpass.getpass):\n    try:\n        ask('name?')\n    except Exception as error:\n        print(type(error).__name__, error)",
-    ("open('nowhere')", "raises-exception"),
-    ("this is no python", "raises-exception"),
-    ("await asyncio.wait_for(asyncio.sleep(9), 0.01)", "raises-exception"),
-    "class Odd:\n    def _repr_html_(self):\n        raise ValueError('no look')\nOdd()",
-    "raise RuntimeError('the end')",
-]  # fmt: skip
-
-
-def shown(result: dict[str, Any]) -> list[Any]:
-    """The outputs of each cell, without what differs from run to run: times, addresses, numbers of processes."""
-    cells = []
-    for cell in saved(folder(result)).cells:
-        streams: dict[str, str] = {}
-        others = []
-        for output in cell.get("outputs", ()):
-            if output.output_type == "stream":
-                streams[output.name] = streams.get(output.name, "") + output.text
-            else:
-                others.append(output)
-        text = json.dumps([streams, others, cell.get("execution_count")], sort_keys=True)
-        text = re.sub(
-            r"0x[0-9a-f]+|\b\d{4}-\d\d-\d\d[T ][\d:.]+Z?|ipykernel_\d+/\d+\.py|<string>-\S+?\"", "·", text
-        )
-        text = re.sub(r"IPY_MODEL_\w+|\b[0-9a-f]{32}\b|/tmp/\S+?(?=[/\\\"])", "·", text)
-        cells.append(json.loads(text))
-    return cells
-
-
-def test_same_as_a_kernel(run: Run) -> None:
-    """Outputs, tracebacks, counts, files and the end are the same in a forked shell and in a kernel."""
-    found = {engine: run(*CELLS, engine=engine) for engine in ("kernel", "auto")}
-    assert [record(folder(each))["engine"] for each in found.values()] == ["kernel", "shell"]
-    kernel, shell = (shown(each) for each in found.values())
-    for cell, of_kernel, of_shell in zip(CELLS, kernel, shell, strict=True):
-        assert of_shell == of_kernel, cell
-    ends = [(each["status"], each["exit_code"]) for each in found.values()]
-    assert ends == [("failed", 3)] * 2
-    files = [
-        {path.name for path in folder(each).iterdir() if path.suffix != ".ipynb"} for each in found.values()
-    ]
-    assert files[0] == files[1]
+# --- the same as a kernel (test_engines) -----------------------------------------------------------------
 
 
 def test_by_the_handle(run: Run) -> None:
@@ -403,6 +329,26 @@ def test_interrupted(tmp_path: Path) -> None:
             outputs = saved(path.parent).cells[0].outputs
             names = [each.ename for each in outputs if each.output_type == "error"]
             assert names == ["CancelledError" if "await" in cell else "KeyboardInterrupt"], cell
+
+
+def test_c11_engine_auto(tmp_path: Path) -> None:
+    """`--engine auto`, however it is written, is as no word of an engine: warm where a server is; the last word counts."""
+    env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
+    book = write_notebook(tmp_path / "a.ipynb", "1")
+    ways = {
+        "": "shell", "--engine auto": "shell", "--engine=auto": "shell", "--engine AUTO": "shell",
+        "--engine kernel --engine Auto": "shell", "--engine auto --engine=KERNEL": "kernel",
+    }  # fmt: skip
+    found = {}
+    with warm_server(env):
+        for number, words in enumerate(ways):
+            runs = tmp_path / str(number)
+            command = [LCNB, "run", *words.split(), str(book), "--runs-dir", str(runs)]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            (path,) = runs.glob("*/run.json")
+            found[words] = record(path.parent)["engine"]
+    assert found == ways
 
 
 def test_server_killed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ The one who asks (`spawn`) is told by the kernel (pidfd) when the process ends; 
 from __future__ import annotations
 
 import atexit
+import builtins
 import os
 import select
 import shutil
@@ -22,11 +23,13 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, NoReturn, cast
 
 from lcnb import python
@@ -55,11 +58,12 @@ MODULES = (
     "pyarrow.pandas_compat", "pyarrow.parquet", "httpx", "matplotlib.pyplot", "matplotlib.backends.backend_agg",
     "pyarrow.vendored.version", "IPython", "IPython.core.application", "IPython.core.completerlib",
     "IPython.core.crashhandler", "IPython.core.logger", "IPython.core.oinspect", "IPython.extensions.storemagic",
-    "bdb", "resource", "ipykernel.ipkernel", "ipykernel.kernelspec", "ipywidgets", "filelock",
+    "bdb", "resource", "ipykernel.kernelapp", "ipykernel.eventloops", "ipykernel.kernelspec", "ipywidgets", "filelock",
     "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich._emoji_codes", "rich.progress", "rich.table",
     "lcnb.client", "lcnb.cli", "lcnb.cli_runbooks", "lcnb.look", "lcnb.terminal", "lcnb.magic",
     "lcnb.runbooks.again", "lcnb.runbooks.child", "lcnb.runbooks.insights", "lcnb.runbooks.papermill_engine",
     "lcnb.runbooks.report", "lcnb.runbooks.run", "lcnb.runbooks.shell", "lcnb.runbooks.shell_client",
+    "lcnb.runbooks.shell_kernel",
 )  # fmt: skip
 #: What the server itself gets beside these: nothing that could be a secret.
 PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTUAL_ENV", "XDG_CACHE_HOME")
@@ -232,6 +236,8 @@ def preload() -> None:
 
     os.environ.update(ONE_THREAD)
     gc.disable()  # what is imported stays: to look for garbage in it takes a fifth of the time
+    with _as_in_a_notebook():
+        import_module("pandas")
     with grammar_later():
         for name in MODULES:
             import_module(name)
@@ -242,6 +248,16 @@ def preload() -> None:
     import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
     gc.freeze()  # what all have in common is not written to by the collector
     gc.enable()
+
+
+@contextmanager
+def _as_in_a_notebook() -> Iterator[None]:
+    """pandas looks for a kernel when it is imported, and sets how many columns of a frame are printed."""
+    builtins.get_ipython = lambda: SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del builtins.get_ipython  # type: ignore[attr-defined]
 
 
 class _Listening:

@@ -39,6 +39,34 @@ def cut(buffer: bytearray) -> bytes | None:
     return packed
 
 
+def pack(message: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
+    """A message of the Jupyter protocol as JSON, as jupyter_client writes it; `buffers` as base64 within it.
+
+    >>> unpack(pack({"header": {}, "parent_header": {}}, [b"0"]))["buffers"]
+    [b'0']
+    """
+    from base64 import b64encode
+
+    from jupyter_client.session import json_packer
+
+    packed: bytes = json_packer({**message, "buffers": [b64encode(each).decode() for each in buffers]})
+    return packed
+
+
+def unpack(packed: bytes) -> dict[str, Any]:
+    """The message, with its times as times."""
+    from base64 import b64decode
+
+    from jupyter_client.jsonutil import extract_dates
+    from jupyter_client.session import json_unpacker
+
+    message: dict[str, Any] = json_unpacker(packed)
+    for name in ("header", "parent_header"):
+        message[name] = extract_dates(message[name])
+    message["buffers"] = [b64decode(each) for each in message["buffers"]]
+    return message
+
+
 def send(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
     """Send one message. OSError when the other side is gone."""
     body = json.dumps(message).encode()

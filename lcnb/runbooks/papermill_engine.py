@@ -16,6 +16,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -35,6 +36,7 @@ from lcnb.runbooks.parameters import recordable
 
 with grammar_later():
     import nbformat
+    import zmq
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_core.utils import ensure_async, ensure_event_loop, run_sync
     from nbclient.exceptions import (
@@ -43,6 +45,7 @@ with grammar_later():
         CellTimeoutError,
         DeadKernelError,
     )
+    from nbclient.output_widget import OutputWidget
     from papermill.clientwrap import PapermillNotebookClient
     from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
     from papermill.exceptions import PapermillException, PapermillExecutionError
@@ -81,6 +84,10 @@ SAVES_SIZE, SAVES_BYTES = 2, 1_000_000
 CELL_OUTPUT, RUN_OUTPUT = 20_000_000, 100_000_000
 
 OUTPUT_MESSAGES = ("stream", "display_data", "execute_result", "update_display_data")
+#: All messages that change a notebook. Others, such as those for a debugger, are for nobody here.
+NOTEBOOK_MESSAGES = (
+    *OUTPUT_MESSAGES, "error", "clear_output", "status", "execute_input", "comm_open", "comm_msg", "comm_close"
+)  # fmt: skip
 
 Status = Literal[
     "running", "done", "attention", "failed", "died", "timeout", "interrupted", "refused", "locked"
@@ -370,8 +377,21 @@ class _GivenUp(Exception):
     """The kernel does not listen any more; how the run ended stands in the job."""
 
 
+class _OutputWidget(OutputWidget):
+    """nbclient's part of an Output widget."""
+
+    def _publish_msg(self, *args: Any, **kwargs: Any) -> None:
+        """jupyter_client sends past asyncio's socket, which then may never see a reply that came at the same moment."""
+        super()._publish_msg(*args, **kwargs)
+        socket = getattr(self.kernel_client.shell_channel, "socket", None)
+        if socket is not None:
+            socket.get(zmq.EVENTS)  # has the socket look for what has come
+
+
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     """Runs the cells; how each ended is told by what it raised, never assumed."""
+
+    clear_before_next_output: bool
 
     def start_new_kernel(self, **kwargs: Any) -> None:
         with _start_is_death(), _signals_wait():
@@ -384,18 +404,24 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         with _start_is_death():
             return super().start_new_kernel_client(**kwargs)
 
-    def set_widgets_metadata(self) -> None:
-        """Keep the last state of each widget; what was typed into a field for a password is no state to keep."""
-        for state in self.widget_state.values():
-            if state.get("_model_name") == "PasswordModel":
-                state["value"] = ""
-        super().set_widgets_metadata()
-
     def papermill_execute_cells(self) -> None:
+        try:
+            self._execute_cells()
+            self._hear_out()
+        finally:
+            self.set_widgets_metadata()  # papermill does so only where all went well
+
+    def _execute_cells(self) -> None:
         job = self.nb_man.job
         self._outputs = Outputs()
         if job.language == PYTHON:
             run_sync(self._find_modules)(job)
+        #: The cell of each request, and the cells whose next output takes the place of what they show.
+        self._cell_of: dict[str, int] = {}
+        self._clearing: set[int] = set()
+        self._exit_asked = False
+        self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
+        self.on_cell_executed = self._look_for_exit
         for index, cell in enumerate(self.nb.cells):
             if not self._runs(cell):
                 self.nb_man.cell_skipped(cell)
@@ -423,6 +449,9 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                     self._clean_up(index)
                 raise
             self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+            if self._exit_asked:
+                job.end("done", 0, f"ended by exit() in cell {index + 1}")
+                raise _GivenUp  # the kernel is ending itself: papermill would wait for its answer
             if self.nb_man.job.status != "running":
                 return
 
@@ -434,6 +463,11 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         folders = [*([""] if job.cwd else []), str(job.source.parent)]
         code = _FIND_MODULES.format(folders=folders, ours=job.env.get("PYTHONSAFEPATH") == FOR_THE_START)
         await ensure_async(self.kc.execute(code, silent=True, store_history=False))
+
+    def _look_for_exit(self, execute_reply: Any, **about: object) -> None:
+        """`exit()` and `quit()` raise nothing: the kernel asks the front end to end it, and ends a moment later."""
+        payload = execute_reply["content"].get("payload") or ()
+        self._exit_asked = any(each.get("source") == "ask_exit" for each in payload)
 
     # --- limits and interrupts --------------------------------------------------------------------------
 
@@ -459,31 +493,101 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def _clean_up(self, index: int) -> None:
         """After an interrupt of ours: interrupt the cell, and keep what it says while it ends; not for ever."""
-        cell = self.nb.cells[index]
 
         async def listen() -> None:
             await ensure_async(self.km.interrupt_kernel())
             over = time.monotonic() + GRACE_S
             while True:
                 left = max(0.01, over - time.monotonic())
-                message = await ensure_async(self.kc.iopub_channel.get_msg(timeout=left))
-                if message["parent_header"].get("msg_type") == "execute_request":
-                    self.process_message(message, cell, index)
+                self._sort_in(await ensure_async(self.kc.iopub_channel.get_msg(timeout=left)), index)
 
         self.shutdown_kernel = "immediate"  # it has had its time, or nobody wants to wait for it
         # A kernel that is gone already, or does not listen, is killed: nothing else is of interest here.
         with suppress(CellExecutionComplete, Empty, OSError, RuntimeError):
             run_sync(listen)()
 
+    # --- outputs ----------------------------------------------------------------------------------------
+
+    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
+        """Until the cell has ended; what earlier cells still say meanwhile is kept too."""
+        self._cell_of[parent_msg_id] = cell_index
+        with suppress(CellExecutionComplete):
+            while True:
+                self._sort_in(await ensure_async(self.kc.iopub_channel.get_msg(timeout=None)), cell_index)
+        if self.clear_before_next_output:
+            self._clearing.add(cell_index)
+
+    def _hear_out(self) -> None:
+        """Keep what cells said just before the last one ended: a kernel sends it with its answer to another request."""
+        request = self.kc.kernel_info()
+
+        async def listen() -> None:
+            over = time.monotonic() + GRACE_S
+            while time.monotonic() < over and await ensure_async(self.kc.is_alive()):
+                with suppress(Empty):
+                    message = await ensure_async(self.kc.iopub_channel.get_msg(timeout=1))
+                    if message["parent_header"].get("msg_id") != request:
+                        self._sort_in(message, None)
+                    elif message["content"].get("execution_state") == "idle":
+                        return
+
+        with suppress(DeadKernelError):  # papermill asks it once more, and tells that it is dead
+            run_sync(listen)()
+
+    def _sort_in(self, message: Any, current: int | None) -> None:
+        """Put a message into the cell that has caused it, as a front end does: a task may go on after its cell.
+
+        CellExecutionComplete when it says that the current cell has ended.
+        """
+        parent = message["parent_header"]
+        unknown = current if parent.get("msg_type") == "execute_request" else None
+        index = self._cell_of.get(parent.get("msg_id"), unknown)
+        if index is None:
+            return
+        if index == current:
+            self.process_message(message, self.nb.cells[index], index)
+        elif message["msg_type"] not in ("status", "execute_input"):
+            waiting = self.clear_before_next_output
+            self.clear_before_next_output = index in self._clearing
+            try:
+                self.process_message(message, self.nb.cells[index], index)
+            finally:
+                (self._clearing.add if self.clear_before_next_output else self._clearing.discard)(index)
+                self.clear_before_next_output = waiting
+
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
         """What a cell says; too much of it is left out. A progress that it shows is shown where the run is."""
         content = msg["content"]
+        if msg["msg_type"] not in NOTEBOOK_MESSAGES:
+            return None
+        if isinstance(content.get("data"), dict) and msg["msg_type"] in OUTPUT_MESSAGES:
+            content["data"] = {mime: _storable(mime, value) for mime, value in content["data"].items()}
         said = content.get("metadata", {}).get("lcnb_progress")
         if isinstance(said, str):
             self.nb_man.job.on_cell(cell_index, len(self.nb.cells), said[:120])
         if msg["msg_type"] in OUTPUT_MESSAGES and not self._outputs.take(cell_index, msg):
             return None
         return super().process_message(msg, cell, cell_index)
+
+    def handle_comm_msg(self, outs: Any, msg: Any, cell_index: int) -> None:
+        """What a widget says to a front end. What ours does not understand is no failure of the cell."""
+        try:
+            super().handle_comm_msg(outs, msg, cell_index)
+        except Exception as error:
+            self.log.warning(f"a widget's message is passed over: {type(error).__name__}: {error}")
+
+    def remove_output_hook(self, msg_id: str, hook: Any) -> None:
+        """Contexts of Output widgets may end in another order than they began in, in generators or threads."""
+        hooks = self.output_hook_stack[msg_id]
+        if hook in hooks:
+            hooks.remove(hook)
+
+    def set_widgets_metadata(self) -> None:
+        """The states of widgets, without which a notebook shows none; what was typed as a password is no part of it."""
+        for state in self.widget_state.values():
+            if state.get("_model_name") == "PasswordModel":
+                state["value"] = ""
+        super().set_widgets_metadata()
 
     def _runs(self, cell: Any) -> bool:
         tagged = self.skip_cells_with_tag in cell.metadata.get("tags", [])
@@ -537,6 +641,16 @@ class Outputs:
         message["msg_type"] = message["header"]["msg_type"] = "stream"
         message["content"] = {"name": "stderr", "text": text}
         return True
+
+
+def _storable(mime: str, value: Any) -> Any:
+    """A representation as a notebook may have it: text, or JSON where its type says so.
+
+    >>> _storable("application/x-own", {"a": 1}), _storable("application/vnd.own+json", {"a": 1})
+    ('{"a": 1}', {'a': 1})
+    """
+    structured = mime == "application/json" or mime.endswith("+json")
+    return value if structured or isinstance(value, str) else json.dumps(value)
 
 
 def _size(content: Any) -> int:
@@ -632,7 +746,13 @@ def _execute(client: _Client, job: Job) -> None:
     with tempfile.TemporaryFile() as words:
         inherits = {"pass_fds": job.inherits} if job.inherits else {}
         try:
-            client.execute(cwd=str(job.cwd or job.target.parent), env=dict(job.env), stderr=words, **inherits)
+            client.execute(
+                cwd=str(job.cwd or job.target.parent),
+                env=dict(job.env),
+                stdout=subprocess.DEVNULL,  # what it says there is in the notebook already
+                stderr=words,
+                **inherits,
+            )
         except DeadKernelError as error:
             words.seek(0)
             last = words.read()[-2000:].decode(errors="replace").strip()

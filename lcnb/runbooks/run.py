@@ -534,6 +534,7 @@ class _Run:
             from lcnb.runbooks.papermill_engine import FOR_THE_START
 
             env["PYTHONSAFEPATH"] = FOR_THE_START  # no file there is taken for a module that the kernel needs
+        env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel would lose what programs print
         return env
 
     # --- the end ----------------------------------------------------------------------------------------

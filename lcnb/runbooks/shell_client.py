@@ -7,7 +7,6 @@ Limits, interrupts, outputs and ends are dealt with by the same code as for an o
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -16,9 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from queue import Empty
 from typing import IO, Any
-from uuid import uuid4
 
-from lcnb.runbooks.messages import cut, framed, send
+from lcnb.runbooks.messages import cut, framed, pack, send, unpack
 from lcnb.runbooks.shell import Prepared
 
 #: How long a shell has for its own end (what cells have registered with atexit).
@@ -137,14 +135,19 @@ class ShellClient:
     allow_stdin = False
 
     def __init__(self, prepared: Prepared, process: ShellProcess, dead: type[Exception]) -> None:
+        from jupyter_client.session import Session
+
         self._prepared, self._process, self._dead = prepared, process, dead
-        self._session = uuid4().hex
+        self.session = Session()
         prepared.control.setblocking(True)
         os.set_blocking(prepared.iopub, False)
         control = prepared.control
         self.iopub_channel = _Channel(prepared.iopub, lambda: os.read(prepared.iopub, 1 << 18))
         self.shell_channel = _Channel(
-            control.fileno(), lambda: control.recv(1 << 18, socket.MSG_DONTWAIT), self._at_end
+            control.fileno(),
+            lambda: control.recv(1 << 18, socket.MSG_DONTWAIT),
+            self._at_end,
+            control.sendall,
         )
 
     def start_channels(self) -> None:
@@ -164,20 +167,19 @@ class ShellClient:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def execute(self, code: str, store_history: bool = True, **kwargs: object) -> str:
-        return self._ask("execute_request", {"code": code, "store_history": store_history})
+    def execute(
+        self, code: str, store_history: bool = True, stop_on_error: bool = True, **kwargs: object
+    ) -> str:
+        content = {"code": code, "store_history": store_history, "stop_on_error": stop_on_error}
+        return self._ask("execute_request", {**content, "silent": False, "allow_stdin": False})
 
     def kernel_info(self) -> str:
         return self._ask("kernel_info_request", {})
 
-    def _ask(self, kind: str, content: Mapping[str, Any]) -> str:
-        header = {"msg_id": uuid4().hex, "msg_type": kind, "session": self._session, "username": "lcnb"}
-        packed = json.dumps({"header": header, "msg_type": kind, "content": content}).encode()
-        try:
-            self._prepared.control.sendall(framed(packed))
-        except OSError:
-            pass  # it is dead; who waits for the reply is told so
-        return header["msg_id"]
+    def _ask(self, kind: str, content: dict[str, Any]) -> str:
+        message = self.session.msg(kind, content)
+        self.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
 
     async def _at_end(self) -> None:
         """It has closed its end: what it has said before is read first, then it is told to be dead."""
@@ -195,11 +197,20 @@ class _Channel:
     """Messages from a handle. What was read stays here when a wait is given up: nothing is lost."""
 
     def __init__(
-        self, handle: int, read: Callable[[], bytes], ended: Callable[[], Awaitable[None]] = _for_ever
+        self,
+        handle: int,
+        read: Callable[[], bytes],
+        ended: Callable[[], Awaitable[None]] = _for_ever,
+        write: Callable[[bytes], object] = lambda data: None,
     ) -> None:
-        self._handle, self._read, self._ended = handle, read, ended
+        self._handle, self._read, self._ended, self._write = handle, read, ended, write
         self._buffer = bytearray()
         self.at_end = False
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send one message; what nobody reads any more is dropped."""
+        with suppress(OSError):  # it is dead: whoever waits for the reply is told so
+            self._write(framed(pack(message)))
 
     async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
         """The next message. Empty when none comes within `timeout` seconds."""
@@ -227,10 +238,8 @@ class _Channel:
         return message
 
     def _complete(self) -> dict[str, Any] | None:
-        from jupyter_client.session import json_unpacker
-
         packed = cut(self._buffer)
-        return None if packed is None else json_unpacker(packed)
+        return None if packed is None else unpack(packed)
 
 
 async def _readable(handle: int) -> None:
