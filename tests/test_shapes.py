@@ -94,7 +94,8 @@ def drive(kind: str, *texts: str) -> calls.Listing:
     try:
         for text in texts:
             body = text.replace("RECORD", json.dumps(record)).replace("NAME", kind).encode()
-            document = (split(body) if call.as_rows else None) or json.loads(body)
+            plain = split(body) if call.as_rows else None
+            document = plain if plain and not plain["data"].empty else json.loads(body)
             call = running.send(calls.Envelope(document))
     except StopIteration as end:
         found: calls.Listing = end.value
