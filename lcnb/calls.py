@@ -307,7 +307,7 @@ def listing(call: Call) -> Flow[Listing]:
     for page in range(2, 10_000):
         holders: list[Mapping[str, Any]] = [envelope.document]
         if isinstance(envelope.data, Rows):
-            if not envelope.data.any_has(marks):
+            if not envelope.data.empty and not envelope.data.any_has(marks):
                 raise _no_record(call, "$.data", marks)
             found.add(envelope.data)
         else:

@@ -64,6 +64,11 @@ class Rows(Sequence[Mapping[str, Any]]):
             }
             self.raw = [data[place] for place in self.places]
 
+    @property
+    def empty(self) -> bool:
+        """Whether the list holds nothing at all, not even what is no record."""
+        return not self.raw and not self.others
+
     def __repr__(self) -> str:
         return f"Rows({len(self.raw)} records)"
 
@@ -106,15 +111,13 @@ _OBJECT = ord("{")
 
 
 def split(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list of something.
+    """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list.
 
     What is None here may still be good: then the whole of it is to be decoded with care. Of the other fields
     those are there that tell success and paging.
     """
     try:
         answer = _DECODER.decode(body)
-        if not answer.data:
-            return None  # whether that means "no records" depends on the rest of the answer
         told = {name: decoded(getattr(answer, name)) for name in _TOLD if bytes(getattr(answer, name))}
         return {**told, "data": Rows(answer.data)}
     except (*UNREADABLE, BadReply):

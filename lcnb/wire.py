@@ -296,7 +296,8 @@ def _document(call: Call, reply: Reply, tries: int, context: Context) -> Mapping
         if call.may_be_empty:
             return {"success": True}
         raise _bad_reply(call, tries, f"HTTP {reply.status} with an empty body")
-    if call.as_rows and (plain := split(reply.body)) is not None:
+    # Whether an empty list means "no records" depends on the rest of the answer, which `split` leaves out.
+    if call.as_rows and (plain := split(reply.body)) is not None and not plain["data"].empty:
         return plain
     document = _json(reply.body)
     if document == [] and call.effect == "read":

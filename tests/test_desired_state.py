@@ -15,8 +15,10 @@ from benchmarks.virtual import client
 from conftest import TOKEN, Call
 from lcnb.config import Settings
 from lcnb.errors import AlreadyApplied, Drifted, InputError
+from lcnb.journal import Entry, Journal
 from lcnb.runbooks import operations
 from lcnb.sandbox import Clock, Sandbox, World, running
+from lcnb.secret import Secret
 from lcnb.selection import select
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
@@ -234,7 +236,7 @@ def test_a5_one_name(live: str, written: str, settings: Settings, tmp_path: Path
     assert len(select(inventory, f"label.str.startswith({name!r})")) == 1
     assert len(operations.named(inventory, [written])) == 1
     operations.typed_again([live], [written])
-    with pytest.raises(InputError, match="is there twice"):
+    with pytest.raises(InputError, match="stands there twice"):
         operations.named(inventory, [live, written])
     with pytest.raises(InputError, match="twice"):
         lc.plan(pd.DataFrame({"label": [live, written]}))
@@ -243,7 +245,7 @@ def test_a5_one_name(live: str, written: str, settings: Settings, tmp_path: Path
 def test_a5_file_names_it_twice(tmp_path: Path) -> None:
     """Two spellings of a label in one file are one label twice."""
     path = fleet(tmp_path / "f.csv", f"label\n{COMPOSED}\n{DECOMPOSED}\n")
-    with pytest.raises(InputError, match=r"line 3: the label .* is in line 2 too"):
+    with pytest.raises(InputError, match=r"line 3: the label .* stands in line 2 too"):
         operations.read_fleet(path)
 
 
@@ -269,6 +271,29 @@ def test_a5_apply_looks_again(settings: Settings) -> None:
     with pytest.raises((Drifted, AlreadyApplied)):
         second.apply(confirm=True)
     assert len(box.world.machines) == 2
+
+
+def test_a5_journal(tmp_path: Path) -> None:
+    """The journal refuses a create whose label another ChangeSet is making, in whatever spelling."""
+    journal = Journal(tmp_path)
+
+    def entry(changeset: str, label: str) -> Entry:
+        return Entry(changeset, 0, "planned", "create instance", label, "POST", "/instances", {}, {})
+
+    journal.begin("first", [entry("first", DECOMPOSED)], account="lab", base_url="https://x")
+    for label in (COMPOSED, DECOMPOSED, f"{COMPOSED} "):
+        with pytest.raises(AlreadyApplied, match="the ChangeSet first"):
+            journal.begin("second", [entry("second", label)], account="lab", base_url="https://x")
+    journal.begin("third", [entry("third", "erp-sao")], account="lab", base_url="https://x")
+
+
+def test_a5_passwords_by_label(settings: Settings, tmp_path: Path) -> None:
+    """A typed password is found for its label in either spelling when a saved plan is loaded."""
+    lc = client(prepared("old"), settings)
+    password = Secret("Correct-Horse-1!")
+    path = lc.create_instance(COMPOSED, **NEW, password=password).save(tmp_path / "plan.json")
+    loaded = lc.load_changes(path, passwords={DECOMPOSED: password})
+    assert (loaded[0].call.body or {})["password"] == password
 
 
 def test_a5_rotation(settings: Settings) -> None:

@@ -79,7 +79,7 @@ def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str]]]) 
             raise InputError(f"{path}, line {line}: the label is missing. {NOTHING}")
         if label in seen:
             raise InputError(
-                f"{path}, line {line}: the label {label!r} is in line {seen[label]} too. {NOTHING}"
+                f"{path}, line {line}: the label {label!r} stands in line {seen[label]} too. {NOTHING}"
             )
         seen[label] = line
 
@@ -209,7 +209,7 @@ def named(machines: pd.DataFrame, labels: Sequence[str], gone: Iterable[str] = (
     names = [comparable_name(label) for label in labels]
     doubled = [label for label, name in zip(labels, names, strict=True) if names.count(name) > 1]
     if doubled:
-        raise InputError(f"labels: {doubled[0]!r} is there twice. {NOTHING}")
+        raise InputError(f"labels: {doubled[0]!r} stands there twice. {NOTHING}")
     found = machines[has_label(machines, labels)]
     counts = found.label.map(comparable_name).value_counts()
     there = {*counts.index, *map(comparable_name, gone)}
