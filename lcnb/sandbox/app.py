@@ -386,7 +386,7 @@ class Sandbox:
         return self.message(self.world.delete_sshkey(fields))
 
     def get_instances(self, fields: Json) -> Reply:
-        rows = [self.shapes.instance(machine, listed=True) for machine in self.world.listed()]
+        rows = [self.shapes.listed_instance(machine) for machine in self.world.listed()]
         if "paged" in self.shapes:
             return _json(200, _page(rows, fields))
         return self.data(self.shapes.instances(rows))

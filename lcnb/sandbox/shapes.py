@@ -90,10 +90,15 @@ class Shapes:
     def sshkey(self, key: Json) -> Json:
         return {**key, **self._extra()}
 
-    def instance(self, machine: Json, *, listed: bool = False) -> Json:
-        """A machine; in a listing its location says too whether it is available [doc]."""
-        place = next(each for each in seed.LOCATIONS if each["slug"] == machine["location"])
-        names = ("slug", "country", "city", "available")[: 4 if listed else 3]
+    def listed_instance(self, machine: Json) -> Json:
+        """A machine as the listing has it: there its location also says whether it is available [doc]."""
+        row = self.instance(machine)
+        if "location" in row:
+            row["location"]["available"] = _place(machine)["available"]
+        return row
+
+    def instance(self, machine: Json) -> Json:
+        place = _place(machine)
         row = {
             "identifier": machine["identifier"],
             **{flag: machine[flag] for flag in ("booted", "built", "locked", "suspended")},
@@ -105,7 +110,7 @@ class Shapes:
             "ip_addresses": self._addresses(machine["addresses"]),
             "template_label": machine["template_label"],
             "initial_root_password": machine["password"],
-            "location": {name: place[name] for name in names},
+            "location": {name: place[name] for name in ("slug", "country", "city")},
         }
         if "sticky" in self:
             row["booted"] = machine["built"]
@@ -133,3 +138,7 @@ class Shapes:
 
     def _extra(self) -> Json:
         return {"links_v2": {"self": "#"}, "internal_score": 0.5} if "extra" in self else {}
+
+
+def _place(machine: Json) -> Json:
+    return next(each for each in seed.LOCATIONS if each["slug"] == machine["location"])
