@@ -659,5 +659,5 @@ def test_b4_real_airflow(code: int, machine: Machine) -> None:
         token, state, folder, *argv, _ = found["last"].split("|")
         assert (token, state) == (TOKEN, str(machine.home / "state {{ ds }}.sh"))
         assert argv[:4] == ["run", "drift", "-p", f"fleet={machine.work / 'fleet.csv'}"]
-        assert argv[argv.index("--runs-dir") + 1] == str(machine.work / "runs")
+        assert argv[argv.index("--runs-dir") + 1] == os.environ["LCNB_RUNS_DIR"]
         assert not Path(folder).exists()

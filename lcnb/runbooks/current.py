@@ -11,10 +11,10 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
@@ -150,6 +150,20 @@ class Run:
         if not held:
             _show(note)
         return held
+
+    def check_types(self, namespace: Mapping[str, Any]) -> None:
+        """ParameterError for a number where a parameter of the notebook is declared as a text, a date or a path.
+
+        Call it with `globals()`. jupyter-scheduler writes values into the notebook as they are typed: a date without
+        quotes is a subtraction, and arrives as a number.
+
+        >>> import lcnb
+        >>> account: str | None = None
+        >>> lcnb.run().check_types(globals())
+        """
+        from lcnb.runbooks.pasted import check_types
+
+        check_types(namespace)
 
     @property
     def attentions(self) -> list[str]:

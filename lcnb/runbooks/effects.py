@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lcnb.apply import SyncChangeSet, check_how, untouched
 from lcnb.changes import Change, ChangeSet, OnError, made_frame, monthly_difference
 from lcnb.config import Settings
-from lcnb.errors import ChangeError, Drifted, InputError, Locked, RunError
+from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError, Locked, RunError
 from lcnb.flags import checked_flag
 from lcnb.folders import state_dir
 from lcnb.journal import OPEN, Entry, Journal
@@ -67,6 +67,8 @@ def apply_changes(
     try:
         with _progress() as progress:
             result = changes.apply(confirm, wait=wait, timeout=timeout, on_error=on_error, progress=progress)
+    except ConfirmationMissing:
+        raise ConfirmationMissing(_not_confirmed(changes)) from None
     except ChangeError as error:
         _keep(run, name, changes, error.result)
         if error.result is not None:
@@ -74,6 +76,19 @@ def apply_changes(
         raise
     update(_Made(changes, result))
     return _keep(run, name, changes, result)
+
+
+def _not_confirmed(changes: ChangeSet) -> str:
+    """What to do where a notebook runs without `lcnb run`, and so has no --yes."""
+    from lcnb.runbooks.current import CONFIRM_VARIABLE
+
+    return (
+        f"{changes.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Look at a dry run "
+        f"first. Then, under papermill or nbconvert, set the variable {CONFIRM_VARIABLE}=yes for that command: "
+        f"{CONFIRM_VARIABLE}=yes papermill ... Under jupyter-scheduler it is a variable of the Jupyter server, where "
+        "it confirms the changes of every notebook; to confirm one notebook alone, use `lcnb run NOTEBOOK "
+        "-p dry_run=false --yes`, or `lcnb schedule export` with --yes."
+    )
 
 
 def _confirmation(run: Run, name: str, changes: ChangeSet) -> bool | None:
