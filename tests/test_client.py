@@ -409,7 +409,8 @@ def test_ended_with_loop(
     for _ in range(30):
         asyncio.run(give_up())
     gc.collect()
-    assert unraisable == []
+    # On a slow machine the loop ends before anyio has taken the first step to a connection: there is nothing to close.
+    assert [text for text in unraisable if "try_connect' was never awaited" not in text] == []
     assert caplog.text == ""
 
 
