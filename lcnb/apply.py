@@ -124,6 +124,8 @@ class Live:
     """The account as it was just seen: kind → records with their raw JSON."""
 
     seen: Mapping[str, list[tuple[Any, Mapping[str, Any]]]]
+    #: Kinds with records that could not be read: what is not seen of them may be there.
+    incomplete: frozenset[str] = frozenset()
 
     def of(self, kind: str) -> list[Any]:
         return [record for record, _ in self.seen[kind]]
@@ -136,6 +138,14 @@ class Live:
             if change.identifier is not None and getattr(record, key) == change.identifier:
                 return record, raw
         return None
+
+    def may_hide(self, change: Change) -> bool:
+        """Whether the target of a change may be there though it was not found: in a record that could not be read."""
+        kind = change.about.kind
+        return kind in self.incomplete or any(
+            not each.identifier and same_name(each.label, change.target)
+            for each in (self.of(kind) if kind == "instance" else ())
+        )
 
 
 @dataclass(frozen=True)
@@ -470,7 +480,8 @@ class Work:
             {
                 name: [(read(_MODELS[name], raw, path, []), raw) for path, raw in listing.records]
                 for name, listing in zip(names, found, strict=True)
-            }
+            },
+            frozenset(name for name, listing in zip(names, found, strict=True) if listing.drift),
         )
 
     def _first_look(self) -> Flow[Live]:
@@ -549,13 +560,14 @@ def _evidence(task: Task, live: Live) -> tuple[str, str | None, str]:
     if change.action == "create instance":
         return _created(task, live.of("instance"))
     if change.action == "create snapshot":
-        new = [each.slug for each in live.of("snapshot") if each.label == change.expect["title"]]
+        new = [each.slug for each in live.of("snapshot") if same_name(each.label, change.expect["title"])]
         return _among([slug for slug in new if slug and slug not in task.known], "snapshots")
     found = live.find(change)
     if change.about.kind == "sshkey":
-        return _key_evidence(change, found)
+        return _key_evidence(change, found, live)
     if found is None:
-        return ("yes" if change.call.effect == "delete" else "no"), None, ""
+        gone = change.call.effect == "delete" and not live.may_hide(change)
+        return ("yes" if gone else "no"), None, ""
     record, raw = found
     if change.action == "reset password":
         return _password_evidence(task, record, raw)
@@ -567,7 +579,7 @@ def _evidence(task: Task, live: Live) -> tuple[str, str | None, str]:
 
 def _took_effect(change: Change, record: Any) -> bool:
     if change.action == "rename snapshot":
-        return bool(record.label == change.after)
+        return same_name(record.label, change.after)
     if change.action in ("power on", "power off", "shut down"):
         return bool(record.state == change.after)
     return change.action == "change plan" and _has_size(change, record)
@@ -611,10 +623,10 @@ def _among(new: Sequence[str], what: str) -> tuple[str, str | None, str]:
     return ("yes", new[0], "") if new else ("no", None, "")
 
 
-def _key_evidence(change: Change, found: tuple[Any, Any] | None) -> tuple[str, str | None, str]:
+def _key_evidence(change: Change, found: tuple[Any, Any] | None, live: Live) -> tuple[str, str | None, str]:
     now = found[0].public_key if found else None
     if change.call.effect == "delete":
-        return ("yes" if found is None else "no"), None, ""
+        return ("yes" if found is None and not live.may_hide(change) else "no"), None, ""
     if change.call.effect == "create":
         if now == change.expect.get("public_key"):
             return "no", None, ""
@@ -635,7 +647,7 @@ def _reached(task: Task, live: Live) -> tuple[bool, str]:
     key = "slug" if change.about.kind == "snapshot" else "identifier"
     record = next((each for each in live.of(change.about.kind) if getattr(each, key) == wanted), None)
     if record is None:
-        return change.about.goal == "gone", "not in the listing"
+        return change.about.goal == "gone" and not live.may_hide(change), "not in the listing"
     if change.about.goal == "built":
         return bool(record.build), "built" if record.build else "being built"
     seen = str(record.state)
