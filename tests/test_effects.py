@@ -481,33 +481,31 @@ def test_batch_of_changes(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
     assert len(writes(fleet)) == 2
 
 
-@pytest.mark.parametrize("how", ["last", "prefix", "folder", "name in its folder", "--runs-dir"])
 def test_d9_apply_finds_a_run(
-    how: str,
-    fleet: lcnb.sandbox.Running,
-    book: Path,
-    call: Call,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    fleet: lcnb.sandbox.Running, book: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`lcnb apply` and `lcnb resume` find a RUN as `lcnb show` does."""
+    """`lcnb apply` and `lcnb resume` find a RUN as `lcnb show` does: by `last`, prefix, folder, and --runs-dir."""
     kept = tmp_path / "kept elsewhere"
-    planned = run_runbook(str(book), folder=kept if how == "--runs-dir" else None).check().folder
-    if how == "name in its folder":
-        monkeypatch.chdir(planned.parent)
-    names = {"prefix": planned.name[:12], "folder": f"{planned}/", "name in its folder": planned.name}
-    words = [names.get(how, "last"), *(["--runs-dir", str(kept)] if how == "--runs-dir" else [])]
-    resumed = call("resume", *words)
-    assert f"the run {planned.name} ended well: there is nothing to resume" in resumed.err
-    applied = call("apply", *words, "--yes")
+    planned = run_runbook(str(book), folder=kept).check().folder
+    where = ["--runs-dir", str(kept)]
+    ways = [["last", *where], [planned.name[:12], *where], [planned.name, *where], [f"{planned}/"]]
+    for words in ways:
+        assert f"the run {planned.name} ended well: there is nothing to resume" in call("resume", *words).err
+    monkeypatch.chdir(kept)
+    assert "there is nothing to resume" in call("resume", planned.name).err
+    applied = call("apply", "last", *where, "--yes")
     assert applied.code == 0, applied.err
     assert len(writes(fleet)) == 2
 
 
 @pytest.mark.parametrize("command", ["apply", "resume"])
-def test_d9_not_one_run(command: str, fleet: lcnb.sandbox.Running, book: Path, call: Call) -> None:
+def test_d9_not_one_run(command: str, fleet: lcnb.sandbox.Running, call: Call, tmp_path: Path) -> None:
     """A beginning of several runs is refused with their ids, and no run with what there is; nothing is sent."""
-    ids = [run_runbook(str(book)).folder.name for _ in range(2)]
+    ids = [f"20261129T22000{number}Z-off-00000{number}" for number in range(2)]
+    for name in ids:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        told = {"id": name, "status": "done", "closed": True}
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps(told), encoding="utf-8")
     several = call(command, ids[0][:3])
     assert several.code == 2
     assert all(each in several.err for each in ids)

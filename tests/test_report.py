@@ -144,11 +144,11 @@ NAMED = [
     ("![a](img/text.png)", "img/text.png is not a picture"),
     ("![a](img/empty.png)", "img/empty.png is empty"),
     ("![a](img/big.png)", "img/big.png has 5.0 MB; at most 5 MB are embedded"),
-    ("![a](https://user:pw-canary@example.com/x.png?token=pw-canary)", "https://example.com/x.png is on a server"),
-    ("<img src='//example.com/x.png'>", "//example.com/x.png is on a server"),
+    ("![a](https://user:pw-canary@example.com/x.png?token=pw-canary)", "x.png is on the server example.com, and this page asks no server"),
+    ("<img src='//example.com/x.png'>", "x.png is on the server example.com"),
     ("<img src='http://[bad'>", "is not an address"),
     ("![a](attachment:gone.png)", "the cell has no attachment gone.png"),
-    ("<img alt='the fleet' src='ftp://example.com/x.png'>", "(the fleet): ftp://example.com/x.png is on a server"),
+    ("<img alt='the fleet' src='ftp://example.com/x.png'>", "(the fleet): x.png is on the server example.com"),
 ]  # fmt: skip
 
 

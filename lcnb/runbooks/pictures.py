@@ -46,7 +46,7 @@ class Pictures:
         if parts.scheme.lower() in ("attachment", "missing-attachment"):
             return None, f"the cell has no attachment {unquote(parts.path)}"
         if parts.netloc or (parts.scheme and parts.scheme.lower() != "file" and len(parts.scheme) > 1):
-            return None, f"{_without_query(address)} is on a server, and this page asks none"
+            return None, f"{_on_server(address)}, and this page asks no server"
         return self._read(parts.path if parts.scheme.lower() == "file" else address)
 
     def _read(self, address: str) -> tuple[str | None, str]:
@@ -87,11 +87,11 @@ class Pictures:
         return f"data:{kind};base64,{base64.b64encode(content).decode()}", ""
 
 
-def _without_query(address: str) -> str:
-    """An address for people; a query, a user or a password in it may be a secret."""
+def _on_server(address: str) -> str:
+    """A picture's name and its server, for people; a query, a user or a password in the address may be a secret."""
     parts = urlsplit(address)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}{':' if parts.scheme else ''}//{host}{parts.path}"[:200]
+    name = unquote(parts.path).strip("/") or "the picture"
+    return f"{name[:150]} is on the server {parts.netloc.rpartition('@')[2] or parts.scheme}"
 
 
 def left_out(sentence: str) -> str:
