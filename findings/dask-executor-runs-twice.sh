@@ -37,7 +37,7 @@ if __name__ == "__main__":
             while not mark.exists():
                 time.sleep(0.1)
             busy = [address for address, tasks in client.processing().items() if tasks]
-            client.restart_workers(busy)
+            client.restart_workers(busy, timeout=600)
             print("the future's result:", future.result(600))
     made = len(mark.read_text().splitlines())
     print("submitted: 1, retries: 0, effect made:", made)
