@@ -212,8 +212,14 @@ class ShellKernel(IPythonKernel):
     _supports_kernel_subshells = False
 
     def start(self) -> None:
-        """Without the debugger, of whose absence IPythonKernel would warn."""
+        """Without the debugger, of whose absence IPythonKernel would warn; with a loop that signals wake.
+
+        ipykernel's handler of an interrupt, while a cell awaits something, only notes a callback for the loop.
+        """
         Kernel.start(self)
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        asyncio.get_event_loop().add_reader(woken, os.read, woken, 4096)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
         """An interrupt that comes when the cell has ended, but not yet its reply, must not take that away."""
