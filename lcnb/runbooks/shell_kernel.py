@@ -20,6 +20,7 @@ import threading
 from codecs import getincrementaldecoder
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -138,12 +139,14 @@ class PipeSession(Session):
 class HandleReader:
     """Gives what programs write to the handles 1 and 2 to `sys.stdout` and `sys.stderr`.
 
-    ipykernel has threads for this, which may be late for the end of a cell; `drain` is not.
+    ipykernel has threads for this, which may be late for the end of a cell, or for what Python prints next; `drain` is
+    called before both.
     """
 
     def __init__(self, words: int) -> None:
         self._words = words
         self._lock = threading.RLock()
+        self._owner = os.getpid()
         self._sources: dict[int, tuple[Any, Any]] = {}
         poll = select.poll()
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):
@@ -152,6 +155,7 @@ class HandleReader:
             os.close(writing)
             os.set_blocking(reading, False)
             self._sources[reading] = (stream, getincrementaldecoder("utf-8")("replace"))
+            vars(stream)["write"] = partial(self._write, stream)
             poll.register(reading, select.POLLIN)
         threading.Thread(target=self._keep, args=(poll,), daemon=True, name="lcnb-handles").start()
 
@@ -159,6 +163,14 @@ class HandleReader:
         while True:
             poll.poll()
             self.drain()
+
+    def _write(self, stream: Any, text: str) -> Any:
+        """What Python prints, after what programs have written until now."""
+        if (
+            os.getpid() == self._owner
+        ):  # not in a process that a cell has forked: it must not take what is ours
+            self.drain()
+        return type(stream).write(stream, text)
 
     def drain(self) -> None:
         """Pass on what was written until now: a pipe holds 64 kB, and somebody may never stop to write."""
@@ -171,7 +183,7 @@ class HandleReader:
                         break
                     if stream.name == "stderr":
                         self._keep_words(data)
-                    stream.write(decoder.decode(data))
+                    type(stream).write(stream, decoder.decode(data))
 
     def _keep_words(self, data: bytes) -> None:
         """What a process says before it dies is told by the runner; it need not know all that was ever said."""
@@ -200,8 +212,14 @@ class ShellKernel(IPythonKernel):
     _supports_kernel_subshells = False
 
     def start(self) -> None:
-        """Without the debugger, of whose absence IPythonKernel would warn."""
+        """Without the debugger, of whose absence IPythonKernel would warn; with a loop that signals wake.
+
+        ipykernel's handler of an interrupt, while a cell awaits something, only notes a callback for the loop.
+        """
         Kernel.start(self)
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        asyncio.get_event_loop().add_reader(woken, os.read, woken, 4096)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
         """An interrupt that comes when the cell has ended, but not yet its reply, must not take that away."""
@@ -211,6 +229,8 @@ class ShellKernel(IPythonKernel):
             self.handles.drain()
         except (KeyboardInterrupt, asyncio.CancelledError) as error:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            shell: Any = self.shell
+            shell.showtraceback()
             told = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
             reply = {"status": "error", "execution_count": self.execution_count, **told}
         return reply
