@@ -183,7 +183,7 @@ CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
     [
         ("import lcnb", set()),
         ("import lcnb; lcnb.LcnbError, lcnb.Secret, lcnb.accounts, lcnb.run", set()),
-        ("import lcnb.config; lcnb.config.resolve(token='x')", {"platformdirs"}),
+        ("import lcnb.config; lcnb.config.resolve(token='x' * 20)", {"platformdirs"}),
         ("import lcnb.models, lcnb.calls, lcnb.files", {"msgspec", "typing_extensions"}),
         ("import lcnb.sandbox", set()),
         ("import lcnb.look", set()),
@@ -213,14 +213,22 @@ def test_help_loads_only_commands(code: str) -> None:
     """Help and completion load the commands, and nothing of what they do."""
     own = {name for name in modules_after(code) if name.startswith("lcnb.")}
     done = {name for name in own if not name.startswith("lcnb.cli")}
-    assert done == {"lcnb.__main__", "lcnb.runbooks", "lcnb.runbooks.signals"}
+    assert done == {"lcnb.__main__", "lcnb.runbooks", "lcnb.runbooks.signals", "lcnb.streams"}
 
 
 def test_asking_for_a_warm_run_loads_little() -> None:
     """`lcnb run` where a process waits for it loads only what asks: its start would be most of what a run takes."""
     found = modules_after("import lcnb.__main__, lcnb.runbooks.warm") - modules_before()
     own = {name for name in found if name.startswith("lcnb.")}
-    asking = {"folders", "runbooks", "runbooks.messages", "runbooks.signals", "runbooks.warm", "__main__"}
+    asking = {
+        "folders",
+        "runbooks",
+        "runbooks.messages",
+        "runbooks.signals",
+        "runbooks.warm",
+        "streams",
+        "__main__",
+    }
     assert own == {f"lcnb.{name}" for name in asking}
     assert not found & {"dataclasses", "hashlib", "shutil", "subprocess", "tempfile", "traceback", "typing"}
 
@@ -307,4 +315,4 @@ def test_start() -> None:
     )
     version, new = done.stdout.splitlines()
     assert version == f"lcnb, version {lcnb.__version__}"
-    assert set(new.split()) <= {"lcnb", "lcnb.__main__", "__future__"}
+    assert set(new.split()) <= {"lcnb", "lcnb.__main__", "lcnb.streams", "__future__", "select"}

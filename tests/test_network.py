@@ -236,8 +236,9 @@ def test_d2_denied(
     """What a proxy refuses names the proxy and its variable; a wrong password is never sent twice."""
     address, seen = proxy(status)
     monkeypatch.setenv(variable, f"http://user:{PASSWORD}@{address}")
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.001)
     with (
-        lcnb.connect(token=TOKEN, base_url=API, timeout=0.6) as lc,
+        lcnb.connect(token=TOKEN, base_url=API) as lc,
         pytest.raises(ConnectionFailed) as raised,
     ):
         lc.profile()
@@ -254,8 +255,9 @@ def test_d2_denied(
 def test_d2_no_proxy_there(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that does not listen is named with its variable, not the base URL."""
     monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@127.0.0.1:9")
+    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.001)
     with (
-        lcnb.connect(token=TOKEN, base_url=API, timeout=0.4) as lc,
+        lcnb.connect(token=TOKEN, base_url=API) as lc,
         pytest.raises(ConnectionFailed) as raised,
     ):
         lc.profile()
@@ -341,7 +343,7 @@ def test_d1_commands(tmp_path: Path) -> None:
     env = without_account(tmp_path) | {"LETSCLOUD_API_KEY": TOKEN, "ALL_PROXY": f"socks://u:{PASSWORD}@p:1"}
     done = subprocess.run(
         [sys.executable, LCNB, "run", "inventory", "--runs-dir", str(tmp_path / "runs")],
-        env=env, capture_output=True, text=True, timeout=120,
+        env=env, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ALL_PROXY=socks://*****@p:1 cannot be used as a proxy: ")

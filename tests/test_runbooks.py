@@ -565,7 +565,9 @@ def test_full_disk(limit: int, told: str, left: str | None, tmp_path: Path) -> N
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); main()"
     )
     command = [sys.executable, "-c", main, "run", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    # Python would keep the half of a compiled module that still fits, and every later start would fail on it.
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(f"error: {told}.*\n", done.stderr)
     folders = list((tmp_path / "runs").glob("*/"))
