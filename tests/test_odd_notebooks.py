@@ -500,3 +500,63 @@ def test_c6_hint(tmp_path: Path) -> None:
     run = run_runbook(str(path), folder=tmp_path / "runs")
     assert (run.status, "data.csv is in the folder of the notebook" in (run.error or "")) == ("failed", True)
     assert (run.error or "").endswith(f"--cwd {shlex.quote(str(path.parent))}")
+
+
+# --- each value of a notebook as another one ------------------------------------------------------------
+
+WHOLE = {
+    "nbformat": 4,
+    "nbformat_minor": 5,
+    "metadata": {
+        "kernelspec": {**PYTHON3, "env": {}},
+        "language_info": {"name": "python", "codemirror_mode": {"name": "ipython", "version": 3}},
+        "authors": [{"name": "a"}],
+        "title": "a title",
+        "widgets": {"application/vnd.jupyter.widget-state+json": {"state": {}}},
+        "papermill": {"parameters": {}},
+    },
+    "cells": [
+        {"cell_type": "markdown", "id": "m", "metadata": {"name": "x"}, "source": ["# A"], "attachments": {"a": {"image/png": "x"}}},
+        {"cell_type": "code", "id": "c", "execution_count": 1, "source": "n = 1", "outputs": [{"output_type": "stream"}],
+         "metadata": {"tags": ["parameters"], "jupyter": {"source_hidden": True}, "collapsed": True, "scrolled": "auto",
+                      "execution": {"iopub.status.busy": "x"}, "papermill": {"status": "x"}, "slideshow": {"slide_type": "x"}}},
+        {"cell_type": "raw", "id": "r", "metadata": {"format": "text/x"}, "source": "x"},
+    ],
+}  # fmt: skip
+GONE = object()
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of each value within."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, each in items for found in places(each, (*path, key)))]
+
+
+def test_c3_each_value_as_another(tmp_path: Path) -> None:
+    """Whatever one value of a notebook is instead, it is read as a valid notebook, or refused with what is wrong."""
+    path = tmp_path / "a.ipynb"
+    refused: set[str] = set()
+    for place in places(WHOLE)[1:]:
+        for other in (GONE, None, [], {}, "", 5, "x,y", True, ["a", None], {"a": None}, -1, 1e999, "\ud800"):
+            changed = json.loads(json.dumps(WHOLE))
+            within = changed
+            for key in place[:-1]:
+                within = within[key]
+            if other is GONE:
+                del within[place[-1]]
+            else:
+                within[place[-1]] = other
+            path.write_text(json.dumps(changed), encoding="utf-8")
+            try:
+                read = read_notebook(path)
+                find(str(path))
+            except InputError as error:
+                assert str(error).endswith("Nothing was started.")
+                refused.add(".".join("N" if isinstance(key, int) else key for key in place))
+                continue
+            nbformat.validate(json.loads(json.dumps(read)))
+            json.dumps(read, ensure_ascii=False).encode()
+    assert refused == {
+        "nbformat", "metadata", "metadata.kernelspec", "metadata.language_info", "cells", "cells.N", "cells.N.cell_type",
+        "cells.N.metadata", "cells.N.source", "cells.N.source.N",
+    }  # fmt: skip

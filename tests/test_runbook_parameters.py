@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -121,49 +122,10 @@ TAKEN = [
     ("x = 7 * 24", "5", "5"),
     ("x: Any = None", (1, [2]), [1, [2]]),
     ("x: Fancy[int] = None", {"a": 1}, {"a": 1}),
-    # numbers of other kinds
-    ("x: float = 1.0", Decimal("1.25"), 1.25),
-    ("x: float = 1.0", Fraction(1, 4), 0.25),
-    ("x: float = 1.0", np.float16(0.5), 0.5),
-    ("x: float = 1.0", np.longdouble(0.5), 0.5),
-    ("x: float | None = None", Decimal("NaN"), None),
-    ("x: float | None = None", pd.Series([1], dtype="Float64")[0], 1.0),
-    ("x: int | float = 1", Decimal("2.0"), 2),
-    ("x: int | float = 1", Decimal("2.5"), 2.5),
-    ("x: int = 1", Decimal("1E+2"), 100),
-    ("x: int = 1", Fraction(8, 4), 2),
-    ("x: int | None = None", pd.Series([1, None], dtype="Int64")[1], None),
-    ("x: Annotated[float, Gt(0), Le(1)] = 1", Decimal("0.1"), 0.1),
-    ("x: str = ''", Decimal("1.50"), "1.50"),
-    ("x: Literal[1, 2] = 1", Decimal("2"), 2),
-    ("x: list[float] = []", [Decimal("0.5"), np.int8(1)], [0.5, 1.0]),
-    ("x: dict[str, float] = {}", {"a": Decimal("0.5")}, {"a": 0.5}),
-    ("x: Any = None", [Decimal("0.5"), {"a": Fraction(2, 1)}], [0.5, {"a": 2}]),
-    ("x: float = 1.0", pa.scalar(Decimal("0.5")), 0.5),
-    ("x: bool = False", np.bool_(True), True),
-    ("x: date = None", pd.Timestamp("2026-01-31", tz="America/Sao_Paulo"), "2026-01-31"),
     # the type of a default
     ("x = not False", "no", False),
     ("x = {1: 'one'}", {2: "two"}, {2: "two"}),
     ("x = {}", {"a": {"b": 1}}, {"a": {"b": 1}}),
-    # keys
-    ("x: dict[int, str] = {}", {7: "seven"}, {7: "seven"}),
-    ("x: dict[int, str] = {}", '{"7": "seven"}', {7: "seven"}),
-    ("x: dict[int, str] = {}", {np.int64(7): "seven", Decimal(8): "eight"}, {7: "seven", 8: "eight"}),
-    ("x: dict[str, list[int]] = {}", {"a": ("1", 2)}, {"a": [1, 2]}),
-    ("x: Dict[date, float] = {}", {date(2026, 1, 31): 1, pd.Timestamp("2026-02-01"): 2}, {"2026-01-31": 1.0, "2026-02-01": 2.0}),
-    ("x: dict[bool, str] = {}", {True: "on", False: "off"}, {True: "on", False: "off"}),
-    ("x: dict[bool, str] = {}", '{"true": "on"}', {True: "on"}),
-    ("x: dict[float, int] = {}", {1: 1, "0.5": 2}, {1.0: 1, 0.5: 2}),
-    ("x: dict[tuple[int, str], float] = {}", {(1, "a"): 2}, {(1, "a"): 2.0}),
-    ("x: dict[tuple[int, ...], float] = {}", '{"[1, 2]": 2, "3": 1}', {(1, 2): 2.0, (3,): 1.0}),
-    ("x: dict[int, dict[str, dict[int, int]]] = {}", {1: {"a": {2: 3}}}, {1: {"a": {2: 3}}}),
-    ("x: dict[Literal['cpu', 'ram'], int] = {}", {"CPU": 1}, {"cpu": 1}),
-    ("x: dict[int | str, int] = {}", {1: 1, "a": 2}, {1: 1, "a": 2}),
-    ("x: dict[int | None, int] = {}", {None: 1}, {None: 1}),
-    ("x: list[dict[int, int]] = []", [{1: 2}], [{1: 2}]),
-    ("x: Mapping[int, str] | None = None", {7: "seven"}, {7: "seven"}),
-    ("x: defaultdict[int, int] = {}", {7: 1}, {7: 1}),
     ("x: str = ''", "x=1; import os", "x=1; import os"),
     ("x = 'a'", "'; import os; '", "'; import os; '"),
     ("x = None", "__import__('os')", "__import__('os')"),
@@ -235,12 +197,87 @@ REFUSED = [
     ("x: Path = Path('.')", "a\0b", r"'a\x00b' is not a path."),
     ("x: Path = Path('.')", None, "None is not a path."),
     ("x: Any = None", object, "(a value of type type cannot be written into a cell)."),
+    ("x = None", NAN, "nan is not any value (a value of type float cannot be written into a cell)."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("declaration", "value", "told"), REFUSED)
+def test_refused(declaration: str, value: object, told: str) -> None:
+    """A value that cannot be meant is refused with the parameter, the value and its type; nothing is guessed."""
+    with pytest.raises(ParameterError) as refused:
+        taken(declaration, value)
+    text = str(refused.value)
+    assert text.startswith("parameter x: ")
+    assert told in text
+    assert text.endswith(" Nothing was started.")
+
+
+NUMBERS = [
+    ("x: float = 1.0", Decimal("1.25"), 1.25),
+    ("x: float = 1.0", Fraction(1, 4), 0.25),
+    ("x: float = 1.0", np.float16(0.5), 0.5),
+    ("x: float = 1.0", np.longdouble(0.5), 0.5),
+    ("x: float | None = None", Decimal("NaN"), None),
+    ("x: float | None = None", pd.Series([1], dtype="Float64")[0], 1.0),
+    ("x: int | float = 1", Decimal("2.0"), 2),
+    ("x: int | float = 1", Decimal("2.5"), 2.5),
+    ("x: int = 1", Decimal("1E+2"), 100),
+    ("x: int = 1", Fraction(8, 4), 2),
+    ("x: int | None = None", pd.Series([1, None], dtype="Int64")[1], None),
+    ("x: Annotated[float, Gt(0), Le(1)] = 1", Decimal("0.1"), 0.1),
+    ("x: str = ''", Decimal("1.50"), "1.50"),
+    ("x: Literal[1, 2] = 1", Decimal("2"), 2),
+    ("x: list[float] = []", [Decimal("0.5"), np.int8(1)], [0.5, 1.0]),
+    ("x: dict[str, float] = {}", {"a": Decimal("0.5")}, {"a": 0.5}),
+    ("x: Any = None", [Decimal("0.5"), {"a": Fraction(2, 1)}], [0.5, {"a": 2}]),
+    ("x: float = 1.0", pa.scalar(Decimal("0.5")), 0.5),
+    ("x: bool = False", np.bool_(True), True),
+    ("x: date = None", pd.Timestamp("2026-01-31", tz="America/Sao_Paulo"), "2026-01-31"),
+]  # fmt: skip
+NUMBERS_REFUSED = [
     ("x: int = 1", Decimal("1.5"), "is not an int"),
     ("x: int = 1", Fraction(1, 3), "is not an int"),
     ("x: float = 1.0", Decimal("NaN"), "(it must be finite)"),
     ("x: int = 1", Decimal("1E+999999"), "(it is too large)"),
     ("x: bool = True", Decimal("2"), "(say true or false)"),
     ("x: str = ''", Decimal("NaN"), "is not a text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("declaration", "value", "converted"), NUMBERS)
+def test_c9_numbers(declaration: str, value: object, converted: object) -> None:
+    """A number of another library or of a database is the number that it is."""
+    got = taken(declaration, value)
+    assert (type(got), got) == (type(converted), converted)
+
+
+@pytest.mark.parametrize(("declaration", "value", "told"), NUMBERS_REFUSED)
+def test_c9_refused(declaration: str, value: object, told: str) -> None:
+    """One that is not of the type, or that no cell can hold, is refused."""
+    with pytest.raises(ParameterError, match=re.escape(told)):
+        taken(declaration, value)
+
+
+KEYS = [
+    ("x: dict[int, str] = {}", {7: "seven"}, {7: "seven"}),
+    ("x: dict[int, str] = {}", '{"7": "seven"}', {7: "seven"}),
+    ("x: dict[int, str] = {}", {np.int64(7): "seven", Decimal(8): "eight"}, {7: "seven", 8: "eight"}),
+    ("x: dict[str, list[int]] = {}", {"a": ("1", 2)}, {"a": [1, 2]}),
+    ("x: Dict[date, float] = {}", {date(2026, 1, 31): 1, pd.Timestamp("2026-02-01"): 2}, {"2026-01-31": 1.0, "2026-02-01": 2.0}),
+    ("x: dict[bool, str] = {}", {True: "on", False: "off"}, {True: "on", False: "off"}),
+    ("x: dict[bool, str] = {}", '{"true": "on"}', {True: "on"}),
+    ("x: dict[float, int] = {}", {1: 1, "0.5": 2}, {1.0: 1, 0.5: 2}),
+    ("x: dict[tuple[int, str], float] = {}", {(1, "a"): 2}, {(1, "a"): 2.0}),
+    ("x: dict[tuple[int, ...], float] = {}", '{"[1, 2]": 2, "3": 1}', {(1, 2): 2.0, (3,): 1.0}),
+    ("x: dict[int, dict[str, dict[int, int]]] = {}", {1: {"a": {2: 3}}}, {1: {"a": {2: 3}}}),
+    ("x: dict[Literal['cpu', 'ram'], int] = {}", {"CPU": 1}, {"cpu": 1}),
+    ("x: dict[int | str, int] = {}", {1: 1, "a": 2}, {1: 1, "a": 2}),
+    ("x: dict[int | None, int] = {}", {None: 1}, {None: 1}),
+    ("x: list[dict[int, int]] = []", [{1: 2}], [{1: 2}]),
+    ("x: Mapping[int, str] | None = None", {7: "seven"}, {7: "seven"}),
+    ("x: defaultdict[int, int] = {}", {7: 1}, {7: 1}),
+]  # fmt: skip
+KEYS_REFUSED = [
     ("x: dict[int, str] = {}", {"x": "seven"}, "is not a dict (the key 'x' is not an int)."),
     ("x: dict[int, str] = {}", {1.5: "a"}, "the key 1.5 is not an int"),
     ("x: dict[int, str] = {}", {True: "a"}, "the key True is not an int: a flag is no number"),
@@ -255,19 +292,21 @@ REFUSED = [
     ("x: dict = {}", {7: "seven"}, "the key 7 is no text, and the type of the keys is not declared: declare it, such as dict[int"),
     ("x = {}", {(1, 2): "a"}, "the key (1, 2) is no text"),
     ("x: Any = None", [{7: "seven"}], "the key 7 is no text"),
-    ("x = None", NAN, "nan is not any value (a value of type float cannot be written into a cell)."),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("declaration", "value", "told"), REFUSED)
-def test_refused(declaration: str, value: object, told: str) -> None:
-    """A value that cannot be meant is refused with the parameter, the value and its type; nothing is guessed."""
-    with pytest.raises(ParameterError) as refused:
+@pytest.mark.parametrize(("declaration", "value", "converted"), KEYS)
+def test_a10_keys(declaration: str, value: object, converted: object) -> None:
+    """The keys of a dict are converted to their declared type."""
+    got = taken(declaration, value)
+    assert (got, repr(got)) == (converted, repr(converted))
+
+
+@pytest.mark.parametrize(("declaration", "value", "told"), KEYS_REFUSED)
+def test_a10_refused(declaration: str, value: object, told: str) -> None:
+    """A key that is not of its type, or whose type nobody declared, is refused and named."""
+    with pytest.raises(ParameterError, match=rf"^parameter x: .*{re.escape(told)}.* Nothing was started\.$"):
         taken(declaration, value)
-    text = str(refused.value)
-    assert text.startswith("parameter x: ")
-    assert told in text
-    assert text.endswith(" Nothing was started.")
 
 
 def test_refusal_helps() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lcnb.runbooks.parameters import Parameter, Type
+from lcnb.runbooks.parameters import _MISSING, Parameter, Type
 
 PYTHON = "python"
 #: What kernels and programs call Python. A kernel of Sage, Spark or Pyodide runs Python cells.
@@ -79,7 +79,7 @@ def assigned(source: str, language: str) -> tuple[Parameter, ...]:
         match = re.fullmatch(pattern, line.strip())
         if match:
             value, help_text = _split(match["value"], comment)
-            found[match["names"]] = Parameter(match["names"], Type("any"), None, value, help_text)
+            found[match["names"]] = Parameter(match["names"], Type("any"), _MISSING, value, help_text)
     return tuple(found.values())
 
 

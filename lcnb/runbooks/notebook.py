@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,21 @@ from lcnb.errors import InputError
 MAJOR, MINOR = 4, 5
 KINDS = ("code", "markdown", "raw")
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-#: Of a cell's metadata: what must have one of these types, or programs that show the notebook fail.
-_CELL_METADATA: dict[str, tuple[type, ...]] = {
-    "jupyter": (dict,), "execution": (dict,), "collapsed": (bool,), "scrolled": (bool, str), "name": (str,),
-    "format": (str,), "slideshow": (dict,),
-}  # fmt: skip
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+#: Of a cell's metadata and of the language's: what must be of this kind, or programs that show the notebook fail.
+_CELL_METADATA: dict[str, Callable[[Any], bool]] = {
+    "jupyter": lambda value: _is_dict_of(value, bool, ("source_hidden", "outputs_hidden")),
+    "execution": lambda value: _is_dict_of(value, str, value),
+    "slideshow": lambda value: isinstance(value, dict),
+    "collapsed": lambda value: isinstance(value, bool),
+    "scrolled": lambda value: isinstance(value, bool) or value == "auto",
+    "name": lambda value: isinstance(value, str) and value != "",
+    "format": lambda value: isinstance(value, str),
+}
+_LANGUAGE: dict[str, type | tuple[type, ...]] = {
+    "codemirror_mode": (str, dict),
+    **dict.fromkeys(("file_extension", "mimetype", "pygments_lexer", "nbconvert_exporter", "version"), str),
+}
 #: Of an earlier run: the record of papermill, and of lcnb.
 _STALE = ("papermill", "lcnb")
 #: What the file may be instead of a notebook: how it begins, what it is, and what helps.
@@ -50,6 +61,8 @@ def read_notebook(path: Path) -> dict[str, Any]:
         ) from None
     try:
         notebook = json.loads(text.removeprefix("\ufeff"))
+        if _HALF.search(text):  # half a character, which no file can hold
+            notebook = json.loads(json.dumps(notebook, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a notebook: {_other(text) or error}. Nothing was started.") from None
     try:
@@ -148,7 +161,8 @@ def _mended(notebook: dict[str, Any]) -> dict[str, Any]:
         if not about:
             metadata.pop(name, None)
     _mend_kernel(metadata)
-    if not isinstance(metadata.get("authors", []), list):
+    authors = metadata.get("authors", [])
+    if not isinstance(authors, list) or not all(isinstance(each, dict) for each in authors):
         del metadata["authors"]
     if not isinstance(metadata.get("title", ""), str):
         del metadata["title"]
@@ -178,6 +192,10 @@ def _mend_kernel(metadata: dict[str, Any]) -> None:
             spec = {**spec, "name": name, "display_name": shown if isinstance(shown, str) and shown else name}
     if language and not (isinstance(language.get("name"), str) and language["name"].strip()):
         language = None
+    if language:
+        language = {
+            key: value for key, value in language.items() if isinstance(value, _LANGUAGE.get(key, object))
+        }
     for key, value in (("kernelspec", spec), ("language_info", language)):
         metadata.pop(key, None)
         if value:
@@ -214,10 +232,20 @@ def _cell(cell: Any, number: int, ids: set[str]) -> dict[str, Any]:
     }
     if kind == "code":
         return made | {"outputs": [], "execution_count": None}
-    attachments = cell.get("attachments")
-    if isinstance(attachments, dict) and all(isinstance(each, dict) for each in attachments.values()):
-        made["attachments"] = attachments
+    if files := _attachments(cell.get("attachments")):
+        made["attachments"] = files
     return made
+
+
+def _attachments(value: Any) -> dict[str, dict[str, str]]:
+    """The files of a cell, by name and MIME type, each as one text."""
+    found: dict[str, dict[str, str]] = {}
+    for name, data in value.items() if isinstance(value, dict) else ():
+        for mime, text in data.items() if isinstance(data, dict) else ():
+            lines = text if isinstance(text, list) else [text]
+            if all(isinstance(line, str) for line in lines):
+                found.setdefault(name, {})[mime] = "".join(lines)
+    return found
 
 
 def _source(source: Any, number: int) -> str:
@@ -228,18 +256,24 @@ def _source(source: Any, number: int) -> str:
         raise _Problem(
             f"cell {number} has no type or no source; its source is no text: write a text or a list of lines there"
         )
-    text = "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
-    return text.encode("utf-8", "replace").decode()  # half a character, which no file can hold
+    return "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _cell_metadata(value: Any, number: int) -> dict[str, Any]:
     metadata = _metadata(value, f"cell {number}: its metadata is")
-    for name, types in _CELL_METADATA.items():
-        if name in metadata and not isinstance(metadata[name], types):
-            del metadata[name]
+    metadata = {name: each for name, each in metadata.items() if _CELL_METADATA.get(name, _is_any)(each)}
     if "tags" in metadata:
         metadata["tags"] = tags(metadata["tags"])
     return metadata
+
+
+def _is_any(value: Any) -> bool:
+    return True
+
+
+def _is_dict_of(value: Any, kind: type, names: Iterable[str]) -> bool:
+    """Whether it is a dict, with values of that type for these names."""
+    return isinstance(value, dict) and all(isinstance(value[name], kind) for name in names if name in value)
 
 
 def tags(value: Any) -> list[str]:
