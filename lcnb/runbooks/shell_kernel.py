@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from codecs import getincrementaldecoder
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +39,8 @@ from lcnb.runbooks.shell import HISTORY
 
 #: Bytes of last words that are kept.
 WORDS = 64_000
+#: How long what Python prints waits for what a program writes meanwhile, which may never stop.
+PATIENCE_S = 0.2
 
 
 class PipeSocket:
@@ -148,7 +151,7 @@ class HandleReader:
         self._lock = threading.RLock()
         self._owner = os.getpid()
         self._sources: dict[int, tuple[Any, Any]] = {}
-        poll = select.poll()
+        self._poll = select.poll()
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):
             reading, writing = os.pipe()
             os.dup2(writing, number, inheritable=True)
@@ -156,20 +159,29 @@ class HandleReader:
             os.set_blocking(reading, False)
             self._sources[reading] = (stream, getincrementaldecoder("utf-8")("replace"))
             vars(stream)["write"] = partial(self._write, stream)
-            poll.register(reading, select.POLLIN)
-        threading.Thread(target=self._keep, args=(poll,), daemon=True, name="lcnb-handles").start()
+            self._poll.register(reading, select.POLLIN)
+        threading.Thread(target=self._keep, daemon=True, name="lcnb-handles").start()
 
-    def _keep(self, poll: select.poll) -> None:
+    def _keep(self) -> None:
+        watched = select.poll()  # a poll object is for one thread
+        for handle in self._sources:
+            watched.register(handle, select.POLLIN)
         while True:
-            poll.poll()
+            watched.poll()
             self.drain()
 
     def _write(self, stream: Any, text: str) -> Any:
-        """What Python prints, after what programs have written until now."""
-        if (
-            os.getpid() == self._owner
-        ):  # not in a process that a cell has forked: it must not take what is ours
-            self.drain()
+        """What Python prints, after what programs have written until now.
+
+        It waits for the thread that reads this, and takes nothing itself: an interrupt could lose what was taken. In a
+        process that a cell has forked nobody reads.
+        """
+        if os.getpid() == self._owner:
+            over = time.monotonic() + PATIENCE_S
+            while self._poll.poll(0) and time.monotonic() < over:
+                time.sleep(0.0005)
+            with self._lock:
+                pass  # what it has read is in the stream
         return type(stream).write(stream, text)
 
     def drain(self) -> None:
