@@ -170,7 +170,7 @@ CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
     [
         ("import lcnb", set()),
         ("import lcnb; lcnb.LcnbError, lcnb.Secret, lcnb.accounts, lcnb.run", set()),
-        ("import lcnb.config; lcnb.config.resolve(token='x')", {"platformdirs"}),
+        ("import lcnb.config; lcnb.config.resolve(token='x' * 20)", {"platformdirs"}),
         ("import lcnb.models, lcnb.calls, lcnb.files", {"msgspec", "typing_extensions"}),
         ("import lcnb.sandbox", set()),
         ("import lcnb.look", set()),
