@@ -408,13 +408,13 @@ def test_accounts(call: Call, own_home: Path, monkeypatch: pytest.MonkeyPatch) -
     """`lcnb accounts` tells each place and whether a token is there, in no format the token itself."""
     (own_home / "config").mkdir()
     (own_home / "config" / "lcnb.toml").write_text('[accounts.lab]\ntoken_file = "lab.token"\n')
-    (own_home / "config" / "lab.token").write_text("secret-of-lab")
+    (own_home / "config" / "lab.token").write_text("secret-of-the-lab-account")
     (own_home / "config" / "lab.token").chmod(0o600)
     monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
     for output in ("table", "json", "csv", "parquet"):
         told = call("accounts", "-o", output)
         assert (told.code, told.err) == (0, "")
-        assert not [each for each in (TOKEN, "secret-of-lab") if each.encode() in told.data]
+        assert not [each for each in (TOKEN, "secret-of-the-lab-account") if each.encode() in told.data]
     ready = [row["account"] for row in json.loads(call("accounts", "-o", "json").out) if row["ready"]]
     assert ready == [None, "lab"]
 

@@ -105,7 +105,7 @@ def test_toml_block(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own_home / "config"
     folder.mkdir()
     (folder / "lcnb.toml").write_text(blocks("toml")[0])
-    (folder / "prod.token").write_text("prod-token")
+    (folder / "prod.token").write_text("the-token-of-the-prod-account")
     (folder / "prod.token").chmod(0o600)
     monkeypatch.setenv("LAB_TOKEN", "the-token-of-the-lab-account")
     assert lcnb.connect().settings.account == "prod"
