@@ -245,7 +245,7 @@ def last_state(text: str) -> str:
 
     Carriage returns, backspaces and the moves of a cursor that progress bars use are followed; colours stay.
 
-    >>> last_state("  0%|    | 0/3\\\\r100%|####| 3/3\\\\n").strip()
+    >>> last_state("  0%|    | 0/3\\r100%|####| 3/3\\n").strip()
     '100%|####| 3/3'
     """
     if not _MOVES.search(text.replace("\n", "")):
