@@ -14,6 +14,7 @@ import pytest
 from conftest import Cell, record, saved, write_notebook
 from lcnb.runbooks import forkserver, warm
 from lcnb.runbooks.child import run_row
+from lcnb.runbooks.run import run_runbook
 
 pytestmark = [
     pytest.mark.skipif(not warm.usable(), reason="warm runs need Linux"),
@@ -372,3 +373,17 @@ def test_c2_same_end(run: Run, cells: tuple[Cell, ...], status: str, code: int) 
         assert reasons[0] == reasons[1]
     files = [{path.name for path in folder.iterdir()} - {f"{folder.name}.ipynb"} for folder in folders]
     assert ["ended" in each for each in files] == ["atexit" in str(cells)] * 2
+
+
+def test_c1_widget_states_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Widgets whose states are larger than what a cell may print are left out of the notebook; the run is done."""
+    monkeypatch.setattr("lcnb.runbooks.papermill_engine.CELL_OUTPUT", 50_000)
+    code = "import ipywidgets\nipywidgets.HTML('x' * 60_000)"
+    run = run_runbook(str(write_notebook(tmp_path / "large.ipynb", code)))
+    assert run.check().status == "done"
+    assert (
+        not saved(run.folder)
+        .metadata.get("widgets", {})
+        .get("application/vnd.jupyter.widget-state+json", {})
+        .get("state")
+    )

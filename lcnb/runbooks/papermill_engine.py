@@ -587,6 +587,10 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         for state in self.widget_state.values():
             if state.get("_model_name") == "PasswordModel":
                 state["value"] = ""
+        if _size(self.widget_state) + _size(self.widget_buffers) > CELL_OUTPUT:
+            # As much as a cell may print; the report says of each widget without a state that it was left out.
+            self.widget_state.clear()
+            self.widget_buffers.clear()
         super().set_widgets_metadata()
 
     def _runs(self, cell: Any) -> bool:
@@ -656,6 +660,8 @@ def _storable(mime: str, value: Any) -> Any:
 def _size(content: Any) -> int:
     if isinstance(content, dict):
         return sum(_size(each) for each in content.values())
+    if isinstance(content, list | tuple):
+        return sum(_size(each) for each in content)
     return len(content) if isinstance(content, str | bytes) else 8
 
 
