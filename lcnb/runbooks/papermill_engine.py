@@ -414,14 +414,14 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def _execute_cells(self) -> None:
         job = self.nb_man.job
         self._outputs = Outputs()
-        if job.language == PYTHON:
-            run_sync(self._find_modules)(job)
-        #: The cell of each request, and the cells whose next output takes the place of what they show.
-        self._cell_of: dict[str, int] = {}
+        #: The cell of each request (None: of no cell); cells whose next output takes the place of what they show.
+        self._cell_of: dict[str, int | None] = {}
         self._clearing: set[int] = set()
         self._exit_asked = False
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
         self.on_cell_executed = self._look_for_exit
+        if job.language == PYTHON:
+            run_sync(self._find_modules)(job)
         for index, cell in enumerate(self.nb.cells):
             if not self._runs(cell):
                 self.nb_man.cell_skipped(cell)
@@ -462,7 +462,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         """
         folders = [*([""] if job.cwd else []), str(job.source.parent)]
         code = _FIND_MODULES.format(folders=folders, ours=job.env.get("PYTHONSAFEPATH") == FOR_THE_START)
-        await ensure_async(self.kc.execute(code, silent=True, store_history=False))
+        request = await ensure_async(self.kc.execute(code, silent=True, store_history=False))
+        self._cell_of[request] = None  # that it has ended does not end the first cell
 
     def _look_for_exit(self, execute_reply: Any, **about: object) -> None:
         """`exit()` and `quit()` raise nothing: the kernel asks the front end to end it, and ends a moment later."""

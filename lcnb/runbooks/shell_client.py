@@ -168,10 +168,15 @@ class ShellClient:
         return self._process.poll() is None
 
     def execute(
-        self, code: str, store_history: bool = True, stop_on_error: bool = True, **kwargs: object
+        self,
+        code: str,
+        silent: bool = False,
+        store_history: bool = True,
+        stop_on_error: bool = True,
+        **kwargs: object,
     ) -> str:
-        content = {"code": code, "store_history": store_history, "stop_on_error": stop_on_error}
-        return self._ask("execute_request", {**content, "silent": False, "allow_stdin": False})
+        content = {"code": code, "silent": silent, "store_history": store_history}
+        return self._ask("execute_request", {**content, "stop_on_error": stop_on_error, "allow_stdin": False})
 
     def kernel_info(self) -> str:
         return self._ask("kernel_info_request", {})

@@ -61,7 +61,16 @@ def send_lost_again(unraisable: Any) -> None:
     if number is None:
         sys.__unraisablehook__(unraisable)
     else:  # not from here: this is still inside of that finaliser
-        threading.Timer(0.05, signal.raise_signal, [number]).start()
+        threading.Timer(0.05, _send_to_main_thread, [number]).start()
+
+
+def _send_to_main_thread(number: int) -> None:
+    """Sent to another thread, a signal would not end what the main thread waits for."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _signal_of(error: BaseException | None) -> int | None:
