@@ -22,7 +22,7 @@ import itertools
 import math
 import operator
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb import calls
 from lcnb.budget import budget_key
-from lcnb.calls import Do, Flow, Pause, Together
+from lcnb.calls import WRITE_ATTEMPT_MIN_S, Do, Flow, Pause, Together
 from lcnb.changes import Change, ChangeSet, Confirm, OnError, Progress
 from lcnb.config import Settings, did_you_mean
 from lcnb.errors import (
@@ -64,9 +64,6 @@ if TYPE_CHECKING:
 TICKS = (1.0, 2.0, 4.0, 8.0, 15.0, 20.0)
 #: How often a change may be sent in all.
 MAX_SENDS = 3
-#: Seconds for which the account is looked at after an accepted change that may leave no trace there: a reboot, or a
-#: password where the listing goes on showing the initial one.
-TRACELESS_S = 15.0
 #: Seconds that waiting for final states may take.
 WAIT_S = 1200.0
 #: Seconds that one change waits for the one before it on the same machine.
@@ -102,8 +99,10 @@ class Task:
     refused: bool = False
     #: The machine was busy after it was sent, and was not before.
     seen_busy: bool = False
-    #: The listing shows passwords, so a new one can be looked for.
-    shows_password: bool = True
+    #: In how many looks in a row what is to be deleted was not listed.
+    absences: int = 0
+    #: The public half of a pair that the provider has made, as its answer has it.
+    public_key: str | None = None
     #: A typed password is kept nowhere: one that was made stands in its place.
     renewed: bool = False
     note: str = ""
@@ -130,14 +129,18 @@ class Live:
     def of(self, kind: str) -> list[Any]:
         return [record for record, _ in self.seen[kind]]
 
-    def find(self, change: Change) -> tuple[Any, Mapping[str, Any]] | None:
-        """The record that a change is about."""
+    def find(self, change: Change, slug: str | None = None) -> tuple[Any, Mapping[str, Any]] | None:
+        """The record that a change is about; `slug`: of an ssh key, as the provider's answer names it."""
         kind = "instance" if change.action == "create snapshot" else change.about.kind
         key = "identifier" if kind == "instance" else "slug"
         for record, raw in self.seen[kind]:
-            if change.identifier is not None and getattr(record, key) == change.identifier:
+            if change.identifier is not None and getattr(record, key) in {change.identifier, slug} - {None}:
                 return record, raw
         return None
+
+    def identifiers(self, kind: str) -> set[str]:
+        key = "identifier" if kind == "instance" else "slug"
+        return {found for each in self.of(kind) if (found := getattr(each, key))}
 
     def may_hide(self, change: Change) -> bool:
         """Whether the target of a change may be there though it was not found: in a record that could not be read."""
@@ -153,8 +156,27 @@ class Rules:
     """How an apply behaves."""
 
     settle_s: float
+    #: Seconds that one attempt may take at most.
+    attempt_s: float
     on_error: OnError = "stop"
     wait_s: float | None = None
+
+
+def _rules(settings: Settings, on_error: OnError, wait_s: float | None) -> Rules:
+    return Rules(settings.settle, max(settings.timeout, WRITE_ATTEMPT_MIN_S), on_error, wait_s)
+
+
+def check_settled(settings: Settings, wanted: Mapping[str, str]) -> None:
+    """AlreadyApplied when a change of one of these things, identifier → what is wanted, may still take effect."""
+    rules = _rules(settings, "stop", None)
+    Journal(settings.state_dir).check_settled(
+        wanted,
+        account=settings.account,
+        base_url=settings.base_url,
+        token=budget_key(settings.token),
+        pending_s=rules.settle_s,
+        attempt_s=rules.attempt_s,
+    )
 
 
 class Work:
@@ -175,6 +197,8 @@ class Work:
         self.rules = rules
         self.clock = clock
         self._progress = progress or (lambda ended, total, text: None)
+        #: Kind → the identifiers that were listed at the first look.
+        self._there: dict[str, set[str]] = {}
 
     # --- the two ways in --------------------------------------------------------------------------------
 
@@ -187,6 +211,7 @@ class Work:
             "token": budget_key(settings.token),
             "looked_at": now(),
             "pending_s": self.rules.settle_s,
+            "attempt_s": self.rules.attempt_s,
         }
         live = yield from self._first_look()
         problems = [problem for task in self.tasks if (problem := _drift(task, live))]
@@ -256,8 +281,13 @@ class Work:
         first = task.tries == 1
         try:
             envelope = yield change.call
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            with suppress(JournalError):
+                self.journal.given_up(self.changeset, task.position)
+            raise
         except _UNKNOWN as error:
             task.state, task.detail, task.sent_at = "uncertain", _brief(error), self.clock()
+            yield Do("given up", lambda: self.journal.given_up(self.changeset, task.position))
         except ConnectionFailed as error:
             if first:
                 return (yield from self._refused(task, error))
@@ -288,7 +318,9 @@ class Work:
             yield from self._keep_key(task, data)
             return
         slug = data.get("slug")
-        if isinstance(slug, str):  # the answer holds the thing itself
+        if isinstance(slug, str) and change.about.kind == "sshkey":
+            task.identifier = slug  # the answer may come before the key is in force
+        if isinstance(slug, str) and change.action == "create snapshot":
             yield from self._end(task, "done", identifier=slug)
         else:
             task.state = "accepted"
@@ -309,13 +341,13 @@ class Work:
                 task, "failed", f"the pair was made, but its private half is lost: {written}"
             )
             return
-        slug = data.get("slug")
-        yield from self._end(
-            task,
-            "done",
-            weakness_of(data.get("public_key")),
-            identifier=slug if isinstance(slug, str) else task.change.identifier,
-        )
+        slug, public = data.get("slug"), data.get("public_key")
+        task.identifier = slug if isinstance(slug, str) else task.change.identifier
+        task.note = weakness_of(public)
+        if isinstance(public, str) and public.strip():
+            task.state, task.public_key = "accepted", public
+        else:
+            yield from self._end(task, "done")
 
     def _end(self, task: Task, state: str, detail: str = "", identifier: str | None = None) -> Flow[None]:
         """The outcome, in memory and in the journal. What is `unknown` stays open there, for `resume`."""
@@ -341,13 +373,17 @@ class Work:
             for each in self.tasks[: task.position]
             if each.tries and one in (each.identifier, each.change.identifier)
         ]
-        if not earlier or one is None or task.change.about.kind == "sshkey":
+        if not earlier or one is None:
             return
         yield from self._settle([each for each in earlier if each.open])
         doubtful = next((each for each in earlier if each.state == "unknown"), None)
         if doubtful is not None:
-            task.detail = f"not sent: {doubtful.change.action} of the same machine may still take effect"
+            task.detail = (
+                f"not sent: {doubtful.change.action} of {doubtful.change.target} may still take effect"
+            )
             return
+        if task.change.about.kind == "sshkey":
+            return  # never busy
         deadline = self.clock() + FREE_S
         for tick in _ticks():
             yield Pause(tick, f"waiting for {task.change.target} to be free")
@@ -387,15 +423,12 @@ class Work:
 
     def _window(self, task: Task) -> float:
         """Seconds after it was answered or given up for which a change is looked for."""
-        traceless = task.change.action == "reboot" or (
-            task.change.action == "reset password" and not task.shows_password
-        )
-        return TRACELESS_S if task.state == "accepted" and traceless else self.rules.settle_s
+        return self.rules.settle_s
 
     def _judge(self, task: Task, live: Live) -> Flow[bool]:
         """End a change if the account shows how; True when it is to be sent again."""
         over = self.clock() - task.sent_at >= self._window(task)
-        happened, identifier, detail = _evidence(task, live)
+        happened, identifier, detail = yield from self._evidence(task, live)
         task.found = task.found or happened == "yes" or happened == "unnamed"
         if happened == "twins":
             yield from self._end(task, "twins", detail, identifier)
@@ -412,9 +445,42 @@ class Work:
                 yield from self._end(task, "done", "in progress: the machine is busy")
             elif self.clock() - task.sent_at >= self._window(task) + BLIND_S:
                 yield from self._end(task, "unknown", f"{task.detail} The machine is still busy")
+        elif happened == "doubtful" and over:
+            yield from self._end(task, "unknown", " ".join(filter(None, [task.detail, detail])))
         elif happened == "no" and over:
             return (yield from self._absent(task))
         return False
+
+    def _evidence(self, task: Task, live: Live) -> Flow[tuple[str, str | None, str]]:
+        """What the account shows of a change, beside what other changes of the same kind may have caused."""
+        change = task.change
+        if change.action == "create snapshot":
+            title = str(change.expect["title"])
+            made, others = yield Do(
+                "snapshots of the title",
+                lambda: self.journal.snapshots_of_title(title, self.changeset, task.position),
+            )
+            return _snapshot_evidence(task, live, made, others)
+        happened, identifier, detail = _evidence(task, live)
+        if change.call.effect == "delete":
+            task.absences = task.absences + 1 if happened == "yes" else 0
+            if happened == "yes" and not self._is_credible(task, live):
+                return (
+                    "doubtful",
+                    None,
+                    "it is not listed, but neither is anything else that was there before",
+                )
+        return happened, identifier, detail
+
+    def _is_credible(self, task: Task, live: Live) -> bool:
+        """Whether a listing without what is to be deleted can be believed: it has another thing that was there before.
+
+        Where there was no other, two such listings in a row are wanted.
+        """
+        kind = task.change.about.kind
+        deleted = {each.change.identifier for each in self.tasks if each.change.call.effect == "delete"}
+        others = self._there.get(kind, set()) - deleted
+        return bool(others & live.identifiers(kind)) if others else task.absences > 1
 
     def _absent(self, task: Task) -> Flow[bool]:
         if task.state == "accepted":
@@ -488,9 +554,11 @@ class Work:
         """All that the changes are about. One answer that never comes must not end the whole set."""
         kinds = {kind for task in self.tasks for kind in _kinds(task.change)}
         try:
-            return (yield from self._look(kinds))
+            live = yield from self._look(kinds)
         except DeadlineExceeded:
-            return (yield from self._look(kinds))
+            live = yield from self._look(kinds)
+        self._there = {kind: live.identifiers(kind) for kind in kinds}
+        return live
 
     def _try_look(self, kinds: set[str]) -> Flow[Live | None]:
         """None when the account cannot be read now; a token that is refused will not get better."""
@@ -559,12 +627,9 @@ def _evidence(task: Task, live: Live) -> tuple[str, str | None, str]:
     change = task.change
     if change.action == "create instance":
         return _created(task, live.of("instance"))
-    if change.action == "create snapshot":
-        new = [each.slug for each in live.of("snapshot") if same_name(each.label, change.expect["title"])]
-        return _among([slug for slug in new if slug and slug not in task.known], "snapshots")
-    found = live.find(change)
     if change.about.kind == "sshkey":
-        return _key_evidence(change, found, live)
+        return _key_evidence(task, live.find(change, task.identifier), live)
+    found = live.find(change)
     if found is None:
         gone = change.call.effect == "delete" and not live.may_hide(change)
         return ("yes" if gone else "no"), None, ""
@@ -575,6 +640,33 @@ def _evidence(task: Task, live: Live) -> tuple[str, str | None, str]:
         # A reboot leaves no other trace; all else shows when the machine is free again whether this was its work.
         return ("yes" if change.call.effect == "toggle" else "busy"), None, ""
     return ("yes" if _took_effect(change, record) else "no"), None, ""
+
+
+def _snapshot_evidence(
+    task: Task, live: Live, made: Collection[str], others: int
+) -> tuple[str, str | None, str]:
+    """A snapshot names no machine: one of the title counts only when no other change can have made it.
+
+    `made`: the slugs that other changes have made under this title; `others`: how many of them have no outcome yet.
+    """
+    title = task.change.expect["title"]
+    new = [
+        each.slug
+        for each in live.of("snapshot")
+        if each.slug
+        and same_name(each.label, title)
+        and each.slug not in task.known
+        and each.slug not in made
+    ]
+    if new and len(new) <= others:
+        return "doubtful", None, f"{others + 1} changes may have made the snapshot {', '.join(new)}."
+    if len(new) > others + 1:
+        detail = (
+            f"{len(new)} snapshots with this label are new: {', '.join(new)}. A snapshot does not say of which machine "
+            "it is: keep them until you know"
+        )
+        return "twins", new[0], detail
+    return ("yes", new[0], "") if new else ("no", None, "")
 
 
 def _took_effect(change: Change, record: Any) -> bool:
@@ -589,7 +681,6 @@ def _password_evidence(task: Task, record: Any, raw: Mapping[str, Any]) -> tuple
     """The new password in the listing. Where the listing shows none, that the machine was busy has to do."""
     sent = (task.change.call.body or {}).get("password")
     shown = raw.get("initial_root_password")
-    task.shows_password = bool(shown)
     if shown and isinstance(sent, Secret) and sent == Secret(str(shown)):
         return "yes", None, ""
     if record.state == "busy":
@@ -623,11 +714,12 @@ def _among(new: Sequence[str], what: str) -> tuple[str, str | None, str]:
     return ("yes", new[0], "") if new else ("no", None, "")
 
 
-def _key_evidence(change: Change, found: tuple[Any, Any] | None, live: Live) -> tuple[str, str | None, str]:
+def _key_evidence(task: Task, found: tuple[Any, Any] | None, live: Live) -> tuple[str, str | None, str]:
+    change = task.change
     now = found[0].public_key if found else None
     if change.call.effect == "delete":
         return ("yes" if found is None and not live.may_hide(change) else "no"), None, ""
-    if change.call.effect == "create":
+    if change.call.effect == "create" and task.public_key is None:
         if now == change.expect.get("public_key"):
             return "no", None, ""
         return (
@@ -635,7 +727,7 @@ def _key_evidence(change: Change, found: tuple[Any, Any] | None, live: Live) -> 
             change.identifier,
             "the pair was made, but its private half was lost with the answer; delete it",
         )
-    sent = str((change.call.body or {}).get("key"))
+    sent = task.public_key or str((change.call.body or {}).get("key"))
     same = bool(now) and str(now).split()[:2] == sent.split()[:2]
     return ("yes" if same else "no"), change.identifier, ""
 
@@ -779,7 +871,7 @@ def prepared(
 ) -> Iterator[Flow[list[Task]]]:
     """The flow that makes the changes, while no other process may touch this ChangeSet."""
     client: Any = changes._client
-    rules = Rules(client.settings.settle, on_error, (timeout or WAIT_S) if wait else None)
+    rules = _rules(client.settings, on_error, (timeout or WAIT_S) if wait else None)
     tasks = [Task(change, position) for position, change in enumerate(changes)]
     work = Work(changes.id, tasks, Journal(client.settings.state_dir), rules, client.clock, progress)
     with alone(client, changes.id, changes):
@@ -841,7 +933,7 @@ def resumable(
         task.renewed = typed and comparable_name(entry.target) not in passwords
         task.known = frozenset(entry.known or ())
         if entry.state == "sent" and entry.sent_at:
-            ago = max(0.0, (now - datetime.fromisoformat(entry.sent_at)).total_seconds())
+            ago = max(0.0, (now - entry.attempt_ended(rules.attempt_s)).total_seconds())
             task.state, task.sent_at = "uncertain", client.clock() - ago
             task.detail = entry.detail or "interrupted before its outcome was known"
         elif entry.state != "planned":
@@ -869,7 +961,7 @@ def resuming(
     if not begin(left, confirm, wait, on_error, timeout):
         yield None
         return
-    rules = Rules(client.settings.settle, on_error, (timeout or WAIT_S) if wait else None)
+    rules = _rules(client.settings, on_error, (timeout or WAIT_S) if wait else None)
     with ExitStack() as held:
         try:
             held.enter_context(alone(client, changeset, left))

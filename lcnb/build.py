@@ -27,7 +27,7 @@ from lcnb.errors import BadReply, InputError, NotFound
 from lcnb.flags import checked_flag
 from lcnb.frames import price
 from lcnb.models import Image, Instance, Location, Plan, Profile, Record, Snapshot, SSHKey, read
-from lcnb.names import comparable_name, same_name
+from lcnb.names import comparable_name, look_alike, same_name
 from lcnb.passwords import checked_password, new_password
 from lcnb.secret import Secret
 
@@ -75,6 +75,14 @@ class Built:
 
     changes: list[Change]
     notes: list[str] = field(default_factory=list)
+    #: What is as it is wanted already, identifier → what was wanted: that holds only if nothing is still under way.
+    as_wanted: dict[str, str] = field(default_factory=dict)
+
+    def add(self, part: Built) -> None:
+        """Take over all of another part."""
+        self.changes.extend(part.changes)
+        self.notes.extend(part.notes)
+        self.as_wanted.update(part.as_wanted)
 
 
 def records(model: type[R], found: Listing) -> list[R]:
@@ -243,7 +251,7 @@ def ensure_instance(cache: Cache, spec: Spec) -> Flow[Built]:
     wrong = yield from differences(cache, same[0], replaced(spec, hostname=hostname))
     if wrong:
         raise InputError(f"{spec.label} exists, but {'; '.join(wrong)}. {NOTHING}")
-    return Built([], [f"{spec.label} exists already, as asked for"])
+    return Built([], [f"{spec.label} exists already, as asked for"], _as_wanted(same[0], "create instance"))
 
 
 def differences(cache: Cache, machine: Instance, spec: Spec) -> Flow[list[str]]:
@@ -335,7 +343,7 @@ def power(machine: Instance, action: str) -> Built:
     if action == "reboot" and machine.state == "off":
         raise InputError(f"{machine.label} is off; power it on instead. {NOTHING}")
     if machine.state == goal and action != "reboot":
-        return Built([], [f"{machine.label} is {goal} already"])
+        return Built([], [f"{machine.label} is {goal} already"], _as_wanted(machine, action))
     return Built([_on(machine, action, call(machine.identifier or ""), machine.state or "", goal)])
 
 
@@ -355,7 +363,7 @@ def change_plan(cache: Cache, machine: Instance, slug: str) -> Flow[Built]:
     plan = yield from _plan(cache, machine.location, slug)
     now, monthly, currency, note = yield from _priced(cache, machine)
     if (machine.cpus, machine.memory, machine.total_disk_size) == (plan.core, plan.memory, plan.disk):
-        return Built([], [f"{machine.label} is {plan.slug} already"])
+        return Built([], [f"{machine.label} is {plan.slug} already"], _as_wanted(machine, "change plan"))
     _settled(machine)
     if machine.total_disk_size and plan.disk and plan.disk < machine.total_disk_size:
         raise InputError(
@@ -495,7 +503,7 @@ def add_sshkey(
     line = checked_public_key(public_key)
     old = yield from _taken(cache, title, slug, replace)
     if old is not None and old.public_key and old.public_key.split()[:2] == line.split()[:2]:
-        return Built([], [f"the ssh key {slug} is this one already"])
+        return Built([], [f"the ssh key {slug} is this one already"], {slug: f"add ssh key {slug}"})
     change = Change(
         "replace ssh key" if old else "add ssh key",
         title,
@@ -604,7 +612,9 @@ def rename_snapshot(cache: Cache, slug: str, label: str) -> Flow[Built]:
     call = calls.rename_snapshot(slug, label)
     snapshot = yield from _snapshot(cache, slug)
     if snapshot.label == label:
-        return Built([], [f"the snapshot {slug} is called {label} already"])
+        return Built(
+            [], [f"the snapshot {slug} is called {label} already"], {slug: f"rename snapshot {slug}"}
+        )
     expect = {"label": snapshot.label}
     change = Change(
         "rename snapshot", snapshot.label or slug, call, slug, snapshot.label or "", label, expect=expect
@@ -741,8 +751,7 @@ def each(parts: Iterable[Flow[Built]]) -> Flow[Built]:
     built = Built([])
     for flow in parts:
         part = yield from flow
-        built.changes.extend(part.changes)
-        built.notes.extend(part.notes)
+        built.add(part)
     return built
 
 
@@ -774,13 +783,13 @@ def desired(
     built = Built([])
     for number, (label, row) in enumerate(wanted.items(), 1):
         part = yield from _desired_one(cache, label, row, by_label.get(label, []), number, there)
-        built.changes.extend(part.changes)
-        built.notes.extend(part.notes)
+        built.add(part)
     others = [each for each in there.machines if comparable_name(each.label) not in wanted]
     if prune:
         doomed, kept = _prunable(there, others, comments)
         if doomed and len(doomed) == len(there.machines) and allow_delete_all is not True:
             raise InputError(f"the desired state names no machine of the account, and prune {DELETES_ALL}")
+        _check_no_look_alike(built, doomed)
         part = yield from on_machines(doomed, lambda each: delete_instance(cache, each))
         built.changes.extend(part.changes)
         built.notes.extend(kept)
@@ -789,6 +798,21 @@ def desired(
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
         built.notes.append(f"not in the desired state and left alone (prune deletes them): {names}{more}")
     return built
+
+
+def _check_no_look_alike(built: Built, doomed: Sequence[Instance]) -> None:
+    """InputError when a machine would be deleted and one made whose label people may take for the same."""
+    made = {
+        look_alike(each.target): each.target for each in built.changes if each.action == "create instance"
+    }
+    for each in doomed:
+        target = made.get(look_alike(each.label))
+        if target is not None:
+            raise InputError(
+                f"the machine {each.label!r} would be deleted and {target!r} made: their labels differ in case, "
+                f"spaces, dashes or invisible characters only ({each.label!a}, {target!a}). Write the label as the "
+                f"account has it; to replace the machine, delete it by itself. {NOTHING}"
+            )
 
 
 DELETES_ALL = (
@@ -873,7 +897,13 @@ def _difference(cache: Cache, machine: Instance, row: Mapping[str, Any]) -> Flow
         parts.append(power(machine, "power on" if row["state"] == "running" else "power off"))
     for part in parts:
         built.changes.extend(part.changes)
+    if not built.changes:
+        built.as_wanted.update(_as_wanted(machine, "plan"))
     return built
+
+
+def _as_wanted(machine: Instance, action: str) -> dict[str, str]:
+    return {machine.identifier: f"{action} {machine.label}"} if machine.identifier else {}
 
 
 def _fixed(cache: Cache, machine: Instance, row: Mapping[str, Any]) -> Flow[list[str]]:

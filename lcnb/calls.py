@@ -25,6 +25,11 @@ from lcnb.secret import STARS, Secret
 #: What a call does, which decides whether it may be sent again when its outcome is unknown.
 Effect = Literal["read", "set", "delete", "create", "toggle"]
 
+#: Seconds that one attempt of a write waits for its answer at least, however short the deadline is: twice what the
+#: provider's own client waits [go 1.2.0]. A write that is given up is not undone by that: it may still take effect, and
+#: what only its answer holds, such as a private key, is lost.
+WRITE_ATTEMPT_MIN_S = 120.0
+
 T = TypeVar("T")
 Flow = Generator["Call | Together | Pause | Do", Any, T]
 
@@ -56,6 +61,14 @@ class Call:
         if self.body is None:
             return None
         return {name: STARS if isinstance(value, Secret) else value for name, value in self.body.items()}
+
+
+def attempt_limit_s(call: Call, remaining_s: float) -> float:
+    """Seconds that one attempt of a call may take. This is the only place that decides it.
+
+    A read has what is left of the deadline. A write has that too, and WRITE_ATTEMPT_MIN_S at least.
+    """
+    return remaining_s if call.effect == "read" else max(remaining_s, WRITE_ATTEMPT_MIN_S)
 
 
 @dataclass(frozen=True)
@@ -319,6 +332,7 @@ def listing(call: Call) -> Flow[Listing]:
         if not _has_next(holders):
             if page == 2:
                 _check_total(call, found, holders)
+            _note_unread_pages(found, holders)
             return found
         next_call = replace(call, path=f"{call.path}?page={page}", summary=f"{call.summary}, page {page}")
         before, envelope = envelope, (yield next_call)
@@ -446,9 +460,29 @@ def _has_next(holders: Sequence[Mapping[str, Any]]) -> bool:
     return False
 
 
+#: How paginations that are not followed here say that there is more.
+_MORE = ("has_more", "has_next", "next_cursor", "next")
+
+
+def _note_unread_pages(found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
+    """A note when an answer says in another way that there are more records: what is not listed may be there."""
+    for holder in _paging(holders):
+        links = holder.get("links")
+        for place in (holder, links if isinstance(links, Mapping) else {}):
+            more = next(
+                (name for name in _MORE if isinstance(place.get(name), str | bool | int) and place[name]),
+                None,
+            )
+            if more is not None:
+                found.drift.append(
+                    Drift("$", f"{more} says that there are more records, and they were not read")
+                )
+                return
+
+
 def _check_total(call: Call, found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
     """Whether an answer of one page has all records that it says there are: BadReply for none, else a note."""
-    totals = [holder.get("total") for holder in _paging(holders)]
+    totals = [holder.get(name) for holder in _paging(holders) for name in ("total", "count", "total_count")]
     total = max((each for each in totals if isinstance(each, int) and not isinstance(each, bool)), default=0)
     if total > len(found) + len(found.drift):
         if not len(found):

@@ -144,6 +144,10 @@ class _Client:
     def _inventory(self, parts: calls.InventoryParts) -> pd.DataFrame:
         return frames.inventory(parts, self.settings.account, self._name)
 
+    def _check_settled(self, built: Built) -> None:
+        """Refuse to say that something is as wanted while a change of it may still take effect."""
+        apply.check_settled(self.settings, built.as_wanted)
+
     @property
     def clock(self) -> Callable[[], float]:
         """The clock of deadlines and waits, in seconds."""
@@ -579,6 +583,7 @@ class LetsCloud(_Client):
         return apply.results(results, on_error)
 
     def _built(self, built: Built, read_at: datetime | None = None) -> SyncChangeSet:
+        self._check_settled(built)
         return SyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
 
     def _selected(self, flow: Callable[[build.Cache], calls.Flow[Built]], read_at: datetime) -> ChangeSet:
@@ -895,6 +900,7 @@ class AsyncLetsCloud(_Client):
         return apply.results(results, on_error)
 
     def _built(self, built: Built, read_at: datetime | None = None) -> AsyncChangeSet:
+        self._check_settled(built)
         return AsyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
 
     async def _selected(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "journal.sqlite"
-VERSION = 1
+VERSION = 2
 #: Seconds that a process waits for another one's write to end.
 BUSY_S = 30.0
 OPEN = ("planned", "sent")
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS change (
   changeset TEXT NOT NULL REFERENCES changeset(id), position INTEGER NOT NULL, state TEXT NOT NULL,
   action TEXT NOT NULL, target TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, body TEXT,
   plan TEXT NOT NULL, known TEXT, sent_at TEXT, tries INTEGER NOT NULL DEFAULT 0, ended_at TEXT, identifier TEXT,
-  detail TEXT, PRIMARY KEY (changeset, position)
+  detail TEXT, given_up_at TEXT, PRIMARY KEY (changeset, position)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_changes ON change (state) WHERE state IN ('planned', 'sent');
 """
@@ -68,6 +68,14 @@ class Entry:
     ended_at: str | None = None
     identifier: str | None = None
     detail: str | None = None
+    #: When waiting for its answer was over: the answer came, or was given up.
+    given_up_at: str | None = None
+
+    def attempt_ended(self, attempt_s: float) -> datetime:
+        """When its last attempt ended at the latest; one takes `attempt_s` seconds at most. For what was sent."""
+        if self.given_up_at:
+            return datetime.fromisoformat(self.given_up_at)
+        return datetime.fromisoformat(self.sent_at or now()) + timedelta(seconds=attempt_s)
 
 
 @dataclass(frozen=True)
@@ -104,12 +112,13 @@ class Journal:
         token: str | None = None,
         looked_at: str | None = None,
         pending_s: float = 0.0,
+        attempt_s: float = 0.0,
     ) -> None:
         """Write down a whole ChangeSet before its first change is sent.
 
         AlreadyApplied when it is there, or when another process makes one of its labels, or has made it after
-        `looked_at` (so that the listing may not have shown it), or when a change of one of its machines that was sent
-        in the last `pending_s` seconds has no outcome yet: it could still take effect after this one, and undo it.
+        `looked_at` (so that the listing may not have shown it), or when a change of one of its machines may still take
+        effect (see `check_settled`): it could undo this one.
         """
         owner = (
             changeset,
@@ -122,14 +131,17 @@ class Journal:
             _run(),
             token,
         )
-        whose = (account, base_url, token)
-        since = _text(datetime.now(UTC) - timedelta(seconds=pending_s))
+        whose = (base_url, token, account)
+        wanted = {
+            str(each.plan["identifier"]): f"{each.action} {each.target}"
+            for each in entries
+            if each.plan.get("identifier")
+        }
         with self._open() as db:
             for each in entries:
                 if each.action == "create instance":
                     self._alone(db, each.target, whose, looked_at or now())
-                elif identifier := each.plan.get("identifier"):
-                    self._nothing_pending(db, each, identifier, whose, since)
+            self._nothing_pending(db, wanted, whose, pending_s, attempt_s)
             try:
                 db.execute("INSERT INTO changeset VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", owner)
             except sqlite3.IntegrityError:
@@ -145,15 +157,14 @@ class Journal:
             )  # fmt: skip
 
     def _alone(
-        self, db: sqlite3.Connection, label: str, whose: tuple[str | None, str, str | None], looked_at: str
+        self, db: sqlite3.Connection, label: str, whose: tuple[str, str | None, str | None], looked_at: str
     ) -> None:
         """Refuse a label that another ChangeSet of this account is making: the API would make two machines."""
         db.create_function("comparable_name", 1, comparable_name, deterministic=True)
         other = db.execute(
             "SELECT changeset.id, host, pid, state FROM change JOIN changeset ON changeset.id = change.changeset "
             "WHERE action = 'create instance' AND comparable_name(target) = comparable_name(?) "
-            "AND account IS ? AND base_url = ? "
-            "AND (account IS NOT NULL OR token IS ?) "
+            "AND base_url = ? AND (token IS ? OR (account IS NOT NULL AND account IS ?)) "
             "AND (state IN ('planned', 'sent') OR (state = 'done' AND ended_at >= ?))",
             (label, *whose, looked_at),
         ).fetchone()
@@ -164,28 +175,57 @@ class Journal:
                 f"create instance {label}: the ChangeSet {name} (process {pid} on {host}) {then}. Nothing was sent."
             )
 
+    def check_settled(
+        self,
+        wanted: Mapping[str, str],
+        *,
+        account: str | None,
+        base_url: str,
+        token: str | None,
+        pending_s: float,
+        attempt_s: float,
+    ) -> None:
+        """AlreadyApplied when a change of one of these things, identifier → what is wanted, may still take effect.
+
+        That is one without an outcome whose last attempt ended in the last `pending_s` seconds.
+        """
+        if wanted and self.path.exists():
+            with self._open() as db:
+                self._nothing_pending(db, wanted, (base_url, token, account), pending_s, attempt_s)
+
     def _nothing_pending(
         self,
         db: sqlite3.Connection,
-        wanted: Entry,
-        identifier: str,
-        whose: tuple[str | None, str, str | None],
-        since: str,
+        wanted: Mapping[str, str],
+        whose: tuple[str, str | None, str | None],
+        pending_s: float,
+        attempt_s: float,
     ) -> None:
-        """Refuse a change of what another ChangeSet of this account has changed with an outcome that is not known."""
-        other = db.execute(
-            "SELECT changeset.id, action, sent_at FROM change JOIN changeset ON changeset.id = change.changeset "
-            "WHERE state = 'sent' AND sent_at >= ? AND json_extract(plan, '$.identifier') = ? "
-            "AND account IS ? AND base_url = ? AND (account IS NOT NULL OR token IS ?) AND changeset.id != ? LIMIT 1",
-            (since, identifier, *whose, wanted.changeset),
-        ).fetchone()
-        if other:
-            name, action, sent_at = other
-            raise AlreadyApplied(
-                f"{wanted.action} {wanted.target}: {action} of it was sent at {sent_at} by the ChangeSet {name}, and "
-                f"may still take effect. Nothing was sent now. `lcnb resume {name}` waits for its outcome; then do "
-                "this again."
-            )
+        since = datetime.now(UTC) - timedelta(seconds=pending_s)
+        rows = db.execute(
+            "SELECT change.* FROM change JOIN changeset ON changeset.id = change.changeset "
+            "WHERE state = 'sent' AND base_url = ? AND (token IS ? OR (account IS NOT NULL AND account IS ?))",
+            whose,
+        ).fetchall()
+        for each in map(_entry, rows):
+            what = wanted.get(str(each.plan.get("identifier")))
+            if what is not None and each.attempt_ended(attempt_s) >= since:
+                raise AlreadyApplied(
+                    f"{what}: {each.action} of it was sent at {each.sent_at} by the ChangeSet {each.changeset}, and "
+                    f"may still take effect. Nothing was sent now. `lcnb resume {each.changeset}` waits for its "
+                    "outcome; then do this again."
+                )
+
+    def snapshots_of_title(self, title: str, changeset: str, position: int) -> tuple[set[str], int]:
+        """What other changes made under this title: the slugs of snapshots, and how many have no outcome yet."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT state, identifier FROM change WHERE action = 'create snapshot' "
+                "AND json_extract(plan, '$.expect.title') = ? AND NOT (changeset = ? AND position = ?)",
+                (title, changeset, position),
+            ).fetchall()
+        made = {identifier for state, identifier in rows if identifier and state != "sent"}
+        return made, sum(state == "sent" for state, _ in rows)
 
     def _already(self, db: sqlite3.Connection, changeset: str) -> str:
         at, user, host, pid = db.execute(
@@ -204,9 +244,17 @@ class Journal:
         """On the disk before the request is: the change may have happened from now on."""
         with self._open() as db:
             db.execute(
-                "UPDATE change SET state = 'sent', sent_at = ?, tries = tries + 1, known = coalesce(known, ?) "
-                "WHERE changeset = ? AND position = ?",
+                "UPDATE change SET state = 'sent', sent_at = ?, given_up_at = NULL, tries = tries + 1, "
+                "known = coalesce(known, ?) WHERE changeset = ? AND position = ?",
                 (now(), _json(list(known)), changeset, position),
+            )
+
+    def given_up(self, changeset: str, position: int) -> None:
+        """Nobody waits for the answer any more: from now on the window counts in which the change may take effect."""
+        with self._open() as db:
+            db.execute(
+                "UPDATE change SET given_up_at = ? WHERE changeset = ? AND position = ? AND state = 'sent'",
+                (now(), changeset, position),
             )
 
     def ended(
@@ -319,6 +367,8 @@ class Journal:
             db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
+            if "given_up_at" not in {row[1] for row in db.execute("PRAGMA table_info(change)")}:
+                db.execute("ALTER TABLE change ADD COLUMN given_up_at TEXT")
             db.execute(f"PRAGMA user_version = {VERSION}")
             db.execute("COMMIT")
 

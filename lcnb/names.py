@@ -27,3 +27,18 @@ def same_name(one: str | None, other: str | None) -> bool:
     """Whether two names are the same to people who see them. A missing name is the same as no other name."""
     key = comparable_name(one)
     return bool(key) and key == comparable_name(other)
+
+
+#: Every dash and hyphen of Unicode, and what chooses between two looks of one character.
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"), "-")
+_INVISIBLE = dict.fromkeys([*range(0xFE00, 0xFE10), 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD])
+
+
+def look_alike(name: str | None) -> str:
+    """A form that names share which people may take for one: case, dashes, spaces and invisible characters aside.
+
+    >>> look_alike("Web\u2011 01") == look_alike("web- 01")
+    True
+    """
+    text = unicodedata.normalize("NFKC", name or "").translate(_INVISIBLE | _DASHES)
+    return " ".join(text.casefold().split())

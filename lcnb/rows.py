@@ -31,6 +31,12 @@ class _Answer(msgspec.Struct):
     last_page: msgspec.Raw = msgspec.Raw()
     total_pages: msgspec.Raw = msgspec.Raw()
     total: msgspec.Raw = msgspec.Raw()
+    total_count: msgspec.Raw = msgspec.Raw()
+    count: msgspec.Raw = msgspec.Raw()
+    has_more: msgspec.Raw = msgspec.Raw()
+    has_next: msgspec.Raw = msgspec.Raw()
+    next_cursor: msgspec.Raw = msgspec.Raw()
+    next: msgspec.Raw = msgspec.Raw()
 
 
 _DECODER = msgspec.json.Decoder(_Answer)

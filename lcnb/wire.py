@@ -40,7 +40,7 @@ import httpx
 import lcnb
 from lcnb import network
 from lcnb.budget import Budget, open_budget
-from lcnb.calls import Call, Do, Envelope, Flow, Pause, Together
+from lcnb.calls import Call, Do, Envelope, Flow, Pause, Together, attempt_limit_s
 from lcnb.config import BASE_URL, Settings, redis_url
 from lcnb.errors import (
     ApiError,
@@ -67,10 +67,6 @@ logger = logging.getLogger("lcnb.wire")
 #: The version header that the reference names [S]; `+json` also keeps Laravel from answering in HTML.
 ACCEPT = "application/vnd.letscloud.v1+json"
 CONNECT_S, POOL_S = 10.0, 10.0
-#: Seconds that one attempt of a write waits for its answer at least, however short the deadline is: twice what the
-#: provider's own client waits [go 1.2.0]. A write that is given up is not undone by that: it may still take effect, and
-#: what only its answer holds, such as a private key, is lost.
-WRITE_ATTEMPT_MIN_S = 120.0
 MAX_TRIES = 6
 BACKOFF_S, BACKOFF_MAX_S = 0.5, 8.0
 #: Seconds for which a 429 that names no time stops everybody who uses the token.
@@ -174,14 +170,6 @@ def exchange(call: Call, context: Context) -> LowFlow[Envelope]:
             return verdict
         logger.info("%s %s: %s; again in %.1f s", call.method, call.path, verdict.why, verdict.after_s)
         yield Pause(verdict.after_s, verdict.why)
-
-
-def attempt_limit_s(call: Call, remaining_s: float) -> float:
-    """Seconds that one attempt of a call may take. This is the only place that decides it.
-
-    A read has what is left of the deadline. A write has that too, and WRITE_ATTEMPT_MIN_S at least.
-    """
-    return remaining_s if call.effect == "read" else max(remaining_s, WRITE_ATTEMPT_MIN_S)
 
 
 def _permitted(call: Call, budget: Budget, tries: int, context: Context) -> LowFlow[None]:

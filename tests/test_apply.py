@@ -210,7 +210,7 @@ def test_a1_nothing_follows_an_unknown_change(settings: Settings) -> None:
     changes = lc.power_off(label="web-01") + lc.change_plan(label="web-01", plan="8vcpu-32gb-240ssd")
     result = changes.apply(confirm=True, on_error="continue")
     assert result.outcome.tolist() == ["unknown", "not tried"]
-    assert result.detail[1] == "not sent: power off of the same machine may still take effect"
+    assert result.detail[1] == "not sent: power off of web-01 may still take effect"
     assert {entry["path"].rpartition("/")[2] for entry in box.log if entry["method"] == "PUT"} == {
         "power-off"
     }
@@ -235,7 +235,119 @@ def test_a1_after_an_interrupt(settings: Settings, seconds: int) -> None:
     assert lc.power_on(label="web-01").apply(confirm=True, wait=True).outcome.tolist() == ["done"]
 
 
-@pytest.mark.parametrize(("shows", "detail"), [(True, None), (False, "no trace of it within 15 s")])
+def interrupted(lc: Any, changes: Any) -> None:
+    """Apply, and Ctrl-C when the answer of the first request was lost."""
+    lc._wire.before = lambda name: (_ for _ in ()).throw(KeyboardInterrupt) if name == "given up" else None
+    with pytest.raises(KeyboardInterrupt):
+        changes.apply(confirm=True)
+    lc._wire.before = lambda name: None
+
+
+@pytest.mark.parametrize(
+    ("first", "wish"),
+    [
+        (lambda lc: lc.power_off(label="web-01"), lambda lc: lc.power_on(label="web-01")),
+        (lambda lc: lc.power_off(label="web-01"), lambda lc: lc.plan(lcnb_frame(label=["web-01"], state=["running"]))),
+        (lambda lc: lc.change_plan(label="web-01", plan="8vcpu-32gb-240ssd"), lambda lc: lc.plan(lcnb_frame(label=["web-01"], plan=["1vcpu-1gb-10ssd"]))),
+        (lambda lc: lc.delete_instance(label="web-01"), lambda lc: lc.plan(lcnb_frame(label=["web-01"], state=["running"]))),
+    ],
+)  # fmt: skip
+def test_a1_nothing_to_do_while_a_change_is_pending(settings: Settings, first: Any, wish: Any) -> None:
+    """That a machine is as wanted already is not said while an interrupted change of it may still take effect."""
+    box = sandbox(rules=[{"kind": "late", "seconds": 100, "method": "PUT|DELETE", "nth": 1}])
+    one = next(machine for machine in box.world.machines if machine["label"] == "web-01")
+    one.update(cpus=1, memory=1024, disk=10, plan="1vcpu-1gb-10ssd")
+    lc = client(box, settings)
+    interrupted(lc, first(lc))
+    with pytest.raises(lcnb.AlreadyApplied, match=r"may still take effect\. Nothing was sent now"):
+        wish(lc)
+
+
+def lcnb_frame(**columns: Any) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def test_a1_one_account_under_two_names(settings: Settings) -> None:
+    """A change that a named account has begun holds back the same token without a name too."""
+    box = sandbox(rules=[{"kind": "late", "seconds": 100, "method": "POST", "nth": 1}])
+    named = client(box, replace(settings, account="prod"))
+    interrupted(named, named.create_instance("new", **NEW))
+    with pytest.raises(lcnb.AlreadyApplied, match="create instance new"):
+        client(box, settings).create_instance("new", **NEW).apply(confirm=True)
+
+
+def test_a1_snapshots_of_one_title(settings: Settings) -> None:
+    """Of snapshots with one title each counts for one machine: one that was never made is made, not taken for another."""
+    rule = {"kind": "lose-before", "method": "POST", "path": "snapshots$", "nth": 2}
+    box = sandbox(rules=[rule])
+    lc = client(box, settings)
+    changes = lc.create_snapshot(of="web-01", label="before") + lc.create_snapshot(
+        of="api-01", label="before"
+    )
+    result = changes.apply(confirm=True)
+    assert result.outcome.tolist() == ["done", "done"]
+    assert result.identifier.nunique() == 2
+    assert [each["label"] for each in box.world.snapshots].count("before") == 2
+
+
+def test_a1_a_replaced_key_stays_replaced(settings: Settings) -> None:
+    """A key that comes into force late is waited for before the next change of it."""
+    from killer import KEY
+
+    other = KEY.replace(
+        "ILtVJEuYw2PBvQTnQMLpV1TZNrgWTyu5mB0sNZz0m3gE", "IGtVJEuYw2PBvQTnQMLpV1TZNrgWTyu5mB0sNZz0m3gE"
+    )
+    box = sandbox(
+        rules=[{"kind": "slow", "seconds": 0, "delay": 60, "method": "POST", "path": "sshkeys$", "nth": 2}]
+    )
+    lc = client(box, settings)
+    assert lc.add_sshkey("Ops", KEY).apply(confirm=True).outcome.tolist() == ["done"]
+    assert lc.add_sshkey("Ops", other, replace=True).apply(confirm=True).outcome.tolist() == ["done"]
+    assert lc.delete_sshkey("ops").apply(confirm=True).outcome.tolist() == ["done"]
+    box.world.clock.turn(3600)
+    box.catch_up()
+    assert "ops" not in [each["slug"] for each in box.world.sshkeys]
+
+
+def test_a1_a_late_reboot_breaks_no_later_change(settings: Settings) -> None:
+    """A reboot counts as done when the machine is seen busy with it: the next change comes after it."""
+    rules = [
+        {"kind": "slow", "seconds": 0, "delay": 60, "path": "reboot$"},
+        {"kind": "slow", "seconds": 0, "delay": 50, "path": "power-off$"},
+    ]
+    box = sandbox(rules=rules)
+    lc = client(box, settings)
+    result = (lc.reboot(label="web-01") + lc.power_off(label="web-01")).apply(confirm=True, wait=True)
+    assert result.outcome.tolist() == ["done", "done"]
+    box.world.clock.turn(3600)
+    box.catch_up()
+    assert not next(each for each in box.world.machines if each["label"] == "web-01")["booted"]
+
+
+@pytest.mark.parametrize("body", [{"data": None}, {"data": []}, {"success": True}])
+def test_a4_delete_is_not_proved_by_an_empty_listing(settings: Settings, body: dict[str, Any]) -> None:
+    """One listing without any of the machines that were there does not prove that the one to be deleted is gone."""
+    box = sandbox(rules=[{"kind": "lose-before", "method": "DELETE", "times": 3}])
+    lc = client(box, settings)
+    changes = lc.delete_instance(label="web-01")
+    original, seen = box.handle, []
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        seen.append(request.method)
+        if seen[-2:] == ["DELETE", "GET"]:
+            reply = replace(reply, body=json.dumps({"success": True, **body}).encode())
+        return reply
+
+    box.handle = handle  # type: ignore[method-assign]
+    result = changes.apply(confirm=True, on_error="continue")
+    assert result.outcome.tolist() == ["unknown"]
+    assert labels(box)["web-01"] == 1
+
+
+@pytest.mark.parametrize(("shows", "detail"), [(True, None), (False, "no trace of it within 150 s")])
 def test_a1_password_that_the_listing_does_not_show(
     settings: Settings, shows: bool, detail: str | None
 ) -> None:
@@ -441,7 +553,11 @@ def test_killed_at_every_effect(
         reset(box)
         untouched = facts(box)
         folder = state(str(before))
-        assert killer(**job, do="apply", before=before, state=folder) == -9
+        ended = killer(**job, do="apply", before=before, state=folder)
+        assert ended == -9 or (ended, effects - before < 3) == (
+            0,
+            True,
+        )  # a look less than in the run that was counted
         begun = len(Journal(Path(folder)).entries())
         assert killer(**job, do="resume", before=0, state=folder) == 0
         turn(box)

@@ -213,6 +213,25 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("live", "written"),
+    [
+        ("db\u2764", "db\u2764\ufe0f"),
+        ("db-one", "db\u2011one"),
+        ("db  one", "db one"),
+        ("Web-01", "web-01"),
+        ("ﬁle", "file"),
+    ],
+)
+def test_a5_look_alike(live: str, written: str, settings: Settings) -> None:
+    """With prune no machine is deleted and made anew for a label that people take for the same."""
+    lc = client(prepared(live, "old"), settings)
+    desired = pd.DataFrame([{"label": written, **NEW}, {"label": "old", **dict.fromkeys(NEW)}])
+    with pytest.raises(InputError, match=r"would be deleted and .* made: their labels differ in case"):
+        lc.plan(desired, prune=True)
+    assert [action for action, _ in planned(lc.plan(desired))] == ["create instance"]
+
+
 @pytest.mark.parametrize(("live", "written"), SPELLINGS)
 def test_a5_one_name(live: str, written: str, settings: Settings, tmp_path: Path) -> None:
     """However a label is written, it is the machine's: found, never made again, never deleted for another."""

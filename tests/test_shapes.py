@@ -126,6 +126,18 @@ def test_a4_refused(kind: str, text: str) -> None:
         drive(kind, text)
 
 
+@pytest.mark.parametrize(
+    "beside",
+    ['"has_more": true', '"next": "https://api.example.com/x"', '"meta": {"next_cursor": "abc"}', '"count": 3', '"meta": {"has_next": true}', '"meta": {"total_count": 9}'],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", LISTINGS)
+def test_a4_more_records(kind: str, beside: str) -> None:
+    """An answer that says in any way that there are more records is read, with a note that some are missing."""
+    found = drive(kind, '{"data": [RECORD], ' + beside + "}")
+    assert len(found) == 1
+    assert found.drift
+
+
 def test_a4_partial_page() -> None:
     """A listing that is shorter than it says itself is reported."""
     found = drive("instances", '{"data": [RECORD], "meta": {"total": 3}}')

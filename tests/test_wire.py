@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 import lcnb
 from conftest import TOKEN, wait_until
-from lcnb.calls import Call, Envelope, Flow, Together, get_instances, get_profile
+from lcnb.calls import WRITE_ATTEMPT_MIN_S, Call, Envelope, Flow, Together, get_instances, get_profile
 from lcnb.errors import (
     ApiError,
     AuthenticationError,
@@ -54,7 +54,6 @@ from lcnb.wire import (
     BACKOFF_MAX_S,
     BACKOFF_S,
     MAX_TRIES,
-    WRITE_ATTEMPT_MIN_S,
     Again,
     Context,
     Failed,
