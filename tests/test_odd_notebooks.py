@@ -55,7 +55,8 @@ def old(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "problem"), [("utf-8-sig", ""), ("utf-16", ""), ("utf-16-le", ""), ("utf-32", ""), ("cp1252", "not UTF-8")]
+    ("encoding", "problem"),
+    [("utf-8-sig", ""), ("utf-16", ""), ("utf-16-le", ""), ("utf-32", ""), ("cp1252", "not UTF-8")],
 )
 def test_d8_encodings(encoding: str, problem: str, tmp_path: Path) -> None:
     """The encodings that JSON may have are read, a byte order mark is left out; others are one line that names the cure."""
