@@ -710,7 +710,7 @@ def single(call: Call, key: str | None = None, wanted: str | None = None) -> Flo
     data = envelope.data
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
-    if data is None or data in ([], {}):
+    if not data:  # null, an empty object, list or text, false, 0
         raise _not_found(call, "the answer is empty: this account has nothing of that name")
     if not isinstance(data, Mapping):
         raise BadReply(

@@ -733,17 +733,19 @@ WORKER = """
     here = threading.local()
     log = os.open(folder + "/sent", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     handle = os.open(folder + "/clock", os.O_RDWR)
-    shared, turning = mmap.mmap(handle, 8), threading.Lock()
+    # An item of such a view is stored and loaded as a whole; struct.pack_into writes zeros first, and another
+    # process would read a clock that was set back.
+    shared, turning = memoryview(mmap.mmap(handle, 8)).cast("d"), threading.Lock()
 
     def clock():
-        (here.now,) = struct.unpack_from("d", shared)
+        here.now = shared[0]
         return here.now
 
     def turn(to):
         with turning:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            if struct.unpack_from("d", shared)[0] < to:
-                struct.pack_into("d", shared, 0, to)
+            if shared[0] < to:
+                shared[0] = to
             fcntl.flock(handle, fcntl.LOCK_UN)
 
     budget = open_budget(Path(folder), Secret("t"), clock=clock)

@@ -1054,14 +1054,18 @@ def test_d7_old_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a place where nobody can make a folder")
 @pytest.mark.parametrize("variable", ["LCNB_STATE_DIR", "XDG_STATE_HOME", "HOME"])
 def test_d7_unwritable_state(
-    variable: str, account_env: Any, call: Call, monkeypatch: pytest.MonkeyPatch
+    variable: str, served: Callable[..., Any], call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing can be remembered, listings still work; a change is refused before it is sent, with the cure."""
     for name in ("LCNB_STATE_DIR", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
+    _, lc = served(fleet=5)
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    monkeypatch.setenv("LCNB_BASE_URL", lc.settings.base_url)
+    running = lc.instances().query("state == 'running'").label.iloc[0]
     monkeypatch.setenv(variable, "/proc/no-such-place")
     assert call("instances", "-o", "csv").code == 0
-    told = call("power", "off", "web-03", "--yes")
+    told = call("power", "off", running, "--yes")
     assert told.code == 2
     last = told.err.splitlines()[-1]
     assert last.startswith("error: the folder /proc/no-such-place")

@@ -152,9 +152,11 @@ def test_a3_empty_frame(frame: pd.DataFrame, settings: Settings) -> None:
     """A frame that holds nothing, or was filtered to nothing, deletes nothing."""
     box = prepared("web", "old")
     lc = client(box, settings)
-    for allowed in (False, None, "yes", 1):
-        with pytest.raises(InputError, match="would delete every machine"):
-            lc.plan(frame, prune=True, allow_delete_all=allowed)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="would delete every machine"):
+        lc.plan(frame, prune=True)
+    for no_flag in (None, "yes", 1):
+        with pytest.raises(InputError, match="allow_delete_all: expected True or False"):
+            lc.plan(frame, prune=True, allow_delete_all=no_flag)  # type: ignore[arg-type]
     assert [entry for entry in box.log if entry["method"] != "GET"] == []
 
 

@@ -15,11 +15,15 @@ from lcnb.errors import AuthenticationError, ConfigError, DriftWarning, InputErr
 from lcnb.sandbox import Clock, Sandbox, World, running
 
 
+def token_of(account: str) -> str:
+    return f"the-token-of-the-{account}-account"
+
+
 @pytest.fixture
 def two(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Sandbox]]:
     """Two accounts of lcnb.toml, each of a sandbox of its own with its own number of machines."""
     boxes = {
-        name: Sandbox(World(Clock(0), number=n, fleet=5 + n), f"t-{name}")
+        name: Sandbox(World(Clock(0), number=n, fleet=5 + n), token_of(name))
         for n, name in enumerate(("prod", "lab"))
     }
     contexts = {name: running(box) for name, box in boxes.items()}
@@ -31,7 +35,7 @@ def two(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, S
     )
     (own_home / "config" / "lcnb.toml").write_text(text)
     for name in boxes:
-        monkeypatch.setenv(f"{name.upper()}_TOKEN", f"t-{name}")
+        monkeypatch.setenv(f"{name.upper()}_TOKEN", token_of(name))
     yield boxes
     for context in contexts.values():
         context.__exit__(None, None, None)

@@ -614,7 +614,7 @@ def nothing(sandbox: Sandbox) -> None:
 
 def odd_rows(sandbox: Sandbox) -> None:
     """Numbers that are words, flags that are texts, a row that is none, places and names that are missing."""
-    write = sandbox.shapes.instance
+    write = sandbox.shapes.listed_instance
 
     def damaged(each: Any) -> Any:
         row = write(each)
@@ -628,7 +628,7 @@ def odd_rows(sandbox: Sandbox) -> None:
         return row
 
     here(sandbox)
-    sandbox.shapes.instance = damaged  # type: ignore[method-assign]
+    sandbox.shapes.listed_instance = damaged  # type: ignore[method-assign]
 
 
 def nearly_broke(sandbox: Sandbox) -> None:

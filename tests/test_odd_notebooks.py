@@ -55,17 +55,18 @@ def old(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "problem"), [("utf-8-sig", ""), ("utf-16", "UTF-16 text"), ("cp1252", "not UTF-8")]
+    ("encoding", "problem"),
+    [("utf-8-sig", ""), ("utf-16", ""), ("utf-16-le", ""), ("utf-32", ""), ("cp1252", "not UTF-8")],
 )
 def test_d8_encodings(encoding: str, problem: str, tmp_path: Path) -> None:
-    """A byte order mark in a notebook is left out; another encoding is one line that names the cure."""
+    """The encodings that JSON may have are read, a byte order mark is left out; others are one line that names the cure."""
     path = write_notebook(tmp_path / "book.ipynb", ("place: str = 'S\u00e3o Paulo'", "parameters"))
     text = json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False)
     path.write_text(text, encoding=encoding)
     if not problem:
         assert find(str(path)).parameters[0].default == "S\u00e3o Paulo"
         return
-    with pytest.raises(InputError, match=rf"{problem}.*save it as UTF-8\. Nothing was started\.$") as refused:
+    with pytest.raises(InputError, match=rf"{problem}.*Save it as UTF-8\. Nothing was started\.$") as refused:
         find(str(path))
     assert "\n" not in str(refused.value)
 

@@ -82,10 +82,13 @@ class Machine:
 
 
 @pytest.fixture
-def machine(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(
+    own_home: Path, tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machine]:
     for name in (*schedules.CARRIED_HERE, *schedules.NOT_CARRIED):
         monkeypatch.delenv(name, raising=False)
-    work, place = tmp_path / "work it's", tmp_path / "bin"
+    # The working folder has a short path: it comes several times in a line of cron, which may have 990 characters.
+    work, place = memory / "work it's", tmp_path / "bin"
     for folder in (work, place, own_home / "con fig 50%"):
         folder.mkdir()
     (place / "lcnb").write_text(STAND_IN)

@@ -235,6 +235,17 @@ def test_ordinary(why: str, tmp_path: Path) -> None:
     assert record(path.parent)["engine"] == "kernel"
 
 
+def test_other_name_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python` and `python3` of an environment are one Python for a warm run; another environment's is not."""
+    mine = warm.fingerprint({})
+    link = tmp_path / "python3"
+    link.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(link))
+    assert warm.fingerprint({}) == mine
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert warm.fingerprint({}) != mine
+
+
 def test_no_other_word() -> None:
     """An engine that is not known is refused before anything is started."""
     from lcnb.errors import InputError

@@ -138,12 +138,12 @@ def test_edit_voids(form: Form, edit: Callable[[Form], Effects]) -> None:
 
 
 def test_challenge(form: Form) -> None:
-    """What cannot be undone is confirmed by its label, exactly as it is written."""
+    """What cannot be undone is confirmed by its label, in which capitals and inner spaces count."""
     reviewed(form, challenge="Web 1")
-    for typed in ("", "web 1", "Web 1 ", "Web"):
+    for typed in ("", " ", "web 1", "Web  1", "Web1", "Web", "Web 1 2"):
         form.type(typed)
         assert form.confirm() == ()
-    form.type("Web 1")
+    form.type("Web 1 ")  # a space at the end is not visible, so nobody can be asked to type it or not
     assert len(form.confirm()) == 1
 
 

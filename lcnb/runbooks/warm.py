@@ -47,7 +47,9 @@ def fingerprint(env: Mapping[str, str]) -> str:
     False
     """
     package = Path(lcnb.__file__).parent
-    facts: list[object] = [sys.executable, sys.version, lcnb.__version__, str(package)]
+    # `python` and `python3` of an environment are one program: the environment and the file behind the links count.
+    python = (sys.prefix, os.path.realpath(sys.executable))
+    facts: list[object] = [*python, sys.version, lcnb.__version__, str(package)]
     facts += sorted(
         (name, value) for name, value in env.items() if name.startswith(STARTING) and name not in ONE_THREAD
     )
