@@ -13,6 +13,7 @@ import click
 from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
 
 if TYPE_CHECKING:
+    from lcnb.changes import ChangeSet
     from lcnb.runbooks.run import RunResult
 
 
@@ -239,7 +240,7 @@ def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
     again.check_plan(planned)
     print_made(planned.planned)
     if not yes and not _asked(f"Make these {len(planned.planned)} changes? Type yes: "):
-        click.echo("nothing was sent", err=True)
+        click.echo("not confirmed: nothing was sent", err=True)
         return 6
     return carry_out(lambda **how: again.apply_run(planned, **how), runs_dir=runs_dir)
 
@@ -247,13 +248,24 @@ def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
 def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: Any) -> int:
     """`lcnb resume RUN`: what it left open is settled, then its notebook goes on with the rest."""
     from lcnb import streams
+    from lcnb.cli_changes import LOOKS_FIRST, NOT_CONFIRMED
     from lcnb.runbooks import again
-    from lcnb.terminal import change_progress, print_frame
+    from lcnb.terminal import change_progress, print_changes, print_frame
 
     broken = again.Recorded.read(folder)
     with change_progress() as progress:
-        results = again.settle(broken, True if yes else None, progress=progress, **how)
+
+        def confirm(left: ChangeSet) -> bool:
+            progress.stop()
+            click.echo(LOOKS_FIRST, err=True)
+            if yes:
+                print_changes(left)
+            return yes or progress.confirm(left)
+
+        results = again.settle(broken, confirm, progress=progress, **how)
     streams.mark_acted()
+    if progress.declined:
+        return NOT_CONFIRMED
     for result in results:
         print_frame(result)
     return carry_out(lambda **limits: again.resume_run(broken, **limits), runs_dir=runs_dir)
