@@ -305,8 +305,12 @@ def print_changes(changes: ChangeSet, output: str = "table", *, console: Console
 def print_made(changes: Sequence[Mapping[str, Any]]) -> None:
     """The changes of a run, as its record has them."""
     from lcnb.changes import made_frame
+    from lcnb.runbooks.effects import is_made
 
-    stdout().print(frame_table(made_frame(changes), wide=True))
+    frame = made_frame(changes)
+    if not any(map(is_made, changes)):
+        del frame["outcome"]  # they are only planned, and may be made next
+    stdout().print(frame_table(frame, wide=True))
 
 
 def print_made_frame(frame: pd.DataFrame, output: str) -> None:
