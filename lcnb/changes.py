@@ -319,7 +319,7 @@ class ChangeSet:
         InputError for a `confirm`, or an answer of its function, that is neither True nor False.
         """
         if confirm is None:
-            if not _can_ask():
+            if not can_ask():
                 raise ConfirmationMissing(
                     f"{self.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Pass "
                     "confirm=True (on the command line: --yes) once you have looked at it."
@@ -333,7 +333,7 @@ class ChangeSet:
 # --- asking ---------------------------------------------------------------------------------------------
 
 
-def _can_ask() -> bool:
+def can_ask() -> bool:
     """Whether somebody sits at a terminal, or at a notebook whose front end can answer."""
     shell = sys.modules.get("IPython")
     kernel = getattr(shell.get_ipython() if shell else None, "kernel", None)

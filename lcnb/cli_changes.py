@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lcnb.secret import Secret
 
 PARTLY, TIMED_OUT, NOT_CONFIRMED = 7, 4, 6
+#: Said before changes that may have been sent already are gone on with.
+LOOKS_FIRST = "resume looks at the account first, and sends only the changes whose effect is not there"
 
 
 def _change_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,13 +52,14 @@ def _carry_out(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **h
         return
     if yes and output == "table":
         print_changes(changes)
-    _finish(lambda go: changes.apply(confirm=True if yes else None, **go), output, **how)  # type: ignore[attr-defined]
+    _finish(lambda go: changes.apply(**go), output, yes=yes, **how)  # type: ignore[attr-defined]
 
 
 def _finish(
     work: Callable[[dict[str, Any]], pd.DataFrame],
     output: str,
     *,
+    yes: bool,
     wait: bool,
     timeout: float | None,
     go_on: bool,
@@ -69,8 +72,8 @@ def _finish(
     code = 0
     try:
         with change_progress() as progress:
-            on_error = "continue" if go_on else "stop"
-            result = work({"wait": wait, "timeout": timeout, "on_error": on_error, "progress": progress})
+            how = {"wait": wait, "timeout": timeout, "on_error": "continue" if go_on else "stop"}
+            result = work({**how, "confirm": True if yes else progress.confirm, "progress": progress})
     except (ChangeFailed, WaitTimeout) as error:
         print_error(error)
         if error.result is None:
@@ -81,6 +84,8 @@ def _finish(
         print_error(error)
         sys.exit(NOT_CONFIRMED)
     streams.mark_acted()
+    if progress.declined and not len(result):
+        sys.exit(NOT_CONFIRMED)
     print_made_frame(result, output)
     sys.exit(_exit_code(result, code))
 
@@ -522,7 +527,8 @@ def resume(
                 print("nothing is open for this account", file=sys.stderr)
             if dry_run or not found:
                 return
-        _finish(lambda go: lc.resume(changeset, True if yes else None, **go), output, **how)
+        print(LOOKS_FIRST, file=sys.stderr)
+        _finish(lambda go: lc.resume(changeset, **go), output, yes=yes, **how)
 
 
 def _is_run(name: str, runs_dir: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import click
 from lcnb.cli_options import OUTPUTS, account_options, connect, output_option
 
 if TYPE_CHECKING:
+    from lcnb.changes import ChangeSet
+    from lcnb.runbooks import again
     from lcnb.runbooks.run import RunResult
 
 
@@ -123,8 +126,48 @@ def plan_run(name: str, **options: Any) -> None:
     if any(pair.partition("=")[0] == "dry_run" for pair in options["pairs"]):
         raise ParameterError("-p dry_run: plan-run is the dry run. Nothing was started.")
     options["pairs"] = (*options["pairs"], "dry_run=true")
-    code = _start(name, confirm=False, tell=_tell_plan, **options)
+    code = _start(name, confirm=False, tell=_print_plan, **options)
     sys.exit(code)
+
+
+def _print_outcomes(result: RunResult) -> None:
+    """The outcomes of the changes that a run has made, or that it was a dry run and what makes its changes."""
+    from lcnb.runbooks import again
+    from lcnb.runbooks.effects import changes_line, is_made
+    from lcnb.terminal import print_made, stdout
+
+    recorded = again.Recorded.read(result.folder)
+    parameters = recorded.facts.get("parameters", {})
+    made = [each for each in recorded.facts.get("changes", []) if is_made(each)]
+    line = ""
+    if made:
+        print_made(made)
+        line = changes_line(made, recorded.folder.name, ended_well=result.status in again.ENDED_WELL)
+    elif "dry_run" in parameters and result.status in again.ENDED_WELL:
+        line = _dry_line(recorded)
+    if line:
+        stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _dry_line(ended: again.Recorded) -> str:
+    """What a run that has made nothing came to."""
+    parameters = ended.facts["parameters"]
+    if not ended.planned:
+        chosen = parameters.get("selection")
+        if chosen == "":
+            return "no machine is selected: nothing to do. Select some: -p selection=..., or selection=all"
+        return f"nothing to do for the selection {chosen!r}" if chosen else "nothing to do"
+    if parameters["dry_run"] is not True:
+        return ""
+    count = len(ended.planned)
+    return f"dry run: {count} change{'s' if count > 1 else ''}, none made; make them: lcnb apply {_named(ended.folder)}"
+
+
+def _named(folder: Path) -> str:
+    """How a command finds a run: by its id, or by its folder where that is not in the usual place."""
+    from lcnb.folders import runs_dir
+
+    return folder.name if folder.parent == runs_dir().absolute() else shlex.quote(str(folder))
 
 
 def _start(
@@ -134,7 +177,7 @@ def _start(
     account: str | None,
     sandbox: bool,
     confirm: bool,
-    tell: Callable[[RunResult], None] = lambda result: None,
+    tell: Callable[[RunResult], None] = _print_outcomes,
     env_file: str | None = None,
     **limits: Any,
 ) -> int:
@@ -162,7 +205,7 @@ def _set_variables(file: str) -> None:
 
 def carry_out(
     work: Callable[..., RunResult],
-    tell: Callable[[RunResult], None] = lambda result: None,
+    tell: Callable[[RunResult], None] = _print_outcomes,
     *,
     runs_dir: str | None = None,
     no_lock: bool = False,
@@ -183,20 +226,13 @@ def carry_out(
     return result.exit_code
 
 
-def _tell_plan(result: RunResult) -> None:
+def _print_plan(result: RunResult) -> None:
     from lcnb.runbooks import again
-    from lcnb.terminal import print_made, stdout
+    from lcnb.terminal import print_made
 
-    if result.status not in again.ENDED_WELL:
-        return
-    planned = again.Recorded.read(result.folder).planned
-    print_made(planned)
-    if planned:
-        stdout().print(
-            f"to make these changes: lcnb apply {result.folder.name}", highlight=False, soft_wrap=True
-        )
-    else:
-        stdout().print("nothing to change", highlight=False)
+    if result.status in again.ENDED_WELL and (planned := again.Recorded.read(result.folder).planned):
+        print_made(planned)
+    _print_outcomes(result)
 
 
 @click.command()
@@ -238,8 +274,11 @@ def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
     planned = again.Recorded.read(folder)
     again.check_plan(planned)
     print_made(planned.planned)
-    if not yes and not _asked(f"Make these {len(planned.planned)} changes? Type yes: "):
-        click.echo("nothing was sent", err=True)
+    count = len(planned.planned)
+    if not yes and not _asked(
+        f"Make {'this change' if count == 1 else f'these {count} changes'}? Type yes: "
+    ):
+        click.echo("not confirmed: nothing was sent", err=True)
         return 6
     return carry_out(lambda **how: again.apply_run(planned, **how), runs_dir=runs_dir)
 
@@ -247,13 +286,24 @@ def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
 def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: Any) -> int:
     """`lcnb resume RUN`: what it left open is settled, then its notebook goes on with the rest."""
     from lcnb import streams
+    from lcnb.cli_changes import LOOKS_FIRST, NOT_CONFIRMED
     from lcnb.runbooks import again
-    from lcnb.terminal import change_progress, print_frame
+    from lcnb.terminal import change_progress, print_changes, print_frame
 
     broken = again.Recorded.read(folder)
     with change_progress() as progress:
-        results = again.settle(broken, True if yes else None, progress=progress, **how)
+
+        def confirm(left: ChangeSet) -> bool:
+            progress.stop()
+            click.echo(LOOKS_FIRST, err=True)
+            if yes:
+                print_changes(left)
+            return yes or progress.confirm(left)
+
+        results = again.settle(broken, confirm, progress=progress, **how)
     streams.mark_acted()
+    if progress.declined:
+        return NOT_CONFIRMED
     for result in results:
         print_frame(result)
     return carry_out(lambda **limits: again.resume_run(broken, **limits), runs_dir=runs_dir)

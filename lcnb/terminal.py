@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lcnb.errors import InputError
 from lcnb.models import shown
@@ -69,9 +69,13 @@ def _print_parquet(frame: pd.DataFrame) -> None:
 
 def stdout() -> Console:
     """A console that never cuts a cell when nobody looks."""
+    return _console(sys.stdout)
+
+
+def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=10_000, soft_wrap=True)
+    return Console(file=stream) if stream.isatty() else Console(file=stream, width=10_000, soft_wrap=True)
 
 
 def stderr() -> Console:
@@ -152,14 +156,48 @@ def cell_progress() -> Iterator[Callable[[int, int, str], None]]:
         )
 
 
+class ChangeProgress:
+    """One line on stderr that says what is going on while changes are made; no line when nobody looks.
+
+    It redraws itself many times a second, so it must not be there while somebody types an answer: it starts with the
+    first step, and `confirm` takes it away.
+    """
+
+    def __init__(self) -> None:
+        self._status = stderr().status("") if sys.stderr.isatty() else None
+        #: Somebody was asked, and said no.
+        self.declined = False
+
+    def __call__(self, ended: int, total: int, text: str) -> None:
+        if self._status:
+            self._status.update(f"{ended}/{total}  {_escape(text)}")
+            self._status.start()
+
+    def stop(self) -> None:
+        if self._status:
+            self._status.stop()
+
+    def confirm(self, changes: ChangeSet) -> bool:
+        """Ask about the changes. Where nobody can be asked they are shown, and ConfirmationMissing is raised."""
+        from lcnb.changes import can_ask
+
+        self.stop()
+        if not can_ask():
+            print_changes(changes, console=_console(sys.stderr))
+        confirmed = changes.confirmed(None)
+        if not confirmed:
+            self.declined = True
+            print("not confirmed: nothing was sent", file=sys.stderr)
+        return confirmed
+
+
 @contextmanager
-def change_progress() -> Iterator[Callable[[int, int, str], None]]:
-    """One line on stderr that tells what is going on while changes are made; nothing when nobody looks."""
-    if not sys.stderr.isatty():
-        yield lambda ended, total, text: None
-        return
-    with stderr().status("") as status:
-        yield lambda ended, total, text: status.update(f"{ended}/{total}  {_escape(text)}")
+def change_progress() -> Iterator[ChangeProgress]:
+    progress = ChangeProgress()
+    try:
+        yield progress
+    finally:
+        progress.stop()
 
 
 @contextmanager
@@ -248,12 +286,12 @@ def _texts(run: Kept, name: str) -> list[str]:
     return [f"{words.get(each.get('ok'), '')}{each.get('text')}" for each in found]
 
 
-def print_changes(changes: ChangeSet, output: str = "table") -> None:
+def print_changes(changes: ChangeSet, output: str = "table", *, console: Console | None = None) -> None:
     """A ChangeSet that was not applied, with its summary and notes; or its frame as data."""
     if output != "table":
         print_frame(changes.to_frame(), output)
         return
-    console = stdout()
+    console = console or stdout()
     if len(changes):
         console.print(frame_table(changes._shown(), wide=True))
         for method, path, body in changes.requests:
@@ -267,8 +305,12 @@ def print_changes(changes: ChangeSet, output: str = "table") -> None:
 def print_made(changes: Sequence[Mapping[str, Any]]) -> None:
     """The changes of a run, as its record has them."""
     from lcnb.changes import made_frame
+    from lcnb.runbooks.effects import is_made
 
-    stdout().print(frame_table(made_frame(changes), wide=True))
+    frame = made_frame(changes)
+    if not any(map(is_made, changes)):
+        del frame["outcome"]  # they are only planned, and may be made next
+    stdout().print(frame_table(frame, wide=True))
 
 
 def print_made_frame(frame: pd.DataFrame, output: str) -> None:

@@ -367,7 +367,7 @@ def test_asked_in_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Somebody at a terminal sees the changes and is asked; what cannot be undone needs its label typed."""
-    monkeypatch.setattr("lcnb.changes._can_ask", lambda: True)
+    monkeypatch.setattr("lcnb.changes.can_ask", lambda: True)
     monkeypatch.setattr("builtins.input", lambda prompt: typed)
     result = getattr(lc, method)(**arguments).apply()
     assert result.outcome.tolist() == ["done" if goes_on else "not tried"]

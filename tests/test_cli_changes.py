@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import re
+import select
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,10 @@ import pytest
 
 from conftest import LCNB, Call, in_thread
 from conftest import lcnb_here as lcnb
+from lcnb import connect
+from lcnb.apply import Task, _entry
+from lcnb.budget import budget_key
+from lcnb.journal import Journal
 from lcnb.sandbox import Running
 
 NEW = ["--location", "MIA1", "--plan", "1vcpu-1gb-10ssd", "--image", "debian-12-x86_64"]
@@ -208,3 +215,91 @@ def test_interrupted_and_resumed(fast: Running) -> None:
     assert [each["outcome"] for each in json.loads(resumed.stdout)] == ["done"], resumed.stderr
     assert json.loads(lcnb("pending", "-o", "json").stdout) == []
     assert len([entry for entry in log(fast) if entry.get("committed")]) == 1
+
+
+def type_slowly(answer: str, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, what appears while the answer to the question is typed, and all that is seen before and after."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    process = subprocess.Popen([LCNB, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    seen = b""
+    while b"to go on: " not in seen:
+        seen += os.read(ours, 65536)
+    typed = b""
+    for letter in answer:
+        os.write(ours, letter.encode())
+        while select.select([ours], [], [], 0.2)[0]:  # a line that is redrawn comes within this time
+            typed += os.read(ours, 65536)
+            if len(typed) > 1000:
+                break
+    os.write(ours, b"\n")
+    try:
+        while part := os.read(ours, 65536):
+            seen += part
+    except OSError:  # Linux says so that the other side is closed
+        pass
+    os.close(ours)
+    return process.wait(600), typed.decode(), seen.decode()
+
+
+def test_typed_answer_stays(fast: Running) -> None:
+    """Nothing is drawn over the answer while it is typed; another answer sends nothing, and says so."""
+    code, typed, seen = type_slowly("web", "delete", "web-01")
+    assert typed == "web"
+    assert (code, log(fast)) == (6, [])
+    assert "not confirmed: nothing was sent" in seen
+
+
+def test_no_progress_while_somebody_is_asked(
+    fast: Running, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line of progress begins with the first step, and is gone while a further ChangeSet is asked about."""
+    from lcnb.terminal import ChangeProgress
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress = ChangeProgress()
+    status = progress._status
+    assert status is not None
+    asked: list[bool] = []
+
+    def answer(question: str) -> str:
+        asked.append(status._live.is_started)
+        return "yes"
+
+    monkeypatch.setattr("lcnb.changes.can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", answer)
+    with connect() as lc:
+        for label in ("web-01", "api-01"):
+            assert lc.power_off(label=label).apply(progress.confirm, progress=progress).outcome[0] == "done"
+            assert status._live.is_started
+    progress.stop()
+    assert asked == [False, False]
+
+
+def leave_open(label: str, run: str | None = None) -> str:
+    """A ChangeSet that ended before its change was sent; gives its name."""
+    with connect() as lc, pytest.MonkeyPatch.context() as patch:
+        if run:
+            patch.setenv("LCNB_RUN_DIR", run)
+        changes = lc.power_off(label=label)
+        settings = lc.settings
+        whose: dict[str, Any] = {"account": settings.account, "base_url": settings.base_url}
+        entries = [_entry(changes.id, Task(change, position)) for position, change in enumerate(changes)]
+        Journal(settings.state_dir).begin(changes.id, entries, token=budget_key(settings.token), **whose)
+        return changes.id
+
+
+def test_refusal_shows_the_changes(fast: Running, call: Call) -> None:
+    """Where nobody can be asked the changes are shown before they are refused, by `resume` and by each command."""
+    leave_open("web-01")
+    for command in (["resume"], ["resume", "-o", "json"], ["power", "off", "web-01"]):
+        done = call(*command)
+        assert (done.code, done.out) == (6, "")
+        assert re.search(r"power off +web-01 +running +off", done.err), done.err
+        assert done.err.index("web-01") < done.err.index("nobody confirmed")
+    assert log(fast) == []
+    done = call("resume", "--yes")
+    assert done.code == 0, done.err
+    assert "looks at the account first, and sends only the changes whose effect is not there" in done.err
+    assert len(log(fast)) == 1

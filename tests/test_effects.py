@@ -20,6 +20,7 @@ import lcnb
 from conftest import LCNB, Call, in_thread, record, saved, wait_until, write_notebook
 from lcnb.errors import ConfirmationMissing, InputError, Locked, RunTimeout
 from lcnb.runbooks import again, papermill_engine
+from lcnb.runbooks.effects import changes_line
 from lcnb.runbooks.run import run_runbook
 
 PARAMETERS = ("account: str | None = None\ndry_run: bool = True  # only show", "parameters")
@@ -89,6 +90,64 @@ def test_confirmed(fleet: lcnb.sandbox.Running, book: Path) -> None:
         assert set(lc.journal().run) == {run.folder.name}
 
 
+INTERRUPTED = OFF + "\nimport os, signal, time\nos.kill(os.getppid(), signal.{signal})\ntime.sleep(600)"
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_interrupted_says_what_was_made(
+    name: str, code: int, fleet: lcnb.sandbox.Running, tmp_path: Path, call: Call
+) -> None:
+    """A run that is interrupted after its changes says which it has made, and how to go on."""
+    path = write_notebook(tmp_path / "off.ipynb", PARAMETERS, INTERRUPTED.replace("{signal}", name))
+    ended = call("run", str(path), "-p", "dry_run=false", "--yes")
+    assert ended.code == code, ended.err
+    (folder,) = folders(tmp_path)
+    line = "2 changes made (power off web-01, power off web-03), 0 open. Go on: lcnb resume"
+    assert f"{line} {folder.name}\n" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "line"),
+    [
+        (["done", "unknown"], "1 change made (power off m-0), 1 open. Go on: lcnb resume RUN"),
+        (["not tried", "failed"], "0 changes made, 1 failed, 1 open. Go on: lcnb resume RUN"),
+        (
+            ["done"] * 5 + ["twins"],
+            "5 changes made (power off m-0, power off m-1, power off m-2 and 2 more), 1 twins, 0 open. "
+            "Go on: lcnb resume RUN",
+        ),
+    ],
+)
+def test_line_of_changes(outcomes: list[str], line: str) -> None:
+    """The line of a run that did not end well counts what was made, failed and is open."""
+    changes = [
+        {"action": "power off", "target": f"m-{number}", "outcome": outcome}
+        for number, outcome in enumerate(outcomes)
+    ]
+    assert changes_line(changes, "RUN", ended_well=False) == line
+
+
+def test_line_of_a_dry_run(fleet: lcnb.sandbox.Running, tmp_path: Path, call: Call) -> None:
+    """A dry run says that it was one, and what makes its changes; a run without changes that there was nothing to do."""
+    source = "import lcnb\nfrom lcnb.selection import select\nlc = lcnb.connect()\n"
+    source += (
+        "chosen = select(lc.inventory(), selection)\nlcnb.run().apply(chosen.lc.power_off(), dry_run=dry_run)"
+    )
+    path = write_notebook(
+        tmp_path / "off.ipynb", ('selection: str = ""\ndry_run: bool = True', "parameters"), source
+    )
+    elsewhere = tmp_path / "its own"
+    ended = call("run", str(path), "-p", "selection=label == 'web-01'", "--runs-dir", str(elsewhere))
+    assert ended.code == 0, ended.err
+    (folder,) = (each.parent for each in elsewhere.glob("*/run.json"))
+    assert f"dry run: 1 change, none made; make them: lcnb apply '{folder}'\n" in ended.out
+    ended = call("run", str(path))
+    assert "no machine is selected: nothing to do. Select some: -p selection=" in ended.out
+    ended = call("run", str(path), "-p", "selection=label == 'nosuch'", "-p", "dry_run=false", "--yes")
+    assert "nothing to do for the selection \"label == 'nosuch'\"\n" in ended.out
+    assert writes(fleet) == []
+
+
 def test_nobody_confirmed(fleet: lcnb.sandbox.Running, book: Path, tmp_path: Path) -> None:
     """dry_run=False without a confirmation is refused before anything is started."""
     with pytest.raises(ConfirmationMissing, match=r"Nothing was started.*lcnb plan-run off"):
@@ -113,8 +172,14 @@ def test_plan_run_and_apply(fleet: lcnb.sandbox.Running, book: Path, call: Call)
     planned = call("plan-run", str(book))
     assert (planned.code, writes(fleet)) == (0, [])
     (name,) = re.findall(r"lcnb apply (\S+)", planned.out)
+    assert f"dry run: 2 changes, none made; make them: lcnb apply {name}" in planned.out
+    assert "outcome" not in planned.out
     applied = call("apply", name)
     assert applied.code == 0, applied.err
+    before, after = applied.out.split(str(book.parent / "runs"), 1)
+    assert "outcome" not in before
+    assert re.search("power off +web-03 .* done", after), applied.out
+    assert "2 changes made (power off web-01, power off web-03), 0 open\n" in after
     assert len(writes(fleet)) == 2
     assert {states()["web-01"], states()["web-03"]} <= {"off", "busy"}
     again_applied = call("apply", name)

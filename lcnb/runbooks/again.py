@@ -21,6 +21,7 @@ from lcnb.runbooks.run import RunResult, run_runbook
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lcnb.changes import Confirm
 
 #: A run that asks for attention was carried out to its end.
 ENDED_WELL = ("done", "attention")
@@ -135,7 +136,7 @@ def where(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts.get(name) for name in ("kernel", "cwd")}
 
 
-def settle(broken: Recorded, confirm: bool | None, **how: Any) -> list[pd.DataFrame]:
+def settle(broken: Recorded, confirm: Confirm, **how: Any) -> list[pd.DataFrame]:
     """Settle the changes that a broken run, and those that it went on with, left without an outcome: their results.
 
     Takes what `LetsCloud.resume` takes, and raises what that raises.

@@ -249,6 +249,28 @@ def made_by(folder: Path, settings: Settings | None) -> list[dict[str, Any]]:
     return rows
 
 
+def is_made(change: Mapping[str, Any]) -> bool:
+    """Whether a change of a record was to be made, and not only shown."""
+    return bool(change["outcome"] != PLANNED)
+
+
+def changes_line(changes: Sequence[Mapping[str, Any]], run: str, *, ended_well: bool) -> str:
+    """How many changes of a run were made, and which; how many are open; how to go on with what is left.
+
+    >>> changes_line([{"outcome": "done", "action": "create snapshot", "target": "api-02"}], "RUN", ended_well=True)
+    '1 change made (create snapshot api-02), 0 open'
+    """
+    done = [f"{each['action']} {each['target']}" for each in changes if each["outcome"] == "done"]
+    counts = Counter(
+        "open" if each["outcome"] in ("unknown", "not tried") else each["outcome"] for each in changes
+    )
+    named = ", ".join(done[:3]) + (f" and {len(done) - 3} more" if len(done) > 3 else "")
+    parts = [f"{len(done)} change{'' if len(done) == 1 else 's'} made{f' ({named})' if done else ''}"]
+    parts += [f"{count} {outcome}" for outcome, count in counts.items() if outcome not in ("done", "open")]
+    parts.append(f"{counts['open']} open")
+    return ", ".join(parts) + ("" if ended_well else f". Go on: lcnb resume {run}")
+
+
 def planned_by(folder: Path, client: LetsCloud) -> SyncChangeSet:
     """The changes that a dry run kept in its folder, to be looked at; passwords are others than will be made."""
     documents = [document for path in sorted(folder.glob("*.json")) if (document := _plan(path))]

@@ -55,7 +55,7 @@ from lcnb.network import checked_proxy
 from lcnb.runbooks import abandoned, artefacts, chain, notes, process
 from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.current import CONFIRM_VARIABLE, FOLDER_VARIABLE, RESUMES_VARIABLE
-from lcnb.runbooks.effects import PLANNED, locked_runbook, made_by
+from lcnb.runbooks.effects import PLANNED, changes_line, is_made, locked_runbook, made_by
 from lcnb.runbooks.find import Runbook, find, notebooks_dir
 from lcnb.runbooks.git import commit_of
 from lcnb.runbooks.languages import ASSIGNMENTS, PYTHON, normalized
@@ -453,6 +453,7 @@ class _Run:
             shell=self.shell,
         )
         self._begin(job)
+        interrupted: BaseException | None = None
         try:
             with raising(), self.told.open() as variables:
                 job.env = {**job.env, **variables}
@@ -471,10 +472,13 @@ class _Run:
             job.end("interrupted", 130 if isinstance(stop, KeyboardInterrupt) else 143, "interrupted")
             if job.status == "interrupted":
                 stop.add_note(f"what there is of the run: {self.folder}")
+                interrupted = stop
                 raise
         finally:
             with held():  # too late to change how it ended: record, notebook and exit code agree
                 problems = self._close(job)
+            if interrupted and (made := [each for each in self.changes if is_made(each)]):
+                interrupted.add_note(changes_line(made, self.folder.name, ended_well=False))
         return self._result(job, problems)
 
     def _begin(self, job: Any) -> None:
