@@ -452,7 +452,7 @@ class Work:
         return False
 
     def _evidence(self, task: Task, live: Live) -> Flow[tuple[str, str | None, str]]:
-        """What the account shows of a change, beside what other changes of the same kind may have caused."""
+        """What the account shows of a change, without what other changes of the same kind may have caused."""
         change = task.change
         if change.action == "create snapshot":
             title = str(change.expect["title"])

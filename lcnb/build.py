@@ -167,7 +167,7 @@ def _unreadable(found: Listing) -> Iterator[str]:
             yield f"{path}: neither a label nor an identifier"
 
 
-#: What stands for bytes of an answer that were no UTF-8.
+#: The character in place of bytes of an answer that were no UTF-8.
 DAMAGED = "\ufffd"
 
 

@@ -67,7 +67,7 @@ VARIABLES = {
 }
 _ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
 KEYRING_SERVICE = "lcnb"
-#: The file of the official CLI, in the home directory, and what stands before the token in it.
+#: The file of the official CLI, in the home directory, and the name before the token in it.
 CLI_FILE, CLI_VARIABLE = ".letscloud", "LETSCLOUD_API_KEY"
 KEYRING_CURE = (
     "`keyring --list-backends` lists what can keep secrets here, and a locked keyring must be unlocked first; or keep "

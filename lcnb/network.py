@@ -365,8 +365,8 @@ def explain(base_url: str) -> Iterator[tuple[str, bool, str]]:
             yield "certificates", False, str(error)
             return
     if trusted or unused:
-        told = f"{os.environ[trusted]} of {trusted}" if trusted else "those that come with lcnb"
-        yield "certificates", True, told + (f"; not used: {', '.join(unused)}" if unused else "")
+        text = f"{os.environ[trusted]} of {trusted}" if trusted else "those that come with lcnb"
+        yield "certificates", True, text + (f"; not used: {', '.join(unused)}" if unused else "")
 
 
 def certificate_advice() -> str:
