@@ -72,7 +72,8 @@ def run_cells(
     with connected(lc, folder, resumes, confirmed):
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
-                exec(compile("".join(cell["source"]), f"{name}.{cell.get('id')}", "exec"), names)
+                code = compile("".join(cell["source"]), f"{name}.{cell.get('id')}", "exec", dont_inherit=True)
+                exec(code, names)
                 if "parameters" in cell["metadata"].get("tags", []):
                     names.update(parameters)
     return names

@@ -263,6 +263,20 @@ def test_a5_one_name(live: str, written: str, settings: Settings, tmp_path: Path
         lc.plan(pd.DataFrame({"label": [live, written]}))
 
 
+@pytest.mark.parametrize("labels", ["web", "", b"web", None, {"web": 1}, ["web", 3], 5])
+def test_no_list_of_labels(labels: Any, settings: Settings) -> None:
+    """What is no list of texts names no machines: the letters of a text are not taken for labels."""
+    box = prepared("w", "e", "b")
+    inventory = client(box, settings).inventory()
+    with pytest.raises(InputError, match=r"^labels: expected a list of labels, .* Nothing was sent\.$"):
+        operations.named(inventory, labels)
+    with pytest.raises(InputError, match=r"^labels: expected a list of labels"):
+        operations.typed_again(labels, labels)
+    with pytest.raises(InputError, match=r"^confirm_labels: expected a list of labels"):
+        operations.typed_again(["w"], labels)
+    operations.typed_again(("w", "e"), ["e", "w"])
+
+
 def test_a5_file_names_it_twice(tmp_path: Path) -> None:
     """Two spellings of a label in one file are one label twice."""
     path = fleet(tmp_path / "f.csv", f"label\n{COMPOSED}\n{DECOMPOSED}\n")

@@ -54,8 +54,49 @@ def test_b9_numbers_for_texts(declared: Any, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("declared", "value", "problem"),
+    [
+        (list[str], "web-01", r"'web-01' is no list.* -y 'x: \[\"web-01\"\]'"),
+        (list[str], "", "'' is no list"),
+        (list[str] | None, "web-01", "is no list"),
+        (Annotated[list[str], "labels"], "[web-01]", "is no list"),
+        (list[int], 22, r"22 is no list.* -y 'x: \[22\]'"),
+        (list[str], False, "False is no list"),
+        (list[str], {"web-01": 1}, "is no list"),
+        (list, "a", "is no list"),
+        (set[str], "a", "is no list"),
+        (list[str], ["web-01", False], "False is a flag"),
+        (
+            Literal["on", "off"],
+            False,
+            r"False is a flag.* needs quotes in papermill's -y, such as 'x: \"off\"'",
+        ),
+        (str, True, "True is a flag"),
+        (Path | None, False, "False is a flag"),
+        (Literal["on", "off"], "of", "'of' is not one of 'on', 'off'"),
+        (Literal["on", "off"], {"on": 1}, "is not one of"),
+        (Literal["on", "off"] | None, "On", "'On' is not one of 'on', 'off', None"),
+        (Literal["on", "off"], ["on"], "is not one of"),
+        (list[Literal["a", "b"]], ["a", "c"], "'c' is not one of"),
+    ],
+)
+def test_values_of_papermill(declared: Any, value: object, problem: str) -> None:
+    """One value for a list, a flag for a text, and a word that is not among the declared ones are refused with the cure."""
+    with pytest.raises(ParameterError, match=rf"^parameter x: .*{problem}.* Nothing was sent\.$"):
+        lcnb.run().check_types({"__annotations__": {"x": declared}, "x": value})
+
+
+@pytest.mark.parametrize(
     ("declared", "value"),
     [
+        (list[str] | None, None),
+        (list[str], None),
+        (list[str], Path),
+        (Literal["on", "off"], None),
+        (list[str] | str, "web-01"),
+        (list[str], ()),
+        (Literal["on", "off"] | None, None),
+        (Literal["on"] | int, 5),
         (date, "2026-12-25"),
         (int, 1989),
         (float, 3),

@@ -233,3 +233,39 @@ def test_a8_papermill(
         assert not box.log
         return
     assert run_cells(tmp_path / "out.ipynb", lc, tmp_path, {})["prune"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "passed", "told"),
+    [
+        (
+            "decommission",
+            "-p labels web-01 -p confirm_labels web-01",
+            "parameter labels: 'web-01' is no list",
+        ),
+        (
+            "decommission",
+            "-y labels:|[web-01] -p confirm_labels web-01",
+            "parameter confirm_labels: 'web-01' is no list",
+        ),
+        ("resize_advisor", "-p apply_labels web-01", "parameter apply_labels: 'web-01' is no list"),
+        ("health_watch", "-p ports 22", "parameter ports: 22 is no list"),
+        ("power_schedule", "-p selection all -y {power:|off}", "parameter power: False is a flag"),
+        ("power_schedule", "-p selection all -p power of", "parameter power: 'of' is not one of 'on', 'off'"),
+    ],
+)
+def test_values_of_papermill(
+    name: str, passed: str, told: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What papermill makes of a value that a shipped runbook does not take is refused before the first request."""
+    from papermill.cli import papermill
+
+    monkeypatch.chdir(tmp_path)
+    words = [word.replace("|", " ") for word in passed.split()]
+    prepare = ["--prepare-only", "--no-progress-bar", "-k", "python3", *words]
+    done = CliRunner().invoke(papermill, [str(NOTEBOOKS / f"{name}.ipynb"), "out.ipynb", *prepare])
+    assert done.exit_code == 0, done.output
+    box = world()
+    with pytest.raises(InputError, match=told):
+        run_cells(tmp_path / "out.ipynb", client(box, settings), tmp_path, {})
+    assert not box.log

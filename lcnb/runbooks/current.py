@@ -152,10 +152,11 @@ class Run:
         return held
 
     def check_types(self, namespace: Mapping[str, Any]) -> None:
-        """ParameterError for a number where a parameter of the notebook is declared as a text, a date or a path.
+        """ParameterError for a value that a declared parameter of the notebook does not take.
 
-        Call it with `globals()`. jupyter-scheduler writes values into the notebook as they are typed: a date without
-        quotes is a subtraction, and arrives as a number.
+        That is a number or a flag where a text, a date or a path is declared, one value for a list, and a word that is
+        not among those of a Literal. Call it with `globals()`. jupyter-scheduler writes values into the notebook as
+        they are typed: a date without quotes is a subtraction, and arrives as a number. papermill checks no value.
 
         >>> import lcnb
         >>> account: str | None = None

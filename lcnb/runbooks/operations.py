@@ -206,6 +206,7 @@ def named(machines: pd.DataFrame, labels: Sequence[str], gone: Iterable[str] = (
 
     InputError for a label that no machine has, or several have.
     """
+    _check_list("labels", labels)
     names = [comparable_name(label) for label in labels]
     doubled = [label for label, name in zip(labels, names, strict=True) if names.count(name) > 1]
     if doubled:
@@ -225,8 +226,16 @@ def named(machines: pd.DataFrame, labels: Sequence[str], gone: Iterable[str] = (
     return found
 
 
+def _check_list(name: str, labels: object) -> None:
+    """InputError for what is no list of texts: the letters of a text would be taken for labels."""
+    if not isinstance(labels, list | tuple) or not all(isinstance(each, str) for each in labels):
+        raise InputError(f"{name}: expected a list of labels, such as ['web-01'], got {labels!r}. {NOTHING}")
+
+
 def typed_again(labels: Sequence[str], confirm_labels: Sequence[str]) -> None:
     """InputError unless the same labels were given twice, in whatever order."""
+    _check_list("labels", labels)
+    _check_list("confirm_labels", confirm_labels)
     if sorted(map(comparable_name, labels)) != sorted(map(comparable_name, confirm_labels)):
         given = ", ".join(confirm_labels) or "nothing"
         raise InputError(
@@ -460,6 +469,7 @@ def _typed(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.D
 
 def resizes(lc: LetsCloud, run: Run, advice: pd.DataFrame, labels: Sequence[str]) -> SyncChangeSet:
     """What gives the machines of these labels their suggested plans. InputError for one without a suggestion."""
+    _check_list("apply_labels", labels)
     before = {comparable_name(entry.target) for entry in done_before(run, lc, "change plan")}
     chosen = [label for label in labels if comparable_name(label) not in before]
     advised = set(map(_name_of, advice.label))

@@ -1,11 +1,13 @@
 """Values that are in a notebook's parameters although nobody meant them so.
 
 jupyter-scheduler writes what is typed into its form into the cell as it is: `day = 2026-12-25` is a subtraction, and
-the notebook gets the number 1989. `lcnb run` and papermill write a text in quotes.
+the notebook gets the number 1989. papermill's `-p labels web-01` gives a text for a list, and its letters would
+be taken for labels; `-y "power: off"` gives False, as YAML reads it. `lcnb run` reads values by the declared types.
 """
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,22 +15,58 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from lcnb.errors import ParameterError
 
 NUMBERS = (int, float, complex)
+LISTS = (list, tuple, set, frozenset)
+#: What papermill and a form may give instead; values of other types, and None, are left to the notebook.
+GIVEN = (str, *NUMBERS, list, dict)
 
 
 def check_types(namespace: Mapping[str, Any]) -> None:
-    """ParameterError for a number where a declared parameter of the notebook takes none, with the likely cause.
+    """ParameterError for a value that a declared parameter of the notebook does not take, with the likely cause.
+
+    That is a number or a flag for a text, one value for a list, and a word that is not among the declared ones.
 
     >>> check_types({"__annotations__": {"days": int}, "days": 30})
     """
     for name, annotation in _annotations(namespace).items():
         value = namespace.get(name)
+        if isinstance(value, GIVEN) and not isinstance(value, LISTS) and _wants_a_list(annotation):
+            shown = json.dumps(value, default=str)
+            raise ParameterError(
+                f"parameter {name}: {value!r} is no list, and {_shown(annotation)} was declared. In papermill: "
+                f"-y '{name}: [{shown}]'; in a cell or in jupyter-scheduler: [{shown}]. Nothing was sent."
+            )
         for each, declared in _parts(value, annotation):
-            if isinstance(each, NUMBERS) and not isinstance(each, bool) and not _takes_numbers(declared):
-                raise ParameterError(
-                    f"parameter {name}: {each!r} is a number, and {_shown(declared)} was declared. jupyter-scheduler "
-                    "writes a value into the notebook as it is typed: 2026-12-25 becomes the number 1989. There a text "
-                    'needs quotes: "2026-12-25". Nothing was sent.'
-                )
+            if problem := _problem(name, each, declared):
+                raise ParameterError(f"parameter {name}: {problem} Nothing was sent.")
+
+
+def _problem(name: str, value: Any, declared: Any) -> str:
+    """Why the value cannot be meant for that type, and what helps; "" when it can."""
+    if isinstance(value, NUMBERS) and not _takes_numbers(declared):
+        if isinstance(value, bool):
+            return (
+                f"{value!r} is a flag, and {_shown(declared)} was declared. YAML reads on, off, yes and no as flags: "
+                f"a text needs quotes in papermill's -y, such as '{name}: \"off\"'."
+            )
+        return (
+            f"{value!r} is a number, and {_shown(declared)} was declared. jupyter-scheduler writes a value into the "
+            "notebook as it is typed: 2026-12-25 becomes the number 1989. There a text needs quotes: "
+            '"2026-12-25".'
+        )
+    alternatives = _alternatives(declared)
+    if isinstance(value, GIVEN) and all(
+        get_origin(each) is Literal or each is type(None) for each in alternatives
+    ):
+        words = [word for each in alternatives for word in get_args(each) or (None,)]
+        if value not in words:
+            return f"{value!r} is not one of {', '.join(map(repr, words))}."
+    return ""
+
+
+def _wants_a_list(declared: Any) -> bool:
+    """Whether nothing but a list of some kind, or None, was declared."""
+    kinds = [each for each in _alternatives(declared) if each is not type(None)]
+    return bool(kinds) and all(each in LISTS or get_origin(each) in LISTS for each in kinds)
 
 
 def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -41,12 +79,11 @@ def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _parts(value: Any, declared: Any) -> list[tuple[Any, Any]]:
     """A value with its type, or each item of a list with the type of the items."""
-    if not isinstance(value, list | tuple | set | frozenset):
-        return [(value, declared)]
-    for each in _alternatives(declared):
-        if get_origin(each) in (list, tuple, set, frozenset) and get_args(each):
-            return [(item, get_args(each)[0]) for item in value]
-    return []
+    if isinstance(value, LISTS):
+        for each in _alternatives(declared):
+            if get_origin(each) in LISTS and get_args(each):
+                return [(item, get_args(each)[0]) for item in value]
+    return [(value, declared)]
 
 
 def _alternatives(declared: Any) -> list[Any]:

@@ -309,7 +309,7 @@ def chosen_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
     InputError when the kernel is not installed, or runs another language than the notebook's.
     """
     book = replace(book, kernel=kernel if kernel is not None else book.kernel)
-    spec = _kernel_spec(book)
+    spec = _kernel_spec(book, kernel)
     language = normalized(spec.language or book.language)
     if language != book.language and PYTHON in (language, book.language):
         raise InputError(
@@ -319,7 +319,8 @@ def chosen_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
     return book, spec
 
 
-def _kernel_spec(book: Runbook) -> Any:
+def _kernel_spec(book: Runbook, chosen: str | None) -> Any:
+    """The spec of the runbook's kernel. InputError when it is not here; `chosen`: by --kernel."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     check_home()
@@ -328,13 +329,14 @@ def _kernel_spec(book: Runbook) -> Any:
         return manager.get_kernel_spec(book.kernel)
     except (NoSuchKernel, ValueError, OSError):
         pass
-    asks = (
-        f"asks for the Jupyter kernel {book.kernel!r}, which is not here"
-        if book.kernel
-        else "names no kernel"
-    )
+    if chosen is not None:
+        problem = f"--kernel (in Python: kernel=) names {chosen!r}, which is no Jupyter kernel that is installed here"
+    elif book.kernel:
+        problem = f"{book.path} asks for the Jupyter kernel {book.kernel!r}, which is not here"
+    else:
+        problem = f"{book.path} names no kernel"
     installed = ", ".join(sorted(manager.find_kernel_specs()))
-    raise InputError(f"{book.path} {asks}. Installed: {installed}. Nothing was started. {_kernels_for(book)}")
+    raise InputError(f"{problem}. Installed: {installed}. Nothing was started. {_kernels_for(book)}")
 
 
 def _kernels_for(book: Runbook) -> str:
