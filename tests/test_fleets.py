@@ -11,7 +11,7 @@ import pytest
 
 import lcnb
 from lcnb import fleets
-from lcnb.errors import AuthenticationError, ConfigError, DriftWarning, InputError
+from lcnb.errors import AuthenticationError, ConfigError, DriftWarning, InputError, TokenMissing
 from lcnb.sandbox import Clock, Sandbox, World, running
 
 
@@ -19,7 +19,7 @@ from lcnb.sandbox import Clock, Sandbox, World, running
 def two(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Sandbox]]:
     """Two accounts of lcnb.toml, each of a sandbox of its own with its own number of machines."""
     boxes = {
-        name: Sandbox(World(Clock(0), number=n, fleet=5 + n), f"t-{name}")
+        name: Sandbox(World(Clock(0), number=n, fleet=5 + n), f"test-token-of-account-{name}")
         for n, name in enumerate(("prod", "lab"))
     }
     contexts = {name: running(box) for name, box in boxes.items()}
@@ -31,7 +31,7 @@ def two(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, S
     )
     (own_home / "config" / "lcnb.toml").write_text(text)
     for name in boxes:
-        monkeypatch.setenv(f"{name.upper()}_TOKEN", f"t-{name}")
+        monkeypatch.setenv(f"{name.upper()}_TOKEN", f"test-token-of-account-{name}")
     yield boxes
     for context in contexts.values():
         context.__exit__(None, None, None)
@@ -95,3 +95,17 @@ def test_other_error(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lcnb.LetsCloud, "_parts", broken)
     with pytest.raises(ZeroDivisionError):
         fleets.inventory()
+
+
+def test_no_accounts_at_all(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without accounts and without a token the message is that of `connect()`; with a token it says what reads it."""
+    with pytest.raises(TokenMissing) as by_connect:
+        lcnb.connect()
+    with pytest.raises(TokenMissing) as by_inventory:
+        lcnb.inventory()
+    assert str(by_inventory.value) == str(by_connect.value)
+    monkeypatch.setenv("LETSCLOUD_API_KEY", "t" * 54)
+    with pytest.raises(
+        InputError, match=r"lcnb\.toml has none; lcnb\.connect\(\)\.inventory\(\) reads the one"
+    ):
+        lcnb.inventory()
