@@ -615,7 +615,8 @@ class Budget:
         if row.where not in self._warned:
             self._warned.add(row.where)
             logger.warning(
-                "%s; calls of other processes with this token are no longer counted: only the provider's own limit holds",
+                "%s; calls of other processes with this token are no longer counted; "
+                "only the provider's own limit holds",
                 text,
             )
 

@@ -567,7 +567,7 @@ def test_unknown_machine(served: Served, shapes: str) -> None:
         with pytest.raises(NotFound, match=r"no machine has the label 'nobody'$"):
             call("instance", label="nobody")
         with pytest.raises(
-            NotFound, match=r"no machine has the label 'web-0l' \(did you mean 'web-0\d'\?\)$"
+            NotFound, match=r"no machine has the label 'web-0l' \(did you mean 'web-\d\d'\?\)$"
         ):
             call("instance", label="web-0l")
         with pytest.raises(lcnb.Refused if shapes == "classic" else NotFound, match="Instance not found"):
