@@ -614,7 +614,11 @@ class Budget:
         self._resting[row.where] = (time.monotonic() + REST_S, text)
         if row.where not in self._warned:
             self._warned.add(row.where)
-            logger.warning("%s; others with this token are now seen by reply headers alone", text)
+            logger.warning(
+                "%s; calls of other processes with this token are no longer counted; "
+                "only the provider's own limit holds",
+                text,
+            )
 
 
 def open_budget(

@@ -392,7 +392,20 @@ def plan(
         changes = lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all)
         print_changes(changes, output)
         if out:
-            print(f"saved: {changes.save(out)}", file=sys.stderr)
+            print(f"saved: {_save(changes, out)}", file=sys.stderr)
+
+
+def _save(changes: ChangeSet, out: str) -> Path:
+    """The plan in its file. LcnbError when it cannot be written."""
+    from lcnb.errors import LcnbError
+
+    try:
+        return changes.save(out)
+    except OSError as error:
+        raise LcnbError(
+            f"--out {out}: the plan cannot be written: {error.strerror or error}. Nothing was sent. Choose another "
+            "--out, in a folder that is there, may be written, and has space."
+        ) from None
 
 
 @click.command()

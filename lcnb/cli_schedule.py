@@ -54,11 +54,13 @@ def export(
     from lcnb.cli_runbooks import given_parameters
     from lcnb.runbooks import schedule as schedules
 
+    with schedules.nothing_written():
+        given = given_parameters(pairs)
     files = schedules.export(
         name,
         cron,
         to,
-        parameters=given_parameters(pairs),
+        parameters=given,
         account=account,
         timezone=timezone,
         label=label,

@@ -24,7 +24,7 @@ from lcnb.budget import Look
 from lcnb.build import Built, Spec
 from lcnb.catalogue import open_catalogue
 from lcnb.changes import ChangeSet, Confirm, OnError, Progress
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, did_you_mean, resolve
 from lcnb.errors import ConfirmationMissing, InputError, NotFound
 from lcnb.flags import checked_flag
 from lcnb.journal import Journal
@@ -939,7 +939,8 @@ def _instance(identifier: str | None, label: str | None) -> calls.Flow[models.In
         raise InputError(
             f"{len(matches)} machines have the label {label!r}: {identifiers}. Pass an identifier."
         )
-    raise NotFound(f"no machine has the label {label!r}", method="GET", path="/instances")
+    near = did_you_mean(str(label), [machine.label for machine in machines if machine.label])
+    raise NotFound(f"no machine has the label {label!r}{near}", method="GET", path="/instances")
 
 
 def _password(identifier: str) -> calls.Flow[Secret]:

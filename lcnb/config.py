@@ -23,6 +23,7 @@ import re
 import shlex
 import stat
 import tomllib
+import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 #: The provider's base URL [S, go, node, mcp]; a later page names https://api.letscloud.io.
 BASE_URL = "https://core.letscloud.io/api"
+#: Where a base URL came from that nobody has set.
+THE_DEFAULT = "the default"
 #: Seconds that one call may take, its retries and pages included.
 TIMEOUT = 60.0
 #: Seconds for which a create with unknown outcome is looked for before it may be sent again.
@@ -51,6 +54,8 @@ CATALOGUE = 600.0
 TOKEN_VARIABLES = ("LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN")
 #: How long LetsCloud's tokens are, and what is taken for one at all.
 TOKEN_CHARACTERS, MIN_TOKEN_CHARACTERS = 54, 20
+#: No token has one of these: straight ones, and those that word processors put in their place.
+QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 #: The environment variables of lcnb itself, each with what it sets.
 VARIABLES = {
     "LCNB_ACCOUNT": "the account in lcnb.toml to use",
@@ -280,13 +285,35 @@ def _no_default(config: dict[str, Any]) -> str:
 
 def checked_token(text: str, place: str) -> Secret:
     """The token as a Secret, refused before it could become a header if a header could not carry it."""
-    if not text or not text.isascii() or not text.isprintable() or text != text.strip() or " " in text:
-        raise ConfigError(
-            f"the token from {place} is empty or has a space, a line end or another character that no token "
-            "has. Copy it again, without quotes and without the end of the line."
-        )
+    if not text:
+        raise ConfigError(f"the token from {place} is empty. Nothing was sent.")
+    refuse_quoted_token(text, place)
+    for position, character in enumerate(text, 1):
+        if not "!" <= character <= "~":
+            raise ConfigError(
+                f"the token from {place} has {_name_of(character)}, which no token has: it is character {position} of "
+                f"{len(text)}. Copy the token again, without spaces and without the end of the line. Nothing was sent."
+            )
     refuse_cut_token(text, place)
     return Secret(text)
+
+
+def _name_of(character: str) -> str:
+    """What a person calls a character that cannot be seen, or looks like another one."""
+    common = {" ": "a space", "\n": "a line end", "\r": "a line end", "\t": "a tab"}
+    name = unicodedata.name(character, "a control character")
+    return common.get(character) or f"{name} (U+{ord(character):04X})"
+
+
+def refuse_quoted_token(text: str, place: str) -> None:
+    """ConfigError for a token with the quotes that were to keep a shell away from it."""
+    if any(quote in text for quote in QUOTES):
+        raise ConfigError(
+            f"the token from {place} still has a quote in it. One pair of single quotes is for a shell or a file of "
+            "variables, which take it off; a second pair stays in the token. In a shell: "
+            f"{export_advice(CLI_VARIABLE)}. Where no shell reads it (a container's --env-file, a secret of CI or "
+            "Kubernetes): no quotes. Nothing was sent."
+        )
 
 
 def refuse_cut_token(text: str, place: str) -> None:
@@ -607,7 +634,7 @@ def _base_url(argument: str | None, place: TokenPlace, *, named: bool) -> tuple[
         return checked_base_url(place.base_url, source), source
     if environment and (not named or place.account is None):
         return checked_base_url(environment, "LCNB_BASE_URL"), "LCNB_BASE_URL"
-    return BASE_URL, "default"
+    return BASE_URL, THE_DEFAULT
 
 
 def checked_base_url(url: str, source: str) -> str:

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lcnb.config import account_names
+from lcnb.config import account_names, resolve
 from lcnb.errors import InputError, LcnbError
+from lcnb.folders import config_dir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,12 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     if isinstance(accounts, str):
         raise InputError(f"accounts: expected several names, as [{accounts!r}]. Nothing was sent.")
     names = account_names() if accounts is None else list(accounts)
+    if not names and accounts is None:
+        resolve()  # says where a token is looked for, if there is none at all
+        raise InputError(
+            f"accounts: {config_dir() / 'lcnb.toml'} has none; lcnb.connect().inventory() reads the one account "
+            "whose token was found. Nothing was sent."
+        )
     if not names or len(set(names)) < len(names):
         what = "one is named twice" if names else "there is none; `lcnb accounts` lists them"
         raise InputError(f"accounts: {what}. Nothing was sent.")

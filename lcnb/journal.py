@@ -170,10 +170,14 @@ class Journal:
         ).fetchone()
         if other:
             name, host, pid, state = other
-            then = "has just made it" if state == "done" else "makes it, or was interrupted: `lcnb pending`"
-            raise AlreadyApplied(
-                f"create instance {label}: the ChangeSet {name} (process {pid} on {host}) {then}. Nothing was sent."
+            other_one = f"another lcnb (process {pid} on {host}, ChangeSet {name})"
+            then = (
+                f"{other_one} has just made it"
+                if state == "done"
+                else f"{other_one} may be creating it; `lcnb pending` shows it, `lcnb resume` settles it if that "
+                "process has ended"
             )
+            raise AlreadyApplied(f"create instance {label}: {then}. Nothing was sent.")
 
     def check_settled(
         self,
@@ -242,7 +246,7 @@ class Journal:
 
     def sending(self, changeset: str, position: int, known: Sequence[str]) -> None:
         """On the disk before the request is: the change may have happened from now on."""
-        with self._open() as db:
+        with self._open("nothing more is sent") as db:
             db.execute(
                 "UPDATE change SET state = 'sent', sent_at = ?, given_up_at = NULL, tries = tries + 1, "
                 "known = coalesce(known, ?) WHERE changeset = ? AND position = ?",
@@ -261,7 +265,7 @@ class Journal:
         self, changeset: str, position: int, state: str, identifier: str | None = None, detail: str = ""
     ) -> None:
         """The outcome of a change."""
-        with self._open() as db:
+        with self._open("nothing more is sent") as db:
             db.execute(
                 "UPDATE change SET state = ?, ended_at = ?, identifier = coalesce(?, identifier), detail = ? "
                 "WHERE changeset = ? AND position = ?",
@@ -333,8 +337,11 @@ class Journal:
     # --- the file ---------------------------------------------------------------------------------------
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """One transaction. The commit has reached the disk when it returns (synchronous=EXTRA)."""
+    def _open(self, sent: str = "nothing was sent") -> Iterator[sqlite3.Connection]:
+        """One transaction. The commit has reached the disk when it returns (synchronous=EXTRA).
+
+        `sent`: what an error says of the changes.
+        """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = not self.path.exists()
@@ -356,7 +363,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"the journal {self.path} cannot be used: {error}. Without it a change could be lost or made "
-                "twice, so nothing more is sent. Look at the disk, or choose another folder by LCNB_STATE_DIR."
+                f"twice, so {sent}. Look at the disk, or choose another folder by LCNB_STATE_DIR."
             ) from None
 
     def _prepare(self, db: sqlite3.Connection) -> None:

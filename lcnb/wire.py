@@ -41,7 +41,7 @@ import lcnb
 from lcnb import network
 from lcnb.budget import Budget, open_budget
 from lcnb.calls import Call, Do, Envelope, Flow, Pause, Together, attempt_limit_s
-from lcnb.config import BASE_URL, Settings, redis_url
+from lcnb.config import BASE_URL, THE_DEFAULT, Settings, redis_url
 from lcnb.errors import (
     ApiError,
     AuthenticationError,
@@ -361,7 +361,7 @@ def _is_of_the_api(call: Call, reply: Reply) -> bool:
 def _base_url_advice(context: Context) -> str:
     settings = context.settings
     usual = "" if settings.base_url == BASE_URL else f"; the provider's is {BASE_URL}"
-    return f"Check the base URL {settings.base_url} (from {settings.base_url_source}){usual}."
+    return f"Check the base URL {settings.base_url} ({source_of_url(settings)}){usual}."
 
 
 def _provider_message(call: Call, reply: Reply, context: Context) -> str | None:
@@ -439,12 +439,18 @@ def _way_to(context: Context) -> str:
     return f"{host} by {context.proxy}" if context.proxy else host
 
 
+def source_of_url(settings: Settings) -> str:
+    """Where the base URL came from, for brackets: `from LCNB_BASE_URL`, or `the default`."""
+    source = settings.base_url_source
+    return source if source == THE_DEFAULT else f"from {source}"
+
+
 def _way_advice(context: Context) -> str:
     if context.proxy is None:
-        return f"Check the network and the base URL (from {context.settings.base_url_source})."
+        return f"Check the network and the base URL ({source_of_url(context.settings)})."
     host, variable = urlsplit(context.settings.base_url).hostname, context.proxy.variable
     return (
-        f"Check the proxy and {variable}, user and password in it too; NO_PROXY={host} leaves the proxy out."
+        f"Check the proxy and {variable}, user and password in it too; NO_PROXY={host} goes around the proxy."
     )
 
 
@@ -464,14 +470,16 @@ def _error(kind: type[E], call: Call, tries: int, what: str, advice: str, **fact
     """What happened, what was done, what to do next; `brief` is without the middle, for a table of many."""
     what = f"{call.method} {call.path}: {what}."
     return kind(
-        f"{what} {_done(call, tries)} {advice}",
+        f"{what} {_done(call, tries, sent=kind is not ConnectionFailed)} {advice}",
         brief=f"{what} {advice}", method=call.method, path=call.path, tries=tries, **facts,
     )  # fmt: skip
 
 
-def _done(call: Call, tries: int) -> str:
-    sent = "once" if tries == 1 else f"{tries} times"
-    return f"It was sent {sent}; nothing was changed." if call.effect == "read" else f"It was sent {sent}."
+def _done(call: Call, tries: int, *, sent: bool = True) -> str:
+    times = "once" if tries == 1 else f"{tries} times"
+    if not sent:
+        return f"It was tried {times}; nothing was sent."
+    return f"It was sent {times}; nothing was changed." if call.effect == "read" else f"It was sent {times}."
 
 
 def _note(call: Call, outcome: Outcome, tries: int, seconds: float) -> None:

@@ -445,7 +445,7 @@ def test_doctor(call: Call, account: Any) -> None:
     [
         ("LETSCLOUD_API_KEY", "wrong-token-471147114711", "account", "401"),
         ("LETSCLOUD_API_KEY", "", "token", "no LetsCloud API token"),
-        ("LETSCLOUD_API_KEY", "two words", "token", "Copy it again"),
+        ("LETSCLOUD_API_KEY", "two words", "token", "Copy the token again"),
         ("LCNB_BASE_URL", "http://127.0.0.1:9/api", "account", "127.0.0.1:9"),
         ("LCNB_BASE_URL", "core.letscloud.io", "token", "is not a URL"),
         ("LCNB_RUNS_DIR", "/dev/null/runs", "runs folder", "Cure: another folder"),

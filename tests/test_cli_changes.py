@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -302,4 +303,68 @@ def test_refusal_shows_the_changes(fast: Running, call: Call) -> None:
     done = call("resume", "--yes")
     assert done.code == 0, done.err
     assert "looks at the account first, and sends only the changes whose effect is not there" in done.err
+    assert len(log(fast)) == 1
+
+
+def no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_plan_that_cannot_be_saved(
+    full: bool, fast: Running, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that cannot be written is one line with path, reason and cure."""
+    (tmp_path / "fleet.csv").write_text("label,state\nweb-01,off\n")
+    out = tmp_path / ("plan.json" if full else "missing/plan.json")
+    if full:
+        monkeypatch.setattr("lcnb.changes.write_atomically", no_space)
+    done = call("plan", str(tmp_path / "fleet.csv"), "--out", str(out))
+    reason = "No space left on device" if full else "No such file or directory"
+    assert done.code == 1
+    assert done.err == (
+        f"error: --out {out}: the plan cannot be written: {reason}. Nothing was sent. Choose another --out, in a folder "
+        "that is there, may be written, and has space.\n"
+    )
+
+
+def test_declined_resume(fast: Running, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open changes that nobody wants stay as they are: nothing is sent, and the exit code says so."""
+    name = leave_open("web-01")
+    monkeypatch.setattr("lcnb.changes.can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: "no")
+    done = call("resume")
+    assert (done.code, log(fast)) == (6, [])
+    assert done.err.endswith("not confirmed: nothing was sent\n")
+    assert name in call("pending").out
+
+
+def test_resume_of_a_run_shows_its_changes(
+    fast: Running, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lcnb resume RUN` shows what a run left open before it refuses, and goes on with nothing that was declined."""
+    folder = tmp_path / "runs" / "20260101T000000Z-off-0001"
+    folder.mkdir(parents=True)
+    facts = {
+        "id": folder.name,
+        "status": "interrupted",
+        "notebook": "off.ipynb",
+        "notebook_sha256": "",
+        "given": {},
+    }
+    (folder / "run.json").write_text(json.dumps({**facts, "account": None, "base_url": fast.base_url}))
+    leave_open("web-01", run=str(folder))
+    refused = call("resume", str(folder))
+    assert (refused.code, refused.out) == (6, "")
+    assert re.search(
+        r"looks at the account first.*power off +web-01.*nobody confirmed", refused.err, re.DOTALL
+    )
+    monkeypatch.setattr("lcnb.changes.can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: "no")
+    declined = call("resume", str(folder))
+    assert declined.code == 6
+    assert declined.err.endswith("not confirmed: nothing was sent\n")
+    settled = call("resume", str(folder), "--yes")  # then the notebook, which is gone
+    assert re.search(r"power off +web-01.*done", settled.out, re.DOTALL), settled.out
+    assert "off.ipynb" in settled.err
     assert len(log(fast)) == 1

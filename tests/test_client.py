@@ -564,8 +564,12 @@ def test_ambiguous_label(served: Served) -> None:
 def test_unknown_machine(served: Served, shapes: str) -> None:
     """A machine that is not there is NotFound by label, and by identifier unless the provider words it as a refusal."""
     for call in both(served(shapes=shapes)[1]):
-        with pytest.raises(NotFound, match="no machine has the label 'nobody'"):
+        with pytest.raises(NotFound, match=r"no machine has the label 'nobody'$"):
             call("instance", label="nobody")
+        with pytest.raises(
+            NotFound, match=r"no machine has the label 'web-0l' \(did you mean 'web-\d\d'\?\)$"
+        ):
+            call("instance", label="web-0l")
         with pytest.raises(lcnb.Refused if shapes == "classic" else NotFound, match="Instance not found"):
             call("instance", "nobody0000000000")
 

@@ -587,7 +587,7 @@ def test_odd_file(place: Place, toml: str, content: bytes | None, message: str) 
 
 @pytest.mark.parametrize(
     "token",
-    [f"{TOKEN}\n", f" {TOKEN}", f"{TOKEN} x", f"{TOKEN}\r\nHost: evil", f"{TOKEN}é", f"{TOKEN}\x00", f"{TOKEN}\t", "“" + TOKEN, f"{TOKEN}\x7f", f"{TOKEN}\u200b"],
+    [f"{TOKEN}\n", f" {TOKEN}", f"{TOKEN} x", f"{TOKEN}\r\nHost: evil", f"{TOKEN}é", f"{TOKEN}\x00", f"{TOKEN}\t", f"{TOKEN}\x7f", f"{TOKEN}\u200b"],
 )  # fmt: skip
 def test_odd_token(place: Place, token: str) -> None:
     """A token that no header could carry is refused, wherever it came from, and is not shown."""
@@ -599,9 +599,42 @@ def test_odd_token(place: Place, token: str) -> None:
     asked += [] if "\x00" in token else [lambda: resolve("env")]
     asked += [lambda: resolve("ring")] if token.strip()[0] == TOKEN[0] and token[0] != " " else []
     for ask in asked:
-        with pytest.raises(ConfigError, match="is empty or has a space, a line end") as caught:
+        with pytest.raises(
+            ConfigError, match=r"has .*, which no token has: it is character \d+ of \d+\."
+        ) as caught:
             ask()
         assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("token", "what"),
+    [
+        (f" {TOKEN}", "has a space, which no token has: it is character 1 of"),
+        (
+            f"{TOKEN} ",
+            f"has a space, which no token has: it is character {len(TOKEN) + 1} of {len(TOKEN) + 1}",
+        ),
+        (f"{TOKEN}\r\n", f"has a line end, which no token has: it is character {len(TOKEN) + 1}"),
+        (f"\t{TOKEN}", "has a tab, which no token has: it is character 1 of"),
+        (f"\ufeff{TOKEN}", r"has ZERO WIDTH NO-BREAK SPACE \(U\+FEFF\), which no token has"),
+        (f"{TOKEN}\x7f", r"has a control character \(U\+007F\)"),
+        (f"'{TOKEN}'", "still has a quote in it"),
+        (f'"{TOKEN}"', "still has a quote in it"),
+        (f"'{TOKEN}", "still has a quote in it"),
+        (f"“{TOKEN}”", "still has a quote in it"),
+        (f"`{TOKEN}`", "still has a quote in it"),
+        ("'Y0/", "still has a quote in it"),
+    ],
+)
+def test_wrong_character_of_a_token(place: Place, token: str, what: str) -> None:
+    """A token with a character too many, such as the quotes for a shell, is refused with that character."""
+    place.env("LETSCLOUD_API_KEY", token)
+    for ask in (resolve, lambda: resolve(token=token)):
+        with pytest.raises(ConfigError, match=what) as caught:
+            ask()
+        assert str(caught.value).endswith("Nothing was sent.")
+        assert TOKEN not in str(caught.value)
+    assert not accounts().ready.any()
 
 
 @pytest.mark.parametrize("token", ["T", "Y0", "token", "$2Y$10$", "x" * 19, "sandbox", "12345678"])
@@ -757,11 +790,11 @@ def test_base_url_is_a_url(url: object) -> None:
 @pytest.mark.parametrize(
     ("argument", "account", "variable", "expected", "source"),
     [
-        (None, None, None, BASE_URL, "default"),
-        (None, None, "", BASE_URL, "default"),
+        (None, None, None, BASE_URL, "the default"),
+        (None, None, "", BASE_URL, "the default"),
         (None, None, "https://env.example.com", "https://env.example.com", "LCNB_BASE_URL"),
         (None, "prod", "https://env.example.com", "https://prod.example.com/api", "[accounts.prod]"),
-        (None, "lab", "https://env.example.com", BASE_URL, "default"),
+        (None, "lab", "https://env.example.com", BASE_URL, "the default"),
         ("https://arg.example.com", "prod", "https://env.example.com", "https://arg.example.com", "the base_url argument"),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 import lcnb
 from lcnb import fleets
-from lcnb.errors import AuthenticationError, ConfigError, DriftWarning, InputError
+from lcnb.errors import AuthenticationError, ConfigError, DriftWarning, InputError, TokenMissing
 from lcnb.sandbox import Clock, Sandbox, World, running
 
 
@@ -99,3 +99,17 @@ def test_other_error(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lcnb.LetsCloud, "_parts", broken)
     with pytest.raises(ZeroDivisionError):
         fleets.inventory()
+
+
+def test_no_accounts_at_all(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without accounts and without a token the message is that of `connect()`; with a token it says what reads it."""
+    with pytest.raises(TokenMissing) as by_connect:
+        lcnb.connect()
+    with pytest.raises(TokenMissing) as by_inventory:
+        lcnb.inventory()
+    assert str(by_inventory.value) == str(by_connect.value)
+    monkeypatch.setenv("LETSCLOUD_API_KEY", "t" * 54)
+    with pytest.raises(
+        InputError, match=r"lcnb\.toml has none; lcnb\.connect\(\)\.inventory\(\) reads the one"
+    ):
+        lcnb.inventory()

@@ -29,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lcnb
-from conftest import TOKEN, write_notebook
+from conftest import TOKEN, Call, write_notebook
 from lcnb.cli import cli
 from lcnb.errors import ConfigError, InputError, ParameterError
 from lcnb.runbooks import schedule as schedules
@@ -349,7 +349,7 @@ def test_required(tmp_path: Path, account_env: Any) -> None:
     """A schedule whose runs would all be refused is: a parameter that has no default is missing."""
     path = write_notebook(tmp_path / "night.ipynb", ("size: int", "parameters"))
     with pytest.raises(
-        ParameterError, match=r"^parameter size must be given, an int\. Nothing was started\."
+        ParameterError, match=r"^parameter size must be given, an int\. Nothing was written\."
     ):
         export(str(path), "0 6 * * *", "cron")
 
@@ -448,6 +448,58 @@ def test_k8s_shape(tmp_path: Path, account_env: Any) -> None:
     assert pod["containers"][0]["env"][0]["valueFrom"] == {
         "secretKeyRef": {"name": "letscloud", "key": "api-key"}
     }
+
+
+@pytest.mark.parametrize(
+    ("to", "whose"),
+    [("k8s", "no pod does"), ("github", "no runner of GitHub does"), ("airflow", "an Airflow worker")],
+)
+@pytest.mark.parametrize(
+    ("url", "unreachable"),
+    [
+        ("http://127.0.0.1:8000/api", True),
+        ("http://localhost:8000/api", True),
+        ("http://[::1]:8000/api", True),
+        ("http://127.3.2.1/api", True),
+        ("https://localhost/api", True),
+        ("https://proxy.example.com/api", False),
+    ],
+)
+def test_loopback_elsewhere(
+    to: str, whose: str, url: str, unreachable: bool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base URL that only this machine reaches is named in the head of a file for another machine."""
+    monkeypatch.setenv("LCNB_BASE_URL", url)
+    ((_, text),) = export("inventory", "0 6 * * *", to).items()
+    assert (f"# LCNB_BASE_URL is {url}, which only this machine reaches: {whose}" in text) == unreachable
+    assert "only this machine reaches" not in "".join(export("inventory", "0 6 * * *", "cron").values())
+
+
+def test_k8s_head(place: Path) -> None:
+    """The head says that the image is a placeholder, until one is named, and that reports go with the pod."""
+    head = export("inventory", "0 6 * * *", "k8s")["lcnb-inventory.yaml"]
+    assert "# The image registry.example.com/lcnb:latest is a placeholder: name yours by --image.\n" in head
+    assert "# Reports are lost with the pod: replace emptyDir by a persistentVolumeClaim.\n" in head
+    named = export("inventory", "0 6 * * *", "k8s", image="ghcr.io/me/lcnb:1")["lcnb-inventory.yaml"]
+    assert "placeholder" not in named
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nosuch"],
+        ["inventory", "-p", "location"],
+        ["inventory", "-p", "nosuch=1"],
+        ["inventory", "-p", "location=a", "-p", "location=b"],
+        ["./nosuch.ipynb"],
+    ],
+)
+def test_refused_export_has_written_nothing(words: list[str], place: Path, call: Call) -> None:
+    """What `lcnb schedule export` refuses was not written; nothing would have been started."""
+    done = call("schedule", "export", *words, "--cron", "0 6 * * *", "--to", "cron")
+    assert done.code == 2
+    assert "Nothing was written." in done.err
+    assert "started" not in done.err
 
 
 def test_airflow_compiles(tmp_path: Path, account_env: Any) -> None:

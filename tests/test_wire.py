@@ -182,7 +182,13 @@ def test_read_gives_up(context: Context, bad: Outcome, kind: type[LcnbError]) ->
     assert type(error) is kind
     assert sent(asked) == error.tries == MAX_TRIES
     assert (error.method, error.path) == ("GET", "/instances")
-    assert f"sent {MAX_TRIES} times; nothing was changed" in str(error)
+    not_sent = kind is ConnectionFailed
+    told = (
+        f"tried {MAX_TRIES} times; nothing was sent."
+        if not_sent
+        else f"sent {MAX_TRIES} times; nothing was changed."
+    )
+    assert told in str(error)
     assert context.clock.now < context.deadline
 
 
@@ -767,8 +773,11 @@ def test_deadline_of_retries(asker: Callable[..., Asker], provider: Provider) ->
 def test_refused_connection(asker: Callable[..., Asker], provider: Provider) -> None:
     """Where nobody listens the error says that nothing was sent, and names the host and where the URL came from."""
     provider.close()
-    with pytest.raises(ConnectionFailed, match=rf"no connection to {provider.host} .*the base_url argument"):
+    with pytest.raises(
+        ConnectionFailed, match=rf"no connection to {provider.host} .*from the base_url argument"
+    ) as caught:
         asker(provider.base_url).ask()
+    assert f"It was tried {caught.value.tries} times; nothing was sent." in str(caught.value)
 
 
 @pytest.mark.usefixtures("hasty")

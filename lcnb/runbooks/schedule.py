@@ -17,9 +17,11 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lcnb.config import (
     BASE_URL,
@@ -27,11 +29,12 @@ from lcnb.config import (
     TOKEN_VARIABLES,
     Settings,
     TokenPlace,
+    is_loopback,
     place_of_token,
     resolve,
     token_line,
 )
-from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, TokenMissing
+from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, ParameterError, TokenMissing
 from lcnb.folders import config_dir, runs_dir, state_dir
 from lcnb.runbooks import cron as crons
 from lcnb.runbooks import parameters as declared
@@ -45,6 +48,12 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
 IMAGE = "registry.example.com/lcnb:latest"
 #: Systems that run on this machine, as this user; Airflow is taken to run here too, perhaps as another user.
 LOCAL = ("cron", "systemd")
+#: What becomes of an address of this machine elsewhere.
+NOT_REACHED_BY = {
+    "k8s": "no pod does",
+    "github": "no runner of GitHub does",
+    "airflow": "an Airflow worker on another machine does not",
+}
 #: Settings that a job needs as they are here, and that hold no secret.
 CARRIED = ("LCNB_TIMEOUT", "LCNB_SETTLE", "LCNB_CATALOGUE", "LCNB_NOTIFY_ON")
 CARRIED_HERE = (*CARRIED, "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHON_KEYRING_BACKEND")
@@ -81,6 +90,18 @@ class Schedule:
         return "".join(f"# {_printable(line)}\n" for line in shown)
 
 
+@contextmanager
+def nothing_written() -> Iterator[None]:
+    """What is checked as for a run says that nothing was started; here nothing would have been."""
+    try:
+        yield
+    except LcnbError as error:
+        told = [each.replace("Nothing was started", "Nothing was written") for each in map(str, error.args)]
+        error.args = tuple(told)
+        raise
+
+
+@nothing_written()
 def export(
     name: str,
     cron: str,
@@ -291,8 +312,16 @@ class _Job:
             yield f'Its lcnb.toml must have [accounts.{self.account}] with token_env = "{self.variable}".'
         elif self.account:
             yield f"The token of the account {self.account} comes from the {where} of the machine that runs this."
+        yield from self._unreachable()
         if self.to == "airflow":
             yield "Paths are those of the machine on which this was exported."
+
+    def _unreachable(self) -> Iterator[str]:
+        """A base URL, such as that of a sandbox, that answers on this machine alone."""
+        url = self.env().get("LCNB_BASE_URL", "")
+        if self.to in NOT_REACHED_BY and is_loopback(urlsplit(url).hostname or ""):
+            yield f"LCNB_BASE_URL is {url}, which only this machine reaches: {NOT_REACHED_BY[self.to]}."
+            yield "Unset LCNB_BASE_URL and export again, or write another address here."
 
 
 def _place_of(account: str | None, to: str) -> TokenPlace | None:
@@ -458,7 +487,8 @@ def _k8s(schedule: Schedule) -> dict[str, str]:
     ]
     head = schedule.head(
         *(make if schedule.variable else []),
-        "For runs to stay, a volume that stays.",
+        *([f"The image {IMAGE} is a placeholder: name yours by --image."] if schedule.image == IMAGE else []),
+        "Reports are lost with the pod: replace emptyDir by a persistentVolumeClaim.",
         clock if clock == UTC_CLOCK else _clock(schedule, clock),
     )
     return {f"{schedule.label}.yaml": head + _yaml(job)}
