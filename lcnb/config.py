@@ -54,7 +54,7 @@ CATALOGUE = 600.0
 TOKEN_VARIABLES = ("LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN")
 #: How long LetsCloud's tokens are, and what is taken for one at all.
 TOKEN_CHARACTERS, MIN_TOKEN_CHARACTERS = 54, 20
-#: No token has one of these: straight ones, and those that word processors put in their place.
+#: No token begins or ends with one of these: straight ones, and those that word processors put in their place.
 QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 #: The environment variables of lcnb itself, each with what it sets.
 VARIABLES = {
@@ -307,9 +307,9 @@ def _name_of(character: str) -> str:
 
 def refuse_quoted_token(text: str, place: str) -> None:
     """ConfigError for a token with the quotes that were to keep a shell away from it."""
-    if any(quote in text for quote in QUOTES):
+    if text[0] in QUOTES or text[-1] in QUOTES:
         raise ConfigError(
-            f"the token from {place} still has a quote in it. One pair of single quotes is for a shell or a file of "
+            f"the token from {place} still has a quote around it. One pair of quotes is for a shell or a file of "
             "variables, which take it off; a second pair stays in the token. In a shell: "
             f"{export_advice(CLI_VARIABLE)}. Where no shell reads it (a container's --env-file, a secret of CI or "
             "Kubernetes): no quotes. Nothing was sent."

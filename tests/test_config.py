@@ -618,12 +618,12 @@ def test_odd_token(place: Place, token: str) -> None:
         (f"\t{TOKEN}", "has a tab, which no token has: it is character 1 of"),
         (f"\ufeff{TOKEN}", r"has ZERO WIDTH NO-BREAK SPACE \(U\+FEFF\), which no token has"),
         (f"{TOKEN}\x7f", r"has a control character \(U\+007F\)"),
-        (f"'{TOKEN}'", "still has a quote in it"),
-        (f'"{TOKEN}"', "still has a quote in it"),
-        (f"'{TOKEN}", "still has a quote in it"),
-        (f"“{TOKEN}”", "still has a quote in it"),
-        (f"`{TOKEN}`", "still has a quote in it"),
-        ("'Y0/", "still has a quote in it"),
+        (f"'{TOKEN}'", "still has a quote around it"),
+        (f'"{TOKEN}"', "still has a quote around it"),
+        (f"'{TOKEN}", "still has a quote around it"),
+        (f"“{TOKEN}”", "still has a quote around it"),
+        (f"`{TOKEN}`", "still has a quote around it"),
+        ("'Y0/", "still has a quote around it"),
     ],
 )
 def test_wrong_character_of_a_token(place: Place, token: str, what: str) -> None:

@@ -317,7 +317,7 @@ def test_a5_journal(tmp_path: Path) -> None:
 
     journal.begin("first", [entry("first", DECOMPOSED)], account="lab", base_url="https://x")
     for label in (COMPOSED, DECOMPOSED, f"{COMPOSED} "):
-        with pytest.raises(AlreadyApplied, match="the ChangeSet first"):
+        with pytest.raises(AlreadyApplied, match="ChangeSet first"):
             journal.begin("second", [entry("second", label)], account="lab", base_url="https://x")
     journal.begin("third", [entry("third", "erp-sao")], account="lab", base_url="https://x")
 
