@@ -409,6 +409,8 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
 def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World_]]:
     """Makes a sandbox whose hours are seconds, and a client that looks after hundredths of a second."""
     monkeypatch.setattr("lcnb.apply.TICKS", (0.02,))
+    # A reboot is over here before anybody can see the machine busy with it, and is looked for until then.
+    monkeypatch.setenv("LCNB_SETTLE", "1")
     opened = []
 
     def make(faults: Any = None, fleet: int = 4) -> World_:
