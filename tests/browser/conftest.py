@@ -225,8 +225,6 @@ def served(front: Front, **more: str) -> Iterator[str]:
         if not name.startswith(("LCNB_", "LETSCLOUD_", "JUPYTER", "XDG_"))
     }
     environment |= {
-        # At this speed a reboot may be over before anybody sees the machine busy; it is looked for until then.
-        "LCNB_SETTLE": "10",
         "HOME": str(folder), "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": front.sandbox.base_url,
         "LCNB_STATE_DIR": str(folder / "state"), "LCNB_SETTLE": "3", "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_DATA_DIR": str(folder / "data"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
