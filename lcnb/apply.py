@@ -226,8 +226,10 @@ class Work:
     def resume(self) -> Flow[list[Task]]:
         """Settle what was sent, and make what was planned; each planned one is checked against the account."""
         self._tell("looking at the account")
-        yield from self._settle([task for task in self.tasks if task.open])
         live = yield from self._first_look()
+        if begun := [task for task in self.tasks if task.open]:
+            yield from self._settle(begun)
+            live = yield from self._look(set(live.seen))
         touched: set[str | None] = {task.identifier for task in self.tasks if task.tries}
         for task in self.tasks:
             if task.state == "not tried":
@@ -445,7 +447,7 @@ class Work:
                 yield from self._end(task, "done", "in progress: the machine is busy")
             elif self.clock() - task.sent_at >= self._window(task) + BLIND_S:
                 yield from self._end(task, "unknown", f"{task.detail} The machine is still busy")
-        elif happened == "doubtful" and over:
+        elif happened == "doubtful" and over and task.absences != 1:
             yield from self._end(task, "unknown", " ".join(filter(None, [task.detail, detail])))
         elif happened == "no" and over:
             return (yield from self._absent(task))

@@ -200,7 +200,7 @@ CELLS: list[Cell] = [
     "print(logging.getLogger().handlers, logging.getLogger().level)",
     "logging.basicConfig(level='INFO', force=True, format='%(message)s', stream=sys.stdout); logging.info('configured')\nlogging.basicConfig(force=True, level='WARNING')",
     # signals
-    "import signal\nprint(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGPIPE), signal.getsignal(signal.SIGHUP))",
+    "import signal\nprint(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGPIPE))",
     "def alarm(*a): print('rang')\nsignal.signal(signal.SIGALRM, alarm); signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(0.05)",
     ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", "raises-exception"),
     ("os.kill(os.getpid(), signal.SIGINT); await asyncio.sleep(5)", "raises-exception"),
