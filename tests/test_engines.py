@@ -235,7 +235,7 @@ CELLS: list[Cell] = [
 #: What differs from run to run: addresses, times, folders, numbers of widgets and processes.
 CHANCE = re.compile(
     r"0x[0-9a-f]+|\b\d{4}-\d\d-\d\d[T ][\d:.]+Z?|ipykernel_\d+/\d+\.py|<string>-\S+?\"|IPY_MODEL_\w+|\b[0-9a-f]{32}\b|\bT_[0-9a-f]{5}"
-    r"|[\d.]+(?:e\+\d+)? (?:[nm]|\\u00b5|\\u03bc)?s\b|\d:\d\d:\d\d|-\d{10,}|Task-\d+|/tmp/\S+k\w*\.json|\b\d{8}T\d{6}Z-[\w-]+|/tmp/\S+?(?=[/\\\"])"
+    r"|[\d.]+(?:e\+\d+)? (?:[nm]|\\u00b5|\\u03bc)?s\b|\d:\d\d:\d\d|-\d{10,}|Task-\d+|/tmp/\S*k\w*\.json|\b\d{8}T\d{6}Z-[\w-]+|/tmp/\S+?(?=[/\\\"])"
 )
 
 
