@@ -340,7 +340,7 @@ ENDS: list[tuple[tuple[Cell, ...], str, int]] = [
     (("raise KeyboardInterrupt",), "failed", 3),
     (("import os; os._exit(7)",), "died", 5),
     (("import os, signal; os.kill(os.getpid(), signal.SIGKILL)",), "died", 5),
-    (("import os; print('at the very end', flush=True); os.system('echo by a program')",), "done", 0),
+    (("import os; print('at the very end', flush=True); _ = os.system('echo by a program')",), "done", 0),
     (("import threading, time\nthreading.Thread(target=time.sleep, args=(0.2,)).start()",), "done", 0),
     (("import atexit; atexit.register(open, 'ended', 'w')",), "done", 0),
     (("import argparse; argparse.ArgumentParser().parse_args()",), "failed", 2),
