@@ -82,6 +82,7 @@ def test_by_the_handle(run: Run) -> None:
         "import os, subprocess, multiprocessing\n"
         "print('first')\nos.system('echo from a program; echo wrong >&2')\nprint('second')\n"
         "os.write(1, b'by the handle\\n')\n"
+        "print(end='', flush=True)\n"  # what is not shown yet would be in the fork's stream too
         "process = multiprocessing.get_context('fork').Process(target=print, args=('in a fork',))\n"
         "process.start(); process.join()\n"
         "subprocess.run(['sh', '-c', 'head -c 3000000 /dev/zero | tr \\\\\\\\0 y'], check=True); print()"
