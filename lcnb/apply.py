@@ -413,7 +413,7 @@ class Work:
             again = []
             for task in still:
                 if live is None:
-                    if self.clock() - task.sent_at >= self._window(task) + BLIND_S:
+                    if self.clock() - task.sent_at >= self.rules.settle_s + BLIND_S:
                         detail = "; ".join(filter(None, [task.detail, "the account cannot be read"]))
                         yield from self._end(task, "unknown", detail)
                 elif (yield from self._judge(task, live)):
@@ -423,13 +423,9 @@ class Work:
                 ticks = _ticks()
                 wait = next(ticks)
 
-    def _window(self, task: Task) -> float:
-        """Seconds after it was answered or given up for which a change is looked for."""
-        return self.rules.settle_s
-
     def _judge(self, task: Task, live: Live) -> Flow[bool]:
         """End a change if the account shows how; True when it is to be sent again."""
-        over = self.clock() - task.sent_at >= self._window(task)
+        over = self.clock() - task.sent_at >= self.rules.settle_s
         happened, identifier, detail = yield from self._evidence(task, live)
         task.found = task.found or happened == "yes" or happened == "unnamed"
         if happened == "twins":
@@ -445,7 +441,7 @@ class Work:
             task.seen_busy = True
             if task.state == "accepted":
                 yield from self._end(task, "done", "in progress: the machine is busy")
-            elif self.clock() - task.sent_at >= self._window(task) + BLIND_S:
+            elif self.clock() - task.sent_at >= self.rules.settle_s + BLIND_S:
                 yield from self._end(task, "unknown", f"{task.detail} The machine is still busy")
         elif happened == "doubtful" and over and task.absences != 1:
             yield from self._end(task, "unknown", " ".join(filter(None, [task.detail, detail])))
@@ -500,7 +496,7 @@ class Work:
 
     def _unseen(self, task: Task) -> Flow[None]:
         """Accepted by the provider, but the account did not show it for the whole window."""
-        window = f"{self._window(task):g} s"
+        window = f"{self.rules.settle_s:g} s"
         if task.creates:
             yield from self._end(task, "unknown", f"accepted, but in no listing for {window}")
         elif task.change.action in ("reboot", "reset password"):
