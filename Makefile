@@ -7,14 +7,14 @@ STAMP := .venv/installed
 # compiles pandas, IPython and all else from source, which takes longer than what they do.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check bench findings system clean
+.PHONY: help demo test check bench findings constraints wheel system clean
 .DEFAULT_GOAL := demo
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"lcnb needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 ...")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python has no venv module. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 help:  ## List the targets.
@@ -55,6 +55,16 @@ findings:  ## Run each script of findings/: what surprised us in the libraries a
 	  if output=$$(bash "$$script" 2>&1); then echo "as described: $$script"; \
 	  else failed=1; echo "$$output"; echo "no longer as described: $$script"; fi; \
 	done; exit $$failed
+
+# Users get the ranges of pyproject.toml; what the tests run with is pinned, so that CI is the same tomorrow.
+constraints:  ## Write constraints.txt: the newest releases that pyproject.toml allows. Then run `make test`.
+	rm -rf dist/constraints && $(PYTHON) -m venv dist/constraints
+	dist/constraints/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+	dist/constraints/bin/python -m pip freeze --exclude-editable > constraints.txt
+	rm -rf dist/constraints
+
+wheel: $(STAMP)  ## Build the wheel and the sdist in dist/.
+	$(BIN)/python -m build
 
 clean:  ## Remove the environment and what was built.
 	rm -rf .venv dist

@@ -119,7 +119,13 @@ def test_variables() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    ],
 )
 def test_links(page: str) -> None:
     """Each relative link leads to a file that is there."""
@@ -147,10 +153,11 @@ def test_wheel(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for name in ("lcnb", "notebooks"):
         shutil.copytree(ROOT / name, source / name)
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path / "dist", source], check=True, timeout=600)
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source]
+    subprocess.run(build, check=True, capture_output=True, timeout=600)
     (wheel,) = (tmp_path / "dist").glob("lcnb-*.whl")
     home = tmp_path / "venv"
     venv.create(home, symlinks=True)

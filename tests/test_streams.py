@@ -105,6 +105,7 @@ def test_a9_frames(
 
 def test_a9_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the library says in a script, such as where passwords were kept, does not fail on the script's stream."""
+    monkeypatch.chdir(tmp_path)  # by hand, the run's folder is the working directory
     with (tmp_path / "out").open("w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         lcnb.run().log("são")
