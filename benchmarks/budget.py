@@ -18,9 +18,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.measure import Ratio
-from lcnb.budget import Rule as BudgetRule
-from lcnb.budget import State, from_text, open_budget, take, to_text
 from lcnb.secret import Secret
+from lcnb.transport.budget_stores import Rule as BudgetRule
+from lcnb.transport.budget_stores import State, from_text, open_budget, take, to_text
 
 PROCESSES, SECONDS, REST_S, BOUND_S, ROUNDS = 4, 3.0, 0.001, 0.001, 3
 

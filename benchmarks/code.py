@@ -56,7 +56,7 @@ def cycles(imports: dict[str, set[str]]) -> list[list[str]]:
             elif other in stack:
                 lowest[module] = min(lowest[module], order[other])
         if lowest[module] == order[module]:
-            group = []
+            group: list[str] = []
             while not group or group[-1] != module:
                 group.append(stack.pop())
             if len(group) > 1:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from benchmarks.measure import Ratio
 from benchmarks.virtual import client, send
+from lcnb.changes.journal import Journal
 from lcnb.config import Settings
-from lcnb.journal import Journal
 from lcnb.sandbox import Clock, Sandbox, World
 from lcnb.sandbox.faults import Faults
 from lcnb.secret import Secret
-from lcnb.wire import Failed
+from lcnb.transport.wire import Failed
 
 CREATES, BATCH = 10_000, 20
 SPEC = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}

@@ -79,15 +79,15 @@ def _machine(number: int, chance: random.Random) -> dict[str, Any]:
 
 def frame(text: bytes) -> object:
     """As a client makes it of a reply's body."""
-    from lcnb import frames
-    from lcnb.calls import Listing
-    from lcnb.rows import split
+    from lcnb.api.calls import Listing
+    from lcnb.api.raw_records import split
+    from lcnb.frames import listings
 
     answer = split(text)
     assert answer is not None
     found = Listing()
     found.add(answer["data"])
-    return frames.listing("instances", found)
+    return listings.listing("instances", found)
 
 
 def normalized(text: bytes) -> object:

@@ -157,7 +157,7 @@ def run_one(tool: str, source: Path, folder: Path) -> None:
 
 def spend(way: str, source: Path, folder: Path) -> None:
     """Run the notebook by our engine, saving as `way` does, and tell the seconds that saving took."""
-    from lcnb.runbooks import papermill_engine as engine
+    from lcnb.runbooks.engine import papermill_engine as engine
     from lcnb.runbooks.run import run_runbook
 
     manager: Any = engine._Manager

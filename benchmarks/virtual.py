@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.calls import Do, Pause
+from lcnb.api.calls import Do, Pause
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.sandbox import Request, Sandbox
 from lcnb.secret import Secret
-from lcnb.wire import Failed, Low, Outcome, Reply, SyncWire, Transmit
+from lcnb.transport.wire import Failed, Low, Outcome, Reply, SyncWire, Transmit
 
 #: Seconds that a request takes there and back.
 TRIP_S = 0.05

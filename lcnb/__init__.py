@@ -10,20 +10,20 @@ import sys
 
 TYPE_CHECKING = False  # typing itself would be most of what `import lcnb` costs
 if TYPE_CHECKING:
-    from lcnb.changes import ChangeSet as ChangeSet
+    from lcnb.changes.changeset import ChangeSet as ChangeSet
     from lcnb.client import AsyncLetsCloud as AsyncLetsCloud
     from lcnb.client import LetsCloud as LetsCloud
     from lcnb.client import connect as connect
     from lcnb.config import accounts as accounts
-    from lcnb.fleets import inventory as inventory
-    from lcnb.frames import describe as describe
-    from lcnb.runbooks.batch import batch as batch
-    from lcnb.runbooks.batch import resume_batch as resume_batch
+    from lcnb.frames.listings import describe as describe
+    from lcnb.multi_account import inventory as inventory
+    from lcnb.runbooks.batch.runner import batch as batch
+    from lcnb.runbooks.batch.runner import resume_batch as resume_batch
     from lcnb.runbooks.current import run as run
-    from lcnb.runbooks.history import runs as runs
+    from lcnb.runbooks.records.history import runs as runs
     from lcnb.secret import Secret as Secret
-    from lcnb.widgets.app import admin as admin
-    from lcnb.widgets.runview import runbook as runbook
+    from lcnb.widgets.admin_app import admin as admin
+    from lcnb.widgets.runbook_view import runbook as runbook
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ _HOME = {
     "CellFailed": "errors",
     "ChangeError": "errors",
     "ChangeFailed": "errors",
-    "ChangeSet": "changes",
+    "ChangeSet": "changes.changeset",
     "ConfigError": "errors",
     "ConfigWarning": "errors",
     "ConfirmationMissing": "errors",
@@ -67,15 +67,15 @@ _HOME = {
     "ValidationError": "errors",
     "WaitTimeout": "errors",
     "accounts": "config",
-    "admin": "widgets.app",
-    "batch": "runbooks.batch",
+    "admin": "widgets.admin_app",
+    "batch": "runbooks.batch.runner",
     "connect": "client",
-    "describe": "frames",
-    "inventory": "fleets",
-    "resume_batch": "runbooks.batch",
+    "describe": "frames.listings",
+    "inventory": "multi_account",
+    "resume_batch": "runbooks.batch.runner",
     "run": "runbooks.current",
-    "runbook": "widgets.runview",
-    "runs": "runbooks.history",
+    "runbook": "widgets.runbook_view",
+    "runs": "runbooks.records.history",
 }
 
 __all__ = sorted(_HOME)
@@ -122,11 +122,11 @@ def _register_accessor(pandas: object) -> None:
     """`frame.lc` for every DataFrame, read from a file or made by pandas; the module behind it loads on first use."""
 
     def lc(frame: object) -> object:
-        from lcnb.accessor import Rows
+        from lcnb.changes.accessor import Rows
 
         return Rows(frame)  # type: ignore[arg-type]
 
-    lc.__doc__ = "The selected rows of an lcnb listing, as a ChangeSet: see lcnb.accessor.Rows."
+    lc.__doc__ = "The selected rows of an lcnb listing, as a ChangeSet: see lcnb.changes.accessor.Rows."
     there = getattr(pandas.DataFrame, "lc", None)  # type: ignore[attr-defined]
     if getattr(there, "__module__", None) != __name__:  # of another library: pandas warns that it is replaced
         pandas.api.extensions.register_dataframe_accessor("lc")(lc)  # type: ignore[attr-defined]
@@ -140,6 +140,6 @@ else:
 
 def load_ipython_extension(shell: object) -> None:
     """`%load_ext lcnb`: the magic `%lcnb instances --location MIA1`."""
-    from lcnb.magic import load
+    from lcnb.cli.magic import load
 
     load(shell)

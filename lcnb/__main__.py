@@ -17,7 +17,7 @@ def main() -> None:
         sys.exit(streams.finish(0))
     if sys.argv[1:2] in (["run"], ["plan-run"]) and (code := _warm()) is not None:
         sys.exit(code)
-    from lcnb.cli import main as commands
+    from lcnb.cli.main import main as commands
 
     commands()
 
@@ -26,7 +26,7 @@ def _warm() -> int | None:
     """The exit code of a run that a server for warm runs has made (`lcnb warm`), where there is one."""
     if _engine(sys.argv[1:]) != "auto":
         return None
-    from lcnb.runbooks.warm import hand_over
+    from lcnb.runbooks.engine.warm import hand_over
 
     return hand_over(sys.argv[1:])
 

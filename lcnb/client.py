@@ -18,20 +18,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from lcnb import accessor, apply, build, calls, frames, models
-from lcnb.apply import AsyncChangeSet, SyncChangeSet
-from lcnb.budget import Look
-from lcnb.build import Built, Spec
-from lcnb.catalogue import open_catalogue
-from lcnb.changes import ChangeSet, Confirm, OnError, Progress
+from lcnb.api import calls, models
+from lcnb.api.passwords import checked_password
+from lcnb.changes import accessor, apply, build
+from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
+from lcnb.changes.build import Built, Spec
+from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
+from lcnb.changes.journal import Journal
 from lcnb.config import Settings, did_you_mean, resolve
 from lcnb.errors import ConfirmationMissing, InputError, NotFound
 from lcnb.flags import checked_flag
-from lcnb.journal import Journal
+from lcnb.frames import listings
+from lcnb.frames.catalogue import open_catalogue
 from lcnb.names import same_name
-from lcnb.passwords import checked_password
 from lcnb.secret import Secret
-from lcnb.wire import AsyncWire, SyncWire
+from lcnb.transport.budget_stores import Look
+from lcnb.transport.wire import AsyncWire, SyncWire
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +134,7 @@ class _Client:
         )
 
     def _frame(self, kind: str, found: calls.Listing) -> pd.DataFrame:
-        return frames.listing(kind, found, self.settings.account, self._name)
+        return listings.listing(kind, found, self.settings.account, self._name)
 
     def _catalogue(self, found: tuple[calls.Listing, calls.Listing, calls.Listing]) -> Catalogue:
         kinds = ("locations", "plans", "images")
@@ -142,7 +144,7 @@ class _Client:
         return replace(self._keep, refresh=checked_flag("refresh", refresh))
 
     def _inventory(self, parts: calls.InventoryParts) -> pd.DataFrame:
-        return frames.inventory(parts, self.settings.account, self._name)
+        return listings.inventory(parts, self.settings.account, self._name)
 
     def _check_settled(self, built: Built) -> None:
         """Refuse to say that something is as wanted while a change of it may still take effect."""
@@ -913,7 +915,7 @@ def _desired(
     cache: build.Cache, desired: pd.DataFrame, prune: bool, allow_delete_all: bool
 ) -> calls.Flow[Built]:
     rows = accessor.rows_of(desired)
-    comments = frames.facts(desired).get("comments", ())
+    comments = listings.facts(desired).get("comments", ())
     return build.desired(cache, rows, prune=prune, allow_delete_all=allow_delete_all, comments=comments)
 
 

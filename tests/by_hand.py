@@ -20,10 +20,10 @@ from typing import Any
 
 import lcnb
 from benchmarks.virtual import VirtualWire, client
-from lcnb.calls import Do
+from lcnb.api.calls import Do
 from lcnb.config import Settings, resolve
-from lcnb.runbooks import operations
 from lcnb.runbooks.effects import open_changesets_of
+from lcnb.runbooks.toolkit import targets
 from lcnb.sandbox import Clock, Sandbox, World
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks" / "runbooks"
@@ -39,14 +39,14 @@ def connected(lc: lcnb.LetsCloud, folder: Path, resumes: list[str], confirmed: s
         "LCNB_RUN_CONFIRM": confirmed,
     }
     before = {name: os.environ.get(name) for name in names}
-    connect, sleep = lcnb.connect, operations.sleep
+    connect, sleep = lcnb.connect, targets.sleep
     os.environ.update(names)
     lcnb.connect = lambda account=None: lc  # type: ignore[assignment]
-    operations.sleep = lc._wire._turn  # type: ignore[attr-defined, assignment]
+    targets.sleep = lc._wire._turn  # type: ignore[attr-defined, assignment]
     try:
         yield
     finally:
-        lcnb.connect, operations.sleep = connect, sleep
+        lcnb.connect, targets.sleep = connect, sleep
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
@@ -143,8 +143,8 @@ def main() -> None:
     for module in ("credentials", "current", "effects", "operations"):
         import_module(f"lcnb.runbooks.{module}")
     for module in (
-        "lcnb.look",
-        "lcnb.terminal",
+        "lcnb.display.charts",
+        "lcnb.display.terminal",
         "pyarrow.parquet",
         "filelock",
         "rich.table",

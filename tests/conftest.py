@@ -29,12 +29,12 @@ import nbformat
 import pytest
 
 import lcnb
-from lcnb.cli import main
+from lcnb.cli.main import main
 from lcnb.config import Settings
 from lcnb.runbooks.run import RunResult
 from lcnb.sandbox import Clock, Sandbox, World, running, start
 from lcnb.secret import Secret
-from lcnb.wire import Context
+from lcnb.transport.wire import Context
 
 TOKEN = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"  # of the real form, and looked for wherever it must not be
 MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's limit allows
@@ -52,8 +52,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 #: Files that take minutes. They are begun first, so that no worker is left alone with one when the others have ended.
 LONG = (
-    "browser/test_trouble", "test_apply", "test_notebooks", "test_ends", "test_warm", "test_binder", "test_docs", "test_effects",
-    "test_operations", "test_history", "test_runbook", "test_cli", "test_client", "test_leaks", "test_insights",
+    "browser/test_trouble", "changes/test_apply", "runbooks/toolkit/test_notebooks", "runbooks/engine/test_ends", "runbooks/engine/test_warm", "test_binder", "test_docs", "runbooks/test_effects",
+    "runbooks/toolkit/test_operations", "runbooks/records/test_history", "runbooks/test_runbooks", "runbooks/notebook/test_runbook", "widgets/test_runbook", "cli/test_cli", "test_client", "test_leaks", "runbooks/toolkit/test_insights",
 )  # fmt: skip
 
 

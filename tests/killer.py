@@ -23,9 +23,10 @@ import pandas as pd
 import pyarrow.pandas_compat as to_pandas
 
 import lcnb
-from lcnb import apply, client
-from lcnb.calls import Do, Pause, Together
-from lcnb.wire import SyncWire
+from lcnb import client
+from lcnb.api.calls import Do, Pause, Together
+from lcnb.changes import apply
+from lcnb.transport.wire import SyncWire
 
 #: Loaded when they are first used, which would be in each fork.
 LATE = (apply, client, filelock, httpcore, pd, to_pandas)

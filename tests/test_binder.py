@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 
 from conftest import ROOT
-from lcnb.widgets.serve import free_port
+from lcnb.widgets.admin_page import free_port
 
 BINDER = ROOT / "binder"
 PROGRAM = "import lcnb; lc = lcnb.connect(); print(len(lc.instances()), lc.settings.base_url)"

@@ -27,10 +27,10 @@ from nbclient import NotebookClient
 
 import lcnb
 from conftest import MANY, TOKEN
-from lcnb.budget import Rule
 from lcnb.errors import ConnectionFailed, InputError, NotFound, RateLimited
 from lcnb.sandbox import Clock, Sandbox, World, running, start
 from lcnb.sandbox.shapes import SHAPES
+from lcnb.transport.budget_stores import Rule
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
@@ -435,7 +435,7 @@ def test_threads_and_interrupts(
     served: Served, alarm: Alarm, unraisable: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Threads get right answers while the main thread is interrupted in its own calls of the same client."""
-    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.01)
+    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.01)
     chance = random.Random(9)
     _, lc = served()
     expected = lc.locations()
@@ -461,7 +461,7 @@ def test_threads_and_interrupts(
 
 def test_threads_and_close(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads get right answers while another one closes the client again and again."""
-    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.01)
+    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.01)
     _, lc = served()
     expected = lc.locations()
 
@@ -488,7 +488,7 @@ def test_closed_before_it_is_sent(served: Served, monkeypatch: pytest.MonkeyPatc
         lc.close()
         start(*work)
 
-    monkeypatch.setattr("lcnb.wire._start", late)
+    monkeypatch.setattr("lcnb.transport.wire._start", late)
     same(lc.locations(), expected)
     assert len(sandbox.log) == before + 1
 
@@ -588,7 +588,7 @@ NOTHING_THERE: list[Any] = [
 @pytest.mark.parametrize("data", NOTHING_THERE, ids=json.dumps)
 def test_e6_empty_success(data: Any) -> None:
     """A success without the record that was asked for is NotFound, for each kind of single thing."""
-    from lcnb import calls
+    from lcnb.api import calls
     from lcnb.client import _instance, _password
 
     flows: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -864,7 +864,7 @@ def test_same_methods() -> None:
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_error_of_a_method(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each method raises the error of its call as it is: here nobody listens."""
-    monkeypatch.setattr("lcnb.wire.BACKOFF_S", 0.001)
+    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.001)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and never listens
         call = caller(kind, f"http://127.0.0.1:{taken.getsockname()[1]}/api")

@@ -169,7 +169,9 @@ def test_wheel(tmp_path: Path) -> None:
     (home / "share").symlink_to(Path(sys.prefix) / "share")
     empty = tmp_path / "empty"
     empty.mkdir()
-    code = "import sys, lcnb, lcnb.cli; sys.argv[1:] = ['demo']; print(lcnb.__file__); lcnb.cli.main()"
+    code = (
+        "import sys, lcnb, lcnb.cli.main; sys.argv[1:] = ['demo']; print(lcnb.__file__); lcnb.cli.main.main()"
+    )
     done = subprocess.run(
         [home / "bin" / "python", "-c", code], cwd=empty, capture_output=True, text=True, timeout=600
     )

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from by_hand import NOTEBOOKS, run_cells, world
 from click.testing import CliRunner
 
 import lcnb
 from benchmarks.virtual import client
-from lcnb import calls
-from lcnb.apply import AsyncChangeSet, SyncChangeSet
-from lcnb.build import generate_pair
+from by_hand import NOTEBOOKS, run_cells, world
+from lcnb.api import calls
+from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
+from lcnb.changes.build import generate_pair
 from lcnb.config import Settings
 from lcnb.errors import InputError
 from lcnb.flags import check_parameters, checked_flag
-from lcnb.runbooks import insights
 from lcnb.runbooks.current import Run
 from lcnb.runbooks.run import run_runbook
-from lcnb.widgets.serve import serve
+from lcnb.runbooks.toolkit import reachability
+from lcnb.widgets.admin_page import serve
 
 NO_FLAGS: list[Any] = [
     "false", "False", "no", "", "true", "0", 0, 1, 0.0, None, pd.NA, np.int64(0), np.array([False]), [], object(),
@@ -72,7 +72,7 @@ PUBLIC = [
     lcnb.runbook,
     run_runbook,
     serve,
-    insights.runway,
+    reachability.runway,
 ]
 FLAGS = [(function, flag) for function in PUBLIC for flag in flags_of(function)]
 

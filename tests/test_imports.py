@@ -184,10 +184,10 @@ CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
         ("import lcnb", set()),
         ("import lcnb; lcnb.LcnbError, lcnb.Secret, lcnb.accounts, lcnb.run", set()),
         ("import lcnb.config; lcnb.config.resolve(token='x' * 20)", {"platformdirs"}),
-        ("import lcnb.models, lcnb.calls, lcnb.files", {"msgspec", "typing_extensions"}),
+        ("import lcnb.api.models, lcnb.api.calls, lcnb.files", {"msgspec", "typing_extensions"}),
         ("import lcnb.sandbox", set()),
-        ("import lcnb.look", set()),
-        ("import lcnb.cli", CLICK),
+        ("import lcnb.display.charts", set()),
+        ("import lcnb.cli.main", CLICK),
         (called("--version"), set()),
         (called("--help"), CLICK),
         (called("run", "--help"), CLICK),
@@ -197,7 +197,7 @@ CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
         (completing(_LCNB_COMPLETE="bash_complete", COMP_WORDS="lcnb run --", COMP_CWORD="2"), CLICK),
         (called("run", "inventory", "-p", "locaton=MIA1"), CHECKING),
         (called("run", "inventory", "-p", "locaton"), CHECKING),
-        ("import lcnb.runbooks.batch", BATCH),  # its server for warm runs imports the rest meanwhile
+        ("import lcnb.runbooks.batch.runner", BATCH),  # its server for warm runs imports the rest meanwhile
     ],
 )  # fmt: skip
 def test_light(code: str, allowed: set[str]) -> None:
@@ -212,13 +212,13 @@ def test_light(code: str, allowed: set[str]) -> None:
 def test_help_loads_only_commands(code: str) -> None:
     """Help and completion load the commands, and nothing of what they do."""
     own = {name for name in modules_after(code) if name.startswith("lcnb.")}
-    done = {name for name in own if not name.startswith("lcnb.cli")}
-    assert done == {"lcnb.__main__", "lcnb.runbooks", "lcnb.runbooks.signals", "lcnb.streams"}
+    done = {name for name in own if not name.startswith("lcnb.cli.main")}
+    assert done == {"lcnb.__main__", "lcnb.runbooks", "lcnb.signals", "lcnb.streams"}
 
 
 def test_asking_for_a_warm_run_loads_little() -> None:
     """`lcnb run` where a process waits for it loads only what asks: its start would be most of what a run takes."""
-    found = modules_after("import lcnb.__main__, lcnb.runbooks.warm") - modules_before()
+    found = modules_after("import lcnb.__main__, lcnb.runbooks.engine.warm") - modules_before()
     own = {name for name in found if name.startswith("lcnb.")}
     asking = {
         "folders",
@@ -236,10 +236,10 @@ def test_asking_for_a_warm_run_loads_little() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import lcnb.runbooks.papermill_engine",
-        "from lcnb.runbooks.report import exporter; exporter()",
-        "import lcnb.runbooks.papermill_engine; from lcnb.runbooks.report import exporter; exporter()",
-        "from lcnb.runbooks.forkserver import preload; preload()",
+        "import lcnb.runbooks.engine.papermill_engine",
+        "from lcnb.runbooks.publish.report import exporter; exporter()",
+        "import lcnb.runbooks.engine.papermill_engine; from lcnb.runbooks.publish.report import exporter; exporter()",
+        "from lcnb.runbooks.engine.forkserver import preload; preload()",
     ],
 )
 def test_f_grammar_of_no_use(code: str) -> None:
@@ -252,7 +252,7 @@ def test_f_grammar_of_no_use(code: str) -> None:
 
 def test_heavy() -> None:
     """What needs pandas loads it: so the test above would see it."""
-    assert "pandas" in libraries_after("import lcnb.frames")
+    assert "pandas" in libraries_after("import lcnb.frames.listings")
 
 
 # --- the public names -----------------------------------------------------------------------------------

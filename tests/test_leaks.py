@@ -16,8 +16,8 @@ import pytest
 
 from conftest import record, saved, write_notebook
 from lcnb.errors import ParameterError
-from lcnb.runbooks import forkserver
-from lcnb.runbooks.child import run_row
+from lcnb.runbooks.batch.child import run_row
+from lcnb.runbooks.engine import forkserver
 from lcnb.runbooks.run import RunResult, run_runbook
 
 TOKEN = "canary-token/7f3e'9a1c+5b<&>6d2e"

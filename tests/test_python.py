@@ -49,7 +49,7 @@ def test_d10_files_named_as_modules(command: list[str], folder: Path) -> None:
 
 
 def test_d10_one_place() -> None:
-    """Only `lcnb.python`, and the sandbox that stands alone, name the Python that a process is started with."""
+    """Only `lcnb.python_process`, and the sandbox that stands alone, name the Python that a process is started with."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

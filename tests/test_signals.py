@@ -13,7 +13,7 @@ import pytest
 from conftest import record, saved, write_notebook
 from lcnb.runbooks import run as running
 from lcnb.runbooks.run import run_runbook
-from lcnb.runbooks.signals import held
+from lcnb.signals import held
 
 
 @pytest.mark.parametrize("step", ["commit_of", "write_atomically"])
@@ -59,7 +59,7 @@ def test_held() -> None:
 
 SWALLOWED = """
 import signal, sys, time
-from lcnb.runbooks.signals import send_lost_again
+from lcnb.signals import send_lost_again
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 sys.unraisablehook = send_lost_again

@@ -18,7 +18,8 @@ import pytest
 
 import lcnb
 from conftest import LCNB, TOKEN
-from lcnb import streams, terminal
+from lcnb import streams
+from lcnb.display import terminal
 from lcnb.sandbox import Sandbox
 
 NAME = "erp-são-日本-🙂"
@@ -184,7 +185,7 @@ def test_a9_parquet_before(
     """An output that cannot be printed is refused before the change, not after it."""
     from click.testing import CliRunner
 
-    from lcnb.cli import cli
+    from lcnb.cli.main import cli
 
     box, lc = served(fleet=14)
     monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
@@ -205,7 +206,7 @@ def test_a9_result_that_cannot_be_printed(
     """When the result of a change cannot be printed for any other reason, the exit code is still that of the change."""
     from click.testing import CliRunner
 
-    from lcnb.cli import cli
+    from lcnb.cli.main import cli
 
     def broken(frame: Any, output: str) -> None:
         raise RuntimeError("pyarrow is broken")

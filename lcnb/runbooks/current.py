@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
-from lcnb.runbooks import notes
+from lcnb.runbooks.records import notes
 from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.apply import SyncChangeSet
-    from lcnb.changes import OnError
+    from lcnb.changes.apply import SyncChangeSet
+    from lcnb.changes.changeset import OnError
 
 FOLDER_VARIABLE = "LCNB_RUN_DIR"
 #: "yes", or the folder of a dry run whose changes are confirmed: set by `lcnb run --yes` and `lcnb apply RUN`.
@@ -162,7 +162,7 @@ class Run:
         >>> account: str | None = None
         >>> lcnb.run().check_types(globals())
         """
-        from lcnb.runbooks.pasted import check_types
+        from lcnb.runbooks.notebook.injected_values import check_types
 
         check_types(namespace)
 
@@ -195,7 +195,7 @@ class Run:
 
 def _show(note: notes.Note) -> None:
     """A coloured box in a notebook, a line elsewhere."""
-    from lcnb.look import attention
+    from lcnb.display.charts import attention
 
     box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
     ipython = sys.modules.get("IPython")

@@ -18,13 +18,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.apply import SyncChangeSet, check_how, untouched
-from lcnb.changes import Change, ChangeSet, OnError, made_frame, monthly_difference
+from lcnb.changes.apply import SyncChangeSet, check_how, untouched
+from lcnb.changes.changeset import Change, ChangeSet, OnError, made_frame, monthly_difference
+from lcnb.changes.journal import OPEN, Entry, Journal
 from lcnb.config import Settings
 from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError, Locked, RunError
 from lcnb.flags import checked_flag
 from lcnb.folders import state_dir
-from lcnb.journal import OPEN, Entry, Journal
 from lcnb.streams import say
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lcnb.client import LetsCloud
     from lcnb.runbooks.current import Run
-    from lcnb.runbooks.find import Runbook
+    from lcnb.runbooks.notebook.find import Runbook
 
 #: The outcome of a change that was only shown: a dry run, or nobody confirmed.
 PLANNED = "not made"
@@ -153,7 +153,7 @@ def _keep(run: Run, name: str, changes: ChangeSet, result: pd.DataFrame | None) 
 def _show(changes: ChangeSet) -> Callable[[object], None]:
     """Show changes; what it gives shows their outcomes in the same place, where a page can do that."""
     if not _in_kernel():
-        from lcnb.terminal import print_changes
+        from lcnb.display.terminal import print_changes
 
         print_changes(changes)
         return lambda made: None
@@ -178,7 +178,7 @@ class _Made:
         return "\n".join([f"ChangeSet {self.changes.id}", *lines])
 
     def _repr_html_(self) -> str:
-        from lcnb.look import Html, cards, details, table
+        from lcnb.display.charts import Html, cards, details, table
 
         figures: dict[str, object] = dict(Counter(str(each["outcome"]) for each in self.rows))
         warn = [outcome for outcome in figures if outcome != "done"]
@@ -206,7 +206,7 @@ def _in_kernel() -> bool:
 def _progress() -> Iterator[Callable[[int, int, str], None]]:
     """One line in the cell that changes while the work goes on; `lcnb run` shows it in the terminal too."""
     if not _in_kernel():
-        from lcnb.terminal import change_progress
+        from lcnb.display.terminal import change_progress
 
         with change_progress() as progress:
             yield progress

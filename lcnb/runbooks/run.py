@@ -35,6 +35,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import lcnb
+from lcnb.changes.journal import user
 from lcnb.config import TOKEN_VARIABLES, Settings, notify_targets, resolve
 from lcnb.errors import (
     CellFailed,
@@ -50,20 +51,20 @@ from lcnb.errors import (
 from lcnb.files import write_atomically
 from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.folders import check_home, config_dir, runs_dir, state_dir
-from lcnb.journal import user
-from lcnb.network import checked_proxy
-from lcnb.runbooks import abandoned, artefacts, chain, notes, process
-from lcnb.runbooks import parameters as declared
 from lcnb.runbooks.current import CONFIRM_VARIABLE, FOLDER_VARIABLE, RESUMES_VARIABLE
 from lcnb.runbooks.effects import PLANNED, changes_line, is_made, locked_runbook, made_by
-from lcnb.runbooks.find import Runbook, find, notebooks_dir
-from lcnb.runbooks.git import commit_of
-from lcnb.runbooks.languages import ASSIGNMENTS, PYTHON, normalized
-from lcnb.runbooks.notify import notify
-from lcnb.runbooks.pdf import write_pdf
-from lcnb.runbooks.signals import held, raising
-from lcnb.runbooks.told import Told, of_environment
+from lcnb.runbooks.engine.secret_pipe import Told, of_environment
+from lcnb.runbooks.notebook import parameters as declared
+from lcnb.runbooks.notebook.find import Runbook, find, notebooks_dir
+from lcnb.runbooks.notebook.git import commit_of
+from lcnb.runbooks.notebook.languages import ASSIGNMENTS, PYTHON, normalized
+from lcnb.runbooks.publish.notifications import notify
+from lcnb.runbooks.publish.pdf import write_pdf
+from lcnb.runbooks.records import abandoned, artifacts, notes, process
+from lcnb.runbooks.records import index as run_index
 from lcnb.secret import Secret, mask
+from lcnb.signals import held, raising
+from lcnb.transport.network import checked_proxy
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
@@ -117,7 +118,7 @@ class RunResult:
         raise kind(f"{self.runbook}: {self.error}", folder=self.folder, exit_code=self.exit_code)
 
     def _repr_html_(self) -> str:
-        from lcnb.look import table
+        from lcnb.display.charts import table
 
         return table(self._frame())._repr_html_()
 
@@ -212,7 +213,7 @@ def run_runbook(
     book, spec = chosen_kernel(book, kernel)
     shell = _fits_a_shell(spec) and engine != "kernel"
     papermill = import_module(
-        "lcnb.runbooks.papermill_engine"
+        "lcnb.runbooks.engine.papermill_engine"
     )  # slow: an interrupt now leaves nothing behind
     if checked and (problem := papermill.why_unwritable(book.kernel, book.language, checked)):
         raise ParameterError(f"{problem}. Nothing was started.")
@@ -435,7 +436,7 @@ class _Run:
         self.kernel: dict[str, Any] | None = None
 
     def execute(self, progress: Progress) -> RunResult:
-        from lcnb.runbooks.papermill_engine import Job, execute
+        from lcnb.runbooks.engine.papermill_engine import Job, execute
 
         job = Job(
             self.book.path,
@@ -537,7 +538,7 @@ class _Run:
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
         if self.cwd and not env.get("PYTHONSAFEPATH"):
-            from lcnb.runbooks.papermill_engine import FOR_THE_START
+            from lcnb.runbooks.engine.papermill_engine import FOR_THE_START
 
             env["PYTHONSAFEPATH"] = FOR_THE_START  # no file there is taken for a module that the kernel needs
         env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel would lose what programs print
@@ -547,13 +548,13 @@ class _Run:
 
     def _close(self, job: Any) -> list[str]:
         """Record, report, search for secrets, last record. A full disk here must not hide how the run ended."""
-        from lcnb.runbooks.report import write_report
+        from lcnb.runbooks.publish.report import write_report
 
         problems = self.problems
         for step in (
             lambda: self._record(job),
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
-            lambda: problems.extend(artefacts.search(self.folder, self.redact)),
+            lambda: problems.extend(artifacts.search(self.folder, self.redact)),
             lambda: self.pdf and write_pdf(self.folder / "report.html"),
             lambda: notify(self._facts(job), self.folder),
         ):
@@ -593,7 +594,7 @@ class _Run:
         """Write run.json; with `problems` the last one, which is closed and gets its line in the index."""
         facts = self._facts(job)
         if job.status != "running":
-            facts["files"] = artefacts.fingerprints(self.folder)
+            facts["files"] = artifacts.fingerprints(self.folder)
             facts["problems"] = problems or []
         facts["closed"] = problems is not None
         if problems is None:
@@ -601,9 +602,9 @@ class _Run:
             write_atomically(self.record, self._text(facts), sync=started)
             return
         try:
-            chain.close_record(self.folder, self._text(facts))
+            run_index.close_record(self.folder, self._text(facts))
         except OSError as error:
-            problems.append(f"the run could not be written into {chain.INDEX}: {error.strerror or error}")
+            problems.append(f"the run could not be written into {run_index.INDEX}: {error.strerror or error}")
             write_atomically(self.record, self._text(facts | {"problems": problems}))
 
     def _text(self, facts: dict[str, Any]) -> str:
@@ -654,7 +655,7 @@ class _Run:
         error = None
         if job.status != "done":
             error = self.redact(_shown(job))
-        files = [*artefacts.files(self.folder), self.record]
+        files = [*artifacts.files(self.folder), self.record]
         effective = declared.effective(self.book.parameters, self.checked) | self.checked
         return RunResult(
             self.book.name, job.status, job.exit_code, self.folder, error, effective, files, problems

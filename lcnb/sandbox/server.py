@@ -292,7 +292,7 @@ class Running:
 def start(**options: Any) -> Running:
     """Start a sandbox as its own process; options as of `serve`. OSError when it does not begin.
 
-    >>> from lcnb.sandbox import start
+    >>> from lcnb.sandbox.server import start
     >>> with start(fleet=3) as sandbox:
     ...     sandbox.base_url.startswith("http://127.0.0.1:")
     True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import traitlets
 
-from lcnb.widgets.answer import Spoken
+from lcnb.widgets.input_field import Spoken
 
 
 class Grid(Spoken):

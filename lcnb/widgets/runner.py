@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from lcnb.errors import LcnbError
-from lcnb.widgets.forms import Apply, Build, Effect, Effects, Form, Phase, Run
+from lcnb.widgets.form import Apply, Build, Effect, Effects, Form, Phase, Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.client import LetsCloud
-    from lcnb.widgets.runform import RunForm
+    from lcnb.widgets.runbook_form import RunForm
 
 logger = logging.getLogger("lcnb.widgets")
 
@@ -98,7 +98,7 @@ class Runner:
                 form.refused(effect, error)
 
     def _run(self, form: RunForm, effect: Run) -> None:
-        from lcnb.widgets.runform import carry_out
+        from lcnb.widgets.runbook_form import carry_out
 
         try:
             ended = carry_out(form.book, effect, self.client, lambda *cell: form.cell(effect, *cell))

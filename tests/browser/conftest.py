@@ -26,7 +26,7 @@ import pytest
 
 from conftest import MANY, ROOT, TOKEN
 from lcnb.sandbox import Running, start
-from lcnb.widgets.serve import free_port
+from lcnb.widgets.admin_page import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGS = [
@@ -265,7 +265,7 @@ def served(front: Front, **more: str) -> Iterator[str]:
 
 
 PAGE = (
-    [sys.executable, "-c", "from lcnb.cli import main; main()", "admin", "--idle", "15"],
+    [sys.executable, "-c", "from lcnb.cli.main import main; main()", "admin", "--idle", "15"],
     r"^admin of .*: (http://\S+)",
 )
 

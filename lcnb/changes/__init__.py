@@ -1,0 +1,1 @@
+"""How an account is changed: ChangeSets are built, previewed, confirmed, applied and recorded."""

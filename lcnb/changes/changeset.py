@@ -1,0 +1,431 @@
+"""A change is a value before it is a deed: `Change` and `ChangeSet`, looked at, confirmed, applied.
+
+Every write goes this one way: the client's methods, a selection of rows, a desired state and the command line
+all give a ChangeSet, and `apply` is the only thing that sends one. So a preview cannot lie: it is the
+ChangeSet, not applied.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from lcnb.api.calls import Call
+from lcnb.api.passwords import new_password
+from lcnb.errors import ConfirmationMissing, InputError
+from lcnb.files import read_text, write_atomically
+from lcnb.flags import checked_flag
+from lcnb.names import comparable_name, same_name
+from lcnb.secret import STARS, Secret
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.client import AsyncLetsCloud, LetsCloud
+
+OnError = Literal["stop", "continue"]
+#: True: go on. None: ask where somebody can answer. A function: what it answers.
+Confirm = bool | None | Callable[["ChangeSet"], bool]
+#: Told before each step of a long apply: changes that have ended, all changes, what is going on.
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Action:
+    """What kind of thing an action changes, whether it can be undone, and what to wait for afterwards."""
+
+    kind: Literal["instance", "sshkey", "snapshot"]
+    irreversible: bool = False
+    goal: str = ""
+    #: A second one is harmless: the end is the same.
+    repeatable: bool = True
+
+
+ACTIONS = {
+    "create instance": Action("instance", goal="ready", repeatable=False),
+    "delete instance": Action("instance", irreversible=True, goal="gone"),
+    "power on": Action("instance", goal="running"),
+    "power off": Action("instance", goal="off"),
+    "shut down": Action("instance", goal="off"),
+    "reboot": Action("instance", goal="running", repeatable=False),
+    "reset password": Action("instance", irreversible=True, goal="unlocked"),
+    "change plan": Action("instance", goal="resized"),
+    "add ssh key": Action("sshkey"),
+    "replace ssh key": Action("sshkey", irreversible=True),
+    "generate ssh key": Action("sshkey", repeatable=False),
+    "delete ssh key": Action("sshkey", irreversible=True),
+    "create snapshot": Action("snapshot", goal="built", repeatable=False),
+    "rename snapshot": Action("snapshot"),
+    "delete snapshot": Action("snapshot", irreversible=True),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change: the exact request, and what a person needs to know before it is sent."""
+
+    action: str
+    target: str
+    call: Call
+    identifier: str | None = None
+    before: str = ""
+    after: str = ""
+    monthly_before: float | None = None
+    monthly_after: float | None = None
+    currencycode: str | None = None
+    #: What the live record must still be when the change is applied.
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether lcnb made the password in the request; after a restart it makes another one.
+    made_password: bool = False
+    #: Where a private key is written, mode 0600, before the request or with its answer.
+    key_file: str | None = None
+    private_key: Secret | None = field(default=None, repr=False)
+
+    @property
+    def about(self) -> Action:
+        return ACTIONS[self.action]
+
+    def plan(self) -> dict[str, Any]:
+        """All of it as JSON, secrets as stars; `from_plan` reads it."""
+        call = {
+            "method": self.call.method,
+            "path": self.call.path,
+            "summary": self.call.summary,
+            "effect": self.call.effect,
+            "body": self.call.masked_body(),
+            "may_be_empty": self.call.may_be_empty,
+        }
+        names = (
+            "action", "target", "identifier", "before", "after", "monthly_before", "monthly_after", "currencycode",
+            "made_password", "key_file",
+        )  # fmt: skip
+        return {**{name: getattr(self, name) for name in names}, "expect": dict(self.expect), "call": call}
+
+    @classmethod
+    def from_plan(
+        cls, plan: Mapping[str, Any], password: Secret | None = None, *, anew: bool = False
+    ) -> Change:
+        """A change from its JSON. A password that lcnb had made is made anew; a given one must be given again,
+        unless `anew` allows another one in its place."""
+        call = dict(plan["call"])
+        body = dict(call["body"]) if call["body"] is not None else None
+        if body is not None and body.get("password") == STARS:
+            if password is None and not plan["made_password"] and not anew:
+                raise InputError(
+                    f"{plan['action']} {plan['target']}: the password was typed, and is kept nowhere. Give one "
+                    f"again for {plan['target']}. Nothing was sent."
+                )
+            body["password"] = password or Secret(new_password())
+        rest = {name: value for name, value in plan.items() if name != "call"}
+        return cls(call=Call(**{**call, "body": body}), **rest)
+
+
+class ChangeSet:
+    """Changes that have not been made yet: look at them, then `apply` them.
+
+    `len(changes)`, iteration and `changes[0]` give the changes; `a + b` puts two sets together; `to_frame()`
+    is a DataFrame of them. In a notebook and in a terminal it shows itself.
+
+    >>> import lcnb
+    >>> lc = lcnb.connect(sandbox=True)
+    >>> changes = lc.power_off(label="web-01")
+    >>> changes.to_frame()[["action", "target", "from", "to"]].values.tolist()
+    [['power off', 'web-01', 'running', 'off']]
+    """
+
+    def __init__(
+        self,
+        changes: Sequence[Change],
+        client: LetsCloud | AsyncLetsCloud,
+        *,
+        notes: Sequence[str] = (),
+        id: str | None = None,  # noqa: A002 - the field's own name
+        read_at: datetime | None = None,
+    ) -> None:
+        self.changes = tuple(changes)
+        #: When the rows that were selected had been read; None for what was read just now.
+        self.read_at = read_at
+        #: What was left out, and why: nothing to do, or not possible in place.
+        self.notes = tuple(notes)
+        #: Names this set for good: applied once, never again.
+        self.id = id or secrets.token_hex(6)
+        self._client = client
+        _no_doubles(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def __getitem__(self, position: int) -> Change:
+        return self.changes[position]
+
+    def __add__(self, other: Self) -> Self:
+        if not isinstance(other, ChangeSet):
+            return NotImplemented
+        if other._client is not self._client:
+            raise InputError("these ChangeSets belong to two clients; apply each by itself")
+        read_at = min((each.read_at for each in (self, other) if each.read_at), default=None)
+        notes = [*self.notes, *other.notes]
+        return type(self)([*self, *other], self._client, notes=notes, read_at=read_at)
+
+    @property
+    def requests(self) -> list[tuple[str, str, dict[str, Any] | None]]:
+        """What would be sent: method, path, body with secrets as stars."""
+        return [(each.call.method, each.call.path, each.call.masked_body()) for each in self]
+
+    @property
+    def irreversible(self) -> list[Change]:
+        """Those that cannot be undone."""
+        return [each for each in self if each.about.irreversible]
+
+    @property
+    def challenge(self) -> str:
+        """What has to be typed before it is made: the label of what cannot be undone; empty when nothing has to."""
+        targets = list(dict.fromkeys(each.target for each in self.irreversible))
+        return targets[0] if len(targets) == 1 else f"{len(targets)} irreversible" if targets else ""
+
+    def monthly_difference(self) -> dict[str, float]:
+        """What the changes add to (or take from) the monthly cost, by currency code."""
+        return monthly_difference([vars(each) for each in self])
+
+    # --- looking ----------------------------------------------------------------------------------------
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a change: action, target, identifier, from, to, monthly_before and monthly_after (`Float64`, in
+        the currency of currencycode), irreversible (`boolean`), request, body (secrets as stars)."""
+        import pandas as pd
+
+        rows: dict[str, tuple[str, list[Any]]] = {
+            "action": ("str", [each.action for each in self]),
+            "target": ("str", [each.target for each in self]),
+            "identifier": ("str", [each.identifier for each in self]),
+            "from": ("str", [each.before for each in self]),
+            "to": ("str", [each.after for each in self]),
+            "monthly_before": ("Float64", [each.monthly_before for each in self]),
+            "monthly_after": ("Float64", [each.monthly_after for each in self]),
+            "currencycode": ("str", [each.currencycode for each in self]),
+            "irreversible": ("boolean", [each.about.irreversible for each in self]),
+            "request": ("str", [f"{each.call.method} {each.call.path}" for each in self]),
+            "body": ("str", [_body_text(each.call) for each in self]),
+        }
+        frame = pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, (dtype, values) in rows.items()})
+        frame.attrs["lcnb"] = {"kind": "changes", "changeset": self.id}
+        return frame
+
+    def summary(self) -> str:
+        """One line: how many, what they cost, what cannot be undone."""
+        if not self.changes:
+            return "; ".join(["nothing to do", *self.notes])
+        parts = [f"{len(self)} change{'s' if len(self) > 1 else ''}"]
+        parts += [f"{value:+,.2f} {code} a month" for code, value in self.monthly_difference().items()]
+        if self.irreversible:
+            parts.append(f"{len(self.irreversible)} cannot be undone")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        lines = [f"ChangeSet {self.id}: {self.summary()}; not applied"]
+        lines += [f"  {number}. {_line(each)}" for number, each in enumerate(self, 1)]
+        lines += [f"  note: {note}" for note in self.notes if self.changes]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from lcnb.display.charts import Html, cards, details, table
+
+        figures: dict[str, object] = {f"change{'s' if len(self) > 1 else ''}, not applied": len(self)}
+        figures |= {f"{code} a month": f"{value:+,.2f}" for code, value in self.monthly_difference().items()}
+        if self.irreversible:
+            figures["cannot be undone"] = len(self.irreversible)
+        requests = [
+            f"{each.call.method} {each.call.path}  {_body_text(each.call) or ''}".rstrip() for each in self
+        ]
+        parts = [
+            *([cards(figures, warn=["cannot be undone"])] if self.changes else []),
+            table(self._shown(), empty="Nothing to do."),
+            *([details("Notes", self.notes)] if self.notes else []),
+            *([details("The exact requests", requests)] if requests else []),
+        ]
+        return Html.joined(parts, repr(self))._repr_html_()
+
+    def _shown(self) -> pd.DataFrame:
+        """The frame as people read it: prices in one column, what cannot be undone in words."""
+        import pandas as pd
+
+        rows = {
+            "action": [each.action for each in self],
+            "target": [each.target for each in self],
+            "from": [each.before or None for each in self],
+            "to": [each.after or None for each in self],
+            "a month": [_prices(each) for each in self],
+        }
+        if self.irreversible:
+            rows["note"] = ["cannot be undone" if each.about.irreversible else "" for each in self]
+        return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in rows.items()})
+
+    # --- keeping ----------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the plan to a file (mode 0600, no secrets in it), for `lc.load_changes(path)` or `lcnb apply`."""
+        document = {
+            "lcnb": "changeset",
+            "version": 1,
+            "id": self.id,
+            "base_url": self._client.settings.base_url,
+            "account": self._client.settings.account,
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "notes": list(self.notes),
+            "changes": [each.plan() for each in self],
+        }
+        return write_atomically(Path(path), json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        client: LetsCloud | AsyncLetsCloud,
+        passwords: Mapping[str, Secret] | None = None,
+    ) -> Self:
+        """A plan that `save` wrote. InputError when the file is no such plan, or one of another account."""
+        try:
+            document = json.loads(read_text(Path(path)))
+            known = document["lcnb"] == "changeset" and document["version"] == 1
+            planned_for = (document["base_url"], document["account"])
+            plans, notes, name = document["changes"], document["notes"], str(document["id"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"{path} is not a plan that lcnb saved ({reason}). Nothing was sent.") from None
+        settings = client.settings
+        if not known or planned_for != (settings.base_url, settings.account):
+            raise InputError(
+                f"{path} was planned for {planned_for[1] or planned_for[0]}, this client is of "
+                f"{settings.account or settings.base_url}. Nothing was sent."
+            )
+        given = {comparable_name(label): password for label, password in (passwords or {}).items()}
+        changes = [Change.from_plan(plan, given.get(comparable_name(plan["target"]))) for plan in plans]
+        return cls(changes, client, notes=notes, id=name)
+
+    # --- confirming -------------------------------------------------------------------------------------
+
+    def confirmed(self, confirm: Confirm) -> bool:
+        """Whether to go on. ConfirmationMissing where nobody was asked and nobody can be.
+
+        InputError for a `confirm`, or an answer of its function, that is neither True nor False.
+        """
+        if confirm is None:
+            if not can_ask():
+                raise ConfirmationMissing(
+                    f"{self.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Pass "
+                    "confirm=True (on the command line: --yes) once you have looked at it."
+                )
+            return ask(self)
+        if callable(confirm):
+            return checked_flag("the answer of confirm", confirm(self))
+        return checked_flag("confirm", confirm)
+
+
+# --- asking ---------------------------------------------------------------------------------------------
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal, or at a notebook whose front end can answer."""
+    shell = sys.modules.get("IPython")
+    kernel = getattr(shell.get_ipython() if shell else None, "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def ask(changes: ChangeSet) -> bool:
+    """Show the changes and ask. What cannot be undone is confirmed by typing the label."""
+    if "IPython" in sys.modules and not sys.stdout.isatty():
+        from IPython.display import display
+
+        display(changes)  # type: ignore[no-untyped-call]
+    else:
+        from lcnb.display.terminal import print_changes
+
+        print_changes(changes)
+    wanted = changes.challenge
+    if not wanted:
+        return input("Apply? Type yes: ").strip().lower() in ("y", "yes")
+    answer = input(f"This cannot be undone. Type {wanted!r} to go on: ").strip()
+    return same_name(answer, wanted)
+
+
+# --- details --------------------------------------------------------------------------------------------
+
+
+def _no_doubles(changes: Sequence[Change]) -> None:
+    """Two creates of one label in one set would make twins on purpose."""
+    seen: set[tuple[str, str]] = set()
+    for each in changes:
+        key = (each.action, each.identifier or comparable_name(each.target))
+        if key in seen:
+            raise InputError(f"{each.action} {each.target} is in this ChangeSet twice. Nothing was sent.")
+        seen.add(key)
+
+
+def _body_text(call: Call) -> str | None:
+    body = call.masked_body()
+    return None if body is None else json.dumps(body, ensure_ascii=False)
+
+
+def monthly_difference(changes: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """What changes add to the monthly cost, by currency code; those without a known price are left out."""
+    sums: dict[str, float] = {}
+    for each in changes:
+        code, before, after = each["currencycode"], each["monthly_before"], each["monthly_after"]
+        if code and before is not None and after is not None:
+            sums[code] = round(sums.get(code, 0.0) + after - before, 2)
+    return sums
+
+
+def made_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The changes of a run, as its record has them, for people."""
+    import pandas as pd
+
+    rows = {
+        "action": [each["action"] for each in changes],
+        "target": [each["target"] for each in changes],
+        "from": [each["before"] or None for each in changes],
+        "to": [each["after"] or None for each in changes],
+        "a month": [
+            money_change(each["monthly_before"], each["monthly_after"], each["currencycode"])
+            for each in changes
+        ],
+        "outcome": [each["outcome"] for each in changes],
+        "detail": [each["detail"] for each in changes],
+    }
+    if not any(rows["detail"]):
+        del rows["detail"]
+    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in rows.items()})
+
+
+def _prices(change: Change) -> str | None:
+    return money_change(change.monthly_before, change.monthly_after, change.currencycode)
+
+
+def money_change(before: float | None, after: float | None, currencycode: str | None) -> str | None:
+    """`5.40 → 17.70 USD`; None where the cost stays the same or is not known."""
+    if not currencycode or before == after:
+        return None
+    known = [f"{each:,.2f}" if each is not None else "?" for each in (before, after)]
+    return f"{known[0]} → {known[1]} {currencycode}"
+
+
+def _line(change: Change) -> str:
+    text = f"{change.action} {change.target}"
+    if change.before or change.after:
+        text += f": {change.before or '–'} → {change.after or '–'}"
+    if _prices(change):
+        text += f" ({_prices(change)} a month)"
+    if change.about.irreversible:
+        text += " – cannot be undone"
+    return f"{text}  [{change.call.method} {change.call.path}]"

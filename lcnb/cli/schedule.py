@@ -1,0 +1,90 @@
+"""`lcnb schedule export`: the file by which another system runs a runbook at its time."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from lcnb.cli.runbooks import kernel_options
+
+SYSTEMS = ("cron", "systemd", "k8s", "airflow", "github")
+
+
+@click.group()
+def schedule() -> None:
+    """Runbooks at their time: files for cron, systemd, Kubernetes, Airflow and GitHub."""
+
+
+@schedule.command()
+@click.argument("name")
+@click.option(
+    "--cron",
+    required=True,
+    metavar="EXPR",
+    help='Five fields, such as "30 6 * * 1-5", or a word such as @daily.',
+)
+@click.option("--to", required=True, type=click.Choice(SYSTEMS), help="The system that keeps time.")
+@click.option(
+    "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
+)
+@kernel_options
+@click.option("--account", metavar="NAME", help="An account of the lcnb.toml where it will run.")
+@click.option("--timezone", metavar="TZ", help="Such as America/Sao_Paulo.")
+@click.option("--label", metavar="NAME", help="How unit, job or DAG is called (lcnb-RUNBOOK).")
+@click.option("--image", metavar="IMAGE", help="For k8s: a container image that has lcnb.")
+@click.option("--yes", is_flag=True, help="The changes of each run are confirmed (for dry_run=false).")
+@click.option("--out", type=click.Path(), help="A file or a folder to write; printed by default.")
+def export(
+    name: str,
+    cron: str,
+    to: str,
+    pairs: tuple[str, ...],
+    account: str | None,
+    timezone: str | None,
+    label: str | None,
+    image: str | None,
+    yes: bool,
+    out: str | None,
+    kernel: str | None,
+    cwd: str | None,
+) -> None:
+    """A file of that system which calls `lcnb run NAME`; it never holds the token."""
+    from lcnb.cli.runbooks import given_parameters
+    from lcnb.runbooks.schedule import export as schedules
+
+    with schedules.nothing_written():
+        given = given_parameters(pairs)
+    files = schedules.export(
+        name,
+        cron,
+        to,
+        parameters=given,
+        account=account,
+        timezone=timezone,
+        label=label,
+        image=image or schedules.IMAGE,
+        kernel=kernel,
+        cwd=cwd,
+        confirm=yes,
+    )
+    if out is None:
+        sys.stdout.write(
+            "\n".join(f"# --- {key}\n{text}" if len(files) > 1 else text for key, text in files.items())
+        )
+    else:
+        for path in _written(files, Path(out)):
+            click.echo(path)
+
+
+def _written(files: dict[str, str], out: Path) -> list[Path]:
+    from lcnb.errors import InputError
+    from lcnb.files import write_atomically
+
+    folder = out.is_dir() or len(files) > 1
+    if folder and out.is_file():
+        raise InputError(f"--out {out}: there are {len(files)} files, so it must be a folder")
+    if folder:
+        out.mkdir(parents=True, exist_ok=True)
+    return [write_atomically(out / name if folder else out, text, mode=0o644) for name, text in files.items()]

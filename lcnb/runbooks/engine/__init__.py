@@ -1,0 +1,1 @@
+"""How the cells of a run are executed: papermill, Jupyter kernels, and forked shells for warm runs."""

@@ -1,0 +1,481 @@
+"""Warm runs: a process that has imported what runs need, and forks one process for each of them.
+
+`serve` imports (and only imports: one thread, no secrets, nothing opened), listens on a socket in a private folder, and
+forks for each request. The fork becomes the process that was asked for: environment, folder, handles, limits and chance
+are those of the request; beside it waits a second fork, the shell for the cells. It exits as any process would, and its
+exit code is sent to whoever asked. Linux only: elsewhere, and when anything does not fit, `spawn` gives None, and an
+ordinary process does the same work.
+
+The one who asks (`spawn`) is told by the kernel (pidfd) when the process ends; when he goes, the process gets SIGTERM.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any, NoReturn, cast
+
+from lcnb import python_process
+from lcnb.errors import RunError
+from lcnb.runbooks.engine.framing import receive, send
+from lcnb.runbooks.engine.warm import (
+    ONE_THREAD,
+    SOCKET,
+    STARTING,
+    WarmProcess,
+    ask,
+    fingerprint,
+    folder_of_all,
+    usable,
+    wait_for,
+)
+from lcnb.runbooks.notebook.deferred_imports import grammar_later
+from lcnb.signals import ENDING
+
+SERVER = "lcnb.runbooks.engine.forkserver"
+#: What a fork may become.
+MAINS = {"child": "lcnb.runbooks.batch.child", "command": "lcnb.cli.main"}
+#: What runs need, slow to import.
+MODULES = (
+    "numpy", "pandas", "pandas.io.formats.html", "pandas.io.formats.string", "pandas.io.formats.style", "pyarrow",
+    "pyarrow.pandas_compat", "pyarrow.parquet", "httpx", "matplotlib.pyplot", "matplotlib.backends.backend_agg",
+    "pyarrow.vendored.version", "IPython", "IPython.core.application", "IPython.core.completerlib",
+    "IPython.core.crashhandler", "IPython.core.logger", "IPython.core.oinspect", "IPython.extensions.storemagic",
+    "bdb", "resource", "ipykernel.kernelapp", "ipykernel.eventloops", "ipykernel.kernelspec", "ipywidgets", "filelock",
+    "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich._emoji_codes", "rich.progress", "rich.table",
+    "lcnb.client", "lcnb.cli.main", "lcnb.cli.runbooks", "lcnb.display.charts", "lcnb.display.terminal", "lcnb.cli.magic",
+    "lcnb.runbooks.records.resume", "lcnb.runbooks.batch.child", "lcnb.runbooks.toolkit.reachability", "lcnb.runbooks.engine.papermill_engine",
+    "lcnb.runbooks.publish.report", "lcnb.runbooks.run", "lcnb.runbooks.engine.shell", "lcnb.runbooks.engine.shell_client",
+    "lcnb.runbooks.engine.shell_kernel",
+)  # fmt: skip
+#: What the server itself gets beside these: nothing that could be a secret.
+PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTUAL_ENV", "XDG_CACHE_HOME")
+START_S = 60.0
+#: How long a server waits for a request of somebody who has connected.
+REQUEST_S = 30.0
+
+
+# --- a server of one's own ------------------------------------------------------------------------------
+
+
+class Server:
+    """A server that lives as long as this process."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.fingerprint = fingerprint(env)
+        self.owner = os.getpid()
+        self.folder = Path(tempfile.mkdtemp(prefix="lcnb-warm-"))
+        self._process = subprocess.Popen(
+            python_process.command(SERVER, str(self.folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_server_environment(env),
+            start_new_session=True,
+        )
+
+    @cached_property
+    def ready(self) -> bool:
+        """Whether it listens; waits until it does, or does not come to that."""
+        stdout = cast("IO[bytes]", self._process.stdout)
+        try:
+            wait_for([stdout.fileno()], START_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return stdout.readline() == b"ready\n"
+
+    def close(self) -> None:
+        """End it. Runs that it has forked end with whoever asked for them."""
+        if self.owner != os.getpid():
+            return  # a fork of the process that has it
+        with self._process as process:
+            process.terminate()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_shared: Server | None = None
+#: The environment for which none could be started: it is not tried again for each run.
+_failed = ""
+_lock = threading.Lock()
+
+
+def begin(env: Mapping[str, str]) -> None:
+    """Start the server of this process for such an environment, if it has none; does not wait for it."""
+    global _shared, _failed
+    with _lock:
+        wanted = fingerprint(env)
+        if _shared is not None and (_shared.owner != os.getpid() or _shared.fingerprint != wanted):
+            _drop()
+        if usable() and _shared is None and _failed != wanted:
+            try:
+                _shared = Server(env)
+            except OSError:  # no room, no more processes: then an ordinary process will tell
+                _failed = wanted
+
+
+def shared(env: Mapping[str, str]) -> Server | None:
+    """The server of this process for such an environment, listening; None without one."""
+    global _failed
+    begin(env)
+    with _lock:
+        if _shared is not None and not _shared.ready:
+            _failed = _shared.fingerprint
+            _drop()
+        return _shared
+
+
+def _drop() -> None:
+    global _shared
+    if _shared is not None:
+        _shared.close()
+        _shared = None
+
+
+def close_shared() -> None:
+    """End the server of this process, if it has one."""
+    with _lock:
+        _drop()
+
+
+atexit.register(close_shared)
+
+
+def spawn(
+    main: str, argv: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
+) -> WarmProcess | None:
+    """A process with a stdin that is ours to write, as `Popen(stdin=PIPE)`; None where it cannot be had.
+
+    By the server that stays (`lcnb warm`) where that fits, else by one of this process.
+    """
+    read, write = os.pipe()
+    stdin = os.fdopen(write, "wb", buffering=0)
+    handles = (read, stdout.fileno(), stderr.fileno())
+    try:
+        process = None
+        if usable() and (folder_of_all() / SOCKET).exists():
+            process = ask(folder_of_all(), main, argv, env, handles, stdin)
+        if process is None and (server := shared(env)):
+            process = ask(server.folder, main, argv, env, handles, stdin)
+    finally:
+        os.close(read)
+    if process is None:
+        stdin.close()
+    return process
+
+
+def _server_environment(env: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in env.items() if name in PASSED or name.startswith(STARTING)}
+    return kept | ONE_THREAD
+
+
+def stay(told: str) -> NoReturn:
+    """Become a server for all runs of this user, until it is interrupted; `told` is said when it listens.
+
+    RunError when one is there already. The process is begun anew, without the secrets of this one's environment.
+    """
+    folder = folder_of_all()
+    if not usable():
+        raise RunError("warm runs need Linux; on this system each run starts a kernel of its own")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    import fcntl
+
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(f"a server for warm runs is there already ({folder}). Nothing was started.") from None
+    os.set_inheritable(lock, True)  # it is locked as long as the server has this handle
+    (folder / SOCKET).unlink(missing_ok=True)  # of one that was killed
+    argv = python_process.command(SERVER, str(folder), told, str(lock))
+    os.execve(sys.executable, argv, _server_environment(os.environ))  # noqa: S606
+
+
+# --- the server -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Running:
+    """A process under way: who asked for it."""
+
+    pid: int
+    connection: socket.socket
+    gone: bool = field(default=False)
+
+
+def serve(folder: Path, told: str = "ready", *, owner: int | None = None, lock: int | None = None) -> None:
+    """Listen in `folder` until `owner` (a handle) is closed, or SIGTERM or SIGINT comes; runs under way end first.
+
+    `lock` is a handle that forks do not keep.
+    """
+    preload()
+    server = _Listening(folder, owner, lock)
+    print(told, flush=True)
+    server.loop()
+
+
+def preload() -> None:
+    """Import what runs need; nothing of it is used, but to compile templates and to look through what is installed."""
+    import gc
+
+    os.environ.update(ONE_THREAD)
+    gc.disable()  # what is imported stays: to look for garbage in it takes a fifth of the time
+    with _as_in_a_notebook():
+        import_module("pandas")
+    with grammar_later():
+        for name in MODULES:
+            import_module(name)
+    for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib_inline"]:
+        del sys.modules[name]  # it sets pictures up when it is imported, and only in a shell
+    import_module("lcnb.runbooks.publish.report").exporter()
+    import_module("lcnb.runbooks.run").versions()
+    import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
+    gc.freeze()  # what all have in common is not written to by the collector
+    gc.enable()
+
+
+@contextmanager
+def _as_in_a_notebook() -> Iterator[None]:
+    """pandas looks for a kernel when it is imported, and sets how many columns of a frame are printed."""
+    builtins.get_ipython = lambda: SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del builtins.get_ipython  # type: ignore[attr-defined]
+
+
+class _Listening:
+    def __init__(self, folder: Path, owner: int | None, lock: int | None) -> None:
+        self.fingerprint = fingerprint(os.environ)
+        self.owner, self.lock = owner, lock
+        self.path = folder / SOCKET
+        self.listener = socket.socket(socket.AF_UNIX)
+        handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        self.listener.bind(f"/proc/self/fd/{handle}/{SOCKET}")
+        os.close(handle)
+        self.path.chmod(0o600)
+        self.listener.listen(128)
+        self.running: dict[int, _Running] = {}
+        self.ending = False
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for number in ENDING:
+            signal.signal(number, self._end)
+
+    def _end(self, number: int, frame: object) -> None:
+        if self.ending:
+            os._exit(128 + number)  # asked twice: the runs go on without us
+        self.ending = True
+
+    def loop(self) -> None:
+        try:
+            while not (self.ending and not self.running):
+                self._turn()
+        finally:
+            self.path.unlink(missing_ok=True)
+
+    def _turn(self) -> None:
+        watched: list[Any] = [self._woken]
+        watched += [each.connection for each in self.running.values() if not each.gone]
+        if not self.ending:
+            watched.append(self.listener)
+            watched += [self.owner] if self.owner is not None else []
+        try:
+            ready = select.select(watched, [], [], 60)[0]
+        except InterruptedError:
+            return
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        for each in list(self.running.values()):
+            if each.connection in ready and not each.gone:
+                each.gone = True  # nothing more is ever said by this side: he is gone
+                _signal(each.pid, signal.SIGTERM)
+        self._bury()
+        if self.owner in ready:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
+            os._exit(0)
+        if self.listener in ready and not self.ending:
+            self._accept()
+
+    def _bury(self) -> None:
+        for pid, each in list(self.running.items()):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                del self.running[pid]
+                self._answer(each.connection, {"code": os.waitstatus_to_exitcode(status)})
+                each.connection.close()
+
+    def _accept(self) -> None:
+        connection, _ = self.listener.accept()
+        connection.settimeout(REQUEST_S)
+        try:
+            send(connection, {"fingerprint": self.fingerprint})
+            request, handles = receive(connection)
+        except (OSError, ValueError):
+            connection.close()
+            return
+        connection.settimeout(None)
+        refused = self._unfit(request, handles)
+        pid = 0
+        if request is not None and not refused:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                refused = f"no process: {error.strerror}"
+            else:
+                if pid == 0:
+                    self._become(connection, request, handles)
+        for each in handles:
+            os.close(each)
+        if refused:
+            self._answer(connection, {"refused": refused})
+            connection.close()
+            return
+        end = os.pidfd_open(pid)  # not buried before the next turn
+        self._answer(connection, {"pid": pid}, [end])
+        os.close(end)
+        self.running[pid] = _Running(pid, connection)
+
+    def _answer(
+        self, connection: socket.socket, answer: Mapping[str, Any], handles: Sequence[int] = ()
+    ) -> None:
+        try:
+            send(connection, answer, handles)
+        except OSError:
+            pass  # he is gone; his process is told by the next turn
+
+    def _unfit(self, request: Mapping[str, Any] | None, handles: Sequence[int]) -> str:
+        """Why this request cannot be forked for; empty when it can."""
+        if request is None or len(handles) != 3 or request.get("main") not in MAINS:
+            return "no request"
+        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+        return f"{threads} threads" if threads != 1 else ""
+
+    def _become(
+        self, connection: socket.socket, request: Mapping[str, Any], handles: Sequence[int]
+    ) -> NoReturn:
+        """In the fork: be what was asked for."""
+        code = 1
+        try:
+            for each in self.running.values():
+                each.connection.close()
+            connection.close()
+            self.listener.close()
+            if self.lock is not None:
+                os.close(self.lock)
+            signal.set_wakeup_fd(-1)
+            os.close(self._woken)
+            os.close(self._wake)
+            os.setsid()
+            for number in (*ENDING, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in request["ignored"]:
+                signal.signal(number, signal.SIG_IGN)
+            code = _main(request, handles)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code & 0xFF)
+
+
+def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
+    """The work of a forked process; its exit code."""
+    import resource
+
+    from lcnb.runbooks.engine.shell import ABOVE, adopt, prepare
+    from lcnb.runbooks.engine.shell_client import keep
+
+    for name, (soft, hard) in request["limits"].items():
+        number = getattr(resource, f"RLIMIT_{name}")
+        highest = resource.getrlimit(number)[1]
+        if highest != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > highest):
+            hard = highest
+            soft = min(soft, hard) if soft != resource.RLIM_INFINITY else hard
+        resource.setrlimit(number, (soft, hard))
+    os.umask(request["umask"])
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 2 * ABOVE:
+        keep(prepare())  # otherwise the run has an ordinary kernel: a shell's handles have high numbers
+    for wanted, handle in enumerate(handles):
+        os.dup2(handle, wanted, inheritable=True)
+        os.close(handle)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        setattr(sys, name, _text(number, "w" if number else "r"))
+        setattr(sys, f"__{name}__", getattr(sys, name))
+    adopt(request["env"], request["cwd"])
+    sys.argv = ["lcnb", *request["argv"]]
+    code = _run(import_module(MAINS[request["main"]]).main)
+    atexit.unregister(close_shared)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads on
+    return code
+
+
+def _text(number: int, mode: str) -> Any:
+    """A standard stream as Python makes it."""
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8").partition(":")[0] or "utf-8"
+    errors = "backslashreplace" if number == 2 else "strict"
+    buffering = 1 if mode == "w" and (number == 2 or os.isatty(number)) else -1
+    return open(number, mode, buffering, encoding=encoding, errors=errors, closefd=False)
+
+
+def _run(main: Any) -> int:
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)  # not buried yet, so it is that process still
+    except ProcessLookupError:
+        pass  # it has ended by itself
+
+
+def main() -> None:
+    """`python -m lcnb.runbooks.engine.forkserver FOLDER`: the server of a process, which ends with that. With what
+    it says when it listens, and the handle of its lock: one that stays."""
+    folder, *stays = sys.argv[1:]
+    if stays:
+        told, lock = stays
+        serve(Path(folder), told, lock=int(lock))
+    else:
+        serve(Path(folder), owner=0)
+
+
+if __name__ == "__main__":
+    from lcnb.runbooks.engine.forkserver import main as entry  # one module, not a second one called __main__
+
+    entry()

@@ -1,0 +1,95 @@
+"""The secrets that a notebook uses are told to its runner, which masks them in all that it keeps.
+
+A password that lcnb makes in a kernel, or a private key, is known to nobody else: printed by a cell it would stand in
+the saved notebook. So `Secret.reveal` in a kernel of ours writes the value into a pipe before it gives it away, and
+whoever saves reads the pipe first. Nothing of it reaches a disk, a process list, or a process started by the cell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lcnb.api.models import SECRET_NAME
+from lcnb.secret import TOLD_VARIABLE, Secret
+from lcnb.transport.network import proxy_secrets
+
+#: Shorter values of the environment would mask ordinary words.
+SHORTEST = 8
+
+
+class Told:
+    """The reading end of the pipe, and what came through it."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, Secret] = {}
+        self._rest = b""
+        self._lock = threading.Lock()
+        self._read = self.write = -1
+
+    @contextmanager
+    def open(self) -> Iterator[dict[str, str]]:
+        """The environment that lets a kernel tell, while it runs; `write` is what it must inherit."""
+        if os.name != "posix":
+            yield {}
+            return
+        self._read, self.write = os.pipe()
+        over = threading.Event()
+        reader = threading.Thread(target=self._keep_reading, args=(over,), daemon=True)
+        reader.start()  # a pipe that is full would stop the cell
+        try:
+            yield {TOLD_VARIABLE: f"{self.write}:{os.fstat(self.write).st_ino}"}
+        finally:
+            self._drain()
+            over.set()
+            reader.join()
+            with self._lock:
+                os.close(self._read)
+                os.close(self.write)
+                self._read = self.write = -1
+
+    def secrets(self) -> list[Secret]:
+        """All that were told until now."""
+        self._drain()
+        with self._lock:
+            return list(self._secrets.values())
+
+    def _keep_reading(self, over: threading.Event) -> None:
+        while not over.wait(0.05):
+            self._drain()
+
+    def _drain(self) -> None:
+        with self._lock:
+            while self._read >= 0 and select.select([self._read], [], [], 0)[0]:
+                *lines, self._rest = (self._rest + os.read(self._read, 65536)).split(b"\n")
+                for line in lines:
+                    self._add(line)
+
+    def _add(self, line: bytes) -> None:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(value, str):
+            for part in parts(value):
+                self._secrets.setdefault(part, Secret(part))
+
+
+def parts(value: str) -> list[str]:
+    """A secret of many lines, such as a private key, and each of its lines that would give a part of it away."""
+    lines = [line for line in value.splitlines() if len(line) >= 20 and not line.startswith("-----")]
+    return [value, value.strip(), *lines] if len(lines) > 1 else [value]
+
+
+def of_environment() -> list[Secret]:
+    """The values of variables that are called a secret, and passwords of proxies: a cell may print them."""
+    return proxy_secrets() + [
+        Secret(part)
+        for name, value in os.environ.items()
+        if SECRET_NAME.search(name) and len(value) >= SHORTEST
+        for part in parts(value)
+    ]

@@ -1,0 +1,1 @@
+"""What a runbook is: the notebook file, its language, and the parameters that it declares."""

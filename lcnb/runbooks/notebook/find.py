@@ -1,0 +1,166 @@
+"""Where runbooks are: shipped ones by name, anybody's own by path.
+
+A notebook is read as plain JSON (`notebook`): listing and refusing must not wait for nbformat or papermill.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.config import did_you_mean
+from lcnb.errors import InputError
+from lcnb.runbooks.notebook.file_format import read_notebook
+from lcnb.runbooks.notebook.languages import PYTHON, assigned, language_of
+from lcnb.runbooks.notebook.parameters import Parameter, read_parameters
+
+if TYPE_CHECKING:
+    import click
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """A notebook that can be run: where it is, what it is for, what it takes."""
+
+    name: str
+    path: Path
+    title: str
+    purpose: str
+    parameters: tuple[Parameter, ...]
+    #: The name of its Jupyter kernel; empty when it says only its language, which is not Python.
+    kernel: str = "python3"
+    #: `python`, or as papermill names it.
+    language: str = PYTHON
+
+
+def notebooks_dir() -> Path:
+    """The shipped notebooks: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "notebooks"
+    return installed if installed.is_dir() else package.parent / "notebooks"
+
+
+def shipped() -> list[str]:
+    """The names of the shipped runbooks."""
+    return sorted(path.stem for path in (notebooks_dir() / "runbooks").glob("*.ipynb"))
+
+
+def find(name: str) -> Runbook:
+    """The runbook of that name, or the notebook file at that path. InputError when there is none."""
+    if name.endswith(".ipynb") or "/" in name or "\\" in name:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise InputError(f"no runbook file {name}: looked at {path.absolute()}. Nothing was started.")
+    elif name in shipped():
+        path = notebooks_dir() / "runbooks" / f"{name}.ipynb"
+    else:
+        raise InputError(
+            f"no runbook {name!r}{did_you_mean(name, shipped())}. Shipped: {', '.join(shipped())}; "
+            f"a file of your own: ./{name}.ipynb. Nothing was started."
+        )
+    return _load(path)
+
+
+def _load(path: Path) -> Runbook:
+    notebook = read_notebook(path)
+    cells, metadata = notebook["cells"], notebook["metadata"]
+    title, purpose = _title(cells)
+    unclear = _unclear(cells)
+    if unclear:
+        raise InputError(f"{path}: {unclear} Nothing was started.")
+    source = next((cell["source"] for cell in cells if "parameters" in _tags(cell)), "")
+    spec = metadata.get("kernelspec", {})
+    language = language_of(spec, metadata.get("language_info", {}))
+    python = language == PYTHON
+    return Runbook(
+        path.stem,
+        path.absolute(),
+        title or path.stem,
+        purpose,
+        read_parameters(source, path.name) if python else assigned(source, language),
+        spec.get("name") or (Runbook.kernel if python else ""),
+        language,
+    )
+
+
+def _unclear(cells: list[dict[str, Any]]) -> str:
+    """Why it is not clear which values a run would have; empty when it is.
+
+    papermill puts what is given behind the first cell that has the tag, of any kind, and a later cell undoes it. A
+    cell that it has put there before stays when nothing is given.
+    """
+    for number, cell in enumerate(cells, 1):
+        if "parameters" in _all_tags(cell) and cell["cell_type"] != "code":
+            return f"cell {number} is tagged `parameters` and is no code: what is given would stand in the wrong place."
+        if "injected-parameters" in _all_tags(cell):
+            return (
+                f"cell {number} holds the parameters of an earlier run (its tag is `injected-parameters`). Run the "
+                "notebook that it was made from, or take that cell away."
+            )
+    tagged = [number for number, cell in enumerate(cells, 1) if "parameters" in _tags(cell)]
+    if len(tagged) > 1:
+        return f"cells {tagged[0]} and {tagged[1]} are both tagged `parameters`: only one can be."
+    return ""
+
+
+def _tags(cell: dict[str, Any]) -> list[str]:
+    return _all_tags(cell) if cell["cell_type"] == "code" else []
+
+
+def _all_tags(cell: dict[str, Any]) -> list[str]:
+    return list(cell["metadata"].get("tags", ()))
+
+
+def _title(cells: list[dict[str, Any]]) -> tuple[str, str]:
+    """The first heading, and the first paragraph after it."""
+    text = next((cell["source"] for cell in cells if cell["cell_type"] == "markdown"), "")
+    heading, _, rest = text.strip().partition("\n")
+    if not heading.startswith("#"):
+        return "", heading.strip()
+    return heading.lstrip("# ").strip(), " ".join(rest.strip().partition("\n\n")[0].split())
+
+
+def describe(name: str | None = None) -> pd.DataFrame:
+    """The shipped runbooks (name, title, purpose); or the parameters of one (name, type, default, help)."""
+    import pandas as pd
+
+    if name is None:
+        rows = [(each.name, each.title, each.purpose) for each in map(find, shipped())]
+        return pd.DataFrame(rows, columns=["name", "title", "purpose"]).astype("str")
+    table = [
+        (each.name, each.type_text, "(required)" if each.required else each.default_text, each.help)
+        for each in find(name).parameters
+    ]
+    return pd.DataFrame(table, columns=["name", "type", "default", "help"]).astype("str")
+
+
+def help_text(book: Runbook, page: click.HelpFormatter | None = None, command: str = "lcnb run") -> str:
+    """The page of a runbook: what it is for, and each parameter with type, default and meaning."""
+    if page is None:
+        import click
+
+        page = click.HelpFormatter(width=100)
+    page.write_usage(command, f"{book.name} [-p NAME=VALUE]... [OPTIONS]")
+    with page.indentation():
+        page.write_paragraph()
+        page.write_text(book.purpose or book.title)
+    if book.parameters:
+        with page.section("Parameters"):
+            page.write_dl(
+                [
+                    (
+                        f"{each.name}",
+                        f"{each.help}{'. ' if each.help else ''}[{each.type_text}; "
+                        f"{'required' if each.required else f'default {each.default_text}'}]",
+                    )
+                    for each in book.parameters
+                ]
+            )
+    else:
+        page.write_paragraph()
+        page.write_text("It takes no parameters.")
+    page.write_paragraph()
+    page.write_text("`lcnb run --help` lists the options that all runbooks share.")
+    return page.getvalue().rstrip("\n")

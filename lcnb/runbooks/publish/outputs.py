@@ -1,0 +1,304 @@
+"""Outputs as a page without scripts can show them: the best still form, and a sentence for what is left out.
+
+An output often has several forms. One that needs a script (a plotly chart, a widget, a map) is replaced by a picture or
+text of the same output, where there is one. The sentence says what was left out, and where it can be seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from html import escape, unescape
+from typing import Any
+
+from lcnb.runbooks.publish.pictures import left_out
+
+#: Between these an output is shown whose scripts are named by a sentence of its own.
+SAID = ("<!--lcnb-said-->", "<!--/lcnb-said-->")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+#: What a type, or the text of a page, is known by, and what people call it.
+KINDS = (
+    ("itables", "an interactive table (itables)"),
+    ("plotly", "an interactive chart (Plotly)"),
+    ("bokeh", "an interactive chart (Bokeh)"),
+    ("vega", "an interactive chart (Vega, Altair)"),
+    ("holoviews", "an interactive chart (HoloViews)"),
+    ("leaflet", "an interactive map (folium)"),
+    ("folium", "an interactive map (folium)"),
+    ("echarts", "an interactive chart (ECharts)"),
+    ("highcharts", "an interactive chart (Highcharts)"),
+    ("widget", "a control (ipywidgets)"),
+    ("mathjax", "a formula"),
+    ("<iframe", "a page within the page (iframe)"),
+    ("geo+json", "an interactive map"),
+    ("<video", "a video"),
+    ("video/", "a video"),
+    ("<audio", "a sound"),
+    ("audio/", "a sound"),
+    ("application/pdf", "a PDF"),
+)
+#: Forms that need no script, the best first; each picture as a browser's own type.
+PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp")
+KNOWN = {*PICTURES, "text/html", "text/markdown", "text/latex", "text/plain", WIDGET}
+ACTIVE = re.compile(r"<\s*(?:script|iframe|frame|object|embed|applet|canvas|video|audio)\b", re.IGNORECASE)
+DROPPED = re.compile(
+    r"<(script|style|iframe|object|applet|video|audio|noscript|template)\b.*?(?:</\1[^>]*>|\Z)|<!--.*?-->",
+    re.DOTALL | re.IGNORECASE,
+)
+#: What pages say in place of what a script would show.
+PLACEHOLDER = re.compile(
+    r"loading\s+(?:itables|bokeh)|make this notebook trusted|javascript|bokehjs|^\s*loading\b", re.IGNORECASE
+)
+#: How Python shows objects that have nothing to say as text.
+NO_TEXT = re.compile(r"\s*<[\w.]+(?: object)?(?: at 0x[0-9a-f]+)?>\s*")
+#: A progress bar (tqdm) as it was drawn first.
+AT_START = re.compile(r"(?:^|\s)0%\||\b0it \[")
+FORMULA = re.compile(
+    r"\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\\begin\{\w+\*?\}|(?<![\\\w$])\$(?=[^\s$\d])[^$\n]*[\\^_={}][^$\n]*(?<!\s)\$(?!\d)",
+    re.DOTALL,
+)
+
+
+def kind_of(text: str) -> str:
+    """What people call an output that needs a script."""
+    lower = text.lower()
+    return next((name for mark, name in KINDS if mark in lower), "an output that needs a script (JavaScript)")
+
+
+def sentence(kind: str, shown: str, where: str) -> str:
+    """What was left out, what is shown instead, and where the rest can be seen."""
+    return f"Left out: {kind}; a report runs no scripts. {shown}{where}"
+
+
+def still_output(output: Any, widgets: Mapping[str, Any], where: str) -> None:
+    """Give an output the form in which a page without scripts shows it, with a sentence for what that leaves out."""
+    data = output.data
+    html = _text(data.get("text/html"))
+    extra = [name for name in data if name not in KNOWN and name != "application/json"]
+    active = extra or WIDGET in data or ACTIVE.search(html)
+    if not active and html:
+        output.data = {"text/html": html}
+        return
+    if WIDGET in data and not extra:
+        output.data = {"text/html": _widget(data, widgets, where)}
+        return
+    if active and html and _says_something(html):
+        told = sentence(kind_of(" ".join([*extra, html])), "What needs none is shown. ", where)
+        output.data = {"text/html": f"{SAID[0]}{html}{SAID[1]}{left_out(told)}"}
+        return
+    still, shown = _fallback(data)
+    if active:
+        told = sentence(kind_of(" ".join([*extra, html])), shown, where)
+        output.data = {"text/html": still + left_out(told)}
+    elif "text/markdown" in data:
+        text = _text(data["text/markdown"])
+        output.data = {"text/markdown": text + formula_note(text)}
+    else:
+        output.data = {"text/html": still}
+
+
+def _fallback(data: Mapping[str, Any]) -> tuple[str, str]:
+    """The best form that needs no script, as HTML, and how the sentence calls it."""
+    for kind in PICTURES:
+        if picture := _text(data.get(kind)):
+            if kind == "image/svg+xml":
+                return f"<div>{picture}</div>", "A still picture is shown. "
+            alt = escape(_text(data.get("text/plain"))[:200])
+            return (
+                f'<img src="data:{kind};base64,{"".join(picture.split())}" alt="{alt}">',
+                "A still picture is shown. ",
+            )
+    if latex := _text(data.get("text/latex")):
+        note = left_out("A formula is shown as its LaTeX source; a report runs no scripts.")
+        return f"<pre>{escape(latex)}</pre>{note}", "Its LaTeX source is shown. "
+    text = _text(data.get("text/plain"))
+    if text and not NO_TEXT.fullmatch(text):
+        return f"<pre>{escape(text)}</pre>", "Its text is shown. "
+    if "application/json" in data:
+        shown = json.dumps(data["application/json"], ensure_ascii=False, indent=2)[:20_000]
+        return f"<pre>{escape(shown)}</pre>", "Its data is shown. "
+    return (f"<pre>{escape(text)}</pre>", "") if text and len(data) == 1 else ("", "")
+
+
+def _text(value: Any) -> str:
+    """A form of an output: nbformat joins lines, yet a notebook made by hand may have a list."""
+    if isinstance(value, list):
+        return "".join(map(str, value))
+    return value if isinstance(value, str) else ""
+
+
+def _says_something(html: str) -> bool:
+    """Whether anything is left of HTML without its scripts, but for the word that something is loading."""
+    rest = DROPPED.sub(" ", html)
+    if PLACEHOLDER.search(_words(rest)):
+        return False
+    return bool(re.search(r"<(?:img|svg)\b", rest, re.IGNORECASE)) or bool(_words(rest))
+
+
+def _words(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+# --- widgets --------------------------------------------------------------------------------------------
+
+
+def widget_states(notebook: Any) -> dict[str, Any]:
+    """The last state of each widget, as far as the notebook has it: model id → its model and state."""
+    saved = notebook.metadata.get("widgets", {})
+    found = saved.get(STATE, {}).get("state", {}) if isinstance(saved, Mapping) else {}
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _widget(data: Mapping[str, Any], widgets: Mapping[str, Any], where: str) -> str:
+    view = data[WIDGET]
+    identifier = str(view.get("model_id")) if isinstance(view, Mapping) else ""
+    still = "".join(_state_html(identifier, widgets, set()))
+    if still and _only_shows(identifier, widgets, set()):
+        return still  # nothing of it asks for an answer: nothing is missing
+    shown = "Its last state is shown. " if still else ""
+    if not still and AT_START.search(_text(data.get("text/plain"))):
+        return left_out(f"Left out: a progress bar, whose last state this run does not keep. {where}")
+    if not still:
+        html = _text(data.get("text/html"))
+        still, shown = (html, "Its text is shown. ") if html and not ACTIVE.search(html) else _fallback(data)
+    return still + left_out(sentence("a control (ipywidgets)", shown, where))
+
+
+def _only_shows(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> bool:
+    """Whether a widget, and all that are in it, only show something: a progress bar, text, outputs."""
+    model = widgets.get(identifier)
+    if not isinstance(model, Mapping) or identifier in seen:
+        return True
+    seen.add(identifier)
+    name = str(model.get("model_name", ""))
+    known = ("Progress", "HTML", "Label", "Box", "Output", "Valid")
+    return any(each in name for each in known) and all(
+        _only_shows(each, widgets, seen) for each in _children(model.get("state", {}))
+    )
+
+
+def _children(state: Mapping[str, Any]) -> list[str]:
+    children = state.get("children")
+    found = [str(each) for each in children] if isinstance(children, list | tuple) else []
+    return [each.removeprefix("IPY_MODEL_") for each in found]
+
+
+def _state_html(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> Iterable[str]:
+    """The last state of a widget, and of those in it, as HTML that needs no script."""
+    model = widgets.get(identifier)
+    if not isinstance(model, Mapping) or identifier in seen:
+        return
+    seen.add(identifier)
+    state, name = model.get("state", {}), str(model.get("model_name", ""))
+    if "Output" in name:
+        for each in state.get("outputs") or ():
+            yield _inner(each)
+        return
+    parts = [part for each in _children(state) for part in _state_html(each, widgets, seen)]
+    if parts:
+        yield f'<div class="widget">{" ".join(parts)}</div>'
+        return
+    description = escape(_words(str(state.get("description") or "")))
+    if "Progress" in name:
+        low, high, value = (
+            _number(state.get(each), default) for each, default in (("min", 0), ("max", 100), ("value", 0))
+        )
+        share = min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 1.0
+        yield f"{description} <progress max='1' value='{share:.4f}'>{share:.0%}</progress>"
+    elif "HTML" in name or "Label" in name:
+        text = str(state.get("value") or "")
+        yield f"{description} <span>{escape(text) if 'Label' in name else text}</span>"
+    elif state.get("value") not in (None, ""):
+        yield f"<span>{description} {escape(str(state['value']))}</span>"
+    elif description:
+        yield f"<span>{description}</span>"
+
+
+def _number(value: Any, default: float) -> float:
+    return float(value) if isinstance(value, int | float) else default
+
+
+def _inner(output: Any) -> str:
+    """An output that a widget holds."""
+    if not isinstance(output, Mapping):
+        return ""
+    if output.get("output_type") == "stream":
+        return f"<pre>{escape(last_state(_text(output.get('text'))))}</pre>"
+    if output.get("output_type") == "error":
+        return f"<pre>{escape(str(output.get('ename')))}: {escape(str(output.get('evalue')))}</pre>"
+    data = output.get("data")
+    if not isinstance(data, Mapping):
+        return ""
+    html = _text(data.get("text/html"))
+    return html if html and not ACTIVE.search(html) else _fallback(data)[0]
+
+
+# --- text -----------------------------------------------------------------------------------------------
+
+_MOVES = re.compile(r"\r\n|[\r\n\b]|\x1b\[(\d*)([A-DGJK])|\x1b\[\?25[lh]")
+
+
+def last_state(text: str) -> str:
+    """A text as a terminal shows it at its end: a progress bar that was drawn over itself is there once.
+
+    Carriage returns, backspaces and the moves of a cursor that progress bars use are followed; colours stay.
+
+    >>> last_state("  0%|    | 0/3\\r100%|####| 3/3\\n").strip()
+    '100%|####| 3/3'
+    """
+    if not _MOVES.search(text.replace("\n", "")):
+        return text
+    lines: list[str] = [""]
+    row, column, start = 0, 0, 0
+
+    def write(piece: str) -> None:
+        nonlocal column
+        if piece:
+            line = lines[row].ljust(column)
+            if column == 0 and len(_plain(piece)) >= len(_plain(line)):
+                lines[row] = piece
+            elif column >= len(line):
+                lines[row] = line + piece
+            else:
+                lines[row] = line[:column] + piece + line[column + len(piece) :]
+            column += len(piece)
+
+    for move in _MOVES.finditer(text):
+        write(text[start : move.start()])
+        start = move.end()
+        count = int(move[1] or 1) if move[2] else 1
+        if move[0] in ("\n", "\r\n"):
+            row, column = row + 1, 0
+        elif move[0] == "\r":
+            column = 0
+        elif move[0] == "\b":
+            column = max(0, column - 1)
+        elif move[2] == "A":
+            row = max(0, row - count)
+        elif move[2] == "B":
+            row += count
+        elif move[2] == "C":
+            column += count
+        elif move[2] == "D":
+            column = max(0, column - count)
+        elif move[2] == "G":
+            column = count - 1
+        elif move[2] == "K":
+            lines[row] = "" if move[1] == "2" else lines[row][:column]
+        lines.extend([""] * (row + 1 - len(lines)))
+    write(text[start:])
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def formula_note(markdown: str) -> str:
+    """A sentence below Markdown with formulas, which nothing sets without a script; empty where there is none."""
+    text = re.sub(r"```.*?```|~~~.*?~~~|`[^`\n]*`", "", markdown, flags=re.DOTALL)
+    if not FORMULA.search(text):
+        return ""
+    return "\n\n" + left_out("Formulas are shown as their LaTeX source; a report runs no scripts.")

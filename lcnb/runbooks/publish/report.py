@@ -1,0 +1,434 @@
+"""The page that people get: self-contained HTML with a header, the outputs, and no request to anywhere.
+
+nbconvert renders the cells (inputs hidden, `basic` template: no scripts, no fonts, no MathJax); the shell
+around them is ours: title, status, parameters, failing cell, files. Light and dark, printable, narrow.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from lcnb.files import write_atomically
+from lcnb.runbooks.notebook.deferred_imports import grammar_later
+from lcnb.runbooks.publish.outputs import SAID, formula_note, kind_of, last_state, still_output, widget_states
+from lcnb.runbooks.publish.pictures import Pictures, left_out
+
+_COLORS = {
+    "done": "#0a9b74",
+    "running": "#3d8fd1",
+    "interrupted": "#dd9a1f",
+    "attention": "#b56d00",
+    "partly": "#b56d00",
+}
+
+CSS = """
+:root{color-scheme:light dark;--ink:#1d2530;--soft:#5c6878;--line:#dfe4ea;--page:#f5f7f9;--card:#fff;--bad:#b3411c;
+ --warn:#96590a;--good:#0a7f5f}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e9f0;--soft:#98a4b5;--line:#2b3441;--page:#11161d;--card:#19202a;
+ --bad:#f0875f;--warn:#eeb04a;--good:#3fc79f}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--page);color:var(--ink);
+ font:15px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main{max-width:1080px;margin:0 auto;padding:36px 24px 64px}
+header h1{font-size:30px;line-height:1.2;margin:0 0 6px;letter-spacing:-.015em}
+header p{margin:0 0 16px;color:var(--soft);max-width:70ch}
+.status{display:inline-block;padding:2px 12px;border-radius:99px;color:#fff;font-weight:600;font-size:13px;
+ background:var(--c);vertical-align:4px;margin-left:10px}
+.facts{display:flex;flex-wrap:wrap;gap:6px 28px;margin:0 0 22px;padding:12px 0;border:solid var(--line);
+ border-width:1px 0}
+.facts div{min-width:0}.facts dt{font-size:12px;color:var(--soft)}.facts dd{margin:0;overflow-wrap:anywhere}
+section.body+section.body{margin-top:22px}
+section.body{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:10px 26px 18px}
+section.body h2{font-size:19px;margin:28px 0 8px;letter-spacing:-.01em}
+section.body h3{font-size:16px;margin:22px 0 6px}
+section.body p{max-width:75ch}
+.anchor-link,.jp-InputPrompt,.jp-OutputPrompt,.jp-Collapser{display:none}
+.jp-OutputArea-output pre,.failure pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,
+ SFMono-Regular,Menlo,Consolas,monospace;margin:6px 0}
+.jp-OutputArea-output,.output_subarea{overflow-x:auto}
+.jp-RenderedHTMLCommon table{border-collapse:collapse}
+img{max-width:100%;height:auto}
+.failure{border:1px solid var(--bad);border-left-width:6px;border-radius:12px;padding:12px 20px;margin:0 0 22px;
+ background:var(--card)}
+.failure h2{margin:0 0 6px;font-size:17px;color:var(--bad)}
+.notes{border:1px solid var(--warn);border-left-width:6px;border-radius:12px;padding:12px 20px;margin:0 0 22px;
+ background:var(--card)}
+.notes h2{margin:0 0 6px;font-size:17px;color:var(--warn)}
+.notes ul,.checks ul{margin:4px 0;padding-left:20px}.notes li,.checks li{white-space:pre-wrap;overflow-wrap:anywhere}
+.checks{margin:0 0 22px}.checks summary{cursor:pointer;color:var(--soft)}.checks ul{list-style:none;padding-left:4px}
+.checks .held b{color:var(--good)}.checks .not b{color:var(--warn)}
+footer{color:var(--soft);font-size:13px;margin-top:26px}footer ul{padding-left:18px;margin:4px 0}
+section.body pre{white-space:pre-wrap;overflow-wrap:anywhere}
+.left-out{display:block;width:fit-content;margin:6px 0;padding:2px 10px;border-left:4px solid var(--warn);
+ color:var(--soft);font-size:13.5px;overflow-wrap:anywhere;max-width:90ch}
+.allowed{border-left:4px solid var(--warn);padding:2px 12px;margin:6px 0}.allowed b{overflow-wrap:anywhere}
+.early{border:1px solid var(--line);border-left:6px solid var(--good);border-radius:12px;padding:10px 20px;
+ margin:0 0 22px;background:var(--card)}
+.widget{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:center}.widget pre{margin:0}
+progress{width:220px;accent-color:var(--good)}
+code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em}
+@media(max-width:640px){main{padding:20px 12px}section.body{padding:6px 14px 12px}header h1{font-size:24px}}
+@media print{body{background:#fff}main{max-width:none;padding:0}section.body{border:0;padding:0}
+ figure,table,tr{break-inside:avoid}}
+"""
+
+
+#: What a browser may load for this page: its own styles, pictures inside it or beside it, nothing else.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self' file:; base-uri 'none'; "
+    "form-action 'none'"
+)
+
+
+def write_report(
+    facts: Mapping[str, Any], notebook: Any, folder: Path, redact: Callable[[str], str] = str
+) -> Path:
+    """Write `report.html` into the folder of a run and give its path. OSError when it cannot be written.
+
+    Pictures are those below the notebook's folder, and those that the run has left in its own.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".log"))
+    places = [Path(str(facts["notebook"])).parent, folder] if facts.get("notebook") else [folder]
+    page = render(facts, notebook, [path.name for path in files], places)
+    return write_atomically(folder / "report.html", redact(page))
+
+
+def render(facts: Mapping[str, Any], notebook: Any, files: list[str], places: Sequence[Path] = ()) -> str:
+    """The whole page as text; `places` are the folders whose pictures it may hold."""
+    body = _body(facts, notebook, Pictures(places)) if notebook is not None else "<p>No cell was run.</p>"
+    title = escape(str(facts["title"]))
+    status = str(facts["status"])
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{title} – {escape(status)}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>
+<body><main>
+<header><h1>{title}<span class="status" style="--c:{_COLORS.get(status, "#d1552b")}">{escape(status)}</span></h1>
+<p>{escape(str(facts["purpose"]))}</p>
+{_facts(facts)}</header>
+{_failure(facts)}{_notes(facts)}{_checks(facts)}
+{_changes(facts)}
+<section class="body">{body}</section>
+<footer>{_files(files)}<p>Run <code>{escape(str(facts["id"]))}</code>, lcnb {escape(facts["versions"]["lcnb"])}</p>
+</footer>
+</main></body></html>
+"""
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    started = datetime.fromisoformat(facts["started"])
+    rows = {
+        "Account": facts["account"] or facts["base_url"] or "none",
+        "Started": f"{started:%Y-%m-%d %H:%M:%S} UTC",
+        "Took": f"{facts['duration_s']:.1f} s" if facts["duration_s"] is not None else "",
+        "By": f"{facts['user']} on {facts['host']}",
+    }
+    rows |= {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in facts["parameters"].items()
+        if value is not None
+    }
+    items = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>"
+        for name, value in rows.items()
+        if str(value)
+    )
+    return f'<dl class="facts">{items}</dl>'
+
+
+def _failure(facts: Mapping[str, Any]) -> str:
+    if facts["status"] in ("done", "running", "attention"):
+        reason = str(facts.get("reason") or "") if facts["status"] == "done" else ""
+        text = f"{reason[:1].upper()}{reason[1:]}: the cells after it were not run."
+        return f'<div class="early" role="note">{escape(text)}</div>' if reason else ""
+    cell = facts["failed_cell"]
+    if cell is None:
+        return f'<div class="failure" role="alert"><h2>{escape(str(facts["reason"]))}</h2></div>'
+    lines = str(cell["traceback"]).strip().splitlines()
+    return (
+        f'<div class="failure" role="alert"><h2>Cell {cell["number"]}: {escape(cell["ename"])}: '
+        f"{escape(cell['evalue'])}</h2><pre>{escape(cell['source'])}</pre>"
+        f"<details><summary>Traceback</summary><pre>{escape(chr(10).join(lines))}</pre></details></div>"
+    )
+
+
+#: A page is for people: of more notes than these the rest stands in run.json.
+MOST_NOTES = 100
+
+
+def _notes(facts: Mapping[str, Any]) -> str:
+    """What somebody has to look at, above all else but a failure."""
+    texts = [str(each["text"]) for each in facts.get("attention") or ()]
+    if not texts:
+        return ""
+    return (
+        f'<div class="notes" role="note"><h2>{_count(len(texts), "thing")} need{"s" if len(texts) == 1 else ""} '
+        f"attention</h2><ul>{_items(f'<li>{escape(text)}</li>' for text in texts)}</ul></div>"
+    )
+
+
+def _checks(facts: Mapping[str, Any]) -> str:
+    """All checks with their outcome: in words and by a sign, not by colour alone."""
+    checks = facts.get("checks") or []
+    if not checks:
+        return ""
+    words = {True: ("held", "✓ ok"), False: ("not", "✗ failed")}
+    rows = [(*words[bool(each["ok"])], escape(str(each["text"]))) for each in checks]
+    items = _items(f'<li class="{kind}"><b>{word}</b> {text}</li>' for kind, word, text in rows)
+    failed = sum(not each["ok"] for each in checks)
+    told = f"{_count(len(checks), 'check')}, {failed or 'none'} failed"
+    return f'<details class="checks"{" open" if failed else ""}><summary>{told}</summary><ul>{items}</ul></details>'
+
+
+def _items(items: Iterable[str]) -> str:
+    shown = list(items)
+    more = len(shown) - MOST_NOTES
+    return "".join(shown[:MOST_NOTES]) + (f"<li>and {more} more, in run.json</li>" if more > 0 else "")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _changes(facts: Mapping[str, Any]) -> str:
+    """What the run has changed or would change, and what that adds to the monthly cost."""
+    changes = facts.get("changes") or []
+    if not changes:
+        return ""
+    from lcnb.changes.changeset import made_frame, monthly_difference
+    from lcnb.display.charts import table
+
+    counts = Counter(each["outcome"] for each in changes)
+    told = [f"{count} {outcome}" for outcome, count in counts.items()]
+    made = [each for each in changes if each["outcome"] in ("done", "twins")]
+    told += [f"{value:+,.2f} {code} a month" for code, value in monthly_difference(made).items()]
+    if not made:
+        planned = monthly_difference(changes).items()
+        told += [f"would be {value:+,.2f} {code} a month" for code, value in planned]
+    heading = f"<h2>Changes: {escape(', '.join(told))}</h2>"
+    return f'<section class="body">{heading}{table(made_frame(changes))._repr_html_()}</section>'
+
+
+def _files(files: list[str]) -> str:
+    if not files:
+        return ""
+    items = "".join(f'<li><a href="{quote(name)}">{escape(name)}</a></li>' for name in files)
+    return f"<p>Beside this page:</p><ul>{items}</ul>"
+
+
+def _body(facts: Mapping[str, Any], notebook: Any, pictures: Pictures) -> str:
+    shown = copy.deepcopy(notebook)
+    widgets = widget_states(shown)
+    shown.metadata.pop("widgets", None)  # nbconvert would write it into the page, for a script
+    failed = facts.get("failed_cell")
+    _make_still(shown, failed["number"] - 1 if failed else None, widgets, _where(facts))
+    _drop_title(shown)
+    _drop_what_was_not_run(shown)
+    body, _ = exporter().from_notebook_node(shown)
+    return _without_requests(str(body), pictures)
+
+
+def _where(facts: Mapping[str, Any]) -> str:
+    """Where what a page cannot show is seen."""
+    name = Path(str(facts["notebook"])).name if facts.get("notebook") else "the executed notebook"
+    return f"Open {name}, in the folder of this page, in JupyterLab to see it."
+
+
+def _make_still(notebook: Any, failed: int | None, widgets: Mapping[str, Any], where: str) -> None:
+    """Give each output, and each text with formulas, a form that needs no script."""
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            cell.source = _pictures_with_spaces(cell.source)
+            _find_attachments(cell)
+            cell.source += formula_note(cell.source)
+        if cell.cell_type != "code":
+            continue
+        kept: list[Any] = []
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
+                    kept[-1].text += output.text
+                else:
+                    kept.append(output)
+            elif output.output_type == "error":
+                if index != failed and output.ename != "SystemExit":  # those are above the cells, once
+                    kept.append(_allowed_error(output))
+            else:
+                still_output(output, widgets, where)
+                kept.append(output)
+        for output in kept:
+            if output.output_type == "stream":
+                output.text = last_state(output.text)
+        cell.outputs = kept
+
+
+def _allowed_error(output: Any) -> Any:
+    """An error that the cell was allowed to raise, and that ended nothing."""
+    import nbformat
+
+    trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
+    html = (
+        f'<div class="allowed"><b>{escape(output.ename)}: {escape(output.evalue)}</b> This cell may raise errors; the '
+        f"run went on.<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details></div>"
+    )
+    new: Any = nbformat.v4
+    return new.new_output("display_data", {"text/html": html})
+
+
+def _find_attachments(cell: Any) -> None:
+    """nbconvert makes no page at all of a notebook where an attachment is missing, or is written percent-encoded."""
+    attachments = dict(cell.get("attachments", {}))
+
+    def found(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in attachments and unquote(name) in attachments:
+            attachments[name] = attachments[unquote(name)]
+        return match[0] if name in attachments else f"missing-attachment:{name}"
+
+    cell.source = re.sub(r"""\battachment:([^\s)>"']+)""", found, cell.source)
+    if attachments:
+        cell.attachments = attachments
+
+
+_SPACED = re.compile(
+    r"(!\[[^\]\n]*\]\()(?!<)([^()<>\n\"]*? [^()<>\n\"]*?\.(?:png|jpe?g|gif|svg|webp|bmp|avif))(?=[)\s])", re.I
+)
+
+
+def _pictures_with_spaces(markdown: str) -> str:
+    """Markdown takes a path with spaces only in angle brackets; people write it without."""
+    return _SPACED.sub(r"\1<\2>", markdown)
+
+
+@cache
+def exporter() -> Any:
+    """nbconvert's exporter with its templates compiled, which takes longer than most pages."""
+    with grammar_later():
+        import nbformat
+        from nbconvert import HTMLExporter
+
+    made: Any = HTMLExporter(  # type: ignore[no-untyped-call]
+        template_name="basic",
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    new: Any = nbformat.v4
+    made.from_notebook_node(new.new_notebook(cells=[new.new_markdown_cell("#"), new.new_code_cell("")]))
+    return made
+
+
+def _drop_title(notebook: Any) -> None:
+    """Title and purpose stand in the header already."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            lines = cell.source.strip().split("\n\n")
+            if lines[0].startswith("# "):
+                _, _, rest = lines[0].partition("\n")
+                cell.source = "\n\n".join(lines[1:] if rest.strip() else lines[2:])
+            return
+
+
+def _drop_what_was_not_run(notebook: Any) -> None:
+    """Headings without anything below them would look as if there were nothing to tell."""
+    ran = [
+        number
+        for number, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("status") != "skipped"
+    ]
+    code = [number for number, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    if ran and ran[-1] != code[-1]:
+        del notebook.cells[ran[-1] + 1 :]
+
+
+# --- no request to anywhere -----------------------------------------------------------------------------
+
+_ACTIVE = re.compile(r"<script\b.*?(?:</script[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
+_FRAME = re.compile(
+    r"<(iframe|frame|object|embed|video|audio|applet|canvas)\b[^>]*>(?:.*?</\1\s*>)?",
+    re.DOTALL | re.IGNORECASE,
+)
+_LOADING = re.compile(
+    r"</?(?:link|meta|base|iframe|frame|frameset|object|embed|applet|video|audio|canvas)\b[^>]*>",
+    re.IGNORECASE,
+)
+_STYLE = re.compile(r"<style\b.*?(?:</style[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
+_CSS_REQUEST = re.compile(
+    r"@import[^;}<]*;?|url\(\s*(?![\"'\s]*(?:data:|#))(?:\"[^\"]*\"|'[^']*'|&quot;.*?&quot;|[^)]*)\s*\)",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"""<[a-z](?:[^"'<>]|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""\s([\w:-]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""")
+_LOADED = ("src", "srcset", "href", "poster", "data", "background", "action", "formaction", "ping")
+
+
+def _without_requests(body: str, pictures: Pictures) -> str:
+    """A page that is opened years later, or by mail, must not ask anybody for anything.
+
+    POLICY forbids it to every browser; what it would leave as gaps and errors is replaced here by a sentence, and a
+    picture of the notebook's folder by itself. A link that a person may click stays.
+    """
+    named: set[str] = set()  # an output that was given its sentence before does not have these any more
+
+    def name(match: re.Match[str]) -> str:
+        kind = kind_of(match[0])
+        if kind in named and match[0].lower().startswith("<script"):
+            return ""
+        named.add(kind)
+        return left_out(f"Left out: {kind}; a report runs no scripts and asks no server.")
+
+    body = _without_said(body)
+    body = _FRAME.sub(name, _ACTIVE.sub(name, body))
+    body = _LOADING.sub("", body)
+    body = _STYLE.sub(lambda style: _CSS_REQUEST.sub("", style[0]), body)
+    return _TAG.sub(lambda tag: _safe_tag(tag[0], pictures), body)
+
+
+def _without_said(body: str) -> str:
+    """Without the scripts and frames of outputs whose sentence names them already."""
+
+    def cleaned(match: re.Match[str]) -> str:
+        return _LOADING.sub("", _FRAME.sub("", _ACTIVE.sub("", match[1])))
+
+    return re.sub(re.escape(SAID[0]) + "(.*?)" + re.escape(SAID[1]), cleaned, body, flags=re.DOTALL)
+
+
+def _safe_tag(tag: str, pictures: Pictures) -> str:
+    if not re.match(r"<(?:img|image|input|source)\b", tag, re.IGNORECASE):
+        return _ATTRIBUTE.sub(lambda each: _attribute(tag, each), tag)
+    found = {each[1].lower(): unescape(each[2].strip("\"'")) for each in _ATTRIBUTE.finditer(tag)}
+    address = found.get("src") or found.get("href") or found.get("xlink:href")
+    if address is None:
+        return "" if tag[1:7].lower() == "source" else _ATTRIBUTE.sub(lambda each: _attribute(tag, each), tag)
+    source, problem = pictures.source(address)
+    if source is None:
+        alt = f" ({found['alt']})" if found.get("alt") else ""
+        return left_out(f"Picture left out{alt}: {problem}.")
+    return _ATTRIBUTE.sub(lambda each: _picture_attribute(tag, each, source), tag)
+
+
+def _picture_attribute(tag: str, attribute: re.Match[str], source: str) -> str:
+    name = attribute[1].lower()
+    if name in ("src", "href", "xlink:href"):
+        return f' {attribute[1]}="{escape(source)}"'
+    return "" if name == "srcset" else _attribute(tag, attribute)
+
+
+def _attribute(tag: str, attribute: re.Match[str]) -> str:
+    name, value = attribute[1].lower(), unescape(attribute[2].strip("\"'"))
+    if name == "style":
+        return _CSS_REQUEST.sub("", attribute[0])
+    link = name == "href" and re.match(r"<a\s", tag, re.IGNORECASE)
+    loaded = name.rpartition(":")[2] in _LOADED and "//" in value and not value.startswith("data:")
+    return "" if name.startswith("on") or (loaded and not link) else attribute[0]

@@ -1,0 +1,160 @@
+"""What differs between two runs: how they ended, what they were given, what they ran, what they saved.
+
+Tables are matched by a column that names their rows: the first of KEYS that is unique in both, else the first
+text column that is. Without one, whole rows are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.csv_file import read_table
+from lcnb.runbooks.records.history import Kept, readable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEYS = ("identifier", "label", "slug", "id", "name")
+FACTS = ("runbook", "status", "exit_code", "notebook", "notebook_sha256", "git", "account", "base_url",
+         "user", "host", "python")  # fmt: skip
+COLUMNS = ("what", "row", "change", "column", "first", "second")
+
+Difference = tuple[str, str | None, str, str | None, str | None, str | None]
+
+
+def diff(first: Kept, second: Kept) -> pd.DataFrame:
+    """A row for each difference; no row when there is none.
+
+    `what` is a fact of the record, `parameter x`, `version x`, `attention` or `table x`; `change` is `differs`,
+    or for a table `added`, `removed`, `changed` (then `column` says where), or `unreadable`. `row` is the row's
+    key; `first` and `second` are the values as texts. InputError for a run whose record cannot be read.
+    """
+    import pandas as pd
+
+    rows = [*_records(readable(first), readable(second)), *_tables(first.folder, second.folder)]
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
+    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+
+
+def _records(first: Kept, second: Kept) -> Iterator[Difference]:
+    yield from _values("", *({name: each.record.get(name) for name in FACTS} for each in (first, second)))
+    yield from _values("", *({"reason": _reason(each)} for each in (first, second)))
+    for what, name in (("parameter ", "parameters"), ("version ", "versions")):
+        yield from _values(what, *(each.value(name, dict) or {} for each in (first, second)))
+    for change, one, other in (("removed", first, second), ("added", second, first)):
+        there = _notes(other)
+        for text in _notes(one):
+            if text not in there:
+                values = (text, None) if change == "removed" else (None, text)
+                yield "attention", None, change, None, *values
+
+
+def _reason(run: Kept) -> Any:
+    """Why it ended so; for `attention` that is its notes, which are compared one by one."""
+    return None if run.status == "attention" else run.record.get("reason") or None
+
+
+def _notes(run: Kept) -> list[str]:
+    found = run.record.get("attention")
+    return (
+        [str(each.get("text")) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    )
+
+
+def _values(what: str, first: dict[str, Any], second: dict[str, Any]) -> Iterator[Difference]:
+    for name in {**first, **second}:
+        if first.get(name) != second.get(name):
+            yield f"{what}{name}", None, "differs", None, _text(first.get(name)), _text(second.get(name))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+# --- tables ---------------------------------------------------------------------------------------------
+
+
+def _tables(first: Path, second: Path) -> Iterator[Difference]:
+    there = [_files(first), _files(second)]
+    for name in sorted({*there[0], *there[1]}):
+        what = f"table {name}"
+        if name not in there[0] or name not in there[1]:
+            yield what, None, "added" if name in there[1] else "removed", None, None, None
+            continue
+        try:
+            one, other = (_read(files[name]) for files in there)
+        except Exception as error:  # whatever a reader makes of bytes that are no table
+            yield what, None, "unreadable", None, str(error), None
+            continue
+        yield from _table(what, one, other)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The saved tables by name, as parquet where there is that."""
+    return {path.stem: path for kind in ("csv", "parquet") for path in sorted(folder.glob(f"*.{kind}"))}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if path.suffix == ".csv":
+        header, rows = read_table(path)
+        header = [
+            f"{name}.{number}" if (number := header[:place].count(name)) else name
+            for place, name in enumerate(header)
+        ]
+        return pd.DataFrame(
+            [[cell or None for cell in cells] for cells in rows], columns=header, dtype="object"
+        )
+    table = pd.read_parquet(path)
+    texts: pd.DataFrame = table.apply(lambda column: column.map(str, na_action="ignore").astype("object"))
+    return texts
+
+
+def _table(what: str, first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Difference]:
+    for name in first.columns.difference(second.columns, sort=False):
+        yield what, None, "removed", str(name), None, None
+    for name in second.columns.difference(first.columns, sort=False):
+        yield what, None, "added", str(name), None, None
+    key = _key(first, second)
+    if key is None:
+        yield from _whole_rows(what, first, second)
+        return
+    first, second = first.set_index(key), second.set_index(key)
+    for row in first.index.difference(second.index, sort=False):
+        yield what, row, "removed", None, None, None
+    for row in second.index.difference(first.index, sort=False):
+        yield what, row, "added", None, None, None
+    both = first.index.intersection(second.index, sort=False)
+    for name in first.columns.intersection(second.columns, sort=False):
+        one, other = first.loc[both, name], second.loc[both, name]
+        for row in both[((one != other) & ~(one.isna() & other.isna())).to_numpy(bool)]:
+            yield what, row, "changed", str(name), _cell(one[row]), _cell(other[row])
+
+
+def _cell(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _key(first: pd.DataFrame, second: pd.DataFrame) -> str | None:
+    for name in (*KEYS, *first.columns):
+        if all(
+            name in each and each[name].notna().all() and each[name].is_unique for each in (first, second)
+        ):
+            return str(name)
+    return None
+
+
+def _whole_rows(what: str, first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Difference]:
+    from collections import Counter
+
+    names = list(first.columns.intersection(second.columns, sort=False))
+    one, other = (
+        Counter(", ".join(map(str, row)) for row in each[names].fillna("").itertuples(index=False))
+        for each in (first, second)
+    )
+    for change, rows in (("removed", one - other), ("added", other - one)):
+        for row in rows.elements():
+            yield what, row, change, None, None, None

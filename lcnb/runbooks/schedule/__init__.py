@@ -1,0 +1,1 @@
+"""Schedule files: what a cron expression means, and one writer for each scheduler."""

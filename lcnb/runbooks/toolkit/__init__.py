@@ -1,0 +1,1 @@
+"""What the shipped runbooks compute: prices, keys, health, fleets, passwords."""

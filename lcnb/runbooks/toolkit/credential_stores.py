@@ -1,0 +1,333 @@
+"""Where runbooks keep passwords: a JSON file of mode 0600, or the keyring. Nothing here is ever shown.
+
+A password that is about to be set is written down and read back before its request is sent, marked as not known to be
+in force; the mark goes when the change has an outcome. What was kept before stays until the new one is in force. So
+whatever ends a run, no password is lost, and none is taken for one that is in force without being so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from lcnb.api.passwords import new_password
+from lcnb.changes.accessor import rows_of
+from lcnb.changes.journal import Journal
+from lcnb.config import check_in_keyring, drop_from_keyring, keep_in_keyring, read_from_keyring
+from lcnb.errors import ApiError, ConfigError, InputError, LcnbError
+from lcnb.files import write_atomically
+from lcnb.flags import checked_flag
+from lcnb.runbooks.toolkit.targets import NOTHING, done_before, has_label, wait_until_ready
+from lcnb.secret import Secret
+from lcnb.streams import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.changes.apply import SyncChangeSet
+    from lcnb.client import LetsCloud
+    from lcnb.runbooks.current import Run
+
+#: What is known of a password. IN_FORCE: the machine has it. NOT_SET: it has not, its reset was not made.
+IN_FORCE, NOT_KNOWN, NOT_SET = "in force", "not known to be in force", "not set"
+#: What is written for a trial, and read back, before anything is sent: more than the passwords of some 250 machines.
+TRIAL_BYTES = 65536
+#: Passwords of one machine that are not known to be in force, at most.
+MAX_UNKNOWN = 9
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The root password of a machine, as it is kept."""
+
+    identifier: str
+    label: str
+    password: Secret
+    state: str
+    ipv4: str | None = None
+    ipv6: str | None = None
+
+
+class Store(Protocol):
+    def write(self, kept: Sequence[Kept]) -> None: ...
+
+    def where(self) -> str: ...
+
+
+# --- a file ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileStore:
+    """A JSON file, mode 0600: identifier → label, addresses, user, password, state. What it holds already stays.
+
+    A password that is not in force does not take the place of another: that one is kept under `earlier`.
+    """
+
+    path: Path
+
+    def check(self) -> FileStore:
+        """This store. InputError when the path holds something else, or keeps nothing: before anything is sent."""
+        self.read()
+        if not os.access(self.path.parent, os.W_OK | os.X_OK):
+            raise InputError(f"credentials_file {self.path}: its folder cannot be written. {NOTHING}")
+        trial = self.path.with_name(f".{self.path.name[:40]}.{secrets.token_hex(6)}.trial")
+        try:
+            write_atomically(trial, b"0" * TRIAL_BYTES, read_back=True)
+        except OSError as error:
+            raise InputError(
+                f"credentials_file {self.path}: passwords cannot be kept there: {error.strerror}. {NOTHING}"
+            ) from None
+        finally:
+            trial.unlink(missing_ok=True)
+        return self
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """What the file holds; nothing when it is not there."""
+        try:
+            regular = stat.S_ISREG(self.path.stat().st_mode)  # reading /dev/full, or a pipe, never ends
+            document = json.loads(self.path.read_text(encoding="utf-8")) if regular else None
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InputError(f"credentials_file {self.path}: {error}. {NOTHING}") from None
+        if not isinstance(document, dict) or document.get("lcnb") != "credentials":
+            raise InputError(f"credentials_file {self.path}: it holds something else. {NOTHING}")
+        return dict(document["machines"])
+
+    def write(self, kept: Sequence[Kept]) -> None:
+        machines = self.read()
+        for each in kept:
+            facts = {"label": each.label, "ipv4": each.ipv4, "ipv6": each.ipv6, "user": "root"}
+            entry = {**facts, "password": each.password.reveal(), "state": each.state}
+            earlier = _earlier_passwords(machines.get(each.identifier, {}), entry)
+            machines[each.identifier] = entry | ({"earlier": earlier} if earlier else {})
+        document = {"lcnb": "credentials", "machines": machines}
+        text = json.dumps(document, ensure_ascii=True, indent=2) + "\n"
+        try:
+            write_atomically(self.path, text, mode=0o600, read_back=True)
+        except OSError as error:
+            raise ConfigError(f"{self.path} does not keep the passwords: {error.strerror}.") from None
+        if self.read() != machines:
+            raise ConfigError(f"{self.path} does not keep the passwords: it reads back differently.")
+
+    def where(self) -> str:
+        return str(self.path)
+
+
+def _earlier_passwords(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Passwords of a machine that may still be in force once `new` was written, the latest last."""
+    if new["state"] == IN_FORCE or not old:
+        return []
+    before = [*old.get("earlier", ()), {"password": old["password"], "state": old["state"]}]
+    return [each for each in before if each["password"] != new["password"] and each["state"] != NOT_SET]
+
+
+def file_store(run: Run, lc: LetsCloud, path: str | Path | None) -> FileStore:
+    """The given path, or a file named after the run, in a folder of lcnb's own that only its user can read.
+
+    Never the run's folder: that is handed on with its report, and is searched for secrets, which are masked there.
+    """
+    if path is None:
+        folder = lc.settings.state_dir / "credentials"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileStore(folder / f"{run.folder.name}.json").check()
+    where = Path(path).expanduser().absolute()
+    if where.is_relative_to(run.folder) and run.confirmed:
+        raise InputError(f"credentials_file {where}: in the run's own folder it would be masked. {NOTHING}")
+    return FileStore(where).check()
+
+
+# --- the keyring ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KeyringStore:
+    """Entries of the keyring: the label as the user; one that is not in force has its state behind the label."""
+
+    service: str
+
+    def write(self, kept: Sequence[Kept]) -> None:
+        unknown = {each.label: self._unknown(each.label) for each in kept}
+        entries = [(self._entry(each, unknown[each.label]), each.password) for each in kept]
+        for user, password in entries:
+            keep_in_keyring(self.service, user, password)
+        for user, password in entries:  # a keyring may hold one entry alone
+            check_in_keyring(self.service, user, password)
+        for each in kept:
+            over = [
+                user
+                for user, password in unknown[each.label].items()
+                if each.state == IN_FORCE or (each.state == NOT_SET and password == each.password)
+            ]
+            for user in [*over, *([_marked(each.label, NOT_SET)] if each.state == IN_FORCE else [])]:
+                drop_from_keyring(self.service, user)
+
+    def _entry(self, kept: Kept, unknown: Mapping[str, Secret]) -> str:
+        """Under which name a password is kept; one that may be in force is never replaced by another such one."""
+        if kept.state == IN_FORCE:
+            return kept.label
+        if kept.state == NOT_SET:
+            return _marked(kept.label, NOT_SET)
+        for user in _names_of_unknown(kept.label):
+            if unknown.get(user, kept.password) == kept.password:
+                return user
+        raise ConfigError(
+            f"{self.where()} has {MAX_UNKNOWN} passwords of {kept.label} that are not known to be in force, and no "
+            "further one is kept. Find the one that works, and delete the others."
+        )
+
+    def _unknown(self, label: str) -> dict[str, Secret]:
+        """The passwords of a machine that are not known to be in force, by their entries."""
+        found: dict[str, Secret] = {}
+        for user in _names_of_unknown(label):
+            password = read_from_keyring(self.service, user)
+            if password is None:
+                break
+            found[user] = password
+        return found
+
+    def where(self) -> str:
+        return f"the keyring, service {self.service}"
+
+
+def _marked(label: str, state: str) -> str:
+    return f"{label} ({state})"
+
+
+def store(run: Run, lc: LetsCloud, keep_in: Literal["file", "keyring"], path: str | Path | None) -> Store:
+    """Where a runbook keeps passwords, by its parameters."""
+    if keep_in == "keyring":
+        return KeyringStore(f"lcnb/passwords of {lc.settings.account or lc.settings.base_url}")
+    return file_store(run, lc, path)
+
+
+def _names_of_unknown(label: str) -> list[str]:
+    """The entries for passwords that are not known to be in force: that of an earlier run may be the right one."""
+    first = _marked(label, NOT_KNOWN)
+    return [first, *(f"{first} {number}" for number in range(2, MAX_UNKNOWN + 1))]
+
+
+# --- what runbooks do with it ---------------------------------------------------------------------------
+
+
+def keep_when_ready(
+    lc: LetsCloud, run: Run, labels: Sequence[str], where: Store, *, timeout: float
+) -> pd.DataFrame:
+    """Wait until new machines are ready, keep their initial passwords as the provider tells them, give the machines.
+
+    Those that are ready are kept even when others are not; then WaitTimeout is raised. One that was made with a key
+    alone, and whose password nobody tells, is not in the file.
+    """
+    try:
+        wait_until_ready(lc, labels, timeout=timeout)
+    finally:
+        machines = lc.inventory()
+        machines = machines[has_label(machines, labels) & machines.identifier.notna()]
+        told = [(each, _told(lc, each["identifier"])) for each in rows_of(machines)]
+        kept = [
+            Kept(each["identifier"], each["label"], password, IN_FORCE, each["ipv4"], each["ipv6"])
+            for each, password in told
+            if password is not None
+        ]
+        if kept:
+            try:
+                where.write(kept)
+            except LcnbError as problem:
+                raise ConfigError(
+                    f"{str(problem).removesuffix(NOTHING).strip()} The machines were made; the provider still tells "
+                    "their initial passwords: lcnb.connect().reveal(IDENTIFIER)."
+                ) from problem
+            say(f"Passwords of {len(kept)} machines: {where.where()}")
+    return machines
+
+
+def _told(lc: LetsCloud, identifier: str) -> Secret | None:
+    """The password that the provider tells; None when it tells none now."""
+    try:
+        return lc.reveal(identifier)
+    except ApiError:
+        return None
+
+
+@contextmanager
+def new_passwords(
+    lc: LetsCloud, run: Run, machines: pd.DataFrame, where: Store, *, dry_run: bool
+) -> Iterator[SyncChangeSet]:
+    """The ChangeSet that gives machines new passwords, which are kept before it can be applied, and marked after.
+
+    Within the block it is applied (or not); at its end, however it ends, the journal tells which were set. What runs
+    that this one goes on with have set is kept too, as the provider tells it.
+    """
+    dry_run = checked_flag("dry_run", dry_run)
+    before = {str(entry.identifier): entry.target for entry in done_before(run, lc, "reset password")}
+    doubled = machines.label[machines.label.duplicated() | machines.label.isna()]
+    if len(doubled):
+        raise InputError(
+            f"label {doubled.iloc[0]!r}: not that of one machine alone; give each its own. {NOTHING}"
+        )
+    chosen = machines[~machines.identifier.isin(list(before))]
+    kept = [
+        Kept(each["identifier"], each["label"], Secret(new_password()), NOT_KNOWN, each["ipv4"], each["ipv6"])
+        for each in rows_of(chosen)
+    ]
+    changes = lc.changes(lc.reset_password(each.identifier, password=each.password) for each in kept)
+    if dry_run:
+        yield changes
+        return
+    if kept:
+        try:
+            where.write(kept)
+        except LcnbError as problem:
+            raise ConfigError(
+                f"{str(problem).removesuffix(NOTHING).strip()} No password was reset."
+            ) from None
+    try:
+        yield changes
+    finally:
+        settled = [*_settled(lc, kept, changes.id), *_earlier(lc, run, before)]
+        if settled:
+            try:
+                where.write(settled)
+            except LcnbError as problem:
+                raise ConfigError(
+                    f"{str(problem).removesuffix(NOTHING).strip()} Each new password was kept before the resets, "
+                    f"marked as {NOT_KNOWN!r}: {where.where()}. Which were reset: lcnb journal."
+                ) from problem
+            counts = Counter(each.state for each in settled)
+            told = ", ".join(f"{count} {state}" for state, count in counts.items())
+            say(f"Passwords ({told}): {where.where()}")
+
+
+def _settled(lc: LetsCloud, kept: Sequence[Kept], changeset: str) -> list[Kept]:
+    entries = Journal(lc.settings.state_dir).entries(changeset)
+    states = {entry.identifier or entry.plan["identifier"]: entry.state for entry in entries}
+    known = {"done": IN_FORCE, "sent": NOT_KNOWN, "unknown": NOT_KNOWN}
+    return [replace(each, state=known.get(states.get(each.identifier, ""), NOT_SET)) for each in kept]
+
+
+def _earlier(lc: LetsCloud, run: Run, before: dict[str, str]) -> list[Kept]:
+    """What earlier runs have set: told by the provider, for a resumed reset may have another password than planned;
+    where it tells none, as the earlier run's file has it."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in run.resumes:
+        try:
+            found |= FileStore(lc.settings.state_dir / "credentials" / f"{name}.json").read()
+        except LcnbError:
+            continue
+    kept = []
+    for identifier, label in before.items():
+        told, old = _told(lc, identifier), found.get(identifier, {})
+        password = told or (Secret(old["password"]) if old else None)
+        if password is not None:
+            state = IN_FORCE if told else NOT_KNOWN
+            kept.append(Kept(identifier, label, password, state, old.get("ipv4"), old.get("ipv6")))
+    return kept

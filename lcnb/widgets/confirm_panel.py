@@ -1,0 +1,185 @@
+"""The confirmation: what will happen, a click or the typed label, what is going on, what came of it.
+
+What it shows is the ChangeSet itself, which is what is sent. One click sends once: not because a button is
+disabled (a second click would still arrive), but because the form gives its `Apply` once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from lcnb.widgets.form import ENDED, Effects, Form, Phase, Shown
+from lcnb.widgets.input_field import Answer
+
+Do = Callable[[Callable[[], Effects]], None]
+
+#: Action of a change → what the button says.
+_VERBS = {
+    "create instance": "create it",
+    "create snapshot": "make it",
+    "generate ssh key": "make it",
+    "add ssh key": "add it",
+    "replace ssh key": "replace it",
+    "rename snapshot": "rename it",
+    "delete instance": "delete it",
+    "delete ssh key": "delete it",
+    "delete snapshot": "delete it",
+}
+
+
+def button(text: str, style: str = "") -> Any:
+    """A button with a layout of its own, as wide as its text."""
+    return widgets.Button(
+        description=text, button_style=style, layout=widgets.Layout(width="auto", min_width="96px")
+    )
+
+
+class Panel:
+    """The lower half of a form, from the review on."""
+
+    def __init__(self, form: Form, do: Do) -> None:
+        self.form = form
+        self._phase: Phase | None = None
+        self._html: dict[str, object] = {}
+        self.preview, self.report = widgets.HTML(), widgets.HTML()
+        self.label = Answer(label="Type to confirm")
+        self.yes, self.back = button("Yes"), button("Back")
+        self.stop, self.resume, self.again = (
+            button("Stop waiting"),
+            button("Look again", "primary"),
+            button("Start over"),
+        )
+        self.label.on_answer(lambda text: do(lambda: form.type(text)))
+        for each, event in (
+            (self.yes, form.confirm), (self.back, form.back), (self.stop, form.stop), (self.resume, form.resume),
+            (self.again, form.again),
+        ):  # fmt: skip
+            each.on_click(lambda _, event=event: do(event))
+        self.buttons = widgets.HBox(
+            [self.yes, self.back, self.stop, self.resume, self.again],
+            layout=widgets.Layout(flex_flow="row wrap", grid_gap="8px"),
+        )
+        self.widget = widgets.VBox([self.preview, self.label, self.report, self.buttons])
+        self.widget.add_class("lcnb-panel")
+
+    def render(self, shown: Shown) -> None:
+        """Show the panel as the form is."""
+        phase = shown.phase
+        _display(self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *ENDED))
+        _display(self.preview, phase in (Phase.CONFIRM, Phase.BUSY))
+        _display(self.label, phase is Phase.CONFIRM and bool(shown.challenge))
+        _display(self.report, phase is Phase.BUSY or phase in ENDED)
+        for each, phases in (
+            (self.yes, (Phase.CONFIRM,)), (self.back, (Phase.CONFIRM,)), (self.stop, (Phase.BUSY,)),
+            (self.resume, (Phase.UNKNOWN,)), (self.again, ENDED),
+        ):  # fmt: skip
+            _display(each, phase in phases)
+        self._set("preview", (shown.changes, phase is Phase.BUSY), lambda: self.preview_html(shown))
+        self._set(
+            "report",
+            (phase, shown.progress, shown.result is None, shown.changeset, shown.run),
+            lambda: self.report_html(shown),
+        )
+        if phase is Phase.CONFIRM:
+            self._ask(shown)
+        if phase is not self._phase:
+            self._enter(phase)
+
+    def yes_text(self, shown: Shown) -> str:
+        """What the button says that confirms."""
+        return _yes(shown)
+
+    def preview_html(self, shown: Shown) -> str:
+        """What would be done."""
+        return _preview(shown)
+
+    def report_html(self, shown: Shown) -> str:
+        """What is going on, and what came of it."""
+        return _report(shown)
+
+    def _set(self, name: str, key: object, text: Callable[[], str]) -> None:
+        if self._html.get(name, self) is not key and self._html.get(name) != key:
+            self._html[name] = key
+            getattr(self, name).value = text()
+
+    def _ask(self, shown: Shown) -> None:
+        text = self.yes_text(shown)
+        if self.yes.description != text:
+            self.yes.description = text
+            self.yes.button_style = "danger" if shown.challenge else "primary"
+        if shown.challenge:
+            self.label.placeholder = shown.challenge
+            if not shown.typed and self.label.value:
+                self.label.value = ""
+        locked = not shown.unlocked
+        if self.yes.disabled != locked:
+            self.yes.disabled = locked
+
+    def _enter(self, phase: Phase) -> None:
+        """A button that disappears would leave the keyboard nowhere: put it on the safe one."""
+        before, self._phase = self._phase, phase
+        if phase is Phase.CONFIRM:
+            self.back.focus()
+        elif phase is Phase.BUSY:
+            self.stop.focus()
+        elif phase in ENDED and before is not None:
+            (self.resume if phase is Phase.UNKNOWN else self.again).focus()
+
+
+def _display(widget: Any, visible: bool) -> None:
+    display = "" if visible else "none"
+    if widget.layout.display != display:
+        widget.layout.display = display
+
+
+def _yes(shown: Shown) -> str:
+    changes = list(shown.changes or ())
+    actions = list(dict.fromkeys(each.action for each in changes))
+    if len(actions) > 1:
+        return f"Yes, make {len(changes)} changes"
+    text = " ".join(_VERBS.get(each, each) for each in actions)
+    if len(changes) > 1:
+        text = f"{text.removesuffix(' it')} {len(changes)}"
+    return f"Yes, {text}"
+
+
+def _preview(shown: Shown) -> str:
+    if shown.changes is None:
+        return ""
+    text = shown.changes._repr_html_().replace(
+        "<details ", "<details open ", 1 if len(shown.changes) < 4 else 0
+    )
+    if shown.phase is Phase.BUSY:
+        return text.replace(", not applied", " under way", 1)
+    if shown.challenge:
+        text += (
+            f'<p class="lcnb-danger">This cannot be undone. Type <b>{escape(shown.challenge)}</b> to go on; capitals '
+            "and spaces count.</p>"
+        )
+    return text
+
+
+def _report(shown: Shown) -> str:
+    from lcnb.display.charts import Html, table
+
+    if shown.phase is Phase.BUSY:
+        ended, total, text = shown.progress
+        return (
+            f'<div class="lcnb-progress"><progress aria-label="progress"></progress> '
+            f"<span>{ended} of {total} ended – {escape(text)}</span></div>"
+        )
+    if not shown.changeset:
+        return ""
+    parts = []
+    if shown.result is not None and len(shown.result):
+        names = ["action", "target", "outcome", "identifier", "detail", "tries"]
+        parts.append(table(shown.result[names]))
+    text = (
+        f'<p class="lcnb-journal">In the journal as ChangeSet <code>{escape(shown.changeset)}</code>; '
+        "<code>lcnb journal</code> and <code>lc.journal()</code> show it.</p>"
+    )
+    return Html.joined([*parts, Html(text, "")], "")._repr_html_()

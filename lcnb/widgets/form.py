@@ -1,0 +1,613 @@
+"""`Form`: what a form knows and does, without widgets, threads or a network.
+
+    EDIT ─ review ─→ LOADING ─ built ─→ CONFIRM ─ confirm ─→ BUSY ─→ DONE | FAILED | UNKNOWN
+     ↑                  │                  │                                    │
+     └──── refused ─────┴── edit, back ────┘                 UNKNOWN ─ resume ─→ BUSY
+
+An event is a method; it gives the effects that somebody else (`runner`) has to perform, and publishes what is
+to be shown. `confirm` is the only way to an `Apply`, and gives it once for each review: a second click, from
+whichever tab, finds the form BUSY. An edit in CONFIRM voids the review. An answer that comes too late, for
+values that are no longer so, is dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.changes.changeset import ChangeSet
+from lcnb.errors import ChangeError, InputError, LcnbError, WaitTimeout
+from lcnb.names import same_name
+from lcnb.secret import Secret
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Phase(StrEnum):
+    """Where a form is."""
+
+    EDIT = "edit"
+    LOADING = "loading"
+    CONFIRM = "confirm"
+    BUSY = "busy"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+ENDED = (Phase.DONE, Phase.FAILED, Phase.UNKNOWN)
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer of a field with choices: its value, and how it is told."""
+
+    value: str
+    text: str
+    #: Why it cannot be taken now, such as a location that is sold out.
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One question. `kind`: text, area (several lines), choice, suggest (a text with proposals), flag, secret, or
+    rows (picked in a table)."""
+
+    name: str
+    label: str
+    help: str = ""
+    kind: str = "text"
+    required: bool = True
+    default: Any = ""
+    #: Fields that must be answered before this one's choices can be read; when one changes they are read anew.
+    needs: tuple[str, ...] = ()
+    #: Reads the choices: (client, values) → choices.
+    load: Callable[[Any, Values], Sequence[Choice]] | None = None
+    #: Raises InputError for a value that cannot be right: (value, values).
+    check: Callable[[Any, Values], object] | None = None
+    #: Whether it is asked at all.
+    when: Callable[[Values], bool] = lambda values: True
+    choices: tuple[Choice, ...] = ()
+    #: A `suggest` takes several, with commas between.
+    several: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A form: its questions, and the client's method that makes a ChangeSet of the answers."""
+
+    name: str
+    title: str
+    fields: tuple[Field, ...]
+    build: Callable[[Any, Values, Mapping[str, Secret]], ChangeSet]
+    intro: str = ""
+    #: What the button says that begins.
+    verb: str = "Review …"
+
+
+# --- effects: what is to be done outside ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Load:
+    """Read the choices of a field; answer by `loaded` or `refused`."""
+
+    field: Field
+    values: Values
+    turn: int
+
+
+@dataclass(frozen=True)
+class Build:
+    """Make the ChangeSet; answer by `built` or `refused`."""
+
+    values: Values
+    secrets: Mapping[str, Secret]
+    turn: int
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Apply a ChangeSet, or resume one (`changes` is None); answer by `progressed`, `finished` or `failed`."""
+
+    changes: ChangeSet | None
+    changeset: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    #: The one that was stopped, and may still be at it: it ends first.
+    after: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a runbook, make what its dry run in `plan` planned, or settle a run in `resumes` and go on with it.
+
+    Answer by `cell`, `run_ended` or `run_failed`.
+    """
+
+    given: Values
+    #: How the run is told to end (`lcnb.runbooks.batch.child.Local`).
+    stop: Any
+    plan: Path | None = None
+    resumes: Path | None = None
+
+    @property
+    def dry(self) -> bool:
+        """Whether it is one that changes nothing."""
+        return self.plan is None and self.resumes is None
+
+
+Effect = Load | Build | Apply | Run
+Effects = tuple[Effect, ...]
+
+
+# --- what is to be shown --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that a view needs. `errors` are at their fields; `notice` is for the whole form."""
+
+    phase: Phase = Phase.EDIT
+    values: Values = field(default_factory=dict)
+    #: Field → how often the form itself set its value: a view sets a control only when this grows.
+    settings: Mapping[str, int] = field(default_factory=dict)
+    #: Secret field → number of characters that were taken.
+    taken: Mapping[str, int] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
+    loading: frozenset[str] = frozenset()
+    asked: tuple[str, ...] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
+    alert: bool = False
+    changes: ChangeSet | None = None
+    #: What must be typed to go on; empty when a click is enough.
+    challenge: str = ""
+    typed: str = ""
+    progress: tuple[int, int, str] = (0, 0, "")
+    stopped: bool = False
+    result: pd.DataFrame | None = None
+    changeset: str = ""
+    #: How a runbook ended (`runform.Ended`).
+    run: Any = None
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether the confirmation may be clicked."""
+        return self.phase is Phase.CONFIRM and (not self.challenge or same_name(self.typed, self.challenge))
+
+
+class Form:
+    """A form in use. Each event method gives effects to perform; `subscribe` is told what to show."""
+
+    voided = "An answer was changed: review it again."
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.fields = {each.name: each for each in spec.fields}
+        self._lock = threading.RLock()
+        self._listeners: list[Callable[[Shown], None]] = []
+        self._secrets: dict[str, Secret] = {}
+        self._touched: set[str] = set()
+        #: Field → the value that the account refused, and why.
+        self._refusals: dict[str, tuple[Any, str]] = {}
+        self._all_checked = False
+        self._turns: dict[str, int] = {}
+        self._turn = 0
+        #: A review was asked for, and begins once the choices are read.
+        self._waiting = False
+        self._apply: Apply | None = None
+        choices = {each.name: each.choices for each in spec.fields if each.choices}
+        self.shown = Shown(values=self._defaults(), choices=choices)
+        self._refresh()
+
+    def subscribe(self, listener: Callable[[Shown], None]) -> None:
+        """Tell `listener` what to show, now and after each event, one event at a time."""
+        with self._lock:
+            self._listeners.append(listener)
+            listener(self.shown)
+
+    # --- filling in -------------------------------------------------------------------------------------
+
+    def start(self) -> Effects:
+        """Read the choices that need no answer before them."""
+        with self._event():
+            return self._loads(lambda each: True)
+
+    def set(self, name: str, value: Any) -> Effects:
+        """A person answered a field. In CONFIRM this voids the review; while it runs nothing is changed.
+
+        An answer that comes while the review is made belongs to it, so that is begun again.
+        """
+        return self._answer(name, value, by_form=False)
+
+    def put(self, name: str, value: Any) -> Effects:
+        """The program answers a field, such as with the rows picked in a table."""
+        return self._answer(name, value, by_form=True)
+
+    def _answer(self, name: str, value: Any, by_form: bool) -> Effects:
+        with self._event():
+            before = self.shown.phase
+            if before is Phase.BUSY or self.shown.values[name] == value:
+                return ()
+            if by_form and before in ENDED:  # what came of it stays to be read; `again` reads choices anew
+                self._put(name, value, by_form=True)
+                return ()
+            self._back_to_edit()
+            if not by_form:
+                self._touched.add(name)
+            self._put(name, value, by_form=by_form)
+            effects = self._changed(name)
+            if before is Phase.LOADING:
+                return (*effects, *self._review())
+            if before is Phase.CONFIRM:
+                self._show(notice=self.voided)
+            return effects
+
+    def take(self, name: str, secret: str) -> Effects:
+        """A secret was typed. It is kept here alone, until the form has ended or is begun anew."""
+        with self._event():
+            if self.shown.phase is not Phase.BUSY:
+                self._back_to_edit()
+                self._touched.add(name)
+                if secret:
+                    self._secrets[name] = Secret(secret)
+                else:
+                    self._secrets.pop(name, None)
+            return ()
+
+    def loaded(self, load: Load, choices: Sequence[Choice]) -> Effects:
+        """The choices of a field. A value that is no longer among them is taken away."""
+        with self._event():
+            name = load.field.name
+            if self._turns.get(name) != load.turn:
+                return ()
+            found = tuple(choices)
+            if not load.field.required and load.field.kind == "choice":
+                found = (Choice("", "none"), *found)
+            self._show(choices={**self.shown.choices, name: found}, loading=self.shown.loading - {name})
+            value = self.shown.values[name]
+            effects: Effects = ()
+            if value and load.field.kind == "choice" and value not in {each.value for each in found}:
+                self._put(name, load.field.default, by_form=True)
+                effects = self._changed(name)
+            if self._waiting and not self.shown.loading:
+                return (*effects, *self._review())
+            return effects
+
+    # --- reviewing --------------------------------------------------------------------------------------
+
+    def review(self) -> Effects:
+        """Check everything, and have the ChangeSet made."""
+        with self._event():
+            return self._review() if self.shown.phase is Phase.EDIT else ()
+
+    def _review(self) -> Effects:
+        self._all_checked = True
+        errors = self._errors()
+        if errors:
+            self._show(phase=Phase.EDIT, notice=_look(len(errors)), alert=True)
+            return ()
+        self._turn += 1
+        self._waiting = bool(self.shown.loading)
+        if self._waiting:
+            self._show(phase=Phase.LOADING, notice="Reading what there is to choose from …", alert=False)
+            return ()
+        self._show(phase=Phase.LOADING, notice="Looking at the account …", alert=False)
+        return (Build(dict(self._asked_values()), dict(self._secrets), self._turn),)
+
+    def built(self, build: Build, changes: ChangeSet) -> Effects:
+        """What would be done. Nothing to do is told, and no confirmation asked for."""
+        with self._event():
+            if self.shown.phase is not Phase.LOADING or build.turn != self._turn:
+                return ()
+            if not len(changes):
+                notes = "; ".join(changes.notes)
+                self._show(phase=Phase.EDIT, notice=f"Nothing to do{f': {notes}' if notes else ''}.")
+                return ()
+            self._show(
+                phase=Phase.CONFIRM, changes=changes, challenge=changes.challenge, typed="", notice="",
+                alert=False, changeset=changes.id,
+            )  # fmt: skip
+            return ()
+
+    def refused(self, effect: Load | Build, error: BaseException) -> Effects:
+        """Choices could not be read, or the answers cannot be made: told at the field where that is known."""
+        with self._event():
+            if isinstance(effect, Load):
+                if self._turns.get(effect.field.name) != effect.turn:
+                    return ()
+                self._show(loading=self.shown.loading - {effect.field.name})
+                if self._waiting:
+                    self._back_to_edit()
+            elif self.shown.phase is not Phase.LOADING or effect.turn != self._turn:
+                return ()
+            else:
+                self._show(phase=Phase.EDIT)
+            name = self._field_of(error) if isinstance(effect, Build) else None
+            if name is None:
+                self._show(notice=told(error), alert=True)
+            else:
+                self._refusals[name] = (self.shown.values.get(name), _short(error))
+                self._show(notice=_look(1), alert=True)
+            return ()
+
+    def type(self, text: str) -> Effects:
+        """The label is being typed that what cannot be undone asks for."""
+        with self._event():
+            if self.shown.phase is Phase.CONFIRM:
+                self._show(typed=text)
+            return ()
+
+    def back(self) -> Effects:
+        """From the review, or from waiting for it, to the answers."""
+        with self._event():
+            if self.shown.phase in (Phase.CONFIRM, Phase.LOADING):
+                self._back_to_edit()
+            return ()
+
+    # --- doing ------------------------------------------------------------------------------------------
+
+    def confirm(self) -> Effects:
+        """The one way to an `Apply`, given once for each review; empty when there is nothing to confirm."""
+        with self._event():
+            changes = self.shown.changes
+            if not self.shown.unlocked or changes is None:
+                return ()
+            self._apply = Apply(changes, changes.id)
+            self._secrets.clear()
+            self._show(
+                phase=Phase.BUSY,
+                progress=(0, len(changes), "beginning"),
+                notice="",
+                alert=False,
+                stopped=False,
+            )
+            return (self._apply,)
+
+    def progressed(self, apply: Apply, ended: int, total: int, text: str) -> Effects:
+        """Where an apply is."""
+        with self._event():
+            if apply is self._apply and self.shown.phase is Phase.BUSY:
+                self._show(progress=(ended, total, text))
+            return ()
+
+    def stop(self) -> Effects:
+        """Wait no longer. What was sent goes on; nothing more is sent; the journal has it all."""
+        with self._event():
+            if self._apply is not None and self.shown.phase is Phase.BUSY:
+                self._apply.stop.set()
+                self._show(
+                    phase=Phase.UNKNOWN,
+                    stopped=True,
+                    notice="You stopped waiting. What was sent goes on at the provider, nothing more is sent. "
+                    "“Look again” tells how it ended.",
+                    alert=False,
+                )
+            return ()
+
+    def finished(self, apply: Apply, result: pd.DataFrame) -> Effects:
+        """How it ended, by the outcomes of the single changes."""
+        with self._event():
+            if apply is self._apply and self.shown.phase in (Phase.BUSY, Phase.UNKNOWN):
+                phase, notice = judged(result)
+                self._end(phase, notice, result)
+            return ()
+
+    def failed(self, apply: Apply, error: BaseException, still_open: bool = False) -> Effects:
+        """It ended with an error. `still_open`: the journal has changes of it without an outcome."""
+        with self._event():
+            if apply is not self._apply or self.shown.phase not in (Phase.BUSY, Phase.UNKNOWN):
+                return ()
+            result = error.result if isinstance(error, ChangeError) else None
+            if self.shown.stopped and isinstance(error, KeyboardInterrupt):
+                return ()
+            if isinstance(error, WaitTimeout):
+                self._end(Phase.DONE, told(error), result)
+            elif result is not None:
+                self._end(*judged(result), result)
+            elif still_open:
+                text = f"{told(error)} What was begun may have happened: “Look again” tells how it ended."
+                self._end(Phase.UNKNOWN, text, None)
+            else:
+                self._end(Phase.FAILED, told(error), None)
+            return ()
+
+    def resume(self) -> Effects:
+        """Have an unknown outcome settled."""
+        with self._event():
+            if self.shown.phase is not Phase.UNKNOWN:
+                return ()
+            earlier = self._apply
+            self._apply = Apply(None, self.shown.changeset, after=earlier.ended if earlier else None)
+            self._show(
+                phase=Phase.BUSY,
+                progress=(0, 0, "looking at the account"),
+                notice="",
+                alert=False,
+                stopped=False,
+            )
+            return (self._apply,)
+
+    def again(self) -> Effects:
+        """Begin anew, with the choices read again."""
+        with self._event():
+            if self.shown.phase is Phase.BUSY:
+                return ()
+            self._secrets.clear()
+            self._touched.clear()
+            self._refusals.clear()
+            self._all_checked, self._apply = False, None
+            rows = {
+                each.name: self.shown.values[each.name] for each in self.spec.fields if each.kind == "rows"
+            }
+            values = {**self._defaults(), **rows}
+            grown = {name: count + 1 for name, count in self.shown.settings.items()}
+            settings = {**dict.fromkeys(values, 1), **grown}
+            choices = {each.name: each.choices for each in self.spec.fields if each.choices}
+            self.shown = Shown(values=values, settings=settings, choices=choices)
+            return self._loads(lambda each: True)
+
+    # --- details ----------------------------------------------------------------------------------------
+
+    def _defaults(self) -> dict[str, Any]:
+        return {each.name: each.default for each in self.spec.fields if each.kind != "secret"}
+
+    @contextmanager
+    def _event(self) -> Iterator[None]:
+        """One event at a time, published under the same lock, so that views see them in order."""
+        with self._lock:
+            before = self.shown
+            yield
+            self._refresh()
+            if self.shown is not before:
+                for listener in self._listeners:
+                    listener(self.shown)
+
+    def _show(self, **what: Any) -> None:
+        self.shown = replace(self.shown, **what)
+
+    def _refresh(self) -> None:
+        asked = tuple(each.name for each in self.spec.fields if each.when(self.shown.values))
+        shown = {
+            name: text for name, text in self._errors().items() if self._all_checked or name in self._touched
+        }
+        taken = {name: len(secret.reveal()) for name, secret in self._secrets.items()}
+        if (asked, shown, taken) != (self.shown.asked, self.shown.errors, self.shown.taken):
+            self._show(asked=asked, errors=shown, taken=taken)
+
+    def _put(self, name: str, value: Any, *, by_form: bool = False) -> None:
+        self._show(values={**self.shown.values, name: value})
+        if by_form:
+            count = self.shown.settings.get(name, 0) + 1
+            self._show(settings={**self.shown.settings, name: count})
+
+    def _changed(self, name: str) -> Effects:
+        """What hangs on a field is not answered any more, and its choices are read anew."""
+        for each in self.spec.fields:
+            if name in each.needs and self.shown.values.get(each.name) != each.default:
+                self._put(each.name, each.default, by_form=True)
+                self._touched.discard(each.name)
+        return self._loads(lambda each: name in each.needs)
+
+    def _loads(self, wanted: Callable[[Field], bool]) -> Effects:
+        loads = []
+        for each in self.spec.fields:
+            if each.load is None or not wanted(each):
+                continue
+            self._turns[each.name] = turn = self._turns.get(each.name, 0) + 1
+            if each.when(self.shown.values) and all(self.shown.values[need] for need in each.needs):
+                self._show(loading=self.shown.loading | {each.name})
+                loads.append(Load(each, dict(self.shown.values), turn))
+            else:
+                left = {name: found for name, found in self.shown.choices.items() if name != each.name}
+                self._show(choices=left, loading=self.shown.loading - {each.name})
+        return tuple(loads)
+
+    def _back_to_edit(self) -> None:
+        self._turn += 1
+        self._waiting = False
+        if self.shown.phase is not Phase.EDIT or self.shown.notice:
+            self._show(
+                phase=Phase.EDIT,
+                changes=None,
+                challenge="",
+                typed="",
+                notice="",
+                alert=False,
+                result=None,
+                changeset="",
+                run=None,
+            )
+
+    def _asked_values(self) -> Values:
+        return {name: value for name, value in self.shown.values.items() if name in self.shown.asked}
+
+    def _errors(self) -> dict[str, str]:
+        errors = {}
+        for each in self.spec.fields:
+            if each.when(self.shown.values) and (text := self._error(each)):
+                errors[each.name] = text
+        return errors
+
+    def _error(self, each: Field) -> str:
+        value = self._secrets.get(each.name) if each.kind == "secret" else self.shown.values[each.name]
+        if not value:
+            return "This is needed." if each.required and each.kind != "flag" else ""
+        if each.name in self._refusals and self._refusals[each.name][0] == self.shown.values.get(each.name):
+            return self._refusals[each.name][1]
+        if each.kind == "choice" and each.name not in self.shown.loading:
+            found = [choice for choice in self.shown.choices.get(each.name, ()) if choice.value == value]
+            if not found or found[0].refusal:
+                return found[0].refusal if found else f"{value} is not offered."
+        if each.check is None:
+            return ""
+        try:
+            each.check(value, {**self.shown.values, **self._secrets})
+        except InputError as error:
+            return _short(error)
+        return ""
+
+    def _field_of(self, error: BaseException) -> str | None:
+        """The field that a refusal is about, by its first word."""
+        if not isinstance(error, InputError):
+            return None
+        text = str(error).lower().replace("_", " ")
+        for name in self.shown.asked:
+            if text.startswith((f"{name.replace('_', ' ')} ", f"{name.replace('_', ' ')}:")):
+                return name
+        return None
+
+    def _end(self, phase: Phase, notice: str, result: pd.DataFrame | None) -> None:
+        self._show(phase=phase, notice=notice, alert=phase is not Phase.DONE, result=result, stopped=False)
+
+
+# --- words ----------------------------------------------------------------------------------------------
+
+
+def told(error: BaseException) -> str:
+    """An error as a person reads it: ours say what to do next; of others the kind is told too."""
+    text = str(error).strip()
+    if isinstance(error, LcnbError) and text:
+        return text
+    kind = type(error).__name__
+    return f"This is a fault of lcnb: {kind}{f': {text}' if text else ''}. Nothing further was sent."
+
+
+def _look(count: int) -> str:
+    answers = "One answer needs" if count == 1 else f"{count} answers need"
+    return f"{answers} another look; what is wrong stands below it. Nothing was sent."
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).removesuffix("Nothing was sent.").strip()
+    return text.replace("replace=True", "tick “Replace”")
+
+
+def judged(result: pd.DataFrame) -> tuple[Phase, str]:
+    """How a set of changes ended, and a line that says it."""
+    outcomes = list(result.outcome)
+    count = {name: outcomes.count(name) for name in dict.fromkeys(outcomes)}
+    text = ", ".join(f"{number} {name}" for name, number in count.items()) or "nothing was open"
+    if any(
+        name in ("unknown", "sent", "planned") and (action, name) != ("reboot", "unknown")
+        for action, name in zip(result.action, outcomes, strict=True)
+    ):  # that of a reboot stays unknown, however often one looks
+        return Phase.UNKNOWN, f"{text}. What is unknown may have happened: “Look again” tells how it ended."
+    if all(name == "done" for name in outcomes):
+        what = ", ".join(
+            dict.fromkeys(
+                f"{action} {target}" for action, target in zip(result.action, result.target, strict=True)
+            )
+        )
+        return Phase.DONE, f"Done: {what}." if what else "Nothing was open any more."
+    details = "; ".join(str(text) for text in result.detail.dropna())
+    return Phase.FAILED, f"{text}{f': {details}' if details else ''}".rstrip(".") + "."

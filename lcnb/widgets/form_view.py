@@ -1,0 +1,96 @@
+"""A form on the screen: its fields, one status line, the panel. No logic: events go in, `render` shows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from lcnb.widgets.confirm_panel import Panel, button
+from lcnb.widgets.field_control import Control
+from lcnb.widgets.form import Effects, Form, Phase, Shown, told
+from lcnb.widgets.runner import Runner
+
+logger = logging.getLogger("lcnb.widgets")
+
+
+def status(text: str, *, alert: bool = False, phase: str = "") -> str:
+    """One line for people and screen readers; never an Output widget, which loses text across threads."""
+    role = "alert" if alert else "status"
+    kind = "lcnb-alert" if alert else ("lcnb-done" if phase == Phase.DONE else "lcnb-info")
+    shown = f'<div class="{kind}">{escape(text)}</div>' if text else ""
+    return f'<div class="lcnb-status" role="{role}" data-phase="{escape(phase)}">{shown}</div>'
+
+
+def _intro(form: Form) -> str:
+    return f'<p class="lcnb-intro">{escape(form.spec.intro)}</p>' if form.spec.intro else ""
+
+
+class FormView:
+    """The widgets of one form, in `.widget`."""
+
+    panel_class: type[Panel] = Panel
+
+    def __init__(self, form: Form, runner: Runner) -> None:
+        self.form, self.runner = form, runner
+        self.controls = [
+            Control(each, self._changes(each.name), self._takes(each.name)) for each in form.spec.fields
+        ]
+        self.review = button(form.spec.verb, "primary")
+        self.cancel = button("Cancel")
+        self.review.on_click(lambda _: self.do(form.review))
+        self.cancel.on_click(lambda _: self.do(form.back))
+        self.status = widgets.HTML(status("", phase=Phase.EDIT))
+        self.panel = self.panel_class(form, self.do)
+        begin = widgets.HBox([self.review, self.cancel])
+        begin.add_class("lcnb-begin")
+        self.asking = widgets.VBox([
+            *(each.input for each in self.controls),
+            begin,
+        ])  # fmt: skip
+        title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro(form)}')
+        self.widget = widgets.VBox([title, self.asking, self.status, self.panel.widget])
+        self.widget.add_class("lcnb-form")
+        self.widget.add_class(f"lcnb-form-{form.spec.name.replace('_', '-')}")
+        self._started = False
+        form.subscribe(self.render)
+
+    def start(self) -> None:
+        """Read what the form needs; the first time only."""
+        if not self._started:
+            self._started = True
+            self.do(self.form.start)
+
+    def do(self, event: Callable[[], Effects]) -> None:
+        """An event of the form, and what comes of it. ipywidgets swallows what a callback raises: it is shown."""
+        try:
+            self.runner.run(self.form, event())
+        except Exception as error:
+            logger.exception("a form's callback failed")
+            self.status.value = status(told(error), alert=True, phase=self.form.shown.phase)
+
+    def render(self, shown: Shown) -> None:
+        """Show the form as it is; nothing is set that is so already."""
+        for each in self.controls:
+            each.render(shown)
+        for widget, visible in (
+            (self.asking, shown.phase in (Phase.EDIT, Phase.LOADING, Phase.CONFIRM)),
+            (self.review, shown.phase is not Phase.CONFIRM),
+            (self.cancel, shown.phase is Phase.LOADING),
+        ):
+            display = "" if visible else "none"
+            if widget.layout.display != display:
+                widget.layout.display = display
+        text = status(shown.notice, alert=shown.alert, phase=shown.phase)
+        if self.status.value != text:
+            self.status.value = text
+        self.panel.render(shown)
+
+    def _changes(self, name: str) -> Callable[[Any], None]:
+        return lambda value: self.do(lambda: self.form.set(name, value))
+
+    def _takes(self, name: str) -> Callable[[str], None]:
+        return lambda text: self.do(lambda: self.form.take(name, text))

@@ -1,0 +1,171 @@
+"""Listings on the screen: the fleet with its figures and pictures, and the smaller tables of keys and snapshots."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from lcnb.display import charts
+from lcnb.errors import DriftWarning
+from lcnb.widgets.confirm_panel import button
+from lcnb.widgets.form import told
+from lcnb.widgets.form_specs import known
+from lcnb.widgets.form_view import status
+from lcnb.widgets.grid import Grid
+from lcnb.widgets.runner import OneAtATime, Runner
+from lcnb.widgets.secretbox import SecretBox
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.client import LetsCloud
+
+logger = logging.getLogger("lcnb.widgets")
+
+#: Column → title, of the table of machines.
+MACHINES = {
+    "label": "label",
+    "state": "state",
+    "location": "location",
+    "plan": "plan",
+    "cpus": "CPUs",
+    "memory": "memory MB",
+    "total_disk_size": "disk GB",
+    "monthly_value": "a month",
+    "currencycode": "currency",
+    "ipv4": "IPv4",
+    "identifier": "identifier",
+}
+KEYS = {"slug": "slug", "title": "title", "public_key": "public key"}
+SNAPSHOTS = {"label": "label", "size": "size GB", "os_reference": "system", "build": "ready", "slug": "slug"}
+
+
+class Table:
+    """A listing that is read in the runner's thread; `refresh` keeps what is ticked."""
+
+    def __init__(
+        self,
+        name: str,
+        titles: Mapping[str, str],
+        read: Callable[[LetsCloud], pd.DataFrame],
+        runner: Runner,
+        *,
+        key: str = "slug",
+        ticks: bool = False,
+    ) -> None:
+        self.runner, self._read, self._titles = runner, read, titles
+        self.grid = Grid(name=name, key=key, ticks=ticks, colors=charts.STATE_COLORS)
+        self.reload = button("Refresh")
+        self.reload.on_click(lambda _: self.refresh())
+        self.status = widgets.HTML(status(""))
+        self.head = widgets.HTML()
+        self.widget = widgets.VBox([self.head, widgets.HBox([self.reload, self.status]), self.grid])
+        self._reading = OneAtATime(runner.spawn, self._refresh)
+        self._read_once = False
+
+    def start(self) -> None:
+        """Read it, the first time only."""
+        if not self._read_once:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Read the listing again, beside."""
+        self._read_once = True
+        self._reading()
+
+    def _refresh(self) -> None:
+        self.status.value = status("reading …")
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", DriftWarning)
+                frame = self._read(self.runner.client)
+            self.show(frame)
+            odd = [str(each.message) for each in caught if issubclass(each.category, DriftWarning)]
+            self.status.value = status(odd[0] if odd else "", alert=bool(odd))
+        except BaseException as error:
+            logger.info("a listing could not be read: %s", type(error).__name__)
+            self.status.value = status(told(error), alert=True)
+
+    def show(self, frame: pd.DataFrame) -> None:
+        """Show a frame; ticks of rows that are gone are taken away."""
+        columns = [
+            {
+                "name": name,
+                "title": title,
+                "number": bool(frame[name].dtype.kind in "iuf"),
+                "money": name == "monthly_value",
+            }
+            for name, title in self._titles.items()
+        ]
+        rows = [{name: plain(row[name]) for name in self._titles} for row in frame.to_dict("records")]
+        there = {row[self.grid.key] for row in rows}
+        self.grid.columns, self.grid.rows = columns, rows
+        self.grid.selected = [each for each in self.grid.selected if each in there]
+
+
+def plain(value: Any) -> Any:
+    """A cell as JSON: a missing one is null."""
+    if not known(value):
+        return None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+class Fleet(Table):
+    """The machines: key figures, the table, pictures of states and cost, and the one way to a root password."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__(
+            "machines", MACHINES, lambda lc: lc.inventory(), runner, key="identifier", ticks=True
+        )
+        self.reveal = button("Show initial password")
+        self.reveal.on_click(lambda _: runner.spawn(self._reveal))
+        #: Why it cannot be shown, of what is ticked; a listing that is read meanwhile has its own status.
+        self.revealed = widgets.HTML(status(""))
+        self.grid.observe(lambda _: setattr(self.revealed, "value", status("")), "selected")
+        self.secret = SecretBox()
+        self.pictures = widgets.HTML()
+        buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
+        self.widget.children = [self.head, buttons, self.secret, self.grid, self.pictures]
+
+    def show(self, frame: pd.DataFrame) -> None:
+        """The table at once, then the pictures, which take longer."""
+        super().show(frame.sort_values("label", na_position="last"))
+        figures: dict[str, object] = {
+            "machines": len(frame),
+            "running": int((frame.state == "running").sum()),
+        }
+        monthly = frame.groupby("currencycode").monthly_value.sum()
+        figures |= {f"{code} a month": f"{value:,.2f}" for code, value in monthly.items()}
+        self.head.value = charts.cards(figures)._repr_html_()
+        self.pictures.value = _pictures(frame) if len(frame) else ""
+
+    def _reveal(self) -> None:
+        picked = list(self.grid.selected)
+        if len(picked) != 1:
+            self.revealed.value = status("tick one machine to see its initial password", alert=True)
+            return
+        try:
+            label = next(row["label"] for row in self.grid.rows if row["identifier"] == picked[0])
+            self.secret.show(f"Initial password of {label}", self.runner.client.reveal(picked[0]).reveal())
+            self.revealed.value = status("")
+        except Exception as error:
+            self.revealed.value = status(told(error), alert=True)
+
+
+def _pictures(frame: pd.DataFrame) -> str:
+    states = frame.groupby("state").size()
+    states = states.reindex([each for each in charts.STATE_COLORS if each in states.index])
+    parts = [charts.barh(states, "Machines by state")]
+    for code, rows in frame.dropna(subset=["currencycode"]).groupby("currencycode"):
+        cost = rows.groupby("location").monthly_value.sum().sort_values(ascending=False)
+        parts.append(charts.barh(cost, "Cost a month by location", unit=str(code), decimals=2))
+    body = "".join(part._html for part in parts)
+    title = escape("Pictures of state and cost")
+    return f'{charts.STYLE}<details class="lcnb lcnb-pictures"><summary>{title}</summary>{body}</details>'

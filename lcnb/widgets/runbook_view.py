@@ -1,0 +1,207 @@
+"""`lcnb.runbook(name)`: a runbook's form on the screen, and the part of the app with all of them and the runs."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from lcnb.errors import LcnbError
+from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.runbooks.notebook.find import Runbook, find, help_text, shipped
+from lcnb.widgets.confirm_panel import Panel
+from lcnb.widgets.form import Phase, Shown, told
+from lcnb.widgets.form_view import FormView, status
+from lcnb.widgets.input_field import Answer
+from lcnb.widgets.page_sync import Arrival
+from lcnb.widgets.runbook_form import Ended, RunForm
+from lcnb.widgets.runner import Runner, Spawn, thread
+from lcnb.widgets.style import STYLE
+
+if TYPE_CHECKING:
+    from lcnb.client import LetsCloud
+
+#: A report is shown in the page up to this size; a larger one is named.
+SHOWN_BYTES = 4_000_000
+_COLORS = {"done": "#0a7d5d", "attention": "#96590a", "partly": "#96590a", "interrupted": "#96590a"}
+
+
+class RunPanel(Panel):
+    """The lower half of a runbook's form: progress, what is planned, how it ended, the report."""
+
+    def __init__(self, *form: Any) -> None:
+        super().__init__(*form)
+        self.stop.description, self.again.description = "Stop", "Back to the form"
+
+    def yes_text(self, shown: Shown) -> str:
+        """Apply."""
+        count = len(shown.changes or ())
+        return f"Apply {count} changes" if count > 1 else "Apply"
+
+    def preview_html(self, shown: Shown) -> str:
+        """What is planned, and the dry run's report."""
+        text = super().preview_html(shown)
+        return text + (_report(shown.run) if shown.run and shown.phase is Phase.CONFIRM else "")
+
+    def report_html(self, shown: Shown) -> str:
+        """The cells while it runs, then the end."""
+        if shown.phase is Phase.BUSY:
+            ended, total, title = shown.progress
+            bar = f'value="{ended}" max="{total}"' if total else ""
+            count = f"{ended} of {total} cells done – " if total else ""
+            return (
+                f'<div class="lcnb-progress"><progress aria-label="progress" {bar}></progress> '
+                f"<span>{count}{escape(title)}</span></div>"
+            )
+        return _end(shown.run) if isinstance(shown.run, Ended) else ""
+
+
+def _end(ended: Ended) -> str:
+    from lcnb.changes.changeset import made_frame
+    from lcnb.display import charts
+
+    color = _COLORS.get(ended.status, "#b3261e")
+    parts = [
+        f'<p class="lcnb-ended"><b style="background:{color}">{escape(ended.status)}</b> '
+        f"exit code {ended.exit_code}</p>"
+    ]
+    if ended.attention:
+        parts.append(charts.attention("Attention", "\n".join(ended.attention))._repr_html_())
+    if ended.error and ended.status != "attention":
+        parts.append(f'<pre class="lcnb-error" role="alert">{escape(ended.error)}</pre>')
+    if ended.made:
+        parts.append(charts.table(made_frame(ended.made))._repr_html_())
+    return "".join(parts) + _report(ended)
+
+
+def _report(ended: Ended) -> str:
+    """The report in a frame of its own that runs nothing, light or dark as the browser is, and where its file is."""
+    if ended.report is None:
+        where = ended.folder and f"No report; the run's folder: <code>{escape(str(ended.folder))}</code>"
+        return f'<p class="lcnb-journal">{where}</p>' if where else ""
+    where = f'<p class="lcnb-journal">Report: <code>{escape(str(ended.report))}</code></p>'
+    if ended.report.stat().st_size > SHOWN_BYTES:
+        return where
+    page = escape(ended.report.read_text(encoding="utf-8"), quote=True)
+    opened = "open" if ended.planned is None or not len(ended.planned) else ""
+    return (
+        f'{where}<details class="lcnb-report" {opened}><summary>The report</summary>'
+        f'<iframe title="report" sandbox="" srcdoc="{page}"></iframe></details>'
+    )
+
+
+class RunView(FormView):
+    """The widgets of a runbook's form."""
+
+    panel_class = RunPanel
+
+
+class RunbookForm:
+    """What `lcnb.runbook` gives: a form in a notebook, the help page everywhere else."""
+
+    def __init__(self, book: Runbook, client: LetsCloud, spawn: Spawn = thread) -> None:
+        self.book = book
+        self.runner = Runner(client, spawn)
+        self.form = RunForm(book)
+        self.view = RunView(self.form, self.runner)
+        where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
+        title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
+        self.widget = Arrival().within(title, self.view.widget)
+        self.widget.add_class("lcnb-admin")
+
+    def __repr__(self) -> str:
+        return help_text(self.book)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        self.view.start()
+        return {**self.widget._repr_mimebundle_(), "text/plain": repr(self)}
+
+
+class RunbookUnavailable:
+    """A runbook where there is no account: the reason, and its help page."""
+
+    def __init__(self, book: Runbook, error: LcnbError) -> None:
+        self.book = book
+        advice = f'To try it without an account: lcnb.runbook("{book.name}", sandbox=True).'
+        self.widget = widgets.HTML(
+            f"{STYLE}{status(f'{told(error)} {advice}', alert=True)}<pre>{escape(repr(self))}</pre>"
+        )
+
+    def __repr__(self) -> str:
+        return help_text(self.book)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {**self.widget._repr_mimebundle_(), "text/plain": repr(self)}
+
+
+def runbook(
+    name: str, client: LetsCloud | None = None, *, account: str | None = None, sandbox: bool = False
+) -> RunbookForm | RunbookUnavailable:
+    """A runbook as a form for a notebook cell; elsewhere its help page.
+
+    Args:
+        name: a shipped runbook, or the path of a notebook.
+        client: a client that you have; without it `lcnb.connect(account, sandbox=sandbox)` makes one.
+        account: an account of lcnb.toml.
+        sandbox: a made-up account on this machine.
+
+    A run is a process of its own, as by `lcnb run`, with a folder and a report; it ends when the kernel does. A
+    runbook that changes things is run dry first; "Apply" makes what that planned, and nothing else. Raises InputError
+    when there is no such runbook; where there is no token the widget says so.
+
+    >>> import lcnb
+    >>> print(str(lcnb.runbook("inventory", sandbox=True)).splitlines()[0])
+    Usage: lcnb run inventory [-p NAME=VALUE]... [OPTIONS]
+    """
+    book = find(name)
+    checked_flag("sandbox", sandbox, NOTHING_STARTED)
+    if client is None:
+        from lcnb.client import connect
+
+        try:
+            client = connect(account, sandbox=sandbox)
+        except LcnbError as error:
+            return RunbookUnavailable(book, error)
+    return RunbookForm(book, client)
+
+
+class Runbooks:
+    """The part of the app: a runbook is chosen, its form stands below. Forms are made when they are looked at."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.views: dict[str, RunView] = {}
+        self.pick = Answer(kind="choice", label="Runbook")
+        self.pick.add_class("lcnb-field")
+        self.pick.observe(lambda change: self.show(change["new"]), "value")
+        self.status = widgets.HTML(status(""))
+        self.holder = widgets.VBox([])
+        self.widget = widgets.VBox([self.pick, self.status, self.holder])
+
+    def start(self) -> None:
+        """Read which there are; the first time only."""
+        if self.pick.options:
+            return
+        try:
+            books = [find(name) for name in shipped()]
+        except LcnbError as error:
+            self.status.value = status(told(error), alert=True)
+            return
+        self.pick.options = [
+            ["", "choose …"],
+            *([each.name, f"{each.name} – {each.title}"] for each in books),
+        ]
+
+    def show(self, name: str) -> None:
+        """The form of a runbook, as it was left."""
+        try:
+            if name and name not in self.views:
+                self.views[name] = RunView(RunForm(find(name)), self.runner)
+            self.holder.children = [self.views[name].widget] if name else []
+            self.status.value = status("")
+        except Exception as error:  # ipywidgets swallows it: it is shown
+            self.status.value = status(told(error), alert=True)
+            return
+        if name:
+            self.views[name].start()

@@ -1,0 +1,644 @@
+"""The command line: what is printed where, and the exit code, for data, errors, closed pipes and interrupts.
+
+`call` runs `main` here; `start_lcnb` makes a process where a pipe, a signal or an import counts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+import pandas as pd
+import psutil
+import pytest
+from pandas.testing import assert_frame_equal
+
+import lcnb
+from conftest import LCNB, TOKEN, Call, Told, wait_until
+from lcnb.cli import doctor
+from lcnb.cli.changes import COMMANDS as CHANGES
+from lcnb.cli.runbooks import COMMANDS as RUNBOOKS
+from lcnb.cli.runs import COMMANDS as RUNS
+from lcnb.sandbox import start
+
+COMMANDS = {
+    "accounts", "admin", "batch", "demo", "doctor", "images", "instances", "inventory", "locations", "plan-run", "plans",
+    "profile", "run", "runbooks", "sandbox", "schedule", "snapshots", "sshkeys",
+}  # fmt: skip
+LISTINGS = ("instances", "inventory", "locations", "plans", "images", "sshkeys", "snapshots")
+#: `main` as the command is, in a process that heeds Ctrl-C even where a shell had it ignored.
+HEEDING = (
+    "import signal; signal.signal(2, signal.default_int_handler); from lcnb.cli.main import main; main()"
+)
+
+
+@pytest.fixture(scope="module")
+def still() -> Iterator[lcnb.sandbox.Running]:
+    """A sandbox of its own process whose clock stands still, so that it answers the same twice."""
+    with start(token=TOKEN, speed=0) as server:
+        yield server
+
+
+@pytest.fixture
+def account(still: lcnb.sandbox.Running, monkeypatch: pytest.MonkeyPatch) -> lcnb.LetsCloud:
+    """That sandbox as the account of the environment, and a client of it."""
+    monkeypatch.setenv("LETSCLOUD_API_KEY", still.token)
+    monkeypatch.setenv("LCNB_BASE_URL", still.base_url)
+    return lcnb.connect()
+
+
+def start_lcnb(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [LCNB, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+# --- help and usage -------------------------------------------------------------------------------------
+
+
+def test_help(call: Call) -> None:
+    """`lcnb --help` lists each command with what it does, and no other."""
+    told = call("--help")
+    listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.*)$", told.out.partition("Commands:")[2], re.MULTILINE))
+    assert set(listed) == COMMANDS | {each.name for each in (*CHANGES, *RUNBOOKS, *RUNS)}
+    assert (told.code, told.err) == (0, "")
+    assert call("-h").out == told.out
+
+
+def test_help_imports_little() -> None:
+    """`lcnb --help` answers without loading pandas, httpx, rich or Jupyter."""
+    slow = [
+        "pandas",
+        "numpy",
+        "httpx",
+        "rich",
+        "pyarrow",
+        "papermill",
+        "nbformat",
+        "IPython",
+        "uvicorn",
+        "lcnb.display.terminal",
+    ]
+    code = f"""
+import sys
+from lcnb.cli.main import main
+sys.argv = ["lcnb", "--help"]
+try:
+    main()
+finally:
+    print([name for name in {slow} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+
+
+def test_version(call: Call) -> None:
+    """`lcnb --version` tells the version."""
+    assert call("--version").out == f"lcnb, version {lcnb.__version__}\n"
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_command_help(command: str, call: Call) -> None:
+    """Each command explains itself and each of its options."""
+    told = call(command, "--help")
+    assert told.code == 0
+    assert told.out.startswith(f"Usage: lcnb {command} ")
+    options = told.out.partition("Options:")[2]
+    assert re.findall(r"^  --?\w.*?(?:  \S|\n {20,}\S)", options, re.MULTILINE)
+    assert len(told.out.partition("\n\n")[2].strip()) > 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["instnces"], "no command 'instnces' (did you mean 'instances'?). `lcnb --help` lists them."),
+        (["frobnicate"], "no command 'frobnicate'. `lcnb --help` lists them."),
+        (["instances", "--lokation", "MIA1"], "'--lokation'"),
+        (["instances", "-o", "xml"], "'xml' is not one of 'table', 'json', 'csv', 'parquet'"),
+        (["instances", "--state", "on"], "'on' is not one of 'running', 'off'"),
+        (["profile", "-o", "csv"], "'csv' is not one of 'table', 'json'"),
+        (["run"], "Missing argument 'NAME'"),
+        (["run", "inventory", "-p", "location"], "-p 'location': expected NAME=VALUE. Nothing was started."),
+        (["run", "inventory", "-p", "=MIA1"], "-p '=MIA1': expected NAME=VALUE. Nothing was started."),
+        (["run", "inventory", "-p", "a=1", "-p", "a=2"], "-p a: given twice, '1' and '2'. Nothing was started."),
+        (["instances", "--sandbox", "--account", "lab"], "sandbox=True brings its own token"),
+        (["instances", "--account", "lab"], "account 'lab' is not in "),
+        (["sandbox", "--speed", "-1"], "--speed -1: expected a number from 0 to 1000000"),
+        (["sandbox", "--port", "70000"], "70000 is not in the range 0<=x<=65535"),
+    ],
+)  # fmt: skip
+def test_wrong_usage(arguments: list[str], told: str, call: Call, account: Any, tmp_path: Path) -> None:
+    """Wrong usage ends with 2 and one text on stderr that names it and what is near; nothing is started."""
+    result = call(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert told in result.err
+    assert "Traceback" not in result.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_command(call: Call) -> None:
+    """`lcnb` alone shows the help and ends with 2."""
+    told = call()
+    assert told.code == 2
+    assert "Commands:" in told.out + told.err
+
+
+# --- listings -------------------------------------------------------------------------------------------
+
+
+def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame as plain Python: a missing value is None."""
+    columns = [[None if pd.isna(each) else each for each in frame[name].tolist()] for name in frame]
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_json(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
+    """`-o json` is a list of objects, a row each, with null for what is missing."""
+    told = call(listing, "-o", "json")
+    assert (told.code, told.err) == (0, "")
+    assert json.loads(told.out) == rows(getattr(account, listing)())
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_csv(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
+    """`-o csv` has a header and a line a row, with nothing for what is missing."""
+    told = call(listing, "-o", "csv")
+    frame = getattr(account, listing)()
+    header, *lines = csv.reader(io.StringIO(told.out, newline=""))
+    assert (told.code, told.err) == (0, "")
+    assert header == list(frame.columns)
+    assert lines == [["" if each is None else str(each) for each in row.values()] for row in rows(frame)]
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_parquet(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
+    """`-o parquet` is a file that gives the very frame back."""
+    told = call(listing, "-o", "parquet")
+    assert (told.code, told.err) == (0, "")
+    assert_frame_equal(pd.read_parquet(io.BytesIO(told.data)), getattr(account, listing)())
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_table(listing: str, call: Call, account: lcnb.LetsCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table in a pipe has all columns and rows, no colours, and no cut cell however narrow the screen is."""
+    monkeypatch.setenv("COLUMNS", "40")
+    told = call(listing)
+    frame = getattr(account, listing)()
+    assert (told.code, told.err) == (0, "")
+    assert "\x1b" not in told.out
+    assert "…" not in told.out
+    head, _, *lines = [line for line in told.out.splitlines() if line.strip()]
+    assert head.split() == list(frame.columns)
+    assert len(lines) == len(frame)
+    for line, row in zip(lines, rows(frame), strict=True):
+        assert all(each in line for each in row.values() if isinstance(each, str))
+
+
+def test_api_rows(call: Call, account: lcnb.LetsCloud, still: lcnb.sandbox.Running) -> None:
+    """A listing holds each machine of the API's answer, and no password."""
+    reply = httpx.get(f"{still.base_url}/instances", headers={"api-token": TOKEN}, trust_env=False).json()[
+        "data"
+    ]
+    told = call("instances", "-o", "json")
+    shared = (
+        "identifier",
+        "label",
+        "hostname",
+        "memory",
+        "cpus",
+        "total_disk_size",
+        "booted",
+        "built",
+        "locked",
+    )
+    assert [{name: row[name] for name in shared} for row in json.loads(told.out)] == [
+        {name: row[name] or None if name == "identifier" else row[name] for name in shared} for row in reply
+    ]
+    for row in reply:
+        assert row["initial_root_password"] not in told.out
+
+
+def test_empty(call: Call, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty account has a table that says so, an empty JSON list, and a CSV with its header."""
+    _, client = served(fleet=0)
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    monkeypatch.setenv("LCNB_BASE_URL", client.settings.base_url)
+    assert "no rows" in call("instances").out
+    assert json.loads(call("instances", "-o", "json").out) == []
+    assert call("instances", "-o", "csv").out == ",".join(client.instances().columns) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        (["instances", "--location", "mia1"], "location == 'MIA1'"),
+        (["inventory", "--state", "OFF"], "state == 'off'"),
+        (
+            ["inventory", "--location", "SAO1", "--state", "running"],
+            "location == 'SAO1' and state == 'running'",
+        ),
+        (["plans", "--location", "mia1"], "location == 'MIA1'"),
+        (["images", "--location", "MIA2"], "location == 'MIA2'"),
+    ],
+)
+def test_filter(arguments: list[str], query: str, call: Call, account: lcnb.LetsCloud) -> None:
+    """`--location` and `--state` keep the rows that match, in any case of letters."""
+    got = json.loads(call(*arguments, "-o", "json").out)
+    wanted = rows(getattr(account, arguments[0])().query(query))
+    assert got == wanted
+    assert wanted
+
+
+@pytest.mark.parametrize("listing", ["instances", "inventory", "plans", "images"])
+def test_unknown_location(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
+    """A misspelt location is refused with a near one and all there are, instead of an empty list."""
+    told = call(listing, "--location", "MAI1")
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith("error: location 'MAI1' is not one of the account's (did you mean 'MIA1'?).")
+    assert "SAO1" in told.err
+
+
+def test_profile(call: Call, account: lcnb.LetsCloud) -> None:
+    """The profile is a line a field, or one JSON object."""
+    profile = account.profile()
+    told = json.loads(call("profile", "-o", "json").out)
+    assert (told["name"], told["balance"]) == (profile.name, profile.balance)
+    assert f"{profile.balance:,.2f}" in call("profile").out
+
+
+def test_drift(served: Any, tmp_path: Path) -> None:
+    """An odd answer is one line on stderr; the data on stdout stays clean."""
+    sandbox, client = served(fleet=3)
+    sandbox.world.machines[1]["memory"] = "much [b]"
+    env = {**os.environ, "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": client.settings.base_url}
+    done = subprocess.run(
+        [LCNB, "instances", "-o", "json"], env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0
+    assert [row["memory"] is None for row in json.loads(done.stdout)] == [False, True, False]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: instances: the answer was odd at $.data[1].memory: ")
+    assert "much [b]" in line
+
+
+# --- streams --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [["instances"], ["plans", "-o", "json"], ["images", "-o", "csv"], ["--help"]]
+)
+def test_reader_leaves(arguments: list[str], account: Any) -> None:
+    """A reader that has enough, such as `head`, ends the command quietly."""
+    with start_lcnb(*arguments) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(600) == 0
+
+
+def test_head(account: Any) -> None:
+    """`lcnb instances | head -1` prints a line and no complaint."""
+    command = f"set -o pipefail; '{LCNB}' instances -o csv | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("identifier,")
+
+
+@pytest.mark.parametrize("arguments", [["instances"], ["plans", "-o", "parquet"], ["--help"]])
+def test_full_output(arguments: list[str], account: Any) -> None:
+    """Output that cannot be written is one clear error, not a success."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([LCNB, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=600)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*No space left on device\n", done.stderr)
+
+
+def test_closed_streams(account: Any) -> None:
+    """With stdin, stdout and stderr closed a command still does its work."""
+    command = 'exec "$0" instances <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command, LCNB], timeout=600).returncode == 0
+
+
+def on_terminal(*arguments: str) -> tuple[int, str]:
+    """Exit code and everything that a person in front of a terminal sees."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    process = subprocess.Popen([LCNB, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 65536):
+            seen += part
+    except OSError:  # Linux tells so that the other side is closed
+        pass
+    os.close(ours)
+    return process.wait(600), seen.decode("utf-8")
+
+
+def test_terminal(account: lcnb.LetsCloud) -> None:
+    """On a terminal states have colours, and wide columns are left out."""
+    code, seen = on_terminal("instances", "--location", "MIA1")
+    assert code == 0
+    assert re.search(r"\x1b\[[\d;]+mrunning", seen)
+    assert "label" in seen
+    assert "ip_addresses" not in seen
+
+
+def test_parquet_on_terminal(account: Any) -> None:
+    """Parquet is refused on a terminal, with the cure."""
+    code, seen = on_terminal("locations", "-o", "parquet")
+    assert code == 2
+    assert "parquet is binary; send it to a file" in seen
+    assert "PAR1" not in seen
+
+
+# --- token and network ----------------------------------------------------------------------------------
+
+
+def test_no_token(call: Call, own_home: Path) -> None:
+    """Without a token each place that was looked at is named, and where to get one."""
+    told = call("instances")
+    assert (told.code, told.out) == (2, "")
+    for place in (
+        "environment variable LETSCLOUD_API_KEY",
+        "environment variable LETSCLOUD_API_TOKEN",
+        f"an account in {own_home / 'config' / 'lcnb.toml'}",
+        f"file {own_home / '.letscloud'}",
+        "keyring entry lcnb/default",
+        "export LETSCLOUD_API_KEY=",
+        "lcnb demo",
+    ):
+        assert place in told.err
+
+
+@pytest.mark.parametrize("command", [["instances"], ["profile"], ["run", "inventory", "-p", "location=MIA1"]])
+def test_wrong_token(command: list[str], call: Call, account: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # fmt: skip
+    """A wrong token ends with 1, says where it came from and what to do, and is not shown."""
+    monkeypatch.setenv("LETSCLOUD_API_KEY", "wrong-token-471147114711")
+    told = call(*command)
+    assert (told.code, told.out) == (1, "")
+    assert "401" in told.err
+    assert "environment variable LETSCLOUD_API_KEY" in told.err
+    assert "lcnb doctor" in told.err
+    assert "4711" not in told.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unreachable(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base URL where nobody answers ends with 1 and names it."""
+    monkeypatch.setenv("LCNB_BASE_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(
+        "lcnb.transport.wire.BACKOFF_S", 0.001
+    )  # so that the tries end, and not the time for them
+    told = call("locations")
+    assert (told.code, told.out) == (1, "")
+    assert "127.0.0.1:9" in told.err
+    assert "LCNB_BASE_URL" in told.err
+
+
+def test_accounts(call: Call, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lcnb accounts` tells each place and whether a token is there, in no format the token itself."""
+    (own_home / "config").mkdir()
+    (own_home / "config" / "lcnb.toml").write_text('[accounts.lab]\ntoken_file = "lab.token"\n')
+    (own_home / "config" / "lab.token").write_text("secret-of-the-lab-account")
+    (own_home / "config" / "lab.token").chmod(0o600)
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    for output in ("table", "json", "csv", "parquet"):
+        told = call("accounts", "-o", output)
+        assert (told.code, told.err) == (0, "")
+        assert not [each for each in (TOKEN, "secret-of-the-lab-account") if each.encode() in told.data]
+    ready = [row["account"] for row in json.loads(call("accounts", "-o", "json").out) if row["ready"]]
+    assert ready == [None, "lab"]
+
+
+# --- doctor ---------------------------------------------------------------------------------------------
+
+
+def verdicts(told: Told) -> dict[str, str]:
+    """Check → its mark."""
+    return {line[5:].partition(":")[0]: line[:4].strip() for line in told.out.splitlines()}
+
+
+def test_doctor(call: Call, account: Any) -> None:
+    """With all well the doctor says ok to each check and ends with 0, without the token."""
+    told = call("doctor")
+    assert told.code == 0
+    assert set(verdicts(told).values()) == {"ok"}
+    assert verdicts(told).keys() >= {
+        "Python", "packages", "Jupyter kernel", "runs folder", "state folder", "lcnb.toml", "token", "base URL",
+        "account", "rate limit",
+    }  # fmt: skip
+    assert TOKEN not in told.out + told.err
+    assert "calls left in this window" in told.out
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "check", "found"),
+    [
+        ("LETSCLOUD_API_KEY", "wrong-token-471147114711", "account", "401"),
+        ("LETSCLOUD_API_KEY", "", "token", "no LetsCloud API token"),
+        ("LETSCLOUD_API_KEY", "two words", "token", "Copy the token again"),
+        ("LCNB_BASE_URL", "http://127.0.0.1:9/api", "account", "127.0.0.1:9"),
+        ("LCNB_BASE_URL", "core.letscloud.io", "token", "is not a URL"),
+        ("LCNB_RUNS_DIR", "/dev/null/runs", "runs folder", "Cure: another folder"),
+        ("LCNB_STATE_DIR", "/proc/state", "state folder", "Cure: another folder"),
+    ],
+)  # fmt: skip
+def test_doctor_finds(
+    variable: str,
+    value: str,
+    check: str,
+    found: str,
+    call: Call,
+    account: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first check that fails is of what is wrong, and says what was found; the doctor ends with 1."""
+    monkeypatch.setattr(
+        "lcnb.transport.wire.BACKOFF_S", 0.001
+    )  # so that the tries end, and not the time for them
+    monkeypatch.setenv(variable, value)
+    told = call("doctor")
+    assert told.code == 1
+    assert next(name for name, mark in verdicts(told).items() if mark == "FAIL") == check
+    assert found in told.out
+    assert "4711" not in told.out
+
+
+def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing Jupyter kernel or package fails with the command that brings it."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    def missing(self: Any, name: str) -> None:
+        raise NoSuchKernel(name)
+
+    monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", missing)
+    monkeypatch.setattr(doctor, "PACKAGES", ("pandas", "no-such-package"))
+    told = call("doctor")
+    assert told.code == 1
+    assert "FAIL packages: missing: no-such-package. Cure: pip install lcnb" in told.out
+    assert "FAIL Jupyter kernel: there is no kernel python3. Cure: python -m ipykernel install" in told.out
+
+
+@pytest.mark.parametrize(
+    ("limits", "ok", "found"),
+    [
+        ({}, True, "not told by the provider"),
+        ({"remaining": 12}, True, "12 calls left in this window"),
+        ({"remaining": 4999, "limit": 5000}, True, "4,999 of 5,000 calls left"),
+        ({"remaining": 0, "limit": 5000}, False, "used up: 0 of 5,000 calls left in this window. Wait"),
+    ],
+)
+def test_doctor_limits(limits: dict[str, int], ok: bool, found: str) -> None:
+    """The rate limit is told as far as the provider tells it; one that is used up fails."""
+    check = doctor._limits(limits)
+    assert check.ok == ok
+    assert check.found.startswith(found)
+
+
+def test_doctor_proxy(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment is told by the name of its variable, without its password."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.example.com:3128")
+    told = call("doctor")
+    assert "proxy: none for 127.0.0.1 (this machine's own address); not used: HTTPS_PROXY" in told.out
+    assert "hunter2" not in told.out
+
+
+# --- runbooks -------------------------------------------------------------------------------------------
+
+
+def test_runbooks(call: Call) -> None:
+    """`lcnb runbooks` lists what can be run; with a name, its parameters with type, default and help."""
+    assert "inventory" in [row["name"] for row in json.loads(call("runbooks", "-o", "json").out)]
+    table = {row["name"]: row for row in json.loads(call("runbooks", "inventory", "-o", "json").out)}
+    assert list(table) == ["account", "location", "state", "currency", "output_format"]
+    assert table["output_format"]["type"] == "one of 'parquet', 'csv', 'both'"
+    assert table["location"]["default"] == "None"
+    told = call("runbooks", "inventory")
+    assert "only this location, such as MIA1; none: all" in told.out
+    assert call("runbooks", "inventry").err.startswith(
+        "error: no runbook 'inventry' (did you mean 'inventory'?)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["inventry"], "no runbook 'inventry' (did you mean 'inventory'?)"),
+        (["./none.ipynb"], "no runbook file ./none.ipynb"),
+        (["text.ipynb"], "text.ipynb is not a notebook"),
+        (["inventory", "-p", "loction=MIA1"], "no parameter 'loction' (did you mean 'location'?)"),
+        (["inventory", "-p", "token=x"], "A secret cannot be a parameter"),
+        (["inventory", "-p", "state=runing"], "'runing' is not one of 'running', "),
+        (["inventory", "-p", "state=runing"], "(did you mean 'running'?). It means: only machines in this state."),
+        (["inventory", "-p", "output_format="], "'' is not one of 'parquet', 'csv', 'both'"),
+        (["inventory", "-p", "location=MAI1"], "'MAI1' is not one of the account's (did you mean 'MIA1'?)"),
+        (["inventory", "-p", "account=lab"], "account 'lab' is not in "),
+        (["inventory", "--sandbox", "-p", "account=lab"], "parameter account: 'lab', but the settings are those of"),
+    ],
+)  # fmt: skip
+def test_run_refused(arguments: list[str], told: str, call: Call, account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """A run that cannot be right ends with 2 and a suggestion, before a folder is made or a kernel started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.ipynb").write_text("no notebook")
+    kernels = len(psutil.Process().children())
+    result = call("run", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert told in result.err
+    assert not (tmp_path / "runs").exists()
+    assert len(psutil.Process().children()) <= kernels + ("--sandbox" in arguments)
+
+
+def test_run(account: Any, tmp_path: Path) -> None:
+    """A run prints how it ended, its folder and its files on stdout, and nothing on stderr."""
+    parameters = ["-p", "location=mia1", "-p", "state=running"]
+    with start_lcnb("run", "inventory", *parameters, "--runs-dir", str(tmp_path / "kept")) as process:
+        out, err = process.communicate(timeout=600)
+    assert (process.returncode, err) == (0, "")
+    (folder,) = (tmp_path / "kept").glob("*/")
+    first, *others = out.splitlines()
+    assert first == f"done {folder}"
+    assert f"  {folder}/report.html  (open this one)" in others
+    assert len(others) == len(list(folder.iterdir()))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_failed_run(tmp_path: Path) -> None:
+    """A failed run shows its cell on stderr and has its exit code, also where nobody reads stdout."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = [1]\nx[5]  # [bold]here[/]")])
+    path = tmp_path / "nightly.ipynb"
+    nbformat.write(notebook, path)
+    with start_lcnb("run", str(path)) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(600) == 3
+    assert err.startswith(
+        "cell 1 failed: IndexError: list index out of range\n\n    x = [1]\n    x[5]  # [bold]here[/]\n"
+    )
+    assert "lcnb/" not in err
+
+
+# --- demo -----------------------------------------------------------------------------------------------
+
+
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def all_end(processes: list[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=600)
+    return not alive
+
+
+def test_demo(tmp_path: Path) -> None:
+    """`lcnb demo` needs no account, shows the fleet, prints where the report is, and leaves no process."""
+    with start_lcnb("demo", cwd=tmp_path) as process:
+        assert process.stdout and process.stderr
+        first = process.stdout.readline()
+        assert re.match(r"a sandbox LetsCloud answers at http://127\.0\.0\.1:\d+/api", first)
+        started = descendants(process)
+        out, err = process.communicate(timeout=600)
+    assert (process.returncode, err) == (0, "")
+    assert ["-m", "lcnb.sandbox"] in [
+        each.cmdline()[1:3] if each.is_running() else ["-m", "lcnb.sandbox"] for each in started
+    ]
+    assert started
+    assert all_end(started)
+    (report,) = (tmp_path / "runs").glob("*/report.html")
+    assert f"  {report}  (open this one)\n" in out
+    assert "USD" in out
+    assert "BRL" in out
+
+
+def test_demo_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of the demo ends it with 130, tells the folder, and leaves no process."""
+    command = [sys.executable, "-c", HEEDING, "demo"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:
+        wait_until(lambda: list(tmp_path.glob("runs/*/inventory.ipynb")))
+        started = descendants(process)
+        process.send_signal(2)
+        _, err = process.communicate(timeout=600)
+    assert process.returncode == 130
+    (folder,) = (tmp_path / "runs").glob("*/")
+    assert err == f"interrupted\nwhat there is of the run: {folder}\n"
+    assert started
+    assert all_end(started)
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"

@@ -1,0 +1,192 @@
+"""A selection is a text that names rows: what it may say, what it refuses, and that it never runs anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lcnb
+from lcnb.errors import InputError
+from lcnb.frames.selection import kind_of, parse, select
+
+ROWS = [
+    ("web-01", "running", "MIA1", 1, 5.4, True),
+    ("web-02", "off", "SAO1", 2, 40.0, False),
+    ("db-01", "running", None, 8, None, None),
+    ("db-02", None, "MIA1", None, 20.0, True),
+    (None, "off", "DAL1", 4, 10.0, False),
+]
+FLEET = pd.DataFrame(
+    {
+        "label": pd.Series([row[0] for row in ROWS], dtype="str"),
+        "state": pd.Series([row[1] for row in ROWS], dtype="str"),
+        "location": pd.Series([row[2] for row in ROWS], dtype="str"),
+        "cpus": pd.Series([row[3] for row in ROWS], dtype="Int64"),
+        "monthly_value": pd.Series([row[4] for row in ROWS], dtype="Float64"),
+        "locked": pd.Series([row[5] for row in ROWS], dtype="boolean"),
+        "at": pd.Series(range(5), dtype="datetime64[ns]"),
+    }
+)
+
+# A selection → the positions of the rows that it names.
+GOOD: dict[str, list[int]] = {
+    "": [],
+    "   ": [],
+    "all": [0, 1, 2, 3, 4],
+    " all ": [0, 1, 2, 3, 4],
+    "state == 'running'": [0, 2],
+    'state == "running"': [0, 2],
+    "'running' == state": [0, 2],
+    "state != 'running'": [1, 4],
+    "not state == 'running'": [1, 4],
+    "state == 'running' and location == 'MIA1'": [0],
+    "state == 'running' or location == 'MIA1'": [0, 2, 3],
+    "not (state == 'running' or location == 'MIA1')": [1, 4],
+    "not (state == 'running' and location == 'MIA1')": [1, 4],
+    "label in ['web-01', 'db-02']": [0, 3],
+    "label in ('web-01',)": [0],
+    "label in {'web-01'}": [0],
+    "label in []": [],
+    "label not in ['web-01']": [1, 2, 3],
+    "cpus > 1": [1, 2, 4],
+    "cpus >= 2 and cpus <= 4": [1, 4],
+    "2 <= cpus <= 4": [1, 4],
+    "cpus > -1": [0, 1, 2, 4],
+    "cpus in [1, 8]": [0, 2],
+    "monthly_value < 20.5": [0, 3, 4],
+    "monthly_value > cpus": [0, 1, 4],
+    "location < 'E'": [4],
+    "locked": [0, 3],
+    "not locked": [1, 4],
+    "locked == True": [0, 3],
+    "locked != True": [1, 4],
+    "label.str.startswith('web-')": [0, 1],
+    "not label.str.startswith('web-')": [2, 3],
+    "label.str.startswith(('web-', 'db-'))": [0, 1, 2, 3],
+    "label.str.endswith('-01')": [0, 2],
+    "label.str.contains('b-')": [0, 1, 2, 3],
+    "label.str.contains('.')": [],
+    "state == label": [],
+    "(state\n == 'off')": [1, 4],
+}
+
+# A selection → what its refusal tells.
+BAD: dict[str, str] = {
+    "stat == 'running'": "there is no column 'stat'.*did you mean 'state'",
+    "state": "the column state alone is no condition",
+    "state = 'running'": "cannot be read",
+    "state ==": "cannot be read",
+    "state == 'a' & cpus == 1": r"& and \| are not known",
+    "(state == 'a') & (cpus == 1)": r"& and \| are not known here; use and, or",
+    "~(state == 'a')": "~ is not known here; use not",
+    "state == None": "a missing value never selects",
+    "state is 'running'": "`is` is not known here",
+    "1 == 1": "compared with no column",
+    "True": "True is not known here",
+    "1": "1 is not known here",
+    "cpus > 'a'": "cpus is a number, and 'a' is a text",
+    "state > 1": "state is a text, and 1 is a number",
+    "locked > True": "by == or != only",
+    "cpus in ['a']": "cpus is a number, and 'a' is a text",
+    "cpus == True": "cpus is a number, and True is a flag",
+    "'web' in label": "`in` takes a column at its left",
+    "label in other": "`in` takes a column at its left",
+    "label in [state]": "state is not known here",
+    "at == 1": "the column at cannot be selected by",
+    "cpus.str.startswith('1')": "cpus is a number, not a text",
+    "label.str.contains('web|db')": "plain text here, not for the pattern",
+    "label.str.contains('web', na=False)": "takes one text and nothing else",
+    "label.str.startswith(state)": "state is not known here",
+    "label.str.startswith(1)": "takes a text, not 1",
+    "label.str.match('a')": r"is not one of \.str\.startswith",
+    "label.str.__class__('a')": "is not one of",
+    "label.startswith('a')": "is not known here",
+    "label.__class__ == 'a'": "compared with no column",
+    "__import__('os').system('x') == 1": "is not known here|compared with no column",
+    "open('x')": "is not known here",
+    "@x == state": "cannot be read",
+    "[state for state in 'ab']": "is not known here",
+    "(lambda: 1)()": "is not known here",
+    "state == f'{1}'": "is not known here",
+    "cpus + 1 > 2": "compared with no column|is not known",
+    "state := 'a'": "cannot be read",
+    "(state := 'a') == label": "is not known here",
+    "state == b'a'": "is not known here",
+    "cpus == 1j": "is not known here",
+    "state if locked else label": "is not known here",
+    "not " * 60 + "locked": "nested too deep",
+    "(" * 500 + "locked" + ")" * 500: "cannot be read",
+    "locked or " * 1000 + "locked": "more than 4000",
+    "a\0b": "cannot be read",
+    "cpus == " + "9" * 5000: "more than 4000",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("selection", "rows"), GOOD.items())
+def test_selects(selection: str, rows: list[int]) -> None:
+    """A selection names its rows, whichever side a missing value stands on; form, order and columns stay."""
+    chosen = select(FLEET, selection)
+    assert chosen.index.tolist() == rows
+    assert chosen.dtypes.equals(FLEET.dtypes)
+    assert len(select(FLEET.iloc[:0], selection)) == 0
+
+
+@pytest.mark.parametrize(("selection", "told"), BAD.items(), ids=[key[:40] for key in BAD])
+def test_refuses(selection: str, told: str) -> None:
+    """What is no selection is refused, with the text, the reason, and how one looks."""
+    with pytest.raises(InputError, match=told) as error:
+        select(FLEET, selection)
+    assert "Such as: state == 'running'" in str(error.value)
+    with pytest.raises(InputError):
+        select(FLEET.iloc[:0], selection)
+
+
+@pytest.mark.parametrize("selection", [None, 1, True, ["all"], b"all"])
+def test_no_text(selection: Any) -> None:
+    """What is no text is no selection."""
+    with pytest.raises(InputError, match="expected a text"):
+        select(FLEET, selection)
+
+
+def test_of_lcnb(lc: lcnb.LetsCloud) -> None:
+    """The rows of an inventory that are selected can be changed as any others of it."""
+    off = select(lc.inventory(), "state == 'off'")
+    assert len(off.lc.power_on()) == len(off) > 3
+    assert len(select(lc.inventory(), "").lc.power_on()) == 0
+
+
+WORDS = st.sampled_from([
+    "label", "state", "cpus", "locked", "monthly_value", "nothing", "'web-01'", "'a|b'", "1", "-2.5", "True", "None",
+    "==", "!=", "<", ">=", "in", "not in", "is", "and", "or", "not", "(", ")", "[", "]", ",", "&", "~", "+", "@",
+    ".str", ".startswith(", ".contains('w')", ".__class__", "__import__('os')", "lambda:", ":=", "if", "else", "\\", "'",
+])  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.text(max_size=40), st.lists(WORDS, max_size=12).map(" ".join)))
+def test_any_text(selection: str) -> None:
+    """Any text either is refused as a wrong input or gives some of the rows; nothing else comes of it."""
+    try:
+        chosen = select(FLEET, selection)
+    except InputError:
+        return
+    assert set(chosen.index) <= set(FLEET.index)
+    if selection.strip() not in ("", "all"):
+        assert any(name in selection for name in FLEET)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(WORDS, max_size=12).map(" ".join))
+def test_checked_means_works(selection: str) -> None:
+    """What passes the check with a frame's columns does not fail on its rows."""
+    try:
+        test = parse(selection, {str(name): kind_of(dtype) for name, dtype in FLEET.dtypes.items()})
+    except InputError:
+        return
+    for row in ROWS:
+        names = ("label", "state", "location", "cpus", "monthly_value", "locked")
+        assert test(dict(zip(names, row, strict=True))) in (True, False, None)

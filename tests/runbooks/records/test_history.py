@@ -1,0 +1,978 @@
+"""Runs that were made: listed, found, compared, run again, pruned, verified; and what a notebook notes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+import lcnb
+from conftest import TOKEN, lcnb_here, record, saved
+from lcnb.changes.journal import Entry, Journal
+from lcnb.config import Settings
+from lcnb.errors import InputError, ParameterError, RunError
+from lcnb.folders import state_dir
+from lcnb.runbooks.notebook.git import commit_of
+from lcnb.runbooks.records import abandoned, artifacts, history, index, notes, process
+from lcnb.runbooks.records.compare import diff
+from lcnb.runbooks.run import RunResult, run_runbook
+
+PYTHON3 = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LCNB = [sys.executable, "-c", "from lcnb.cli.main import main; main()"]
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+WATCH = [
+    "# Watch\n\nLooks after machines.",
+    "n: int = 3  # how many machines\nnote: str = ''",
+    """
+import os, lcnb, pandas as pd
+run = lcnb.run()
+run.log("begun with <b>")
+run.save("machines", pd.DataFrame({"label": [f"web-{i}" for i in range(n)], "size": [i * n for i in range(n)]}))
+assert run.check(True, "there are machines")
+run.check(n < 4, "fewer than <4> machines")
+if note:
+    run.attention(f"{note} {os.environ.get('LETSCLOUD_API_KEY', '')}")
+print(run.attentions)
+""",
+]
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    """A notebook: Markdown where a cell begins with `#`, the second one tagged as parameters."""
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": PYTHON3})
+    for number, source in enumerate(cells):
+        tags = {"tags": ["parameters"]} if number == 1 else {}
+        kind = nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
+        notebook.cells.append(kind(source.strip(), metadata=tags))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(nbformat.writes(notebook), encoding="utf-8")
+    return path
+
+
+def lcnb_command(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    if not env:
+        return lcnb_here(*arguments, stdin=stdin)
+    return subprocess.run(  # what a process reads when it begins
+        [*LCNB, *arguments], input=stdin, capture_output=True, text=True, env={**os.environ, **env}, timeout=600
+    )  # fmt: skip
+
+
+def make_run(place: Path, number: int, *, closed: bool = True, **facts: Any) -> Path:
+    """A run as `lcnb run` leaves it, without a kernel: the n-th, a minute after the one before."""
+    at = START + timedelta(minutes=number)
+    folder = place / f"{at:%Y%m%dT%H%M%SZ}-nightly-{number:06x}"
+    folder.mkdir(parents=True)
+    (folder / "nightly.ipynb").write_text('{"metadata": {}}')
+    facts = {
+        "id": folder.name, "runbook": "nightly", "status": "done", "exit_code": 0, "started": at.isoformat(),
+        "duration_s": 1.5, "account": None, "user": "me", "host": "here", "attention": [], "checks": [],
+        "parameters": {}, "given": {}, "closed": closed, **facts,
+    }  # fmt: skip
+    facts["files"] = artifacts.fingerprints(folder)
+    if closed:
+        index.close_record(folder, json.dumps(facts))
+    else:
+        (folder / "run.json").write_text(json.dumps(facts))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def watched(
+    tmp_path_factory: pytest.TempPathFactory, server: lcnb.sandbox.Running
+) -> Iterator[list[RunResult]]:
+    """Three runs of one notebook: done, a failed check, and an attention note that holds the token."""
+    place = tmp_path_factory.mktemp("watched")
+    path = str(write_notebook(place / "watch.ipynb", *WATCH))
+    settings = lcnb.config.resolve(token=server.token, base_url=server.base_url)
+    given = [{"n": 3}, {"n": np.int64(5)}, {"note": "look at"}]
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setenv("HOME", str(place))
+        runs = list(
+            pool.map(lambda each: run_runbook(path, each, settings=settings, folder=place / "runs"), given)
+        )
+    yield runs
+
+
+@pytest.fixture
+def copy(watched: list[RunResult], tmp_path: Path) -> Path:
+    """A copy of the three runs and their index that a test may spoil."""
+    place = tmp_path / "runs"
+    shutil.copytree(watched[0].folder.parent, place)
+    return place
+
+
+# --- what a notebook notes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code", "attention"),
+    [
+        (0, "done", 0, []),
+        (1, "attention", 8, ["fewer than <4> machines"]),
+        (2, "attention", 8, ["look at *****"]),
+    ],
+)
+def test_attention(
+    number: int, status: str, code: int, attention: list[str], watched: list[RunResult]
+) -> None:
+    """A note or a failed check makes a run `attention`, in result, record, notebook and report."""
+    run = watched[number]
+    assert (run.status, run.exit_code) == (status, code)
+    facts = record(run.folder)
+    assert (facts["status"], facts["exit_code"]) == (status, code)
+    assert [each["text"] for each in facts["attention"]] == attention
+    assert [(each["ok"], each["text"]) for each in facts["checks"]] == [
+        (True, "there are machines"),
+        (number != 1, "fewer than <4> machines"),
+    ]
+    notebook = saved(run.folder)
+    assert (notebook.metadata.lcnb.status, notebook.metadata.papermill.exception) == (status, False)
+    assert {cell.metadata.papermill.status for cell in notebook.cells if cell.cell_type == "code"} == {
+        "completed"
+    }
+    page = run.report.read_text(encoding="utf-8")
+    body = page[: page.index('<section class="body">')]
+    for text in attention:
+        assert f"<li>{text.replace('<', '&lt;').replace('>', '&gt;')}</li>" in body
+    assert ("need attention" in body or "needs attention" in body) == bool(attention)
+    assert "✓ ok</b> there are machines" in body
+    assert ("✗ failed" in body) == (number == 1)
+
+
+def test_attention_raises(watched: list[RunResult]) -> None:
+    """`check` of a result raises for a run that asks for attention, with its notes and exit code."""
+    assert watched[0].check() is watched[0]
+    with pytest.raises(RunError, match="fewer than <4> machines") as raised:
+        watched[1].check()
+    assert raised.value.exit_code == 8
+
+
+def test_notes_hold_no_token(watched: list[RunResult]) -> None:
+    """The token that a note held stands in no file of the run, and the notes can still be read."""
+    for path in watched[2].folder.iterdir():
+        assert TOKEN.encode() not in path.read_bytes(), path
+    assert notes.attention(notes.read(watched[2].folder)) == ["look at *****"]
+
+
+def test_log(watched: list[RunResult]) -> None:
+    """`run.log` has each line with its time, notes and checks among them."""
+    lines = (watched[1].folder / "run.log").read_text(encoding="utf-8").splitlines()
+    assert [re.sub(r"^20\S+\+00:00 ", "", line) for line in lines] == [
+        "begun with <b>",
+        "check ok: there are machines",
+        "CHECK FAILED: fewer than <4> machines",
+    ]
+
+
+def test_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a run the same calls put their files into the working directory, and print."""
+    monkeypatch.chdir(tmp_path)
+    run = lcnb.run()
+    assert (run.attentions, len(run.checks)) == ([], 0)
+    dtypes = run.checks.dtypes
+    run.log("first\nsecond")
+    assert run.check(np.True_, "numpy says yes") is True
+    assert run.check([], "there are rows") is False
+    run.attention("look")
+    assert run.attentions == ["there are rows", "look"]
+    assert lcnb.run().checks.ok.tolist() == [True, False]
+    assert run.checks.dtypes.equals(dtypes)
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "run.log", "notes.jsonl"}
+    out = capsys.readouterr().out
+    assert re.fullmatch(r"20\S+ first\n    second\nCHECK FAILED: there are rows\nATTENTION: look\n", out)
+
+
+@pytest.mark.parametrize(
+    ("ok", "text"), [(pd.NA, "a"), (pd.Series([True, False]), "a"), (True, " "), (False, "")]
+)
+def test_check_refuses(ok: object, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is neither true nor false, and a check that does not say what should hold, are InputErrors."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        lcnb.run().check(ok, text)
+    assert not (tmp_path / "notes.jsonl").exists()
+
+
+def test_plain_papermill(tmp_path: Path) -> None:
+    """Under plain papermill the same calls work, and a failed check is shown in the notebook."""
+    path = write_notebook(tmp_path / "watch.ipynb", *WATCH)
+    command = [
+        str(Path(sys.executable).with_name("papermill")),
+        str(path),
+        "out.ipynb",
+        "-p",
+        "n",
+        "5",
+        "-p",
+        "note",
+        "see",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=600)
+    shown = json.dumps(nbformat.read(tmp_path / "out.ipynb", as_version=4))
+    assert "lcnb-attention" in shown
+    assert "<b>CHECK FAILED</b> fewer than &lt;4&gt; machines" in shown
+    assert [each.text for each in notes.read(tmp_path)] == [
+        "there are machines",
+        "fewer than <4> machines",
+        "see ",
+    ]
+    assert (tmp_path / "run.log").exists()
+
+
+def test_notes_are_forgiving(tmp_path: Path) -> None:
+    """Lines that are no notes, such as half a line of a kernel that was killed, are passed over."""
+    notes.keep(tmp_path, notes.Note("now", "kept", None))
+    with (tmp_path / notes.FILE).open("ab") as file:
+        file.write(
+            b'\xff\n[1]\n{"at": 1, "text": "x"}\n{"at": "", "text": "x", "ok": "no"}\n'
+            + b"[" * 99_999
+            + b'\n{"at": "n'
+        )
+    assert notes.attention(notes.read(tmp_path)) == ["kept"]
+
+
+# --- the record -----------------------------------------------------------------------------------------
+
+
+def test_record(watched: list[RunResult]) -> None:
+    """run.json tells given and effective parameters, process, host, user, and that it is closed."""
+    facts = record(watched[1].folder)
+    assert (facts["given"], facts["parameters"]) == ({"n": 5}, {"n": 5, "note": ""})
+    assert facts["process"] == process.identity()
+    assert facts["kernel_process"]["pid"] != os.getpid()
+    assert process.gone(facts["kernel_process"])
+    assert (facts["host"], facts["closed"], facts["git"]) == (socket.gethostname(), True, None)
+
+
+def git(folder: Path, *words: str) -> None:
+    who = {
+        "GIT_AUTHOR_NAME": "a",
+        "GIT_AUTHOR_EMAIL": "a@b",
+        "GIT_COMMITTER_NAME": "a",
+        "GIT_COMMITTER_EMAIL": "a@b",
+    }
+    subprocess.run(
+        ["git", "-C", str(folder), *words], check=True, capture_output=True, env={**os.environ, **who}
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "dirty"),
+    [("clean", False), ("changed", True), ("other changed", True), ("stray", False), ("untracked", True), ("ignored", None), ("no commit", None), ("no repository", None), ("no git", None)],
+)  # fmt: skip
+def test_git(case: str, dirty: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit and its dirty flag are those of the notebook's repository; without one there is none."""
+    place = tmp_path / "repo" / "deep"
+    place.mkdir(parents=True)
+    (path := place / "a b.ipynb").write_text("{}")
+    (place / ".gitignore").write_text("*.skip\n")
+    if case != "no repository":
+        git(place.parent, "init")
+    if case not in ("no repository", "no commit"):
+        git(place.parent, "add", ".")
+        git(place.parent, "commit", "-m", "first")
+        git(place.parent, "config", "core.fsmonitor", f"touch {tmp_path / 'run-by-git'}; false")
+    if case == "changed":
+        path.write_text("[]")
+    elif case == "other changed":
+        (place / ".gitignore").write_text("*.skip\n#\n")
+    elif case == "stray":
+        (place / "runs").write_text("")
+    elif case == "untracked":
+        (path := place / "new.ipynb").write_text("{}")
+    elif case == "ignored":
+        (path := place / "new.skip").write_text("{}")
+    elif case == "no git":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    found = commit_of(path)
+    assert (found and found["dirty"]) is dirty
+    assert found is None or re.fullmatch("[0-9a-f]{40}", found["commit"])
+    assert not (tmp_path / "run-by-git").exists()
+
+
+# --- the list -------------------------------------------------------------------------------------------
+
+NO_RECORDS = {
+    "no run.json": None,
+    "run.json is damaged": b'{"status": "done"',
+    "run.json is not a record of lcnb": b'{"status": 5, "closed": true}',
+}
+ODD = b"""{"id": "ID", "closed": true, "status": "d\\ud800ne", "exit_code": 1e400, "duration_s": NaN, "runbook": [1],
+"started": "0001-01-01T00:00:00+23:59", "account": true, "user": 7, "host": {}, "attention": 3, "changes": "x"}"""
+
+
+def test_frame(tmp_path: Path) -> None:
+    """Columns and dtypes are the same for no run, one, many and damaged ones; the newest comes first."""
+    place = tmp_path / "runs"
+    for count in range(4):
+        frame = lcnb.runs()
+        assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == history.COLUMNS
+        assert frame.id.tolist() == sorted(frame.id, reverse=True)
+        assert len(frame) == count
+        make_run(place, count, attention=[{"at": "", "text": "x"}] * count)
+    for number, content in enumerate([*NO_RECORDS.values(), b"[" * 99_999, b"\xff\xfe", ODD]):
+        folder = place / f"20251124T12000{number}Z-odd-000000"
+        folder.mkdir()
+        (folder / "other").write_text("")
+        if content is not None:
+            (folder / "run.json").write_bytes(content.replace(b"ID", folder.name.encode()))
+    (place / "notes").mkdir()
+    (place / "notes" / "a").write_text("somebody's own")
+    (place / "20251124T120000Z-link").symlink_to(tmp_path)
+    frame = lcnb.runs()
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == history.COLUMNS
+    assert frame.status.tolist() == ["done"] * 4 + ["d?ne"] + ["damaged"] * 5
+    assert frame.attention.tolist()[:4] == [3, 2, 1, 0]
+    assert frame.problem.dropna().tolist() == ["run.json is damaged"] * 2 + list(reversed(NO_RECORDS))
+    assert frame.started.notna().all()
+    assert frame.started[0] == START + timedelta(minutes=3)
+    assert frame.iloc[4][["exit_code", "duration_s", "runbook", "account", "attention"]].isna().all()
+
+
+def test_frame_of_runs(watched: list[RunResult]) -> None:
+    """A row says what its run's result said."""
+    frame = lcnb.runs(watched[0].folder.parent).set_index("folder")
+    for run in watched:
+        row = frame.loc[str(run.folder)]
+        assert (row.status, row.exit_code, row.runbook) == (run.status, run.exit_code, "watch")
+        assert row.attention == (run.status == "attention")
+        assert 0 < row.duration_s < 100
+        assert abs(row.started - pd.Timestamp.now(tz="UTC")) < pd.Timedelta(hours=1)
+
+
+def test_other_record(tmp_path: Path) -> None:
+    """A folder with the record of another run is told."""
+    first = make_run(tmp_path / "runs", 1)
+    shutil.copytree(first, tmp_path / "runs" / "copy")
+    assert set(lcnb.runs().problem.dropna()) == {f"the record is that of {first.name}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("last", 2),
+        ("20261124T120100Z-nightly-000001", 1),
+        ("20261124T1202", 2),
+        ("./runs/20261124T120000Z-nightly-000000", 0),
+        ("20261124T120100Z-nigthly-000001", r"\(did you mean '20261124T120100Z-nightly-000001'\?\) in .*`lcnb runs` lists"),
+        ("20261124T12", "begins 3 runs: 20261124T120200Z-nightly-000002, "),
+        ("", "no run ''"),
+        ("./home", "no run in .*home: it has no run.json"),
+        ("..", "no run in "),
+    ],
+)  # fmt: skip
+def test_find_run(name: str, found: int | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is found by id, beginning, `last` or folder; else those that it could be are told."""
+    monkeypatch.chdir(tmp_path)
+    made = [make_run(tmp_path / "runs", number) for number in range(3)]
+    if isinstance(found, int):
+        assert history.find_run(name).folder == made[found]
+    else:
+        with pytest.raises(InputError, match=found):
+            history.find_run(name)
+
+
+def test_find_none() -> None:
+    """Where there is no run that is told, with the folder."""
+    with pytest.raises(InputError, match=r"no run 'last': there are none in .*runs"):
+        history.find_run("last")
+
+
+# --- abandoned ------------------------------------------------------------------------------------------
+
+ME = process.identity()
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        ({}, False),
+        ({"started": ME["started"] + 5}, True),
+        ({"started": ME["started"] - 0.01}, True),
+        ({"pid": 2**22 + 7}, True),
+        ({"boot": "before"}, True),
+        ({"boot": "before", "host": "elsewhere"}, False),
+        ({"space": "pid:[1]", "pid": 2**22 + 7}, False),
+        ({"host": "renamed", "pid": 2**22 + 7}, True),
+        ({"pid": "1"}, False),
+        ({"pid": 0}, False),
+        ({"started": None}, False),
+    ],
+)
+@pytest.mark.skipif(ME["boot"] is None, reason="only Linux tells the boot")
+def test_gone(change: dict[str, Any], gone: bool) -> None:
+    """A process is gone when its number is free or somebody else's; on another machine nobody knows."""
+    assert process.gone({**ME, **change}) is gone
+
+
+def test_zombie_is_gone() -> None:
+    """A process that ended and was not waited for yet is gone."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        known = process.identity(child.pid)
+        assert not process.gone(known)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert process.gone(known)
+
+
+def gone_process() -> dict[str, Any]:
+    return {**ME, "started": ME["started"] + 100}
+
+
+SETTLE = """
+import sys
+from pathlib import Path
+from lcnb.runbooks.records import abandoned
+sys.stdin.readline()
+print(*abandoned.settle(Path(sys.argv[1])))
+"""
+
+
+def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
+    """A run whose process was killed is settled once, by one of many who look at once, in every place."""
+    place = tmp_path / "runs"
+    long = "import os, time\nlcnb.run().attention('look')\nopen('begun', 'w').write(str(os.getpid())); time.sleep(3600)"
+    path = write_notebook(tmp_path / "long.ipynb", "import lcnb", "x: int = 1", long, "print('after')")
+    with subprocess.Popen([*LCNB, "run", str(path)]) as runner:
+        deadline = time.monotonic() + 600
+        while not (begun := [each for each in place.glob("*/begun") if each.read_text()]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (folder,) = (each.parent for each in begun)
+        assert lcnb.runs().status.tolist() == ["running"]
+        assert index.verify(place).problems == []
+        kernel = psutil.Process(int(begun[0].read_text()))
+        assert record(folder)["kernel_process"]["pid"] == kernel.pid
+        runner.kill()
+    command = [sys.executable, "-c", SETTLE, str(place)]
+    lookers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    for each in lookers:
+        assert each.stdin
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    told = [each.communicate(timeout=600)[0].strip() for each in lookers]
+    assert sorted(told) == ["", "", "", folder.name]
+    assert process.gone({**ME, "pid": kernel.pid, "started": record(folder)["kernel_process"]["started"]})
+    facts = record(folder)
+    assert (facts["status"], facts["exit_code"], facts["closed"]) == ("abandoned", None, True)
+    assert facts["reason"] == f"its process ({runner.pid} on {socket.gethostname()}) ended without a word"
+    assert [each["text"] for each in facts["attention"]] == ["look"]
+    notebook = saved(folder)
+    assert notebook.metadata.lcnb.status == "abandoned"
+    assert notebook.metadata.papermill.exception
+    assert notebook.cells[-1].metadata.papermill.status == "unknown"
+    nbformat.validate(notebook)
+    assert [line.run for line in index.read(place)[0]] == [folder.name]
+    assert index.verify(place).problems == []
+    assert lcnb.runs().status.tolist() == ["abandoned"]
+
+
+def test_next_run_settles(tmp_path: Path) -> None:
+    """Who starts a run settles what was abandoned before."""
+    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
+    run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1"))).check()
+    assert record(left)["status"] == "abandoned"
+    assert index.verify(tmp_path / "runs").problems == []
+
+
+@pytest.mark.parametrize("before", ["running", "done", "failed"])
+def test_killed_late(before: str, tmp_path: Path) -> None:
+    """A run killed after its cells, while it wrote its report, is abandoned, and its reason tells of its end."""
+    left = make_run(tmp_path / "runs", 1, closed=False, status=before, process=gone_process())
+    (left / "raw.txt").write_text("made late")
+    assert abandoned.settle(left.parent) == [left.name]
+    facts = record(left)
+    assert facts["status"] == "abandoned"
+    assert (f"had ended: {before}" in facts["reason"]) == (before != "running")
+    assert set(facts["files"]) == {"nightly.ipynb", "raw.txt"}
+    assert abandoned.settle(left.parent) == []
+
+
+def test_killed_between(tmp_path: Path) -> None:
+    """A process killed between its line in the index and its record leaves nothing that stays wrong."""
+    left = make_run(tmp_path / "runs", 1, closed=False, status="done", process=gone_process())
+    index.append(left.parent, index.ENDED, left.name, "a" * 64)
+    assert [each.problem for each in index.verify(left.parent).problems] == [
+        "was changed after the run ended"
+    ]
+    abandoned.settle(left.parent)
+    assert index.verify(left.parent).problems == []
+
+
+def test_settle_hides_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of an abandoned run are searched for the token that can be found by who settles it."""
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
+    (left / "raw.txt").write_text(f"the token is {TOKEN}")
+    (left / "bad.ipynb").write_text("{")
+    abandoned.settle(left.parent)
+    assert (left / "raw.txt").read_text() == "the token is *****"
+    assert record(left)["problems"] == ["bad.ipynb cannot be read, and was left as it is"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only(tmp_path: Path) -> None:
+    """In a folder that cannot be written into an abandoned run is listed as that, and verify works."""
+    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
+    left.parent.chmod(0o500)
+    try:
+        assert lcnb.runs().status.tolist() == ["abandoned"]
+        assert index.verify(left.parent).problems == []
+    finally:
+        left.parent.chmod(0o700)
+
+
+def test_abandoned_changes(tmp_path: Path) -> None:
+    """The record of an abandoned run tells what the journal knows of its changes: a sent one is `unknown`."""
+    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
+    names = ("identifier", "before", "after", "monthly_before", "monthly_after", "currencycode")
+    plan = {"action": "power off", "target": "web-01", **dict.fromkeys(names)}
+    entry = Entry("cs-1", 0, "planned", "power off", "web-01", "PUT", "/instances/1/power-off", None, plan)
+    journal = Journal(state_dir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LCNB_RUN_DIR", str(left))
+        journal.begin("cs-1", [entry], account=None, base_url="https://api.example.com/api")
+    journal.sending("cs-1", 0, [])
+    abandoned.settle(left.parent)
+    assert [(each["target"], each["outcome"]) for each in record(left)["changes"]] == [("web-01", "unknown")]
+    assert lcnb.runs().changes.tolist() == [1]
+
+
+def test_live_runs_are_left(tmp_path: Path) -> None:
+    """A run whose process lives, or is on another machine, stays `running`."""
+    elsewhere = {**gone_process(), "boot": "x", "host": "elsewhere"}
+    for number, known in enumerate((ME, elsewhere, None)):
+        make_run(tmp_path / "runs", number, closed=False, status="running", process=known)
+    assert lcnb.runs().status.tolist() == ["running"] * 3
+    assert not (tmp_path / "runs" / index.INDEX).exists()
+
+
+# --- verify ---------------------------------------------------------------------------------------------
+
+
+def places(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != index.LOCK]
+
+
+def test_every_byte(copy: Path) -> None:
+    """Of 1,000 bytes that are changed one by one, anywhere in runs and index, each is found and named."""
+    assert index.verify(copy).problems == []
+    chance = random.Random(4)
+    files = places(copy)
+    assert len(files) == 3 * 7 + 1
+    for number in range(1000):
+        path = files[number % len(files)]
+        content = path.read_bytes()
+        at = chance.randrange(len(content))
+        path.write_bytes(content[:at] + bytes([content[at] ^ chance.randrange(1, 256)]) + content[at + 1 :])
+        problems = index.verify(copy, [path.parent.name] if path.parent != copy else None).problems
+        if path.parent == copy:
+            assert any(
+                each.file == index.INDEX or each.file == "run.json" or not each.file for each in problems
+            ), at
+        else:
+            assert (path.parent.name, path.name) in {(each.run, each.file) for each in problems}, (path, at)
+        path.write_bytes(content)
+    assert index.verify(copy).problems == []
+
+
+def first(copy: Path) -> Path:
+    return index.run_folders(copy)[0]
+
+
+def lines(copy: Path) -> list[bytes]:
+    return (copy / index.INDEX).read_bytes().splitlines(keepends=True)
+
+
+def write_lines(copy: Path, found: list[bytes]) -> None:
+    (copy / index.INDEX).write_bytes(b"".join(found))
+
+
+SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "file gone": (lambda copy: (first(copy) / "run.log").unlink(), "run.log: is missing"),
+    "file added": (lambda copy: (first(copy) / "new.csv").write_text(""), "new.csv: was added after the run ended"),
+    "record gone": (lambda copy: (first(copy) / "run.json").unlink(), "run.json: is missing"),
+    "folder gone": (lambda copy: shutil.rmtree(first(copy)), "its folder is gone, and it was not pruned"),
+    "folder renamed": (lambda copy: first(copy).rename(copy / "other"), "run.json: is in no line of the index"),
+    "index gone": (lambda copy: (copy / index.INDEX).unlink(), "run.json: is in no line of the index"),
+    "first line gone": (lambda copy: write_lines(copy, lines(copy)[1:]), "line 1 does not follow"),
+    "middle line gone": (lambda copy: write_lines(copy, [lines(copy)[0], lines(copy)[2]]), "line 2 does not follow"),
+    "last line gone": (lambda copy: write_lines(copy, lines(copy)[:-1]), "run.json: is in no line of the index"),
+    "lines swapped": (lambda copy: write_lines(copy, lines(copy)[::-1]), "line 1 does not follow"),
+    "half a line": (lambda copy: write_lines(copy, [*lines(copy), b'{"event"']), "the last line is not whole"),
+    "line of another kind": (lambda copy: write_lines(copy, [b'{"run": 5}\n', *lines(copy)]), "line 1 was changed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_spoiled(case: str, copy: Path) -> None:
+    """What was added, taken away or moved is found, named, and ends `lcnb verify` with 1."""
+    spoil, told = SPOILED[case]
+    spoil(copy)
+    assert any(told in f"{each.file}: {each.problem}" for each in index.verify(copy).problems)
+
+
+def test_hidden_files_may_come(copy: Path) -> None:
+    """What JupyterLab and file managers put beside a notebook that was opened is no problem."""
+    (first(copy) / ".ipynb_checkpoints").mkdir()
+    (first(copy) / ".ipynb_checkpoints" / "watch-checkpoint.ipynb").write_text("{}")
+    (copy / "README").write_text("my runs")
+    assert index.verify(copy).problems == []
+
+
+def test_torn_line(tmp_path: Path) -> None:
+    """A line that a power cut left half written is cut off by the next one."""
+    place = tmp_path / "runs"
+    make_run(place, 1)
+    with (place / index.INDEX).open("ab") as file:
+        file.write(b'{"event": "ended", "ru')
+    make_run(place, 2)
+    assert index.verify(place).problems == []
+
+
+CLOSE = """
+import sys
+from pathlib import Path
+from lcnb.runbooks.records import index
+place = Path(sys.argv[1])
+sys.stdin.readline()
+for number in range(25):
+    folder = place / f"20261124T120000Z-x-{sys.argv[2]}{number:02}"
+    folder.mkdir()
+    chain.close_record(folder, '{"closed": true, "files": {}}')
+"""
+
+
+def test_many_at_once(tmp_path: Path) -> None:
+    """Lines of several processes that end runs at once make one unbroken index."""
+    program = [sys.executable, "-c", CLOSE, str(tmp_path)]
+    writers = [
+        subprocess.Popen([*program, str(number)], stdin=subprocess.PIPE, text=True) for number in range(4)
+    ]
+    for each in writers:
+        each.communicate("go\n", timeout=600)
+        assert each.returncode == 0
+    assert len(index.read(tmp_path)[0]) == 100
+    assert index.verify(tmp_path).problems == []
+
+
+def test_unwritten_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose line cannot be written has its record all the same, which says so."""
+    (tmp_path / "runs" / index.INDEX).mkdir(parents=True)
+    run = run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1"))).check()
+    assert run.problems == ["the run could not be written into index.jsonl: Is a directory"]
+    facts = record(run.folder)
+    assert (facts["status"], facts["closed"], facts["problems"]) == ("done", True, run.problems)
+
+
+# --- prune ----------------------------------------------------------------------------------------------
+
+
+def test_prune(tmp_path: Path) -> None:
+    """The oldest ended runs go; running and damaged ones stay; the index tells it and stays sound."""
+    place = tmp_path / "runs"
+    made = [make_run(place, number) for number in range(5)]
+    running = make_run(place, -1, closed=False, status="running", process=ME)
+    damaged = make_run(place, -2)
+    (damaged / "run.json").write_text("{")
+    found = history.to_prune(2)
+    assert [each.folder for each in found] == made[:3]
+    deleted, left = history.prune(found)
+    assert ([each.folder for each in deleted], left) == (made[:3], [])
+    assert [path for path in [*made, running, damaged] if path.exists()] == [*made[3:], running, damaged]
+    assert {each.run for each in index.verify(place).problems} == {damaged.name}
+    make_run(place, 9)
+    assert [each.run for each in index.verify(place).problems if each.run != damaged.name] == []
+    assert history.prune(found[:1])[1][0][1] == "it is not there any more, or it has not ended"
+
+
+def test_half_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that could not be deleted is told, by prune and by verify, and can be pruned again."""
+    make_run(tmp_path / "runs", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda path: (_ for _ in ()).throw(PermissionError(13, "not yours")))
+        deleted, left = history.prune(history.to_prune(0))
+    assert (deleted, [reason for _, reason in left]) == ([], ["not yours"])
+    assert [each.problem for each in index.verify(tmp_path / "runs").problems] == [
+        "was pruned, but its folder is there"
+    ]
+    history.prune(history.to_prune(0))
+    assert index.verify(tmp_path / "runs").problems == []
+    assert len(lines(tmp_path / "runs")) == 2
+
+
+# --- rerun and diff -------------------------------------------------------------------------------------
+
+
+def test_rerun(tmp_path: Path) -> None:
+    """A run is made again with the parameters that were given, and a changed notebook is known."""
+    path = write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'x'", "print(n, word)")
+    then = run_runbook(str(path), {"n": "7"}, folder=tmp_path / "kept")
+    kept = history.find_run(str(then.folder))
+    assert not history.notebook_changed(kept)
+    write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'y'", "print(n, word)")
+    assert history.notebook_changed(kept)
+    again = history.rerun(kept)
+    assert again.folder.parent == then.folder.parent
+    assert record(again.folder)["given"] == {"n": 7}
+    assert again.parameters == {"n": 7, "word": "y"}
+    path.unlink()
+    with pytest.raises(
+        InputError, match=r"the notebook of the run .* is gone: .*a\.ipynb\. Nothing was started"
+    ):
+        history.rerun(kept)
+
+
+def test_rerun_elsewhere(
+    watched: list[RunResult], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ran on one base URL is not run on another, unless an account is named for that."""
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    with pytest.raises(
+        ParameterError, match=r"asked http://127.*at https://core\.letscloud\.io/api\. Nothing was started"
+    ):
+        history.rerun(history.find_run(str(watched[0].folder)))
+
+
+def test_rerun_damaged(tmp_path: Path) -> None:
+    """A run whose record cannot be read, or tells no parameters, cannot be made again."""
+    damaged = make_run(
+        tmp_path / "runs", 1, notebook=str(write_notebook(tmp_path / "a.ipynb", "1")), given=None
+    )
+    with pytest.raises(InputError, match="does not tell its parameters"):
+        history.rerun(history.find_run("last"))
+    (damaged / "run.json").write_text("{")
+    with pytest.raises(InputError, match=r"cannot be read: run\.json is damaged"):
+        history.rerun(history.find_run("last"))
+
+
+def test_diff(watched: list[RunResult]) -> None:
+    """What differs between two runs is a row each: parameters, status, notes, and the rows of saved tables."""
+    runs = [history.find_run(str(run.folder)) for run in watched]
+    assert diff(runs[0], runs[0]).empty
+    found = {
+        tuple(None if value != value else value for value in row)
+        for row in diff(*runs[:2]).itertuples(index=False)
+    }
+    assert found == {
+        ("status", None, "differs", None, "done", "attention"),
+        ("exit_code", None, "differs", None, "0", "8"),
+        ("parameter n", None, "differs", None, "3", "5"),
+        ("attention", None, "added", None, None, "fewer than <4> machines"),
+        ("table machines", "web-3", "added", None, None, None),
+        ("table machines", "web-4", "added", None, None, None),
+        ("table machines", "web-1", "changed", "size", "3", "5"),
+        ("table machines", "web-2", "changed", "size", "6", "10"),
+    }
+    assert (
+        set(diff(*runs[:2]).dtypes.astype(str)) == set(diff(runs[0], runs[0]).dtypes.astype(str)) == {"str"}
+    )
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ({"label": ["a"], "n": [1.5]}, {"label": ["a"], "n": [1.5]}, []),
+        ({"label": ["a"], "n": [NAN]}, {"label": ["a"], "n": [NAN]}, []),
+        ({"label": ["a"], "n": [NAN]}, {"label": ["a"], "n": [2.0]}, [("a", "changed", "n", None, "2.0")]),
+        ({"n": [1], "slug": ["x"]}, {"n": [2], "slug": ["x"]}, [("x", "changed", "n", "1", "2")]),
+        ({"label": ["a"]}, {"label": []}, [("a", "removed", None, None, None)]),
+        ({"label": ["a"], "old": [1]}, {"label": ["a"], "new": [1]}, [(None, "removed", "old", None, None), (None, "added", "new", None, None)]),
+        ({"label": ["a", "a"], "n": [1, 1]}, {"label": ["a", "a"], "n": [1, 2]}, [("a, 1", "removed", None, None, None), ("a, 2", "added", None, None, None)]),
+        ({"label": ["a", "a"], "id": [1, 2], "n": [3, 4]}, {"label": ["a", "a"], "id": [2, 1], "n": [4, 5]}, [("1", "changed", "n", "3", "5")]),
+        ({"label": ["a"], "tags": [["x", "y"]]}, {"label": ["a"], "tags": [["x"]]}, [("a", "changed", "tags", "['x' 'y']", "['x']")]),
+        ({}, {}, []),
+    ],
+)  # fmt: skip
+def test_diff_tables(one: Any, other: Any, found: list[Any], tmp_path: Path) -> None:
+    """Rows of saved tables are matched by a column that names them, whatever their order; else whole."""
+    runs = []
+    for number, table in enumerate((one, other)):
+        folder = make_run(tmp_path / "runs", number, started="")
+        pd.DataFrame(table).to_parquet(folder / "t.parquet")
+        runs.append(history.find_run(folder.name))
+    rows = [
+        tuple(None if value != value else value for value in row)
+        for row in diff(*runs).itertuples(index=False)
+    ]
+    assert rows == [("table t", *row) for row in found]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ("label,n\na,007\n", "label,n\na,7\n", [("a", "changed", "n", "007", "7")]),
+        ("label,n\na,1.0\n", "label,n\na,1\n", [("a", "changed", "n", "1.0", "1")]),
+        ("label,n\na,1.10\n", "label,n\na,1.1\n", [("a", "changed", "n", "1.10", "1.1")]),
+        ("label,n\na,NA\n", "label,n\na,\n", [("a", "changed", "n", "NA", None)]),
+        ("label,n\na,null\n", "label,n\na,nan\n", [("a", "changed", "n", "null", "nan")]),
+        ("label,n\na,TRUE\n", "label,n\na,True\n", [("a", "changed", "n", "TRUE", "True")]),
+        ("label,n\na, x\n", "label,n\na,x\n", [("a", "changed", "n", " x", "x")]),
+        ("label,n\na,12345678901234567890\n", "label,n\na,12345678901234567891\n",
+         [("a", "changed", "n", "12345678901234567890", "12345678901234567891")]),
+        ("label\n007\n7\n", "label\n7\n", [("007", "removed", None, None, None)]),
+        ("label\n#a\n", "label\n", [("#a", "removed", None, None, None)]),
+        ("label\nNA\n", "label\nNA\n", []),
+        ("x,x\n1,2\n", "x,x\n1,3\n", [("1", "changed", "x.1", "2", "3")]),
+        ("label,n\na,1,2\n", "label,n\na,1\n", None),
+    ],
+)  # fmt: skip
+def test_d13_diff_of_csv(one: str, other: str, found: list[Any] | None, tmp_path: Path) -> None:
+    """Tables that were saved as CSV are compared as the texts that they hold."""
+    runs = []
+    for number, text in enumerate((one, other)):
+        folder = make_run(tmp_path / "runs", number, started="")
+        (folder / "t.csv").write_text(text)
+        runs.append(history.find_run(folder.name))
+    rows = [
+        tuple(None if value != value else value for value in row)
+        for row in diff(*runs).itertuples(index=False)
+    ]
+    if found is None:
+        assert [row[2] for row in rows] == ["unreadable"]
+    else:
+        assert rows == [("table t", *row) for row in found]
+
+
+def test_diff_files(tmp_path: Path) -> None:
+    """A table that only one run has is told, and one that is no table too."""
+    one, other = (make_run(tmp_path / "runs", number) for number in range(2))
+    (one / "only.csv").write_text("a\n1\n")
+    (one / "bad.parquet").write_text("no")
+    (other / "bad.parquet").write_text("no")
+    found = diff(history.find_run(one.name), history.find_run(other.name))
+    assert found[["what", "change"]].to_numpy().tolist() == [
+        ["table bad", "unreadable"],
+        ["table only", "removed"],
+    ]
+
+
+# --- the commands ---------------------------------------------------------------------------------------
+
+
+def test_commands(copy: Path, tmp_path: Path, watched: list[RunResult]) -> None:
+    """A day of somebody who looks at runs: listed, shown, opened, compared, verified, pruned."""
+    listed = json.loads(lcnb_command("runs", "-o", "json").stdout)
+    assert [row["id"] for row in listed] == lcnb.runs().id.tolist()
+    assert listed[0]["started"].endswith("Z")
+    assert len(json.loads(lcnb_command("runs", "--status", "DONE", "-o", "json").stdout)) == 1
+    table = lcnb_command("runs").stdout
+    assert all(row["id"] in table for row in listed)
+
+    done, checked = (run.folder.name for run in watched[:2])
+    shown = lcnb_command("show", checked).stdout
+    assert "attention fewer than <4> machines" in shown
+    assert "check ok: there are machines" in shown
+    assert json.loads(lcnb_command("show", checked, "-o", "json").stdout) == record(copy / checked)
+
+    opened = lcnb_command("open", done, BROWSER="true")
+    assert (opened.returncode, opened.stdout.strip()) == (0, str(copy / done / "report.html"))
+    assert lcnb_command("diff", done, done).stdout == "no difference\n"
+    assert "web-4" in lcnb_command("diff", done, checked).stdout
+
+    verified = lcnb_command("verify")
+    assert verified.returncode == 0
+    assert verified.stdout.strip().endswith(
+        f"3 runs, 21 files: all as written; the index ends with {index.read(copy)[2]}"
+    )
+    with (copy / done / "machines.csv").open("a") as file:
+        file.write("x")
+    spoiled = lcnb_command("verify")
+    assert (spoiled.returncode, spoiled.stderr) == (
+        1,
+        f"{done}/machines.csv: was changed after the run ended\n",
+    )
+    assert lcnb_command("verify", checked).returncode == 0
+    assert lcnb_command("verify", str(copy / done)).returncode == 1
+
+    asked = lcnb_command("runs", "prune", "--keep", "1", stdin="n\n")
+    assert (asked.returncode, len(index.run_folders(copy))) == (6, 3)
+    assert "Delete 2 runs with all their files?" in asked.stderr
+    pruned = lcnb_command("runs", "prune", "--keep", "1", "--yes")
+    assert pruned.stdout.splitlines() == [f"deleted {copy / row['id']}" for row in reversed(listed[1:])]
+    assert lcnb_command("runs", "prune", "--keep", "1", "--yes").stdout == "nothing to delete\n"
+    assert lcnb_command("verify").returncode == 0
+
+
+def test_rerun_command(tmp_path: Path) -> None:
+    """`lcnb rerun` warns of a changed notebook, prints as `lcnb run` does, and has the run's exit code."""
+    path = write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1", "print(n)")
+    run_runbook(str(path), {"n": 2})
+    write_notebook(path, "# A", "n: int = 1", "import lcnb; lcnb.run().attention(f'it is {n}')")
+    done = lcnb_command("rerun", "last")
+    assert done.returncode == 8
+    assert re.match(
+        r"warning: the notebook has changed since the run \S+-a-\S+\nattention: it is 2\n", done.stderr
+    )
+    assert done.stdout.startswith("attention ")
+
+
+def test_rerun_is_confirmed_anew(tmp_path: Path) -> None:
+    """That somebody confirmed the changes of a run does not confirm those of its rerun: `--yes` does."""
+    path = write_notebook(tmp_path / "a.ipynb", "# A", "dry_run: bool = True", "print(dry_run)")
+    run_runbook(str(path), {"dry_run": False}, confirm=True).check()
+    refused = lcnb_command("rerun", "last")
+    assert (refused.returncode, len(lcnb.runs())) == (6, 1)
+    assert "nobody confirmed that. Nothing was started" in refused.stderr
+    assert lcnb_command("rerun", "last", "--yes").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["show", "lst"], 2, "no run 'lst': there are none in"),
+        (["open"], 2, "no run 'last': there are none in"),
+        (["runs", "--status", "failed", "-o", "csv"], 0, ""),
+        (["verify"], 0, ""),
+        (["runs", "prune", "--keep", "-1"], 2, "-1 is not in the range"),
+        (["runs", "prune"], 2, "Missing option '--keep'"),
+    ],
+)  # fmt: skip
+def test_no_runs(arguments: list[str], code: int, told: str) -> None:
+    """Where no run was made each command says so or prints nothing, and makes no folder."""
+    done = lcnb_command(*arguments)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path(os.environ["LCNB_RUNS_DIR"]).exists()
+
+
+def test_damaged_is_told(tmp_path: Path) -> None:
+    """A damaged run is a row of the list, and its problem a line on stderr."""
+    folder = make_run(tmp_path / "runs", 1)
+    (folder / "run.json").write_text("{")
+    done = lcnb_command("runs")
+    assert (done.returncode, done.stderr) == (0, f"{folder.name}: run.json is damaged\n")
+    assert "damaged" in done.stdout
+
+
+def test_no_report(tmp_path: Path) -> None:
+    """`lcnb open` of a run without a report says so, with its folder."""
+    make_run(tmp_path / "runs", 1)
+    done = lcnb_command("open", "last")
+    assert done.returncode == 2
+    assert "(done) has no report. What there is of it: " in done.stderr

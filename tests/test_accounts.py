@@ -1,0 +1,115 @@
+"""Several accounts as one table."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lcnb
+from lcnb import multi_account
+from lcnb.errors import AuthenticationError, ConfigError, DriftWarning, InputError, TokenMissing
+from lcnb.sandbox import Clock, Sandbox, World, running
+
+
+def token_of(account: str) -> str:
+    return f"the-token-of-the-{account}-account"
+
+
+@pytest.fixture
+def two(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Sandbox]]:
+    """Two accounts of lcnb.toml, each of a sandbox of its own with its own number of machines."""
+    boxes = {
+        name: Sandbox(World(Clock(0), number=n, fleet=5 + n), token_of(name))
+        for n, name in enumerate(("prod", "lab"))
+    }
+    contexts = {name: running(box) for name, box in boxes.items()}
+    urls = {name: context.__enter__() for name, context in contexts.items()}
+    (own_home / "config").mkdir()
+    text = "".join(
+        f'[accounts.{name}]\ntoken_env = "{name.upper()}_TOKEN"\nbase_url = "{url}"\n'
+        for name, url in urls.items()
+    )
+    (own_home / "config" / "lcnb.toml").write_text(text)
+    for name in boxes:
+        monkeypatch.setenv(f"{name.upper()}_TOKEN", token_of(name))
+    yield boxes
+    for context in contexts.values():
+        context.__exit__(None, None, None)
+
+
+def test_all_accounts(two: dict[str, Sandbox]) -> None:
+    """All accounts of lcnb.toml are one table, in its order: each with the rows that its own client gives."""
+    fleet = lcnb.inventory()
+    assert fleet.account.tolist() == ["prod"] * 5 + ["lab"] * 6
+    assert fleet.account.dtype == "str"
+    for name in two:
+        mine = fleet[fleet.account == name].drop(columns="account").reset_index(drop=True)
+        with lcnb.connect(name) as lc:
+            pd.testing.assert_frame_equal(mine, lc.inventory())
+            assert len(fleet[fleet.state.eq("running") & fleet.account.eq(name)].lc(lc).power_off()) > 0
+    with pytest.raises(InputError, match="client that read this frame is gone"):
+        fleet.dropna(subset="identifier").lc.power_off()
+
+
+def test_at_once(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accounts are read at the same time, not one after another."""
+    barrier = threading.Barrier(2, timeout=600)
+    parts = lcnb.LetsCloud._parts
+    monkeypatch.setattr(lcnb.LetsCloud, "_parts", lambda self: (barrier.wait(), parts(self))[1])
+    assert len(lcnb.inventory(["lab", "prod"])) == 11
+
+
+def test_one_refused(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that cannot be read is left out and told; when none can, its error is raised."""
+    monkeypatch.setenv("LAB_TOKEN", "wrong-token-471147114711")
+    with pytest.warns(DriftWarning, match="account lab: not to be had: GET /"):
+        fleet = lcnb.inventory()
+    assert set(fleet.account) == {"prod"}
+    assert fleet.attrs["lcnb"]["drift"][0]["path"] == "account lab"
+    with pytest.raises(AuthenticationError):
+        lcnb.inventory(["lab"])
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "match"),
+    [
+        ("prod", InputError, "expected several names"),
+        ([], InputError, "there is none"),
+        (["lab", "lab"], InputError, "named twice"),
+        (["lab", "prdo"], ConfigError, "did you mean 'prod'"),
+    ],
+)
+def test_refused(two: dict[str, Sandbox], names: object, error: type[Exception], match: str) -> None:
+    """Names that cannot be meant are refused before anything is sent."""
+    with pytest.raises(error, match=match):
+        lcnb.inventory(names)  # type: ignore[arg-type]
+    assert not any(box.log for box in two.values())
+
+
+def test_other_error(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no answer of an account, such as a mistake of ours, is raised as it is."""
+
+    def broken(self: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(lcnb.LetsCloud, "_parts", broken)
+    with pytest.raises(ZeroDivisionError):
+        multi_account.inventory()
+
+
+def test_no_accounts_at_all(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without accounts and without a token the message is that of `connect()`; with a token it says what reads it."""
+    with pytest.raises(TokenMissing) as by_connect:
+        lcnb.connect()
+    with pytest.raises(TokenMissing) as by_inventory:
+        lcnb.inventory()
+    assert str(by_inventory.value) == str(by_connect.value)
+    monkeypatch.setenv("LETSCLOUD_API_KEY", "t" * 54)
+    with pytest.raises(
+        InputError, match=r"lcnb\.toml has none; lcnb\.connect\(\)\.inventory\(\) reads the one"
+    ):
+        lcnb.inventory()

@@ -1,0 +1,1157 @@
+"""What becomes of every answer, and of none: first driven by hand with a clock of its own, then over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import itertools
+import json
+import logging
+import pickle
+import signal
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime, formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+import lcnb
+from conftest import TOKEN, wait_until
+from lcnb.api.calls import (
+    WRITE_ATTEMPT_MIN_S,
+    Call,
+    Envelope,
+    Flow,
+    Pause,
+    Together,
+    get_instances,
+    get_profile,
+)
+from lcnb.errors import (
+    ApiError,
+    AuthenticationError,
+    BadReply,
+    ConfigError,
+    Conflict,
+    ConnectionFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    LcnbError,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Refused,
+    ServerError,
+    TransportError,
+    ValidationError,
+)
+from lcnb.transport.wire import (
+    ACCEPT,
+    BACKOFF_MAX_S,
+    BACKOFF_S,
+    MAX_TRIES,
+    Again,
+    Context,
+    Failed,
+    Outcome,
+    Reply,
+    Transmit,
+    _request,
+    exchange,
+    judge,
+    retry_after,
+)
+
+READ = get_instances()
+WRITES = [
+    Call("PUT", "/instances/x/power-off", "power off x", "set"),
+    Call("DELETE", "/instances/x", "delete x", "delete"),
+    Call("POST", "/instances", "create x", "create", {"label": "x", "password": "Str0ng-Passw0rd"}),
+    Call("PUT", "/instances/x/reboot", "reboot x", "toggle"),
+]
+
+
+def reply(status: int, body: Any = None, **headers: str) -> Reply:
+    """An answer; `body` as JSON unless it is bytes, header names with `_` for `-`."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
+
+
+def no(status: int) -> Reply:
+    return reply(status, {"success": False, "message": "No."})
+
+
+GOOD = reply(200, {"success": True, "data": []})
+HTML = reply(200, b"<html><body>Maintenance</body></html>", content_type="text/html; charset=utf-8")
+
+# --- driven by hand -------------------------------------------------------------------------------------
+
+
+def drive(
+    call: Call, outcomes: Iterable[Outcome], context: Context, takes: float = 0.0
+) -> tuple[list[Any], Envelope | LcnbError]:
+    """Play the driver: what the exchange asked for, in order, and its result or error."""
+    asked: list[Any] = []
+    outcomes = iter(outcomes)
+    flow = exchange(call, context)
+    answer: Any = None
+    while True:
+        try:
+            effect = flow.send(answer)
+        except StopIteration as end:
+            return asked, end.value
+        except LcnbError as error:
+            return asked, error
+        asked.append(effect)
+        if isinstance(effect, Pause):
+            context.clock.now += effect.seconds
+            answer = None
+        else:
+            overdue = takes >= effect.limit_s
+            context.clock.now += min(takes, effect.limit_s)
+            answer = Failed("late", "no answer in time") if overdue else next(outcomes)
+
+
+def sent(asked: list[Any]) -> int:
+    return sum(isinstance(effect, Transmit) for effect in asked)
+
+
+def pauses(asked: list[Any]) -> list[float]:
+    return [effect.seconds for effect in asked if isinstance(effect, Pause)]
+
+
+PASSING = [
+    (reply(500, {"success": False, "message": "Server Error"}), ServerError),
+    (reply(502, b"<html>Bad Gateway</html>"), ServerError),
+    (reply(503, {"message": "Service Unavailable"}), ServerError),
+    (reply(504, b""), ServerError),
+    (no(408), ServerError),
+    (reply(429, {"message": "Too Many Attempts."}), RateLimited),
+    (reply(429, b"slow down", retry_after="1"), RateLimited),
+    (Failed("not sent", "refused"), ConnectionFailed),
+    (Failed("lost", "reset by peer"), ConnectionLost),
+    (Failed("broken", "bad gzip"), BadReply),
+    (HTML, BadReply),
+    (reply(200, b""), BadReply),
+    (reply(200, b" \r\n"), BadReply),
+    (reply(202, b""), BadReply),
+    (reply(200, b'{"success": true, "data": [{"ident'), BadReply),
+    (reply(200, b"null"), BadReply),
+    (reply(200, b'"success"'), BadReply),
+    (reply(200, [1]), BadReply),
+    (reply(200, b"[" * 100_000), BadReply),
+    (reply(200, b"1" * 5_000), BadReply),
+]
+FINAL = [
+    (no(400), ValidationError),
+    (no(401), AuthenticationError),
+    (no(403), PermissionDenied),
+    (no(404), NotFound),
+    (no(405), ValidationError),
+    (no(409), Conflict),
+    (no(413), ValidationError),
+    (no(422), ValidationError),
+    (no(200), Refused),
+    (reply(301, b"", location="https://elsewhere.example/api"), BadReply),
+    (reply(302, b"", location="https://elsewhere.example/api"), BadReply),
+    (reply(304, b""), BadReply),
+    (reply(307, b"", location="/login"), BadReply),
+    (reply(308, b"", location="http://[@host/"), BadReply),
+    (Failed("untrusted", "CERTIFICATE_VERIFY_FAILED"), ConnectionFailed),
+    (Failed("late", "no answer in time"), DeadlineExceeded),
+]
+
+
+@pytest.mark.parametrize(("bad", "kind"), PASSING)
+def test_read_again(context: Context, bad: Outcome, kind: type[LcnbError]) -> None:
+    """A read whose first answer is a passing failure is sent again after a back-off, and succeeds."""
+    asked, result = drive(READ, [bad, GOOD], context)
+    assert isinstance(result, Envelope)
+    assert [type(effect) for effect in asked] == [Transmit, Pause, Transmit]
+
+
+@pytest.mark.parametrize(("bad", "kind"), PASSING)
+def test_read_gives_up(context: Context, bad: Outcome, kind: type[LcnbError]) -> None:
+    """A passing failure that stays ends after MAX_TRIES in its typed error, inside the deadline."""
+    asked, error = drive(READ, itertools.repeat(bad), context)
+    assert type(error) is kind
+    assert sent(asked) == error.tries == MAX_TRIES
+    assert (error.method, error.path) == ("GET", "/instances")
+    not_sent = kind is ConnectionFailed
+    told = (
+        f"tried {MAX_TRIES} times; nothing was sent."
+        if not_sent
+        else f"sent {MAX_TRIES} times; nothing was changed."
+    )
+    assert told in str(error)
+    assert context.clock.now < context.deadline
+
+
+@pytest.mark.parametrize(("bad", "kind"), FINAL)
+def test_read_final(context: Context, bad: Outcome, kind: type[LcnbError]) -> None:
+    """What another try cannot cure is raised after one."""
+    asked, error = drive(READ, [bad], context)
+    assert type(error) is kind
+    assert sent(asked) == error.tries == 1
+    assert not pauses(asked)
+
+
+@pytest.mark.parametrize("call", WRITES, ids=lambda call: call.effect)
+@pytest.mark.parametrize(("bad", "kind"), PASSING + FINAL)
+def test_write(context: Context, call: Call, bad: Outcome, kind: type[LcnbError]) -> None:
+    """A write is sent again only when it was certainly not sent or was throttled; all else is raised at once."""
+    asked, result = drive(call, [bad, reply(200, {"success": True, "message": "Done."})], context)
+    harmless = bad == Failed("not sent", "refused") or (isinstance(bad, Reply) and bad.status == 429)
+    assert sent(asked) == (2 if harmless else 1)
+    assert isinstance(result, Envelope) if harmless else type(result) is kind
+    assert "nothing was changed" not in str(result)
+
+
+@pytest.mark.parametrize("call", WRITES, ids=lambda call: call.effect)
+@pytest.mark.parametrize("bad", [Failed("not sent", "refused"), reply(429, b"")])
+def test_write_gives_up(context: Context, call: Call, bad: Outcome) -> None:
+    """A write that could never be sent ends after MAX_TRIES too."""
+    asked, error = drive(call, itertools.repeat(bad), context)
+    assert isinstance(error, ConnectionFailed | RateLimited)
+    assert sent(asked) == error.tries == MAX_TRIES
+
+
+def test_mixed_failures(context: Context) -> None:
+    """Failures of different kinds count together, and the last one is told."""
+    bad = [reply(503, b""), Failed("lost", "reset"), HTML, reply(429, b""), reply(200, b""), reply(500, b"")]
+    asked, error = drive(READ, bad, context)
+    assert type(error) is ServerError
+    assert sent(asked) == MAX_TRIES == len(bad)
+
+
+def test_backoff(context: Context) -> None:
+    """Waits double from BACKOFF_S up to BACKOFF_MAX_S, each shortened by chance to half at most."""
+    asked, _ = drive(READ, itertools.repeat(reply(503, b"")), context)
+    ceilings = [min(BACKOFF_MAX_S, BACKOFF_S * 2**number) for number in range(MAX_TRIES - 1)]
+    assert all(top / 2 <= wait <= top for wait, top in zip(pauses(asked), ceilings, strict=True))
+
+
+@pytest.mark.parametrize("takes", [1, 7, 19, 29.9, 59, 60, 500])
+@pytest.mark.parametrize("bad", [reply(500, b""), reply(429, b""), Failed("lost", "timed out"), HTML])
+def test_deadline_holds(context: Context, bad: Outcome, takes: float) -> None:
+    """However slow each try is, the whole call ends at the deadline at the latest, in a typed error."""
+    asked, error = drive(READ, itertools.repeat(bad), context, takes)
+    assert isinstance(error, ApiError | TransportError)
+    assert context.clock.now <= context.deadline
+    limits = [effect.limit_s for effect in asked if isinstance(effect, Transmit)]
+    assert limits == sorted(limits, reverse=True)
+    assert limits[0] == 60
+
+
+@pytest.mark.parametrize(
+    ("call", "timeout", "limit"),
+    [(READ, 1, 1), (READ, 60, 60), (READ, 300, 300)]
+    + [
+        (call, timeout, max(timeout, WRITE_ATTEMPT_MIN_S))
+        for call in WRITES
+        for timeout in (0.5, 20, 60, 300)
+    ],
+)
+def test_a1_attempt_limits(context: Context, call: Call, timeout: float, limit: float) -> None:
+    """One attempt of a read may take the whole deadline; one of a write that too, and at least 60 s, whatever is set."""
+    context.deadline = context.clock.now + timeout
+    (transmit,), _ = drive(call, [GOOD], context)
+    assert transmit.limit_s == limit
+    assert WRITE_ATTEMPT_MIN_S >= 60
+    httpx_timeout = _request(context.settings, transmit)["timeout"]
+    assert httpx_timeout.read > limit
+    assert httpx_timeout.write > limit
+
+
+@pytest.mark.parametrize("call", [READ, *WRITES], ids=lambda call: call.effect)
+@pytest.mark.parametrize("seconds", [21, 45, 59])
+def test_a1_slow_answers_are_awaited(context: Context, call: Call, seconds: float) -> None:
+    """An answer that takes most of the deadline is taken; nothing is sent twice."""
+    asked, result = drive(call, [GOOD], context, seconds)
+    assert sent(asked) == 1
+    assert isinstance(result, Envelope)
+
+
+def test_deadline_passed(context: Context) -> None:
+    """A call whose deadline has passed is not sent; the error is a TimeoutError and names the setting."""
+    context.clock.now = context.deadline
+    asked, error = drive(READ, [GOOD], context)
+    assert asked == []
+    assert isinstance(error, DeadlineExceeded)
+    assert isinstance(error, TimeoutError)
+    assert "deadline of 60 s" in str(error)
+    assert "timeout=" in str(error)
+
+
+# --- 429 ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "least", "most"),
+    [
+        ({}, 0.25, 0.5),
+        ({"retry_after": "0"}, 0, 0.05),
+        ({"retry_after": "7"}, 7, 7.05),
+        ({"retry_after": "2.5"}, 2.5, 2.55),
+        ({"retry_after": "-3"}, 0, 0.05),
+        ({"retry_after": formatdate(time.time() - 60, usegmt=True)}, 0, 0.05),
+        ({"retry_after": "soon"}, 0.25, 0.5),
+        ({"retry_after": "nan"}, 0.25, 0.5),
+        ({"x_ratelimit_reset": "12"}, 0.25, 0.5),
+        ({"x_ratelimit_reset": "never"}, 0.25, 0.5),
+    ],
+)
+def test_throttled(context: Context, headers: dict[str, str], least: float, most: float) -> None:
+    """After a 429 the wait is what it asks for and a little chance, or the usual back-off when it asks nothing."""
+    asked, result = drive(READ, [reply(429, b"", **headers), GOOD], context)
+    assert isinstance(result, Envelope)
+    assert least <= pauses(asked)[0] <= most
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        lambda when: {"retry_after": formatdate(when, usegmt=True)},
+        lambda when: {"retry_after": format_datetime(datetime.fromtimestamp(when, UTC))},
+        lambda when: {"x_ratelimit_reset": str(int(when))},
+        lambda when: {"retry_after": "soon", "x_ratelimit_reset": str(int(when))},
+    ],
+)
+def test_throttled_until(context: Context, header: Callable[[float], dict[str, str]]) -> None:
+    """A 429 may name the time of day instead: an HTTP date, or X-RateLimit-Reset."""
+    bad = reply(429, b"", **header(time.time() + 20))
+    asked, result = drive(READ, [bad, GOOD], context)
+    assert isinstance(result, Envelope)
+    assert 15 < pauses(asked)[0] < 21
+
+
+@pytest.mark.parametrize("call", [READ, *WRITES], ids=lambda call: call.effect)
+def test_throttled_too_long(context: Context, call: Call) -> None:
+    """A 429 whose wait would pass the deadline is raised at once, with the seconds it asks for."""
+    asked, error = drive(call, [reply(429, {"message": "Too Many Attempts."}, retry_after="3600")], context)
+    assert isinstance(error, RateLimited)
+    assert sent(asked) == 1
+    assert error.retry_after == 3600
+    assert error.provider_message == "Too Many Attempts."
+
+
+def test_throttled_without_a_word(context: Context) -> None:
+    """A 429 that names no time has `retry_after` None."""
+    _, error = drive(READ, itertools.repeat(reply(429, b"")), context)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after is None
+
+
+@given(text=st.text(max_size=30) | st.floats().map(str) | st.datetimes().map(format_datetime))
+def test_retry_after_never_fails(text: str) -> None:
+    """Whatever a header says, the wait is None or a number of seconds from 0."""
+    for name in ("retry-after", "x-ratelimit-reset"):
+        seconds = retry_after({name: text}, time.time())
+        assert seconds is None or 0 <= seconds < float("inf")
+
+
+def test_limits(context: Context) -> None:
+    """What any answer tells of the rate limit is kept, and nonsense is not."""
+    bad = reply(500, b"", x_ratelimit_limit="5000", x_ratelimit_remaining="41")
+    good = Reply(200, {"x-ratelimit-limit": "many", "x-ratelimit-remaining": "40"}, GOOD.body)
+    drive(READ, [bad, good], context)
+    assert context.limits == {"limit": 5000, "remaining": 40}
+
+
+# --- what an answer means -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+@pytest.mark.parametrize("flag", [True, "true", "True", 1, "1"])
+def test_success(context: Context, status: int, flag: Any) -> None:
+    """Any 2xx whose `success` is true, in whatever spelling, is a success."""
+    _, result = drive(READ, [reply(status, {"success": flag, "data": [1]})], context)
+    assert isinstance(result, Envelope)
+    assert result.data == [1]
+
+
+@pytest.mark.parametrize("flag", [False, "false", 0, "0", "", "no", [], {}, 2])
+def test_refused(context: Context, flag: Any) -> None:
+    """HTTP 200 with any other flag is a refusal, whatever data comes along."""
+    _, error = drive(READ, [reply(200, {"success": flag, "data": [], "message": "Not now."})], context)
+    assert type(error) is Refused
+    assert (error.status, error.provider_message) == (200, "Not now.")
+    assert "Not now." in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        (b'{"data": [1]}', [1]),
+        (b'{"data": null}', None),
+        (b'{"success": null, "data": {}}', {}),
+        (b'{"success": true}', None),
+        (b'\xef\xbb\xbf{"success": true, "data": [1]}', [1]),
+        (b'{"success": true, "data": ["caf\xe9"]}', ["caf\ufffd"]),
+        (b'{"success": true, "data": ["S\xc3\xa3o Paulo"]}', ["São Paulo"]),
+        (b' \n{"success": true, "data": [1]}\n ', [1]),
+        (b"[]", []),
+    ],
+)
+def test_odd_success(context: Context, body: bytes, data: Any) -> None:
+    """No flag but data, a byte order mark, a byte that is no UTF-8, PHP's empty list: the answer is still read."""
+    _, result = drive(READ, [reply(200, body)], context)
+    assert isinstance(result, Envelope)
+    assert result.data == data
+
+
+def test_neither_flag_nor_data(context: Context) -> None:
+    """An object with neither `success` nor `data` is not taken for an empty listing."""
+    _, error = drive(READ, [reply(200, {"message": "Hello."})], context)
+    assert type(error) is Refused
+
+
+def test_empty_list_is_no_write(context: Context) -> None:
+    """PHP's empty list is an answer to a read alone."""
+    _, error = drive(WRITES[0], [reply(200, b"[]")], context)
+    assert type(error) is BadReply
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"success": False, "message": "No SSH Keys found."}, "No SSH Keys found."),
+        ({"success": False, "error": "Unauthorized"}, "Unauthorized"),
+        ({"success": False, "message": "Wrong.", "errors": {"label": ["Too long.", "Taken."], "plan": "Gone."}},
+         "Wrong.; label: Too long.; label: Taken.; plan: Gone."),
+        ({"success": False, "errors": {"password": "Too short."}}, "password: Too short."),
+        ({"success": False, "message": "Wrong.", "errors": ["Too long.", "Wrong."]}, "Wrong.; Too long."),
+        ({"success": False, "errors": "Too long."}, "Too long."),
+        ({"success": False, "message": ["no", "text"]}, None),
+        ({"success": False, "message": ""}, None),
+        ({"success": False}, None),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [200, 422])
+def test_provider_message(context: Context, status: int, document: Any, message: str | None) -> None:
+    """An error carries the provider's own words: message, error, and Laravel's errors by field."""
+    _, error = drive(READ, [reply(status, document)], context)
+    assert isinstance(error, ApiError)
+    assert error.provider_message == message
+    assert message is None or message.rstrip(".") in str(error)
+
+
+def test_redirect_tells_host(context: Context) -> None:
+    """The error of a redirect names the other host and says that it was not followed."""
+    _, error = drive(READ, [reply(302, b"", location="https://elsewhere.example/api?x=1")], context)
+    assert "a redirect to elsewhere.example (HTTP 302); it was not followed" in str(error)
+
+
+def test_errors_mask_token(context: Context) -> None:
+    """A token that the provider repeats is stars in the error, in its message and in an excerpt."""
+    echoes = [reply(400, {"message": f"Bad token {TOKEN}"}), reply(400, TOKEN.encode()), reply(400, [TOKEN])]
+    for bad in [*echoes, Failed("untrusted", f"no {TOKEN}")]:
+        _, error = drive(READ, [bad], context)
+        assert TOKEN not in f"{error} {error!r} {vars(error)}"
+        assert "*****" in str(error)
+
+
+def test_answers_are_in_no_repr(context: Context) -> None:
+    """Answers hold initial passwords: an envelope does not show them, since tracebacks may print locals."""
+    _, result = drive(READ, [reply(200, {"data": [{"initial_root_password": "Str0ng-Passw0rd"}]})], context)
+    assert isinstance(result, Envelope)
+    assert "Str0ng" in str(result.data)
+    assert "Str0ng" not in repr(result)
+    assert "Str0ng" not in repr(reply(200, b"Str0ng"))
+
+
+BODIES = st.binary(max_size=60) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.just(TOKEN),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["success", "data", "message", "errors", "error", "password"]), inner, max_size=4
+        )
+    ),
+    max_leaves=8,
+).map(lambda value: json.dumps(value).encode())
+HEADERS = st.dictionaries(
+    st.sampled_from(["location", "retry-after", "content-type", "x-ratelimit-remaining"]),
+    st.text(max_size=20),
+)
+
+
+@examples(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    call=st.sampled_from([READ, *WRITES]),
+    status=st.integers(100, 999),
+    headers=HEADERS,
+    body=BODIES,
+    tries=st.integers(1, MAX_TRIES),
+)
+def test_judge_never_fails(
+    context: Context, call: Call, status: int, headers: dict[str, str], body: bytes, tries: int
+) -> None:
+    """Whatever an answer is, it is an envelope, another try, or one of our errors, and never shows the token."""
+    try:
+        verdict = judge(call, Reply(status, headers, body), tries, context)
+    except LcnbError as error:
+        assert TOKEN not in f"{error} {vars(error)}"
+        return
+    if isinstance(verdict, Again):
+        assert tries < MAX_TRIES
+        assert 0 <= verdict.after_s < context.remaining()
+        assert call.effect == "read" or status == 429
+    else:
+        assert 200 <= status < 300
+
+
+# --- over real sockets ----------------------------------------------------------------------------------
+
+Play = bytes | Callable[["Provider", socket.socket], None]
+
+
+def http(status: int, body: bytes, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+PROFILE = http(200, b'{"success": true, "data": {"name": "Ana", "balance": "1.50"}}')
+KEPT = PROFILE.replace(b"Connection: close\r\n", b"")
+
+
+class Provider:
+    """A server that plays a script: an item a connection, and a good profile when the script is at its end."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.script: list[Play] = []
+        self.at: dict[str, Play] = {}
+        self.heard: list[bytes] = []
+        self.over = threading.Event()
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    @property
+    def base_url(self) -> str:
+        return f"http{'s' if self._tls else ''}://{self.host}/api"
+
+    def close(self) -> None:
+        self.over.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(600)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+                self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(600)
+        with connection, contextlib.suppress(OSError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            while head := self._head(connection):
+                self.heard.append(head)
+                path = head.split()[1].decode()
+                play = self.at.get(path) or (self.script.pop(0) if self.script else PROFILE)
+                if callable(play):
+                    play(self, connection)
+                else:
+                    connection.sendall(play)
+                if play is not KEPT:
+                    return
+
+    def _head(self, connection: socket.socket) -> bytes:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            chunk = connection.recv(65536)
+            if not chunk:
+                return b""
+            head += chunk
+        return head
+
+
+def silence(provider: Provider, connection: socket.socket) -> None:
+    provider.over.wait(600)
+
+
+def reset(provider: Provider, connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def reset_midway(provider: Provider, connection: socket.socket) -> None:
+    connection.sendall(PROFILE[:-10])
+    time.sleep(0.02)  # what was sent must have arrived before the reset throws it away
+    reset(provider, connection)
+
+
+def trickle(provider: Provider, connection: socket.socket) -> None:
+    for position in range(len(PROFILE)):
+        connection.sendall(PROFILE[position : position + 1])
+        if provider.over.wait(1):
+            return
+
+
+def trickle_body(provider: Provider, connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while not provider.over.wait(1):
+        connection.sendall(b" ")
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    server = Provider()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back-offs that nobody notices."""
+    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.001)
+
+
+class Asker:
+    """One client, sync or async; `ask` calls one of its methods and waits for the answer."""
+
+    def __init__(self, kind: str, base_url: str, timeout: float, paced: bool) -> None:
+        self.runner = asyncio.Runner() if kind == "async" else None
+        if self.runner:
+            self.runner.get_loop()
+        connect = lcnb.AsyncLetsCloud.connect if kind == "async" else lcnb.connect
+        self.client: Any = connect(token=TOKEN, base_url=base_url, timeout=timeout)
+        if not paced:
+            self.client._wire.budget = None
+
+    def ask(self, method: str = "profile") -> Any:
+        answer = getattr(self.client, method)()
+        return self.runner.run(answer) if self.runner else answer
+
+    def run(self, flow: Flow[Any]) -> Any:
+        answer = self.client._wire.run(flow)
+        return self.runner.run(answer) if self.runner else answer
+
+    def disconnect(self) -> None:
+        if self.runner:
+            self.runner.run(self.client.aclose())
+        else:
+            self.client.close()
+
+    def close(self) -> None:
+        self.disconnect()
+        if self.runner:
+            self.runner.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def asker(request: pytest.FixtureRequest) -> Iterator[Callable[..., Asker]]:
+    """Makes an Asker of each kind: `asker(base_url, timeout=300)`. The rate budget has tests of its own."""
+    made: list[Asker] = []
+
+    def make(base_url: str, timeout: float = 300, *, paced: bool = False) -> Asker:
+        made.append(Asker(request.param, base_url, timeout, paced))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+BROKEN_GZIP = gzip.compress(b'{"success": true, "data": {"name": "Ana"}}' * 50)[:-20]
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [
+        pytest.param(http(500, b'{"success": false, "message": "Server Error"}'), ServerError, id="500"),
+        pytest.param(http(503, b"<html>Down</html>"), ServerError, id="503"),
+        pytest.param(http(408, b""), ServerError, id="408"),
+        pytest.param(http(429, b"{}"), RateLimited, id="429"),
+        pytest.param(http(429, b"{}", "Retry-After: 0"), RateLimited, id="429 at once"),
+        pytest.param(http(200, b"<html>Hello</html>", "Content-Type: text/html"), BadReply, id="html"),
+        pytest.param(http(200, b""), BadReply, id="empty body"),
+        pytest.param(http(200, b'{"success": true, "data": {"na'), BadReply, id="half json"),
+        pytest.param(http(200, BROKEN_GZIP, "Content-Encoding: gzip"), BadReply, id="half gzip"),
+        pytest.param(http(200, b"no gzip", "Content-Encoding: gzip"), BadReply, id="no gzip"),
+        pytest.param(b"", ConnectionLost, id="closed"),
+        pytest.param(reset, ConnectionLost, id="reset"),
+        pytest.param(reset_midway, ConnectionLost, id="reset midway"),
+        pytest.param(PROFILE[:30], ConnectionLost, id="half head"),
+        pytest.param(PROFILE[:-10], ConnectionLost, id="half body"),
+        pytest.param(CHUNKED + b"100\r\n" + b'{"success": tr', ConnectionLost, id="half chunk"),
+        pytest.param(CHUNKED + b"5\r\n[1,2]\r\n", ConnectionLost, id="no last chunk"),
+        pytest.param(CHUNKED + b"xyz\r\n", ConnectionLost, id="no chunk"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", ConnectionLost, id="no http"),
+        pytest.param(b"\x00\xff" * 500, ConnectionLost, id="noise"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, ConnectionLost, id="endless head"),
+        pytest.param(http(200, b"{}", "Content-Length: 7"), ConnectionLost, id="two lengths"),
+    ],
+)
+def test_bad_answers(
+    asker: Callable[..., Asker], provider: Provider, bad: Play, kind: type[LcnbError]
+) -> None:
+    """A bad answer is asked for again; when it stays it is a typed error, and the client works afterwards."""
+    one = asker(provider.base_url)
+    provider.script = [bad] * MAX_TRIES
+    with pytest.raises(kind) as caught:
+        one.ask()
+    assert type(caught.value) is kind
+    assert caught.value.tries == len(provider.heard) == MAX_TRIES
+    provider.script = [bad]
+    assert one.ask().name == "Ana"
+    assert len(provider.heard) == MAX_TRIES + 2
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [
+        pytest.param(http(401, b'{"success": false, "message": "Unauthorized"}'), AuthenticationError, id="401"),
+        pytest.param(http(403, b"{}"), PermissionDenied, id="403"),
+        pytest.param(http(404, b"Not Found"), NotFound, id="404"),
+        pytest.param(http(422, b"{}"), ValidationError, id="422"),
+        pytest.param(http(200, b'{"success": false, "message": "No."}'), Refused, id="refused"),
+        pytest.param(http(429, b"{}", "Retry-After: 3600"), RateLimited, id="429 for long"),
+        pytest.param(http(302, b"", "Location: http://[@host/"), BadReply, id="odd redirect"),
+    ],
+)  # fmt: skip
+def test_final_answers(
+    asker: Callable[..., Asker], provider: Provider, bad: Play, kind: type[LcnbError]
+) -> None:
+    """A final answer is a typed error after one try, and the client works afterwards."""
+    one = asker(provider.base_url)
+    provider.script = [bad]
+    with pytest.raises(kind) as caught:
+        one.ask()
+    assert type(caught.value) is kind
+    assert len(provider.heard) == 1
+    assert one.ask().name == "Ana"
+
+
+@pytest.mark.parametrize(
+    ("bad", "timeout"),
+    [
+        pytest.param(silence, 2.0, id="silence"),
+        pytest.param(trickle, 2.0, id="trickle"),
+        pytest.param(trickle_body, 2.0, id="trickle in the body"),
+    ],
+)
+def test_deadline(asker: Callable[..., Asker], provider: Provider, bad: Play, timeout: float) -> None:
+    """A server that is silent, or drips a byte a second, costs the deadline and no more; the client works afterwards."""
+    one = asker(provider.base_url, timeout)
+    provider.script = [bad]
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=f"deadline of {timeout:g} s"):
+        one.ask()
+    assert timeout * 0.99 <= time.monotonic() - began < timeout + 60  # all that is dripped takes longer
+    assert len(provider.heard) == 1
+    assert one.ask().name == "Ana"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_deadline_of_retries(asker: Callable[..., Asker], provider: Provider) -> None:
+    """The deadline is for all tries together."""
+    provider.script = [http(503, b""), silence]
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded) as caught:
+        asker(provider.base_url, 2).ask()
+    assert caught.value.tries == 2
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.usefixtures("hasty")
+def test_refused_connection(asker: Callable[..., Asker], provider: Provider) -> None:
+    """Where nobody listens the error says that nothing was sent, and names the host and where the URL came from."""
+    provider.close()
+    with pytest.raises(
+        ConnectionFailed, match=rf"no connection to {provider.host} .*from the base_url argument"
+    ) as caught:
+        asker(provider.base_url).ask()
+    assert f"It was tried {caught.value.tries} times; nothing was sent." in str(caught.value)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".example", "xn--a.example"])
+def test_impossible_host(asker: Callable[..., Asker], host: str) -> None:
+    """A host name that cannot exist ends in an error of ours, not in one of some codec."""
+    with pytest.raises((ConfigError, TransportError)):
+        asker(f"https://{host}/api", 5).ask()
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect(asker: Callable[..., Asker], provider: Provider, status: int) -> None:
+    """A redirect is not followed: the other host hears nothing, and its name is told."""
+    other = Provider()
+    try:
+        provider.script = [http(status, b"", f"Location: {other.base_url}/profile")]
+        with pytest.raises(
+            BadReply, match=f"a redirect to {other.host} .HTTP {status}.; it was not followed"
+        ):
+            asker(provider.base_url).ask()
+        assert len(provider.heard) == 1
+        assert other.heard == []
+    finally:
+        other.close()
+
+
+def test_first_error_ends_others(asker: Callable[..., Asker], provider: Provider) -> None:
+    """Of several calls at once, the first that fails ends the others at once: they send nothing more."""
+    failed, answered = threading.Event(), threading.Event()
+
+    def late(provider: Provider, connection: socket.socket) -> None:
+        failed.wait(600)
+        with contextlib.suppress(OSError):
+            connection.sendall(PROFILE)
+        answered.set()
+
+    provider.at = {"/api/slow": silence, "/api/wrong": http(401, b"{}"), "/api/late": late}
+
+    def calls(*paths: str) -> Flow[None]:
+        for path in paths:
+            yield Call("GET", path, "a call")
+
+    def several() -> Flow[list[None]]:
+        return (yield Together([calls("/slow"), calls("/late", "/never"), calls("/wrong"), calls("/slow")]))
+
+    client = asker(provider.base_url)
+    began = time.monotonic()
+    with pytest.raises(AuthenticationError):
+        client.run(several())
+    assert time.monotonic() - began < 150  # the others were silent until the deadline, after 300 s
+    failed.set()
+    answered.wait(600)
+    assert client.ask().name == "Ana"
+    assert not [head for head in provider.heard if b"/never" in head]
+
+
+def test_together_in_order(asker: Callable[..., Asker], provider: Provider) -> None:
+    """The answers of several calls at once come in the order of the calls."""
+    for number in range(20):
+        body = json.dumps({"success": True, "data": number}).encode()
+        provider.at[f"/api/{number}"] = http(200, body)
+
+    def one(number: int) -> Flow[int]:
+        return (yield Call("GET", f"/{number}", "a call")).data
+
+    def several() -> Flow[list[int]]:
+        return (yield Together([one(number) for number in range(20)]))
+
+    assert asker(provider.base_url).run(several()) == list(range(20))
+
+
+def test_together_within(asker: Callable[..., Asker], provider: Provider) -> None:
+    """Flows at once may want flows at once; an error ends all below who catches it, cleaned up before it is told."""
+    provider.at = {"/api/slow": silence, "/api/wrong": http(401, b"{}")}
+    ended: list[str] = []
+
+    def one(path: str) -> Flow[str]:
+        try:
+            yield Call("GET", path, "a call")
+            return path
+        finally:
+            ended.append(path)
+
+    def caught(*flows: Flow[Any]) -> Flow[Any]:
+        try:
+            return (yield Together(flows))
+        except AuthenticationError:
+            return list(ended)
+
+    def several() -> Flow[Any]:
+        good = caught(one("/profile"), caught(), one("/profile"))
+        bad = caught(one("/slow"), caught(one("/slow")), one("/wrong"))
+        first = yield Together([good, bad])
+        return first, (yield Together([one("/profile")]))
+
+    (good, bad), last = asker(provider.base_url).run(several())
+    assert (good, last) == (["/profile", [], "/profile"], ["/profile"])
+    assert [path for path in bad if path != "/profile"] == ["/wrong", "/slow", "/slow"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
+def test_close_closes_all(asker: Callable[..., Asker], provider: Provider) -> None:
+    """Closing a client closes each connection, also when many calls at once were its first."""
+    provider.at = {"/api/profile": KEPT}
+
+    def one() -> Flow[Envelope]:
+        return (yield get_profile())
+
+    def several() -> Flow[list[Envelope]]:
+        return (yield Together([one() for _ in range(8)]))
+
+    client = asker(provider.base_url)
+    before = open_files()
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        client.run(several())
+    finally:
+        sys.setswitchinterval(switch)
+    assert open_files() > before
+    client.disconnect()
+    wait_until(lambda: open_files() <= before)
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+# --- TLS and proxies ------------------------------------------------------------------------------------
+
+
+def test_untrusted_certificate(asker: Callable[..., Asker], self_signed: ssl.SSLContext) -> None:
+    """A certificate that is not trusted is one clear error after one try, and nothing was sent."""
+    server = Provider(self_signed)
+    try:
+        with pytest.raises(
+            ConnectionFailed, match=r"certificate of .* is not trusted .*SSL_CERT_FILE"
+        ) as caught:
+            asker(server.base_url).ask()
+        assert caught.value.tries == 1
+        assert server.heard == []
+    finally:
+        server.close()
+
+
+def test_no_proxy_for_loopback(
+    asker: Callable[..., Asker], provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy of the environment is not asked for this machine's own address."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert asker(provider.base_url).ask().name == "Ana"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_proxy_never_sees_token(
+    asker: Callable[..., Asker], provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For another host the proxy of the environment is asked for a tunnel, without the token."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{provider.host}")
+    provider.script = [http(502, b"")] * MAX_TRIES
+    with pytest.raises(ConnectionFailed):
+        asker("https://api.example.com/api").ask()
+    assert len(provider.heard) == MAX_TRIES
+    for head in provider.heard:
+        assert head.startswith(b"CONNECT api.example.com:443 ")
+        assert TOKEN.encode() not in head
+
+
+@pytest.mark.parametrize("url", ["http://api.example.com", "http://192.0.2.1/api", "ftp://127.0.0.1", "127.0.0.1", ""])  # fmt: skip
+def test_plain_http_refused(url: str) -> None:
+    """Plain HTTP, where the token would cross a network, is refused before anything is sent."""
+    for connect in (lcnb.connect, lcnb.AsyncLetsCloud.connect):
+        with pytest.raises(ConfigError):
+            connect(token=TOKEN, base_url=url)
+
+
+# --- the token ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tail", ["\n", "\r\n", "\r\nX-Evil: 1", " ", "ã", "\x00", "\x7f", "\u200b", " x"], ids=ascii
+)
+def test_odd_token(tail: str) -> None:
+    """A token that no header could carry is refused before anything is sent, and is not in the error."""
+    for connect in (lcnb.connect, lcnb.AsyncLetsCloud.connect):
+        for token in (TOKEN + tail, lcnb.Secret(TOKEN + tail)):
+            with pytest.raises(ConfigError) as caught:
+                connect(token=token)
+            assert TOKEN not in str(caught.value)
+
+
+def test_empty_token() -> None:
+    """An empty token is refused too."""
+    for connect in (lcnb.connect, lcnb.AsyncLetsCloud.connect):
+        with pytest.raises(ConfigError, match="is empty"):
+            connect(token="")
+
+
+def test_headers(asker: Callable[..., Asker], provider: Provider) -> None:
+    """The token arrives once, as `api-token`; Accept names the API's version and User-Agent ours."""
+    one = asker(provider.base_url, paced=True)
+    one.ask()
+    one.ask()
+    for head in provider.heard:
+        lines = head.decode().split("\r\n")
+        headers = {line.partition(":")[0].lower(): line.partition(": ")[2] for line in lines[1:]}
+        assert lines[0] == "GET /api/profile HTTP/1.1"
+        assert headers["api-token"] == TOKEN
+        assert headers["accept"] == ACCEPT == "application/vnd.letscloud.v1+json"
+        assert headers["user-agent"].startswith(f"lcnb/{lcnb.__version__} ")
+        assert head.count(TOKEN.encode()) == 1
+        assert "content-type" not in headers
+
+
+def test_write_arrives(asker: Callable[..., Asker], provider: Provider) -> None:
+    """A write's body arrives as JSON with its length, once."""
+    body = {"label": "São Paulo", "password": "Str0ng-Passw0rd"}
+
+    def create() -> Flow[Envelope]:
+        return (yield Call("POST", "/instances", "create", "create", body))
+
+    assert isinstance(asker(provider.base_url).run(create()), Envelope)
+    head, _, rest = provider.heard[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /api/instances ")
+    assert b"content-type: application/json\r\n" in head.lower()
+    assert f"content-length: {len(json.dumps(body))}".encode() in head.lower()
+    assert not rest or json.loads(rest) == body
+
+
+# --- the canary -----------------------------------------------------------------------------------------
+
+FAILURES: dict[str, tuple[Play, type[BaseException]]] = {
+    "401": (http(401, f'{{"message": "no token {TOKEN}"}}'.encode()), AuthenticationError),
+    "500": (http(500, f"<html>{TOKEN}</html>".encode()), ServerError),
+    "refused": (http(200, f'{{"success": false, "message": "{TOKEN}"}}'.encode()), Refused),
+    "redirect": (http(302, b"", "Location: http://elsewhere.example/"), BadReply),
+    "reset": (reset, ConnectionLost),
+    "broken": (http(200, b"no gzip", "Content-Encoding: gzip"), BadReply),
+    "not http": (b"SSH-2.0-OpenSSH_9.6\r\n", ConnectionLost),
+    "deadline": (silence, DeadlineExceeded),
+    "no connection": (PROFILE, ConnectionFailed),
+    "impossible host": (PROFILE, TransportError),
+}
+
+
+def seen(error: BaseException) -> str:
+    """All that an error can show: its traceback with the locals of every frame, and those it came from."""
+    texts = []
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop()
+        if each is not None:
+            shown = traceback.TracebackException.from_exception(each, capture_locals=True)
+            texts += [*shown.format(), repr(each), repr(vars(each)), repr(each.args)]
+            todo += [each.__cause__, each.__context__]
+    return "\n".join(texts)
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """All that log records hold, formatted and not."""
+    return "\n".join(f"{record.getMessage()} {vars(record)!r}" for record in caplog.records)
+
+
+@pytest.fixture
+def all_logs(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    for name in ("", "lcnb", "lcnb.transport.wire", "httpx", "httpcore", "asyncio"):
+        caplog.set_level(logging.DEBUG, name)
+    return caplog
+
+
+def place(name: str, provider: Provider) -> str:
+    """Where the failure of this name is met."""
+    if name == "no connection":
+        provider.close()
+    return "https://a..b/api" if name == "impossible host" else provider.base_url
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("name", FAILURES)
+def test_canary(
+    asker: Callable[..., Asker], provider: Provider, all_logs: pytest.LogCaptureFixture, name: str
+) -> None:
+    """The token is in no error, traceback with locals, pickle, log record or repr of a call that fails."""
+    kind = FAILURES[name][1]
+    one = asker(place(name, provider), 0.3 if name == "deadline" else 10)
+    provider.script = [FAILURES[name][0]] * MAX_TRIES
+    with pytest.raises(kind) as caught:
+        one.ask()
+    assert TOKEN not in seen(caught.value)
+    pickled = pickle.dumps(caught.value)
+    assert TOKEN.encode() not in pickled
+    again = pickle.loads(pickled)
+    assert isinstance(again, kind)
+    assert (str(again), vars(again)) == (str(caught.value), vars(caught.value))
+    assert TOKEN not in logged(all_logs)
+    assert any(record.name == "lcnb.transport.wire" for record in all_logs.records)
+
+
+def test_canary_at_rest(
+    asker: Callable[..., Asker], provider: Provider, all_logs: pytest.LogCaptureFixture
+) -> None:
+    """The token is in no repr of a client that works, its settings, its pool or what they hold, nor in its logs."""
+    one = asker(provider.base_url, paced=True)
+    one.ask()
+    wire = one.client._wire
+    things = (one.client, one.client.settings, wire, wire.budget, wire._pool, wire._pool._client)
+    for thing in things:
+        assert TOKEN not in f"{thing!r} {thing} {vars(thing)!r}"
+    for thing in (wire._pool._client.headers, wire._pool._client.auth):
+        assert TOKEN not in f"{thing!r} {thing} {vars(thing)!r}"
+    assert TOKEN not in logged(all_logs)
+    assert {record.name.partition(".")[0] for record in all_logs.records} >= {"lcnb", "httpx", "httpcore"}
+
+
+def test_canary_of_cancelled(provider: Provider, all_logs: pytest.LogCaptureFixture) -> None:
+    """The traceback of a cancelled call shows no token, and neither do the logs."""
+    provider.script = [silence]
+
+    async def cancelled() -> None:
+        async with lcnb.AsyncLetsCloud.connect(token=TOKEN, base_url=provider.base_url) as lc:
+            task = asyncio.create_task(lc.profile())
+            while not provider.heard:
+                await asyncio.sleep(0.005)
+            task.cancel()
+            await task
+
+    with pytest.raises(asyncio.CancelledError) as caught:
+        asyncio.run(cancelled())
+    assert TOKEN not in seen(caught.value)
+    assert TOKEN not in logged(all_logs)
+
+
+@pytest.mark.timeout(900, method="thread")  # its other way is an alarm too
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="interrupts itself by a signal")
+def test_canary_of_interrupted(
+    provider: Provider, all_logs: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does the traceback of an interrupted call; the same client answers afterwards."""
+
+    def interrupt(provider: Provider, connection: socket.socket) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)  # who waits for this answer
+        silence(provider, connection)
+
+    provider.script = [interrupt]
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with lcnb.connect(token=TOKEN, base_url=provider.base_url) as lc:
+            with pytest.raises(KeyboardInterrupt) as caught:
+                lc.profile()
+            assert lc.profile().name == "Ana"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert TOKEN not in seen(caught.value)
+    assert TOKEN not in logged(all_logs)
+
+
+def test_log_of_a_call(provider: Provider, caplog: pytest.LogCaptureFixture, hasty: None) -> None:
+    """Each try is one DEBUG record with its facts, and each further try one INFO record with the reason."""
+    caplog.set_level(logging.DEBUG, "lcnb.transport.wire")
+    provider.script = [http(503, b'{"message": "Down."}')]
+    with lcnb.connect(token=TOKEN, base_url=provider.base_url) as lc:
+        lc.profile()
+    facts = [record.lcnb for record in caplog.records if record.levelno == logging.DEBUG]
+    assert [(fact["path"], fact["result"], fact["tries"]) for fact in facts] == [("/profile", "503", 1), ("/profile", "200", 2)]  # fmt: skip
+    again = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert len(again) == 1
+    assert again[0].startswith("GET /profile: HTTP 503: Down; again in 0.0 s")
