@@ -19,8 +19,9 @@ from pathlib import Path
 
 from benchmarks.measure import Ratio
 from lcnb.secret import Secret
-from lcnb.transport.budget_stores import Rule as BudgetRule
-from lcnb.transport.budget_stores import State, from_text, open_budget, take, to_text
+from lcnb.transport.budget import open_budget
+from lcnb.transport.rate_limit import Rule as BudgetRule
+from lcnb.transport.rate_limit import State, from_text, take, to_text
 
 PROCESSES, SECONDS, REST_S, BOUND_S, ROUNDS = 4, 3.0, 0.001, 0.001, 3
 

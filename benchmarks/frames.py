@@ -79,7 +79,7 @@ def _machine(number: int, chance: random.Random) -> dict[str, Any]:
 
 def frame(text: bytes) -> object:
     """As a client makes it of a reply's body."""
-    from lcnb.api.calls import Listing
+    from lcnb.api.listing_reader import Listing
     from lcnb.api.raw_records import split
     from lcnb.frames import listings
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.api.calls import Do, Pause
+from lcnb.api.flows import Do, Pause
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.sandbox import Request, Sandbox

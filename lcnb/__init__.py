@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from lcnb.client import AsyncLetsCloud as AsyncLetsCloud
     from lcnb.client import LetsCloud as LetsCloud
     from lcnb.client import connect as connect
-    from lcnb.config import accounts as accounts
-    from lcnb.frames.listings import describe as describe
+    from lcnb.frames.description import describe as describe
     from lcnb.multi_account import inventory as inventory
     from lcnb.runbooks.batch.runner import batch as batch
     from lcnb.runbooks.batch.runner import resume_batch as resume_batch
     from lcnb.runbooks.current import run as run
     from lcnb.runbooks.records.history import runs as runs
     from lcnb.secret import Secret as Secret
+    from lcnb.token_places import accounts as accounts
     from lcnb.widgets.admin_app import admin as admin
     from lcnb.widgets.runbook_view import runbook as runbook
 
@@ -66,11 +66,11 @@ _HOME = {
     "TransportError": "errors",
     "ValidationError": "errors",
     "WaitTimeout": "errors",
-    "accounts": "config",
+    "accounts": "token_places",
     "admin": "widgets.admin_app",
     "batch": "runbooks.batch.runner",
     "connect": "client",
-    "describe": "frames.listings",
+    "describe": "frames.description",
     "inventory": "multi_account",
     "resume_batch": "runbooks.batch.runner",
     "run": "runbooks.current",

@@ -18,21 +18,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from lcnb.api import calls, models
+from lcnb.api import calls, fields, flows, listing_reader, models, queries, record_reader, staged_flows
 from lcnb.api.passwords import checked_password
 from lcnb.changes import accessor, apply, build
 from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
 from lcnb.changes.build import Built, Spec
 from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Journal
-from lcnb.config import Settings, did_you_mean, resolve
+from lcnb.config import Settings, resolve
 from lcnb.errors import ConfirmationMissing, InputError, NotFound
 from lcnb.flags import checked_flag
-from lcnb.frames import listings
+from lcnb.frames import inventory as inventory_module
+from lcnb.frames import listings, provenance
 from lcnb.frames.catalogue import open_catalogue
 from lcnb.names import same_name
 from lcnb.secret import Secret
-from lcnb.transport.budget_stores import Look
+from lcnb.suggestions import did_you_mean
+from lcnb.transport.rate_limit import Look
 from lcnb.transport.wire import AsyncWire, SyncWire
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from lcnb.sandbox import Running
 
-R = TypeVar("R", bound=models.Record)
+R = TypeVar("R", bound=fields.Record)
 
 
 def connect(
@@ -133,18 +135,20 @@ class _Client:
             f"token from {self.settings.token_source})"
         )
 
-    def _frame(self, kind: str, found: calls.Listing) -> pd.DataFrame:
+    def _frame(self, kind: str, found: listing_reader.Listing) -> pd.DataFrame:
         return listings.listing(kind, found, self.settings.account, self._name)
 
-    def _catalogue(self, found: tuple[calls.Listing, calls.Listing, calls.Listing]) -> Catalogue:
+    def _catalogue(
+        self, found: tuple[listing_reader.Listing, listing_reader.Listing, listing_reader.Listing]
+    ) -> Catalogue:
         kinds = ("locations", "plans", "images")
         return Catalogue(*(self._frame(kind, each) for kind, each in zip(kinds, found, strict=True)))
 
-    def _keeping(self, refresh: bool) -> calls.Keep:
+    def _keeping(self, refresh: bool) -> staged_flows.Keep:
         return replace(self._keep, refresh=checked_flag("refresh", refresh))
 
-    def _inventory(self, parts: calls.InventoryParts) -> pd.DataFrame:
-        return listings.inventory(parts, self.settings.account, self._name)
+    def _inventory(self, parts: queries.InventoryParts) -> pd.DataFrame:
+        return inventory_module.inventory(parts, self.settings.account, self._name)
 
     def _check_settled(self, built: Built) -> None:
         """Refuse to say that something is as wanted while a change of it may still take effect."""
@@ -228,7 +232,7 @@ class LetsCloud(_Client):
         >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
         Int64Dtype()
         """
-        return self._frame("instances", self._wire.run(calls.instances()))
+        return self._frame("instances", self._wire.run(queries.instances()))
 
     def instance(self, identifier: str | None = None, *, label: str | None = None) -> models.Instance:
         """One machine, by its identifier or by a label that only one machine has. NotFound when there is none."""
@@ -236,7 +240,7 @@ class LetsCloud(_Client):
 
     def locations(self) -> pd.DataFrame:
         """All locations: slug, country, city, available."""
-        return self._frame("locations", self._wire.run(calls.locations(self._keep)))
+        return self._frame("locations", self._wire.run(queries.locations(self._keep)))
 
     def plans(self, location: str | None = None) -> pd.DataFrame:
         """The plans of one location, or of all (asked for at once): resources and price a month.
@@ -249,11 +253,11 @@ class LetsCloud(_Client):
         >>> lcnb.connect(sandbox=True).plans("mia1").location.unique().tolist()
         ['MIA1']
         """
-        return self._frame("plans", self._wire.run(calls.plans(location, keep=self._keep)))
+        return self._frame("plans", self._wire.run(queries.plans(location, keep=self._keep)))
 
     def images(self, location: str | None = None) -> pd.DataFrame:
         """The images of one location, or of all (asked for at once): slug, location, distro, os."""
-        return self._frame("images", self._wire.run(calls.images(location, keep=self._keep)))
+        return self._frame("images", self._wire.run(queries.images(location, keep=self._keep)))
 
     def catalogue(self, *, refresh: bool = False) -> Catalogue:
         """Locations, plans and images of all locations: `.locations`, `.plans`, `.images`, each a frame.
@@ -267,27 +271,27 @@ class LetsCloud(_Client):
         >>> lcnb.connect(sandbox=True).catalogue().plans.location.nunique()
         7
         """
-        return self._catalogue(self._wire.run(calls.catalogue(self._keeping(refresh))))
+        return self._catalogue(self._wire.run(queries.catalogue(self._keeping(refresh))))
 
     def sshkeys(self) -> pd.DataFrame:
         """All ssh keys: slug, title, public_key."""
-        return self._frame("sshkeys", self._wire.run(calls.sshkeys()))
+        return self._frame("sshkeys", self._wire.run(queries.sshkeys()))
 
     def sshkey(self, slug: str) -> models.SSHKey:
         """One ssh key. NotFound when there is none of that slug."""
-        return _read(models.SSHKey, self._wire.run(calls.sshkey(slug)))
+        return _read(models.SSHKey, self._wire.run(queries.sshkey(slug)))
 
     def snapshots(self) -> pd.DataFrame:
         """All snapshots: slug, label, size (GB), os_reference, reference, build, locations."""
-        return self._frame("snapshots", self._wire.run(calls.snapshots()))
+        return self._frame("snapshots", self._wire.run(queries.snapshots()))
 
     def snapshot(self, slug: str) -> models.Snapshot:
         """One snapshot. NotFound when there is none of that slug."""
-        return _read(models.Snapshot, self._wire.run(calls.snapshot(slug)))
+        return _read(models.Snapshot, self._wire.run(queries.snapshot(slug)))
 
     def profile(self) -> models.Profile:
         """The account: name, e-mail, currency symbol, balance in that currency."""
-        return _read(models.Profile, self._wire.run(calls.single(calls.get_profile())))
+        return _read(models.Profile, self._wire.run(queries.single(calls.get_profile())))
 
     def inventory(self) -> pd.DataFrame:
         """Machines with location, inferred plan and monthly price: the frame that most questions start from.
@@ -303,8 +307,8 @@ class LetsCloud(_Client):
         """
         return self._inventory(self._parts())
 
-    def _parts(self) -> calls.InventoryParts:
-        return self._wire.run(calls.inventory(self._keep))
+    def _parts(self) -> queries.InventoryParts:
+        return self._wire.run(queries.inventory(self._keep))
 
     def reveal(self, identifier: str) -> Secret:
         """The initial root password of a machine, masked: `.reveal()` gives the text.
@@ -588,7 +592,7 @@ class LetsCloud(_Client):
         self._check_settled(built)
         return SyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
 
-    def _selected(self, flow: Callable[[build.Cache], calls.Flow[Built]], read_at: datetime) -> ChangeSet:
+    def _selected(self, flow: Callable[[build.Cache], flows.Flow[Built]], read_at: datetime) -> ChangeSet:
         return self._built(self._wire.run(flow(self._cache)), read_at)
 
 
@@ -636,7 +640,7 @@ class AsyncLetsCloud(_Client):
 
     async def instances(self) -> pd.DataFrame:
         """As LetsCloud.instances."""
-        return self._frame("instances", await self._wire.run(calls.instances()))
+        return self._frame("instances", await self._wire.run(queries.instances()))
 
     async def instance(self, identifier: str | None = None, *, label: str | None = None) -> models.Instance:
         """As LetsCloud.instance."""
@@ -644,43 +648,43 @@ class AsyncLetsCloud(_Client):
 
     async def locations(self) -> pd.DataFrame:
         """As LetsCloud.locations."""
-        return self._frame("locations", await self._wire.run(calls.locations(self._keep)))
+        return self._frame("locations", await self._wire.run(queries.locations(self._keep)))
 
     async def plans(self, location: str | None = None) -> pd.DataFrame:
         """As LetsCloud.plans."""
-        return self._frame("plans", await self._wire.run(calls.plans(location, keep=self._keep)))
+        return self._frame("plans", await self._wire.run(queries.plans(location, keep=self._keep)))
 
     async def images(self, location: str | None = None) -> pd.DataFrame:
         """As LetsCloud.images."""
-        return self._frame("images", await self._wire.run(calls.images(location, keep=self._keep)))
+        return self._frame("images", await self._wire.run(queries.images(location, keep=self._keep)))
 
     async def catalogue(self, *, refresh: bool = False) -> Catalogue:
         """As LetsCloud.catalogue."""
-        return self._catalogue(await self._wire.run(calls.catalogue(self._keeping(refresh))))
+        return self._catalogue(await self._wire.run(queries.catalogue(self._keeping(refresh))))
 
     async def sshkeys(self) -> pd.DataFrame:
         """As LetsCloud.sshkeys."""
-        return self._frame("sshkeys", await self._wire.run(calls.sshkeys()))
+        return self._frame("sshkeys", await self._wire.run(queries.sshkeys()))
 
     async def sshkey(self, slug: str) -> models.SSHKey:
         """As LetsCloud.sshkey."""
-        return _read(models.SSHKey, await self._wire.run(calls.sshkey(slug)))
+        return _read(models.SSHKey, await self._wire.run(queries.sshkey(slug)))
 
     async def snapshots(self) -> pd.DataFrame:
         """As LetsCloud.snapshots."""
-        return self._frame("snapshots", await self._wire.run(calls.snapshots()))
+        return self._frame("snapshots", await self._wire.run(queries.snapshots()))
 
     async def snapshot(self, slug: str) -> models.Snapshot:
         """As LetsCloud.snapshot."""
-        return _read(models.Snapshot, await self._wire.run(calls.snapshot(slug)))
+        return _read(models.Snapshot, await self._wire.run(queries.snapshot(slug)))
 
     async def profile(self) -> models.Profile:
         """As LetsCloud.profile."""
-        return _read(models.Profile, await self._wire.run(calls.single(calls.get_profile())))
+        return _read(models.Profile, await self._wire.run(queries.single(calls.get_profile())))
 
     async def inventory(self) -> pd.DataFrame:
         """As LetsCloud.inventory."""
-        return self._inventory(await self._wire.run(calls.inventory(self._keep)))
+        return self._inventory(await self._wire.run(queries.inventory(self._keep)))
 
     async def reveal(self, identifier: str) -> Secret:
         """As LetsCloud.reveal."""
@@ -906,16 +910,16 @@ class AsyncLetsCloud(_Client):
         return AsyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
 
     async def _selected(
-        self, flow: Callable[[build.Cache], calls.Flow[Built]], read_at: datetime
+        self, flow: Callable[[build.Cache], flows.Flow[Built]], read_at: datetime
     ) -> ChangeSet:
         return self._built(await self._wire.run(flow(self._cache)), read_at)
 
 
 def _desired(
     cache: build.Cache, desired: pd.DataFrame, prune: bool, allow_delete_all: bool
-) -> calls.Flow[Built]:
+) -> flows.Flow[Built]:
     rows = accessor.rows_of(desired)
-    comments = listings.facts(desired).get("comments", ())
+    comments = provenance.facts(desired).get("comments", ())
     return build.desired(cache, rows, prune=prune, allow_delete_all=allow_delete_all, comments=comments)
 
 
@@ -923,15 +927,15 @@ def _desired(
 
 
 def _read(model: type[R], record: Mapping[str, Any]) -> R:
-    return models.read(model, record, "$.data", [])
+    return record_reader.read(model, record, "$.data", [])
 
 
-def _instance(identifier: str | None, label: str | None) -> calls.Flow[models.Instance]:
+def _instance(identifier: str | None, label: str | None) -> flows.Flow[models.Instance]:
     if (identifier is None) == (label is None):
         raise InputError("pass the identifier of a machine, or label=..., one of the two. Nothing was sent.")
     if identifier is not None:
-        return _read(models.Instance, (yield from calls.instance(identifier)))
-    found = yield from calls.instances()
+        return _read(models.Instance, (yield from queries.instance(identifier)))
+    found = yield from queries.instances()
     machines = [_read(models.Instance, record) for _, record in found.records]
     matches = [machine for machine in machines if same_name(machine.label, label)]
     if len(matches) == 1:
@@ -945,8 +949,8 @@ def _instance(identifier: str | None, label: str | None) -> calls.Flow[models.In
     raise NotFound(f"no machine has the label {label!r}{near}", method="GET", path="/instances")
 
 
-def _password(identifier: str) -> calls.Flow[Secret]:
-    record = yield from calls.instance(identifier)
+def _password(identifier: str) -> flows.Flow[Secret]:
+    record = yield from queries.instance(identifier)
     password = record.get("initial_root_password")
     if not isinstance(password, str) or not password:
         raise NotFound(
@@ -962,10 +966,10 @@ def _checked(password: str | Secret | None) -> Secret | None:
     return None if password is None else checked_password(password)
 
 
-def _single(call: calls.Call, confirm: bool) -> calls.Flow[calls.Envelope]:
+def _single(call: calls.Call, confirm: bool) -> flows.Flow[flows.Envelope]:
     if not checked_flag("confirm", confirm) and call.effect != "read":
         raise ConfirmationMissing(
             f"{call.method} {call.path} changes the account: pass confirm=True. Nothing was sent."
         )
-    envelope: calls.Envelope = yield call
+    envelope: flows.Envelope = yield call
     return envelope

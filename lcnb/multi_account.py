@@ -7,14 +7,15 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lcnb.config import account_names, resolve
+from lcnb.config import resolve
+from lcnb.config_file import account_names
 from lcnb.errors import InputError, LcnbError
 from lcnb.folders import config_dir
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.api.calls import InventoryParts
+    from lcnb.api.queries import InventoryParts
     from lcnb.client import LetsCloud
 
 
@@ -35,7 +36,7 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     >>> fleet.groupby(["account", "currencycode"]).monthly_value.sum()  # doctest: +SKIP
     """
     from lcnb.client import connect
-    from lcnb.frames import listings
+    from lcnb.frames import inventory as inventory_module
 
     if isinstance(accounts, str):
         raise InputError(f"accounts: expected several names, as [{accounts!r}]. Nothing was sent.")
@@ -59,7 +60,7 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     if not read:
         raise next(error for error in found.values() if isinstance(error, LcnbError))
     failed = {name: str(error) for name, error in found.items() if isinstance(error, LcnbError)}
-    return listings.inventory_of_accounts(read, failed)
+    return inventory_module.inventory_of_accounts(read, failed)
 
 
 def _at_once(clients: dict[str, LetsCloud]) -> dict[str, InventoryParts | LcnbError]:

@@ -20,9 +20,9 @@ from typing import Any
 
 import lcnb
 from benchmarks.virtual import VirtualWire, client
-from lcnb.api.calls import Do
+from lcnb.api.flows import Do
 from lcnb.config import Settings, resolve
-from lcnb.runbooks.effects import open_changesets_of
+from lcnb.runbooks.outcomes import open_changesets_of
 from lcnb.runbooks.toolkit import targets
 from lcnb.sandbox import Clock, Sandbox, World
 

@@ -31,7 +31,7 @@ import pytest
 import lcnb
 from lcnb.cli.main import main
 from lcnb.config import Settings
-from lcnb.runbooks.run import RunResult
+from lcnb.runbooks.result import RunResult
 from lcnb.sandbox import Clock, Sandbox, World, running, start
 from lcnb.secret import Secret
 from lcnb.transport.wire import Context

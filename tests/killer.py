@@ -24,7 +24,7 @@ import pyarrow.pandas_compat as to_pandas
 
 import lcnb
 from lcnb import client
-from lcnb.api.calls import Do, Pause, Together
+from lcnb.api.flows import Do, Pause, Together
 from lcnb.changes import apply
 from lcnb.transport.wire import SyncWire
 

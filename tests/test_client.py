@@ -30,7 +30,7 @@ from conftest import MANY, TOKEN
 from lcnb.errors import ConnectionFailed, InputError, NotFound, RateLimited
 from lcnb.sandbox import Clock, Sandbox, World, running, start
 from lcnb.sandbox.shapes import SHAPES
-from lcnb.transport.budget_stores import Rule
+from lcnb.transport.rate_limit import Rule
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
@@ -588,26 +588,27 @@ NOTHING_THERE: list[Any] = [
 @pytest.mark.parametrize("data", NOTHING_THERE, ids=json.dumps)
 def test_e6_empty_success(data: Any) -> None:
     """A success without the record that was asked for is NotFound, for each kind of single thing."""
-    from lcnb.api import calls
+    from lcnb.api import calls, queries
+    from lcnb.api import flows as flows_module
     from lcnb.client import _instance, _password
 
     flows: dict[str, tuple[str, Callable[[str], Any]]] = {
         "instance": ("identifier", lambda name: _instance(name, None)),
         "reveal": ("identifier", _password),
-        "snapshot": ("slug", calls.snapshot),
-        "sshkey": ("slug", calls.sshkey),
+        "snapshot": ("slug", queries.snapshot),
+        "sshkey": ("slug", queries.sshkey),
     }
     for kind, (key, make) in flows.items():
         flow = make("nobody0000000000")
         call = next(flow)
         document = {"success": True, "data": json.loads(json.dumps(data).replace("{key}", key))}
         with pytest.raises(NotFound, match=f"^GET {re.escape(call.path)}: .* Look at the listing") as caught:
-            flow.send(calls.Envelope(document))
+            flow.send(flows_module.Envelope(document))
         assert "Not-yours" not in f"{caught.value} {vars(caught.value)}", kind
     with pytest.raises(NotFound):
-        flow = calls.single(calls.get_profile())
+        flow = queries.single(calls.get_profile())
         next(flow)
-        flow.send(calls.Envelope({"success": True}))
+        flow.send(flows_module.Envelope({"success": True}))
 
 
 @pytest.mark.parametrize("name", ["nobody0000000000", "qwertyuiopasdf", "Mq5VF63YAdCqXt4U", "0", "sSH kEY"])

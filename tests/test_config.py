@@ -14,10 +14,13 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from conftest import TOKEN, Call
-from lcnb import config, folders
-from lcnb.config import BASE_URL, Settings, accounts, did_you_mean, resolve
+from lcnb import config, env_file, folders, token_places
+from lcnb.base_url import BASE_URL
+from lcnb.config import Settings, resolve
 from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
 from lcnb.secret import STARS, Secret
+from lcnb.suggestions import did_you_mean
+from lcnb.token_places import accounts
 
 TWO_ACCOUNTS = """
 [accounts.prod]
@@ -479,7 +482,7 @@ LCNB_NOTIFY='mailto://u:p#w@example.com json://localhost'
 def test_b1_file_of_variables(place: Place) -> None:
     """A file of variables is read, never run: dollar signs, commands and hashes arrive as they are written."""
     path = place.file("job.env", VARIABLES + "RUN='$(touch made) `touch made`'\n")
-    found = {name: secret.reveal() for name, secret in config.read_variables(path).items()}
+    found = {name: secret.reveal() for name, secret in env_file.read_variables(path).items()}
     assert found == {
         "LAB_TOKEN": REAL,
         "OTHER": REAL,
@@ -489,7 +492,7 @@ def test_b1_file_of_variables(place: Place) -> None:
         "LCNB_NOTIFY": "mailto://u:p#w@example.com json://localhost",
         "RUN": "$(touch made) `touch made`",
     }
-    assert REAL not in repr(config.read_variables(path))
+    assert REAL not in repr(env_file.read_variables(path))
 
 
 @pytest.mark.parametrize(
@@ -508,7 +511,7 @@ def test_b1_odd_file_of_variables(place: Place, text: str | bytes | None, mode: 
     """A file of variables that is missing, open to others or malformed is refused with the line and the cure."""
     path = place.home / "job.env" if text is None else place.file("job.env", text, mode)
     with pytest.raises(ConfigError, match=f"{re.escape(str(path))}.*{told}"):
-        config.read_variables(path)
+        env_file.read_variables(path)
 
 
 @pytest.mark.parametrize(
@@ -998,7 +1001,7 @@ def test_no_canary_in_errors(place: Place) -> None:
     """Whichever place the token is in, no error and no repr of a place tells it."""
     full(place)
     for name in (None, "env", "file", "open", "ring", "none", "odd"):
-        for each in config.token_places(name):
+        for each in token_places.token_places(name):
             assert TOKEN not in repr(each)
 
 

@@ -25,7 +25,7 @@ from lcnb.errors import InputError
 from lcnb.flags import check_parameters, checked_flag
 from lcnb.runbooks.current import Run
 from lcnb.runbooks.run import run_runbook
-from lcnb.runbooks.toolkit import reachability
+from lcnb.runbooks.toolkit import account_balance
 from lcnb.widgets.admin_page import serve
 
 NO_FLAGS: list[Any] = [
@@ -72,7 +72,7 @@ PUBLIC = [
     lcnb.runbook,
     run_runbook,
     serve,
-    reachability.runway,
+    account_balance.runway,
 ]
 FLAGS = [(function, flag) for function in PUBLIC for flag in flags_of(function)]
 

@@ -237,8 +237,8 @@ def test_asking_for_a_warm_run_loads_little() -> None:
     "code",
     [
         "import lcnb.runbooks.engine.papermill_engine",
-        "from lcnb.runbooks.publish.report import exporter; exporter()",
-        "import lcnb.runbooks.engine.papermill_engine; from lcnb.runbooks.publish.report import exporter; exporter()",
+        "from lcnb.runbooks.publish.cells import exporter; exporter()",
+        "import lcnb.runbooks.engine.papermill_engine; from lcnb.runbooks.publish.cells import exporter; exporter()",
         "from lcnb.runbooks.engine.forkserver import preload; preload()",
     ],
 )

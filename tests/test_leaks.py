@@ -16,9 +16,10 @@ import pytest
 
 from conftest import record, saved, write_notebook
 from lcnb.errors import ParameterError
-from lcnb.runbooks.batch.child import run_row
-from lcnb.runbooks.engine import forkserver
-from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.runbooks.batch.launcher import run_row
+from lcnb.runbooks.engine import warm_server
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
 
 TOKEN = "canary-token/7f3e'9a1c+5b<&>6d2e"
 PASSWORD = 'Canary#Pass\\word"1é'
@@ -97,7 +98,7 @@ def run(
             tolerated = [(cell, "raises-exception") for cell in CHANNELS.values()]
             book = write_notebook(place / f"{name}.ipynb", source, *tolerated[:-1], CHANNELS["traceback"])
             runs.append(_run(book, place / "runs", engine))
-        forkserver.close_shared()
+        warm_server.close_shared()
         over.set()
         watcher.join()
     yield engine, runs, b"\n".join(seen)

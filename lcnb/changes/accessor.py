@@ -16,10 +16,11 @@ from weakref import WeakValueDictionary
 
 import pandas as pd
 
-from lcnb.api.models import Instance, fields_of
+from lcnb.api.fields import fields_of
+from lcnb.api.models import Instance
 from lcnb.changes import build
 from lcnb.errors import InputError
-from lcnb.frames.listings import facts
+from lcnb.frames.provenance import facts
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet

@@ -29,12 +29,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.api import calls
-from lcnb.api.calls import WRITE_ATTEMPT_MIN_S, Do, Flow, Pause, Together
-from lcnb.api.models import Instance, Record, Snapshot, SSHKey, read
+from lcnb.api import flows, queries
+from lcnb.api.calls import WRITE_ATTEMPT_MIN_S
+from lcnb.api.fields import Record
+from lcnb.api.flows import Do, Flow, Pause, Together
+from lcnb.api.models import Instance, Snapshot, SSHKey
+from lcnb.api.record_reader import read
 from lcnb.changes.changeset import Change, ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Entry, Journal, Owner, now
-from lcnb.config import Settings, did_you_mean
+from lcnb.config import Settings
 from lcnb.errors import (
     AlreadyApplied,
     AuthenticationError,
@@ -55,7 +58,8 @@ from lcnb.flags import checked_flag
 from lcnb.folders import make_state_folder
 from lcnb.names import comparable_name, same_name
 from lcnb.secret import STARS, Secret
-from lcnb.transport.budget_stores import budget_key
+from lcnb.suggestions import did_you_mean
+from lcnb.transport.budget import budget_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +79,7 @@ MAX_AGE_S = 900.0
 
 #: After these the request may have been carried out.
 _UNKNOWN = (ServerError, ConnectionLost, DeadlineExceeded, BadReply)
-_LISTINGS = {"instance": calls.instances, "sshkey": calls.sshkeys, "snapshot": calls.snapshots}
+_LISTINGS = {"instance": queries.instances, "sshkey": queries.sshkeys, "snapshot": queries.snapshots}
 _MODELS: dict[str, type[Record]] = {"instance": Instance, "sshkey": SSHKey, "snapshot": Snapshot}
 
 
@@ -310,7 +314,7 @@ class Work:
             yield Do("remove key", lambda: _key_path(task.change).unlink(missing_ok=True))
         yield from self._end(task, "failed", _brief(error))
 
-    def _accepted(self, task: Task, envelope: calls.Envelope) -> Flow[None]:
+    def _accepted(self, task: Task, envelope: flows.Envelope) -> Flow[None]:
         change = task.change
         data = envelope.data if isinstance(envelope.data, Mapping) else {}
         if change.action == "create instance" or (task.creates and task.tries > 1):

@@ -19,17 +19,20 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lcnb.api import calls
-from lcnb.api.calls import Flow, Listing, Together
-from lcnb.api.models import Image, Instance, Location, Plan, Profile, Record, Snapshot, SSHKey, read
+from lcnb.api import calls, queries
+from lcnb.api.fields import Record
+from lcnb.api.flows import Flow, Together
+from lcnb.api.listing_reader import Listing
+from lcnb.api.models import Image, Instance, Location, Plan, Profile, Snapshot, SSHKey
 from lcnb.api.passwords import checked_password, new_password
+from lcnb.api.record_reader import read
 from lcnb.changes.changeset import Change
-from lcnb.config import did_you_mean
 from lcnb.errors import BadReply, InputError, NotFound
 from lcnb.flags import checked_flag
-from lcnb.frames.listings import price
+from lcnb.frames.pricing import price
 from lcnb.names import comparable_name, look_alike, same_name
 from lcnb.secret import Secret
+from lcnb.suggestions import did_you_mean
 
 R = TypeVar("R", bound=Record)
 
@@ -94,21 +97,21 @@ def records(model: type[R], found: Listing) -> list[R]:
 
 
 def _locations(cache: Cache) -> Flow[list[Location]]:
-    return records(Location, (yield from cache.get("locations", calls.locations, CATALOGUE_S)))
+    return records(Location, (yield from cache.get("locations", queries.locations, CATALOGUE_S)))
 
 
 def _plans(cache: Cache, location: str) -> Flow[list[Plan]]:
-    found = yield from cache.get(f"plans {location}", lambda: calls.plans_of(location), CATALOGUE_S)
+    found = yield from cache.get(f"plans {location}", lambda: queries.plans_of(location), CATALOGUE_S)
     return records(Plan, found)
 
 
 def _images(cache: Cache, location: str) -> Flow[list[Image]]:
-    found = yield from cache.get(f"images {location}", lambda: calls.images_of(location), CATALOGUE_S)
+    found = yield from cache.get(f"images {location}", lambda: queries.images_of(location), CATALOGUE_S)
     return records(Image, found)
 
 
 def _currency(cache: Cache) -> Flow[str | None]:
-    profile = yield from cache.get("profile", lambda: calls.single(calls.get_profile()), CATALOGUE_S)
+    profile = yield from cache.get("profile", lambda: queries.single(calls.get_profile()), CATALOGUE_S)
     return read(Profile, profile, "$.data", []).currency
 
 
@@ -150,7 +153,7 @@ class Machines:
 
 
 def _machines(cache: Cache) -> Flow[Machines]:
-    found = yield from cache.get("instances", calls.instances, LISTING_S)
+    found = yield from cache.get("instances", queries.instances, LISTING_S)
     return Machines(records(Instance, found), list(_unreadable(found)))
 
 
@@ -180,11 +183,11 @@ def _may_be(damaged: str | None, label: str) -> bool:
 
 
 def _sshkeys(cache: Cache) -> Flow[list[SSHKey]]:
-    return records(SSHKey, (yield from cache.get("sshkeys", calls.sshkeys, LISTING_S)))
+    return records(SSHKey, (yield from cache.get("sshkeys", queries.sshkeys, LISTING_S)))
 
 
 def _snapshots(cache: Cache) -> Flow[list[Snapshot]]:
-    return records(Snapshot, (yield from cache.get("snapshots", calls.snapshots, LISTING_S)))
+    return records(Snapshot, (yield from cache.get("snapshots", queries.snapshots, LISTING_S)))
 
 
 def instance(cache: Cache, identifier: str | None, label: str | None) -> Flow[Instance]:
@@ -448,7 +451,7 @@ def _location(cache: Cache, slug: str, *, for_new: bool = False) -> Flow[str]:
                     f"location {name} takes no new machines now. Available: {', '.join(free)}. {NOTHING}"
                 )
             return name
-    raise InputError(f"{calls.unknown_location(slug, list(known))}. {NOTHING}")
+    raise InputError(f"{queries.unknown_location(slug, list(known))}. {NOTHING}")
 
 
 def _plan(cache: Cache, location: str, slug: str) -> Flow[Plan]:

@@ -237,7 +237,9 @@ class ChangeSet:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from lcnb.display.charts import Html, cards, details, table
+        from lcnb.display.markup import Html
+        from lcnb.display.panels import cards, details
+        from lcnb.display.tables import table
 
         figures: dict[str, object] = {f"change{'s' if len(self) > 1 else ''}, not applied": len(self)}
         figures |= {f"{code} a month": f"{value:+,.2f}" for code, value in self.monthly_difference().items()}
@@ -349,7 +351,7 @@ def ask(changes: ChangeSet) -> bool:
 
         display(changes)  # type: ignore[no-untyped-call]
     else:
-        from lcnb.display.terminal import print_changes
+        from lcnb.display.previews import print_changes
 
         print_changes(changes)
     wanted = changes.challenge

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from lcnb.cli.options import OUTPUTS, account_options, connect, output_option
-from lcnb.cli.runbooks import kernel_options
+from lcnb.cli.run_options import kernel_options
 
 
 @click.command()
@@ -59,8 +59,10 @@ def batch(
     knows how each ended, and --resume goes on from there.
     """
     from lcnb import streams
-    from lcnb.cli.runbooks import given_parameters
-    from lcnb.display.terminal import batch_progress, check_output, print_batch
+    from lcnb.cli.printing import print_batch
+    from lcnb.cli.run_options import given_parameters
+    from lcnb.display.progress import batch_progress
+    from lcnb.display.terminal import check_output
     from lcnb.runbooks.batch.runner import batch as run_batch
     from lcnb.runbooks.batch.runner import resume_batch
 

@@ -17,7 +17,7 @@ from lcnb.config import Settings, notify_on, notify_targets, resolve
 from lcnb.errors import LcnbError
 from lcnb.folders import check_home, config_dir, runs_dir, state_dir
 from lcnb.transport import network
-from lcnb.transport.budget_stores import Look
+from lcnb.transport.rate_limit import Look
 
 PACKAGES = ("pandas", "httpx", "papermill", "nbformat", "nbclient", "ipykernel", "ipywidgets", "pyarrow")
 

@@ -13,8 +13,8 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lcnb.config import did_you_mean
 from lcnb.errors import InputError
+from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def lcnb(line: str) -> pd.DataFrame:
 
 def _read(asked: argparse.Namespace) -> pd.DataFrame:
     if asked.listing == "accounts":
-        from lcnb.config import accounts
+        from lcnb.token_places import accounts
 
         return accounts()
     from lcnb.client import connect

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lcnb.cli.options import OUTPUTS, account_options, connect, output_option, runs_dir_option
-from lcnb.cli.runbooks import kernel_options
+from lcnb.cli.run_options import kernel_options
 
 if TYPE_CHECKING:
-    from lcnb.runbooks.records.history import Kept
+    from lcnb.runbooks.records.store import Kept
 
 
 def _find(name: str, runs_dir: str | None) -> Kept:
-    from lcnb.runbooks.records.history import find_run
+    from lcnb.runbooks.records.store import find_run
 
     return find_run(name, runs_dir)
 
@@ -89,8 +89,8 @@ def show(run: str, output: str, runs_dir: str | None) -> None:
     """What the record of a run says."""
     import json
 
-    from lcnb.display.terminal import print_run
-    from lcnb.runbooks.records.history import readable
+    from lcnb.cli.printing import print_run
+    from lcnb.runbooks.records.store import readable
 
     found = readable(_find(run, runs_dir))
     if output == "json":
@@ -150,8 +150,8 @@ def rerun(
     """Run the same notebook again, with the same parameters and account."""
     from lcnb.cli.runbooks import carry_out
     from lcnb.display.terminal import stderr
-    from lcnb.runbooks.records.history import notebook_changed
-    from lcnb.runbooks.records.history import rerun as again
+    from lcnb.runbooks.records.resume import notebook_changed
+    from lcnb.runbooks.records.resume import rerun as again
 
     found = _find(run, runs_dir)
     if notebook_changed(found):

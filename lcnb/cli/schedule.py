@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lcnb.cli.runbooks import kernel_options
+from lcnb.cli.run_options import kernel_options
 
 SYSTEMS = ("cron", "systemd", "k8s", "airflow", "github")
 
@@ -51,7 +51,8 @@ def export(
     cwd: str | None,
 ) -> None:
     """A file of that system which calls `lcnb run NAME`; it never holds the token."""
-    from lcnb.cli.runbooks import given_parameters
+    from lcnb.cli.run_options import given_parameters
+    from lcnb.runbooks.schedule import entry
     from lcnb.runbooks.schedule import export as schedules
 
     with schedules.nothing_written():
@@ -64,7 +65,7 @@ def export(
         account=account,
         timezone=timezone,
         label=label,
-        image=image or schedules.IMAGE,
+        image=image or entry.IMAGE,
         kernel=kernel,
         cwd=cwd,
         confirm=yes,

@@ -22,10 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from lcnb.api.calls import path_of
-from lcnb.api.models import Drift, Field, Instance, fields_of, ip_version, read
+from lcnb.api.fields import Drift, Field, fields_of
+from lcnb.api.listing_reader import path_of
+from lcnb.api.models import Instance, ip_version
 from lcnb.api.raw_records import UNREADABLE, Rows, decoded
-from lcnb.frames.listings import cell
+from lcnb.api.record_reader import read
+from lcnb.frames.columns import cell
 
 #: Records read at a time: some two megabytes.
 PIECE = 4096

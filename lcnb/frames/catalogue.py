@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from lcnb.api import calls
-from lcnb.api.calls import Do, Fetch, Flow, Listing, Pause, Stages, Wanted
-from lcnb.api.models import Drift, without_secrets
+from lcnb.api import staged_flows
+from lcnb.api.fields import Drift
+from lcnb.api.flows import Do, Flow, Pause
+from lcnb.api.listing_reader import Listing
 from lcnb.api.raw_records import UNREADABLE
+from lcnb.api.record_reader import without_secrets
+from lcnb.api.staged_flows import Fetch, Stages, Wanted
 from lcnb.errors import LcnbError
 from lcnb.files import write_atomically
 from lcnb.secret import Secret
@@ -57,7 +60,7 @@ class Catalogue:
     def __call__(self, stages: Callable[[], Stages[T]]) -> Flow[T]:
         """The result of the stages, given what was kept or what is fetched now, and kept; a refusal is not."""
         if not self.keep_s:
-            return (yield from calls.fresh(stages))
+            return (yield from staged_flows.fresh(stages))
         asked = self.clock()
         kept: dict[str, Entry] = {} if self.refresh else (yield Do("catalogue", self._load))
         new: dict[str, Entry] = {}
@@ -90,7 +93,7 @@ class Catalogue:
     ) -> Flow[dict[str, Listing | LcnbError]]:
         """What is missing, and at the same time what will be missing next; what fails of that is asked when it is."""
         noted = {name: self._noted(name, fetch, new) for name, fetch in {**missing, **ahead}.items()}
-        found = yield from calls.read_all(noted, guessed=ahead.keys() - missing.keys())
+        found = yield from staged_flows.read_all(noted, guessed=ahead.keys() - missing.keys())
         return {name: each for name, each in found.items() if name in missing or isinstance(each, Listing)}
 
     def _waited(

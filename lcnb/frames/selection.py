@@ -15,9 +15,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lcnb.config import did_you_mean
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
+from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
+from lcnb.runbooks.environment import CONFIRM_VARIABLE, FOLDER_VARIABLE, RESUMES_VARIABLE
 from lcnb.runbooks.records import notes
 from lcnb.streams import say
 
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 
     from lcnb.changes.apply import SyncChangeSet
     from lcnb.changes.changeset import OnError
-
-FOLDER_VARIABLE = "LCNB_RUN_DIR"
-#: "yes", or the folder of a dry run whose changes are confirmed: set by `lcnb run --yes` and `lcnb apply RUN`.
-CONFIRM_VARIABLE = "LCNB_RUN_CONFIRM"
-#: The runs that this one goes on with: set by `lcnb resume RUN`.
-RESUMES_VARIABLE = "LCNB_RUN_RESUMES"
 FORMATS = ("parquet", "csv")
 #: The notes that this process has made, by folder.
 _NOTES: dict[Path, list[notes.Note]] = {}
@@ -195,7 +190,7 @@ class Run:
 
 def _show(note: notes.Note) -> None:
     """A coloured box in a notebook, a line elsewhere."""
-    from lcnb.display.charts import attention
+    from lcnb.display.panels import attention
 
     box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
     ipython = sys.modules.get("IPython")

@@ -1,13 +1,11 @@
-"""What a runbook changes: shown, kept beside the report, confirmed, made, and found again in the journal.
+"""What a notebook does with changes: show them, save them next to the report, have them confirmed, apply them.
 
-`apply_changes` is what `lcnb.run().apply(...)` does in a notebook. `made_by` tells afterwards, from the journal and
-the folder, what a run has changed, whatever ended it. `locked_runbook` keeps the same work from being done twice at
-once. Nothing of it lives in the kernel: a run that was killed is gone on with from what stands on the disk.
+`apply_changes` implements `lcnb.run().apply(...)`. Nothing is kept in the kernel: a run that was killed is resumed
+from what is stored on the disk.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -19,23 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.changes.apply import SyncChangeSet, check_how, untouched
-from lcnb.changes.changeset import Change, ChangeSet, OnError, made_frame, monthly_difference
-from lcnb.changes.journal import OPEN, Entry, Journal
-from lcnb.config import Settings
-from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError, Locked, RunError
+from lcnb.changes.changeset import ChangeSet, OnError, made_frame, monthly_difference
+from lcnb.changes.journal import Journal
+from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError
 from lcnb.flags import checked_flag
-from lcnb.folders import state_dir
+from lcnb.runbooks.outcomes import PLANNED
 from lcnb.streams import say
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.client import LetsCloud
     from lcnb.runbooks.current import Run
-    from lcnb.runbooks.notebook.find import Runbook
-
-#: The outcome of a change that was only shown: a dry run, or nobody confirmed.
-PLANNED = "not made"
 
 
 # --- in the notebook ------------------------------------------------------------------------------------
@@ -80,7 +72,7 @@ def apply_changes(
 
 def _not_confirmed(changes: ChangeSet) -> str:
     """What to do where a notebook runs without `lcnb run`, and so has no --yes."""
-    from lcnb.runbooks.current import CONFIRM_VARIABLE
+    from lcnb.runbooks.environment import CONFIRM_VARIABLE
 
     return (
         f"{changes.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Look at a dry run "
@@ -153,7 +145,7 @@ def _keep(run: Run, name: str, changes: ChangeSet, result: pd.DataFrame | None) 
 def _show(changes: ChangeSet) -> Callable[[object], None]:
     """Show changes; what it gives shows their outcomes in the same place, where a page can do that."""
     if not _in_kernel():
-        from lcnb.display.terminal import print_changes
+        from lcnb.display.previews import print_changes
 
         print_changes(changes)
         return lambda made: None
@@ -178,7 +170,9 @@ class _Made:
         return "\n".join([f"ChangeSet {self.changes.id}", *lines])
 
     def _repr_html_(self) -> str:
-        from lcnb.display.charts import Html, cards, details, table
+        from lcnb.display.markup import Html
+        from lcnb.display.panels import cards, details
+        from lcnb.display.tables import table
 
         figures: dict[str, object] = dict(Counter(str(each["outcome"]) for each in self.rows))
         warn = [outcome for outcome in figures if outcome != "done"]
@@ -206,7 +200,7 @@ def _in_kernel() -> bool:
 def _progress() -> Iterator[Callable[[int, int, str], None]]:
     """One line in the cell that changes while the work goes on; `lcnb run` shows it in the terminal too."""
     if not _in_kernel():
-        from lcnb.display.terminal import change_progress
+        from lcnb.changes.progress import change_progress
 
         with change_progress() as progress:
             yield progress
@@ -228,122 +222,3 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
     yield tell
     if shown:  # all has ended: the outcomes say it, and what is going on is over
         publish_display_data({"text/plain": "", "text/html": ""}, {}, transient=transient, update=True)  # type: ignore[no-untyped-call]
-
-
-# --- afterwards -----------------------------------------------------------------------------------------
-
-
-def made_by(folder: Path, settings: Settings | None) -> list[dict[str, Any]]:
-    """What the run of a folder has changed, and what it planned and did not make; plain JSON, a row a change.
-
-    Outcomes: done, failed, twins, unknown (sent, and no outcome known), not tried, not made.
-    """
-    journal = Journal(settings.state_dir if settings else state_dir())
-    entries = journal.entries(run=folder.name)
-    begun = {entry.changeset for entry in entries}
-    rows = [_row(entry.plan, _outcome(entry), entry) for entry in entries]
-    for path in sorted(folder.glob("*.json")):
-        document = _plan(path)
-        if document and document["id"] not in begun:
-            rows += [_row(plan, PLANNED) for plan in document["changes"]]
-    return rows
-
-
-def is_made(change: Mapping[str, Any]) -> bool:
-    """Whether a change of a record was to be made, and not only shown."""
-    return bool(change["outcome"] != PLANNED)
-
-
-def changes_line(changes: Sequence[Mapping[str, Any]], run: str, *, ended_well: bool) -> str:
-    """How many changes of a run were made, and which; how many are open; how to go on with what is left.
-
-    >>> changes_line([{"outcome": "done", "action": "create snapshot", "target": "api-02"}], "RUN", ended_well=True)
-    '1 change made (create snapshot api-02), 0 open'
-    """
-    done = [f"{each['action']} {each['target']}" for each in changes if each["outcome"] == "done"]
-    counts = Counter(
-        "open" if each["outcome"] in ("unknown", "not tried") else each["outcome"] for each in changes
-    )
-    named = ", ".join(done[:3]) + (f" and {len(done) - 3} more" if len(done) > 3 else "")
-    parts = [f"{len(done)} change{'' if len(done) == 1 else 's'} made{f' ({named})' if done else ''}"]
-    parts += [f"{count} {outcome}" for outcome, count in counts.items() if outcome not in ("done", "open")]
-    parts.append(f"{counts['open']} open")
-    return ", ".join(parts) + ("" if ended_well else f". Go on: lcnb resume {run}")
-
-
-def planned_by(folder: Path, client: LetsCloud) -> SyncChangeSet:
-    """The changes that a dry run kept in its folder, to be looked at; passwords are others than will be made."""
-    documents = [document for path in sorted(folder.glob("*.json")) if (document := _plan(path))]
-    changes = [Change.from_plan(plan, anew=True) for document in documents for plan in document["changes"]]
-    return SyncChangeSet(changes, client, id=folder.name)
-
-
-def _plan(path: Path) -> dict[str, Any] | None:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) and document.get("lcnb") == "changeset" else None
-
-
-def _outcome(entry: Entry) -> str:
-    return {"planned": "not tried", "sent": "unknown"}.get(entry.state, entry.state)
-
-
-def _row(plan: Mapping[str, Any], outcome: str, entry: Entry | None = None) -> dict[str, Any]:
-    names = ("action", "target", "before", "after", "monthly_before", "monthly_after", "currencycode")
-    return {
-        **{name: plan[name] for name in names},
-        "identifier": (entry.identifier if entry else None) or plan["identifier"],
-        "outcome": outcome,
-        "detail": entry.detail if entry else None,
-        "changeset": entry.changeset if entry else None,
-    }
-
-
-def open_changesets_of(run: str, settings: Settings) -> list[str]:
-    """The ChangeSets of a run that have changes without an outcome, the oldest first."""
-    entries = Journal(settings.state_dir).entries(run=run)
-    return list(dict.fromkeys(entry.changeset for entry in entries if entry.state in OPEN))
-
-
-# --- one at a time --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def locked_runbook(
-    book: Runbook, settings: Settings | None, parameters: Mapping[str, Any] | None, wait: float | None
-) -> Iterator[None]:
-    """Keep other processes of this machine from the same work; the lock ends with this process.
-
-    `parameters` None: from any run of this runbook for this account; else from one with the same parameters.
-    `wait`: seconds to wait for it; None: no lock.
-    """
-    if wait is None:
-        yield
-        return
-    from filelock import FileLock, Timeout
-
-    whose = (settings.account, settings.base_url) if settings else ()
-    what = json.dumps([str(book.path), whose, parameters], sort_keys=True, default=str)
-    folder = (settings.state_dir if settings else state_dir()) / "locks"
-    lock = FileLock(folder / f"runbook-{hashlib.sha256(what.encode()).hexdigest()[:24]}.lock")
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock.acquire(timeout=wait)
-    except Timeout:
-        which = "" if parameters is None else " with these parameters"
-        which += f" for {whose[0] or whose[1]}" if whose else ""
-        raise Locked(
-            f"another process runs {book.name}{which} now. Nothing was started. Wait for its end "
-            "(--lock-wait SECONDS), or look at it: lcnb runs."
-        ) from None
-    except OSError as error:
-        raise RunError(
-            f"the lock of {book.name} cannot be made in {folder}: {error.strerror or error}. Nothing was started. "
-            "Another place: LCNB_STATE_DIR; without a lock: --no-lock."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -7,10 +7,15 @@ same on a command line.
 
 from __future__ import annotations
 
-from lcnb.sandbox.app import Reply, Request, Sandbox
+from lcnb.sandbox.app import Sandbox
+from lcnb.sandbox.clock import Clock
+from lcnb.sandbox.command import main
 from lcnb.sandbox.faults import KINDS, Faults, Rule
-from lcnb.sandbox.server import Running, main, running, serve, start
-from lcnb.sandbox.world import Clock, No, World
+from lcnb.sandbox.http import Reply, Request
+from lcnb.sandbox.process import Running, start
+from lcnb.sandbox.refusals import No
+from lcnb.sandbox.server import running, serve
+from lcnb.sandbox.world import World
 
 __all__ = [
     "KINDS",

@@ -1,73 +1,35 @@
-"""What is answered: a request in, a reply out, without a socket.
+"""The sandbox's API: a request in, a reply out, without a socket.
 
-`Sandbox.handle` is a plain function from `Request` to `Reply`: token, faults, rate limit, body, route, world.
-The Starlette application (`asgi`) only carries bytes to it and back, and lets a connection meet a reply's fate.
-Every endpoint is one line in `ROUTES`. Beside the API there is a small control side below `/_sandbox/`: a log of
-what really happened, the clock, and the script of faults (see `faults`).
-"""
+`Sandbox.handle` is a plain function from `Request` to `Reply`: token, faults, rate limit, body, route, world. Every endpoint
+is one line in `ROUTES`. Next to the API there is a small control API below `/_sandbox/`: a log of what really happened, the
+clock, and the script of faults (see `faults`)."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import copy
 import hmac
-import io
 import json
 import math
 import re
-import socket
-import struct
-import sys
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, unquote
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from lcnb.sandbox import seed
-from lcnb.sandbox.faults import HEADER, READS, Faults, Rule, circumstances, moment, spoilt
+from lcnb.sandbox.clock import Clock
+from lcnb.sandbox.damage import circumstances, moment, spoilt
+from lcnb.sandbox.faults import HEADER, READS, Faults, Rule
+from lcnb.sandbox.http import Json, Reply, Request, _json
+from lcnb.sandbox.limits import Window, _epoch
+from lcnb.sandbox.parsing import _check_version, _fields, _masked, _method, _record_intent
+from lcnb.sandbox.refusals import No
 from lcnb.sandbox.shapes import Shapes
-from lcnb.sandbox.world import Clock, No, World
+from lcnb.sandbox.world import World
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.types import Receive, Scope, Send
-
-Json = dict[str, Any]
-
-MAX_BODY = 1_048_576
-VERSION = re.compile(r"application/vnd\.letscloud\.v(\d+)\+json", re.IGNORECASE)
-MASKED = ("password", "private_key", "key")
-#: Under this name of an ASGI scope's extensions `server.Protocol` gives itself, for a fate to be met.
-CONNECTION = "lcnb.sandbox.connection"
-
-#: What becomes of a reply on its way: nothing; closed without it; TCP reset; cut; not answered for long; answered late.
-Fate = Literal["", "lost", "reset", "truncated", "stall", "slow"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What arrived. Header names in lower case; `query` as it stands in the URL."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    query: str = ""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What is answered, and its fate; `status` 0 where nothing is. `seconds` (real ones) is for `stall` and `slow`."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    fate: Fate = ""
-    seconds: float = 0.0
-    #: Of a slow one: gives the reply itself, once `seconds` have passed.
-    later: Callable[[], Reply] | None = field(default=None, repr=False, compare=False)
+    pass
 
 
 @dataclass
@@ -78,30 +40,6 @@ class LateCommit:
     request: Request
     entry: Json
     reply: Reply | None = None
-
-
-@dataclass
-class Window:
-    """A fixed window of the rate limit: calls since `start`, in world seconds."""
-
-    seconds: float
-    limit: int
-    start: float = -math.inf
-    used: int = 0
-
-    def take(self, now: float) -> bool:
-        if now - self.start >= self.seconds:
-            self.start, self.used = now, 0
-        if self.used >= self.limit:
-            return False
-        self.used += 1
-        return True
-
-    def left(self) -> int:
-        return max(0, self.limit - self.used)
-
-    def ends_in(self, now: float) -> float:
-        return max(0.0, self.start + self.seconds - now)
 
 
 class Sandbox:
@@ -487,83 +425,6 @@ def _route(method: str, path: str) -> tuple[Callable[..., Reply], list[str]]:
     raise No("Not Found", 404)
 
 
-# --- reading a request ----------------------------------------------------------------------------------
-
-
-def _check_version(headers: Mapping[str, str]) -> None:
-    """The version may stand in Accept [S] or in the Content-Type [node]; none means v1."""
-    for name in ("accept", "content-type"):
-        match = VERSION.search(headers.get(name, ""))
-        if match and match[1] != "1":
-            raise No(f"The version v{match[1]} does not exist, use v1.", 400)
-
-
-def _fields(request: Request) -> Json:
-    """The body's fields, by content type; the query's below them. JSON `null` is no body at all [go].
-
-    The page's own examples send a form under the type JSON: curl adds a boundary to the header it is given [doc].
-    """
-    if len(request.body) > MAX_BODY:
-        raise No("Payload Too Large", 413)
-    query: Json = dict(parse_qsl(request.query))
-    kind = request.headers.get("content-type", "").lower()
-    try:
-        if "multipart/form-data" in kind or "boundary=" in kind:
-            return query | _multipart(request)
-        if "x-www-form-urlencoded" in kind:
-            return query | dict(parse_qsl(request.body.decode(), keep_blank_values=True))
-        document = json.loads(request.body.decode("utf-8-sig") or "null")
-    except (ValueError, RecursionError):
-        raise No("The request body is malformed.", 400) from None
-    if document is None:
-        return query
-    if not isinstance(document, dict):
-        raise No("The request body must be an object.", 400)
-    return query | document
-
-
-def _multipart(request: Request) -> Json:
-    from python_multipart import parse_form
-    from python_multipart.exceptions import FormParserError
-
-    fields: Json = {}
-
-    def keep(part: Any) -> None:
-        fields[part.field_name.decode()] = (part.value or b"").decode()
-
-    _, _, parameters = request.headers["content-type"].partition(";")
-    headers: dict[str, bytes] = {
-        "Content-Type": f"multipart/form-data;{parameters}".encode(),
-        "Content-Length": str(len(request.body)).encode(),
-    }
-    try:
-        parse_form(headers, io.BytesIO(request.body), keep, lambda part: None)
-    except FormParserError as error:
-        raise ValueError(str(error)) from None
-    return fields
-
-
-def _method(request: Request, fields: Json) -> str:
-    """Laravel's method spoofing: `_method` in the body of a POST [doc]."""
-    spoofed = str(fields.pop("_method", request.headers.get("x-http-method-override", ""))).upper()
-    if request.method == "POST" and spoofed:
-        if spoofed not in ("PUT", "DELETE", "PATCH"):
-            raise No("Method Not Allowed", 405)
-        return spoofed
-    return request.method
-
-
-def _record_intent(request: Request, entry: Json) -> None:
-    """What was meant, in the log, though it is not carried out now."""
-    with contextlib.suppress(No):
-        fields = _fields(request)
-        entry.update(method=_method(request, fields), body=_masked(fields))
-
-
-def _masked(fields: Json) -> Json:
-    return {name: "*****" if name in MASKED else value for name, value in fields.items()}
-
-
 def _page(rows: list[Json], fields: Json) -> Json:
     """Laravel's paginator around a listing: `page`, and `per_page` of 50, at most 200 [doc]."""
     try:
@@ -579,92 +440,3 @@ def _page(rows: list[Json], fields: Json) -> Json:
         "links": {"first": "/api/instances?page=1", "next": following},
         "meta": {"current_page": page, "last_page": last, "per_page": size, "total": len(rows)},
     }
-
-
-def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-    return Reply(status, text, {"Content-Type": "application/json", **(headers or {})})
-
-
-def _epoch() -> int:
-    import time
-
-    return int(time.time())
-
-
-# --- HTTP -----------------------------------------------------------------------------------------------
-
-
-def asgi(sandbox: Sandbox) -> Starlette:
-    """The Starlette application that carries requests to `sandbox.handle`."""
-    from starlette.applications import Starlette
-    from starlette.requests import ClientDisconnect
-    from starlette.requests import Request as HttpRequest
-    from starlette.responses import Response
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            request = await _received(HttpRequest(scope, receive))
-        except ClientDisconnect:  # half a request is none
-            return
-        reply = sandbox.handle(request)
-        if reply.fate == "slow":
-            reply = await _when_due(reply, scope["extensions"][CONNECTION], receive)
-        if reply.fate:
-            await _meet_fate(reply, scope["extensions"][CONNECTION], receive, send)
-        else:
-            await Response(reply.body, reply.status, dict(reply.headers))(scope, receive, send)
-
-    application = Starlette()
-    application.router.default = answer
-    return application
-
-
-async def _meet_fate(reply: Reply, connection: Any, receive: Receive, send: Send) -> None:
-    """Do to the connection what a fate says, and see it closed: uvicorn would answer 500 for a silent return."""
-    if reply.fate == "truncated":
-        raw = [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
-        await send({"type": "http.response.start", "status": reply.status, "headers": raw})
-        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-    elif reply.fate == "stall":
-        connection.stalled = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_closed(receive), reply.seconds)
-    elif reply.fate == "reset":
-        # Lingering for no time makes close() send RST in place of FIN. Windows has shorter numbers here.
-        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    connection.transport.close()  # what was written is sent before
-    await _closed(receive)
-
-
-async def _when_due(reply: Reply, connection: Any, receive: Receive) -> Reply:
-    """The slow reply itself after its seconds, or `lost` when the client has gone before."""
-    connection.stalled = True
-    try:
-        await asyncio.wait_for(_closed(receive), reply.seconds)
-    except TimeoutError:
-        connection.stalled = False
-        return reply.later() if reply.later else reply
-    return Reply(0, b"", fate="lost")
-
-
-async def _closed(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-
-
-async def _received(http: Any) -> Request:
-    """The request with its body, no more of it than one byte too much."""
-    body = b""
-    async for chunk in http.stream():
-        if len(body) <= MAX_BODY:
-            body += chunk
-    raw_path = http.scope.get("raw_path") or http.scope["path"].encode()
-    return Request(
-        method=http.method,
-        path=raw_path.decode("latin-1").partition("?")[0],
-        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in http.headers.raw},
-        body=body,
-        query=http.scope.get("query_string", b"").decode("latin-1"),
-    )

@@ -8,29 +8,26 @@ before it is answered, by a synced temporary file of mode 0600 that takes the ol
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from lcnb.sandbox.app import CONNECTION, Sandbox, asgi
-from lcnb.sandbox.faults import EXAMPLE, KINDS, PARAMETERS, Faults
+from lcnb.sandbox.app import Sandbox
+from lcnb.sandbox.asgi import CONNECTION, asgi
+from lcnb.sandbox.clock import Clock
+from lcnb.sandbox.faults import Faults
 from lcnb.sandbox.seed import new_token
-from lcnb.sandbox.shapes import SHAPES
-from lcnb.sandbox.world import Clock, World
+from lcnb.sandbox.world import World
 
 TOKEN_VARIABLE = "LCNB_SANDBOX_TOKEN"  # noqa: S105 - a variable's name
-START_LIMIT_S = 30.0
 
 
 def serve(
@@ -208,127 +205,6 @@ def _end_with_stdin(server: Any) -> None:
     while sys.stdin.buffer.read(4096):
         continue
     server.should_exit = True
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """`python -m lcnb.sandbox`."""
-    parser = argparse.ArgumentParser(
-        prog="lcnb sandbox",
-        description="A LetsCloud on this machine.",
-        epilog=_faults_help(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--state", metavar="FILE", help="file that keeps the account over restarts")
-    parser.add_argument("--speed", type=float, default=1.0, help="how much faster its clock runs")
-    parser.add_argument("--seed", type=int, default=1, help="another number, another fleet")
-    parser.add_argument("--fleet", type=int, default=60, help="number of machines at the start")
-    parser.add_argument("--token", help=f"the token to accept (or {TOKEN_VARIABLE}); random by default")
-    parser.add_argument("--shapes", default="list", help=f"comma between: {', '.join(SHAPES)}")
-    parser.add_argument("--rate-limit", type=int, default=5_000, help="calls an hour")
-    parser.add_argument("--faults", metavar="FILE_OR_JSON", help="a script of what goes wrong, see below")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="end when stdin does")
-    return serve(**vars(parser.parse_args(arguments)))
-
-
-def _faults_help() -> str:
-    kinds = []
-    for kind, meaning in KINDS.items():
-        defaults = [f"{name}={json.dumps(value)}" for name, value in PARAMETERS[kind].items()]
-        kinds.append(f"  {kind:13} {meaning}" + (f" [{', '.join(defaults)}]" if defaults else ""))
-    return "\n".join(
-        [
-            "faults, as JSON or a file of it:",
-            f"  {EXAMPLE}",
-            "A rule may have method and path (regexes), chance (0 to 1), nth, times. POST /_sandbox/faults",
-            "replaces the script; the header X-Sandbox-Fault: error-after; status=500 is for one request.",
-            "GET /_sandbox/log tells what really happened.",
-            "",
-            "kinds [parameters with their defaults]:",
-            *kinds,
-        ]
-    )
-
-
-# --- from Python ----------------------------------------------------------------------------------------
-
-
-class Running:
-    """A sandbox in its own process. It ends by `stop()`, at the end of a `with`, or with this process."""
-
-    def __init__(self, process: subprocess.Popen[str], base_url: str, token: str) -> None:
-        self.base_url = base_url
-        self.token = token
-        self._process = process
-
-    def __repr__(self) -> str:
-        return f"<LetsCloud sandbox at {self.base_url}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def stop(self) -> None:
-        """End it and wait until it has ended; a second time does nothing."""
-        process = self._process
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def start(**options: Any) -> Running:
-    """Start a sandbox as its own process; options as of `serve`. OSError when it does not begin.
-
-    >>> from lcnb.sandbox.server import start
-    >>> with start(fleet=3) as sandbox:
-    ...     sandbox.base_url.startswith("http://127.0.0.1:")
-    True
-    """
-    token = options.pop("token", None) or new_token()
-    if isinstance(options.get("faults"), Faults):
-        options["faults"] = options["faults"].script()
-    # -P: no file of the working folder, such as a secrets.py, is taken for a module of Python.
-    arguments = [sys.executable, "-P", "-m", "lcnb.sandbox", "--until-stdin-closes"]
-    for name, value in options.items():
-        text = json.dumps(value) if isinstance(value, Mapping) else str(value)
-        arguments += [f"--{name.replace('_', '-')}", text]
-    process = subprocess.Popen(
-        arguments,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, TOKEN_VARIABLE: token},  # the process list shows arguments, not the environment
-        # Ctrl-C in a terminal goes to the whole group: the sandbox must outlive an interrupted call.
-        start_new_session=True,
-    )
-    line = _first_line(process)
-    if " http://" not in line:
-        process.kill()
-        _, complaint = process.communicate()
-        raise OSError(f"the sandbox did not begin: {complaint.strip() or line.strip() or 'it said nothing'}")
-    return Running(process, line.split()[2], token)
-
-
-def _first_line(process: subprocess.Popen[str]) -> str:
-    lines: list[str] = []
-    reader = threading.Thread(target=lambda: lines.append(process.stdout.readline()), daemon=True)  # type: ignore[union-attr]
-    reader.start()
-    reader.join(START_LIMIT_S)
-    return lines[0] if lines else ""
 
 
 @contextmanager

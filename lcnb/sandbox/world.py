@@ -10,17 +10,24 @@ right below [?].
 
 from __future__ import annotations
 
-import contextlib
 import random
 import re
-import time
 import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 from lcnb.sandbox import seed
-
-Json = dict[str, Any]
+from lcnb.sandbox.clock import Clock
+from lcnb.sandbox.refusals import (
+    REFUSALS,
+    Json,
+    No,
+    _checked_password,
+    _is_hostname,
+    _one,
+    _public_key,
+    _text,
+)
 
 #: Seconds that things take, as (least, most) [?].
 TAKES = {
@@ -37,52 +44,6 @@ TAKES = {
 }
 HOURS_A_MONTH = 730.0
 TERMINATED_AFTER_S = 72 * 3600.0  # a prepaid account at zero: disabled, then terminated [help]; when is [?]
-
-#: What is said where the API page documents no words [?].
-REFUSALS = {
-    "locked": "The instance is locked, wait until the current action is finished.",
-    "building": "The instance is being built.",
-    "suspended": "The instance is suspended.",
-    "off": "The instance is turned off.",
-    "no instance": "Instance not found.",
-    "no sshkey": "SSH Key not found.",
-    "no snapshot": "Snapshot not found.",
-    "no location": "Location not found.",
-    "unavailable": "The location is not available.",
-    "no plan": "The plan is not available in this location.",
-    "no image": "The image is not available in this location.",
-    "hostname": "The hostname is invalid.",
-    "password": "The password must have 12 to 32 characters with an uppercase, a lowercase, a number and a special.",
-    "access": "A password or an SSH key is required.",
-    "key": "The public key is invalid, use ssh-rsa or ssh-ed25519.",
-    "funds": "Your balance is not sufficient.",
-}
-
-
-class No(Exception):
-    """The provider refuses: what it says, and the HTTP status where it is not the usual 200."""
-
-    def __init__(self, message: str, status: int = 200) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
-
-
-class Clock:
-    """Seconds of the world: real time, sped up, and turned by hand. `speed=0` stands still."""
-
-    def __init__(self, speed: float = 1.0, source: Callable[[], float] = time.monotonic) -> None:
-        self.speed = speed
-        self._source = source
-        self._start = source()
-        self._turned = 0.0
-
-    def __call__(self) -> float:
-        return self._turned + (self._source() - self._start) * self.speed
-
-    def turn(self, seconds: float) -> None:
-        """Move the world forward by so many of its seconds."""
-        self._turned += seconds
 
 
 class World:
@@ -414,43 +375,6 @@ class World:
         return "Snapshot successfully deleted!"
 
 
-# --- rules ----------------------------------------------------------------------------------------------
-
-
-def _one(things: list[Json], slug: str, refusal: str) -> Json:
-    for thing in things:
-        if thing["slug"] == slug:
-            return thing
-    raise No(REFUSALS[refusal], 404)
-
-
-def _text(fields: Json, name: str, default: str | None = None) -> str:
-    """A field as text; a number is taken as its digits, as PHP would; anything else is not valid."""
-    value = fields.get(name)
-    if value is None or value == "":
-        if default is None:
-            raise No(f"The {name.replace('_', ' ')} field is required.", 400)
-        return default
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise No(f"The {name.replace('_', ' ')} must be a string.", 400)
-    text = str(value)
-    if len(text) > 16_384 or (name != "key" and len(text) > 255):
-        raise No(f"The {name.replace('_', ' ')} may not be greater than 255 characters.", 400)
-    return text
-
-
-def _is_hostname(text: str) -> bool:
-    part = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-    return len(text) <= 253 and re.fullmatch(rf"{part}(?:\.{part})*", text) is not None
-
-
-def _checked_password(text: str) -> str:
-    kinds = ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]")
-    if 12 <= len(text) <= 32 and all(re.search(kind, text) for kind in kinds):
-        return text
-    raise No(REFUSALS["password"])
-
-
 def _usd(plan: Json) -> float:
     return float(plan["monthly_value"]) / (seed.BRL_PER_USD if plan["currencycode"] == "BRL" else 1.0)
 
@@ -459,18 +383,6 @@ def slugify(title: str) -> str:
     """`My Project 1` → `my-project-1`."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
-
-
-def _public_key(text: str) -> str:
-    """The key as one line, if it is a well-formed ssh-rsa or ssh-ed25519 one [tf]."""
-    from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-
-    line = text.strip()
-    with contextlib.suppress(Exception):  # the library raises several kinds; all mean: not a key
-        if isinstance(load_ssh_public_key(line.encode()), ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
-            return line
-    raise No(REFUSALS["key"])
 
 
 def _pair() -> tuple[str, str]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
-from lcnb.config import is_loopback
+from lcnb.base_url import is_loopback
 from lcnb.errors import ConfigError
 from lcnb.secret import STARS, Secret
 

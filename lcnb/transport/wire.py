@@ -38,9 +38,11 @@ from urllib.parse import urlsplit
 import httpx
 
 import lcnb
-from lcnb.api.calls import Call, Do, Envelope, Flow, Pause, Together, attempt_limit_s
+from lcnb.api.calls import Call, attempt_limit_s
+from lcnb.api.flows import Do, Envelope, Flow, Pause, Together
 from lcnb.api.raw_records import split
-from lcnb.config import BASE_URL, THE_DEFAULT, Settings, redis_url
+from lcnb.base_url import BASE_URL, THE_DEFAULT
+from lcnb.config import Settings, redis_url
 from lcnb.errors import (
     ApiError,
     AuthenticationError,
@@ -60,7 +62,7 @@ from lcnb.errors import (
 )
 from lcnb.secret import Secret, mask
 from lcnb.transport import network
-from lcnb.transport.budget_stores import Budget, open_budget
+from lcnb.transport.budget import Budget, open_budget
 
 logger = logging.getLogger("lcnb.transport.wire")
 

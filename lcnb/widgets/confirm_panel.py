@@ -1,18 +1,20 @@
-"""The confirmation: what will happen, a click or the typed label, what is going on, what came of it.
+"""The lower half of a form: preview, confirmation, progress and result.
 
-What it shows is the ChangeSet itself, which is what is sent. One click sends once: not because a button is
-disabled (a second click would still arrive), but because the form gives its `Apply` once.
+The panel shows the ChangeSet that will be sent, not a copy of it. One click sends once because the form returns
+its `ApplyChanges` once; disabling the button would not stop a second click.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
-from typing import Any
 
 import ipywidgets as widgets
 
-from lcnb.widgets.form import ENDED, Effects, Form, Phase, Shown
+from lcnb.widgets.elements import _display, button
+from lcnb.widgets.form import Form
+from lcnb.widgets.form_effects import Effects
+from lcnb.widgets.form_state import ENDED, Phase, Shown
 from lcnb.widgets.input_field import Answer
 
 Do = Callable[[Callable[[], Effects]], None]
@@ -29,13 +31,6 @@ _VERBS = {
     "delete ssh key": "delete it",
     "delete snapshot": "delete it",
 }
-
-
-def button(text: str, style: str = "") -> Any:
-    """A button with a layout of its own, as wide as its text."""
-    return widgets.Button(
-        description=text, button_style=style, layout=widgets.Layout(width="auto", min_width="96px")
-    )
 
 
 class Panel:
@@ -130,12 +125,6 @@ class Panel:
             (self.resume if phase is Phase.UNKNOWN else self.again).focus()
 
 
-def _display(widget: Any, visible: bool) -> None:
-    display = "" if visible else "none"
-    if widget.layout.display != display:
-        widget.layout.display = display
-
-
 def _yes(shown: Shown) -> str:
     changes = list(shown.changes or ())
     actions = list(dict.fromkeys(each.action for each in changes))
@@ -164,7 +153,8 @@ def _preview(shown: Shown) -> str:
 
 
 def _report(shown: Shown) -> str:
-    from lcnb.display.charts import Html, table
+    from lcnb.display.markup import Html
+    from lcnb.display.tables import table
 
     if shown.phase is Phase.BUSY:
         ended, total, text = shown.progress

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.widgets.form import Choice, Field, Shown
+from lcnb.widgets.form_fields import Choice, Field
+from lcnb.widgets.form_state import Shown
 from lcnb.widgets.input_field import Answer
 
 

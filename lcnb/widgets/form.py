@@ -4,185 +4,29 @@
      ↑                  │                  │                                    │
      └──── refused ─────┴── edit, back ────┘                 UNKNOWN ─ resume ─→ BUSY
 
-An event is a method; it gives the effects that somebody else (`runner`) has to perform, and publishes what is
-to be shown. `confirm` is the only way to an `Apply`, and gives it once for each review: a second click, from
-whichever tab, finds the form BUSY. An edit in CONFIRM voids the review. An answer that comes too late, for
-values that are no longer so, is dropped.
+An event is a method. It returns the effects that the runner has to perform, and publishes the new state. Only
+`confirm` returns an `ApplyChanges`, and only once per review: a second click, from whichever tab, finds the form
+BUSY. An edit in CONFIRM voids the review. A response that arrives too late, for values that have changed since, is dropped.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lcnb.changes.changeset import ChangeSet
-from lcnb.errors import ChangeError, InputError, LcnbError, WaitTimeout
-from lcnb.names import same_name
+from lcnb.errors import ChangeError, InputError, WaitTimeout
 from lcnb.secret import Secret
+from lcnb.widgets.form_effects import Apply, Build, Effects, Load
+from lcnb.widgets.form_fields import Choice, Field, Spec, Values
+from lcnb.widgets.form_messages import _look, _short, judged, told
+from lcnb.widgets.form_state import ENDED, Phase, Shown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Phase(StrEnum):
-    """Where a form is."""
-
-    EDIT = "edit"
-    LOADING = "loading"
-    CONFIRM = "confirm"
-    BUSY = "busy"
-    DONE = "done"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-ENDED = (Phase.DONE, Phase.FAILED, Phase.UNKNOWN)
-
-Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One answer of a field with choices: its value, and how it is told."""
-
-    value: str
-    text: str
-    #: Why it cannot be taken now, such as a location that is sold out.
-    refusal: str = ""
-
-
-@dataclass(frozen=True)
-class Field:
-    """One question. `kind`: text, area (several lines), choice, suggest (a text with proposals), flag, secret, or
-    rows (picked in a table)."""
-
-    name: str
-    label: str
-    help: str = ""
-    kind: str = "text"
-    required: bool = True
-    default: Any = ""
-    #: Fields that must be answered before this one's choices can be read; when one changes they are read anew.
-    needs: tuple[str, ...] = ()
-    #: Reads the choices: (client, values) → choices.
-    load: Callable[[Any, Values], Sequence[Choice]] | None = None
-    #: Raises InputError for a value that cannot be right: (value, values).
-    check: Callable[[Any, Values], object] | None = None
-    #: Whether it is asked at all.
-    when: Callable[[Values], bool] = lambda values: True
-    choices: tuple[Choice, ...] = ()
-    #: A `suggest` takes several, with commas between.
-    several: bool = False
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A form: its questions, and the client's method that makes a ChangeSet of the answers."""
-
-    name: str
-    title: str
-    fields: tuple[Field, ...]
-    build: Callable[[Any, Values, Mapping[str, Secret]], ChangeSet]
-    intro: str = ""
-    #: What the button says that begins.
-    verb: str = "Review …"
-
-
-# --- effects: what is to be done outside ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Load:
-    """Read the choices of a field; answer by `loaded` or `refused`."""
-
-    field: Field
-    values: Values
-    turn: int
-
-
-@dataclass(frozen=True)
-class Build:
-    """Make the ChangeSet; answer by `built` or `refused`."""
-
-    values: Values
-    secrets: Mapping[str, Secret]
-    turn: int
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Apply a ChangeSet, or resume one (`changes` is None); answer by `progressed`, `finished` or `failed`."""
-
-    changes: ChangeSet | None
-    changeset: str
-    stop: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
-    #: The one that was stopped, and may still be at it: it ends first.
-    after: threading.Event | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """Run a runbook, make what its dry run in `plan` planned, or settle a run in `resumes` and go on with it.
-
-    Answer by `cell`, `run_ended` or `run_failed`.
-    """
-
-    given: Values
-    #: How the run is told to end (`lcnb.runbooks.batch.child.Local`).
-    stop: Any
-    plan: Path | None = None
-    resumes: Path | None = None
-
-    @property
-    def dry(self) -> bool:
-        """Whether it is one that changes nothing."""
-        return self.plan is None and self.resumes is None
-
-
-Effect = Load | Build | Apply | Run
-Effects = tuple[Effect, ...]
-
-
-# --- what is to be shown --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Shown:
-    """All that a view needs. `errors` are at their fields; `notice` is for the whole form."""
-
-    phase: Phase = Phase.EDIT
-    values: Values = field(default_factory=dict)
-    #: Field → how often the form itself set its value: a view sets a control only when this grows.
-    settings: Mapping[str, int] = field(default_factory=dict)
-    #: Secret field → number of characters that were taken.
-    taken: Mapping[str, int] = field(default_factory=dict)
-    choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
-    loading: frozenset[str] = frozenset()
-    asked: tuple[str, ...] = ()
-    errors: Mapping[str, str] = field(default_factory=dict)
-    notice: str = ""
-    alert: bool = False
-    changes: ChangeSet | None = None
-    #: What must be typed to go on; empty when a click is enough.
-    challenge: str = ""
-    typed: str = ""
-    progress: tuple[int, int, str] = (0, 0, "")
-    stopped: bool = False
-    result: pd.DataFrame | None = None
-    changeset: str = ""
-    #: How a runbook ended (`runform.Ended`).
-    run: Any = None
-
-    @property
-    def unlocked(self) -> bool:
-        """Whether the confirmation may be clicked."""
-        return self.phase is Phase.CONFIRM and (not self.challenge or same_name(self.typed, self.challenge))
 
 
 class Form:
@@ -568,46 +412,3 @@ class Form:
 
     def _end(self, phase: Phase, notice: str, result: pd.DataFrame | None) -> None:
         self._show(phase=phase, notice=notice, alert=phase is not Phase.DONE, result=result, stopped=False)
-
-
-# --- words ----------------------------------------------------------------------------------------------
-
-
-def told(error: BaseException) -> str:
-    """An error as a person reads it: ours say what to do next; of others the kind is told too."""
-    text = str(error).strip()
-    if isinstance(error, LcnbError) and text:
-        return text
-    kind = type(error).__name__
-    return f"This is a fault of lcnb: {kind}{f': {text}' if text else ''}. Nothing further was sent."
-
-
-def _look(count: int) -> str:
-    answers = "One answer needs" if count == 1 else f"{count} answers need"
-    return f"{answers} another look; what is wrong stands below it. Nothing was sent."
-
-
-def _short(error: BaseException) -> str:
-    text = str(error).removesuffix("Nothing was sent.").strip()
-    return text.replace("replace=True", "tick “Replace”")
-
-
-def judged(result: pd.DataFrame) -> tuple[Phase, str]:
-    """How a set of changes ended, and a line that says it."""
-    outcomes = list(result.outcome)
-    count = {name: outcomes.count(name) for name in dict.fromkeys(outcomes)}
-    text = ", ".join(f"{number} {name}" for name, number in count.items()) or "nothing was open"
-    if any(
-        name in ("unknown", "sent", "planned") and (action, name) != ("reboot", "unknown")
-        for action, name in zip(result.action, outcomes, strict=True)
-    ):  # that of a reboot stays unknown, however often one looks
-        return Phase.UNKNOWN, f"{text}. What is unknown may have happened: “Look again” tells how it ended."
-    if all(name == "done" for name in outcomes):
-        what = ", ".join(
-            dict.fromkeys(
-                f"{action} {target}" for action, target in zip(result.action, result.target, strict=True)
-            )
-        )
-        return Phase.DONE, f"Done: {what}." if what else "Nothing was open any more."
-    details = "; ".join(str(text) for text in result.detail.dropna())
-    return Phase.FAILED, f"{text}{f': {details}' if details else ''}".rstrip(".") + "."

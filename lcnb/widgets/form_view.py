@@ -1,4 +1,4 @@
-"""A form on the screen: its fields, one status line, the panel. No logic: events go in, `render` shows."""
+"""A form on the screen: its fields, one status line and the panel. It has no logic: events go in, `render` shows the state."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from lcnb.widgets.confirm_panel import Panel, button
+from lcnb.widgets.confirm_panel import Panel
+from lcnb.widgets.elements import button, status
 from lcnb.widgets.field_control import Control
-from lcnb.widgets.form import Effects, Form, Phase, Shown, told
+from lcnb.widgets.form import Form
+from lcnb.widgets.form_effects import Effects
+from lcnb.widgets.form_messages import told
+from lcnb.widgets.form_state import Phase, Shown
 from lcnb.widgets.runner import Runner
 
 logger = logging.getLogger("lcnb.widgets")
-
-
-def status(text: str, *, alert: bool = False, phase: str = "") -> str:
-    """One line for people and screen readers; never an Output widget, which loses text across threads."""
-    role = "alert" if alert else "status"
-    kind = "lcnb-alert" if alert else ("lcnb-done" if phase == Phase.DONE else "lcnb-info")
-    shown = f'<div class="{kind}">{escape(text)}</div>' if text else ""
-    return f'<div class="lcnb-status" role="{role}" data-phase="{escape(phase)}">{shown}</div>'
 
 
 def _intro(form: Form) -> str:

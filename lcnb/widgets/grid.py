@@ -10,7 +10,7 @@ from pathlib import Path
 
 import traitlets
 
-from lcnb.widgets.input_field import Spoken
+from lcnb.widgets.message_widget import Spoken
 
 
 class Grid(Spoken):

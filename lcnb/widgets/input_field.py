@@ -1,10 +1,4 @@
-"""`Spoken`: a widget whose answer travels as messages. `Answer`: a question of a form with its label and its note.
-
-Front ends hold back changes of a widget's state as long as the kernel is busy with it, but not clicks: a machine that
-is ticked, or a label whose last letter is typed, right before a click on *Review* would come after it. Messages keep
-their order with clicks. Both sides may set the answer at the same time: the kernel tells with each answer how much it
-has heard of each page, and a page that has said more since passes it over.
-"""
+"""`InputField`: one input of a form, with its label and a line below for help or an error."""
 
 from __future__ import annotations
 
@@ -12,44 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
-
-class Spoken(anywidget.AnyWidget):
-    """A widget with an answer, in the trait that `answer` names. The page says `{answer, by, n}`, the nth of a view."""
-
-    answer = "value"
-
-    def __init__(self, **values: Any) -> None:
-        self._heard: dict[str, int] = {}
-        self._listeners: list[Callable[[Any], None]] = []
-        super().__init__(**values)
-        self.on_msg(self._said)
-        self.observe(lambda _: self.tell(), self.answer)
-
-    def _said(self, widget: Any, content: Any, buffers: Any) -> None:
-        if not isinstance(content, dict) or "answer" not in content:
-            return
-        self._heard[str(content["by"])] = int(content["n"])
-        if getattr(self, self.answer) == content["answer"]:
-            self.tell()
-        else:
-            setattr(self, self.answer, content["answer"])
-        for each in self._listeners:
-            each(content["answer"])
-
-    def on_answer(self, told: Callable[[Any], None]) -> None:
-        """`told` gets each answer that a person gives, and none that the program sets."""
-        self._listeners.append(told)
-
-    def tell(self) -> None:
-        """Tell the pages what the answer is."""
-        self.send({"value": getattr(self, self.answer), "heard": dict(self._heard)})
-
-    def _should_send_property(self, key: str, value: Any) -> bool:
-        """The answer is told by messages alone; a page that opens later finds it in the state."""
-        return key != self.answer and bool(super()._should_send_property(key, value))
+from lcnb.widgets.message_widget import Spoken
 
 
 class Answer(Spoken):

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from lcnb.display import charts
+from lcnb.display import charts, markup, palette, panels
 from lcnb.errors import DriftWarning
-from lcnb.widgets.confirm_panel import button
-from lcnb.widgets.form import told
-from lcnb.widgets.form_specs import known
-from lcnb.widgets.form_view import status
+from lcnb.widgets.choices import known
+from lcnb.widgets.elements import button, status
+from lcnb.widgets.form_messages import told
 from lcnb.widgets.grid import Grid
 from lcnb.widgets.runner import OneAtATime, Runner
 from lcnb.widgets.secretbox import SecretBox
@@ -59,7 +58,7 @@ class Table:
         ticks: bool = False,
     ) -> None:
         self.runner, self._read, self._titles = runner, read, titles
-        self.grid = Grid(name=name, key=key, ticks=ticks, colors=charts.STATE_COLORS)
+        self.grid = Grid(name=name, key=key, ticks=ticks, colors=palette.STATE_COLORS)
         self.reload = button("Refresh")
         self.reload.on_click(lambda _: self.refresh())
         self.status = widgets.HTML(status(""))
@@ -143,7 +142,7 @@ class Fleet(Table):
         }
         monthly = frame.groupby("currencycode").monthly_value.sum()
         figures |= {f"{code} a month": f"{value:,.2f}" for code, value in monthly.items()}
-        self.head.value = charts.cards(figures)._repr_html_()
+        self.head.value = panels.cards(figures)._repr_html_()
         self.pictures.value = _pictures(frame) if len(frame) else ""
 
     def _reveal(self) -> None:
@@ -161,11 +160,11 @@ class Fleet(Table):
 
 def _pictures(frame: pd.DataFrame) -> str:
     states = frame.groupby("state").size()
-    states = states.reindex([each for each in charts.STATE_COLORS if each in states.index])
+    states = states.reindex([each for each in palette.STATE_COLORS if each in states.index])
     parts = [charts.barh(states, "Machines by state")]
     for code, rows in frame.dropna(subset=["currencycode"]).groupby("currencycode"):
         cost = rows.groupby("location").monthly_value.sum().sort_values(ascending=False)
         parts.append(charts.barh(cost, "Cost a month by location", unit=str(code), decimals=2))
     body = "".join(part._html for part in parts)
     title = escape("Pictures of state and cost")
-    return f'{charts.STYLE}<details class="lcnb lcnb-pictures"><summary>{title}</summary>{body}</details>'
+    return f'{markup.STYLE}<details class="lcnb lcnb-pictures"><summary>{title}</summary>{body}</details>'

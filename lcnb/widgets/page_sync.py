@@ -15,7 +15,8 @@ import anywidget
 import ipywidgets as widgets
 
 from lcnb.widgets.grid import Grid
-from lcnb.widgets.input_field import Answer, Spoken
+from lcnb.widgets.input_field import Answer
+from lcnb.widgets.message_widget import Spoken
 
 #: What of a widget changes after it was made; an answer is told by its own way.
 CHANGING: dict[Any, tuple[str, ...]] = {

@@ -9,13 +9,17 @@ import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
 from lcnb.flags import NOTHING_STARTED, checked_flag
-from lcnb.runbooks.notebook.find import Runbook, find, help_text, shipped
+from lcnb.runbooks.notebook.find import Runbook, find, shipped
+from lcnb.runbooks.notebook.help import help_text
 from lcnb.widgets.confirm_panel import Panel
-from lcnb.widgets.form import Phase, Shown, told
-from lcnb.widgets.form_view import FormView, status
+from lcnb.widgets.elements import status
+from lcnb.widgets.form_messages import told
+from lcnb.widgets.form_state import Phase, Shown
+from lcnb.widgets.form_view import FormView
 from lcnb.widgets.input_field import Answer
 from lcnb.widgets.page_sync import Arrival
-from lcnb.widgets.runbook_form import Ended, RunForm
+from lcnb.widgets.runbook_form import RunForm
+from lcnb.widgets.runbook_process import Ended
 from lcnb.widgets.runner import Runner, Spawn, thread
 from lcnb.widgets.style import STYLE
 
@@ -59,7 +63,7 @@ class RunPanel(Panel):
 
 def _end(ended: Ended) -> str:
     from lcnb.changes.changeset import made_frame
-    from lcnb.display import charts
+    from lcnb.display import panels, tables
 
     color = _COLORS.get(ended.status, "#b3261e")
     parts = [
@@ -67,11 +71,11 @@ def _end(ended: Ended) -> str:
         f"exit code {ended.exit_code}</p>"
     ]
     if ended.attention:
-        parts.append(charts.attention("Attention", "\n".join(ended.attention))._repr_html_())
+        parts.append(panels.attention("Attention", "\n".join(ended.attention))._repr_html_())
     if ended.error and ended.status != "attention":
         parts.append(f'<pre class="lcnb-error" role="alert">{escape(ended.error)}</pre>')
     if ended.made:
-        parts.append(charts.table(made_frame(ended.made))._repr_html_())
+        parts.append(tables.table(made_frame(ended.made))._repr_html_())
     return "".join(parts) + _report(ended)
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from lcnb.errors import LcnbError
-from lcnb.widgets.form import Apply, Build, Effect, Effects, Form, Phase, Run
+from lcnb.widgets.form import Form
+from lcnb.widgets.form_effects import Apply, Build, Effect, Effects, Run
+from lcnb.widgets.form_state import Phase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +100,7 @@ class Runner:
                 form.refused(effect, error)
 
     def _run(self, form: RunForm, effect: Run) -> None:
-        from lcnb.widgets.runbook_form import carry_out
+        from lcnb.widgets.runbook_process import carry_out
 
         try:
             ended = carry_out(form.book, effect, self.client, lambda *cell: form.cell(effect, *cell))

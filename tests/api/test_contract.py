@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, TOKEN
-from lcnb.api import calls
+from lcnb.api import calls, listing_reader, queries
+from lcnb.api import flows as flows_module
 from lcnb.api.models import MODELS
 from lcnb.errors import NotFound, Refused
-from lcnb.frames import listings
+from lcnb.frames import description, listings
 from lcnb.sandbox import Clock, Request, Sandbox, World
 from lcnb.sandbox.shapes import SHAPES
 
@@ -34,26 +35,28 @@ def cases(*, answered: bool = False) -> Iterator[Any]:
 # --- the client's side ----------------------------------------------------------------------------------
 
 
-def profile() -> calls.Flow[calls.Listing]:
-    record = yield from calls.single(calls.get_profile())
-    return calls.Listing([("$.data", record)])
+def profile() -> flows_module.Flow[listing_reader.Listing]:
+    record = yield from queries.single(calls.get_profile())
+    return listing_reader.Listing([("$.data", record)])
 
 
-def flow_of(kind: str, call: str) -> calls.Flow[calls.Listing]:
+def flow_of(kind: str, call: str) -> flows_module.Flow[listing_reader.Listing]:
     location = call.split("/")[2] if "{" not in call and call.count("/") > 1 else ""
     flows = {
         "profile": profile,
-        "locations": calls.locations,
-        "plans": lambda: calls.plans_of(location),
-        "images": lambda: calls.images_of(location),
-        "sshkeys": calls.sshkeys,
-        "instances": calls.instances,
-        "snapshots": calls.snapshots,
+        "locations": queries.locations,
+        "plans": lambda: queries.plans_of(location),
+        "images": lambda: queries.images_of(location),
+        "sshkeys": queries.sshkeys,
+        "instances": queries.instances,
+        "snapshots": queries.snapshots,
     }
     return flows[kind]()
 
 
-def drive(flow: calls.Flow[calls.Listing], replies: list[dict[str, Any]]) -> tuple[list[str], calls.Listing]:
+def drive(
+    flow: flows_module.Flow[listing_reader.Listing], replies: list[dict[str, Any]]
+) -> tuple[list[str], listing_reader.Listing]:
     """The calls that a flow makes when it is given these replies, and what it gives at the end."""
     made = []
     try:
@@ -61,7 +64,7 @@ def drive(flow: calls.Flow[calls.Listing], replies: list[dict[str, Any]]) -> tup
         for reply in replies:
             made.append(f"{call.method} {call.path}")
             if reply["success"]:
-                call = flow.send(calls.Envelope(reply))
+                call = flow.send(flows_module.Envelope(reply))
             else:
                 call = flow.throw(Refused(reply["message"], provider_message=reply["message"], status=200))
     except StopIteration as end:
@@ -84,7 +87,7 @@ def test_client(kind: str, call: str, case: dict[str, Any]) -> None:
         for name, column in frame.items()
     }
     assert told == case["frame"]
-    assert [str(dtype) for dtype in frame.dtypes] == listings.describe(kind)["dtype"].tolist()
+    assert [str(dtype) for dtype in frame.dtypes] == description.describe(kind)["dtype"].tolist()
     assert "canary" not in frame.to_csv() + repr(frame.attrs)
 
 
@@ -171,7 +174,7 @@ def singles(*, answered: bool = False) -> Iterator[Any]:
 @pytest.mark.parametrize(("kind", "case"), list(singles()))
 def test_e6_client_of_one(kind: str, case: dict[str, Any]) -> None:
     """Of an answer about one thing lcnb takes the record that was asked for; anything else is NotFound."""
-    flow = {"instances": calls.instance, "snapshots": calls.snapshot, "sshkeys": calls.sshkey}[kind](
+    flow = {"instances": queries.instance, "snapshots": queries.snapshot, "sshkeys": queries.sshkey}[kind](
         case["asked"]
     )
     method, path = case["call"].split()
@@ -179,11 +182,11 @@ def test_e6_client_of_one(kind: str, case: dict[str, Any]) -> None:
     assert (call.method, call.path) == (method, path.partition("{")[0] + case["asked"])
     if case["found"]:
         with pytest.raises(StopIteration) as end:
-            flow.send(calls.Envelope(case["reply"]))
+            flow.send(flows_module.Envelope(case["reply"]))
         assert end.value.value == case["reply"]["data"]
     else:
         with pytest.raises(NotFound, match="Look at the listing") as caught:
-            flow.send(calls.Envelope(case["reply"]))
+            flow.send(flows_module.Envelope(case["reply"]))
         assert "canary" not in str(caught.value)
 
 
@@ -250,7 +253,7 @@ def test_case(kind: str, call: str, case: dict[str, Any]) -> None:
     assert set(case) <= {"name", "evidence", "shapes", "fleet", "reply", "next", "frame"}
     assert case["evidence"]
     assert set(case["evidence"]) <= EVIDENCE
-    assert list(case["frame"]) == listings.describe(kind)["column"].tolist()
+    assert list(case["frame"]) == description.describe(kind)["column"].tolist()
     assert call in (ROOT / "docs" / "api.md").read_text(encoding="utf-8").replace("{slug}", "MIA1")
 
 

@@ -11,22 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcnb.api.models import (
-    MODELS,
-    SECRET_NAME,
-    Drift,
-    Instance,
-    Location,
-    Plan,
-    Profile,
-    Record,
-    Snapshot,
-    SSHKey,
-    fields_of,
-    read,
-    shown,
-    state_of,
-)
+from lcnb.api.fields import Drift, Record, fields_of
+from lcnb.api.models import MODELS, Instance, Location, Plan, Profile, Snapshot, SSHKey, state_of
+from lcnb.api.record_reader import SECRET_NAME, read
+from lcnb.display.formats import shown
 
 DEEP = json.loads("[" * 900 + "]" * 900)
 LONG = "x" * 100

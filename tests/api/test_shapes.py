@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.virtual import client
 from conftest import TOKEN
-from lcnb.api import calls
+from lcnb.api import calls, flows, listing_reader, queries
 from lcnb.api.raw_records import split
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
@@ -19,12 +19,12 @@ from lcnb.sandbox import Clock, Sandbox, World
 
 #: Listing → its flow, and a record of it.
 LISTINGS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "instances": (calls.instances, {"identifier": "abcdefghijklmnop", "label": "web-01"}),
-    "snapshots": (calls.snapshots, {"slug": "s", "label": "S"}),
-    "sshkeys": (calls.sshkeys, {"slug": "k", "title": "K"}),
-    "locations": (calls.locations, {"slug": "MIA1"}),
-    "plans": (lambda: calls.plans_of("MIA1"), {"slug": "MIA1", "plans": [{"slug": "small"}]}),
-    "images": (lambda: calls.images_of("MIA1"), {"slug": "debian"}),
+    "instances": (queries.instances, {"identifier": "abcdefghijklmnop", "label": "web-01"}),
+    "snapshots": (queries.snapshots, {"slug": "s", "label": "S"}),
+    "sshkeys": (queries.sshkeys, {"slug": "k", "title": "K"}),
+    "locations": (queries.locations, {"slug": "MIA1"}),
+    "plans": (lambda: queries.plans_of("MIA1"), {"slug": "MIA1", "plans": [{"slug": "small"}]}),
+    "images": (lambda: queries.images_of("MIA1"), {"slug": "debian"}),
 }
 
 # `NAME` is the listing's own name, `RECORD` one of its records. Understood: each has one record.
@@ -86,7 +86,7 @@ NOT_UNDERSTOOD = [
 ]
 
 
-def drive(kind: str, *texts: str) -> calls.Listing:
+def drive(kind: str, *texts: str) -> listing_reader.Listing:
     """The listing that the flow makes of these answers, by the fast way where that takes them, as `wire` does."""
     flow, record = LISTINGS[kind]
     running = flow()
@@ -96,9 +96,9 @@ def drive(kind: str, *texts: str) -> calls.Listing:
             body = text.replace("RECORD", json.dumps(record)).replace("NAME", kind).encode()
             plain = split(body) if call.as_rows else None
             document = plain if plain and not plain["data"].empty else json.loads(body)
-            call = running.send(calls.Envelope(document))
+            call = running.send(flows.Envelope(document))
     except StopIteration as end:
-        found: calls.Listing = end.value
+        found: listing_reader.Listing = end.value
         return found
     raise AssertionError("it asks for more")
 
@@ -175,10 +175,10 @@ def test_a4_single(call: calls.Call, record: dict[str, Any]) -> None:
     """A single thing is taken out of a wrapper; an object that is none is refused, never a thing without facts."""
 
     def answered(data: Any) -> Any:
-        flow = calls.single(call)
+        flow = queries.single(call)
         next(flow)
         try:
-            flow.send(calls.Envelope({"success": True, "data": data}))
+            flow.send(flows.Envelope({"success": True, "data": data}))
         except StopIteration as end:
             return end.value
 

@@ -17,7 +17,7 @@ from lcnb.changes.journal import Entry, Journal
 from lcnb.config import Settings
 from lcnb.errors import AlreadyApplied, Drifted, InputError
 from lcnb.frames.selection import select
-from lcnb.runbooks.toolkit import targets
+from lcnb.runbooks.toolkit import fleet_file, rotation, targets
 from lcnb.sandbox import Clock, Sandbox, World, running
 from lcnb.secret import Secret
 
@@ -71,17 +71,17 @@ def test_a2_prune(
     """What the file names stays, as a person reads it; `drift` finds the same as the plan."""
     box = prepared(*labels)
     lc = client(box, settings)
-    desired = targets.read_fleet(fleet(tmp_path / "f.csv", text))
+    desired = fleet_file.read_fleet(fleet(tmp_path / "f.csv", text))
     changes = lc.plan(desired, prune=True)
     assert planned(changes) == [("delete instance", label) for label in deleted]
-    found = targets.differences(changes, desired, lc.inventory())
+    found = fleet_file.differences(changes, desired, lc.inventory())
     assert found[["label", "what"]].values.tolist() == [[label, "not in the file"] for label in deleted]
 
 
 def test_a2_comment_or_machine(tmp_path: Path, settings: Settings) -> None:
     """A line that may be a comment or a machine decides no deletion."""
     lc = client(prepared("#db", "web"), settings)
-    desired = targets.read_fleet(fleet(tmp_path / "f.csv", "label,state\n#db,off\nweb,\n"))
+    desired = fleet_file.read_fleet(fleet(tmp_path / "f.csv", "label,state\n#db,off\nweb,\n"))
     with pytest.raises(InputError, match=r'"#db"'):
         lc.plan(desired, prune=True)
     assert planned(lc.plan(desired)) == []
@@ -113,7 +113,7 @@ def test_a3_empty_file(name: str, tmp_path: Path, settings: Settings) -> None:
     box = prepared("web", "old")
     lc = client(box, settings)
     path = fleet(tmp_path / "f.csv", EMPTY_FILES[name])
-    desired = targets.read_fleet(path)
+    desired = fleet_file.read_fleet(path)
     with pytest.raises(InputError, match=r"no rows, and prune would delete every machine.*allow_delete_all"):
         lc.plan(desired, prune=True)
     with pytest.raises(InputError, match="would delete every machine"):
@@ -281,7 +281,7 @@ def test_a5_file_names_it_twice(tmp_path: Path) -> None:
     """Two spellings of a label in one file are one label twice."""
     path = fleet(tmp_path / "f.csv", f"label\n{COMPOSED}\n{DECOMPOSED}\n")
     with pytest.raises(InputError, match=r"line 3: the label .* stands in line 2 too"):
-        targets.read_fleet(path)
+        fleet_file.read_fleet(path)
 
 
 def test_a5_typed_confirmation(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +335,7 @@ def test_a5_rotation(settings: Settings) -> None:
     """A snapshot of the rotation is known in either spelling: none is made twice, the oldest ones are found."""
     box = prepared(COMPOSED)
     lc = client(box, settings)
-    title = targets.rotation_title
+    title = rotation.rotation_title
     snapshots = pd.DataFrame(
         {
             "label": [
@@ -347,7 +347,7 @@ def test_a5_rotation(settings: Settings) -> None:
             "build": True,
         }
     )
-    (due,) = targets.rotation(lc.inventory(), snapshots, 2, "2026-01-03").to_dict("records")
+    (due,) = rotation.rotation(lc.inventory(), snapshots, 2, "2026-01-03").to_dict("records")
     assert (due["there"], due["surplus"]) == (True, ["a"])
 
 

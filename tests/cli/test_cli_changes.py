@@ -24,7 +24,7 @@ from lcnb import connect
 from lcnb.changes.apply import Task, _entry
 from lcnb.changes.journal import Journal
 from lcnb.sandbox import Running
-from lcnb.transport.budget_stores import budget_key
+from lcnb.transport.budget import budget_key
 
 NEW = ["--location", "MIA1", "--plan", "1vcpu-1gb-10ssd", "--image", "debian-12-x86_64"]
 
@@ -256,7 +256,7 @@ def test_no_progress_while_somebody_is_asked(
     fast: Running, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line of progress begins with the first step, and is gone while a further ChangeSet is asked about."""
-    from lcnb.display.terminal import ChangeProgress
+    from lcnb.changes.progress import ChangeProgress
 
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     progress = ChangeProgress()

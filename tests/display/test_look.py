@@ -15,7 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcnb.display.charts import STATE_COLORS, Html, barh, cards, line, money, note, state_html, table
+from lcnb.display.charts import barh, line
+from lcnb.display.formats import money, state_html
+from lcnb.display.markup import Html
+from lcnb.display.palette import STATE_COLORS
+from lcnb.display.panels import cards, note
+from lcnb.display.tables import table
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;</td></svg><script>"
 NS = "{http://www.w3.org/2000/svg}"

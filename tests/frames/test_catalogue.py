@@ -19,14 +19,14 @@ import pandas as pd
 import pytest
 
 import lcnb
-from lcnb.api import calls
-from lcnb.api.models import Drift
+from lcnb.api import flows, listing_reader, staged_flows
+from lcnb.api.fields import Drift
 from lcnb.errors import DeadlineExceeded, DriftWarning, InputError, Refused
 from lcnb.frames import catalogue
 from lcnb.frames.catalogue import Catalogue, open_catalogue
 from lcnb.sandbox import Faults, Sandbox
 from lcnb.secret import Secret
-from lcnb.transport import budget_stores, wire
+from lcnb.transport import budget, wire
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
@@ -43,7 +43,7 @@ def asked(sandbox: Sandbox) -> list[str]:
     return sorted(paths)
 
 
-def run(flow: calls.Flow[Any], busy: Callable[[], None] = lambda: None) -> Any:
+def run(flow: flows.Flow[Any], busy: Callable[[], None] = lambda: None) -> Any:
     """Perform a flow that makes no call; `busy` is done in each pause."""
     answer = None
     while True:
@@ -54,28 +54,30 @@ def run(flow: calls.Flow[Any], busy: Callable[[], None] = lambda: None) -> Any:
             if isinstance(value, Exception):
                 raise value from None
             return value
-        if isinstance(effect, calls.Pause):
+        if isinstance(effect, flows.Pause):
             answer = busy()
         else:
-            assert isinstance(effect, calls.Do), effect
+            assert isinstance(effect, flows.Do), effect
             answer = effect.work()
 
 
-def wanting(**wanted: calls.Fetch) -> Callable[[], calls.Stages[calls.Answers]]:
+def wanting(**wanted: staged_flows.Fetch) -> Callable[[], staged_flows.Stages[staged_flows.Answers]]:
     """One stage."""
 
-    def stages() -> calls.Stages[calls.Answers]:
+    def stages() -> staged_flows.Stages[staged_flows.Answers]:
         return (yield wanted)
 
     return stages
 
 
 def made(*slugs: str, count: list[int] | None = None, drift: tuple[Drift, ...] = ()) -> Callable[[], Any]:
-    def fetch() -> calls.Flow[calls.Listing]:
+    def fetch() -> flows.Flow[listing_reader.Listing]:
         if count is not None:
             count.append(1)
         yield from ()
-        return calls.Listing([(f"$.data[{n}]", {"slug": slug}) for n, slug in enumerate(slugs)], list(drift))
+        return listing_reader.Listing(
+            [(f"$.data[{n}]", {"slug": slug}) for n, slug in enumerate(slugs)], list(drift)
+        )
 
     return fetch
 
@@ -141,7 +143,7 @@ def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> 
     count("pools", wire, "_Pool")
     count("connections", httpcore.ConnectionPool, "create_connection")
     count("threads", wire, "_start")
-    count("permits", budget_stores.Budget, "take")
+    count("permits", budget.Budget, "take")
     count("files read", Catalogue, "_load")
     count("files written", catalogue, "write_atomically")
     lc.catalogue()
@@ -182,7 +184,7 @@ def test_refresh_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
     real = wire.SyncWire.perform
 
     def perform(self: wire.SyncWire, effect: wire.Low, turns: Any) -> Any:
-        if isinstance(effect, calls.Together):
+        if isinstance(effect, flows.Together):
             widths.append(len(effect.flows))
         return real(self, effect, turns)
 
@@ -331,9 +333,9 @@ def test_damaged(keep: Catalogue, text: str) -> None:
 def test_stages(keep: Catalogue) -> None:
     """What a later stage wants depends on what came; the lock is held over all, and what came is kept at once."""
 
-    def stages() -> calls.Stages[calls.Answers]:
+    def stages() -> staged_flows.Stages[staged_flows.Answers]:
         first = (yield {"places": made("a", "b")})["places"]
-        assert isinstance(first, calls.Listing)
+        assert isinstance(first, listing_reader.Listing)
         return (yield {"x": made(*(f"{record['slug']}-plan" for _, record in first.records))})
 
     both: list[list[str]] = []
@@ -357,17 +359,17 @@ def test_stages(keep: Catalogue) -> None:
 def test_later_stage_in_the_way_of_nobody(keep: Catalogue) -> None:
     """What came is there for others while a later stage is under way, and stays when that fails."""
 
-    def fails() -> calls.Flow[calls.Listing]:
-        yield calls.Pause(60, "slow")
+    def fails() -> flows.Flow[listing_reader.Listing]:
+        yield flows.Pause(60, "slow")
         raise DeadlineExceeded("late", method="GET", path="/x")
 
-    def stages() -> calls.Stages[calls.Answers]:
+    def stages() -> staged_flows.Stages[staged_flows.Answers]:
         yield {"places": made("a")}
         return (yield {"x": fails})
 
     flow = keep(stages)
     effect: Any = next(flow)
-    while isinstance(effect, calls.Do):
+    while isinstance(effect, flows.Do):
         effect = flow.send(effect.work())
 
     def another() -> None:
@@ -408,7 +410,7 @@ def test_the_other_never_ends(keep: Catalogue, monkeypatch: pytest.MonkeyPatch) 
     fetching.close()
     monkeypatch.setattr(catalogue, "PATIENCE_S", 1e9)
 
-    def fails() -> calls.Flow[calls.Listing]:
+    def fails() -> flows.Flow[listing_reader.Listing]:
         yield from ()
         raise Refused("no", method="GET", path="/x")
 
@@ -427,9 +429,9 @@ def test_no_folder(tmp_path: Path, clock: Clock) -> None:
 def test_no_secret_is_kept(keep: Catalogue) -> None:
     """A field whose name tells of a secret is not written down; the files are for their owner alone."""
 
-    def fetch() -> calls.Flow[calls.Listing]:
+    def fetch() -> flows.Flow[listing_reader.Listing]:
         yield from ()
-        return calls.Listing(
+        return listing_reader.Listing(
             [("$.data[0]", {"slug": "a", "api_token": "canary", "x": [{"password": "canary"}]})]
         )
 

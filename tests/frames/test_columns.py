@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcnb.api import calls, raw_records
+from lcnb.api import calls, flows, listing_reader, raw_records
 from lcnb.config import Settings
 from lcnb.errors import BadReply, DriftWarning, LcnbError
 from lcnb.frames import arrow, listings
@@ -51,13 +51,13 @@ def body(*records: Any, **more: Any) -> bytes:
     return json.dumps({"success": True, "data": list(records), **more}).encode()
 
 
-def listed(*bodies: bytes, as_rows: bool) -> calls.Listing:
+def listed(*bodies: bytes, as_rows: bool) -> listing_reader.Listing:
     """The listing whose pages are these."""
-    flow = calls.listing(replace(calls.get_instances(), as_rows=as_rows))
+    flow = listing_reader.listing(replace(calls.get_instances(), as_rows=as_rows))
     call = next(flow)
     for each in bodies:
         envelope = judge(call, Reply(200, {}, each), 6, CONTEXT)
-        assert isinstance(envelope, calls.Envelope)
+        assert isinstance(envelope, flows.Envelope)
         try:
             call = flow.send(envelope)
         except StopIteration as end:

@@ -16,11 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcnb import AsyncLetsCloud, LetsCloud
-from lcnb.api.calls import InventoryParts, Listing
-from lcnb.api.models import MODELS, Drift, Instance, Plan, fields_of, read
+from lcnb.api.fields import Drift, fields_of
+from lcnb.api.listing_reader import Listing
+from lcnb.api.models import MODELS, Instance, Plan
+from lcnb.api.queries import InventoryParts
+from lcnb.api.record_reader import read
 from lcnb.errors import DriftWarning, InputError
-from lcnb.frames import listings
-from lcnb.frames.listings import DRIFT_SHOWN, by_location, describe, facts
+from lcnb.frames import inventory, listings, pricing
+from lcnb.frames.description import describe
+from lcnb.frames.inventory import by_location
+from lcnb.frames.provenance import DRIFT_SHOWN, facts
 from lcnb.sandbox import Sandbox
 
 COLUMNS = {
@@ -297,7 +302,7 @@ def test_price(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DriftWarning)
-        frame = listings.inventory(found)
+        frame = inventory.inventory(found)
     row = frame[["plan", "monthly_value", "currencycode", "price_note"]].astype(object).iloc[0]
     assert tuple(None if pd.isna(value) else value for value in row) == expected
     assert dtypes(frame) == COLUMNS["inventory"]
@@ -306,7 +311,7 @@ def test_price(
 def test_price_of_records() -> None:
     """`price` works on typed records alone, without a frame or an account."""
     machine, plan = read(Instance, MACHINE, "$", []), read(Plan, PLAN, "$", [])
-    assert listings.price(machine, [plan], None) == ("1vcpu-1gb-10ssd", 5.4, "USD", None)
+    assert pricing.price(machine, [plan], None) == ("1vcpu-1gb-10ssd", 5.4, "USD", None)
 
 
 def test_refused_plans_warn() -> None:
@@ -315,7 +320,7 @@ def test_refused_plans_warn() -> None:
     with pytest.warns(
         DriftWarning, match="inventory: the answer was odd at plans of MIA1: not to be had: gone"
     ):
-        listings.inventory(found)
+        inventory.inventory(found)
 
 
 # --- the inventory --------------------------------------------------------------------------------------
@@ -324,7 +329,7 @@ def test_refused_plans_warn() -> None:
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_inventory_columns(rows: int) -> None:
     """The inventory has its columns and dtypes for no machine, for one and for several."""
-    frame = listings.inventory(parts([MACHINE] * rows, [PLAN]), "prod")
+    frame = inventory.inventory(parts([MACHINE] * rows, [PLAN]), "prod")
     assert dtypes(frame) == COLUMNS["inventory"]
     assert frame.index.equals(pd.RangeIndex(rows))
     assert (facts(frame)["kind"], facts(frame)["account"]) == ("inventory", "prod")
@@ -332,7 +337,7 @@ def test_inventory_columns(rows: int) -> None:
 
 def test_inventory_of_nothing() -> None:
     """An account that told nothing at all has an empty inventory of the same columns."""
-    frame = listings.inventory(InventoryParts(Listing(), Listing(), {}, Listing()))
+    frame = inventory.inventory(InventoryParts(Listing(), Listing(), {}, Listing()))
     assert dtypes(frame) == COLUMNS["inventory"]
 
 
@@ -349,7 +354,7 @@ def test_inventory_of_nothing() -> None:
 )
 def test_places_are_completed(location: object, expected: tuple[str | None, ...]) -> None:
     """A city and a country that a machine's record leaves out come from the locations' listing."""
-    frame = listings.inventory(parts([{**MACHINE, "location": location}], [PLAN], [{}, MIAMI]))
+    frame = inventory.inventory(parts([{**MACHINE, "location": location}], [PLAN], [{}, MIAMI]))
     row = frame[["location", "city", "country"]].astype(object).iloc[0]
     assert tuple(None if pd.isna(value) else value for value in row) == expected
 
@@ -360,7 +365,7 @@ def test_inventory_drift() -> None:
         listed([{"memory": []}]), listed([{"available": "?"}]), {"balance": "?"}, listed([{"core": "?"}])
     )
     with pytest.warns(DriftWarning, match="and 3 more places"):
-        told = facts(listings.inventory(found))
+        told = facts(inventory.inventory(found))
     assert [each["path"] for each in told["drift"]] == [
         "$.data[0].memory",
         "$.data.balance",
@@ -383,7 +388,7 @@ def test_by_location() -> None:
         {**MACHINE, "location": "SAO1"},
         {**MACHINE, "location": None, "booted": None},
     ]
-    frame = listings.inventory(parts(machines, [PLAN, {**PLAN, **BRL, "location": "SAO1"}]))
+    frame = inventory.inventory(parts(machines, [PLAN, {**PLAN, **BRL, "location": "SAO1"}]))
 
     found = by_location(frame)
 
@@ -402,7 +407,7 @@ def test_by_location() -> None:
 @pytest.mark.parametrize("machines", [[], [MACHINE], [{}], [{**MACHINE, "location": None}] * 2])
 def test_by_location_dtypes(machines: list[dict[str, Any]]) -> None:
     """The summary has the same columns and dtypes for no machine, and for machines that tell nothing."""
-    found = by_location(listings.inventory(parts(machines, [PLAN])))
+    found = by_location(inventory.inventory(parts(machines, [PLAN])))
     assert dtypes(found) == SUMMARY
     assert found.machines.sum() == len(machines)
 
@@ -503,7 +508,7 @@ def test_inventory_of_anything(
     found = InventoryParts(listed(machines), listed(locations), profile, listed(plans))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DriftWarning)
-        frame = listings.inventory(found)
+        frame = inventory.inventory(found)
     assert dtypes(frame) == COLUMNS["inventory"]
     assert len(frame) == len(machines)
     assert (frame["monthly_value"].isna() == frame["price_note"].notna()).all()

@@ -19,8 +19,8 @@ import pytest
 import lcnb
 from conftest import LCNB, Call, in_thread, record, saved, wait_until, write_notebook
 from lcnb.errors import ConfirmationMissing, InputError, Locked, RunTimeout
-from lcnb.runbooks.effects import changes_line
-from lcnb.runbooks.engine import papermill_engine
+from lcnb.runbooks.engine import papermill_client, run_job
+from lcnb.runbooks.outcomes import changes_line
 from lcnb.runbooks.records import resume
 from lcnb.runbooks.run import run_runbook
 
@@ -328,7 +328,7 @@ def test_100_race(tmp_path: Path) -> None:
     """Of 100 processes that want one lock at once exactly one gets it; when it is killed the lock is free."""
     code = (
         "import sys\n"
-        "from lcnb.runbooks.effects import locked_runbook\nfrom lcnb.runbooks.notebook.find import find\n"
+        "from lcnb.runbooks.locks import locked_runbook\nfrom lcnb.runbooks.notebook.find import find\n"
         "from lcnb.errors import Locked\nimport pathlib, os\n"
         "book = find('inventory')\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
@@ -365,7 +365,7 @@ def test_100_race(tmp_path: Path) -> None:
             each.wait()
             each.stdin.close()  # type: ignore[union-attr]
             each.stdout.close()  # type: ignore[union-attr]
-    from lcnb.runbooks.effects import locked_runbook
+    from lcnb.runbooks.locks import locked_runbook
     from lcnb.runbooks.notebook.find import find
 
     with locked_runbook(find("inventory"), None, {}, 0):
@@ -429,7 +429,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     The time of a run stands still until then, and has passed afterwards.
     """
-    path, client = tmp_path / "begun", papermill_engine._Client
+    path, client = tmp_path / "begun", papermill_client._Client
     limit, handle = client._get_timeout, client._async_handle_timeout
 
     def get_timeout(self: Any, cell: Any) -> float | None:
@@ -443,9 +443,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(client, "_get_timeout", get_timeout)
     monkeypatch.setattr(client, "_async_handle_timeout", handle_timeout)
-    monkeypatch.setattr(
-        papermill_engine.Job, "age", lambda job: (job.timeout or 0.0) if path.exists() else 0.0
-    )
+    monkeypatch.setattr(run_job.Job, "age", lambda job: (job.timeout or 0.0) if path.exists() else 0.0)
     return path
 
 
@@ -476,7 +474,7 @@ def test_timeout(
 
 def test_deaf(tmp_path: Path, begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell that ignores the interrupt is killed after its grace."""
-    monkeypatch.setattr("lcnb.runbooks.engine.papermill_engine.GRACE_S", 0.5)
+    monkeypatch.setattr("lcnb.runbooks.engine.papermill_client.GRACE_S", 0.5)
     source = DEAF.replace("{begun!r}", repr(str(begun)))
     run = run_runbook(str(write_notebook(tmp_path / "deaf.ipynb", source, "2")), cell_timeout=1)
     assert (run.status, run.exit_code) == ("timeout", 4)
@@ -507,7 +505,7 @@ def test_interrupted_cleans_up(tmp_path: Path) -> None:
 
 def test_output_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs beyond the limit are left out, and that is told once."""
-    monkeypatch.setattr("lcnb.runbooks.engine.papermill_engine.CELL_OUTPUT", 100_000)
+    monkeypatch.setattr("lcnb.runbooks.engine.outputs.CELL_OUTPUT", 100_000)
     source = "for n in range(50):\n    print('x' * 10_000, flush=True)"
     run = run_runbook(str(write_notebook(tmp_path / "chatty.ipynb", source, "print('next')"))).check()
     (first, second) = saved(run.folder).cells

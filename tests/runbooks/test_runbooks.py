@@ -36,10 +36,12 @@ import lcnb
 from conftest import LCNB, PYTHON3, ROOT, Cell, record, saved, statuses, write_notebook
 from lcnb.config import Settings, resolve
 from lcnb.errors import CellFailed, InputError, KernelDied, ParameterError, RunError, TokenMissing
-from lcnb.runbooks.engine import papermill_engine
-from lcnb.runbooks.notebook.find import describe, find, shipped
+from lcnb.runbooks.engine import papermill_client, papermill_engine
+from lcnb.runbooks.notebook.find import find, shipped
+from lcnb.runbooks.notebook.help import describe
 from lcnb.runbooks.publish import report
-from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
 
 #: With every character that a way of writing it could treat in its own way.
 SECRET = "canary&<7f3e>9a1c'/5b+%z~="
@@ -520,7 +522,7 @@ def test_interrupted_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         started.extend(psutil.Process().children(recursive=True))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(papermill_engine._Client, "start_new_kernel_client", interrupt)
+    monkeypatch.setattr(papermill_client._Client, "start_new_kernel_client", interrupt)
     before = psutil.Process().children(recursive=True)
     with pytest.raises(KeyboardInterrupt) as stopped:
         run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1")))
@@ -536,7 +538,7 @@ def test_interrupt_waits() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = []
     try:
-        with pytest.raises(KeyboardInterrupt), papermill_engine._signals_wait():
+        with pytest.raises(KeyboardInterrupt), papermill_client._signals_wait():
             signal.raise_signal(signal.SIGINT)
             done.append("known")
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

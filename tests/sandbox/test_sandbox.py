@@ -529,7 +529,7 @@ def test_start_and_stop() -> None:
 
 def test_ends_with_its_parent(tmp_path: Path) -> None:
     """A sandbox that a killed process had started ends by itself."""
-    code = "from lcnb.sandbox.server import start; s = start(fleet=0); print(s.pid, flush=True); input()"
+    code = "from lcnb.sandbox.process import start; s = start(fleet=0); print(s.pid, flush=True); input()"
     parent = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -31,18 +31,10 @@ from msgspec import structs
 import lcnb.transport.budget_stores as module
 from conftest import TOKEN
 from lcnb.secret import Secret
-from lcnb.transport.budget_stores import (
-    Budget,
-    FileRow,
-    MemoryRow,
-    RedisRow,
-    Rule,
-    State,
-    from_text,
-    open_budget,
-    steady,
-    to_text,
-)
+from lcnb.transport.budget import Budget, open_budget
+from lcnb.transport.budget_stores import FileRow, MemoryRow
+from lcnb.transport.rate_limit import Rule, State, from_text, steady, to_text
+from lcnb.transport.redis_store import RedisRow
 
 HOUR, DAY = 3600.0, 86_400.0
 PASSWORD = "canary-redis/p@ss#7c21"
@@ -703,7 +695,7 @@ FORKS = """
     import lcnb.transport.budget_stores
     from lcnb.secret import Secret
 
-    budget = lcnb.transport.budget_stores.open_budget(Path(sys.argv[1]), Secret("t"))
+    budget = lcnb.transport.budget.open_budget(Path(sys.argv[1]), Secret("t"))
     budget.take()
     with lcnb.transport.budget_stores._threads:  # as if another thread were taking a permit at this moment
         child = os.fork()
@@ -724,7 +716,7 @@ def test_fork(tmp_path: Path) -> None:
 WORKER = """
     import fcntl, mmap, os, struct, sys, threading
     from pathlib import Path
-    from lcnb.transport.budget_stores import open_budget
+    from lcnb.transport.budget import open_budget
     from lcnb.secret import Secret
 
     folder, end = sys.argv[1], float(sys.argv[2])

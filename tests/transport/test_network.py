@@ -19,7 +19,8 @@ import pytest
 import lcnb
 from conftest import LCNB, TOKEN, Call, without_account
 from lcnb.api import calls
-from lcnb.config import Settings, checked_base_url
+from lcnb.base_url import checked_base_url
+from lcnb.config import Settings
 from lcnb.errors import ConfigError, ConnectionFailed, LcnbError
 from lcnb.secret import Secret
 from lcnb.transport import network

@@ -30,16 +30,8 @@ from hypothesis import strategies as st
 
 import lcnb
 from conftest import TOKEN, wait_until
-from lcnb.api.calls import (
-    WRITE_ATTEMPT_MIN_S,
-    Call,
-    Envelope,
-    Flow,
-    Pause,
-    Together,
-    get_instances,
-    get_profile,
-)
+from lcnb.api.calls import WRITE_ATTEMPT_MIN_S, Call, get_instances, get_profile
+from lcnb.api.flows import Envelope, Flow, Pause, Together
 from lcnb.errors import (
     ApiError,
     AuthenticationError,

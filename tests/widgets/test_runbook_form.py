@@ -13,11 +13,15 @@ import pytest
 
 import lcnb
 from conftest import TOKEN, write_notebook
-from lcnb.runbooks.notebook.find import find, help_text, shipped
+from lcnb.runbooks.notebook.find import find, shipped
+from lcnb.runbooks.notebook.help import help_text
 from lcnb.sandbox import Running, start
 from lcnb.widgets.admin_app import Admin
-from lcnb.widgets.form import Phase, Run
-from lcnb.widgets.runbook_form import Ended, RunForm, spec_of
+from lcnb.widgets.form_effects import Run
+from lcnb.widgets.form_state import Phase
+from lcnb.widgets.runbook_fields import spec_of
+from lcnb.widgets.runbook_form import RunForm
+from lcnb.widgets.runbook_process import Ended
 from lcnb.widgets.runbook_view import RunbookForm, RunbookUnavailable
 from lcnb.widgets.runner import inline, thread
 

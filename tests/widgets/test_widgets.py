@@ -19,8 +19,12 @@ from lcnb.sandbox import Clock, Faults, Sandbox, World, running
 from lcnb.widgets import form_specs
 from lcnb.widgets.admin_app import Admin, Unavailable
 from lcnb.widgets.admin_page import checked_host, notebook
-from lcnb.widgets.form import Apply, Build, Choice, Effects, Field, Form, Load, Phase, Spec, judged, told
-from lcnb.widgets.form_view import status
+from lcnb.widgets.elements import status
+from lcnb.widgets.form import Form
+from lcnb.widgets.form_effects import Apply, Build, Effects, Load
+from lcnb.widgets.form_fields import Choice, Field, Spec
+from lcnb.widgets.form_messages import judged, told
+from lcnb.widgets.form_state import Phase
 from lcnb.widgets.input_field import Answer
 from lcnb.widgets.listings import plain
 from lcnb.widgets.page_sync import Arrival, everything

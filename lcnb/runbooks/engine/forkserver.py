@@ -1,12 +1,13 @@
-"""Warm runs: a process that has imported what runs need, and forks one process for each of them.
+"""The server for warm runs: it has imported what runs need, and forks one process for each run.
 
-`serve` imports (and only imports: one thread, no secrets, nothing opened), listens on a socket in a private folder, and
-forks for each request. The fork becomes the process that was asked for: environment, folder, handles, limits and chance
-are those of the request; beside it waits a second fork, the shell for the cells. It exits as any process would, and its
-exit code is sent to whoever asked. Linux only: elsewhere, and when anything does not fit, `spawn` gives None, and an
-ordinary process does the same work.
+`run_server` imports (and only imports: one thread, no secrets, nothing opened), listens on a socket in a private
+folder, and forks for each request. The fork gets the environment, folder, handles, limits and random seed of the
+request; next to it a second fork waits, the shell for the cells. It exits like any process, and its exit code is
+sent to the client.
 
-The one who asks (`spawn`) is told by the kernel (pidfd) when the process ends; when he goes, the process gets SIGTERM.
+Linux only. Elsewhere, and when anything does not fit, `warm_server.spawn_process` returns None and an ordinary
+process does the same work. A client learns of the end from the kernel (pidfd); when a client disconnects, its
+process gets SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,38 +19,26 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from lcnb import python_process
-from lcnb.errors import RunError
 from lcnb.runbooks.engine.framing import receive, send
 from lcnb.runbooks.engine.warm import (
     ONE_THREAD,
     SOCKET,
-    STARTING,
-    WarmProcess,
-    ask,
     fingerprint,
-    folder_of_all,
-    usable,
-    wait_for,
 )
+from lcnb.runbooks.engine.warm_server import close_shared
 from lcnb.runbooks.notebook.deferred_imports import grammar_later
 from lcnb.signals import ENDING
 
-SERVER = "lcnb.runbooks.engine.forkserver"
 #: What a fork may become.
 MAINS = {"child": "lcnb.runbooks.batch.child", "command": "lcnb.cli.main"}
 #: What runs need, slow to import.
@@ -65,146 +54,8 @@ MODULES = (
     "lcnb.runbooks.publish.report", "lcnb.runbooks.run", "lcnb.runbooks.engine.shell", "lcnb.runbooks.engine.shell_client",
     "lcnb.runbooks.engine.shell_kernel",
 )  # fmt: skip
-#: What the server itself gets beside these: nothing that could be a secret.
-PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTUAL_ENV", "XDG_CACHE_HOME")
-START_S = 60.0
 #: How long a server waits for a request of somebody who has connected.
 REQUEST_S = 30.0
-
-
-# --- a server of one's own ------------------------------------------------------------------------------
-
-
-class Server:
-    """A server that lives as long as this process."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.fingerprint = fingerprint(env)
-        self.owner = os.getpid()
-        self.folder = Path(tempfile.mkdtemp(prefix="lcnb-warm-"))
-        self._process = subprocess.Popen(
-            python_process.command(SERVER, str(self.folder)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_server_environment(env),
-            start_new_session=True,
-        )
-
-    @cached_property
-    def ready(self) -> bool:
-        """Whether it listens; waits until it does, or does not come to that."""
-        stdout = cast("IO[bytes]", self._process.stdout)
-        try:
-            wait_for([stdout.fileno()], START_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return stdout.readline() == b"ready\n"
-
-    def close(self) -> None:
-        """End it. Runs that it has forked end with whoever asked for them."""
-        if self.owner != os.getpid():
-            return  # a fork of the process that has it
-        with self._process as process:
-            process.terminate()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-_shared: Server | None = None
-#: The environment for which none could be started: it is not tried again for each run.
-_failed = ""
-_lock = threading.Lock()
-
-
-def begin(env: Mapping[str, str]) -> None:
-    """Start the server of this process for such an environment, if it has none; does not wait for it."""
-    global _shared, _failed
-    with _lock:
-        wanted = fingerprint(env)
-        if _shared is not None and (_shared.owner != os.getpid() or _shared.fingerprint != wanted):
-            _drop()
-        if usable() and _shared is None and _failed != wanted:
-            try:
-                _shared = Server(env)
-            except OSError:  # no room, no more processes: then an ordinary process will tell
-                _failed = wanted
-
-
-def shared(env: Mapping[str, str]) -> Server | None:
-    """The server of this process for such an environment, listening; None without one."""
-    global _failed
-    begin(env)
-    with _lock:
-        if _shared is not None and not _shared.ready:
-            _failed = _shared.fingerprint
-            _drop()
-        return _shared
-
-
-def _drop() -> None:
-    global _shared
-    if _shared is not None:
-        _shared.close()
-        _shared = None
-
-
-def close_shared() -> None:
-    """End the server of this process, if it has one."""
-    with _lock:
-        _drop()
-
-
-atexit.register(close_shared)
-
-
-def spawn(
-    main: str, argv: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
-) -> WarmProcess | None:
-    """A process with a stdin that is ours to write, as `Popen(stdin=PIPE)`; None where it cannot be had.
-
-    By the server that stays (`lcnb warm`) where that fits, else by one of this process.
-    """
-    read, write = os.pipe()
-    stdin = os.fdopen(write, "wb", buffering=0)
-    handles = (read, stdout.fileno(), stderr.fileno())
-    try:
-        process = None
-        if usable() and (folder_of_all() / SOCKET).exists():
-            process = ask(folder_of_all(), main, argv, env, handles, stdin)
-        if process is None and (server := shared(env)):
-            process = ask(server.folder, main, argv, env, handles, stdin)
-    finally:
-        os.close(read)
-    if process is None:
-        stdin.close()
-    return process
-
-
-def _server_environment(env: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in env.items() if name in PASSED or name.startswith(STARTING)}
-    return kept | ONE_THREAD
-
-
-def stay(told: str) -> NoReturn:
-    """Become a server for all runs of this user, until it is interrupted; `told` is said when it listens.
-
-    RunError when one is there already. The process is begun anew, without the secrets of this one's environment.
-    """
-    folder = folder_of_all()
-    if not usable():
-        raise RunError("warm runs need Linux; on this system each run starts a kernel of its own")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    import fcntl
-
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RunError(f"a server for warm runs is there already ({folder}). Nothing was started.") from None
-    os.set_inheritable(lock, True)  # it is locked as long as the server has this handle
-    (folder / SOCKET).unlink(missing_ok=True)  # of one that was killed
-    argv = python_process.command(SERVER, str(folder), told, str(lock))
-    os.execve(sys.executable, argv, _server_environment(os.environ))  # noqa: S606
 
 
 # --- the server -----------------------------------------------------------------------------------------
@@ -243,8 +94,8 @@ def preload() -> None:
             import_module(name)
     for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib_inline"]:
         del sys.modules[name]  # it sets pictures up when it is imported, and only in a shell
-    import_module("lcnb.runbooks.publish.report").exporter()
-    import_module("lcnb.runbooks.run").versions()
+    import_module("lcnb.runbooks.publish.cells").exporter()
+    import_module("lcnb.runbooks.execution").versions()
     import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
     gc.freeze()  # what all have in common is not written to by the collector
     gc.enable()
@@ -401,7 +252,8 @@ def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
     """The work of a forked process; its exit code."""
     import resource
 
-    from lcnb.runbooks.engine.shell import ABOVE, adopt, prepare
+    from lcnb.runbooks.engine.forked_process import ABOVE, adopt
+    from lcnb.runbooks.engine.shell import prepare
     from lcnb.runbooks.engine.shell_client import keep
 
     for name, (soft, hard) in request["limits"].items():

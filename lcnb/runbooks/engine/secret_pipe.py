@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lcnb.api.models import SECRET_NAME
+from lcnb.api.record_reader import SECRET_NAME
 from lcnb.secret import TOLD_VARIABLE, Secret
 from lcnb.transport.network import proxy_secrets
 

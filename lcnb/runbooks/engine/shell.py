@@ -1,34 +1,27 @@
-"""The process of a warm run's cells: forked before its runner has any thread (`prepare`), it waits for `start` (the
-environment, folder and handles of the run), takes these over, and becomes a Jupyter kernel (`shell_kernel`).
+"""The process that runs the cells of a warm run: forked before its runner has any thread (`prepare_shell`).
 
-When its runner dies, so does the shell.
+It waits for `start` (environment, folder and handles of the run), takes these over, and becomes a Jupyter kernel
+(`shell_kernel`). When its runner dies, the shell ends too.
 """
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import signal
 import socket
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lcnb.runbooks.engine.forked_process import HISTORY, _above, _die_with, _standard_stream, adopt
 from lcnb.runbooks.engine.framing import receive
 
-PR_SET_PDEATHSIG = 1
-#: Handles below this are for those that a run brings with their numbers.
-ABOVE = 200
-#: As nbclient starts a kernel: the sources of cells are not kept in the user's history.
-HISTORY = "--HistoryManager.hist_file=:memory:"
 #: Modules that look, when they are imported, whether they are in a notebook.
 LOOK_AROUND = ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook")
 
@@ -80,21 +73,6 @@ def _main(control: socket.socket, iopub: int, runner: int) -> NoReturn:
     os._exit(0)
 
 
-def _die_with(runner: int) -> None:
-    """The runner may be killed without a word; nobody would then end a cell that goes on for ever."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != runner:
-        os._exit(1)
-
-
-def _above(handle: int) -> int:
-    import fcntl  # not on Windows, where there are no warm runs
-
-    moved = fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, ABOVE)
-    os.close(handle)
-    return moved
-
-
 def _take_over(start: Mapping[str, Any], handles: list[int], runner: int) -> None:
     """Become the process that this run wants: its environment, folder and handles."""
     words, *received = [_above(handle) for handle in handles]
@@ -123,18 +101,6 @@ def _take_over(start: Mapping[str, Any], handles: list[int], runner: int) -> Non
     faulthandler.enable(words)
 
 
-def _standard_stream(number: int, name: str) -> Any:
-    """A standard stream as Python makes it when it starts."""
-    mode = "w" if number else "r"
-    raw = FileIO(number, mode, closefd=False)
-    raw.name = f"<{name}>"
-    buffer = BufferedWriter(raw) if number else BufferedReader(raw)
-    errors = "backslashreplace" if number == 2 else "strict"
-    stream: Any = TextIOWrapper(buffer, encoding="utf-8", errors=errors, line_buffering=number == 2)
-    stream.mode = mode
-    return stream
-
-
 def _forget_the_terminal() -> None:
     """What has looked, when the server imported it, whether there is a notebook, looks again when a cell imports it."""
     for name in LOOK_AROUND:
@@ -144,16 +110,3 @@ def _forget_the_terminal() -> None:
             vars(sys.modules[parent]).pop(child, None)
     if "rich" in sys.modules:
         vars(sys.modules["rich"])["_console"] = None
-
-
-def adopt(env: Mapping[str, str], cwd: str) -> None:
-    """After a fork: the environment and folder of whoever asked, and chance of one's own."""
-    import random
-
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    time.tzset()
-    random.seed()
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()

@@ -34,8 +34,8 @@ from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 from jupyter_client.session import Session
 
+from lcnb.runbooks.engine.forked_process import HISTORY
 from lcnb.runbooks.engine.framing import cut, framed, pack, unpack
-from lcnb.runbooks.engine.shell import HISTORY
 
 #: Bytes of last words that are kept.
 WORDS = 64_000

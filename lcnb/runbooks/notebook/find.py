@@ -1,6 +1,6 @@
-"""Where runbooks are: shipped ones by name, anybody's own by path.
+"""Where runbooks are: shipped ones by name, the user's own by path.
 
-A notebook is read as plain JSON (`notebook`): listing and refusing must not wait for nbformat or papermill.
+A notebook is read as plain JSON (`file_format`): listing and refusing must not wait for nbformat or papermill.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.config import did_you_mean
 from lcnb.errors import InputError
+from lcnb.runbooks.notebook.declarations import read_parameters
 from lcnb.runbooks.notebook.file_format import read_notebook
 from lcnb.runbooks.notebook.languages import PYTHON, assigned, language_of
-from lcnb.runbooks.notebook.parameters import Parameter, read_parameters
+from lcnb.runbooks.notebook.types import Parameter
+from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    import click
-    import pandas as pd
+    pass
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Runbook:
 
 def notebooks_dir() -> Path:
     """The shipped notebooks: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[2]
     installed = package / "notebooks"
     return installed if installed.is_dir() else package.parent / "notebooks"
 
@@ -120,47 +120,3 @@ def _title(cells: list[dict[str, Any]]) -> tuple[str, str]:
     if not heading.startswith("#"):
         return "", heading.strip()
     return heading.lstrip("# ").strip(), " ".join(rest.strip().partition("\n\n")[0].split())
-
-
-def describe(name: str | None = None) -> pd.DataFrame:
-    """The shipped runbooks (name, title, purpose); or the parameters of one (name, type, default, help)."""
-    import pandas as pd
-
-    if name is None:
-        rows = [(each.name, each.title, each.purpose) for each in map(find, shipped())]
-        return pd.DataFrame(rows, columns=["name", "title", "purpose"]).astype("str")
-    table = [
-        (each.name, each.type_text, "(required)" if each.required else each.default_text, each.help)
-        for each in find(name).parameters
-    ]
-    return pd.DataFrame(table, columns=["name", "type", "default", "help"]).astype("str")
-
-
-def help_text(book: Runbook, page: click.HelpFormatter | None = None, command: str = "lcnb run") -> str:
-    """The page of a runbook: what it is for, and each parameter with type, default and meaning."""
-    if page is None:
-        import click
-
-        page = click.HelpFormatter(width=100)
-    page.write_usage(command, f"{book.name} [-p NAME=VALUE]... [OPTIONS]")
-    with page.indentation():
-        page.write_paragraph()
-        page.write_text(book.purpose or book.title)
-    if book.parameters:
-        with page.section("Parameters"):
-            page.write_dl(
-                [
-                    (
-                        f"{each.name}",
-                        f"{each.help}{'. ' if each.help else ''}[{each.type_text}; "
-                        f"{'required' if each.required else f'default {each.default_text}'}]",
-                    )
-                    for each in book.parameters
-                ]
-            )
-    else:
-        page.write_paragraph()
-        page.write_text("It takes no parameters.")
-    page.write_paragraph()
-    page.write_text("`lcnb run --help` lists the options that all runbooks share.")
-    return page.getvalue().rstrip("\n")

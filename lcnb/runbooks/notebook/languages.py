@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lcnb.runbooks.notebook.parameters import _MISSING, Parameter, Type
+from lcnb.runbooks.notebook.types import _MISSING, Parameter, Type
 
 PYTHON = "python"
 #: What kernels and programs call Python. A kernel of Sage, Spark or Pyodide runs Python cells.

@@ -1,8 +1,6 @@
-"""Outputs as a page without scripts can show them: the best still form, and a sentence for what is left out.
+"""Static forms of notebook outputs: what a page without scripts shows, and a sentence for what it leaves out.
 
-An output often has several forms. One that needs a script (a plotly chart, a widget, a map) is replaced by a picture or
-text of the same output, where there is one. The sentence says what was left out, and where it can be seen.
-"""
+An output that needs a script (a Plotly chart, a widget, a map) is replaced by a picture or text of the same output where there is one."""
 
 from __future__ import annotations
 
@@ -13,6 +11,7 @@ from html import escape, unescape
 from typing import Any
 
 from lcnb.runbooks.publish.pictures import left_out
+from lcnb.runbooks.publish.terminal_text import last_state
 
 #: Between these an output is shown whose scripts are named by a sentence of its own.
 SAID = ("<!--lcnb-said-->", "<!--/lcnb-said-->")
@@ -233,67 +232,6 @@ def _inner(output: Any) -> str:
         return ""
     html = _text(data.get("text/html"))
     return html if html and not ACTIVE.search(html) else _fallback(data)[0]
-
-
-# --- text -----------------------------------------------------------------------------------------------
-
-_MOVES = re.compile(r"\r\n|[\r\n\b]|\x1b\[(\d*)([A-DGJK])|\x1b\[\?25[lh]")
-
-
-def last_state(text: str) -> str:
-    """A text as a terminal shows it at its end: a progress bar that was drawn over itself is there once.
-
-    Carriage returns, backspaces and the moves of a cursor that progress bars use are followed; colours stay.
-
-    >>> last_state("  0%|    | 0/3\\r100%|####| 3/3\\n").strip()
-    '100%|####| 3/3'
-    """
-    if not _MOVES.search(text.replace("\n", "")):
-        return text
-    lines: list[str] = [""]
-    row, column, start = 0, 0, 0
-
-    def write(piece: str) -> None:
-        nonlocal column
-        if piece:
-            line = lines[row].ljust(column)
-            if column == 0 and len(_plain(piece)) >= len(_plain(line)):
-                lines[row] = piece
-            elif column >= len(line):
-                lines[row] = line + piece
-            else:
-                lines[row] = line[:column] + piece + line[column + len(piece) :]
-            column += len(piece)
-
-    for move in _MOVES.finditer(text):
-        write(text[start : move.start()])
-        start = move.end()
-        count = int(move[1] or 1) if move[2] else 1
-        if move[0] in ("\n", "\r\n"):
-            row, column = row + 1, 0
-        elif move[0] == "\r":
-            column = 0
-        elif move[0] == "\b":
-            column = max(0, column - 1)
-        elif move[2] == "A":
-            row = max(0, row - count)
-        elif move[2] == "B":
-            row += count
-        elif move[2] == "C":
-            column += count
-        elif move[2] == "D":
-            column = max(0, column - count)
-        elif move[2] == "G":
-            column = count - 1
-        elif move[2] == "K":
-            lines[row] = "" if move[1] == "2" else lines[row][:column]
-        lines.extend([""] * (row + 1 - len(lines)))
-    write(text[start:])
-    return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 def formula_note(markdown: str) -> str:

@@ -1,27 +1,22 @@
-"""The page that people get: self-contained HTML with a header, the outputs, and no request to anywhere.
+"""The report of a run: a self-contained HTML page with header, outputs and files, which sends no request.
 
-nbconvert renders the cells (inputs hidden, `basic` template: no scripts, no fonts, no MathJax); the shell
-around them is ours: title, status, parameters, failing cell, files. Light and dark, printable, narrow.
-"""
+nbconvert renders the cells (`basic` template: no scripts, no fonts); this module adds title, status, parameters, the failing
+cell and the files. It works in light and dark mode, in print and on narrow screens."""
 
 from __future__ import annotations
 
-import copy
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
-from html import escape, unescape
+from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from lcnb.files import write_atomically
-from lcnb.runbooks.notebook.deferred_imports import grammar_later
-from lcnb.runbooks.publish.outputs import SAID, formula_note, kind_of, last_state, still_output, widget_states
-from lcnb.runbooks.publish.pictures import Pictures, left_out
+from lcnb.runbooks.publish.cells import _body
+from lcnb.runbooks.publish.pictures import Pictures
 
 _COLORS = {
     "done": "#0a9b74",
@@ -207,7 +202,7 @@ def _changes(facts: Mapping[str, Any]) -> str:
     if not changes:
         return ""
     from lcnb.changes.changeset import made_frame, monthly_difference
-    from lcnb.display.charts import table
+    from lcnb.display.tables import table
 
     counts = Counter(each["outcome"] for each in changes)
     told = [f"{count} {outcome}" for outcome, count in counts.items()]
@@ -225,210 +220,3 @@ def _files(files: list[str]) -> str:
         return ""
     items = "".join(f'<li><a href="{quote(name)}">{escape(name)}</a></li>' for name in files)
     return f"<p>Beside this page:</p><ul>{items}</ul>"
-
-
-def _body(facts: Mapping[str, Any], notebook: Any, pictures: Pictures) -> str:
-    shown = copy.deepcopy(notebook)
-    widgets = widget_states(shown)
-    shown.metadata.pop("widgets", None)  # nbconvert would write it into the page, for a script
-    failed = facts.get("failed_cell")
-    _make_still(shown, failed["number"] - 1 if failed else None, widgets, _where(facts))
-    _drop_title(shown)
-    _drop_what_was_not_run(shown)
-    body, _ = exporter().from_notebook_node(shown)
-    return _without_requests(str(body), pictures)
-
-
-def _where(facts: Mapping[str, Any]) -> str:
-    """Where what a page cannot show is seen."""
-    name = Path(str(facts["notebook"])).name if facts.get("notebook") else "the executed notebook"
-    return f"Open {name}, in the folder of this page, in JupyterLab to see it."
-
-
-def _make_still(notebook: Any, failed: int | None, widgets: Mapping[str, Any], where: str) -> None:
-    """Give each output, and each text with formulas, a form that needs no script."""
-    for index, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown":
-            cell.source = _pictures_with_spaces(cell.source)
-            _find_attachments(cell)
-            cell.source += formula_note(cell.source)
-        if cell.cell_type != "code":
-            continue
-        kept: list[Any] = []
-        for output in cell.outputs:
-            if output.output_type == "stream":
-                if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
-                    kept[-1].text += output.text
-                else:
-                    kept.append(output)
-            elif output.output_type == "error":
-                if index != failed and output.ename != "SystemExit":  # those are above the cells, once
-                    kept.append(_allowed_error(output))
-            else:
-                still_output(output, widgets, where)
-                kept.append(output)
-        for output in kept:
-            if output.output_type == "stream":
-                output.text = last_state(output.text)
-        cell.outputs = kept
-
-
-def _allowed_error(output: Any) -> Any:
-    """An error that the cell was allowed to raise, and that ended nothing."""
-    import nbformat
-
-    trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
-    html = (
-        f'<div class="allowed"><b>{escape(output.ename)}: {escape(output.evalue)}</b> This cell may raise errors; the '
-        f"run went on.<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details></div>"
-    )
-    new: Any = nbformat.v4
-    return new.new_output("display_data", {"text/html": html})
-
-
-def _find_attachments(cell: Any) -> None:
-    """nbconvert makes no page at all of a notebook where an attachment is missing, or is written percent-encoded."""
-    attachments = dict(cell.get("attachments", {}))
-
-    def found(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in attachments and unquote(name) in attachments:
-            attachments[name] = attachments[unquote(name)]
-        return match[0] if name in attachments else f"missing-attachment:{name}"
-
-    cell.source = re.sub(r"""\battachment:([^\s)>"']+)""", found, cell.source)
-    if attachments:
-        cell.attachments = attachments
-
-
-_SPACED = re.compile(
-    r"(!\[[^\]\n]*\]\()(?!<)([^()<>\n\"]*? [^()<>\n\"]*?\.(?:png|jpe?g|gif|svg|webp|bmp|avif))(?=[)\s])", re.I
-)
-
-
-def _pictures_with_spaces(markdown: str) -> str:
-    """Markdown takes a path with spaces only in angle brackets; people write it without."""
-    return _SPACED.sub(r"\1<\2>", markdown)
-
-
-@cache
-def exporter() -> Any:
-    """nbconvert's exporter with its templates compiled, which takes longer than most pages."""
-    with grammar_later():
-        import nbformat
-        from nbconvert import HTMLExporter
-
-    made: Any = HTMLExporter(  # type: ignore[no-untyped-call]
-        template_name="basic",
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
-    new: Any = nbformat.v4
-    made.from_notebook_node(new.new_notebook(cells=[new.new_markdown_cell("#"), new.new_code_cell("")]))
-    return made
-
-
-def _drop_title(notebook: Any) -> None:
-    """Title and purpose stand in the header already."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            lines = cell.source.strip().split("\n\n")
-            if lines[0].startswith("# "):
-                _, _, rest = lines[0].partition("\n")
-                cell.source = "\n\n".join(lines[1:] if rest.strip() else lines[2:])
-            return
-
-
-def _drop_what_was_not_run(notebook: Any) -> None:
-    """Headings without anything below them would look as if there were nothing to tell."""
-    ran = [
-        number
-        for number, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("status") != "skipped"
-    ]
-    code = [number for number, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    if ran and ran[-1] != code[-1]:
-        del notebook.cells[ran[-1] + 1 :]
-
-
-# --- no request to anywhere -----------------------------------------------------------------------------
-
-_ACTIVE = re.compile(r"<script\b.*?(?:</script[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
-_FRAME = re.compile(
-    r"<(iframe|frame|object|embed|video|audio|applet|canvas)\b[^>]*>(?:.*?</\1\s*>)?",
-    re.DOTALL | re.IGNORECASE,
-)
-_LOADING = re.compile(
-    r"</?(?:link|meta|base|iframe|frame|frameset|object|embed|applet|video|audio|canvas)\b[^>]*>",
-    re.IGNORECASE,
-)
-_STYLE = re.compile(r"<style\b.*?(?:</style[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
-_CSS_REQUEST = re.compile(
-    r"@import[^;}<]*;?|url\(\s*(?![\"'\s]*(?:data:|#))(?:\"[^\"]*\"|'[^']*'|&quot;.*?&quot;|[^)]*)\s*\)",
-    re.IGNORECASE,
-)
-_TAG = re.compile(r"""<[a-z](?:[^"'<>]|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""\s([\w:-]+)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""")
-_LOADED = ("src", "srcset", "href", "poster", "data", "background", "action", "formaction", "ping")
-
-
-def _without_requests(body: str, pictures: Pictures) -> str:
-    """A page that is opened years later, or by mail, must not ask anybody for anything.
-
-    POLICY forbids it to every browser; what it would leave as gaps and errors is replaced here by a sentence, and a
-    picture of the notebook's folder by itself. A link that a person may click stays.
-    """
-    named: set[str] = set()  # an output that was given its sentence before does not have these any more
-
-    def name(match: re.Match[str]) -> str:
-        kind = kind_of(match[0])
-        if kind in named and match[0].lower().startswith("<script"):
-            return ""
-        named.add(kind)
-        return left_out(f"Left out: {kind}; a report runs no scripts and asks no server.")
-
-    body = _without_said(body)
-    body = _FRAME.sub(name, _ACTIVE.sub(name, body))
-    body = _LOADING.sub("", body)
-    body = _STYLE.sub(lambda style: _CSS_REQUEST.sub("", style[0]), body)
-    return _TAG.sub(lambda tag: _safe_tag(tag[0], pictures), body)
-
-
-def _without_said(body: str) -> str:
-    """Without the scripts and frames of outputs whose sentence names them already."""
-
-    def cleaned(match: re.Match[str]) -> str:
-        return _LOADING.sub("", _FRAME.sub("", _ACTIVE.sub("", match[1])))
-
-    return re.sub(re.escape(SAID[0]) + "(.*?)" + re.escape(SAID[1]), cleaned, body, flags=re.DOTALL)
-
-
-def _safe_tag(tag: str, pictures: Pictures) -> str:
-    if not re.match(r"<(?:img|image|input|source)\b", tag, re.IGNORECASE):
-        return _ATTRIBUTE.sub(lambda each: _attribute(tag, each), tag)
-    found = {each[1].lower(): unescape(each[2].strip("\"'")) for each in _ATTRIBUTE.finditer(tag)}
-    address = found.get("src") or found.get("href") or found.get("xlink:href")
-    if address is None:
-        return "" if tag[1:7].lower() == "source" else _ATTRIBUTE.sub(lambda each: _attribute(tag, each), tag)
-    source, problem = pictures.source(address)
-    if source is None:
-        alt = f" ({found['alt']})" if found.get("alt") else ""
-        return left_out(f"Picture left out{alt}: {problem}.")
-    return _ATTRIBUTE.sub(lambda each: _picture_attribute(tag, each, source), tag)
-
-
-def _picture_attribute(tag: str, attribute: re.Match[str], source: str) -> str:
-    name = attribute[1].lower()
-    if name in ("src", "href", "xlink:href"):
-        return f' {attribute[1]}="{escape(source)}"'
-    return "" if name == "srcset" else _attribute(tag, attribute)
-
-
-def _attribute(tag: str, attribute: re.Match[str]) -> str:
-    name, value = attribute[1].lower(), unescape(attribute[2].strip("\"'"))
-    if name == "style":
-        return _CSS_REQUEST.sub("", attribute[0])
-    link = name == "href" and re.match(r"<a\s", tag, re.IGNORECASE)
-    loaded = name.rpartition(":")[2] in _LOADED and "//" in value and not value.startswith("data:")
-    return "" if name.startswith("on") or (loaded and not link) else attribute[0]

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lcnb.config import TOKEN_VARIABLES, Settings, resolve
+from lcnb.config import Settings, resolve
 from lcnb.errors import LcnbError
 from lcnb.files import write_atomically
-from lcnb.runbooks.effects import made_by
+from lcnb.runbooks.outcomes import made_by
 from lcnb.runbooks.records import artifacts, index, notes, process
 from lcnb.secret import Secret, mask
+from lcnb.tokens import TOKEN_VARIABLES
 
 STATUS = "abandoned"
 #: Seconds for which somebody who only looks waits for others at the index.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.csv_file import read_table
-from lcnb.runbooks.records.history import Kept, readable
+from lcnb.runbooks.records.store import Kept, readable
 
 if TYPE_CHECKING:
     import pandas as pd

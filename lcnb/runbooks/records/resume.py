@@ -1,30 +1,40 @@
-"""A run that goes on where another one stopped: the approved dry run that is applied, the broken run that is resumed.
+"""Start a run from the record of an earlier one: apply its plan, resume it, or run it again.
 
-Both start the same notebook anew, with the same parameters, as a run of its own with its own record. What was made
-before is known from the journal, so it is not made again; a notebook that is another one now is refused.
-"""
+Each starts the same notebook anew as a run of its own with its own record. Changes made before are known from the journal and
+not made again; resume and apply refuse a notebook that has changed."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lcnb.errors import ParameterError
+from lcnb.runbooks.records import artifacts
+from lcnb.runbooks.records.store import Kept, readable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.config import Settings
+    from lcnb.runbooks.result import RunResult
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.config import Settings, resolve
 from lcnb.errors import InputError
-from lcnb.runbooks.effects import PLANNED, open_changesets_of
-from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.runbooks.ends import ENDED_WELL
+from lcnb.runbooks.outcomes import PLANNED, open_changesets_of
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.changes.changeset import Confirm
-
-#: A run that asks for attention was carried out to its end.
-ENDED_WELL = ("done", "attention")
 
 
 @dataclass(frozen=True)
@@ -160,3 +170,63 @@ def settled(folder: str, confirm: bool) -> list[str]:
         return []  # it had not begun
     settle(broken, confirm or None)
     return [*broken.facts.get("resumes", []), broken.folder.name]
+
+
+def rerun(
+    run: Kept,
+    *,
+    account: str | None = None,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+    kernel: str | None = None,
+    cwd: str | Path | None = None,
+    **how: Any,
+) -> RunResult:
+    """Run the same notebook again, with the parameters that were given then and the same account, kernel and `cwd`.
+
+    `account` or `settings` choose another account. Without them it is refused when the account now leads to
+    another base URL than it did: what was tried on a sandbox must not happen to real machines.
+
+    `how` is passed to `run_runbook`, such as `confirm=True` for a run that changes something: that somebody confirmed
+    it then does not confirm it now. Raises InputError when the record or the notebook is gone, and what
+    `run_runbook` raises.
+    """
+    from lcnb.runbooks.run import run_runbook
+
+    record = readable(run).record
+    path = Path(str(record.get("notebook")))
+    if not path.is_file():
+        raise InputError(f"the notebook of the run {run.id} is gone: {path}. Nothing was started.")
+    given = run.value("given", dict)
+    if given is None:
+        raise InputError(f"the record of the run {run.id} does not tell its parameters. Nothing was started.")
+    if account is not None or settings is not None:
+        given = {name: value for name, value in given.items() if name != "account"}
+    else:
+        account = run.value("account", str)
+        _same_place(run, account)
+    return run_runbook(
+        str(path),
+        given,
+        account=account,
+        settings=settings,
+        folder=folder or run.folder.parent,
+        kernel=kernel or run.value("kernel", str),
+        cwd=cwd or run.value("cwd", str),
+        **how,
+    )
+
+
+def _same_place(run: Kept, account: str | None) -> None:
+    then = run.value("base_url", str)
+    if then is not None and (now := resolve(account).base_url) != then:
+        raise ParameterError(
+            f"the run {run.id} asked {then}, and {account or 'the account of now'} is at {now}. Nothing was started. "
+            "To run it there: --account NAME; on a new sandbox: --sandbox."
+        )
+
+
+def notebook_changed(run: Kept) -> bool:
+    """Whether the notebook of a run is another one now."""
+    path = Path(str(run.record.get("notebook")))
+    return path.is_file() and artifacts.fingerprint(path)["sha256"] != run.record.get("notebook_sha256")

@@ -1,9 +1,6 @@
 """Where runbooks keep passwords: a JSON file of mode 0600, or the keyring. Nothing here is ever shown.
 
-A password that is about to be set is written down and read back before its request is sent, marked as not known to be
-in force; the mark goes when the change has an outcome. What was kept before stays until the new one is in force. So
-whatever ends a run, no password is lost, and none is taken for one that is in force without being so.
-"""
+A password that is not known to be in force never replaces one that may be."""
 
 from __future__ import annotations
 
@@ -11,28 +8,18 @@ import json
 import os
 import secrets
 import stat
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from lcnb.api.passwords import new_password
-from lcnb.changes.accessor import rows_of
-from lcnb.changes.journal import Journal
-from lcnb.config import check_in_keyring, drop_from_keyring, keep_in_keyring, read_from_keyring
-from lcnb.errors import ApiError, ConfigError, InputError, LcnbError
+from lcnb.errors import ConfigError, InputError
 from lcnb.files import write_atomically
-from lcnb.flags import checked_flag
-from lcnb.runbooks.toolkit.targets import NOTHING, done_before, has_label, wait_until_ready
+from lcnb.keyring_entries import check_in_keyring, drop_from_keyring, keep_in_keyring, read_from_keyring
+from lcnb.runbooks.toolkit.targets import NOTHING
 from lcnb.secret import Secret
-from lcnb.streams import say
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from lcnb.changes.apply import SyncChangeSet
     from lcnb.client import LetsCloud
     from lcnb.runbooks.current import Run
 
@@ -214,120 +201,3 @@ def _names_of_unknown(label: str) -> list[str]:
     """The entries for passwords that are not known to be in force: that of an earlier run may be the right one."""
     first = _marked(label, NOT_KNOWN)
     return [first, *(f"{first} {number}" for number in range(2, MAX_UNKNOWN + 1))]
-
-
-# --- what runbooks do with it ---------------------------------------------------------------------------
-
-
-def keep_when_ready(
-    lc: LetsCloud, run: Run, labels: Sequence[str], where: Store, *, timeout: float
-) -> pd.DataFrame:
-    """Wait until new machines are ready, keep their initial passwords as the provider tells them, give the machines.
-
-    Those that are ready are kept even when others are not; then WaitTimeout is raised. One that was made with a key
-    alone, and whose password nobody tells, is not in the file.
-    """
-    try:
-        wait_until_ready(lc, labels, timeout=timeout)
-    finally:
-        machines = lc.inventory()
-        machines = machines[has_label(machines, labels) & machines.identifier.notna()]
-        told = [(each, _told(lc, each["identifier"])) for each in rows_of(machines)]
-        kept = [
-            Kept(each["identifier"], each["label"], password, IN_FORCE, each["ipv4"], each["ipv6"])
-            for each, password in told
-            if password is not None
-        ]
-        if kept:
-            try:
-                where.write(kept)
-            except LcnbError as problem:
-                raise ConfigError(
-                    f"{str(problem).removesuffix(NOTHING).strip()} The machines were made; the provider still tells "
-                    "their initial passwords: lcnb.connect().reveal(IDENTIFIER)."
-                ) from problem
-            say(f"Passwords of {len(kept)} machines: {where.where()}")
-    return machines
-
-
-def _told(lc: LetsCloud, identifier: str) -> Secret | None:
-    """The password that the provider tells; None when it tells none now."""
-    try:
-        return lc.reveal(identifier)
-    except ApiError:
-        return None
-
-
-@contextmanager
-def new_passwords(
-    lc: LetsCloud, run: Run, machines: pd.DataFrame, where: Store, *, dry_run: bool
-) -> Iterator[SyncChangeSet]:
-    """The ChangeSet that gives machines new passwords, which are kept before it can be applied, and marked after.
-
-    Within the block it is applied (or not); at its end, however it ends, the journal tells which were set. What runs
-    that this one goes on with have set is kept too, as the provider tells it.
-    """
-    dry_run = checked_flag("dry_run", dry_run)
-    before = {str(entry.identifier): entry.target for entry in done_before(run, lc, "reset password")}
-    doubled = machines.label[machines.label.duplicated() | machines.label.isna()]
-    if len(doubled):
-        raise InputError(
-            f"label {doubled.iloc[0]!r}: not that of one machine alone; give each its own. {NOTHING}"
-        )
-    chosen = machines[~machines.identifier.isin(list(before))]
-    kept = [
-        Kept(each["identifier"], each["label"], Secret(new_password()), NOT_KNOWN, each["ipv4"], each["ipv6"])
-        for each in rows_of(chosen)
-    ]
-    changes = lc.changes(lc.reset_password(each.identifier, password=each.password) for each in kept)
-    if dry_run:
-        yield changes
-        return
-    if kept:
-        try:
-            where.write(kept)
-        except LcnbError as problem:
-            raise ConfigError(
-                f"{str(problem).removesuffix(NOTHING).strip()} No password was reset."
-            ) from None
-    try:
-        yield changes
-    finally:
-        settled = [*_settled(lc, kept, changes.id), *_earlier(lc, run, before)]
-        if settled:
-            try:
-                where.write(settled)
-            except LcnbError as problem:
-                raise ConfigError(
-                    f"{str(problem).removesuffix(NOTHING).strip()} Each new password was kept before the resets, "
-                    f"marked as {NOT_KNOWN!r}: {where.where()}. Which were reset: lcnb journal."
-                ) from problem
-            counts = Counter(each.state for each in settled)
-            told = ", ".join(f"{count} {state}" for state, count in counts.items())
-            say(f"Passwords ({told}): {where.where()}")
-
-
-def _settled(lc: LetsCloud, kept: Sequence[Kept], changeset: str) -> list[Kept]:
-    entries = Journal(lc.settings.state_dir).entries(changeset)
-    states = {entry.identifier or entry.plan["identifier"]: entry.state for entry in entries}
-    known = {"done": IN_FORCE, "sent": NOT_KNOWN, "unknown": NOT_KNOWN}
-    return [replace(each, state=known.get(states.get(each.identifier, ""), NOT_SET)) for each in kept]
-
-
-def _earlier(lc: LetsCloud, run: Run, before: dict[str, str]) -> list[Kept]:
-    """What earlier runs have set: told by the provider, for a resumed reset may have another password than planned;
-    where it tells none, as the earlier run's file has it."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in run.resumes:
-        try:
-            found |= FileStore(lc.settings.state_dir / "credentials" / f"{name}.json").read()
-        except LcnbError:
-            continue
-    kept = []
-    for identifier, label in before.items():
-        told, old = _told(lc, identifier), found.get(identifier, {})
-        password = told or (Secret(old["password"]) if old else None)
-        if password is not None:
-            state = IN_FORCE if told else NOT_KNOWN
-            kept.append(Kept(identifier, label, password, state, old.get("ipv4"), old.get("ipv6")))
-    return kept

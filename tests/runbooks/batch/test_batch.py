@@ -30,10 +30,10 @@ from conftest import TOKEN, write_notebook
 from lcnb.cli.main import cli
 from lcnb.config import resolve
 from lcnb.errors import ConfigError, InputError, ParameterError, RunError
-from lcnb.runbooks.batch import child
+from lcnb.runbooks.batch import launcher
 from lcnb.runbooks.batch import runner as batches
-from lcnb.runbooks.batch.child import FolderStop
-from lcnb.runbooks.batch.runner import read_rows
+from lcnb.runbooks.batch.rows import read_rows
+from lcnb.runbooks.batch.stops import FolderStop
 
 SOURCE = """
 import os, time
@@ -313,7 +313,7 @@ def test_lost(tmp_path: Path) -> None:
 def test_other_notebook(tmp_path: Path) -> None:
     """A process that finds another notebook than the batch was started with refuses the row."""
     task = {"row": 1, "runbook": book(tmp_path / "b.ipynb"), "sha256": "0", "parameters": {}, "account": None, "runs_dir": None}  # fmt: skip
-    result = child.run_row(task)
+    result = launcher.run_row(task)
     assert (result["status"], result["exit_code"]) == ("refused", 2)
     assert "is not the notebook that this batch was started with" in result["error"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from conftest import Cell, record, saved, write_notebook
-from lcnb.runbooks.batch.child import run_row
-from lcnb.runbooks.engine import forkserver, warm
+from lcnb.runbooks.batch.launcher import run_row
+from lcnb.runbooks.engine import warm, warm_server
 from lcnb.runbooks.run import run_runbook
 
 pytestmark = [
@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         return run_row(task, home)
 
     yield run_cells
-    forkserver.close_shared()
+    warm_server.close_shared()
 
 
 #: Each shows something that a front end, a library or a kernel does in its own way. The last one fails.
@@ -377,7 +377,7 @@ def test_c2_same_end(run: Run, cells: tuple[Cell, ...], status: str, code: int) 
 
 def test_c1_widget_states_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Widgets whose states are larger than what a cell may print are left out of the notebook; the run is done."""
-    monkeypatch.setattr("lcnb.runbooks.engine.papermill_engine.CELL_OUTPUT", 50_000)
+    monkeypatch.setattr("lcnb.runbooks.engine.outputs.CELL_OUTPUT", 50_000)
     code = "import ipywidgets\nipywidgets.HTML('x' * 60_000)"
     run = run_runbook(str(write_notebook(tmp_path / "large.ipynb", code)))
     assert run.check().status == "done"

@@ -20,8 +20,9 @@ import pytest
 
 from conftest import LCNB, Cell, record, saved, warm_server, write_notebook
 from lcnb.errors import RunError
-from lcnb.runbooks.batch.child import run_row
-from lcnb.runbooks.engine import forkserver, framing, warm
+from lcnb.runbooks.batch.launcher import run_row
+from lcnb.runbooks.engine import framing, warm
+from lcnb.runbooks.engine import warm_server as warm_server_module
 
 pytestmark = pytest.mark.skipif(not warm.usable(), reason="warm runs need Linux")
 
@@ -45,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         return run_row(task, {**home, **(env or {})})
 
     yield run_cells
-    forkserver.close_shared()
+    warm_server_module.close_shared()
 
 
 def folder(result: dict[str, Any]) -> Path:
@@ -152,7 +153,7 @@ def test_own_environment(run: Run) -> None:
     for value in ("canary-one-4711", "canary-two-4712"):
         result = run("import os\nprint(len(os.environ['DB_PASSWORD']))", env={"DB_PASSWORD": value})
         assert printed(result) == "15\n"
-    shared = forkserver._shared
+    shared = warm_server_module._shared
     assert shared is not None
     server = psutil.Process(shared._process.pid)
     told = str(server.environ()) + str(server.cmdline())
@@ -167,7 +168,7 @@ def test_files_named_as_modules(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
             "own = 7" if name == "mine" else "raise ImportError('not the module')"
         )
     monkeypatch.chdir(tmp_path)
-    forkserver.close_shared()
+    warm_server_module.close_shared()
     cells = f"import os, sys\nos.chdir({str(tmp_path)!r})", "import mine\nprint(mine.own, sys.path)"
     paths = set()
     for engine, name in (("auto", "shell"), ("kernel", "kernel")):
@@ -194,7 +195,7 @@ def test_grammar_later(run: Run) -> None:
 def test_one_thread(run: Run) -> None:
     """The server has one thread, also after it has forked."""
     run("1")
-    shared = forkserver._shared
+    shared = warm_server_module._shared
     assert shared is not None
     assert psutil.Process(shared._process.pid).num_threads() == 1
     assert not [each for each in psutil.Process(shared._process.pid).children() if each.status() == "zombie"]

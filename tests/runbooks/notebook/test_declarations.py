@@ -20,8 +20,11 @@ from papermill.parameterize import parameterize_notebook
 
 from conftest import write_notebook
 from lcnb.errors import ParameterError
-from lcnb.runbooks.notebook.find import describe, find
-from lcnb.runbooks.notebook.parameters import Parameter, check, check_required, effective, read_parameters
+from lcnb.runbooks.notebook.declarations import read_parameters
+from lcnb.runbooks.notebook.find import find
+from lcnb.runbooks.notebook.help import describe
+from lcnb.runbooks.notebook.parameters import check, check_required, effective
+from lcnb.runbooks.notebook.types import Parameter
 from lcnb.runbooks.run import run_runbook
 
 NAN = float("nan")

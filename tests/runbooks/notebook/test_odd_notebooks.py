@@ -17,13 +17,15 @@ from papermill.translators import translate_parameters
 
 from conftest import PYTHON3, Call, record, saved, statuses, write_notebook
 from lcnb.errors import InputError, ParameterError, RunError
-from lcnb.runbooks.batch import child
-from lcnb.runbooks.engine.papermill_engine import why_unwritable
+from lcnb.runbooks.batch import launcher
+from lcnb.runbooks.engine.parameter_cell import why_unwritable
 from lcnb.runbooks.notebook.file_format import read_notebook
-from lcnb.runbooks.notebook.find import describe, find
+from lcnb.runbooks.notebook.find import find
+from lcnb.runbooks.notebook.help import describe
 from lcnb.runbooks.notebook.languages import ASSIGNMENTS, assigned
 from lcnb.runbooks.records.index import verify
-from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
 
 TRESPASSES = """
 import os, subprocess, lcnb
@@ -250,7 +252,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
             "parameters": given_to(name), "account": None, "runs_dir": str(place / "runs"), "previous": None,
             "kernel": "python3" if ELSEWHERE[name] else None,
         }  # fmt: skip
-        return child.run_row(task)
+        return launcher.run_row(task)
 
     names = [name for name, told in ELSEWHERE.items() if told in ("", KERNEL)]
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:

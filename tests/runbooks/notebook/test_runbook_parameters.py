@@ -21,17 +21,10 @@ from papermill.translators import PythonTranslator, translate_parameters
 
 import lcnb.runbooks.engine.papermill_engine
 from lcnb.errors import ParameterError
-from lcnb.runbooks.notebook.parameters import (
-    Parameter,
-    Type,
-    Written,
-    check,
-    convert,
-    effective,
-    located,
-    read_parameters,
-    recordable,
-)
+from lcnb.runbooks.notebook.conversion import convert
+from lcnb.runbooks.notebook.declarations import read_parameters
+from lcnb.runbooks.notebook.parameters import check, effective, located, recordable
+from lcnb.runbooks.notebook.types import Parameter, Type, Written
 
 NAN, INF = float("nan"), float("inf")
 
@@ -775,7 +768,7 @@ def test_c8_secret(source: str) -> None:
 )
 def test_a10_arrives(declaration: str, value: Any) -> None:
     """Keys are written into the cell with their type; from the record of a run the same values are made again."""
-    assert not lcnb.runbooks.engine.papermill_engine.why_unwritable("python3", "python", {"m": value})
+    assert not lcnb.runbooks.engine.parameter_cell.why_unwritable("python3", "python", {"m": value})
     parameters = read_parameters(f"m: {declaration}")
     checked = check(parameters, {"m": value})
     assert checked == {"m": value}

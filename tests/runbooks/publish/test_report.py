@@ -14,8 +14,9 @@ import pytest
 
 from conftest import write_notebook
 from lcnb.runbooks.publish import pictures
-from lcnb.runbooks.publish.outputs import WIDGET, last_state
+from lcnb.runbooks.publish.outputs import WIDGET
 from lcnb.runbooks.publish.report import render
+from lcnb.runbooks.publish.terminal_text import last_state
 from lcnb.runbooks.run import run_runbook
 
 FACTS: dict[str, Any] = {

@@ -30,9 +30,10 @@ from lcnb.config import Settings
 from lcnb.errors import InputError, ParameterError, RunError
 from lcnb.folders import state_dir
 from lcnb.runbooks.notebook.git import commit_of
-from lcnb.runbooks.records import abandoned, artifacts, history, index, notes, process
+from lcnb.runbooks.records import abandoned, artifacts, history, index, notes, process, resume, store
 from lcnb.runbooks.records.compare import diff
-from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
 
 PYTHON3 = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LCNB = [sys.executable, "-c", "from lcnb.cli.main import main; main()"]
@@ -385,16 +386,16 @@ def test_find_run(name: str, found: int | str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     made = [make_run(tmp_path / "runs", number) for number in range(3)]
     if isinstance(found, int):
-        assert history.find_run(name).folder == made[found]
+        assert store.find_run(name).folder == made[found]
     else:
         with pytest.raises(InputError, match=found):
-            history.find_run(name)
+            store.find_run(name)
 
 
 def test_find_none() -> None:
     """Where there is no run that is told, with the folder."""
     with pytest.raises(InputError, match=r"no run 'last': there are none in .*runs"):
-        history.find_run("last")
+        store.find_run("last")
 
 
 # --- abandoned ------------------------------------------------------------------------------------------
@@ -729,11 +730,11 @@ def test_rerun(tmp_path: Path) -> None:
     """A run is made again with the parameters that were given, and a changed notebook is known."""
     path = write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'x'", "print(n, word)")
     then = run_runbook(str(path), {"n": "7"}, folder=tmp_path / "kept")
-    kept = history.find_run(str(then.folder))
-    assert not history.notebook_changed(kept)
+    kept = store.find_run(str(then.folder))
+    assert not resume.notebook_changed(kept)
     write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'y'", "print(n, word)")
-    assert history.notebook_changed(kept)
-    again = history.rerun(kept)
+    assert resume.notebook_changed(kept)
+    again = resume.rerun(kept)
     assert again.folder.parent == then.folder.parent
     assert record(again.folder)["given"] == {"n": 7}
     assert again.parameters == {"n": 7, "word": "y"}
@@ -741,7 +742,7 @@ def test_rerun(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"the notebook of the run .* is gone: .*a\.ipynb\. Nothing was started"
     ):
-        history.rerun(kept)
+        resume.rerun(kept)
 
 
 def test_rerun_elsewhere(
@@ -752,7 +753,7 @@ def test_rerun_elsewhere(
     with pytest.raises(
         ParameterError, match=r"asked http://127.*at https://core\.letscloud\.io/api\. Nothing was started"
     ):
-        history.rerun(history.find_run(str(watched[0].folder)))
+        resume.rerun(store.find_run(str(watched[0].folder)))
 
 
 def test_rerun_damaged(tmp_path: Path) -> None:
@@ -761,15 +762,15 @@ def test_rerun_damaged(tmp_path: Path) -> None:
         tmp_path / "runs", 1, notebook=str(write_notebook(tmp_path / "a.ipynb", "1")), given=None
     )
     with pytest.raises(InputError, match="does not tell its parameters"):
-        history.rerun(history.find_run("last"))
+        resume.rerun(store.find_run("last"))
     (damaged / "run.json").write_text("{")
     with pytest.raises(InputError, match=r"cannot be read: run\.json is damaged"):
-        history.rerun(history.find_run("last"))
+        resume.rerun(store.find_run("last"))
 
 
 def test_diff(watched: list[RunResult]) -> None:
     """What differs between two runs is a row each: parameters, status, notes, and the rows of saved tables."""
-    runs = [history.find_run(str(run.folder)) for run in watched]
+    runs = [store.find_run(str(run.folder)) for run in watched]
     assert diff(runs[0], runs[0]).empty
     found = {
         tuple(None if value != value else value for value in row)
@@ -814,7 +815,7 @@ def test_diff_tables(one: Any, other: Any, found: list[Any], tmp_path: Path) -> 
     for number, table in enumerate((one, other)):
         folder = make_run(tmp_path / "runs", number, started="")
         pd.DataFrame(table).to_parquet(folder / "t.parquet")
-        runs.append(history.find_run(folder.name))
+        runs.append(store.find_run(folder.name))
     rows = [
         tuple(None if value != value else value for value in row)
         for row in diff(*runs).itertuples(index=False)
@@ -847,7 +848,7 @@ def test_d13_diff_of_csv(one: str, other: str, found: list[Any] | None, tmp_path
     for number, text in enumerate((one, other)):
         folder = make_run(tmp_path / "runs", number, started="")
         (folder / "t.csv").write_text(text)
-        runs.append(history.find_run(folder.name))
+        runs.append(store.find_run(folder.name))
     rows = [
         tuple(None if value != value else value for value in row)
         for row in diff(*runs).itertuples(index=False)
@@ -864,7 +865,7 @@ def test_diff_files(tmp_path: Path) -> None:
     (one / "only.csv").write_text("a\n1\n")
     (one / "bad.parquet").write_text("no")
     (other / "bad.parquet").write_text("no")
-    found = diff(history.find_run(one.name), history.find_run(other.name))
+    found = diff(store.find_run(one.name), store.find_run(other.name))
     assert found[["what", "change"]].to_numpy().tolist() == [
         ["table bad", "unreadable"],
         ["table only", "removed"],

@@ -35,7 +35,9 @@ from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterE
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import find
 from lcnb.runbooks.schedule import export as schedules
-from lcnb.runbooks.schedule.export import LOCAL, WRITERS, export
+from lcnb.runbooks.schedule import job_environment
+from lcnb.runbooks.schedule.export import WRITERS, export
+from lcnb.runbooks.schedule.job_environment import LOCAL
 from lcnb.sandbox import Clock, Sandbox, World, running
 
 ANALYZE = shutil.which("systemd-analyze")
@@ -85,7 +87,7 @@ class Machine:
 def machine(
     own_home: Path, tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Machine]:
-    for name in (*schedules.CARRIED_HERE, *schedules.NOT_CARRIED):
+    for name in (*job_environment.CARRIED_HERE, *job_environment.NOT_CARRIED):
         monkeypatch.delenv(name, raising=False)
     # The working folder has a short path: it comes several times in a line of cron, which may have 990 characters.
     work, place = memory / "work it's", tmp_path / "bin"

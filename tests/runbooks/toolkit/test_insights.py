@@ -25,9 +25,17 @@ import lcnb
 from conftest import MANY, TOKEN, HandClock, warm_run, warm_server, without_account
 from lcnb.api.models import Instance, Location, Plan, Profile, SSHKey
 from lcnb.errors import InputError, ParameterError
-from lcnb.frames.listings import frame_of
-from lcnb.runbooks.run import RunResult, run_runbook
-from lcnb.runbooks.toolkit import reachability
+from lcnb.frames.columns import frame_of
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
+from lcnb.runbooks.toolkit import (
+    account_balance,
+    machine_health,
+    plan_prices,
+    reachability,
+    reporting,
+    ssh_keys,
+)
 from lcnb.sandbox import Clock, Sandbox, World, running
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -76,12 +84,12 @@ RUNWAYS: dict[str, tuple[float | None, str | None, list[tuple[float | None, str 
 def test_runway(case: str) -> None:
     """The days are told where they can be, as at most where something is not counted, and never guessed."""
     balance, symbol, machines, days, text, said = RUNWAYS[case]
-    found = reachability.runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
+    found = account_balance.runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
     if case != "for ever":
         assert found.days == pytest.approx(days)
         assert found.days_text == text
-    assert said in repr(reachability.runway_note(found, MONTH, NOW))
-    projection = reachability.projection(found, NOW, 30)
+    assert said in repr(account_balance.runway_note(found, MONTH, NOW))
+    projection = account_balance.projection(found, NOW, 30)
     assert projection.dtypes.astype(str).tolist() == ["datetime64[us, UTC]", "Float64"]
     assert len(projection) == 0 if found.days in (None, math.inf) else projection.balance.min() >= 0
 
@@ -91,7 +99,7 @@ def test_runway(case: str) -> None:
 )
 def test_enough(days: int, lasts: bool, missing: float) -> None:
     """What lasts long enough misses nothing; else it is told how much."""
-    found = reachability.runway(Profile(currency="$", balance=30.0), fleet_of((30.0, "USD")))
+    found = account_balance.runway(Profile(currency="$", balance=30.0), fleet_of((30.0, "USD")))
     assert found.lasts(days) is lasts
     assert found.missing(days) == pytest.approx(missing)
 
@@ -100,7 +108,7 @@ def test_enough(days: int, lasts: bool, missing: float) -> None:
 def test_unknown_is_not_enough(case: str) -> None:
     """A runway that is not known is never said to be long enough."""
     balance, symbol, machines, *_ = RUNWAYS[case]
-    found = reachability.runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
+    found = account_balance.runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
     assert not found.lasts(1)
     assert found.missing(30) is None
     assert found.ends(NOW) is None
@@ -108,15 +116,15 @@ def test_unknown_is_not_enough(case: str) -> None:
 
 def test_postpaid() -> None:
     """The balance of a post-paid account is no limit."""
-    found = reachability.runway(Profile(currency="$", balance=0.0), fleet_of((30.0, "USD")), prepaid=False)
+    found = account_balance.runway(Profile(currency="$", balance=0.0), fleet_of((30.0, "USD")), prepaid=False)
     assert (found.days, found.days_text) == (None, "not known")
-    assert "post-paid" in repr(reachability.runway_note(found, 30, NOW))
+    assert "post-paid" in repr(account_balance.runway_note(found, 30, NOW))
 
 
 def test_projection() -> None:
     """The balance goes down evenly to zero, has the moment of its end, and stays there."""
-    found = reachability.runway(Profile(currency="$", balance=15.0), fleet_of((30.0, "USD")))
-    rows = reachability.projection(found, NOW, 30)
+    found = account_balance.runway(Profile(currency="$", balance=15.0), fleet_of((30.0, "USD")))
+    rows = account_balance.projection(found, NOW, 30)
     assert rows["at"].iloc[0] == NOW
     assert rows.balance.iloc[0] == 15.0
     assert rows.balance.is_monotonic_decreasing
@@ -130,13 +138,13 @@ def test_spend() -> None:
     """Each currency has a row of its own, what has no price a row without money; nothing is added across."""
     fleet = fleet_of((10.0, "USD"), (20.0, "USD"), (90.0, "BRL"), (None, None), (7.0, None))
     fleet.loc[1, "state"] = "off"
-    costs = reachability.spend(fleet)
+    costs = account_balance.spend(fleet)
     assert costs.currencycode.fillna("").tolist() == ["USD", "BRL", ""]
     assert costs.machines.tolist() == [2, 1, 2]
     assert costs.monthly_value.fillna(-1).tolist() == [30.0, 90.0, -1]
     assert costs.not_running.fillna(-1).tolist() == [20.0, 0.0, -1]
     assert costs.a_day.iloc[0] == pytest.approx(30 / MONTH)
-    assert_frame_equal(reachability.spend(fleet.iloc[:0]), costs.iloc[:0])
+    assert_frame_equal(account_balance.spend(fleet.iloc[:0]), costs.iloc[:0])
 
 
 # --- prices ---------------------------------------------------------------------------------------------
@@ -152,7 +160,7 @@ def plan(location: str | None, price: float | None, code: str | None = "USD", co
 
 
 def offers_of(*plans: Plan) -> pd.DataFrame:
-    return reachability.offers(frame_of(Plan, plans), PLACES)
+    return plan_prices.offers(frame_of(Plan, plans), PLACES)
 
 
 @pytest.mark.parametrize(
@@ -174,22 +182,22 @@ def test_left_out(row: Plan, reason: str | None) -> None:
     """What cannot be compared is left out with its reason; the rest is compared."""
     found = offers_of(row)
     assert found.left_out.fillna("").tolist() == [reason or ""]
-    assert len(reachability.cheapest(found)) == (reason is None)
+    assert len(plan_prices.cheapest(found)) == (reason is None)
 
 
 def test_closed_is_never_cheapest() -> None:
     """A location that is closed is shown, named so, and neither marked nor called the cheapest."""
     found = offers_of(plan("MIA1", 6.0), plan("LON1", 1.0), plan("SFO1", 5.0))
-    prices, marked = reachability.price_matrix(found, "USD")
+    prices, marked = plan_prices.price_matrix(found, "USD")
     assert prices.columns.tolist() == ["LON1 (closed)", "MIA1", "SFO1"]
     assert prices.iloc[0].tolist() == [1.0, 6.0, 5.0]
     assert marked.iloc[0].tolist() == [False, False, True]
-    row = reachability.cheapest(found).iloc[0]
+    row = plan_prices.cheapest(found).iloc[0]
     assert (row.cheapest_at, row.monthly_value, row.dearest_at, row.places) == ("SFO1", 5.0, "MIA1", 2)
     assert row.difference_percent == pytest.approx(20)
-    assert reachability.fitting(found, 1, 1, 0).location.tolist() == ["SFO1", "MIA1"]
-    assert reachability.closed(found) == ["LON1"]
-    said = repr(reachability.closed_note(found))
+    assert plan_prices.fitting(found, 1, 1, 0).location.tolist() == ["SFO1", "MIA1"]
+    assert plan_prices.closed(found) == ["LON1"]
+    said = repr(plan_prices.closed_note(found))
     assert "No machine can be made at LON1" in said
     assert "at SFO1 is not told" in said
 
@@ -197,9 +205,9 @@ def test_closed_is_never_cheapest() -> None:
 def test_only_closed() -> None:
     """A size that only closed locations offer has no cheapest place."""
     found = offers_of(plan("LON1", 1.0))
-    assert reachability.cheapest(found).cheapest_at.isna().all()
-    assert not reachability.price_matrix(found, "USD")[1].to_numpy().any()
-    assert not len(reachability.fitting(found, 1, 1, 0))
+    assert plan_prices.cheapest(found).cheapest_at.isna().all()
+    assert not plan_prices.price_matrix(found, "USD")[1].to_numpy().any()
+    assert not len(plan_prices.fitting(found, 1, 1, 0))
 
 
 def test_currencies_stay_apart() -> None:
@@ -207,19 +215,19 @@ def test_currencies_stay_apart() -> None:
     found = offers_of(
         plan("MIA1", 5.0), plan("SFO1", 6.0), plan("MIA1", 30.0, "BRL"), plan("SFO1", 20.0, "BRL")
     )
-    cheapest = reachability.cheapest(found).set_index("currencycode").cheapest_at.to_dict()
+    cheapest = plan_prices.cheapest(found).set_index("currencycode").cheapest_at.to_dict()
     assert cheapest == {"BRL": "SFO1", "USD": "MIA1"}
-    assert reachability.currencies(found) == ["BRL", "USD"]
-    assert reachability.basket(found, "BRL")[0].to_dict() == {"SFO1": 20.0, "MIA1": 30.0}
+    assert plan_prices.currencies(found) == ["BRL", "USD"]
+    assert plan_prices.basket(found, "BRL")[0].to_dict() == {"SFO1": 20.0, "MIA1": 30.0}
 
 
 def test_ties_and_doubles() -> None:
     """Equal prices share the place, and of two prices of one size at one place the lower counts."""
     found = offers_of(plan("MIA1", 5.0), plan("SFO1", 5.0), plan("SFO1", 9.0))
-    row = reachability.cheapest(found).iloc[0]
+    row = plan_prices.cheapest(found).iloc[0]
     assert (row.cheapest_at, row.places) == ("MIA1, SFO1", 2)
     assert pd.isna(row.dearest_at)
-    assert reachability.price_matrix(found, "USD")[1].iloc[0].tolist() == [True, True]
+    assert plan_prices.price_matrix(found, "USD")[1].iloc[0].tolist() == [True, True]
 
 
 def test_basket() -> None:
@@ -227,20 +235,20 @@ def test_basket() -> None:
     found = offers_of(
         plan("MIA1", 5.0), plan("SFO1", 6.0), plan("SFO1", 9.0, core=2), plan("LON1", 1.0, core=2)
     )
-    sums, count = reachability.basket(found, "USD")
+    sums, count = plan_prices.basket(found, "USD")
     assert (sums.to_dict(), count) == ({"MIA1": 5.0, "SFO1": 6.0}, 1)
-    assert reachability.basket(offers_of(plan("MIA1", 5.0)), "USD")[1] == 0
+    assert plan_prices.basket(offers_of(plan("MIA1", 5.0)), "USD")[1] == 0
 
 
 def test_no_offers() -> None:
     """No plan at all gives empty frames of the same columns and dtypes, and sentences."""
     nothing, some = offers_of(), offers_of(plan("MIA1", 5.0))
     assert_frame_equal(nothing, some.iloc[:0].reset_index(drop=True))
-    assert_frame_equal(reachability.cheapest(nothing), reachability.cheapest(some).iloc[:0])
-    assert reachability.fitting(nothing, 1, 1, 0).dtypes.equals(reachability.fitting(some, 1, 1, 0).dtypes)
-    assert repr(reachability.price_tables(nothing)) == "There are no prices to compare."
-    assert "no plan to compare" in repr(reachability.closed_note(nothing))
-    assert repr(reachability.pictures([])) == "There is nothing to show."
+    assert_frame_equal(plan_prices.cheapest(nothing), plan_prices.cheapest(some).iloc[:0])
+    assert plan_prices.fitting(nothing, 1, 1, 0).dtypes.equals(plan_prices.fitting(some, 1, 1, 0).dtypes)
+    assert repr(plan_prices.price_tables(nothing)) == "There are no prices to compare."
+    assert "no plan to compare" in repr(plan_prices.closed_note(nothing))
+    assert repr(reporting.pictures([])) == "There is nothing to show."
 
 
 # --- keys -----------------------------------------------------------------------------------------------
@@ -305,7 +313,7 @@ KEYS: dict[str, tuple[str | None, str, str | None, int | None, str]] = {
 
 def audited(*keys: tuple[str | None, str | None], **options: int) -> pd.DataFrame:
     rows = [SSHKey(f"k{number}", title, text) for number, (title, text) in enumerate(keys)]
-    return reachability.audit_keys(frame_of(SSHKey, rows), **options)
+    return ssh_keys.audit_keys(frame_of(SSHKey, rows), **options)
 
 
 @pytest.mark.parametrize("case", KEYS)
@@ -376,7 +384,7 @@ class Film:
         self.clock.now += seconds
 
     def watched(self, watch_s: float = 10, every_s: float = 5) -> pd.DataFrame:
-        return reachability.watch(self.read, watch_s, every_s, clock=self.clock, sleep=self.sleep)
+        return machine_health.watch(self.read, watch_s, every_s, clock=self.clock, sleep=self.sleep)
 
 
 #: What one machine is seen to be → looks, seconds without a break, all along, last state.
@@ -407,10 +415,10 @@ def test_one_look_tells_no_time() -> None:
     """By a single look nothing was unsettled for long, and that is said instead of a check."""
     watched = Film([machine("a", "building")]).watched(watch_s=0)
     assert watched.all_along.tolist() == [False]
-    assert "cannot be told by one look" in repr(reachability.watch_note(watched, 0))
+    assert "cannot be told by one look" in repr(machine_health.watch_note(watched, 0))
     assert not [
         text
-        for _, text in reachability.health_checks(watched, reachability.reach(watched, [22], 1))
+        for _, text in machine_health.health_checks(watched, reachability.reach(watched, [22], 1))
         if "all the time" in text
     ]
 
@@ -445,10 +453,10 @@ def test_no_machine() -> None:
     full = reachability.reach(some, [1], 1, connect=lambda place, timeout: socket.socket())
     assert_frame_equal(watched, some.iloc[:0].reset_index(drop=True))
     assert_frame_equal(reached, full.iloc[:0].reset_index(drop=True))
-    assert reachability.health_checks(watched, reached) == []
-    assert len(reachability.health(watched, reached)) == 0
+    assert machine_health.health_checks(watched, reached) == []
+    assert len(machine_health.health(watched, reached)) == 0
     assert reachability.reach_summary(reached).empty
-    assert "no machine" in repr(reachability.watch_note(watched, 10))
+    assert "no machine" in repr(machine_health.watch_note(watched, 10))
 
 
 def test_damaged_machines() -> None:
@@ -458,7 +466,7 @@ def test_damaged_machines() -> None:
     )
     watched = film.watched()
     reached = reachability.reach(watched, [22], 1, connect=lambda place, timeout: socket.socket())
-    found = reachability.health(watched, reached)
+    found = machine_health.health(watched, reached)
     assert found.concern.fillna("").tolist() == [
         "its state is not told",
         "its state is not told",
@@ -466,7 +474,7 @@ def test_damaged_machines() -> None:
         "",
     ]
     assert found.reached.fillna(False).tolist() == [False, False, False, True]
-    failed = [text for ok, text in reachability.health_checks(watched, reached) if not ok]
+    failed = [text for ok, text in machine_health.health_checks(watched, reached) if not ok]
     assert failed == [
         "No machine is suspended (not so for 1: (no label)).",
         "The state of every machine is told (not so for 2: (no label), (no label)).",
@@ -476,9 +484,9 @@ def test_damaged_machines() -> None:
 def test_concerns() -> None:
     """What needs a look stands in the order of its weight: a machine that does not run comes first."""
     watched = Film([machine("b", "running"), machine("a", "running"), machine("z", "suspended")]).watched()
-    found = reachability.health(watched, reachability.reach(watched, [22], 1))
-    assert reachability.concerns(found).label.tolist() == ["z", "a", "b"]
-    assert len(reachability.concerns(found.iloc[:0])) == 0
+    found = machine_health.health(watched, reachability.reach(watched, [22], 1))
+    assert machine_health.concerns(found).label.tolist() == ["z", "a", "b"]
+    assert len(machine_health.concerns(found.iloc[:0])) == 0
 
 
 @pytest.fixture
@@ -509,7 +517,7 @@ def test_reach(listener: int) -> None:
         ("b", shut, "no address"),
     ]
     assert reached.milliseconds.notna().tolist() == [True, True, False, False]
-    found = reachability.health(watched, reached).set_index("label")
+    found = machine_health.health(watched, reached).set_index("label")
     assert found.concern.fillna("").to_dict() == {
         "a": f"port {shut}: refused",
         "b": f"port {listener}: no address; port {shut}: no address",
@@ -541,9 +549,9 @@ def test_reach_errors(error: OSError, outcome: str, reached: bool | None) -> Non
     watched = Film([machine("a", "running", ipv6="::1")]).watched()
     found = reachability.reach(watched, [22], 1, connect=connect)
     assert found.outcome.tolist() == [outcome]
-    (row,) = reachability.health(watched, found).to_dict("records")
+    (row,) = machine_health.health(watched, found).to_dict("records")
     assert (None if pd.isna(row["reached"]) else row["reached"]) is reached
-    failed = [text for ok, text in reachability.health_checks(watched, found) if not ok]
+    failed = [text for ok, text in machine_health.health_checks(watched, found) if not ok]
     here = "This computer has a network that leads to every machine (not so for 1: a)."
     assert failed == (
         [here] if reached is None else ["Every running machine has port 22 open (not so for 1: a)."]
@@ -580,7 +588,7 @@ def test_port_parameter(ports: str, said: str, settings: Any) -> None:
 
 def test_named() -> None:
     """Names in a sentence are counted, and only some are listed."""
-    assert reachability.named(["a", None, "c"], most=2) == "3: a, (no label) and 1 more"
+    assert reporting.named(["a", None, "c"], most=2) == "3: a, (no label) and 1 more"
 
 
 # --- against the sandbox, in every shape of its answers -------------------------------------------------
@@ -592,17 +600,17 @@ def test_every_shape(shapes: str, fleet: int, served: Served) -> None:
     """Every documented shape of the answers, of an empty account too, is worked out without an error."""
     _, lc = served(shapes=shapes, fleet=fleet)
     inventory = lc.inventory()
-    found = reachability.runway(lc.profile(), inventory)
+    found = account_balance.runway(lc.profile(), inventory)
     assert (found.days == math.inf) == (fleet == 0)
-    assert reachability.spend(inventory).machines.sum() == fleet
-    offered = reachability.offers(lc.plans(), lc.locations())
+    assert account_balance.spend(inventory).machines.sum() == fleet
+    offered = plan_prices.offers(lc.plans(), lc.locations())
     assert len(offered[offered.left_out.isna()]) == 54
-    assert len(reachability.price_tables(offered)._repr_html_()) > 1000
-    assert (reachability.audit_keys(lc.sshkeys()).verdict == "ok").all()
-    watched = reachability.watch(lc.instances, 0, 1)
+    assert len(plan_prices.price_tables(offered)._repr_html_()) > 1000
+    assert (ssh_keys.audit_keys(lc.sshkeys()).verdict == "ok").all()
+    watched = machine_health.watch(lc.instances, 0, 1)
     reached = reachability.reach(watched, [22], 1, connect=lambda place, timeout: socket.socket())
-    assert len(reachability.health(watched, reached)) == fleet
-    assert len(reachability.health_checks(watched, reached)) == (3 if fleet else 0)
+    assert len(machine_health.health(watched, reached)) == fleet
+    assert len(machine_health.health_checks(watched, reached)) == (3 if fleet else 0)
 
 
 # --- the runbooks, headless -----------------------------------------------------------------------------

@@ -19,10 +19,11 @@ from pandas.testing import assert_frame_equal
 
 import lcnb
 from conftest import LCNB, ROOT, TOKEN, record, warm_run, warm_server, without_account
-from lcnb.frames.listings import by_location
+from lcnb.frames.inventory import by_location
 from lcnb.runbooks.notebook.find import find, shipped
 from lcnb.runbooks.records import notes
-from lcnb.runbooks.run import RunResult, run_runbook
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
 from lcnb.sandbox import start
 
 pytestmark = pytest.mark.timeout(900)  # many whole runs in one fixture, on a machine that may be busy

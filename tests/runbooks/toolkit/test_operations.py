@@ -28,8 +28,8 @@ from lcnb.config import Settings
 from lcnb.errors import ChangeFailed, Drifted, InputError, NotFound, WaitTimeout
 from lcnb.files import write_atomically
 from lcnb.runbooks.current import Run
-from lcnb.runbooks.run import RunResult
-from lcnb.runbooks.toolkit import credential_stores, targets
+from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.toolkit import credential_stores, earlier_runs, fleet_file, resizing
 from lcnb.runbooks.toolkit.credential_stores import (
     IN_FORCE,
     NOT_KNOWN,
@@ -51,7 +51,7 @@ NODES = "label,location,plan,image,hostname,ssh_key\n" + "".join(
     f"node-{number:02d},MIA1,1vcpu-1gb-10ssd,debian-12-x86_64,,{'ci-deploy' if number == 2 else ''}\n"
     for number in range(3)
 )
-TODAY = targets.day(Run(Path()))
+TODAY = earlier_runs.day(Run(Path()))
 
 
 def machines(box: Sandbox) -> dict[str, dict[str, Any]]:
@@ -714,14 +714,14 @@ def test_bad_fleet(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "fleet.csv"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=told):
-        targets.read_fleet(path)
+        fleet_file.read_fleet(path)
 
 
 def test_fleet(tmp_path: Path) -> None:
     """Spaces, empty cells, empty lines, a byte order mark and `NA` as a label are read as they are meant."""
     path = tmp_path / "fleet.csv"
     path.write_text("\ufefflabel, plan\n web-01 ,\n,\n\nNA,x\n", encoding="utf-8")
-    fleet = targets.read_fleet(path)
+    fleet = fleet_file.read_fleet(path)
     assert fleet.label.tolist() == ["web-01", "NA"]
     assert fleet.plan.isna().tolist() == [True, False]
     assert set(map(str, fleet.dtypes)) == {"str"}
@@ -738,7 +738,7 @@ def test_fleet(tmp_path: Path) -> None:
 )
 def test_day(resumes: tuple[str, ...], confirmed: str, expected: str) -> None:
     """The day of a work is that of its plan, or of the run that is resumed: midnight changes nothing."""
-    assert targets.day(Run(Path(), confirmed, resumes)) == expected
+    assert earlier_runs.day(Run(Path(), confirmed, resumes)) == expected
 
 
 def test_advice(place: Path, settings: Settings) -> None:
@@ -746,18 +746,18 @@ def test_advice(place: Path, settings: Settings) -> None:
     box = prepared()
     lc = client(box, settings)
     fleet, plans = lc.inventory(), lc.plans()
-    advice = targets.resize_advice(fleet, plans, lc.profile().currency)
+    advice = resizing.resize_advice(fleet, plans, lc.profile().currency)
     assert dict(zip(advice.label, advice.suggested, strict=True))["web-01"] == "4vcpu-8gb-80ssd"
     assert advice.saves.isna().all()
     assert set(advice.label) == set(fleet.label[fleet.plan.isna() & fleet.location.notna()])
     dear = plans.copy()
     dear.loc[dear.slug == "1vcpu-2gb-20ssd", "monthly_value"] = 40.0
     fleet.loc[fleet.plan == "1vcpu-2gb-20ssd", "monthly_value"] = 40.0
-    advice = targets.resize_advice(fleet, dear, "$")
+    advice = resizing.resize_advice(fleet, dear, "$")
     cheaper = advice[advice.saves.notna()]
     assert len(cheaper)
     assert (cheaper.suggested_value < cheaper.monthly_value).all()
-    elsewhere = targets.cheaper_elsewhere(lc.inventory(), plans)
+    elsewhere = resizing.cheaper_elsewhere(lc.inventory(), plans)
     assert (elsewhere.difference > 0).all()
     priced = plans.set_index(["location", "slug", "currencycode"]).monthly_value
     for each in elsewhere.itertuples():
@@ -766,7 +766,7 @@ def test_advice(place: Path, settings: Settings) -> None:
             == each.there_value
             < each.monthly_value
         )
-    assert targets.resize_advice(fleet.iloc[:0], plans.iloc[:0]).dtypes.equals(advice.dtypes)
+    assert resizing.resize_advice(fleet.iloc[:0], plans.iloc[:0]).dtypes.equals(advice.dtypes)
 
 
 # --- killed ---------------------------------------------------------------------------------------------

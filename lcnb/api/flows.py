@@ -1,0 +1,49 @@
+"""Flows and their effects: what a generator may yield to its driver, and the successful response that it receives.
+
+A flow yields a `Call`, `Together`, `Pause` or `LocalWork`; the drivers in lcnb.transport do the sending and waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from lcnb.api.calls import Call
+
+T = TypeVar("T")
+Flow = Generator["Call | Together | Pause | Do", Any, T]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Several flows at once; the answer is the list of their results, in order."""
+
+    flows: Sequence[Flow[Any]]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait so many seconds; `why` is shown to who waits."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Do:
+    """A deed on this machine, such as a line in the journal; the answer is what `work` returns."""
+
+    what: str
+    work: Callable[[], Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A successful answer: the whole JSON object and its `data`."""
+
+    #: In no repr, as the records of a Listing: they hold initial passwords, and tracebacks may print locals.
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def data(self) -> Any:
+        return self.document.get("data")

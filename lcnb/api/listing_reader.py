@@ -1,0 +1,265 @@
+"""Listings out of responses: pages, wrappers and odd shapes become a `Listing` of plain JSON records.
+
+A response whose shape is not understood raises BadReply: it must never be taken for an empty account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from lcnb.api.calls import Call
+from lcnb.api.fields import Drift
+from lcnb.api.flows import Flow
+from lcnb.api.raw_records import Rows
+from lcnb.errors import BadReply
+
+
+class Listing:
+    """Records with their JSON paths, and the odd places met on the way.
+
+    Records that came as Rows are decoded when `records` is first asked for.
+    """
+
+    def __init__(
+        self,
+        records: list[tuple[str, Mapping[str, Any]]] | None = None,
+        drift: list[Drift] | None = None,
+        read_at: datetime | None = None,
+    ) -> None:
+        #: When it was read, if that was earlier: a part of it was kept.
+        self.read_at = read_at
+        self.drift = [] if drift is None else drift
+        self._records = [] if records is None else records
+        self._rows: list[Rows] = []
+
+    def __repr__(self) -> str:
+        return f"Listing({len(self)} records, drift={self.drift!r})"
+
+    def __len__(self) -> int:
+        return len(self._records) + sum(map(len, self._rows))
+
+    @property
+    def records(self) -> list[tuple[str, Mapping[str, Any]]]:
+        rows, self._rows = self._rows, []
+        for page in rows:
+            self._records.extend((path_of(place), page[index]) for index, place in enumerate(page.places))
+        return self._records
+
+    @records.setter
+    def records(self, records: list[tuple[str, Mapping[str, Any]]]) -> None:
+        self._records, self._rows = records, []
+
+    @property
+    def rows(self) -> Sequence[Rows]:
+        """The records as bytes, in pages; empty when there are none, or when some are only there as `records`."""
+        return () if self._records else self._rows
+
+    def add(self, rows: Rows) -> None:
+        """One more page of records."""
+        self._rows.append(rows)
+        self.drift.extend(_left_out(path_of(place), other) for place, other in rows.others.items())
+
+
+def path_of(place: int, path: str = "$.data") -> str:
+    """The JSON path of a record in a list."""
+    return f"{path}[{place}]"
+
+
+# --- listings -------------------------------------------------------------------------------------------
+
+
+#: Listing → the fields of which each of its records has one.
+MARKS = {
+    "instances": ("identifier", "label", "hostname"),
+    "snapshots": ("slug", "label"),
+    "sshkeys": ("slug", "title"),
+    "locations": ("slug",),
+    "plans": ("plans", "slug"),
+    "images": ("slug",),
+    "profile": ("name", "email", "currency", "balance"),
+}
+#: How deep records may be wrapped: `{"data": {"instances": {"data": [...]}}}`.
+MAX_WRAPPERS = 4
+
+
+def listing(call: Call) -> Flow[Listing]:
+    """All records of a listing, pages followed when the answer shows paging.
+
+    Raises BadReply for an answer whose shape is not understood: it must never be taken for an empty account.
+    """
+    marks = MARKS[_kind_of(call)]
+    found = Listing()
+    envelope = yield call
+    for page in range(2, 10_000):
+        holders: list[Mapping[str, Any]] = [envelope.document]
+        if isinstance(envelope.data, Rows):
+            if not envelope.data.empty and not envelope.data.any_has(marks):
+                raise _no_record(call, "$.data", marks)
+            found.add(envelope.data)
+        else:
+            path, data = _unwrapped(call, envelope.document, marks, holders)
+            records = list(items(call, data, path, marks, found.drift))
+            if not records:
+                _check_nothing_else(call, holders)
+            found.records.extend(records)
+        if not _has_next(holders):
+            if page == 2:
+                _check_total(call, found, holders)
+            _note_unread_pages(found, holders)
+            return found
+        next_call = replace(call, path=f"{call.path}?page={page}", summary=f"{call.summary}, page {page}")
+        before, envelope = envelope, (yield next_call)
+        if envelope.document == before.document:
+            found.drift.append(Drift("$", "says that there are more pages, but repeats itself"))
+            return found
+    raise BadReply(f"{call.method} {call.path}: 10,000 pages and no end.", method=call.method, path=call.path)
+
+
+def _kind_of(call: Call) -> str:
+    return call.path.partition("?")[0].rpartition("/")[2]
+
+
+def _unwrapped(
+    call: Call, document: Mapping[str, Any], marks: Sequence[str], holders: list[Mapping[str, Any]]
+) -> tuple[str, Any]:
+    """What holds the records, and its path; the wrappers on the way there are added to `holders`.
+
+    Wrappers that are known: `data` (Laravel's paginator puts the rows one level deeper) and the listing's own name.
+    """
+    names = ("data", _kind_of(call))
+    path, data = "$", document
+    for _ in range(MAX_WRAPPERS):
+        given = [each for each in names if data.get(each) is not None]
+        if not given:
+            return f"{path}.data", None  # null, or no data at all: there are no records
+        name = next((each for each in given if data[each]), given[0])
+        path, data = f"{path}.{name}", data[name]
+        if (
+            not isinstance(data, Mapping)
+            or _is_record(data, marks)
+            or not any(each in data for each in names)
+        ):
+            break
+        holders.append(data)
+    return path, data
+
+
+#: Fields of an answer that stand next to its records, and are none.
+_BESIDES = ("links", "meta", "pagination")
+
+
+def _check_nothing_else(call: Call, holders: Sequence[Mapping[str, Any]]) -> None:
+    """BadReply for an answer without records that holds something else, which may be the records."""
+    for holder in holders:
+        for name, value in holder.items():
+            if name not in _BESIDES and isinstance(value, Mapping | list) and value and value not in holders:
+                raise _not_understood(call, "$", f"there are no records, but there is {name!r}")
+
+
+def _is_record(data: Mapping[str, Any], marks: Sequence[str]) -> bool:
+    return not set(marks).isdisjoint(data)
+
+
+def items(
+    call: Call, data: Any, path: str, marks: Sequence[str], drift: list[Drift]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The records in a list, in an object keyed by position, or in null; odd rows are noted and left out.
+
+    BadReply when something is listed, but nothing of it is a record.
+    """
+    entries = list(_entries(call, data, path, marks))
+    if entries and not any(isinstance(each, Mapping) and _is_record(each, marks) for _, each in entries):
+        raise _no_record(call, path, marks)
+    for where, record in entries:
+        if isinstance(record, Mapping):
+            yield where, record
+        else:
+            drift.append(_left_out(where, record))
+
+
+def _no_record(call: Call, path: str, marks: Sequence[str]) -> BadReply:
+    return _not_understood(call, path, f"nothing in it is a record with {' or '.join(marks)}")
+
+
+def _not_understood(call: Call, path: str, problem: str) -> BadReply:
+    return BadReply(
+        f"{call.method} {call.path}: the shape of {path} is not understood: {problem}. "
+        "An empty listing was not assumed.",
+        method=call.method,
+        path=call.path,
+    )
+
+
+def _left_out(where: str, record: Any) -> Drift:
+    kind = "null" if record is None else type(record).__name__
+    return Drift(where, f"expected an object, got {kind}; the row was left out")
+
+
+def _entries(call: Call, data: Any, path: str, marks: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    if data is None:
+        return
+    if isinstance(data, list):
+        yield from ((path_of(place, path), record) for place, record in enumerate(data))
+    elif isinstance(data, Mapping) and _is_record(data, marks):
+        yield path, data
+    elif isinstance(data, Mapping):
+        yield from ((f"{path}[{key!r}]", record) for key, record in data.items())
+    else:
+        raise _not_understood(call, path, f"expected a list, got {type(data).__name__}")
+
+
+def _paging(holders: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Each object of an answer that may say how many pages or records there are."""
+    for holder in holders:
+        yield holder
+        meta = holder.get("meta")
+        for each in (
+            meta,
+            holder.get("pagination"),
+            meta.get("pagination") if isinstance(meta, Mapping) else None,
+        ):
+            if isinstance(each, Mapping):
+                yield each
+
+
+def _has_next(holders: Sequence[Mapping[str, Any]]) -> bool:
+    for holder in _paging(holders):
+        links = holder.get("links")
+        if holder.get("next_page_url") or (isinstance(links, Mapping) and links.get("next")):
+            return True
+        current, last = holder.get("current_page"), holder.get("last_page", holder.get("total_pages"))
+        if isinstance(current, int) and isinstance(last, int) and current < last:
+            return True
+    return False
+
+
+#: How paginations that are not followed here say that there is more.
+_MORE = ("has_more", "has_next", "next_cursor", "next")
+
+
+def _note_unread_pages(found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
+    """A note when an answer says in another way that there are more records: what is not listed may be there."""
+    for holder in _paging(holders):
+        links = holder.get("links")
+        for place in (holder, links if isinstance(links, Mapping) else {}):
+            more = next(
+                (name for name in _MORE if isinstance(place.get(name), str | bool | int) and place[name]),
+                None,
+            )
+            if more is not None:
+                found.drift.append(
+                    Drift("$", f"{more} says that there are more records, and they were not read")
+                )
+                return
+
+
+def _check_total(call: Call, found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
+    """Whether an answer of one page has all records that it says there are: BadReply for none, else a note."""
+    totals = [holder.get(name) for holder in _paging(holders) for name in ("total", "count", "total_count")]
+    total = max((each for each in totals if isinstance(each, int) and not isinstance(each, bool)), default=0)
+    if total > len(found) + len(found.drift):
+        if not len(found):
+            raise _not_understood(call, "$", f"it says that there are {total} records, and none came")
+        found.drift.append(Drift("$", f"says that there are {total} records, but {len(found)} came"))

@@ -1,0 +1,58 @@
+"""The progress line of `apply`, which makes room when a person is asked to confirm."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lcnb.display.previews import print_changes
+from lcnb.display.terminal import _console, _escape, stderr
+
+if TYPE_CHECKING:
+    from lcnb.changes.changeset import ChangeSet
+
+
+class ChangeProgress:
+    """One line on stderr that says what is going on while changes are made; no line when nobody looks.
+
+    It redraws itself many times a second, so it must not be there while somebody types an answer: it starts with the
+    first step, and `confirm` takes it away.
+    """
+
+    def __init__(self) -> None:
+        self._status = stderr().status("") if sys.stderr.isatty() else None
+        #: Somebody was asked, and said no.
+        self.declined = False
+
+    def __call__(self, ended: int, total: int, text: str) -> None:
+        if self._status:
+            self._status.update(f"{ended}/{total}  {_escape(text)}")
+            self._status.start()
+
+    def stop(self) -> None:
+        if self._status:
+            self._status.stop()
+
+    def confirm(self, changes: ChangeSet) -> bool:
+        """Ask about the changes. Where nobody can be asked they are shown, and ConfirmationMissing is raised."""
+        from lcnb.changes.changeset import can_ask
+
+        self.stop()
+        if not can_ask():
+            print_changes(changes, console=_console(sys.stderr))
+        confirmed = changes.confirmed(None)
+        if not confirmed:
+            self.declined = True
+            print("not confirmed: nothing was sent", file=sys.stderr)
+        return confirmed
+
+
+@contextmanager
+def change_progress() -> Iterator[ChangeProgress]:
+    progress = ChangeProgress()
+    try:
+        yield progress
+    finally:
+        progress.stop()

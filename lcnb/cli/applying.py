@@ -1,0 +1,97 @@
+"""What all commands that change something share: options, confirmation, result and exit code.
+
+`--dry-run` only shows the changes; `--yes` confirms beforehand. Exit codes: 0 done; 1 refused or failed; 4 not finished
+within the time limit; 6 nobody confirmed; 7 only partly done, or an outcome is unknown.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lcnb.cli.options import OUTPUTS, account_options, output_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.changes.changeset import ChangeSet
+
+PARTLY, TIMED_OUT, NOT_CONFIRMED = 7, 4, 6
+#: Said before changes that may have been sent already are gone on with.
+LOOKS_FIRST = "resume looks at the account first, and sends only the changes whose effect is not there"
+
+
+def _change_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
+        click.option("--yes", is_flag=True, help="It has been looked at: do not ask."),
+        click.option("--wait", is_flag=True, help="Wait until it is ready, off, gone or built."),
+        click.option("--timeout", type=float, metavar="S", help="Seconds that --wait may take (1200)."),
+        click.option("--go-on", is_flag=True, help="After a change that failed go on with the others."),
+        output_option(*OUTPUTS),
+    ):
+        command = option(command)
+    return account_options(command)
+
+
+def _carry_out(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **how: Any) -> None:
+    """Show, confirm, apply, print the result; the exit code tells how it ended."""
+    from lcnb.display.previews import print_changes
+    from lcnb.display.terminal import check_output
+
+    check_output(output)
+    if dry_run or not len(changes):
+        print_changes(changes, output)
+        return
+    if yes and output == "table":
+        print_changes(changes)
+    _finish(lambda go: changes.apply(**go), output, yes=yes, **how)  # type: ignore[attr-defined]
+
+
+def _finish(
+    work: Callable[[dict[str, Any]], pd.DataFrame],
+    output: str,
+    *,
+    yes: bool,
+    wait: bool,
+    timeout: float | None,
+    go_on: bool,
+) -> None:
+    from lcnb import streams
+    from lcnb.changes.progress import change_progress
+    from lcnb.cli.printing import print_made_frame
+    from lcnb.display.terminal import check_output, print_error
+    from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
+
+    check_output(output)
+    code = 0
+    try:
+        with change_progress() as progress:
+            how = {"wait": wait, "timeout": timeout, "on_error": "continue" if go_on else "stop"}
+            result = work({**how, "confirm": True if yes else progress.confirm, "progress": progress})
+    except (ChangeFailed, WaitTimeout) as error:
+        print_error(error)
+        if error.result is None:
+            raise
+        result = error.result
+        code = TIMED_OUT if isinstance(error, WaitTimeout) else 1
+    except ConfirmationMissing as error:
+        print_error(error)
+        sys.exit(NOT_CONFIRMED)
+    streams.mark_acted()
+    if progress.declined and not len(result):
+        sys.exit(NOT_CONFIRMED)
+    print_made_frame(result, output)
+    sys.exit(_exit_code(result, code))
+
+
+def _exit_code(result: pd.DataFrame, code: int) -> int:
+    outcomes = set(result["outcome"])
+    if outcomes == {"not tried"}:
+        return NOT_CONFIRMED  # somebody was asked, and said no
+    if outcomes & {"unknown", "twins"} or ("done" in outcomes and outcomes & {"failed", "not tried"}):
+        return PARTLY
+    return 1 if "failed" in outcomes else code

@@ -1,0 +1,98 @@
+"""The file lcnb.toml: its accounts, its default account, and the check of its keys."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.errors import ConfigError
+from lcnb.files import NotText, read_text
+from lcnb.folders import config_dir
+from lcnb.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    pass
+_ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
+
+
+def _default(config: dict[str, Any]) -> str | None:
+    """The account that is used unasked: the default one, or the only one."""
+    only = next(iter(config["accounts"])) if len(config["accounts"]) == 1 else None
+    return config.get("default", only)
+
+
+def _no_default(config: dict[str, Any]) -> str:
+    if not config["accounts"]:
+        return f"an account in {config_dir() / 'lcnb.toml'}"
+    names = ", ".join(config["accounts"])
+    return f"a default account in {config_dir() / 'lcnb.toml'} (it has {names}, but no line `default = ...`)"
+
+
+# --- lcnb.toml ------------------------------------------------------------------------------------------
+
+
+def _config() -> dict[str, Any]:
+    path = config_dir() / "lcnb.toml"
+    try:
+        config = tomllib.loads(read_text(path))
+    except FileNotFoundError:
+        return {"accounts": {}}
+    except (OSError, NotText, tomllib.TOMLDecodeError) as odd:
+        raise ConfigError(f"{path} cannot be read: {odd}") from None
+    _check_config(path, config)
+    return {"accounts": {}, **config}
+
+
+def _check_config(path: Path, config: dict[str, Any]) -> None:
+    _known_keys(path, "the top", config, ("default", "accounts"))
+    if not isinstance(config.get("default", ""), str):
+        raise ConfigError(f"{path}: default must be the name of an account, got {config['default']!r}")
+    accounts = config.get("accounts", {})
+    if not isinstance(accounts, dict) or not all(isinstance(entry, dict) for entry in accounts.values()):
+        raise ConfigError(f"{path}: accounts must be tables, each as [accounts.NAME]")
+    for name, entry in accounts.items():
+        where = f"[accounts.{name}]"
+        if "token" in entry:
+            raise ConfigError(
+                f"{path}, {where}: a token does not belong into this file. Put it into a file of mode 0600 "
+                "and write token_file = ..., or name a variable by token_env, or a keyring entry by keyring."
+            )
+        _known_keys(path, where, entry, _ACCOUNT_KEYS)
+        for key, value in entry.items():
+            if not isinstance(value, str) or not value:
+                raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
+        if sum(key in entry for key in ("token_env", "token_file", "keyring")) > 1:
+            raise ConfigError(f"{path}, {where}: name one of token_env, token_file, keyring, not several")
+
+
+def _known_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(
+                f"{path}, {where}: unknown key {key!r}{did_you_mean(key, known)}. Known: {', '.join(known)}"
+            )
+
+
+def _account(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(config["accounts"][name])
+    except KeyError:
+        raise ConfigError(_unknown_account(name, config, what="account")) from None
+
+
+def _unknown_account(name: str, config: dict[str, Any], what: str) -> str:
+    known = ", ".join(config["accounts"]) or "none"
+    return (
+        f"{what} {name!r} is not in {config_dir() / 'lcnb.toml'}"
+        f"{did_you_mean(name, config['accounts'])}. Accounts there: {known}"
+    )
+
+
+# --- the list -------------------------------------------------------------------------------------------
+
+
+def account_names() -> list[str]:
+    """The names of the accounts in lcnb.toml, in its order. ConfigError when it cannot be read."""
+    return list(_config()["accounts"])

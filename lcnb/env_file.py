@@ -1,0 +1,98 @@
+"""Files of `NAME='value'` lines that only their owner may read.
+
+Nothing in such a file is executed or expanded. A file that others can read is reported, because it may hold a token."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcnb.errors import ConfigError
+from lcnb.secret import Secret
+from lcnb.tokens import SINGLE_QUOTES, TOKEN_VARIABLES, token_line
+
+if TYPE_CHECKING:
+    pass
+
+
+def _read_private(path: Path) -> tuple[str, int]:
+    """The text of a file, and its mode where others than its owner may open it (0 where not)."""
+    with path.open(encoding="utf-8-sig") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        try:
+            text = file.read(65536)
+        except UnicodeDecodeError:
+            raise ValueError("it is not UTF-8 text. Write the token into it again, as plain text") from None
+        return text, mode if os.name == "posix" and mode & 0o077 else 0
+
+
+def _too_open(path: Path, mode: int) -> str:
+    how = "changed" if mode & stat.S_IWOTH else "read"
+    return (
+        f"the token file {path} may be {how} by others (mode {mode:04o}), so it was not used. "
+        f"Cure: chmod 600 {shlex.quote(str(path))}, and if others work on this machine, make a new token."
+    )
+
+
+# --- files of variables -----------------------------------------------------------------------------------
+
+
+def read_variables(path: Path) -> dict[str, Secret]:
+    """The variables of a file of lines `NAME='value'`, for its owner only. Nothing in it is run or replaced.
+
+    ConfigError when it is not there, may be read by others, or has a line that is no such line.
+    """
+    try:
+        text, mode = _read_private(path)
+        pairs = list(_variables(text))
+    except (OSError, ValueError) as odd:
+        reason = odd.strerror or odd if isinstance(odd, OSError) else odd
+        raise ConfigError(
+            f"the file of variables {path}: {reason}. It has lines such as {token_line(TOKEN_VARIABLES[0])} "
+            f"({SINGLE_QUOTES})"
+        ) from None
+    if mode:
+        raise ConfigError(_too_open(path, mode))
+    found: dict[str, Secret] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ConfigError(f"the file of variables {path}: {name} is there twice; keep one of these lines")
+        found[name] = Secret(value)
+    return found
+
+
+def _variables(text: str, only: str | None = None) -> Iterator[tuple[str, str]]:
+    """Each `NAME=value` of a text, with or without `export`, quotes, spaces and comments; or those of one name.
+
+    ValueError for a line that is no such line, or has a quote that is not closed.
+    """
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        name, equals, value = re.sub(r"^export\s+", "", line).partition("=")
+        name = name.strip()
+        if not line or line.startswith(("#", ";")) or (only and name != only):
+            continue
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise ValueError(f"line {number} is not NAME='value'")
+        try:
+            yield name, _unquoted(value.strip())
+        except ValueError as odd:
+            raise ValueError(f"line {number}: {odd}") from None
+
+
+def _unquoted(text: str) -> str:
+    """A value without the quotes around it and the comment after it.
+
+    In single quotes nothing is special; elsewhere a backslash before a dollar sign, quote or backslash goes.
+    """
+    quote = text[:1] if text[:1] in ("'", '"') else ""
+    form = {"'": r"'([^']*)'", '"': r'"((?:[^"\\]|\\.)*)"', "": r"(.*?)"}[quote]
+    found = re.fullmatch(form + r"(?:\s+#.*)?", text, re.DOTALL)
+    if not found:
+        raise ValueError("a quote is not closed, or something follows it")
+    return found[1] if quote == "'" else re.sub(r'\\([$"\\`])', r"\1", found[1])

@@ -1,0 +1,114 @@
+"""The inventory: each machine with its location, inferred plan and monthly price, for one account or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lcnb.api import queries
+from lcnb.api.fields import Drift, fields_of
+from lcnb.api.models import Instance, Profile
+from lcnb.api.record_reader import read
+from lcnb.frames.columns import DTYPES, _array, frame_of
+from lcnb.frames.listings import _read
+from lcnb.frames.pricing import price
+from lcnb.frames.provenance import _report
+
+#: Columns that `inventory()` adds to those of a machine, with dtype, unit and meaning.
+PRICED = {
+    "plan": ("str", "", "slug of the plan that its location, CPUs, memory and disk point to"),
+    "monthly_value": ("Float64", "currency", "price of that plan a month, in the currency of `currencycode`"),
+    "currencycode": ("str", "", "USD or BRL"),
+    "price_note": ("str", "", "why no plan or price could be inferred; missing where one was"),
+}
+INVENTORY = [
+    "identifier",
+    "label",
+    "hostname",
+    "state",
+    "location",
+    "city",
+    "country",
+    *PRICED,
+    "cpus",
+    "memory",
+    "total_disk_size",
+    "ipv4",
+    "ipv6",
+    "template_label",
+]
+
+
+# --- the inventory --------------------------------------------------------------------------------------
+
+
+def inventory(
+    parts: queries.InventoryParts, account: str | None = None, client: str | None = None
+) -> pd.DataFrame:
+    """Machines joined with location, inferred plan and monthly price."""
+    return _report("inventory", *_inventory(parts), account, client)
+
+
+def inventory_of_accounts(
+    found: Mapping[str, queries.InventoryParts], failed: Mapping[str, str]
+) -> pd.DataFrame:
+    """The inventories of several accounts as one, `account` first; accounts that could not be read are drift."""
+    drift = [Drift(f"account {name}", f"not to be had: {why}") for name, why in failed.items()]
+    parts = []
+    for name, each in found.items():
+        frame, odd = _inventory(each)
+        frame.insert(0, "account", pd.Series([name] * len(frame), dtype="str"))
+        parts.append(frame)
+        drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
+    return _report("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
+
+
+def _inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list[Drift]]:
+    machines, drift = _read("instances", parts.instances)
+    places, place_drift = _read("locations", parts.locations)
+    plans, plan_drift = _read("plans", parts.plans)
+    currency = read(Profile, parts.profile, "$.data", drift).currency
+    frame = frame_of(Instance, machines)
+    _complete_places(frame, places)
+    priced = [price(machine, plans, currency, parts.plans.drift) for machine in machines]  # type: ignore[arg-type]
+    for position, (name, (dtype, _, _)) in enumerate(PRICED.items()):
+        frame[name] = _array((row[position] for row in priced), dtype)
+    return frame[INVENTORY].copy(), drift + place_drift + plan_drift
+
+
+def inventory_dtypes() -> dict[str, str]:
+    """Column → dtype of every inventory, whatever machines there are."""
+    own = {each.name: DTYPES[each.type] for each in fields_of(Instance)}
+    return {name: PRICED[name][0] if name in PRICED else own[name] for name in INVENTORY}
+
+
+def _complete_places(frame: pd.DataFrame, places: Sequence[Any]) -> None:
+    """City and country from the locations' listing where the machine's own record leaves them out."""
+    known = {place.slug.upper(): place for place in places if place.slug}
+    for name in ("city", "country"):
+        found = [
+            getattr(known.get(slug.upper()), name, None) if isinstance(slug, str) else None
+            for slug in frame["location"]
+        ]
+        frame[name] = frame[name].fillna(pd.Series(found, dtype="str"))
+
+
+def by_location(inventory: pd.DataFrame) -> pd.DataFrame:
+    """Machines and money by location and currency: the first summary that people ask of an inventory.
+
+    One row a location and currency, the currencies never added up: location, machines (`Int64`), running
+    (`Int64`), monthly_value (`Float64`), currencycode. Machines without a price have a row of their own, with
+    `monthly_value` and `currencycode` missing.
+    """
+    groups = inventory.assign(running=inventory.state == "running").groupby(
+        ["location", "currencycode"], dropna=False
+    )
+    frame = groups.agg(
+        machines=("state", "size"),
+        running=("running", "sum"),
+        monthly_value=("monthly_value", lambda prices: prices.sum(min_count=1)),
+    ).reset_index()
+    dtypes = {"machines": "Int64", "running": "Int64", "monthly_value": "Float64"}
+    return frame[["location", "machines", "running", "monthly_value", "currencycode"]].astype(dtypes)

@@ -1,0 +1,182 @@
+"""The folder of a batch: what was requested (`batch.json`) and how each row ended (`rows/0001.json`).
+
+A batch is resumed from these files. The folder's name begins with `batch-`, so that it is not taken for a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.errors import InputError, RunError
+from lcnb.files import write_atomically
+from lcnb.folders import runs_dir
+from lcnb.runbooks.batch.launcher import NOT_STARTED, RESULT
+from lcnb.runbooks.batch.rows import Row
+from lcnb.runbooks.ends import ENDED_WELL
+from lcnb.runbooks.notebook import parameters as declared
+from lcnb.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+DONE, PARTLY, NONE, ATTENTION = 0, 7, 3, 8
+
+
+# --- the folder -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a batch is to run, and the folder that knows how far it came."""
+
+    folder: Path
+    runbook: str
+    source: str
+    sha256: str
+    runs_dir: str | None
+    rows: Sequence[Row]
+    confirm: bool = False
+    engine: str = "auto"
+    kernel: str | None = None
+    cwd: str | None = None
+
+    def write(self, common: Mapping[str, Any]) -> None:
+        facts = {
+            "format": 1,
+            "id": self.folder.name,
+            "runbook": self.runbook,
+            "source": self.source,
+            "notebook_sha256": self.sha256,
+            "runs_dir": self.runs_dir,
+            "kernel": self.kernel,
+            "cwd": self.cwd,
+            "started": _now(),
+            "rows": [
+                {"row": row.number, "account": row.account, "parameters": declared.recordable(row.parameters)}
+                for row in self.rows
+            ],
+        }
+        try:
+            (self.folder / "rows").mkdir()
+            self._save("batch.json", facts)
+        except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise RunError(
+                f"the batch's folder {self.folder} cannot be written: {error.strerror or error}. Nothing was started."
+            ) from None
+
+    def _save(self, name: str, facts: Mapping[str, Any]) -> None:
+        text = json.dumps(facts, ensure_ascii=False, indent=1)
+        write_atomically(self.folder / name, text)
+
+    def ended(self, result: Mapping[str, Any]) -> None:
+        """Keep how a row ended; an earlier try's folder stays named."""
+        before = self.result(result["row"])
+        earlier = [*before.get("earlier", ()), *([before["folder"]] if before.get("folder") else [])]
+        self._save(f"rows/{result['row']:04}.json", {**result, "ended": _now(), "earlier": earlier})
+
+    def result(self, number: int) -> dict[str, Any]:
+        try:
+            kept = json.loads((self.folder / "rows" / f"{number:04}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            kept = None
+        return kept if isinstance(kept, dict) else {"row": number, "status": NOT_STARTED}
+
+    def is_done(self, row: Row) -> bool:
+        return self.result(row.number).get("status") in ENDED_WELL
+
+    def task(self, row: Row) -> dict[str, Any]:
+        return {
+            "row": row.number,
+            "runbook": self.source,
+            "sha256": self.sha256,
+            "parameters": declared.recordable(row.parameters),
+            "account": row.account,
+            "runs_dir": self.runs_dir,
+            "confirm": self.confirm,
+            "engine": self.engine,
+            "kernel": self.kernel,
+            "cwd": self.cwd,
+            "previous": self.result(row.number).get("folder"),
+        }
+
+    def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        results = [self.result(row.number) for row in self.rows]
+        columns: dict[str, Any] = {"row": _array([row.number for row in self.rows], dtype="Int64")}
+        if any(row.account for row in self.rows):
+            columns["account"] = _array([row.account for row in self.rows], dtype="str")
+        names = dict.fromkeys(name for row in self.rows for name in row.parameters if name != "account")
+        for name in names:
+            shown = f"{name} (parameter)" if name in (*RESULT, "account") else name
+            columns[shown] = _column([row.parameters.get(name) for row in self.rows])
+        for name, dtype in DTYPES.items():
+            columns[name] = _array([each.get(name) for each in results], dtype=dtype)
+        frame = pd.DataFrame(columns)
+        frame.attrs["lcnb"] = {"kind": "batch", "folder": str(self.folder), "exit_code": exit_code(frame)}
+        return frame
+
+
+DTYPES = {"status": "str", "exit_code": "Int64", "seconds": "Float64", "folder": "str", "error": "str"}
+
+
+def _array(values: list[Any], dtype: str) -> Any:
+    import pandas as pd
+
+    series: Any = pd.Series  # its stubs know literal dtypes alone
+    return series(values, dtype=dtype)
+
+
+def _column(values: list[Any]) -> Any:
+    """A parameter's values with the dtype that all of them have; texts, as JSON where they are no texts."""
+    kinds = {type(value) for value in values if value is not None}
+    for wanted, dtype in (({bool}, "boolean"), ({int}, "Int64"), ({int, float}, "Float64")):
+        if kinds and kinds <= wanted and all(abs(value) < 2**53 for value in values if value is not None):
+            return _array(values, dtype=dtype)
+    texts = [
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for value in values
+    ]
+    return _array(texts, dtype="str")
+
+
+def exit_code(frame: pd.DataFrame) -> int:
+    """0 when all rows are done, 8 when some of them ask for attention, 7 when some are not done, 3 when none is."""
+    done = int(frame["status"].isin(ENDED_WELL).sum())
+    if done == len(frame):
+        return DONE if (frame["status"] == "done").all() else ATTENTION
+    return PARTLY if done else NONE
+
+
+def _batch_folder(batch: str | Path, folder: str | Path | None) -> Path:
+    parent = Path(folder).expanduser() if folder else runs_dir()
+    for path in (parent / batch, Path(batch).expanduser()):
+        if (path / "batch.json").is_file():
+            return path.absolute()
+    known = sorted(path.parent.name for path in parent.glob("batch-*/batch.json"))
+    near = f". The last ones: {', '.join(known[-5:])}" if known else ""
+    raise InputError(
+        f"no batch {str(batch)!r} in {parent}{did_you_mean(str(batch), known)}{near}. Nothing was started."
+    )
+
+
+def _read_plan(folder: Path) -> _Plan:
+    path = folder / "batch.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        rows = [Row(each["row"], each["parameters"], each["account"]) for each in facts["rows"]]
+        about = (facts["runbook"], facts["source"], facts["notebook_sha256"], facts["runs_dir"])
+        return _Plan(folder, *about, rows, kernel=facts.get("kernel"), cwd=facts.get("cwd"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a batch that can be resumed: {error!r}. Nothing was started."
+        ) from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,345 @@
+"""Values converted to the declared type of a parameter, or refused with a ValueError.
+
+A parameter without a type, whose default does not show one either (`limit = None`, `wait_s = 60 * 60`), reads a
+text from a command line or a CSV file as papermill does: `True`, `False` and `None` are these values, what `int()`
+or `float()` accepts is a number, the rest is text. A text that Python code passes stays a text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from numbers import Real
+from typing import Any, cast
+
+from lcnb.runbooks.notebook.types import Type, Written, _article
+
+#: Characters of a value that an error tells.
+SHOWN = 200
+
+
+def _shown(value: object) -> str:
+    """A value as an error tells it: not all of a long one, and nothing that fails itself (such as a huge number)."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 20]}… ({len(text)} characters)"
+
+
+def _plain(value: object) -> object:
+    """A numpy or pandas value as the Python value inside, an array as a list; a missing one as None."""
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    package = type(value).__module__.partition(".")[0]
+    if package == "pyarrow" and hasattr(value, "as_py"):
+        return value.as_py()
+    if package in ("numpy", "pandas"):
+        if type(value).__name__ in ("NAType", "NaTType"):
+            return None
+        if type(value).__name__ == "datetime64":
+            return value.astype("datetime64[us]").item()  # type: ignore[attr-defined]  # in ns it is a number
+        for method in ("to_pydatetime", "tolist"):
+            if hasattr(value, method):
+                return getattr(value, method)()
+    return value
+
+
+def _number(value: object) -> object:
+    """A number of another kind (Decimal, Fraction, a long double) as an int if it is whole, else as a float."""
+    if isinstance(value, int | float) or not isinstance(value, Real | Decimal):
+        return value
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_DIGITS:
+        raise ValueError("it is too large")
+    try:
+        whole = int(cast("Any", value))
+    except (ValueError, OverflowError):  # nan, inf
+        return float(value)
+    return whole if whole == value else _float(float(value))
+
+
+def convert(declared: Type, value: object) -> Any:
+    """`value` as the declared type. ValueError when it is not one; a text is read as a person means it."""
+    if declared.kind == "union":
+        return _convert_union(declared, value)
+    if declared.kind == "literal":
+        return _convert_literal(declared, _number(value))
+    converted = _convert_kind(declared, value)
+    for sign, limit in declared.bounds:
+        if not _within(len(converted) if sign.startswith("length") else converted, sign, limit):
+            raise ValueError(f"it must be {sign} {limit}" if "length" not in sign else f"its {sign} {limit}")
+    return converted
+
+
+def _convert_kind(declared: Type, value: object) -> Any:
+    if declared.kind == "list":
+        return [convert(declared.parts[0] if declared.parts else Type("any"), item) for item in _items(value)]
+    if declared.kind == "set":
+        part = declared.parts[0] if declared.parts else Type("any")
+        items = [convert(part, item) for item in _items(value)]
+        return [item for number, item in enumerate(items) if item not in items[:number]]
+    if declared.kind == "tuple":
+        items = _items(value)
+        if len(items) != len(declared.parts):
+            raise ValueError(f"it has {len(declared.parts)} values, this has {len(items)}")
+        return [convert(part, item) for part, item in zip(declared.parts, items, strict=True)]
+    if declared.kind == "dict":
+        return _dict(declared, _pairs(value))
+    return _CONVERT.get(declared.kind, _any)(value if declared.kind == "str" else _number(value))
+
+
+def _dict(declared: Type, pairs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A dict with keys and values of the declared types. Keys that would become the same one are refused."""
+    of_keys, of_values = declared.parts if len(declared.parts) == 2 else (Type("any"), Type("any"))
+    found: dict[Any, Any] = {}
+    for key, item in pairs.items():
+        try:
+            new = _hashable(convert(of_keys, _plain(key)))
+        except ValueError as wrong:
+            told = f": {wrong}" if str(wrong) else ""
+            raise ValueError(f"the key {_shown(key)} is not {_article(of_keys)}{told}") from None
+        if of_keys.kind == "any" and not isinstance(new, str):
+            raise ValueError(
+                f"the key {_shown(key)} is no text, and the type of the keys is not declared: declare it, such as "
+                f"dict[{type(new).__name__}, str]"
+            )
+        if new in found:
+            raise ValueError(f"two of its keys become {new!r}")
+        found[new] = convert(of_values, _plain(item))
+    return found
+
+
+def _hashable(key: Any) -> Any:
+    """A tuple in place of a list: only that can be a key."""
+    if isinstance(key, dict):
+        raise ValueError("a dict cannot be a key")
+    return tuple(map(_hashable, key)) if isinstance(key, list) else key
+
+
+def _within(value: Any, sign: str, limit: float) -> bool:
+    kind = sign.removeprefix("length ")
+    return bool({">=": value >= limit, ">": value > limit, "<=": value <= limit, "<": value < limit}[kind])
+
+
+def _convert_union(declared: Type, value: object) -> Any:
+    """The first part that takes the value: the narrowest first, and text last, for it takes all."""
+    order = {"literal": 0, "none": 1, "int": 2, "float": 3, "bool": 4, "path": 8, "str": 9, "any": 10}
+    problems = []
+    for part in sorted(declared.parts, key=lambda each: order.get(each.kind, 5)):
+        try:
+            return convert(part, value)
+        except ValueError as wrong:
+            problems.append(str(wrong))
+    raise ValueError(
+        next(
+            (
+                each
+                for each in problems
+                if each.startswith(("it must", "its length", "the key", "two of its"))
+            ),
+            "",
+        )
+    )
+
+
+def _convert_literal(declared: Type, value: object) -> Any:
+    for allowed in declared.values:
+        if type(value) is type(allowed) and value == allowed:
+            return allowed
+    if isinstance(value, str):
+        for allowed in declared.values:
+            if str(allowed).lower() == value.strip().lower():
+                return allowed
+        for name, allowed in declared.names:
+            if name.lower() == value.strip().lower():
+                return allowed
+    raise ValueError
+
+
+def _items(value: object) -> list[object]:
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            return list(_json(text))
+        return [item.strip() for item in text.split(",")] if text else []
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
+        return [_plain(item) for item in value]
+    raise ValueError
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _str(value: object) -> str:
+    if isinstance(value, str):
+        return str.__str__(value)  # of a class of its own: as plain text
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value:
+        raise ValueError  # a list, a flag or a missing number for a text is a slip, not a text
+    return str(value)
+
+
+#: Python writes and reads integers up to this size.
+MAX_DIGITS = sys.int_info.default_max_str_digits
+MAX_BITS = int(MAX_DIGITS / math.log10(2))
+
+
+def _int(value: object) -> int:
+    if isinstance(value, bool):
+        raise ValueError("a flag is no number")
+    if isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise ValueError("it is too large")
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lstrip("+-").isdecimal() and text.isascii():
+            if len(text) > MAX_DIGITS:
+                raise ValueError("it is too large")
+            return int(text)
+    raise ValueError
+
+
+def _float(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError
+    if isinstance(value, str) and "_" in value:
+        raise ValueError
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError("it is too large") from None
+    if not math.isfinite(number):
+        raise ValueError("it must be finite")
+    return number
+
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def _bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower() if isinstance(value, int | str) else ""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError("say true or false")
+
+
+def _none(value: object) -> None:
+    missing = isinstance(value, float) and math.isnan(value)  # as pandas has a missing text or number
+    if value is None or missing or (isinstance(value, str) and value.strip().lower() in ("", "none", "null")):
+        return
+    raise ValueError
+
+
+def _date(value: object) -> str:
+    """A date as its ISO text: papermill can write a text into a cell, not a date."""
+    if isinstance(value, datetime):
+        return value.date().isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str):
+        return date.fromisoformat(value.strip()).isoformat()
+    raise ValueError("say it as 2026-01-31")
+
+
+def _datetime(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str):
+        return datetime.fromisoformat(value.strip()).isoformat()
+    raise ValueError("say it as 2026-01-31T14:00:00+00:00")
+
+
+def _pairs(value: object) -> Mapping[Any, Any]:
+    parsed = _json(value) if isinstance(value, str) else value
+    if not isinstance(parsed, Mapping):
+        raise ValueError("say it as JSON")
+    return parsed
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError
+    return str(text)
+
+
+def _bytes(value: object) -> Any:
+    raise ValueError("bytes cannot be written into a cell: pass the path of a file")
+
+
+def _by_looks(text: str) -> Any:
+    """A written text as papermill's command line reads it. ValueError for a number that JSON does not have."""
+    named = {"True": True, "False": False, "None": None}
+    if text in named:
+        return named[text]
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            return number
+        raise ValueError("it would be read as a number that is not finite; for a text declare it: str")
+    return str(text)
+
+
+def _any(value: object) -> Any:
+    """For an undeclared type: what JSON can hold, in JSON's types, for papermill writes others as text."""
+    if isinstance(value, Written):
+        return _by_looks(value)
+    value = _with_plain_numbers(value)
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"a value of type {type(value).__name__} cannot be written into a cell") from None
+
+
+def _with_plain_numbers(value: object, depth: int = 100) -> object:
+    """The value with its numbers as JSON has them, and with texts for keys. ValueError for other keys."""
+    if isinstance(value, dict) and depth:
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(
+                    f"the key {_shown(key)} is no text, and the type of the keys is not declared: declare it, such as "
+                    f"dict[{type(key).__name__}, str]"
+                )
+        return {key: _with_plain_numbers(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple) and depth:
+        return [_with_plain_numbers(item, depth - 1) for item in value]
+    return _number(_plain(value))
+
+
+_CONVERT: dict[str, Callable[[object], Any]] = {
+    "str": _str,
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "none": _none,
+    "date": _date,
+    "datetime": _datetime,
+    "dict": lambda value: _pairs(value),
+    "path": _path,
+    "bytes": _bytes,
+    "any": _any,
+    "list": lambda value: _items(value),
+    "tuple": lambda value: _items(value),
+    "set": lambda value: _items(value),
+}

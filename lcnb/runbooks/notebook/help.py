@@ -1,0 +1,55 @@
+"""The documentation of runbooks: a table of them, and the help page of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lcnb.runbooks.notebook.find import Runbook, find, shipped
+
+if TYPE_CHECKING:
+    import click
+    import pandas as pd
+
+
+def describe(name: str | None = None) -> pd.DataFrame:
+    """The shipped runbooks (name, title, purpose); or the parameters of one (name, type, default, help)."""
+    import pandas as pd
+
+    if name is None:
+        rows = [(each.name, each.title, each.purpose) for each in map(find, shipped())]
+        return pd.DataFrame(rows, columns=["name", "title", "purpose"]).astype("str")
+    table = [
+        (each.name, each.type_text, "(required)" if each.required else each.default_text, each.help)
+        for each in find(name).parameters
+    ]
+    return pd.DataFrame(table, columns=["name", "type", "default", "help"]).astype("str")
+
+
+def help_text(book: Runbook, page: click.HelpFormatter | None = None, command: str = "lcnb run") -> str:
+    """The page of a runbook: what it is for, and each parameter with type, default and meaning."""
+    if page is None:
+        import click
+
+        page = click.HelpFormatter(width=100)
+    page.write_usage(command, f"{book.name} [-p NAME=VALUE]... [OPTIONS]")
+    with page.indentation():
+        page.write_paragraph()
+        page.write_text(book.purpose or book.title)
+    if book.parameters:
+        with page.section("Parameters"):
+            page.write_dl(
+                [
+                    (
+                        f"{each.name}",
+                        f"{each.help}{'. ' if each.help else ''}[{each.type_text}; "
+                        f"{'required' if each.required else f'default {each.default_text}'}]",
+                    )
+                    for each in book.parameters
+                ]
+            )
+    else:
+        page.write_paragraph()
+        page.write_text("It takes no parameters.")
+    page.write_paragraph()
+    page.write_text("`lcnb run --help` lists the options that all runbooks share.")
+    return page.getvalue().rstrip("\n")

@@ -1,0 +1,38 @@
+"""Names that mean a secret: no parameter may have one, because parameters are saved with the notebook."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+# --- names of secrets -----------------------------------------------------------------------------------
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET_WORD = re.compile(r".*(?:passwo?r?d|passphrase|token|secret|credential|apikey|privatekey)s?")
+#: Before `key`, as words of their own.
+_SECRET_KEYS = ("api", "private", "secret")
+#: A name with such a word is a number of something: `max_tokens`, `password_length`.
+_AMOUNTS = frozenset(
+    ("max", "min", "num", "number", "n", "count", "counts", "counter", "total", "length", "len", "size", "limit",
+     "limits", "budget", "days", "hours", "minutes", "seconds", "s", "ms", "ttl", "age", "per", "rate", "index")
+)  # fmt: skip
+#: A name that ends with such a word says something about a secret, and is none: `secret_name`, `token_type`.
+_ABOUT = frozenset(
+    ("name", "names", "type", "types", "kind", "policy", "format", "env", "variable", "var", "provider", "backend",
+     "store", "scope", "scopes", "url", "uri", "endpoint", "version", "label", "labels", "group", "field", "column",
+     "header", "prefix", "rotation", "mode", "status", "state")
+)  # fmt: skip
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a parameter of this name holds a secret when it is a text. Whole words count: `tokenizer` is none.
+
+    >>> [names_a_secret(name) for name in ("api_token", "rootPassword", "tokenizer", "max_tokens", "secret_name")]
+    [True, True, False, False, False]
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or words[-1] in _ABOUT or _AMOUNTS.intersection(words):
+        return False
+    return any(map(_SECRET_WORD.fullmatch, words)) or any(
+        word in _SECRET_KEYS and after in ("key", "keys") for word, after in pairwise(words)
+    )

@@ -1,0 +1,127 @@
+"""What is checked before a run starts: account, settings, language, limits and folders.
+
+Every error raised here says that nothing was started. Batches and schedules check with the same functions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcnb.config import Settings, resolve
+from lcnb.errors import (
+    InputError,
+    ParameterError,
+    RunError,
+    TokenMissing,
+)
+from lcnb.folders import runs_dir
+from lcnb.runbooks.notebook import parameters as declared
+from lcnb.runbooks.notebook.find import Runbook, notebooks_dir
+from lcnb.runbooks.notebook.languages import ASSIGNMENTS, PYTHON
+from lcnb.transport.network import checked_proxy
+
+if TYPE_CHECKING:
+    from lcnb.client import LetsCloud
+ENGINES = ("auto", "kernel")
+
+
+def check_engine(engine: str) -> None:
+    """InputError for an engine that is not known."""
+    if engine not in ENGINES:
+        raise InputError(f"engine: {engine!r} is not one of {', '.join(ENGINES)}. Nothing was started.")
+
+
+def _positive(name: str, seconds: float | None) -> float | None:
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
+        raise InputError(f"{name}: expected seconds above 0, got {seconds!r}. Nothing was started.")
+    return seconds
+
+
+def _one_account(book: Runbook, given: dict[str, object], account: str | None) -> str | None:
+    """The account by option and by parameter, which must not name two."""
+    by_parameter = given.get("account") or None
+    if account and by_parameter and account != by_parameter:
+        raise ParameterError(
+            f"parameter account: {by_parameter!r}, but the option says {account!r}. Nothing was started."
+        )
+    if account and any(each.name == "account" for each in book.parameters):
+        given["account"] = account
+    return account or (str(by_parameter) if by_parameter else None)
+
+
+def _settings(book: Runbook, account: str | None) -> Settings | None:
+    shipped = book.path.is_relative_to(notebooks_dir() / "runbooks")
+    try:
+        settings = resolve(account)
+    except TokenMissing:
+        if account is None and not shipped:
+            return None  # a notebook of one's own may not need the API at all
+        raise
+    if shipped:
+        checked_proxy(settings.base_url)
+    return settings
+
+
+def _choices(settings: Settings | None) -> declared.Choices:
+    """What the account has of a kind; only what a parameter asks for is read, and that once."""
+
+    @cache
+    def known(kind: str) -> list[str] | None:
+        if settings is None:
+            return None
+        from lcnb.client import LetsCloud
+
+        with LetsCloud(settings) as lc:
+            return known_values(lc, kind)
+
+    return known
+
+
+def known_values(lc: LetsCloud, kind: str) -> list[str]:
+    """What the account has of a kind of `ACCOUNT_KINDS`, sorted."""
+    read = {"location": lc.locations, "plan": lc.plans, "image": lc.images, "label": lc.instances}
+    return sorted(set(read[kind]()["label" if kind == "label" else "slug"].dropna()))
+
+
+def check_language(book: Runbook, given: Mapping[str, object]) -> None:
+    """ParameterError when values are given that cannot be written into cells of the notebook's language."""
+    if given and book.language not in (PYTHON, *ASSIGNMENTS):
+        name = str(next(iter(given)))
+        raise ParameterError(
+            f"parameter {name}: papermill cannot write values into a cell of {book.language}. Nothing was started. "
+            "Let the notebook read it from the environment, which is that of this command: "
+            f"{name.upper()}=... lcnb run {book.path}"
+        )
+
+
+def working_directory(cwd: str | Path | None) -> Path | None:
+    """The folder that cells are to work in, as an absolute path. InputError when it is none."""
+    if cwd is None:
+        return None
+    path = Path(cwd).expanduser().absolute()
+    if not path.is_dir():
+        raise InputError(f"cwd: {str(path)!r} is not a folder. Nothing was started.")
+    return path
+
+
+def new_folder(book: Runbook, folder: str | Path | None, what: str = "run") -> Path:
+    """Make the folder of a run, or of a batch, below the given one or the one for runs. RunError if it fails."""
+    parent = Path(folder).expanduser().absolute() if folder else runs_dir()
+    name = re.sub(r"[^\w-]+", "-", book.name).strip("-") or "notebook"
+    prefix = "" if what == "run" else f"{what}-"
+    path = parent / f"{prefix}{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name[:60]}-{secrets.token_hex(3)}"
+    try:
+        path.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise RunError(
+            f"the {what}'s folder {path} cannot be made: {error.strerror or error}. Nothing was started. "
+            "Another place: --runs-dir, or LCNB_RUNS_DIR."
+        ) from None
+    return path

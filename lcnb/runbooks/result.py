@@ -1,0 +1,112 @@
+"""How a run ended, as `run_runbook` returns it: status, exit code, folder, and the text of the cell that failed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.errors import (
+    CellFailed,
+    KernelDied,
+    RunError,
+    RunTimeout,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass
+class RunResult:
+    """How a run ended. `folder` holds all there is of it; `error` shows the failing cell, or is None."""
+
+    runbook: str
+    status: str
+    exit_code: int
+    folder: Path
+    error: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    #: What could not be written beside the notebook, such as the report; they stand in run.json too.
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def report(self) -> Path:
+        """The report, a page that needs nothing else."""
+        return self.folder / "report.html"
+
+    def check(self) -> RunResult:
+        """This result when the run is done. Raises CellFailed or KernelDied otherwise, with `.folder`.
+
+        A run that asks for attention raises RunError with its notes: its tables are there, but not all is well.
+
+        >>> from pathlib import Path
+        >>> RunResult("inventory", "done", 0, Path("runs")).check().status
+        'done'
+        """
+        if self.status == "done":
+            return self
+        kind = _ERRORS.get(self.status, RunError)
+        raise kind(f"{self.runbook}: {self.error}", folder=self.folder, exit_code=self.exit_code)
+
+    def _repr_html_(self) -> str:
+        from lcnb.display.tables import table
+
+        return table(self._frame())._repr_html_()
+
+    def _frame(self) -> Any:
+        import pandas as pd
+
+        rows = {"runbook": self.runbook, "status": self.status, "folder": str(self.folder)}
+        return pd.DataFrame({"": list(rows), " ": list(rows.values())})
+
+
+_ERRORS: dict[str, type[RunError]] = {
+    "failed": CellFailed,
+    "partly": CellFailed,
+    "died": KernelDied,
+    "timeout": RunTimeout,
+}
+
+
+def _cell_facts(error: Any) -> dict[str, Any]:
+    return {
+        "number": error.index + 1,
+        "source": error.source,
+        "ename": error.ename,
+        "evalue": error.evalue,
+        "traceback": _plain(error.traceback),
+    }
+
+
+def _plain(text: str) -> str:
+    """Without the colour codes that IPython puts into a traceback."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def _shown(job: Any) -> str:
+    """The failing cell and its error, as the terminal shows them."""
+    if job.error is None:
+        return f"{job.status}: {job.reason}"
+    source = "\n".join(f"    {line}" for line in job.error.source.splitlines())
+    last = _plain(job.error.traceback).strip().splitlines()
+    tail = "\n".join(f"  {line}" for line in last[-12:])
+    head = f"cell {job.error.index + 1} failed: {job.error.ename}: {job.error.evalue}"
+    return f"{head}\n\n{source}\n\n{tail}{_file_hint(job)}"
+
+
+def _file_hint(job: Any) -> str:
+    """What helps when a cell has not found a file that is in the notebook's folder."""
+    if job.cwd is not None or not re.search("no such|not found", job.error.evalue, re.IGNORECASE):
+        return ""
+    named = re.findall(r"['\"`]([^'\"`/\\][^'\"`]*)['\"`]", job.error.evalue)
+    here = [name for name in named if (job.source.parent / name).exists()]
+    if not here:
+        return ""
+    return (
+        f"\n\n{here[0]} is in the folder of the notebook, but cells work in that of the run. To work in "
+        f"the other: --cwd {shlex.quote(str(job.source.parent))}"
+    )

@@ -1,0 +1,48 @@
+"""What the runs that this one continues have done, according to the journal.
+
+So a resumed runbook neither repeats a change nor fails because it was made."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcnb.changes.apply import WAIT_S
+from lcnb.changes.journal import Entry, Journal
+from lcnb.runbooks.toolkit.waiting import wait_until_free
+
+if TYPE_CHECKING:
+    from lcnb.client import LetsCloud
+    from lcnb.runbooks.current import Run
+
+
+# --- what went before -----------------------------------------------------------------------------------
+
+
+def day(run: Run) -> str:
+    """The UTC date of this work: that of the plan which is applied, or of the run which is resumed, else today's.
+
+    So what was planned before midnight is the same after it.
+    """
+    for name in (*run.resumes[:1], Path(run.confirmed).name):
+        found = re.match(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-", name)
+        if found:
+            return "-".join(found.groups())
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def done_before(run: Run, lc: LetsCloud, action: str) -> list[Entry]:
+    """The changes of one kind that the runs which this one goes on with have made."""
+    journal = Journal(lc.settings.state_dir)
+    entries = [entry for name in run.resumes for entry in journal.entries(run=name)]
+    return [entry for entry in entries if entry.action == action and entry.state == "done"]
+
+
+def catch_up(run: Run, lc: LetsCloud, *, timeout: float = WAIT_S) -> None:
+    """In a resumed run, wait until nothing that it did before is still going on."""
+    if run.resumes:
+        journal = Journal(lc.settings.state_dir)
+        touched = {entry.identifier for name in run.resumes for entry in journal.entries(run=name)}
+        wait_until_free(lc, [each for each in touched if each], timeout=timeout)

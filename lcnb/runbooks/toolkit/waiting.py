@@ -1,0 +1,81 @@
+"""Wait until machines are ready or free, or snapshots are built, with a deadline and the last states seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain, repeat
+from time import sleep
+from typing import TYPE_CHECKING
+
+from lcnb.changes.apply import TICKS, WAIT_S
+from lcnb.errors import WaitTimeout
+from lcnb.names import comparable_name
+from lcnb.runbooks.toolkit.targets import _name_of
+
+if TYPE_CHECKING:
+    from lcnb.client import LetsCloud
+
+
+# --- waiting --------------------------------------------------------------------------------------------
+
+
+def _wait(look: Callable[[], dict[str, str]], goal: str, clock: Callable[[], float], timeout: float) -> None:
+    """Look until nothing is left (name → what was seen); WaitTimeout with what was seen last."""
+    deadline = clock() + timeout
+    for tick in chain(TICKS, repeat(TICKS[-1])):
+        left = look()
+        if not left:
+            return
+        pause = min(tick, deadline - clock())
+        if pause <= 0:
+            seen = ", ".join(f"{name}: {what}" for name, what in left.items())
+            raise WaitTimeout(f"not {goal} within {timeout:g} s; last seen: {seen}.")
+        sleep(pause)
+
+
+def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = WAIT_S) -> None:
+    """Until the machines of these labels run and have an address."""
+    wanted = list(labels)
+
+    def look() -> dict[str, str]:
+        machines = lc.instances()
+        ready = machines[(machines.state == "running") & (machines.ipv4.notna() | machines.ipv6.notna())]
+        states = dict(zip(map(_name_of, machines.label), machines.state, strict=True))
+        done = set(map(_name_of, ready.label))
+        return {
+            label: str(states.get(comparable_name(label), "in no listing"))
+            for label in wanted
+            if comparable_name(label) not in done
+        }
+
+    if wanted:
+        _wait(look, "ready", lc.clock, timeout)
+
+
+def wait_until_free(lc: LetsCloud, identifiers: Iterable[str], *, timeout: float = WAIT_S) -> None:
+    """Until no action is in progress on these machines; one that is gone is free."""
+    wanted = set(identifiers)
+
+    def look() -> dict[str, str]:
+        machines = lc.instances()
+        waiting = machines[machines.identifier.isin(wanted) & machines.state.isin(("busy", "building"))]
+        return dict(zip(waiting.label, waiting.state, strict=True))
+
+    if wanted:
+        _wait(look, "free", lc.clock, timeout)
+
+
+def wait_until_built(lc: LetsCloud, titles: Iterable[str], *, timeout: float = 3600.0) -> None:
+    """Until each of these labels is one of snapshots that are all built: what follows may rely on them."""
+    wanted = list(titles)
+
+    def look() -> dict[str, str]:
+        snapshots = lc.snapshots()
+        built = snapshots.build.fillna(False).astype(bool)
+        there, open_ = (set(map(_name_of, labels)) for labels in (snapshots.label, snapshots.label[~built]))
+        names = {title: comparable_name(title) for title in wanted}
+        left = [title for title in wanted if names[title] not in there or names[title] in open_]
+        return {title: "being built" if names[title] in there else "in no listing" for title in left}
+
+    if wanted:
+        _wait(look, "built", lc.clock, timeout)

@@ -1,0 +1,40 @@
+"""The rate limit of the sandbox: fixed windows of calls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass
+class Window:
+    """A fixed window of the rate limit: calls since `start`, in world seconds."""
+
+    seconds: float
+    limit: int
+    start: float = -math.inf
+    used: int = 0
+
+    def take(self, now: float) -> bool:
+        if now - self.start >= self.seconds:
+            self.start, self.used = now, 0
+        if self.used >= self.limit:
+            return False
+        self.used += 1
+        return True
+
+    def left(self) -> int:
+        return max(0, self.limit - self.used)
+
+    def ends_in(self, now: float) -> float:
+        return max(0.0, self.start + self.seconds - now)
+
+
+def _epoch() -> int:
+    import time
+
+    return int(time.time())

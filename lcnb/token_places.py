@@ -1,0 +1,207 @@
+"""The places that may hold a token, in the order in which lcnb looks at them.
+
+These are the environment, an account in lcnb.toml, the official CLI's `~/.letscloud`, and the keyring. An account that
+is named is taken whole, token and base URL together: the token of another account must never be sent for it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb.base_url import BASE_URL
+from lcnb.config_file import _account, _config, _default, _no_default, _unknown_account
+from lcnb.env_file import _read_private, _too_open, _unquoted, _variables
+from lcnb.errors import ConfigError
+from lcnb.folders import config_dir
+from lcnb.secret import Secret
+from lcnb.tokens import CLI_FILE, CLI_VARIABLE, TOKEN_VARIABLES, checked_token, export_advice
+
+if TYPE_CHECKING:
+    import pandas as pd
+KEYRING_SERVICE = "lcnb"
+
+
+@dataclass(frozen=True)
+class TokenPlace:
+    """One place that may hold a token, and what was found there (never the token itself in a repr)."""
+
+    account: str | None
+    place: str
+    token: Secret | None
+    base_url: str | None = None
+    problem: str = ""
+    #: What is to be mended, although the token can be used.
+    warning: str = ""
+    #: How to put a token there, as a sentence for a person.
+    cure: str = ""
+    #: The environment variable, if the place is one.
+    variable: str | None = None
+    #: The file, if the place is one.
+    file: Path | None = None
+
+
+def place_of_token(account: str | None = None) -> TokenPlace | None:
+    """The place where `resolve` finds the token, or, for an account, where it would be; None when there is none.
+
+    Raises ConfigError for a wrong setting.
+    """
+    own = None
+    for place in token_places(account):
+        if place.problem:
+            raise ConfigError(place.problem)
+        if place.token:
+            return place
+        own = place if place.account else own
+    return own
+
+
+def token_places(account: str | None = None) -> Iterator[TokenPlace]:
+    """Every place that may hold a token, in the order in which they are asked; each is looked at when its
+    turn comes, so that a keyring is not unlocked for a token that the environment holds."""
+    config = _config()
+    named = _named(account)
+    if named is not None:
+        yield _account_place(named, _account(named, config))
+        return
+    default = _default(config)
+    if default is not None and default not in config["accounts"]:
+        raise ConfigError(_unknown_account(default, config, what="default"))
+    for name in TOKEN_VARIABLES:
+        yield _env_place(None, name)
+    if default is not None:
+        yield _account_place(default, config["accounts"][default])
+    else:
+        yield TokenPlace(None, _no_default(config), None)
+    yield _cli_file_place()
+    yield _keyring_place(None, KEYRING_SERVICE, "default")
+
+
+def _named(account: str | None) -> str | None:
+    return account if account is not None else os.environ.get("LCNB_ACCOUNT") or None
+
+
+def _env_place(account: str | None, name: str, base_url: str | None = None) -> TokenPlace:
+    place = TokenPlace(
+        account, f"environment variable {name}", None, base_url, cure=export_advice(name), variable=name
+    )
+    return _with_token(place, os.environ.get(name, ""))
+
+
+def _with_token(place: TokenPlace, text: str) -> TokenPlace:
+    """The place with the token that was found there, or with what is wrong with it."""
+    if not text:
+        return place
+    try:
+        return replace(place, token=checked_token(text, place.place))
+    except ConfigError as wrong:
+        return replace(place, problem=str(wrong))
+
+
+def _account_place(name: str, entry: Mapping[str, Any]) -> TokenPlace:
+    base_url = entry.get("base_url")
+    if "token_env" in entry:
+        return _env_place(name, entry["token_env"], base_url)
+    if "token_file" in entry:
+        try:
+            path = config_dir() / Path(entry["token_file"]).expanduser()
+        except RuntimeError as odd:  # ~somebody who is not here
+            place = f"file {entry['token_file']}"
+            return TokenPlace(name, place, None, base_url, problem=f"the token {place}: {odd}")
+        return _file_place(name, path, base_url)
+    service, _, user = str(entry.get("keyring", f"{KEYRING_SERVICE}/{name}")).rpartition("/")
+    return _keyring_place(name, service or KEYRING_SERVICE, user, base_url)
+
+
+def _file_place(account: str | None, path: Path, base_url: str | None = None) -> TokenPlace:
+    """A file for its owner only that holds a token alone, or as the official CLI writes it."""
+    cure = f"put it, without quotes and alone, into the file {path}, and: chmod 600 {shlex.quote(str(path))}"
+    place = TokenPlace(account, f"file {path}", None, base_url, cure=cure, file=path)
+    try:
+        text, mode = _read_private(path)
+        found = [value for _, value in _variables(text, only=CLI_VARIABLE)] or [_unquoted(text.strip())]
+    except FileNotFoundError:
+        return place
+    except (OSError, ValueError) as odd:
+        return replace(place, problem=f"the token file {path}: {odd}")
+    if mode:
+        return replace(place, problem=_too_open(path, mode))
+    return _with_token(place, found[0].strip())
+
+
+def _cli_file_place() -> TokenPlace:
+    """The official CLI's file: a line `LETSCLOUD_API_KEY=...`. The CLI leaves it with the mode that the umask gives."""
+    try:
+        path = Path("~").expanduser() / CLI_FILE
+    except RuntimeError:  # no home folder, so no such file
+        return TokenPlace(None, f"file ~/{CLI_FILE} (there is no home folder)", None)
+    place = TokenPlace(None, f"file {path}", None, cure=export_advice(CLI_VARIABLE), file=path)
+    try:
+        text, mode = _read_private(path)
+        found = [value for _, value in _variables(text, only=CLI_VARIABLE)]
+    except FileNotFoundError:
+        return place
+    except (OSError, ValueError) as odd:
+        return replace(place, problem=f"the token file {path}: {odd}")
+    if mode & stat.S_IWOTH:
+        return replace(place, problem=_too_open(path, mode))
+    if mode:
+        warning = (
+            f"the token file {path} may be read by others on this machine (mode {mode:04o}), as the official CLI "
+            f"leaves it. It was used. Cure, once: chmod 600 {shlex.quote(str(path))}"
+        )
+        place = replace(place, warning=warning)
+    return _with_token(place, found[0].strip() if found else "")
+
+
+# --- the keyring ------------------------------------------------------------------------------------------
+
+
+def _keyring_place(account: str | None, service: str, user: str, base_url: str | None = None) -> TokenPlace:
+    cure = f"keyring set {shlex.quote(service)} {shlex.quote(user)} (it asks for the token)"
+    place = TokenPlace(account, f"keyring entry {service}/{user}", None, base_url, cure=cure)
+    try:
+        import keyring
+    except ImportError:
+        needs = "pip install 'lcnb[keyring]'"
+        return replace(place, place=f"{place.place} (needs: {needs})", cure=f"{needs}, then: {cure}")
+    try:
+        text = keyring.get_password(service, user) or ""
+    except Exception as odd:
+        return replace(place, place=f"{place.place} (not readable here: {type(odd).__name__})")
+    return _with_token(place, text.strip())
+
+
+def accounts() -> pd.DataFrame:
+    """The accounts that lcnb can use, one row a place of a token; never the token itself.
+
+    Columns (all `str` but `ready`, `boolean`): account, token_from, base_url, ready, problem. Rows stand in
+    the order in which the places are asked. Raises ConfigError when lcnb.toml cannot be read.
+
+    >>> import lcnb
+    >>> lcnb.accounts().columns.tolist()
+    ['account', 'token_from', 'base_url', 'ready', 'problem']
+    """
+    import pandas as pd
+
+    config = _config()
+    places = [_env_place(None, name) for name in TOKEN_VARIABLES]
+    places += [_account_place(name, entry) for name, entry in config["accounts"].items()]
+    places += [_cli_file_place(), _keyring_place(None, KEYRING_SERVICE, "default")]
+    unasked = (None, None if _named(None) else _default(config))
+    fallback = os.environ.get("LCNB_BASE_URL") or BASE_URL
+    rows = {
+        "account": [place.account for place in places],
+        "token_from": [place.place for place in places],
+        "base_url": [
+            place.base_url or (fallback if place.account in unasked else BASE_URL) for place in places
+        ],
+        "ready": [place.token is not None for place in places],
+        "problem": [place.problem or place.warning or None for place in places],
+    }
+    dtypes = {name: "boolean" if name == "ready" else "str" for name in rows}
+    return pd.DataFrame(rows).astype(dtypes)

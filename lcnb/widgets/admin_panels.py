@@ -1,0 +1,123 @@
+"""The panels of the admin app that only show HTML: account, runs, and the journal with its *Settle* button."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from lcnb.display import panels, tables
+from lcnb.widgets.elements import button, status
+from lcnb.widgets.form_messages import told
+from lcnb.widgets.runner import OneAtATime, Runner
+
+if TYPE_CHECKING:
+    from lcnb.client import LetsCloud
+JOURNAL_ROWS = RUNS_ROWS = 50
+
+
+class _Panel:
+    """HTML that is read beside; an error stands in its place."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.reload = button("Refresh")
+        self.reload.on_click(lambda _: self.refresh())
+        self.status, self.body = widgets.HTML(status("")), widgets.HTML()
+        self.head = widgets.HBox([self.reload, self.status])
+        self.widget: Any = widgets.VBox([self.head, self.body])
+        #: Read it again.
+        self.refresh: OneAtATime = OneAtATime(runner.spawn, self._refresh)
+
+    def _refresh(self) -> None:
+        self.status.value = status("reading …")
+        try:
+            self.body.value = self.html(self.runner.client)
+            self.status.value = status("")
+        except BaseException as error:
+            self.status.value = status(told(error), alert=True)
+
+    def html(self, lc: LetsCloud) -> str:
+        raise NotImplementedError
+
+
+class Account(_Panel):
+    """The holder, the balance, how long it lasts, and the budget of calls."""
+
+    def html(self, lc: LetsCloud) -> str:
+        """Profile and key figures."""
+        profile, fleet, budget = lc.profile(), lc.inventory(), lc.budget()
+        figures: dict[str, object] = {
+            "balance": f"{profile.currency or ''} {profile.balance or 0:,.2f}".strip()
+        }
+        monthly = fleet.groupby("currencycode").monthly_value.sum()
+        figures |= {f"{code} a month": f"{value:,.2f}" for code, value in monthly.items()}
+        figures["calls that may be sent at once"] = budget.burst
+        figures["calls an hour after those"] = f"{budget.an_hour:,.0f}"
+        if budget.blocked_s:
+            figures["seconds until the next call"] = f"{budget.blocked_s:.0f}"
+        warn = ["balance"] if (profile.balance or 0) <= 0 else []
+        return panels.cards(figures, warn=warn)._repr_html_() + profile._repr_html_()
+
+
+class Runs(_Panel):
+    """The runs that are kept, the newest first, and where their reports are."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__(runner)
+        self.widget.children = [widgets.HTML('<h2 class="lcnb-title">Runs</h2>'), self.head, self.body]
+
+    def start(self) -> None:
+        """Read them."""
+        self.refresh()
+
+    def html(self, lc: LetsCloud) -> str:
+        """The last runs."""
+        import pandas as pd
+
+        from lcnb.runbooks.records.history import runs
+
+        rows = runs().head(RUNS_ROWS)
+        reports = [
+            str(path) if (path := Path(folder) / "report.html").is_file() else None for folder in rows.folder
+        ]
+        rows = rows[["runbook", "status", "exit_code", "started", "duration_s", "changes", "attention"]]
+        shown = rows.assign(report=pd.Series(reports, index=rows.index, dtype="str"))
+        return tables.table(shown, empty="No run is kept yet.")._repr_html_()
+
+
+class Journal(_Panel):
+    """What was changed, and what has no outcome yet, with the button that settles it."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__(runner)
+        self.settle = button("Settle what is open")
+        settle = OneAtATime(runner.spawn, self._settle)
+        self.settle.on_click(lambda _: settle())
+        #: What the button did; a journal that is read meanwhile has its own status.
+        self.settled = widgets.HTML(status(""))
+        self.head.children = [self.reload, self.settle, self.status, self.settled]
+
+    def html(self, lc: LetsCloud) -> str:
+        """The last changes, the newest first."""
+        rows = lc.journal()
+        self.settle.layout.display = "" if len(lc.pending()) else "none"
+        names = ["at", "action", "target", "outcome", "detail", "user", "changeset", "request"]
+        return tables.table(
+            rows[names].iloc[::-1].head(JOURNAL_ROWS), empty="Nothing was changed yet."
+        )._repr_html_()
+
+    def _settle(self) -> None:
+        def progress(ended: int, total: int, text: str) -> None:
+            self.settled.value = status(f"{ended} of {total} ended – {text}")
+
+        self.settled.value = status("looking at the account …")
+        try:
+            result = self.runner.client.resume(confirm=True, progress=progress)
+            counts = result.outcome.value_counts()
+            text = ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was open"
+            self.settled.value = status(text)
+            self.refresh()
+        except BaseException as error:
+            self.settled.value = status(told(error), alert=True)

@@ -1,0 +1,66 @@
+"""The state of a form at one moment: its phase, and everything that a view shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from lcnb.changes.changeset import ChangeSet
+from lcnb.names import same_name
+from lcnb.widgets.form_fields import Choice, Values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Phase(StrEnum):
+    """Where a form is."""
+
+    EDIT = "edit"
+    LOADING = "loading"
+    CONFIRM = "confirm"
+    BUSY = "busy"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+ENDED = (Phase.DONE, Phase.FAILED, Phase.UNKNOWN)
+
+
+# --- what is to be shown --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that a view needs. `errors` are at their fields; `notice` is for the whole form."""
+
+    phase: Phase = Phase.EDIT
+    values: Values = field(default_factory=dict)
+    #: Field → how often the form itself set its value: a view sets a control only when this grows.
+    settings: Mapping[str, int] = field(default_factory=dict)
+    #: Secret field → number of characters that were taken.
+    taken: Mapping[str, int] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
+    loading: frozenset[str] = frozenset()
+    asked: tuple[str, ...] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
+    alert: bool = False
+    changes: ChangeSet | None = None
+    #: What must be typed to go on; empty when a click is enough.
+    challenge: str = ""
+    typed: str = ""
+    progress: tuple[int, int, str] = (0, 0, "")
+    stopped: bool = False
+    result: pd.DataFrame | None = None
+    changeset: str = ""
+    #: How a runbook ended (`runform.Ended`).
+    run: Any = None
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether the confirmation may be clicked."""
+        return self.phase is Phase.CONFIRM and (not self.challenge or same_name(self.typed, self.challenge))

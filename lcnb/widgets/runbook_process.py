@@ -1,0 +1,155 @@
+"""Runs a runbook for its form: starts the process, waits for its end, and reads its record."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcnb import python_process
+from lcnb.changes.changeset import ChangeSet
+from lcnb.config import resolve
+from lcnb.errors import InputError, LcnbError
+from lcnb.folders import runs_dir
+from lcnb.runbooks.batch import launcher
+from lcnb.runbooks.ends import ENDED_WELL
+from lcnb.runbooks.notebook import parameters as declared
+from lcnb.runbooks.notebook import types
+from lcnb.runbooks.outcomes import PLANNED, made_by, planned_by
+from lcnb.runbooks.records.resume import Recorded
+from lcnb.secret import mask
+from lcnb.widgets.form_effects import Run
+
+if TYPE_CHECKING:
+    from lcnb.client import LetsCloud
+    from lcnb.config import Settings
+    from lcnb.runbooks.notebook.find import Runbook
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, as its record tells it; `planned` has what a dry run would change."""
+
+    status: str
+    exit_code: int
+    error: str = ""
+    folder: Path | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    planned: ChangeSet | None = None
+    #: What was begun, by this run and those that it goes on with, with the outcomes that the journal has now.
+    made: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def attention(self) -> list[str]:
+        """What the notebook wants somebody to look at."""
+        return [str(each["text"]) for each in self.facts.get("attention", [])]
+
+    @property
+    def unknown(self) -> int:
+        """How many changes were sent and have no outcome."""
+        return sum(each["outcome"] == "unknown" for each in self.made)
+
+    @property
+    def report(self) -> Path | None:
+        """The report's file, where there is one."""
+        path = self.folder / "report.html" if self.folder else None
+        return path if path and path.is_file() else None
+
+
+# --- the run --------------------------------------------------------------------------------------------
+
+
+def carry_out(
+    book: Runbook, run: Run, client: LetsCloud, progress: Callable[[int, int, str], object]
+) -> Ended:
+    """Start the run as a process of its own, wait for its end, and read its record."""
+    account, env = _travels(client.settings)
+    if run.resumes is not None:
+        return _go_on(run.resumes, run.stop, client, env)
+    task = {
+        "row": 1,
+        "runbook": str(book.path),
+        "sha256": hashlib.sha256(book.path.read_bytes()).hexdigest(),
+        "parameters": {name: _by_type(book, name, value) for name, value in run.given.items()},
+        "account": account,
+        "runs_dir": str(runs_dir().absolute()),
+        "confirm": False,
+        "previous": None,
+        "plan": str(run.plan) if run.plan else None,
+        "lock_wait": 0,
+    }
+    result = launcher.run_row(task, env, run.stop, progress)
+    if result["status"] == launcher.NOT_STARTED:
+        return Ended("interrupted", 143, "stopped before it began")
+    return _read(result, client, dry=run.dry)
+
+
+def _by_type(book: Runbook, name: str, value: Any) -> Any:
+    """What was typed for a parameter without a type has the type that it looks like, as on a command line."""
+    parameter = next((each for each in book.parameters if each.name == name), None)
+    if parameter is None or parameter.type.kind != "any" or not isinstance(value, str):
+        return value
+    return declared.check((parameter,), {name: types.Written(value)})[name]
+
+
+def _go_on(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | None]) -> Ended:
+    """`lcnb resume RUN`: what has no outcome is settled, then the notebook runs again and makes what is left."""
+    beside = {**os.environ, **env, "LCNB_RUNS_DIR": str(runs_dir().absolute())}
+    with tempfile.TemporaryFile() as words:
+        process = subprocess.Popen(
+            python_process.command("lcnb", "resume", str(broken), "--yes"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=words,
+            env={name: text for name, text in beside.items() if text is not None},
+            start_new_session=True,
+        )
+        with process:
+            launcher._wait(process, stop, lambda: None)
+        words.seek(0)
+        said = mask(words.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
+    told: dict[str, Any] = {"folder": broken, "status": "failed", "error": said}
+    for record in sorted(runs_dir().glob("*/run.json"), reverse=True):
+        with suppress(InputError):
+            facts = Recorded.read(record.parent).facts
+            if broken.name in facts.get("resumes", []):
+                told = {"folder": record.parent, "status": facts["status"], "error": _why(facts)}
+                break
+    return _read(told | {"exit_code": process.returncode}, client, dry=False)
+
+
+def _why(facts: Mapping[str, Any]) -> str:
+    """Why a run did not end well, by its record."""
+    cell = facts.get("failed_cell")
+    failed = f"cell {cell['number']} failed: {cell['ename']}: {cell['evalue']}" if cell else ""
+    return "; ".join(filter(None, (facts.get("reason"), failed)))
+
+
+def _travels(settings: Settings) -> tuple[str | None, dict[str, str | None]]:
+    """The account by its name where that gives the same settings; else the token, in the environment alone."""
+    if settings.account is not None:
+        with suppress(LcnbError):
+            same = resolve(settings.account)
+            if (same.base_url, same.token.reveal()) == (settings.base_url, settings.token.reveal()):
+                return settings.account, {}
+    return None, launcher.environment(settings)
+
+
+def _read(result: Mapping[str, Any], client: LetsCloud, dry: bool) -> Ended:
+    folder = Path(result["folder"]) if result["folder"] else None
+    if folder is None:
+        return Ended(result["status"], result["exit_code"], result["error"] or "")
+    facts = dict(Recorded.read(folder).facts)
+    planned, made = None, []
+    if not dry:
+        runs = [*(folder.parent / name for name in facts.get("resumes", [])), folder]
+        made = [each for run in runs for each in made_by(run, client.settings) if each["outcome"] != PLANNED]
+    elif facts["status"] in ENDED_WELL:
+        planned = planned_by(folder, client)
+    return Ended(result["status"], result["exit_code"], result["error"] or "", folder, facts, planned, made)
