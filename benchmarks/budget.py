@@ -20,8 +20,8 @@ from pathlib import Path
 from benchmarks.measure import Ratio
 from lcnb.secret import Secret
 from lcnb.transport.budget import open_budget
-from lcnb.transport.rate_limit import Rule as BudgetRule
-from lcnb.transport.rate_limit import State, from_text, take, to_text
+from lcnb.transport.rate_limit import BudgetState, decode_state, encode_state, reserve_call
+from lcnb.transport.rate_limit import RateRule as BudgetRule
 
 PROCESSES, SECONDS, REST_S, BOUND_S, ROUNDS = 4, 3.0, 0.001, 0.001, 3
 
@@ -118,8 +118,8 @@ def _sqlite(folder: Path) -> Callable[[], object]:
         with contextlib.suppress(sqlite3.OperationalError):  # still locked after 10 s: counted as that long
             row.execute("BEGIN IMMEDIATE")
             found = row.execute("SELECT state FROM budget WHERE key = 'x'").fetchone()
-            state, _ = take(from_text(found[0]) if found else State(), time.time(), rule)
-            row.execute("INSERT OR REPLACE INTO budget VALUES ('x', ?)", (to_text(state),))
+            state, _ = reserve_call(decode_state(found[0]) if found else BudgetState(), time.time(), rule)
+            row.execute("INSERT OR REPLACE INTO budget VALUES ('x', ?)", (encode_state(state),))
             row.execute("COMMIT")
 
     return permit

@@ -25,7 +25,7 @@ from lcnb.config import Settings
 from lcnb.sandbox import Clock, Sandbox, World
 from lcnb.sandbox.faults import Faults
 from lcnb.secret import Secret
-from lcnb.transport.wire import Failed
+from lcnb.transport.wire import TransportFailure
 
 CREATES, BATCH = 10_000, 20
 SPEC = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
@@ -147,7 +147,11 @@ def usual(retries: int) -> Callable[[int, list[str], Tally, Path], None]:
                 outcome = send(box, "POST", "/instances", body)
                 tally.requests += 1
                 box.world.clock.turn(chance.uniform(0.5, 2.0))  # type: ignore[attr-defined]
-                if not isinstance(outcome, Failed) and outcome.status == 200 and _success(outcome.body):
+                if (
+                    not isinstance(outcome, TransportFailure)
+                    and outcome.status == 200
+                    and _success(outcome.body)
+                ):
                     told[label] = "done"
                     break
         made = truth(box)

@@ -80,14 +80,14 @@ def _machine(number: int, chance: random.Random) -> dict[str, Any]:
 def frame(text: bytes) -> object:
     """As a client makes it of a reply's body."""
     from lcnb.api.listing_reader import Listing
-    from lcnb.api.raw_records import split
+    from lcnb.api.raw_records import split_records
     from lcnb.frames import listings
 
-    answer = split(text)
+    answer = split_records(text)
     assert answer is not None
     found = Listing()
     found.add(answer["data"])
-    return listings.listing("instances", found)
+    return listings.listing_frame("instances", found)
 
 
 def normalized(text: bytes) -> object:

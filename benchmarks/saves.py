@@ -160,7 +160,7 @@ def spend(way: str, source: Path, folder: Path) -> None:
     from lcnb.runbooks.engine import papermill_engine as engine
     from lcnb.runbooks.run import run_runbook
 
-    manager: Any = engine._Manager
+    manager: Any = engine._ExecutionManager
     ours = manager.save
     took = 0.0
 

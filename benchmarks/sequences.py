@@ -25,7 +25,7 @@ from lcnb.errors import LcnbError
 from lcnb.sandbox import Clock, Sandbox, World
 from lcnb.sandbox.faults import Faults
 from lcnb.secret import Secret
-from lcnb.transport.wire import Failed
+from lcnb.transport.wire import TransportFailure
 
 CHANGES, ACCOUNT = 10_000, 6
 #: From small to large: a disk cannot shrink.
@@ -179,7 +179,7 @@ def usual(box: Sandbox, chance: random.Random, tally: Tally, _: Path) -> None:
             outcome = send(box, "DELETE" if wish.what == "gone" else "PUT", path, body, 20.0)
             tally.requests += 1
             if (
-                not isinstance(outcome, Failed)
+                not isinstance(outcome, TransportFailure)
                 and outcome.status == 200
                 and b'"success": true' in outcome.body
             ):

@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.api.flows import Do, Pause
+from lcnb.api.flows import LocalWork, Pause
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.sandbox import Request, Sandbox
 from lcnb.secret import Secret
-from lcnb.transport.wire import Failed, Low, Outcome, Reply, SyncWire, Transmit
+from lcnb.transport.wire import LowEffect, Outcome, Response, SyncWire, Transmit, TransportFailure
 
 #: Seconds that a request takes there and back.
 TRIP_S = 0.05
@@ -28,13 +28,13 @@ class VirtualWire(SyncWire):
         self.before: Callable[[str], None] = lambda name: None
         self.requests = 0
 
-    def perform(self, effect: Low, turns: Any) -> Any:
+    def perform(self, effect: LowEffect, turns: Any) -> Any:
         if isinstance(effect, Transmit):
             self.before(f"{effect.call.method} {effect.call.path}")
             return self._send(effect)
         if isinstance(effect, Pause):
             return self._turn(effect.seconds)
-        if isinstance(effect, Do):
+        if isinstance(effect, LocalWork):
             self.before(effect.what)
         return super().perform(effect, turns)
 
@@ -57,14 +57,14 @@ def send(sandbox: Sandbox, method: str, path: str, body: Any, limit_s: float = 6
     turn(TRIP_S)
     if reply.fate in ("stall", "slow") and reply.seconds > limit_s - TRIP_S:
         turn(limit_s - TRIP_S)
-        return Failed("late", "no answer in time")
+        return TransportFailure("late", "no answer in time")
     if reply.fate == "slow" and reply.later is not None:
         turn(reply.seconds)
         reply = reply.later()
     if reply.fate:
         turn(reply.seconds)
-        return Failed("lost", reply.fate)
-    return Reply(reply.status, {name.lower(): value for name, value in reply.headers.items()}, reply.body)
+        return TransportFailure("lost", reply.fate)
+    return Response(reply.status, {name.lower(): value for name, value in reply.headers.items()}, reply.body)
 
 
 def client(sandbox: Sandbox, settings: Settings, seed: int = 0) -> LetsCloud:

@@ -122,11 +122,13 @@ def _register_accessor(pandas: object) -> None:
     """`frame.lc` for every DataFrame, read from a file or made by pandas; the module behind it loads on first use."""
 
     def lc(frame: object) -> object:
-        from lcnb.changes.accessor import Rows
+        from lcnb.changes.accessor import SelectedRows
 
-        return Rows(frame)  # type: ignore[arg-type]
+        return SelectedRows(frame)  # type: ignore[arg-type]
 
-    lc.__doc__ = "The selected rows of an lcnb listing, as a ChangeSet: see lcnb.changes.accessor.Rows."
+    lc.__doc__ = (
+        "The selected rows of an lcnb listing, as a ChangeSet: see lcnb.changes.accessor.SelectedRows."
+    )
     there = getattr(pandas.DataFrame, "lc", None)  # type: ignore[attr-defined]
     if getattr(there, "__module__", None) != __name__:  # of another library: pandas warns that it is replaced
         pandas.api.extensions.register_dataframe_accessor("lc")(lc)  # type: ignore[attr-defined]
@@ -140,6 +142,6 @@ else:
 
 def load_ipython_extension(shell: object) -> None:
     """`%load_ext lcnb`: the magic `%lcnb instances --location MIA1`."""
-    from lcnb.cli.magic import load
+    from lcnb.cli.magic import register_magic
 
-    load(shell)
+    register_magic(shell)

@@ -14,7 +14,7 @@ def main() -> None:
     streams.open_streams()
     if sys.argv[1:] == ["--version"]:
         print(f"lcnb, version {lcnb.__version__}")
-        sys.exit(streams.finish(0))
+        sys.exit(streams.finish_output(0))
     if sys.argv[1:2] in (["run"], ["plan-run"]) and (code := _warm()) is not None:
         sys.exit(code)
     from lcnb.cli.main import main as commands
@@ -26,9 +26,9 @@ def _warm() -> int | None:
     """The exit code of a run that a server for warm runs has made (`lcnb warm`), where there is one."""
     if _engine(sys.argv[1:]) != "auto":
         return None
-    from lcnb.runbooks.engine.warm import hand_over
+    from lcnb.runbooks.engine.warm import run_on_server
 
-    return hand_over(sys.argv[1:])
+    return run_on_server(sys.argv[1:])
 
 
 def _engine(words: list[str]) -> str:

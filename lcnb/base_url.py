@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     pass
 
 #: The provider's base URL [S, go, node, mcp]; a later page names https://api.letscloud.io.
-BASE_URL = "https://core.letscloud.io/api"
+DEFAULT_BASE_URL = "https://core.letscloud.io/api"
 #: Where a base URL came from that nobody has set.
-THE_DEFAULT = "the default"
+DEFAULT_SOURCE = "the default"
 
 
 def checked_base_url(url: str, source: str) -> str:
@@ -29,7 +29,7 @@ def checked_base_url(url: str, source: str) -> str:
     if any(mark in text for mark in "@?#"):  # perhaps a password: the URL is not shown
         raise ConfigError(
             f"the base URL from {source} has more than a host and a path: a user, a password, a query or a fragment. "
-            f"It is not shown, since it may hold a secret. Example: {BASE_URL}. Nothing was sent."
+            f"It is not shown, since it may hold a secret. Example: {DEFAULT_BASE_URL}. Nothing was sent."
         )
     try:
         parts = urlsplit(text)
@@ -42,7 +42,7 @@ def checked_base_url(url: str, source: str) -> str:
             f" Did you mean https://{text}?" if re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?(/\S*)?", text) else ""
         )
         raise ConfigError(
-            f"base URL {url!r} (from {source}) is not a URL.{cure} Example: {BASE_URL}. Nothing was sent."
+            f"base URL {url!r} (from {source}) is not a URL.{cure} Example: {DEFAULT_BASE_URL}. Nothing was sent."
         )
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(

@@ -22,10 +22,10 @@ from lcnb.api import calls, fields, flows, listing_reader, models, queries, reco
 from lcnb.api.passwords import checked_password
 from lcnb.changes import accessor, apply, build
 from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
-from lcnb.changes.build import Built, Spec
+from lcnb.changes.build import BuiltChanges, MachineSpec
 from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Journal
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfirmationMissing, InputError, NotFound
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
@@ -34,13 +34,13 @@ from lcnb.frames.catalogue import open_catalogue
 from lcnb.names import same_name
 from lcnb.secret import Secret
 from lcnb.suggestions import did_you_mean
-from lcnb.transport.rate_limit import Look
+from lcnb.transport.rate_limit import BudgetStatus
 from lcnb.transport.wire import AsyncWire, SyncWire
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.sandbox import Running
+    from lcnb.sandbox import SandboxProcess
 
 R = TypeVar("R", bound=fields.Record)
 
@@ -71,10 +71,10 @@ def connect(
     >>> len(lc.instances())
     60
     """
-    return LetsCloud(_settings(account, token, base_url, sandbox, timeout))
+    return LetsCloud(_client_settings(account, token, base_url, sandbox, timeout))
 
 
-def _settings(
+def _client_settings(
     account: str | None,
     token: str | Secret | None,
     base_url: str | None,
@@ -82,16 +82,16 @@ def _settings(
     timeout: float | None,
 ) -> Settings:
     if not checked_flag("sandbox", sandbox):
-        return resolve(account, token=token, base_url=base_url, timeout=timeout)
+        return load_settings(account, token=token, base_url=base_url, timeout=timeout)
     if account is not None or token is not None or base_url is not None:
         raise InputError("sandbox=True brings its own token and base URL: pass no account, token or base_url")
-    server, state_dir = _sandbox()
-    settings = resolve(None, token=server.token, base_url=server.base_url, timeout=timeout)
+    server, state_dir = _shared_sandbox()
+    settings = load_settings(None, token=server.token, base_url=server.base_url, timeout=timeout)
     return replace(settings, state_dir=state_dir)
 
 
 @cache
-def _sandbox() -> tuple[Running, Path]:
+def _shared_sandbox() -> tuple[SandboxProcess, Path]:
     """One sandbox for this Python process, and a state folder for it; both end with the process.
 
     Its machines are gone then, so its journal must not stand among that of real ones.
@@ -118,15 +118,15 @@ class Catalogue(NamedTuple):
     images: pd.DataFrame
 
 
-class _Client:
+class _ClientBase:
     _wire: SyncWire | AsyncWire
 
     def __init__(self, settings: Settings) -> None:
         #: Account, base URL and where the token came from; the token prints as stars.
         self.settings = settings
-        self._cache = build.Cache()
+        self._cache = build.ReadCache()
         self._keep = open_catalogue(settings.state_dir, settings.token, settings.base_url, settings.catalogue)
-        self._name = accessor.remember(self)
+        self._name = accessor.register_client(self)
 
     def __repr__(self) -> str:
         account = f"account={self.settings.account!r}, " if self.settings.account else ""
@@ -136,7 +136,7 @@ class _Client:
         )
 
     def _frame(self, kind: str, found: listing_reader.Listing) -> pd.DataFrame:
-        return listings.listing(kind, found, self.settings.account, self._name)
+        return listings.listing_frame(kind, found, self.settings.account, self._name)
 
     def _catalogue(
         self, found: tuple[listing_reader.Listing, listing_reader.Listing, listing_reader.Listing]
@@ -144,13 +144,13 @@ class _Client:
         kinds = ("locations", "plans", "images")
         return Catalogue(*(self._frame(kind, each) for kind, each in zip(kinds, found, strict=True)))
 
-    def _keeping(self, refresh: bool) -> staged_flows.Keep:
+    def _keeping(self, refresh: bool) -> staged_flows.StageRunner:
         return replace(self._keep, refresh=checked_flag("refresh", refresh))
 
     def _inventory(self, parts: queries.InventoryParts) -> pd.DataFrame:
-        return inventory_module.inventory(parts, self.settings.account, self._name)
+        return inventory_module.inventory_frame(parts, self.settings.account, self._name)
 
-    def _check_settled(self, built: Built) -> None:
+    def _check_settled(self, built: BuiltChanges) -> None:
         """Refuse to say that something is as wanted while a change of it may still take effect."""
         apply.check_settled(self.settings, built.as_wanted)
 
@@ -164,7 +164,7 @@ class _Client:
         """What the last answer told of the rate limit: `limit` and `remaining` calls, where it told."""
         return dict(self._wire.limits)
 
-    def budget(self) -> Look:
+    def budget(self) -> BudgetStatus:
         """What this token may still send: calls at once (`burst`), `an_hour` after those, seconds to wait.
 
         It is shared by all processes of this machine that use the token, and by several machines with
@@ -174,7 +174,7 @@ class _Client:
         >>> lcnb.connect(sandbox=True).budget().blocked_s
         0.0
         """
-        return self._wire.budget.look() if self._wire.budget else Look(0, 0.0, 0.0, 0.0, None, None)
+        return self._wire.budget.look() if self._wire.budget else BudgetStatus(0, 0.0, 0.0, 0.0, None, None)
 
     def journal(self) -> pd.DataFrame:
         """Every change that was begun from this state folder, by any process: what, when, by whom, its outcome.
@@ -193,7 +193,7 @@ class _Client:
         return Journal(self.settings.state_dir).frame(pending=True)
 
 
-class LetsCloud(_Client):
+class LetsCloud(_ClientBase):
     """A LetsCloud account. `lcnb.connect()` makes one.
 
     Listings are DataFrames with the same columns and dtypes whether they have 0, 1 or n rows
@@ -232,15 +232,15 @@ class LetsCloud(_Client):
         >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
         Int64Dtype()
         """
-        return self._frame("instances", self._wire.run(queries.instances()))
+        return self._frame("instances", self._wire.run(queries.list_instances()))
 
     def instance(self, identifier: str | None = None, *, label: str | None = None) -> models.Instance:
         """One machine, by its identifier or by a label that only one machine has. NotFound when there is none."""
-        return self._wire.run(_instance(identifier, label))
+        return self._wire.run(_find_instance(identifier, label))
 
     def locations(self) -> pd.DataFrame:
         """All locations: slug, country, city, available."""
-        return self._frame("locations", self._wire.run(queries.locations(self._keep)))
+        return self._frame("locations", self._wire.run(queries.list_locations(self._keep)))
 
     def plans(self, location: str | None = None) -> pd.DataFrame:
         """The plans of one location, or of all (asked for at once): resources and price a month.
@@ -253,11 +253,11 @@ class LetsCloud(_Client):
         >>> lcnb.connect(sandbox=True).plans("mia1").location.unique().tolist()
         ['MIA1']
         """
-        return self._frame("plans", self._wire.run(queries.plans(location, keep=self._keep)))
+        return self._frame("plans", self._wire.run(queries.list_plans(location, keep=self._keep)))
 
     def images(self, location: str | None = None) -> pd.DataFrame:
         """The images of one location, or of all (asked for at once): slug, location, distro, os."""
-        return self._frame("images", self._wire.run(queries.images(location, keep=self._keep)))
+        return self._frame("images", self._wire.run(queries.list_images(location, keep=self._keep)))
 
     def catalogue(self, *, refresh: bool = False) -> Catalogue:
         """Locations, plans and images of all locations: `.locations`, `.plans`, `.images`, each a frame.
@@ -271,27 +271,27 @@ class LetsCloud(_Client):
         >>> lcnb.connect(sandbox=True).catalogue().plans.location.nunique()
         7
         """
-        return self._catalogue(self._wire.run(queries.catalogue(self._keeping(refresh))))
+        return self._catalogue(self._wire.run(queries.read_catalogue(self._keeping(refresh))))
 
     def sshkeys(self) -> pd.DataFrame:
         """All ssh keys: slug, title, public_key."""
-        return self._frame("sshkeys", self._wire.run(queries.sshkeys()))
+        return self._frame("sshkeys", self._wire.run(queries.list_sshkeys()))
 
     def sshkey(self, slug: str) -> models.SSHKey:
         """One ssh key. NotFound when there is none of that slug."""
-        return _read(models.SSHKey, self._wire.run(queries.sshkey(slug)))
+        return _read_record(models.SSHKey, self._wire.run(queries.read_sshkey(slug)))
 
     def snapshots(self) -> pd.DataFrame:
         """All snapshots: slug, label, size (GB), os_reference, reference, build, locations."""
-        return self._frame("snapshots", self._wire.run(queries.snapshots()))
+        return self._frame("snapshots", self._wire.run(queries.list_snapshots()))
 
     def snapshot(self, slug: str) -> models.Snapshot:
         """One snapshot. NotFound when there is none of that slug."""
-        return _read(models.Snapshot, self._wire.run(queries.snapshot(slug)))
+        return _read_record(models.Snapshot, self._wire.run(queries.read_snapshot(slug)))
 
     def profile(self) -> models.Profile:
         """The account: name, e-mail, currency symbol, balance in that currency."""
-        return _read(models.Profile, self._wire.run(queries.single(calls.get_profile())))
+        return _read_record(models.Profile, self._wire.run(queries.read_single(calls.get_profile())))
 
     def inventory(self) -> pd.DataFrame:
         """Machines with location, inferred plan and monthly price: the frame that most questions start from.
@@ -308,7 +308,7 @@ class LetsCloud(_Client):
         return self._inventory(self._parts())
 
     def _parts(self) -> queries.InventoryParts:
-        return self._wire.run(queries.inventory(self._keep))
+        return self._wire.run(queries.read_inventory(self._keep))
 
     def reveal(self, identifier: str) -> Secret:
         """The initial root password of a machine, masked: `.reveal()` gives the text.
@@ -320,7 +320,7 @@ class LetsCloud(_Client):
         >>> lc.reveal(lc.instances().query("state == 'running'").identifier.iloc[0])
         *****
         """
-        return self._wire.run(_password(identifier))
+        return self._wire.run(_initial_password(identifier))
 
     # --- changes: each gives a ChangeSet and sends nothing ------------------------------------------------
 
@@ -355,7 +355,7 @@ class LetsCloud(_Client):
         return self._built(
             self._wire.run(
                 build.create_instance(
-                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                    self._cache, MachineSpec(label, location, plan, image, hostname, ssh_key, password)
                 )
             )
         )
@@ -377,7 +377,7 @@ class LetsCloud(_Client):
         return self._built(
             self._wire.run(
                 build.ensure_instance(
-                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                    self._cache, MachineSpec(label, location, plan, image, hostname, ssh_key, password)
                 )
             )
         )
@@ -391,7 +391,9 @@ class LetsCloud(_Client):
         """Delete a machine and its disk, by identifier or label. It cannot be undone."""
         return self._built(
             self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.delete_instance, self._cache))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.delete_instance, self._cache)
+                )
             )
         )
 
@@ -399,7 +401,9 @@ class LetsCloud(_Client):
         """Turn a machine on."""
         return self._built(
             self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="power on"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="power on")
+                )
             )
         )
 
@@ -407,7 +411,9 @@ class LetsCloud(_Client):
         """Turn a machine off, as by pulling the plug; `shutdown` is gentler."""
         return self._built(
             self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="power off"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="power off")
+                )
             )
         )
 
@@ -415,7 +421,9 @@ class LetsCloud(_Client):
         """Ask a machine to stop by itself."""
         return self._built(
             self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="shut down"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="shut down")
+                )
             )
         )
 
@@ -423,7 +431,9 @@ class LetsCloud(_Client):
         """Restart a machine."""
         return self._built(
             self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="reboot"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="reboot")
+                )
             )
         )
 
@@ -437,8 +447,11 @@ class LetsCloud(_Client):
         """A new root password: the given one, or one that lcnb makes and `reveal` tells."""
         return self._built(
             self._wire.run(
-                build.on_machine(
-                    self._cache, identifier, label, partial(build.reset_password, password=_checked(password))
+                build.change_machine(
+                    self._cache,
+                    identifier,
+                    label,
+                    partial(build.reset_password, password=_optional_password(password)),
                 )
             )
         )
@@ -453,7 +466,7 @@ class LetsCloud(_Client):
         """Another plan at the same location; its disk must not be smaller. The preview shows the price difference."""
         return self._built(
             self._wire.run(
-                build.on_machine(
+                build.change_machine(
                     self._cache, identifier, label, partial(build.change_plan, self._cache, slug=plan)
                 )
             )
@@ -483,7 +496,7 @@ class LetsCloud(_Client):
                 pairs are RSA with 1024 bits, which is weak: some servers refuse them. `key_type` has no effect."""
         return self._built(
             self._wire.run(
-                build.generate_key(
+                build.generate_key_pair(
                     self._cache, title, file, kind=key_type, replace=replace, on_server=generate_on_server
                 )
             )
@@ -503,7 +516,7 @@ class LetsCloud(_Client):
         """Store an image of a machine: `label` names the snapshot, `of` the machine by its label."""
         return self._built(
             self._wire.run(
-                build.on_machine(
+                build.change_machine(
                     self._cache,
                     identifier,
                     of,
@@ -533,7 +546,7 @@ class LetsCloud(_Client):
                 it such a plan is refused: a frame that was filtered to nothing must not delete an account.
 
         What cannot be changed in place (location, image, hostname) is told in `.notes`."""
-        return self._built(self._wire.run(_desired(self._cache, desired, prune, allow_delete_all)))
+        return self._built(self._wire.run(_desired_flow(self._cache, desired, prune, allow_delete_all)))
 
     def changes(self, parts: Iterable[SyncChangeSet] = ()) -> SyncChangeSet:
         """Several ChangeSets as one, in their order; of none, an empty one.
@@ -557,7 +570,7 @@ class LetsCloud(_Client):
         """Send one call as it is and give the JSON answer. A write is refused without `confirm=True`.
 
         The low end of everything else: no journal, no settling. Use the methods that give a ChangeSet instead."""
-        return self._wire.run(_single(call, confirm)).document
+        return self._wire.run(_send_confirmed(call, confirm)).document
 
     def resume(
         self,
@@ -580,23 +593,25 @@ class LetsCloud(_Client):
         Returns a frame, one row a change of these ChangeSets, as `apply` does; empty when nothing was open.
         """
         results = []
-        apply.check_how(confirm, wait, timeout, on_error)
+        apply.check_arguments(confirm, wait, timeout, on_error)
         for name in apply.open_changesets(self, changeset):
             how = (confirm, wait, timeout, on_error, passwords, progress)
-            with apply.resuming(self, name, *how, others=changeset is None) as work:
+            with apply.prepare_resume(self, name, *how, others=changeset is None) as work:
                 if work is not None:
                     results.append((name, self._wire.run(work.resume(), each_call=True)))
-        return apply.results(results, on_error)
+        return apply.combined_result(results, on_error)
 
-    def _built(self, built: Built, read_at: datetime | None = None) -> SyncChangeSet:
+    def _built(self, built: BuiltChanges, read_at: datetime | None = None) -> SyncChangeSet:
         self._check_settled(built)
         return SyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
 
-    def _selected(self, flow: Callable[[build.Cache], flows.Flow[Built]], read_at: datetime) -> ChangeSet:
+    def _selected(
+        self, flow: Callable[[build.ReadCache], flows.Flow[BuiltChanges]], read_at: datetime
+    ) -> ChangeSet:
         return self._built(self._wire.run(flow(self._cache)), read_at)
 
 
-class AsyncLetsCloud(_Client):
+class AsyncLetsCloud(_ClientBase):
     """The same account for `async` code: the methods of LetsCloud, to be awaited.
 
     >>> import asyncio, lcnb
@@ -624,7 +639,7 @@ class AsyncLetsCloud(_Client):
         timeout: float | None = None,
     ) -> Self:
         """As `lcnb.connect`."""
-        return cls(_settings(account, token, base_url, sandbox, timeout))
+        return cls(_client_settings(account, token, base_url, sandbox, timeout))
 
     async def __aenter__(self) -> Self:
         return self
@@ -640,55 +655,55 @@ class AsyncLetsCloud(_Client):
 
     async def instances(self) -> pd.DataFrame:
         """As LetsCloud.instances."""
-        return self._frame("instances", await self._wire.run(queries.instances()))
+        return self._frame("instances", await self._wire.run(queries.list_instances()))
 
     async def instance(self, identifier: str | None = None, *, label: str | None = None) -> models.Instance:
         """As LetsCloud.instance."""
-        return await self._wire.run(_instance(identifier, label))
+        return await self._wire.run(_find_instance(identifier, label))
 
     async def locations(self) -> pd.DataFrame:
         """As LetsCloud.locations."""
-        return self._frame("locations", await self._wire.run(queries.locations(self._keep)))
+        return self._frame("locations", await self._wire.run(queries.list_locations(self._keep)))
 
     async def plans(self, location: str | None = None) -> pd.DataFrame:
         """As LetsCloud.plans."""
-        return self._frame("plans", await self._wire.run(queries.plans(location, keep=self._keep)))
+        return self._frame("plans", await self._wire.run(queries.list_plans(location, keep=self._keep)))
 
     async def images(self, location: str | None = None) -> pd.DataFrame:
         """As LetsCloud.images."""
-        return self._frame("images", await self._wire.run(queries.images(location, keep=self._keep)))
+        return self._frame("images", await self._wire.run(queries.list_images(location, keep=self._keep)))
 
     async def catalogue(self, *, refresh: bool = False) -> Catalogue:
         """As LetsCloud.catalogue."""
-        return self._catalogue(await self._wire.run(queries.catalogue(self._keeping(refresh))))
+        return self._catalogue(await self._wire.run(queries.read_catalogue(self._keeping(refresh))))
 
     async def sshkeys(self) -> pd.DataFrame:
         """As LetsCloud.sshkeys."""
-        return self._frame("sshkeys", await self._wire.run(queries.sshkeys()))
+        return self._frame("sshkeys", await self._wire.run(queries.list_sshkeys()))
 
     async def sshkey(self, slug: str) -> models.SSHKey:
         """As LetsCloud.sshkey."""
-        return _read(models.SSHKey, await self._wire.run(queries.sshkey(slug)))
+        return _read_record(models.SSHKey, await self._wire.run(queries.read_sshkey(slug)))
 
     async def snapshots(self) -> pd.DataFrame:
         """As LetsCloud.snapshots."""
-        return self._frame("snapshots", await self._wire.run(queries.snapshots()))
+        return self._frame("snapshots", await self._wire.run(queries.list_snapshots()))
 
     async def snapshot(self, slug: str) -> models.Snapshot:
         """As LetsCloud.snapshot."""
-        return _read(models.Snapshot, await self._wire.run(queries.snapshot(slug)))
+        return _read_record(models.Snapshot, await self._wire.run(queries.read_snapshot(slug)))
 
     async def profile(self) -> models.Profile:
         """As LetsCloud.profile."""
-        return _read(models.Profile, await self._wire.run(queries.single(calls.get_profile())))
+        return _read_record(models.Profile, await self._wire.run(queries.read_single(calls.get_profile())))
 
     async def inventory(self) -> pd.DataFrame:
         """As LetsCloud.inventory."""
-        return self._inventory(await self._wire.run(queries.inventory(self._keep)))
+        return self._inventory(await self._wire.run(queries.read_inventory(self._keep)))
 
     async def reveal(self, identifier: str) -> Secret:
         """As LetsCloud.reveal."""
-        return await self._wire.run(_password(identifier))
+        return await self._wire.run(_initial_password(identifier))
 
     # --- changes: each gives a ChangeSet and sends nothing ------------------------------------------------
 
@@ -707,7 +722,7 @@ class AsyncLetsCloud(_Client):
         return self._built(
             await self._wire.run(
                 build.create_instance(
-                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                    self._cache, MachineSpec(label, location, plan, image, hostname, ssh_key, password)
                 )
             )
         )
@@ -727,7 +742,7 @@ class AsyncLetsCloud(_Client):
         return self._built(
             await self._wire.run(
                 build.ensure_instance(
-                    self._cache, Spec(label, location, plan, image, hostname, ssh_key, password)
+                    self._cache, MachineSpec(label, location, plan, image, hostname, ssh_key, password)
                 )
             )
         )
@@ -741,7 +756,9 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.delete_instance."""
         return self._built(
             await self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.delete_instance, self._cache))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.delete_instance, self._cache)
+                )
             )
         )
 
@@ -749,7 +766,9 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.power_on."""
         return self._built(
             await self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="power on"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="power on")
+                )
             )
         )
 
@@ -757,7 +776,9 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.power_off."""
         return self._built(
             await self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="power off"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="power off")
+                )
             )
         )
 
@@ -765,7 +786,9 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.shutdown."""
         return self._built(
             await self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="shut down"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="shut down")
+                )
             )
         )
 
@@ -773,7 +796,9 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.reboot."""
         return self._built(
             await self._wire.run(
-                build.on_machine(self._cache, identifier, label, partial(build.power, action="reboot"))
+                build.change_machine(
+                    self._cache, identifier, label, partial(build.change_power, action="reboot")
+                )
             )
         )
 
@@ -787,8 +812,11 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.reset_password."""
         return self._built(
             await self._wire.run(
-                build.on_machine(
-                    self._cache, identifier, label, partial(build.reset_password, password=_checked(password))
+                build.change_machine(
+                    self._cache,
+                    identifier,
+                    label,
+                    partial(build.reset_password, password=_optional_password(password)),
                 )
             )
         )
@@ -803,7 +831,7 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.change_plan."""
         return self._built(
             await self._wire.run(
-                build.on_machine(
+                build.change_machine(
                     self._cache, identifier, label, partial(build.change_plan, self._cache, slug=plan)
                 )
             )
@@ -827,7 +855,7 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.generate_sshkey."""
         return self._built(
             await self._wire.run(
-                build.generate_key(
+                build.generate_key_pair(
                     self._cache, title, file, kind=key_type, replace=replace, on_server=generate_on_server
                 )
             )
@@ -847,7 +875,7 @@ class AsyncLetsCloud(_Client):
         """As LetsCloud.create_snapshot."""
         return self._built(
             await self._wire.run(
-                build.on_machine(
+                build.change_machine(
                     self._cache,
                     identifier,
                     of,
@@ -868,7 +896,7 @@ class AsyncLetsCloud(_Client):
         self, desired: pd.DataFrame, *, prune: bool = False, allow_delete_all: bool = False
     ) -> AsyncChangeSet:
         """As LetsCloud.plan."""
-        return self._built(await self._wire.run(_desired(self._cache, desired, prune, allow_delete_all)))
+        return self._built(await self._wire.run(_desired_flow(self._cache, desired, prune, allow_delete_all)))
 
     def changes(self, parts: Iterable[AsyncChangeSet] = ()) -> AsyncChangeSet:
         """As LetsCloud.changes."""
@@ -882,7 +910,7 @@ class AsyncLetsCloud(_Client):
 
     async def send(self, call: calls.Call, *, confirm: bool = False) -> Mapping[str, Any]:
         """As LetsCloud.send."""
-        return (await self._wire.run(_single(call, confirm))).document
+        return (await self._wire.run(_send_confirmed(call, confirm))).document
 
     async def resume(
         self,
@@ -897,46 +925,48 @@ class AsyncLetsCloud(_Client):
     ) -> pd.DataFrame:
         """As LetsCloud.resume."""
         results = []
-        apply.check_how(confirm, wait, timeout, on_error)
+        apply.check_arguments(confirm, wait, timeout, on_error)
         for name in apply.open_changesets(self, changeset):
             how = (confirm, wait, timeout, on_error, passwords, progress)
-            with apply.resuming(self, name, *how, others=changeset is None) as work:
+            with apply.prepare_resume(self, name, *how, others=changeset is None) as work:
                 if work is not None:
                     results.append((name, await self._wire.run(work.resume(), each_call=True)))
-        return apply.results(results, on_error)
+        return apply.combined_result(results, on_error)
 
-    def _built(self, built: Built, read_at: datetime | None = None) -> AsyncChangeSet:
+    def _built(self, built: BuiltChanges, read_at: datetime | None = None) -> AsyncChangeSet:
         self._check_settled(built)
         return AsyncChangeSet(built.changes, self, notes=built.notes, read_at=read_at)
 
     async def _selected(
-        self, flow: Callable[[build.Cache], flows.Flow[Built]], read_at: datetime
+        self, flow: Callable[[build.ReadCache], flows.Flow[BuiltChanges]], read_at: datetime
     ) -> ChangeSet:
         return self._built(await self._wire.run(flow(self._cache)), read_at)
 
 
-def _desired(
-    cache: build.Cache, desired: pd.DataFrame, prune: bool, allow_delete_all: bool
-) -> flows.Flow[Built]:
-    rows = accessor.rows_of(desired)
-    comments = provenance.facts(desired).get("comments", ())
-    return build.desired(cache, rows, prune=prune, allow_delete_all=allow_delete_all, comments=comments)
+def _desired_flow(
+    cache: build.ReadCache, desired: pd.DataFrame, prune: bool, allow_delete_all: bool
+) -> flows.Flow[BuiltChanges]:
+    rows = accessor.plain_rows(desired)
+    comments = provenance.frame_facts(desired).get("comments", ())
+    return build.desired_changes(
+        cache, rows, prune=prune, allow_delete_all=allow_delete_all, comments=comments
+    )
 
 
 # --- flows of single machines ---------------------------------------------------------------------------
 
 
-def _read(model: type[R], record: Mapping[str, Any]) -> R:
-    return record_reader.read(model, record, "$.data", [])
+def _read_record(model: type[R], record: Mapping[str, Any]) -> R:
+    return record_reader.read_record(model, record, "$.data", [])
 
 
-def _instance(identifier: str | None, label: str | None) -> flows.Flow[models.Instance]:
+def _find_instance(identifier: str | None, label: str | None) -> flows.Flow[models.Instance]:
     if (identifier is None) == (label is None):
         raise InputError("pass the identifier of a machine, or label=..., one of the two. Nothing was sent.")
     if identifier is not None:
-        return _read(models.Instance, (yield from queries.instance(identifier)))
-    found = yield from queries.instances()
-    machines = [_read(models.Instance, record) for _, record in found.records]
+        return _read_record(models.Instance, (yield from queries.read_instance(identifier)))
+    found = yield from queries.list_instances()
+    machines = [_read_record(models.Instance, record) for _, record in found.records]
     matches = [machine for machine in machines if same_name(machine.label, label)]
     if len(matches) == 1:
         return matches[0]
@@ -949,8 +979,8 @@ def _instance(identifier: str | None, label: str | None) -> flows.Flow[models.In
     raise NotFound(f"no machine has the label {label!r}{near}", method="GET", path="/instances")
 
 
-def _password(identifier: str) -> flows.Flow[Secret]:
-    record = yield from queries.instance(identifier)
+def _initial_password(identifier: str) -> flows.Flow[Secret]:
+    record = yield from queries.read_instance(identifier)
     password = record.get("initial_root_password")
     if not isinstance(password, str) or not password:
         raise NotFound(
@@ -962,11 +992,11 @@ def _password(identifier: str) -> flows.Flow[Secret]:
     return Secret(password)
 
 
-def _checked(password: str | Secret | None) -> Secret | None:
+def _optional_password(password: str | Secret | None) -> Secret | None:
     return None if password is None else checked_password(password)
 
 
-def _single(call: calls.Call, confirm: bool) -> flows.Flow[flows.Envelope]:
+def _send_confirmed(call: calls.Call, confirm: bool) -> flows.Flow[flows.Envelope]:
     if not checked_flag("confirm", confirm) and call.effect != "read":
         raise ConfirmationMissing(
             f"{call.method} {call.path} changes the account: pass confirm=True. Nothing was sent."

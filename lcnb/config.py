@@ -23,29 +23,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.base_url import BASE_URL, THE_DEFAULT, checked_base_url
-from lcnb.config_file import _account, _config
+from lcnb.base_url import DEFAULT_BASE_URL, DEFAULT_SOURCE, checked_base_url
+from lcnb.config_file import account_entry, read_config
 from lcnb.errors import ConfigError, ConfigWarning, TokenMissing
 from lcnb.folders import runs_dir, state_dir
 from lcnb.secret import Secret
-from lcnb.token_places import TokenPlace, _named, token_places
+from lcnb.token_places import TokenPlace, iter_token_places, named_account
 from lcnb.tokens import checked_token
 
 if TYPE_CHECKING:
     pass
 #: Seconds that one call may take, its retries and pages included.
-TIMEOUT = 60.0
+DEFAULT_TIMEOUT_S = 60.0
 #: Seconds for which a create with unknown outcome is looked for before it may be sent again.
-SETTLE = 150.0
+DEFAULT_SETTLE_S = 150.0
 #: Seconds for which locations, plans and images are kept for reading.
-CATALOGUE = 600.0
+DEFAULT_CATALOGUE_S = 600.0
 #: The environment variables of lcnb itself, each with what it sets.
-VARIABLES = {
+ENVIRONMENT_VARIABLES = {
     "LCNB_ACCOUNT": "the account in lcnb.toml to use",
-    "LCNB_BASE_URL": f"base URL of the API (default {BASE_URL})",
-    "LCNB_TIMEOUT": f"seconds that one call may take, retries included (default {TIMEOUT:g})",
-    "LCNB_SETTLE": f"seconds for which a change may still take effect after its last attempt (default {SETTLE:g})",
-    "LCNB_CATALOGUE": f"seconds for which locations, plans and images are kept (default {CATALOGUE:g}; 0: not)",
+    "LCNB_BASE_URL": f"base URL of the API (default {DEFAULT_BASE_URL})",
+    "LCNB_TIMEOUT": f"seconds that one call may take, retries included (default {DEFAULT_TIMEOUT_S:g})",
+    "LCNB_SETTLE": f"seconds for which a change may still take effect after its last attempt (default {DEFAULT_SETTLE_S:g})",
+    "LCNB_CATALOGUE": f"seconds for which locations, plans and images are kept (default {DEFAULT_CATALOGUE_S:g}; 0: not)",
     "LCNB_REDIS_URL": "a Redis that keeps the rate budget of a token for several machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
     "LCNB_STATE_DIR": "folder of what lcnb remembers between runs",
@@ -67,21 +67,21 @@ class Settings:
     timeout: float
     state_dir: Path
     runs_dir: Path
-    settle: float = SETTLE
+    settle: float = DEFAULT_SETTLE_S
     catalogue: float = 0.0
 
 
 # --- single settings ------------------------------------------------------------------------------------
 
 
-def notify_targets() -> list[Secret]:
+def notification_targets() -> list[Secret]:
     """Whom to tell how a run ended: Apprise URLs, which may hold passwords, or the path of a file of them."""
     value = os.environ.get("LCNB_NOTIFY", "").strip()
     one = "://" not in value and os.path.isfile(os.path.expanduser(value))  # noqa: PTH111, PTH113 - with spaces in it
     return [Secret(each) for each in ([value] if one else value.split())]
 
 
-def notify_on() -> str:
+def notification_filter() -> str:
     """Which ends are told: `all`, or `trouble` (all but `done`). ConfigError for another value."""
     when = os.environ.get("LCNB_NOTIFY_ON") or "all"
     if when not in ("all", "trouble"):
@@ -98,7 +98,7 @@ def redis_url() -> Secret | None:
 # --- the answer -----------------------------------------------------------------------------------------
 
 
-def resolve(
+def load_settings(
     account: str | None = None,
     *,
     token: str | Secret | None = None,
@@ -109,37 +109,39 @@ def resolve(
 
     Raises TokenMissing with every place that was looked at, or ConfigError naming the setting that is wrong.
     """
-    place, found = _given(account, token) if token is not None else _first_with_token(account)
-    url, url_source = _base_url(base_url, place, named=place.account == _named(account))
+    place, found = (
+        _place_from_argument(account, token) if token is not None else _first_place_with_token(account)
+    )
+    url, url_source = _choose_base_url(base_url, place, named=place.account == named_account(account))
     return Settings(
         account=place.account,
         token=found,
         token_source=place.place,
         base_url=url,
         base_url_source=url_source,
-        timeout=_seconds("LCNB_TIMEOUT", timeout, TIMEOUT),
+        timeout=_read_seconds("LCNB_TIMEOUT", timeout, DEFAULT_TIMEOUT_S),
         state_dir=state_dir(),
         runs_dir=runs_dir(),
-        settle=_seconds("LCNB_SETTLE", None, SETTLE),
-        catalogue=_seconds("LCNB_CATALOGUE", None, CATALOGUE, zero=True),
+        settle=_read_seconds("LCNB_SETTLE", None, DEFAULT_SETTLE_S),
+        catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
     )
 
 
-def _given(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret]:
+def _place_from_argument(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret]:
     text = token.reveal() if isinstance(token, Secret) else token
     if not isinstance(text, str):
         raise ConfigError(f"token: expected a text, got {type(token).__name__}")
     base_url = None
     if account is not None:
-        base_url = _account(account, _config()).get("base_url")
+        base_url = account_entry(account, read_config()).get("base_url")
     place = "the token argument"
     secret = checked_token(text, place)
     return TokenPlace(account, place, secret, base_url), secret
 
 
-def _first_with_token(account: str | None) -> tuple[TokenPlace, Secret]:
+def _first_place_with_token(account: str | None) -> tuple[TokenPlace, Secret]:
     looked_at: list[TokenPlace] = []
-    for place in token_places(account):
+    for place in iter_token_places(account):
         if place.problem:
             raise ConfigError(place.problem)
         if place.token:
@@ -147,10 +149,10 @@ def _first_with_token(account: str | None) -> tuple[TokenPlace, Secret]:
                 warnings.warn(place.warning, ConfigWarning, stacklevel=3)
             return place, place.token
         looked_at.append(place)
-    raise TokenMissing(_no_token(looked_at), looked_at=tuple(place.place for place in looked_at))
+    raise TokenMissing(_no_token_message(looked_at), looked_at=tuple(place.place for place in looked_at))
 
 
-def _no_token(looked_at: list[TokenPlace]) -> str:
+def _no_token_message(looked_at: list[TokenPlace]) -> str:
     places = "\n".join(f"  - {place.place}: nothing there" for place in looked_at)
     own = next((place for place in looked_at if place.account), None)
     whose = f" for the account {own.account!r}" if own else ""
@@ -165,7 +167,7 @@ def _no_token(looked_at: list[TokenPlace]) -> str:
 # --- base URL and time-out ------------------------------------------------------------------------------
 
 
-def _base_url(argument: str | None, place: TokenPlace, *, named: bool) -> tuple[str, str]:
+def _choose_base_url(argument: str | None, place: TokenPlace, *, named: bool) -> tuple[str, str]:
     environment = os.environ.get("LCNB_BASE_URL")
     if argument is not None:
         return checked_base_url(argument, "the base_url argument"), "the base_url argument"
@@ -174,10 +176,10 @@ def _base_url(argument: str | None, place: TokenPlace, *, named: bool) -> tuple[
         return checked_base_url(place.base_url, source), source
     if environment and (not named or place.account is None):
         return checked_base_url(environment, "LCNB_BASE_URL"), "LCNB_BASE_URL"
-    return BASE_URL, THE_DEFAULT
+    return DEFAULT_BASE_URL, DEFAULT_SOURCE
 
 
-def _seconds(variable: str, argument: float | None, default: float, *, zero: bool = False) -> float:
+def _read_seconds(variable: str, argument: float | None, default: float, *, zero: bool = False) -> float:
     raw: Any = argument if argument is not None else os.environ.get(variable) or default
     try:
         seconds = float(raw)

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
 
 
-def _default(config: dict[str, Any]) -> str | None:
+def default_account(config: dict[str, Any]) -> str | None:
     """The account that is used unasked: the default one, or the only one."""
     only = next(iter(config["accounts"])) if len(config["accounts"]) == 1 else None
     return config.get("default", only)
 
 
-def _no_default(config: dict[str, Any]) -> str:
+def no_default_message(config: dict[str, Any]) -> str:
     if not config["accounts"]:
         return f"an account in {config_dir() / 'lcnb.toml'}"
     names = ", ".join(config["accounts"])
@@ -33,7 +33,7 @@ def _no_default(config: dict[str, Any]) -> str:
 # --- lcnb.toml ------------------------------------------------------------------------------------------
 
 
-def _config() -> dict[str, Any]:
+def read_config() -> dict[str, Any]:
     path = config_dir() / "lcnb.toml"
     try:
         config = tomllib.loads(read_text(path))
@@ -46,7 +46,7 @@ def _config() -> dict[str, Any]:
 
 
 def _check_config(path: Path, config: dict[str, Any]) -> None:
-    _known_keys(path, "the top", config, ("default", "accounts"))
+    _check_keys(path, "the top", config, ("default", "accounts"))
     if not isinstance(config.get("default", ""), str):
         raise ConfigError(f"{path}: default must be the name of an account, got {config['default']!r}")
     accounts = config.get("accounts", {})
@@ -59,7 +59,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
                 f"{path}, {where}: a token does not belong into this file. Put it into a file of mode 0600 "
                 "and write token_file = ..., or name a variable by token_env, or a keyring entry by keyring."
             )
-        _known_keys(path, where, entry, _ACCOUNT_KEYS)
+        _check_keys(path, where, entry, _ACCOUNT_KEYS)
         for key, value in entry.items():
             if not isinstance(value, str) or not value:
                 raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
@@ -67,7 +67,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
             raise ConfigError(f"{path}, {where}: name one of token_env, token_file, keyring, not several")
 
 
-def _known_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _check_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
             raise ConfigError(
@@ -75,14 +75,14 @@ def _known_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[s
             )
 
 
-def _account(name: str, config: dict[str, Any]) -> dict[str, Any]:
+def account_entry(name: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(config["accounts"][name])
     except KeyError:
-        raise ConfigError(_unknown_account(name, config, what="account")) from None
+        raise ConfigError(unknown_account_message(name, config, what="account")) from None
 
 
-def _unknown_account(name: str, config: dict[str, Any], what: str) -> str:
+def unknown_account_message(name: str, config: dict[str, Any], what: str) -> str:
     known = ", ".join(config["accounts"]) or "none"
     return (
         f"{what} {name!r} is not in {config_dir() / 'lcnb.toml'}"
@@ -95,4 +95,4 @@ def _unknown_account(name: str, config: dict[str, Any], what: str) -> str:
 
 def account_names() -> list[str]:
     """The names of the accounts in lcnb.toml, in its order. ConfigError when it cannot be read."""
-    return list(_config()["accounts"])
+    return list(read_config()["accounts"])

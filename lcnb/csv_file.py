@@ -56,14 +56,14 @@ def read_csv(path: str | Path, *, consequence: str = "Nothing was sent.") -> Csv
     """
     try:
         text = read_text(Path(path), "save it as CSV UTF-8")
-        lines = _Lines(text)
-        separator = _separator(lines)
+        lines = _CsvLines(text)
+        separator = _detect_separator(lines)
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
-        records = _records(reader, lines)
+        records = _iter_records(reader, lines)
         start, names = next(records, (1, []))
         columns = [comparable_name(name) for name in names]
         _check_columns(path, start, columns, separator, consequence)
-        rows = _rows(path, columns, records, separator, consequence)
+        rows = _parse_rows(path, columns, records, separator, consequence)
     except (OSError, NotText) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         raise InputError(f"{path} cannot be read: {reason}. {consequence}") from None
@@ -85,7 +85,7 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-class _Lines:
+class _CsvLines:
     """The lines of a text for `csv.reader`: comments are left out, and the line where each record begins is known.
 
     Within a quoted value a line that begins with # is no comment; so the caller says when a record begins.
@@ -132,7 +132,7 @@ class _Lines:
         return ""
 
 
-def _separator(lines: _Lines) -> str:
+def _detect_separator(lines: _CsvLines) -> str:
     """What separates the values: as the header shows, or as Excel's own first line `sep=;` says."""
     header = lines.first()
     declared = header.strip().removeprefix("sep=")
@@ -141,18 +141,18 @@ def _separator(lines: _Lines) -> str:
         lines.inside = False
         lines.first()
         return declared or "\t"
-    counts = {each: _width(header, each) for each in SEPARATORS}
+    counts = {each: _count_columns(header, each) for each in SEPARATORS}
     return max(counts, key=lambda each: counts[each])  # of equals the first: the comma
 
 
-def _width(header: str, separator: str) -> int:
+def _count_columns(header: str, separator: str) -> int:
     try:
         return len(next(csv.reader([header], delimiter=separator, skipinitialspace=True)))
     except csv.Error:
         return 0
 
 
-def _records(reader: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+def _iter_records(reader: Iterator[list[str]], lines: _CsvLines) -> Iterator[tuple[int, list[str]]]:
     """Each record that holds something, with the line where it begins."""
     for cells in reader:
         lines.inside = False
@@ -175,7 +175,7 @@ def _check_columns(
         )
 
 
-def _rows(
+def _parse_rows(
     path: str | Path,
     columns: Sequence[str],
     records: Iterable[tuple[int, list[str]]],

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from lcnb.errors import ConfigError
 from lcnb.secret import Secret
-from lcnb.tokens import SINGLE_QUOTES, TOKEN_VARIABLES, token_line
+from lcnb.tokens import SINGLE_QUOTES_ADVICE, TOKEN_VARIABLES, token_line
 
 if TYPE_CHECKING:
     pass
 
 
-def _read_private(path: Path) -> tuple[str, int]:
+def read_private_file(path: Path) -> tuple[str, int]:
     """The text of a file, and its mode where others than its owner may open it (0 where not)."""
     with path.open(encoding="utf-8-sig") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -31,7 +31,7 @@ def _read_private(path: Path) -> tuple[str, int]:
         return text, mode if os.name == "posix" and mode & 0o077 else 0
 
 
-def _too_open(path: Path, mode: int) -> str:
+def too_open_message(path: Path, mode: int) -> str:
     how = "changed" if mode & stat.S_IWOTH else "read"
     return (
         f"the token file {path} may be {how} by others (mode {mode:04o}), so it was not used. "
@@ -48,16 +48,16 @@ def read_variables(path: Path) -> dict[str, Secret]:
     ConfigError when it is not there, may be read by others, or has a line that is no such line.
     """
     try:
-        text, mode = _read_private(path)
-        pairs = list(_variables(text))
+        text, mode = read_private_file(path)
+        pairs = list(parse_variables(text))
     except (OSError, ValueError) as odd:
         reason = odd.strerror or odd if isinstance(odd, OSError) else odd
         raise ConfigError(
             f"the file of variables {path}: {reason}. It has lines such as {token_line(TOKEN_VARIABLES[0])} "
-            f"({SINGLE_QUOTES})"
+            f"({SINGLE_QUOTES_ADVICE})"
         ) from None
     if mode:
-        raise ConfigError(_too_open(path, mode))
+        raise ConfigError(too_open_message(path, mode))
     found: dict[str, Secret] = {}
     for name, value in pairs:
         if name in found:
@@ -66,7 +66,7 @@ def read_variables(path: Path) -> dict[str, Secret]:
     return found
 
 
-def _variables(text: str, only: str | None = None) -> Iterator[tuple[str, str]]:
+def parse_variables(text: str, only: str | None = None) -> Iterator[tuple[str, str]]:
     """Each `NAME=value` of a text, with or without `export`, quotes, spaces and comments; or those of one name.
 
     ValueError for a line that is no such line, or has a quote that is not closed.
@@ -80,12 +80,12 @@ def _variables(text: str, only: str | None = None) -> Iterator[tuple[str, str]]:
         if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             raise ValueError(f"line {number} is not NAME='value'")
         try:
-            yield name, _unquoted(value.strip())
+            yield name, unquote_value(value.strip())
         except ValueError as odd:
             raise ValueError(f"line {number}: {odd}") from None
 
 
-def _unquoted(text: str) -> str:
+def unquote_value(text: str) -> str:
     """A value without the quotes around it and the comment after it.
 
     In single quotes nothing is special; elsewhere a backslash before a dollar sign, quote or backslash goes.

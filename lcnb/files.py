@@ -30,7 +30,7 @@ def write_atomically(
                 os.fsync(file.fileno())
         temporary.chmod(mode)
         if read_back:
-            _check(temporary, data)
+            _verify_content(temporary, data)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -57,6 +57,6 @@ def read_text(path: Path, cure: str = "save it as UTF-8") -> str:
         raise NotText(f"line {line} is not UTF-8, but perhaps Windows-1252 or Latin-1: {cure}") from None
 
 
-def _check(path: Path, data: bytes) -> None:
+def _verify_content(path: Path, data: bytes) -> None:
     if path.read_bytes() != data:
         raise OSError(errno.EIO, "other bytes were read back than were written")

@@ -12,7 +12,7 @@ from lcnb.errors import InputError
 
 NOTHING_SENT, NOTHING_STARTED = "Nothing was sent.", "Nothing was started."
 #: How papermill's command line passes a flag: its `-p` knows Python's words alone, its `-r` passes text in any case.
-IN_PAPERMILL = "In papermill: `-p {name} True` or `-p {name} False`, with a capital letter."
+PAPERMILL_ADVICE = "In papermill: `-p {name} True` or `-p {name} False`, with a capital letter."
 
 
 def checked_flag(name: str, value: object, then: str = NOTHING_SENT) -> bool:
@@ -30,7 +30,7 @@ def checked_flag(name: str, value: object, then: str = NOTHING_SENT) -> bool:
     numpy = sys.modules.get("numpy")  # its flags exist only where it was imported
     if numpy is not None and isinstance(value, numpy.bool_):
         return bool(value)
-    raise InputError(f"{name}: expected True or False, got {_shown(value)}. {then}")
+    raise InputError(f"{name}: expected True or False, got {_describe_value(value)}. {then}")
 
 
 def check_parameters(**flags: object) -> None:
@@ -41,10 +41,10 @@ def check_parameters(**flags: object) -> None:
     >>> check_parameters(prune=False, dry_run=True)
     """
     for name, value in flags.items():
-        checked_flag(name, value, f"{NOTHING_SENT} {IN_PAPERMILL.format(name=name)}")
+        checked_flag(name, value, f"{NOTHING_SENT} {PAPERMILL_ADVICE.format(name=name)}")
 
 
-def _shown(value: object) -> str:
+def _describe_value(value: object) -> str:
     if isinstance(value, str):
         return f"the text {value!r}"
     text = repr(value)

@@ -8,17 +8,17 @@ from pathlib import Path
 
 def config_dir() -> Path:
     """The folder of lcnb.toml: `LCNB_CONFIG_DIR`, or the platform's folder for user configuration."""
-    return _folder("LCNB_CONFIG_DIR", "user_config_path")
+    return _configured_folder("LCNB_CONFIG_DIR", "user_config_path")
 
 
 def state_dir() -> Path:
     """The folder of what lcnb remembers: `LCNB_STATE_DIR`, or the platform's folder for user state."""
-    return _folder("LCNB_STATE_DIR", "user_state_path")
+    return _configured_folder("LCNB_STATE_DIR", "user_state_path")
 
 
 def runs_dir() -> Path:
     """The folder where runs are kept: `LCNB_RUNS_DIR`, or `runs` in the working directory."""
-    return expanded("LCNB_RUNS_DIR", os.environ.get("LCNB_RUNS_DIR") or "runs")
+    return expand_path("LCNB_RUNS_DIR", os.environ.get("LCNB_RUNS_DIR") or "runs")
 
 
 def make_state_folder(path: Path) -> Path:
@@ -40,34 +40,34 @@ def check_home() -> None:
     try:
         Path.home()
     except RuntimeError:
-        raise _no_home("Jupyter") from None
+        raise _no_home_error("Jupyter") from None
 
 
-def expanded(variable: str, value: str) -> Path:
+def expand_path(variable: str, value: str) -> Path:
     """A path out of a variable, absolute. ConfigError when it begins with the `~` of a user that has no home."""
     try:
         return Path(value).expanduser().absolute()
     except RuntimeError:
-        raise _no_home(f"{variable}={value}") from None
+        raise _no_home_error(f"{variable}={value}") from None
 
 
-def _folder(variable: str, fallback: str) -> Path:
+def _configured_folder(variable: str, fallback: str) -> Path:
     if given := os.environ.get(variable):
-        return expanded(variable, given)
+        return expand_path(variable, given)
     import platformdirs
 
     try:
         path = Path(getattr(platformdirs, fallback)("lcnb", appauthor=False))
     except RuntimeError:
-        raise _no_home(variable) from None
+        raise _no_home_error(variable) from None
     if (
         not path.is_absolute()
     ):  # of an older platformdirs: a folder that is called `~`, in the working directory
-        raise _no_home(variable)
+        raise _no_home_error(variable)
     return path
 
 
-def _no_home(wanted: str) -> Exception:
+def _no_home_error(wanted: str) -> Exception:
     from lcnb.errors import ConfigError
 
     user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"

@@ -11,13 +11,13 @@ from lcnb.secret import Secret
 
 if TYPE_CHECKING:
     pass
-KEYRING_CURE = (
+_KEYRING_CURE = (
     "`keyring --list-backends` lists what can keep secrets here, and a locked keyring must be unlocked first; or keep "
     "them in a file."
 )
 
 
-def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
+def store_in_keyring(service: str, user: str, secret: Secret) -> None:
     """Keep a secret in the keyring, and read it back. ConfigError when there is none, or it does not give it back.
 
     Backends differ: the null backend takes every secret without an error and keeps none, others cut long ones.
@@ -32,7 +32,9 @@ def keep_in_keyring(service: str, user: str, secret: Secret) -> None:
             "there is no keyring here: pip install 'lcnb[keyring]'. Nothing was kept."
         ) from None
     except Exception as odd:
-        raise ConfigError(f"the keyring did not take {entry}: {type(odd).__name__}. {KEYRING_CURE}") from None
+        raise ConfigError(
+            f"the keyring did not take {entry}: {type(odd).__name__}. {_KEYRING_CURE}"
+        ) from None
     check_in_keyring(service, user, secret)
 
 
@@ -46,7 +48,7 @@ def check_in_keyring(service: str, user: str, secret: Secret) -> None:
         backend = type(keyring.get_keyring())
         raise ConfigError(
             f"the keyring did not keep {service}/{user}: it took the secret without an error, and gives back {what} "
-            f"(backend {backend.__module__}.{backend.__qualname__}). {KEYRING_CURE}"
+            f"(backend {backend.__module__}.{backend.__qualname__}). {_KEYRING_CURE}"
         )
 
 
@@ -58,12 +60,12 @@ def read_from_keyring(service: str, user: str) -> Secret | None:
         kept = keyring.get_password(service, user)
     except Exception as odd:
         raise ConfigError(
-            f"the keyring does not give {service}/{user} back: {type(odd).__name__}. {KEYRING_CURE}"
+            f"the keyring does not give {service}/{user} back: {type(odd).__name__}. {_KEYRING_CURE}"
         ) from None
     return None if kept is None else Secret(str(kept))
 
 
-def drop_from_keyring(service: str, user: str) -> None:
+def delete_from_keyring(service: str, user: str) -> None:
     """Take an entry out of the keyring, if it is there."""
     import keyring
 

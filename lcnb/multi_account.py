@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lcnb.config import resolve
+from lcnb.config import load_settings
 from lcnb.config_file import account_names
 from lcnb.errors import InputError, LcnbError
 from lcnb.folders import config_dir
@@ -42,7 +42,7 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
         raise InputError(f"accounts: expected several names, as [{accounts!r}]. Nothing was sent.")
     names = account_names() if accounts is None else list(accounts)
     if not names and accounts is None:
-        resolve()  # says where a token is looked for, if there is none at all
+        load_settings()  # says where a token is looked for, if there is none at all
         raise InputError(
             f"accounts: {config_dir() / 'lcnb.toml'} has none; lcnb.connect().inventory() reads the one account "
             "whose token was found. Nothing was sent."
@@ -52,7 +52,7 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
         raise InputError(f"accounts: {what}. Nothing was sent.")
     clients = {name: connect(name, timeout=timeout) for name in names}
     try:
-        found = _at_once(clients)
+        found = _read_accounts(clients)
     finally:
         for client in clients.values():
             client.close()
@@ -60,10 +60,10 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     if not read:
         raise next(error for error in found.values() if isinstance(error, LcnbError))
     failed = {name: str(error) for name, error in found.items() if isinstance(error, LcnbError)}
-    return inventory_module.inventory_of_accounts(read, failed)
+    return inventory_module.accounts_inventory_frame(read, failed)
 
 
-def _at_once(clients: dict[str, LetsCloud]) -> dict[str, InventoryParts | LcnbError]:
+def _read_accounts(clients: dict[str, LetsCloud]) -> dict[str, InventoryParts | LcnbError]:
     """Each account's inventory, or why there is none. Threads that an interrupt leaves behind end with their calls."""
     box: queue.SimpleQueue[tuple[str, InventoryParts | BaseException]] = queue.SimpleQueue()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 
 #: What is not visible at the ends of a name: white space of every kind, zero-width spaces, byte order marks.
-_EDGES = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+_EDGE_CHARACTERS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
 
 
 def comparable_name(name: str | None) -> str:
@@ -19,8 +19,8 @@ def comparable_name(name: str | None) -> str:
     >>> comparable_name("sa\u0303o ") == comparable_name("s\u00e3o")
     True
     """
-    text = (name or "").strip(_EDGES)
-    return text if text.isascii() else unicodedata.normalize("NFC", text).strip(_EDGES)
+    text = (name or "").strip(_EDGE_CHARACTERS)
+    return text if text.isascii() else unicodedata.normalize("NFC", text).strip(_EDGE_CHARACTERS)
 
 
 def same_name(one: str | None, other: str | None) -> bool:
@@ -34,7 +34,7 @@ _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe
 _INVISIBLE = dict.fromkeys([*range(0xFE00, 0xFE10), 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD])
 
 
-def look_alike(name: str | None) -> str:
+def lookalike_form(name: str | None) -> str:
     """A form that names share which people may take for one: case, dashes, spaces and invisible characters aside.
 
     >>> look_alike("Web\u2011 01") == look_alike("web- 01")

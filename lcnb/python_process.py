@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 
-def command(module: str, *arguments: str) -> list[str]:
+def module_command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of lcnb in this Python, without the working folder on its path.
 
     >>> command("lcnb", "runs")[1:]

@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_plus
 
 STARS = "*****"
 #: In the kernel of a run: the pipe to its runner, as `handle:inode`. It masks what came through in all that it keeps.
-TOLD_VARIABLE = "LCNB_RUN_SECRETS"
+SECRET_PIPE_VARIABLE = "LCNB_RUN_SECRETS"
 
 
 class Secret:
@@ -42,7 +42,7 @@ class Secret:
         """The text itself. Raises ValueError for one that came out of a pickle: pickles carry stars only."""
         if self._value is None:
             raise ValueError("this secret went through a pickle, which keeps stars only; read it again")
-        _tell(self._value)
+        _report_to_runner(self._value)
         return self._value
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ class Secret:
             return NotImplemented
         if self._value is None or other._value is None:
             return self is other
-        return hmac.compare_digest(_bytes(self._value), _bytes(other._value))
+        return hmac.compare_digest(_encode_text(self._value), _encode_text(other._value))
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
@@ -67,12 +67,12 @@ class Secret:
         return bool(self._value)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_without_value, ())
+        return (_empty_secret, ())
 
 
-def _tell(value: str) -> None:
+def _report_to_runner(value: str) -> None:
     """Tell the runner of a notebook, if this is one, before the value is given away."""
-    handle, _, inode = os.environ.get(TOLD_VARIABLE, "").partition(":")
+    handle, _, inode = os.environ.get(SECRET_PIPE_VARIABLE, "").partition(":")
     if not inode:
         return
     with suppress(OSError, ValueError):
@@ -81,27 +81,27 @@ def _tell(value: str) -> None:
             os.write(int(handle), json.dumps(value).encode() + b"\n")
 
 
-def _without_value() -> Secret:
+def _empty_secret() -> Secret:
     secret = Secret("")
     secret._value = None
     return secret
 
 
-def _bytes(value: str) -> bytes:
+def _encode_text(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")  # a lone surrogate is valid JSON: a password may hold one
 
 
-def mask(text: str, *secrets: Secret | None) -> str:
+def mask_secrets(text: str, *secrets: Secret | None) -> str:
     """`text` with every occurrence of the secrets replaced by stars: plain, JSON-, URL- or base64-encoded."""
     for secret in secrets:
         if secret:
-            for form in _forms(secret.reveal()):
+            for form in _encoded_forms(secret.reveal()):
                 text = text.replace(form, STARS)
     return text
 
 
 @cache
-def _forms(value: str) -> tuple[str, ...]:
+def _encoded_forms(value: str) -> tuple[str, ...]:
     """The ways in which a text may stand in another one, the longest first."""
     html = escape(value)
     # As a page has it, by Python's and other libraries' ways of writing quotes.
@@ -112,7 +112,7 @@ def _forms(value: str) -> tuple[str, ...]:
             json.dumps(form, ensure_ascii=ascii_only)[1:-1] for form in forms for ascii_only in (True, False)
         }
         forms |= {form.replace("/", "\\/") for form in forms}  # as PHP writes JSON
-    raw = _bytes(value)
+    raw = _encode_text(value)
     forms |= {quote(raw), quote(raw, safe=""), quote_plus(raw)}
     for before in range(3):  # base64 depends on what stands before; what it shares with that is cut off
         coded = base64.b64encode(b"\0" * before + raw).decode()

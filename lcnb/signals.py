@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: What ends a run: Ctrl-C, and what a supervisor or a terminal that closes sends.
-ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+ENDING_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 @contextmanager
-def held() -> Iterator[list[int]]:
+def hold_signals() -> Iterator[list[int]]:
     """Signals that would end the process do nothing inside; gives the list of those that came."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield came
         return
-    before = {each: signal.getsignal(each) for each in ENDING}
+    before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
     for each, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
             signal.signal(each, lambda number, frame: came.append(number))
@@ -37,7 +39,7 @@ def held() -> Iterator[list[int]]:
 
 
 @contextmanager
-def raising() -> Iterator[None]:
+def exit_on_signals() -> Iterator[None]:
     """SIGTERM, and a terminal that is closed, end what is inside as Ctrl-C does: by SystemExit with their exit code."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -46,7 +48,9 @@ def raising() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    numbers = [each for each in ENDING if each != signal.SIGINT and signal.getsignal(each) != signal.SIG_IGN]
+    numbers = [
+        each for each in ENDING_SIGNALS if each != signal.SIGINT and signal.getsignal(each) != signal.SIG_IGN
+    ]
     before = {each: signal.signal(each, stop) for each in numbers}
     try:
         yield
@@ -55,9 +59,9 @@ def raising() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def send_lost_again(unraisable: Any) -> None:
+def resend_lost_signal(unraisable: Any) -> None:
     """A `sys.unraisablehook`: an interrupt that met Python in a finaliser, where it ends nothing, is sent again."""
-    number = _signal_of(unraisable.exc_value)
+    number = _signal_number(unraisable.exc_value)
     if number is None:
         sys.__unraisablehook__(unraisable)
     else:  # not from here: this is still inside of that finaliser
@@ -73,9 +77,9 @@ def _send_to_main_thread(number: int) -> None:
         signal.raise_signal(number)
 
 
-def _signal_of(error: BaseException | None) -> int | None:
+def _signal_number(error: BaseException | None) -> int | None:
     if isinstance(error, KeyboardInterrupt):
         return signal.SIGINT
-    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code - 128 in ENDING:
+    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code - 128 in ENDING_SIGNALS:
         return error.code - 128
     return None

@@ -18,14 +18,14 @@ TYPE_CHECKING = False  # typing itself takes milliseconds
 if TYPE_CHECKING:
     from typing import IO, Any
 
-ESCAPED = "lcnb.escaped"
+ESCAPE_HANDLER = "lcnb.escaped"
 #: Handlers of Python's own choice; another one was asked for by PYTHONIOENCODING.
-_PYTHONS_OWN = ("strict", "surrogateescape", "backslashreplace")
+_PYTHON_HANDLERS = ("strict", "surrogateescape", "backslashreplace")
 #: Whether this process has done something that its exit code tells about.
-_acted = False
+_action_done = False
 
 
-def _escape(error: UnicodeError) -> tuple[str, int]:
+def _escape_unencodable(error: UnicodeError) -> tuple[str, int]:
     r"""A codec's error handler: `ã` becomes `\u00e3`, as JSON has it, a character beyond U+FFFF two of these."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -33,10 +33,10 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{lost[at : at + 2].hex()}" for at in range(0, len(lost), 2)), error.end
 
 
-codecs.register_error(ESCAPED, _escape)
+codecs.register_error(ESCAPE_HANDLER, _escape_unencodable)
 
 
-class Outlet(io.RawIOBase):
+class TolerantOutput(io.RawIOBase):
     """A file descriptor that takes whatever is written; `problem` is why something was dropped."""
 
     def __init__(self, handle: int) -> None:
@@ -72,12 +72,12 @@ def open_streams() -> None:
     """Make stdin, stdout and stderr of this process usable. One that is closed is opened on nothing."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, _nothing(number, mode))
+            setattr(sys, name, _open_devnull(number, mode))
     for name in ("stdout", "stderr"):
-        setattr(sys, name, _lasting(getattr(sys, name)))
+        setattr(sys, name, _wrap_stream(getattr(sys, name)))
 
 
-def _nothing(number: int, mode: str) -> IO[Any]:
+def _open_devnull(number: int, mode: str) -> IO[Any]:
     handle = os.open(os.devnull, os.O_RDWR)
     if handle != number:  # children inherit the three by their numbers
         os.dup2(handle, number)
@@ -85,11 +85,11 @@ def _nothing(number: int, mode: str) -> IO[Any]:
     return open(number, mode, encoding="utf-8", closefd=False)
 
 
-def _lasting(stream: Any) -> Any:
+def _wrap_stream(stream: Any) -> Any:
     """The stream with an Outlet below it; where it has no file descriptor, at least with ESCAPED."""
-    if outlet_of(stream) is not None:
+    if find_tolerant_output(stream) is not None:
         return stream
-    errors = ESCAPED if stream.errors in _PYTHONS_OWN else stream.errors
+    errors = ESCAPE_HANDLER if stream.errors in _PYTHON_HANDLERS else stream.errors
     try:
         handle = stream.fileno()
         stream.flush()
@@ -100,7 +100,7 @@ def _lasting(stream: Any) -> Any:
             stream.reconfigure(errors=errors)
         return stream
     return io.TextIOWrapper(
-        io.BufferedWriter(Outlet(handle)),
+        io.BufferedWriter(TolerantOutput(handle)),
         encoding=stream.encoding,
         errors=errors,
         line_buffering=stream.line_buffering,
@@ -108,40 +108,40 @@ def _lasting(stream: Any) -> Any:
     )
 
 
-def outlet_of(stream: Any) -> Outlet | None:
+def find_tolerant_output(stream: Any) -> TolerantOutput | None:
     """What is below a stream that `open_streams` has made."""
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    return raw if isinstance(raw, Outlet) else None
+    return raw if isinstance(raw, TolerantOutput) else None
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line for people, from a library: a stream that cannot take it changes nothing about what was done."""
     try:
         try:
             print(text, flush=True)
         except UnicodeEncodeError:
-            print(text.encode("ascii", ESCAPED).decode("ascii"), flush=True)
+            print(text.encode("ascii", ESCAPE_HANDLER).decode("ascii"), flush=True)
     except (OSError, ValueError):
         return
 
 
-def mark_acted() -> None:
+def mark_action_done() -> None:
     """From here on the exit code tells what this process has done, not whether that could be printed."""
-    global _acted
-    _acted = True
+    global _action_done
+    _action_done = True
 
 
-def finish(code: int) -> int:
+def finish_output(code: int) -> int:
     """The exit code, after all was written: 1 instead of 0 when a result was lost that is nowhere else."""
     try:
         sys.stdout.flush()
-        problem = outlet.problem if (outlet := outlet_of(sys.stdout)) else None
+        problem = outlet.problem if (outlet := find_tolerant_output(sys.stdout)) else None
     except (OSError, ValueError) as error:
         problem = error if isinstance(error, OSError) else OSError(str(error))
     if problem is None or isinstance(problem, BrokenPipeError):
         return code  # the reader of a pipe, such as `head`, has enough
     print(f"error: the output could not be written: {problem}", file=sys.stderr)
-    if _acted:
+    if _action_done:
         print(
             "What was done is not affected: the exit code says how it ended. Changes: lcnb journal; runs: lcnb runs",
             file=sys.stderr,

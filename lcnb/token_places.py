@@ -13,9 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.base_url import BASE_URL
-from lcnb.config_file import _account, _config, _default, _no_default, _unknown_account
-from lcnb.env_file import _read_private, _too_open, _unquoted, _variables
+from lcnb.base_url import DEFAULT_BASE_URL
+from lcnb.config_file import (
+    account_entry,
+    default_account,
+    no_default_message,
+    read_config,
+    unknown_account_message,
+)
+from lcnb.env_file import parse_variables, read_private_file, too_open_message, unquote_value
 from lcnb.errors import ConfigError
 from lcnb.folders import config_dir
 from lcnb.secret import Secret
@@ -45,13 +51,13 @@ class TokenPlace:
     file: Path | None = None
 
 
-def place_of_token(account: str | None = None) -> TokenPlace | None:
+def find_token_place(account: str | None = None) -> TokenPlace | None:
     """The place where `resolve` finds the token, or, for an account, where it would be; None when there is none.
 
     Raises ConfigError for a wrong setting.
     """
     own = None
-    for place in token_places(account):
+    for place in iter_token_places(account):
         if place.problem:
             raise ConfigError(place.problem)
         if place.token:
@@ -60,39 +66,39 @@ def place_of_token(account: str | None = None) -> TokenPlace | None:
     return own
 
 
-def token_places(account: str | None = None) -> Iterator[TokenPlace]:
+def iter_token_places(account: str | None = None) -> Iterator[TokenPlace]:
     """Every place that may hold a token, in the order in which they are asked; each is looked at when its
     turn comes, so that a keyring is not unlocked for a token that the environment holds."""
-    config = _config()
-    named = _named(account)
+    config = read_config()
+    named = named_account(account)
     if named is not None:
-        yield _account_place(named, _account(named, config))
+        yield _account_place(named, account_entry(named, config))
         return
-    default = _default(config)
+    default = default_account(config)
     if default is not None and default not in config["accounts"]:
-        raise ConfigError(_unknown_account(default, config, what="default"))
+        raise ConfigError(unknown_account_message(default, config, what="default"))
     for name in TOKEN_VARIABLES:
-        yield _env_place(None, name)
+        yield _variable_place(None, name)
     if default is not None:
         yield _account_place(default, config["accounts"][default])
     else:
-        yield TokenPlace(None, _no_default(config), None)
+        yield TokenPlace(None, no_default_message(config), None)
     yield _cli_file_place()
     yield _keyring_place(None, KEYRING_SERVICE, "default")
 
 
-def _named(account: str | None) -> str | None:
+def named_account(account: str | None) -> str | None:
     return account if account is not None else os.environ.get("LCNB_ACCOUNT") or None
 
 
-def _env_place(account: str | None, name: str, base_url: str | None = None) -> TokenPlace:
+def _variable_place(account: str | None, name: str, base_url: str | None = None) -> TokenPlace:
     place = TokenPlace(
         account, f"environment variable {name}", None, base_url, cure=export_advice(name), variable=name
     )
-    return _with_token(place, os.environ.get(name, ""))
+    return _place_with_token(place, os.environ.get(name, ""))
 
 
-def _with_token(place: TokenPlace, text: str) -> TokenPlace:
+def _place_with_token(place: TokenPlace, text: str) -> TokenPlace:
     """The place with the token that was found there, or with what is wrong with it."""
     if not text:
         return place
@@ -105,7 +111,7 @@ def _with_token(place: TokenPlace, text: str) -> TokenPlace:
 def _account_place(name: str, entry: Mapping[str, Any]) -> TokenPlace:
     base_url = entry.get("base_url")
     if "token_env" in entry:
-        return _env_place(name, entry["token_env"], base_url)
+        return _variable_place(name, entry["token_env"], base_url)
     if "token_file" in entry:
         try:
             path = config_dir() / Path(entry["token_file"]).expanduser()
@@ -122,15 +128,17 @@ def _file_place(account: str | None, path: Path, base_url: str | None = None) ->
     cure = f"put it, without quotes and alone, into the file {path}, and: chmod 600 {shlex.quote(str(path))}"
     place = TokenPlace(account, f"file {path}", None, base_url, cure=cure, file=path)
     try:
-        text, mode = _read_private(path)
-        found = [value for _, value in _variables(text, only=CLI_VARIABLE)] or [_unquoted(text.strip())]
+        text, mode = read_private_file(path)
+        found = [value for _, value in parse_variables(text, only=CLI_VARIABLE)] or [
+            unquote_value(text.strip())
+        ]
     except FileNotFoundError:
         return place
     except (OSError, ValueError) as odd:
         return replace(place, problem=f"the token file {path}: {odd}")
     if mode:
-        return replace(place, problem=_too_open(path, mode))
-    return _with_token(place, found[0].strip())
+        return replace(place, problem=too_open_message(path, mode))
+    return _place_with_token(place, found[0].strip())
 
 
 def _cli_file_place() -> TokenPlace:
@@ -141,21 +149,21 @@ def _cli_file_place() -> TokenPlace:
         return TokenPlace(None, f"file ~/{CLI_FILE} (there is no home folder)", None)
     place = TokenPlace(None, f"file {path}", None, cure=export_advice(CLI_VARIABLE), file=path)
     try:
-        text, mode = _read_private(path)
-        found = [value for _, value in _variables(text, only=CLI_VARIABLE)]
+        text, mode = read_private_file(path)
+        found = [value for _, value in parse_variables(text, only=CLI_VARIABLE)]
     except FileNotFoundError:
         return place
     except (OSError, ValueError) as odd:
         return replace(place, problem=f"the token file {path}: {odd}")
     if mode & stat.S_IWOTH:
-        return replace(place, problem=_too_open(path, mode))
+        return replace(place, problem=too_open_message(path, mode))
     if mode:
         warning = (
             f"the token file {path} may be read by others on this machine (mode {mode:04o}), as the official CLI "
             f"leaves it. It was used. Cure, once: chmod 600 {shlex.quote(str(path))}"
         )
         place = replace(place, warning=warning)
-    return _with_token(place, found[0].strip() if found else "")
+    return _place_with_token(place, found[0].strip() if found else "")
 
 
 # --- the keyring ------------------------------------------------------------------------------------------
@@ -173,7 +181,7 @@ def _keyring_place(account: str | None, service: str, user: str, base_url: str |
         text = keyring.get_password(service, user) or ""
     except Exception as odd:
         return replace(place, place=f"{place.place} (not readable here: {type(odd).__name__})")
-    return _with_token(place, text.strip())
+    return _place_with_token(place, text.strip())
 
 
 def accounts() -> pd.DataFrame:
@@ -188,17 +196,17 @@ def accounts() -> pd.DataFrame:
     """
     import pandas as pd
 
-    config = _config()
-    places = [_env_place(None, name) for name in TOKEN_VARIABLES]
+    config = read_config()
+    places = [_variable_place(None, name) for name in TOKEN_VARIABLES]
     places += [_account_place(name, entry) for name, entry in config["accounts"].items()]
     places += [_cli_file_place(), _keyring_place(None, KEYRING_SERVICE, "default")]
-    unasked = (None, None if _named(None) else _default(config))
-    fallback = os.environ.get("LCNB_BASE_URL") or BASE_URL
+    unasked = (None, None if named_account(None) else default_account(config))
+    fallback = os.environ.get("LCNB_BASE_URL") or DEFAULT_BASE_URL
     rows = {
         "account": [place.account for place in places],
         "token_from": [place.place for place in places],
         "base_url": [
-            place.base_url or (fallback if place.account in unasked else BASE_URL) for place in places
+            place.base_url or (fallback if place.account in unasked else DEFAULT_BASE_URL) for place in places
         ],
         "ready": [place.token is not None for place in places],
         "problem": [place.problem or place.warning or None for place in places],

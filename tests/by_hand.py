@@ -20,9 +20,9 @@ from typing import Any
 
 import lcnb
 from benchmarks.virtual import VirtualWire, client
-from lcnb.api.flows import Do
-from lcnb.config import Settings, resolve
-from lcnb.runbooks.outcomes import open_changesets_of
+from lcnb.api.flows import LocalWork
+from lcnb.config import Settings, load_settings
+from lcnb.runbooks.outcomes import open_changesets
 from lcnb.runbooks.toolkit import targets
 from lcnb.sandbox import Clock, Sandbox, World
 
@@ -84,7 +84,7 @@ def resume(
 ) -> dict[str, Any]:
     """What `lcnb resume RUN` does: settle what is open, then go on."""
     for run in broken:
-        for changeset in open_changesets_of(run, lc.settings):
+        for changeset in open_changesets(run, lc.settings):
             lc.resume(changeset, confirm=True, wait=True)
     return run_cells(name, lc, folder, parameters, resumes=broken)
 
@@ -106,7 +106,7 @@ class Mortal(VirtualWire):
     keep: Callable[[], None]
 
     def perform(self, effect: Any, turns: Any) -> Any:
-        if not (isinstance(effect, Do) and effect.what in ("permit", "budget")):
+        if not (isinstance(effect, LocalWork) and effect.what in ("permit", "budget")):
             self.count += 1
             if self.count == self.die_before:
                 self.keep()
@@ -119,7 +119,7 @@ def work(job: dict[str, Any]) -> None:
     state = place / "world.json"
     box = world(json.loads(state.read_text()) if state.exists() else None, job["fleet"])
     settings: Settings = replace(
-        resolve(token=TOKEN, base_url="https://api.example.com/api"), state_dir=place / "state"
+        load_settings(token=TOKEN, base_url="https://api.example.com/api"), state_dir=place / "state"
     )
     lc = client(box, settings)
     wire = Mortal(settings, box)

@@ -32,9 +32,9 @@ import lcnb
 from lcnb.cli.main import main
 from lcnb.config import Settings
 from lcnb.runbooks.result import RunResult
-from lcnb.sandbox import Clock, Sandbox, World, running, start
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread, start
 from lcnb.secret import Secret
-from lcnb.transport.wire import Context
+from lcnb.transport.wire import ExchangeContext
 
 TOKEN = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"  # of the real form, and looked for wherever it must not be
 MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's limit allows
@@ -230,28 +230,30 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[lcnb.sandbox.Running]:
+def server() -> Iterator[lcnb.sandbox.SandboxProcess]:
     """The sandbox that tests which only read share: its own process, real HTTP, 60 machines."""
     with start(token=TOKEN, rate_limit=MANY) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def lc(server: lcnb.sandbox.Running) -> Iterator[lcnb.LetsCloud]:
+def lc(server: lcnb.sandbox.SandboxProcess) -> Iterator[lcnb.LetsCloud]:
     """A client of the shared sandbox."""
     with lcnb.connect(token=server.token, base_url=server.base_url) as client:
         yield client
 
 
 @pytest.fixture
-def account_env(server: lcnb.sandbox.Running, monkeypatch: pytest.MonkeyPatch) -> lcnb.sandbox.Running:
+def account_env(
+    server: lcnb.sandbox.SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> lcnb.sandbox.SandboxProcess:
     """The shared sandbox as the account of the environment."""
     monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
     monkeypatch.setenv("LCNB_BASE_URL", server.base_url)
     return server
 
 
-class Thread(lcnb.sandbox.Running):
+class Thread(lcnb.sandbox.SandboxProcess):
     """A sandbox that a thread of this process serves: it takes a fraction of what a process of its own takes."""
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -261,7 +263,7 @@ class Thread(lcnb.sandbox.Running):
 @contextmanager
 def in_thread(speed: float = 1.0, fleet: int = 60) -> Iterator[Thread]:
     """`start()`, served from a thread."""
-    with running(Sandbox(World(Clock(speed), fleet=fleet), TOKEN, rate_limit=MANY)) as base_url:
+    with serve_in_thread(Sandbox(World(Clock(speed), fleet=fleet), TOKEN, rate_limit=MANY)) as base_url:
         yield Thread(base_url, TOKEN)
 
 
@@ -278,7 +280,7 @@ def served() -> Iterator[Callable[..., tuple[Sandbox, lcnb.LetsCloud]]]:
 
     def make(fleet: int = 60, timeout: float = 20, **options: object) -> tuple[Sandbox, lcnb.LetsCloud]:
         sandbox = Sandbox(World(Clock(0), fleet=fleet), TOKEN, **{"rate_limit": MANY, **options})
-        context = running(sandbox)
+        context = serve_in_thread(sandbox)
         client = lcnb.connect(token=TOKEN, base_url=context.__enter__(), timeout=timeout)
         contexts.append((context, client))
         return sandbox, client
@@ -315,10 +317,10 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def context(settings: Settings) -> Context:
+def context(settings: Settings) -> ExchangeContext:
     """What an exchange needs, with a clock turned by hand and chance that never varies."""
     clock = HandClock()
-    return Context(clock, clock.now + settings.timeout, random.Random(0), settings, {})
+    return ExchangeContext(clock, clock.now + settings.timeout, random.Random(0), settings, {})
 
 
 #: What goes wrong, as the sandbox does it, and what the alert says to do next.

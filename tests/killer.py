@@ -24,7 +24,7 @@ import pyarrow.pandas_compat as to_pandas
 
 import lcnb
 from lcnb import client
-from lcnb.api.flows import Do, Pause, Together
+from lcnb.api.flows import LocalWork, Pause, Together
 from lcnb.changes import apply
 from lcnb.transport.wire import SyncWire
 
@@ -43,7 +43,9 @@ class Killed(SyncWire):
     now = 0.0
 
     def perform(self, effect: Any, turns: Any) -> Any:
-        if isinstance(effect, Together) or (isinstance(effect, Do) and effect.what in ("permit", "budget")):
+        if isinstance(effect, Together) or (
+            isinstance(effect, LocalWork) and effect.what in ("permit", "budget")
+        ):
             return super().perform(effect, turns)
         self.count += 1
         if self.count == self.before:

@@ -12,7 +12,7 @@ import pytest
 import lcnb
 from lcnb import multi_account
 from lcnb.errors import AuthenticationError, ConfigError, DriftWarning, InputError, TokenMissing
-from lcnb.sandbox import Clock, Sandbox, World, running
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 
 
 def token_of(account: str) -> str:
@@ -26,7 +26,7 @@ def two(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, S
         name: Sandbox(World(Clock(0), number=n, fleet=5 + n), token_of(name))
         for n, name in enumerate(("prod", "lab"))
     }
-    contexts = {name: running(box) for name, box in boxes.items()}
+    contexts = {name: serve_in_thread(box) for name, box in boxes.items()}
     urls = {name: context.__enter__() for name, context in contexts.items()}
     (own_home / "config").mkdir()
     text = "".join(

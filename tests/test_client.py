@@ -28,9 +28,9 @@ from nbclient import NotebookClient
 import lcnb
 from conftest import MANY, TOKEN
 from lcnb.errors import ConnectionFailed, InputError, NotFound, RateLimited
-from lcnb.sandbox import Clock, Sandbox, World, running, start
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread, start
 from lcnb.sandbox.shapes import SHAPES
-from lcnb.transport.rate_limit import Rule
+from lcnb.transport.rate_limit import RateRule
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
@@ -71,7 +71,7 @@ def same(one: Any, other: Any) -> None:
 def plain() -> Iterator[tuple[Sandbox, str]]:
     """The sandbox that tests which only read share, and its base URL."""
     sandbox = Sandbox(World(Clock(0)), TOKEN, rate_limit=MANY)
-    with running(sandbox) as base_url:
+    with serve_in_thread(sandbox) as base_url:
         yield sandbox, base_url
 
 
@@ -84,7 +84,7 @@ def listed(plain: tuple[Sandbox, str]) -> dict[str, Any]:
 
 def hurried(lc: Any) -> Any:
     """The client with a rate budget that thousands of calls do not use up."""
-    lc._wire.budget.rule = Rule(limit=10_000_000)
+    lc._wire.budget.rule = RateRule(limit=10_000_000)
     return lc
 
 
@@ -488,7 +488,7 @@ def test_closed_before_it_is_sent(served: Served, monkeypatch: pytest.MonkeyPatc
         lc.close()
         start(*work)
 
-    monkeypatch.setattr("lcnb.transport.wire._start", late)
+    monkeypatch.setattr("lcnb.transport.wire._start_thread", late)
     same(lc.locations(), expected)
     assert len(sandbox.log) == before + 1
 
@@ -590,13 +590,13 @@ def test_e6_empty_success(data: Any) -> None:
     """A success without the record that was asked for is NotFound, for each kind of single thing."""
     from lcnb.api import calls, queries
     from lcnb.api import flows as flows_module
-    from lcnb.client import _instance, _password
+    from lcnb.client import _find_instance, _initial_password
 
     flows: dict[str, tuple[str, Callable[[str], Any]]] = {
-        "instance": ("identifier", lambda name: _instance(name, None)),
-        "reveal": ("identifier", _password),
-        "snapshot": ("slug", queries.snapshot),
-        "sshkey": ("slug", queries.sshkey),
+        "instance": ("identifier", lambda name: _find_instance(name, None)),
+        "reveal": ("identifier", _initial_password),
+        "snapshot": ("slug", queries.read_snapshot),
+        "sshkey": ("slug", queries.read_sshkey),
     }
     for kind, (key, make) in flows.items():
         flow = make("nobody0000000000")
@@ -606,7 +606,7 @@ def test_e6_empty_success(data: Any) -> None:
             flow.send(flows_module.Envelope(document))
         assert "Not-yours" not in f"{caught.value} {vars(caught.value)}", kind
     with pytest.raises(NotFound):
-        flow = queries.single(calls.get_profile())
+        flow = queries.read_single(calls.get_profile())
         next(flow)
         flow.send(flows_module.Envelope({"success": True}))
 

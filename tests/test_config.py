@@ -15,8 +15,8 @@ from keyring.backend import KeyringBackend
 
 from conftest import TOKEN, Call
 from lcnb import config, env_file, folders, token_places
-from lcnb.base_url import BASE_URL
-from lcnb.config import Settings, resolve
+from lcnb.base_url import DEFAULT_BASE_URL
+from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
 from lcnb.secret import STARS, Secret
 from lcnb.suggestions import did_you_mean
@@ -116,7 +116,7 @@ def test_order(place: Place, first: int) -> None:
         put(place)
     name, _, told = PLACES[first]
 
-    found = resolve()
+    found = load_settings()
 
     assert found.token.reveal() == f"test-token-of-place-{name}"
     assert found.token_source == told.format(home=place.home)
@@ -127,7 +127,7 @@ def test_argument_first(place: Place) -> None:
     for _, put, _ in PLACES:
         put(place)
     for token in ("test-token-of-place-given", Secret("test-token-of-place-given")):
-        found = resolve(token=token)
+        found = load_settings(token=token)
         assert (found.token.reveal(), found.token_source) == (
             "test-token-of-place-given",
             "the token argument",
@@ -137,7 +137,7 @@ def test_argument_first(place: Place) -> None:
 def test_asked_in_turn(place: Place) -> None:
     """A keyring is not asked, and need not be unlocked, when an earlier place holds a token."""
     place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
-    resolve()
+    load_settings()
     assert place.shelf.asked == []
 
 
@@ -159,7 +159,7 @@ def test_account(place: Place, toml: str, put: Callable[[Place], None], told: st
     place.toml(f"[accounts.a]\n{toml.format(home=place.home)}")
     put(place)
 
-    for found in (resolve(), resolve("a")):
+    for found in (load_settings(), load_settings("a")):
         assert found.token.reveal() == "test-token-of-place-a"
         assert found.token_source == told.format(home=place.home)
         assert found.account == "a"
@@ -181,9 +181,9 @@ def test_default_account(place: Place, toml: str, account: str | None) -> None:
     place.env("LAB_TOKEN", "test-token-of-place-lab")
     if account is None:
         with pytest.raises(TokenMissing, match="it has prod, lab, but no line `default ="):
-            resolve()
+            load_settings()
     else:
-        found = resolve()
+        found = load_settings()
         assert (found.account, found.token.reveal()) == (account, f"test-token-of-place-{account}")
 
 
@@ -199,7 +199,7 @@ def test_default_account(place: Place, toml: str, account: str | None) -> None:
 def test_cli_file(place: Place, text: str) -> None:
     """The official CLI's file is read as a shell would: spaces, quotes, comments, `export`, Windows line ends."""
     place.file(".letscloud", text)
-    assert resolve().token.reveal() == "test-token-of-place-cli"
+    assert load_settings().token.reveal() == "test-token-of-place-cli"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_cli_file_without(place: Place, text: str) -> None:
     """A file without that line holds no token."""
     place.file(".letscloud", text)
     with pytest.raises(TokenMissing):
-        resolve()
+        load_settings()
 
 
 # --- an account that is named ---------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def test_named_is_whole(place: Place, by: str) -> None:
     if by == "LCNB_ACCOUNT":
         place.env("LCNB_ACCOUNT", "prod")
 
-    found = resolve("prod" if by == "argument" else None)
+    found = load_settings("prod" if by == "argument" else None)
 
     assert (found.account, found.token.reveal()) == ("prod", "test-token-of-place-prod")
     assert (found.base_url, found.base_url_source) == ("https://prod.example.com/api", "[accounts.prod]")
@@ -244,7 +244,7 @@ def test_named_without_token(place: Place) -> None:
     place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     place.env("LAB_TOKEN", "test-token-of-place-lab")
     with pytest.raises(TokenMissing, match="for the account 'prod'") as caught:
-        resolve("prod")
+        load_settings("prod")
     assert caught.value.looked_at == ("environment variable PROD_TOKEN",)
 
 
@@ -253,24 +253,24 @@ def test_argument_beats_variable(place: Place) -> None:
     place.toml(TWO_ACCOUNTS)
     place.env("LAB_TOKEN", "test-token-of-place-lab")
     place.env("LCNB_ACCOUNT", "prod")
-    assert resolve("lab").account == "lab"
+    assert load_settings("lab").account == "lab"
     place.env("LCNB_ACCOUNT", "")
     place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
-    assert resolve().account is None
+    assert load_settings().account is None
 
 
 def test_environment_takes_no_account(place: Place) -> None:
     """A token of the environment goes to the default base URL, not to that of the default account."""
     place.toml(f'default = "prod"\n{TWO_ACCOUNTS}')
     place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
-    found = resolve()
-    assert (found.account, found.base_url) == (None, BASE_URL)
+    found = load_settings()
+    assert (found.account, found.base_url) == (None, DEFAULT_BASE_URL)
 
 
 def test_token_with_account(place: Place) -> None:
     """A token that is passed with an account goes to that account's base URL."""
     place.toml(TWO_ACCOUNTS)
-    found = resolve("prod", token="test-token-of-place-given")
+    found = load_settings("prod", token="test-token-of-place-given")
     assert (found.account, found.base_url) == ("prod", "https://prod.example.com/api")
 
 
@@ -291,7 +291,7 @@ def test_unknown_account(place: Place, name: str, message: str) -> None:
     place.toml(TWO_ACCOUNTS)
     for arguments in ({}, {"token": TOKEN}):
         with pytest.raises(ConfigError, match=message):
-            resolve(name, **arguments)
+            load_settings(name, **arguments)
 
 
 def test_unknown_account_without_file() -> None:
@@ -299,7 +299,7 @@ def test_unknown_account_without_file() -> None:
     with pytest.raises(
         ConfigError, match=r"account 'prod' is not in .*config/lcnb\.toml\. Accounts there: none"
     ):
-        resolve("prod")
+        load_settings("prod")
 
 
 # --- lcnb.toml ------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_wrong_toml(place: Place, text: str, message: str) -> None:
     place.toml(text)
     place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     with pytest.raises(ConfigError, match=message) as caught:
-        resolve()
+        load_settings()
     assert "lcnb.toml" in str(caught.value)
     assert "canary" not in str(caught.value)
 
@@ -339,7 +339,7 @@ def test_d8_byte_order_marks(place: Place) -> None:
     """A byte order mark in lcnb.toml and in a token file, as Windows editors write it, is left out."""
     place.file("config/lcnb.toml", b"\xef\xbb\xbf" + b'[accounts.lab]\ntoken_file = "lab.token"\n')
     place.file("config/lab.token", b"\xef\xbb\xbftest-token-of-lab-account\r\n").chmod(0o600)
-    assert resolve("lab").token == Secret("test-token-of-lab-account")
+    assert load_settings("lab").token == Secret("test-token-of-lab-account")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
@@ -347,11 +347,11 @@ def test_d8_other_encodings(place: Place, encoding: str) -> None:
     """lcnb.toml in another encoding is one line that names the cure; of a token nothing is shown."""
     place.file("config/lcnb.toml", '[accounts.lab]\ntoken_file = "lab.token"\n'.encode(encoding))
     with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: it is UTF-16.*save it as UTF-8$"):
-        resolve("lab")
+        load_settings("lab")
     place.toml('[accounts.lab]\ntoken_file = "lab.token"\n')
     place.file("config/lab.token", "t-lab".encode(encoding)).chmod(0o600)
     with pytest.raises(ConfigError, match=r"lab\.token") as caught:
-        resolve("lab")
+        load_settings("lab")
     assert "\n" not in str(caught.value)
     assert "t-lab" not in str(caught.value)
 
@@ -360,11 +360,11 @@ def test_toml_is_no_text(place: Place) -> None:
     """A file that is no UTF-8, or no file, is refused with its name."""
     place.file("config/lcnb.toml", b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*not UTF-8"):
-        resolve()
+        load_settings()
     (place.config / "lcnb.toml").unlink()
     (place.config / "lcnb.toml").mkdir()
     with pytest.raises(ConfigError, match=r"lcnb\.toml cannot be read: .*directory"):
-        resolve()
+        load_settings()
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_open_file(place: Place, mode: int) -> None:
     place.toml('[accounts.a]\ntoken_file = "a.token"')
     path = place.file("config/a.token", f"LETSCLOUD_API_KEY={TOKEN}", mode)
     with pytest.raises(ConfigError, match=re.escape(f"(mode {mode:04o})")) as caught:
-        resolve()
+        load_settings()
     assert f"chmod 600 {path}" in str(caught.value)
     assert TOKEN not in str(caught.value)
 
@@ -407,13 +407,13 @@ def test_d15_open_file_of_the_official_cli(place: Place, mode: int) -> None:
     """The official CLI's file is used with any mode that its umask gives; the warning names a command that cures it."""
     path = place.file(".letscloud", f"LETSCLOUD_API_KEY={REAL}\n", mode)
     with pytest.warns(ConfigWarning, match=re.escape(f"(mode {mode:04o})")) as caught:
-        assert resolve().token.reveal() == REAL
+        assert load_settings().token.reveal() == REAL
     message = str(caught[0].message)
     assert REAL not in message
     assert accounts()["problem"].dropna().tolist() == [message]
     subprocess.run(["sh", "-c", message.partition("Cure, once: ")[2]], check=True)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert resolve().token.reveal() == REAL
+    assert load_settings().token.reveal() == REAL
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
@@ -422,7 +422,7 @@ def test_d15_file_that_others_may_change(place: Place, mode: int) -> None:
     """A file that everybody may change could name somebody else's account: it is refused with the cure."""
     path = place.file(".letscloud", f"LETSCLOUD_API_KEY={REAL}\n", mode)
     with pytest.raises(ConfigError, match=re.escape(f"may be changed by others (mode {mode:04o})")) as caught:
-        resolve()
+        load_settings()
     assert f"chmod 600 {path}" in str(caught.value)
 
 
@@ -446,7 +446,7 @@ def test_d15_forms_of_the_file(place: Place, text: str, name: str) -> None:
     if name != ".letscloud":
         place.toml('[accounts.a]\ntoken_file = "a.token"')
     place.file(name, text)
-    assert resolve().token.reveal() == REAL
+    assert load_settings().token.reveal() == REAL
 
 
 @pytest.mark.parametrize("text", [REAL, f"'{REAL}'", f'"{REAL}"\r\n', f"\ufeff{REAL}\n", f"  {REAL}  \n\n"])
@@ -454,7 +454,7 @@ def test_b1_token_file(place: Place, text: str) -> None:
     """A token file holds the token alone; quotes around it and a byte order mark are no part of it."""
     place.toml('[accounts.a]\ntoken_file = "a.token"')
     place.file("config/a.token", text)
-    assert resolve().token.reveal() == REAL
+    assert load_settings().token.reveal() == REAL
 
 
 @pytest.mark.parametrize(
@@ -464,7 +464,7 @@ def test_d15_open_quote(place: Place, text: str) -> None:
     """A quote that is not closed is named with its line, and the token is not shown."""
     place.file(".letscloud", text)
     with pytest.raises(ConfigError, match=r"\.letscloud: line 1: a quote is not closed") as caught:
-        resolve()
+        load_settings()
     assert "2Y" not in str(caught.value)
 
 
@@ -532,7 +532,7 @@ def test_d5_cure_of_an_account(place: Place, toml: str, cure: str, by: str) -> N
     if by == "LCNB_ACCOUNT":
         place.env("LCNB_ACCOUNT", "lab")
     with pytest.raises(TokenMissing) as caught:
-        resolve("lab" if by == "argument" else None)
+        load_settings("lab" if by == "argument" else None)
     message = str(caught.value)
     assert cure.format(config=place.config, home=place.home) in message
     assert "for the account 'lab'" in message
@@ -542,7 +542,7 @@ def test_d5_cure_of_an_account(place: Place, toml: str, cure: str, by: str) -> N
 def test_b1_advice_without_an_account(place: Place) -> None:
     """The command that the error shows gives a shell the whole token, dollar signs and all."""
     with pytest.raises(TokenMissing) as caught:
-        resolve()
+        load_settings()
     command = re.search(r"export LETSCLOUD_API_KEY='\.\.\.'", str(caught.value))
     assert command
     shown = subprocess.run(
@@ -557,14 +557,14 @@ def test_b1_advice_without_an_account(place: Place) -> None:
 def test_closed_file(place: Place, mode: int) -> None:
     """A token file of its owner alone is read."""
     place.file(".letscloud", f"LETSCLOUD_API_KEY={TOKEN}", mode)
-    assert resolve().token.reveal() == TOKEN
+    assert load_settings().token.reveal() == TOKEN
 
 
 def test_open_file_unused(place: Place) -> None:
     """A file that is not needed may be as it is."""
     place.file(".letscloud", f"LETSCLOUD_API_KEY={TOKEN}", 0o644)
     place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
-    assert resolve().token.reveal() == "test-token-of-place-key"
+    assert load_settings().token.reveal() == "test-token-of-place-key"
 
 
 @pytest.mark.parametrize(
@@ -582,7 +582,7 @@ def test_odd_file(place: Place, toml: str, content: bytes | None, message: str) 
     if content is not None:
         place.file("config/a.token", content)
     with pytest.raises(ConfigError, match=message):
-        resolve("a")
+        load_settings("a")
 
 
 # --- the token itself -----------------------------------------------------------------------------------
@@ -598,9 +598,12 @@ def test_odd_token(place: Place, token: str) -> None:
     if "\x00" not in token:
         place.env("A_TOKEN", token)
     place.shelf.set_password("lcnb", "ring", f"{token}x")  # what stands at the ends is cut off there
-    asked: list[Callable[[], Settings]] = [lambda: resolve(token=token), lambda: resolve(token=Secret(token))]
-    asked += [] if "\x00" in token else [lambda: resolve("env")]
-    asked += [lambda: resolve("ring")] if token.strip()[0] == TOKEN[0] and token[0] != " " else []
+    asked: list[Callable[[], Settings]] = [
+        lambda: load_settings(token=token),
+        lambda: load_settings(token=Secret(token)),
+    ]
+    asked += [] if "\x00" in token else [lambda: load_settings("env")]
+    asked += [lambda: load_settings("ring")] if token.strip()[0] == TOKEN[0] and token[0] != " " else []
     for ask in asked:
         with pytest.raises(
             ConfigError, match=r"has .*, which no token has: it is character \d+ of \d+\."
@@ -632,7 +635,7 @@ def test_odd_token(place: Place, token: str) -> None:
 def test_wrong_character_of_a_token(place: Place, token: str, what: str) -> None:
     """A token with a character too many, such as the quotes for a shell, is refused with that character."""
     place.env("LETSCLOUD_API_KEY", token)
-    for ask in (resolve, lambda: resolve(token=token)):
+    for ask in (load_settings, lambda: load_settings(token=token)):
         with pytest.raises(ConfigError, match=what) as caught:
             ask()
         assert str(caught.value).endswith("Nothing was sent.")
@@ -647,7 +650,12 @@ def test_d14_short_token(place: Place, token: str) -> None:
     place.env("LETSCLOUD_API_KEY", token)
     place.file("config/a.token", token)
     place.shelf.set_password("lcnb", "ring", token)
-    for ask in (resolve, lambda: resolve(token=token), lambda: resolve("file"), lambda: resolve("ring")):
+    for ask in (
+        load_settings,
+        lambda: load_settings(token=token),
+        lambda: load_settings("file"),
+        lambda: load_settings("ring"),
+    ):
         with pytest.raises(
             ConfigError, match=r"has only \d+ characters?; LetsCloud's have 54.*outside single quotes"
         ) as caught:
@@ -660,7 +668,7 @@ def test_d14_short_token(place: Place, token: str) -> None:
 def test_d14_whole_token(place: Place, token: str) -> None:
     """A token of LetsCloud's shape, and one of a sandbox, are taken as they are."""
     place.env("LETSCLOUD_API_KEY", token)
-    assert resolve().token.reveal() == token
+    assert load_settings().token.reveal() == token
 
 
 def test_empty_token(place: Place) -> None:
@@ -668,27 +676,27 @@ def test_empty_token(place: Place) -> None:
     place.env("LETSCLOUD_API_KEY", "test-token-of-place-key")
     for token in ("", Secret("")):
         with pytest.raises(ConfigError, match="the token from the token argument is empty"):
-            resolve(token=token)
+            load_settings(token=token)
 
 
 @pytest.mark.parametrize("token", [5, b"bytes", ["list"]])
 def test_token_is_a_text(token: object) -> None:
     """A token of another type is refused by the name of its type."""
     with pytest.raises(ConfigError, match=f"token: expected a text, got {type(token).__name__}"):
-        resolve(token=token)
+        load_settings(token=token)
 
 
 def test_empty_variable(place: Place) -> None:
     """An empty variable holds no token, and the next place is asked."""
     place.env("LETSCLOUD_API_KEY", "")
     place.env("LETSCLOUD_API_TOKEN", "test-token-of-place-token")
-    assert resolve().token.reveal() == "test-token-of-place-token"
+    assert load_settings().token.reveal() == "test-token-of-place-token"
 
 
 def test_no_token(place: Place) -> None:
     """Without any token the error names each place that was looked at, where to make one, and the sandbox."""
     with pytest.raises(TokenMissing) as caught:
-        resolve()
+        load_settings()
     assert caught.value.looked_at == (
         "environment variable LETSCLOUD_API_KEY",
         "environment variable LETSCLOUD_API_TOKEN",
@@ -704,7 +712,7 @@ def test_locked_keyring(place: Place) -> None:
     """A keyring that cannot be opened holds no token; the place says why, and nothing of the error's text."""
     keyring.set_keyring(Locked())
     with pytest.raises(TokenMissing) as caught:
-        resolve()
+        load_settings()
     assert caught.value.looked_at[-1] == "keyring entry lcnb/default (not readable here: RuntimeError)"
     assert TOKEN not in str(caught.value)
 
@@ -727,9 +735,9 @@ def test_locked_keyring(place: Place) -> None:
 )
 def test_base_url(place: Place, url: str, expected: str) -> None:
     """HTTPS anywhere and plain HTTP on this machine are taken, without a slash at the end."""
-    assert resolve(token=TOKEN, base_url=url).base_url == expected
+    assert load_settings(token=TOKEN, base_url=url).base_url == expected
     place.env("LCNB_BASE_URL", url)
-    found = resolve(token=TOKEN)
+    found = load_settings(token=TOKEN)
     assert (found.base_url, found.base_url_source) == (expected, "LCNB_BASE_URL")
 
 
@@ -768,12 +776,12 @@ def test_wrong_base_url(place: Place, url: str, message: str) -> None:
     """Another URL is refused by whichever way it came, and a password in it is not told."""
     place.toml(f"[accounts.a]\nbase_url = {config_text(url)}")
     with pytest.raises(ConfigError, match=message) as given:
-        resolve(token=TOKEN, base_url=url)
+        load_settings(token=TOKEN, base_url=url)
     with pytest.raises(ConfigError, match=r"from \[accounts\.a\].*") as account:
-        resolve("a", token=TOKEN)
+        load_settings("a", token=TOKEN)
     place.env("LCNB_BASE_URL", url)
     with pytest.raises(ConfigError, match="from LCNB_BASE_URL") as environment:
-        resolve(token=TOKEN)
+        load_settings(token=TOKEN)
     for caught in (given, account, environment):
         assert message in str(caught.value)
         assert "canary" not in str(caught.value)
@@ -787,17 +795,17 @@ def config_text(text: str) -> str:
 def test_base_url_is_a_url(url: object) -> None:
     """An empty base URL that is passed, or one of another type, is refused: it is not the default."""
     with pytest.raises(ConfigError, match="is not a URL"):
-        resolve(token=TOKEN, base_url=url)
+        load_settings(token=TOKEN, base_url=url)
 
 
 @pytest.mark.parametrize(
     ("argument", "account", "variable", "expected", "source"),
     [
-        (None, None, None, BASE_URL, "the default"),
-        (None, None, "", BASE_URL, "the default"),
+        (None, None, None, DEFAULT_BASE_URL, "the default"),
+        (None, None, "", DEFAULT_BASE_URL, "the default"),
         (None, None, "https://env.example.com", "https://env.example.com", "LCNB_BASE_URL"),
         (None, "prod", "https://env.example.com", "https://prod.example.com/api", "[accounts.prod]"),
-        (None, "lab", "https://env.example.com", BASE_URL, "the default"),
+        (None, "lab", "https://env.example.com", DEFAULT_BASE_URL, "the default"),
         ("https://arg.example.com", "prod", "https://env.example.com", "https://arg.example.com", "the base_url argument"),
     ],
 )  # fmt: skip
@@ -808,7 +816,7 @@ def test_base_url_order(
     place.toml(TWO_ACCOUNTS)
     if variable is not None:
         place.env("LCNB_BASE_URL", variable)
-    found = resolve(account, token=TOKEN, base_url=argument)
+    found = load_settings(account, token=TOKEN, base_url=argument)
     assert (found.base_url, found.base_url_source) == (expected, source)
 
 
@@ -827,7 +835,7 @@ def test_timeout(place: Place, argument: float | None, variable: str | None, exp
     """The time-out is the argument, or LCNB_TIMEOUT, or 60 seconds."""
     if variable is not None:
         place.env("LCNB_TIMEOUT", variable)
-    assert resolve(token=TOKEN, timeout=argument).timeout == expected
+    assert load_settings(token=TOKEN, timeout=argument).timeout == expected
 
 
 @pytest.mark.parametrize(
@@ -840,7 +848,7 @@ def test_wrong_timeout(place: Place, value: object, by: str) -> None:
     if by == "variable":
         place.env("LCNB_TIMEOUT", str(value))
     with pytest.raises(ConfigError, match=f"{source}: expected seconds above 0 and below 86400"):
-        resolve(token=TOKEN, timeout=value if by == "argument" else None)
+        load_settings(token=TOKEN, timeout=value if by == "argument" else None)
 
 
 @pytest.mark.parametrize(("variable", "expected"), [(None, 150.0), ("", 150.0), ("5", 5.0)])
@@ -848,7 +856,7 @@ def test_settle(place: Place, variable: str | None, expected: float) -> None:
     """How long an unknown create is looked for is LCNB_SETTLE, or 150 seconds."""
     if variable is not None:
         place.env("LCNB_SETTLE", variable)
-    assert resolve(token=TOKEN).settle == expected
+    assert load_settings(token=TOKEN).settle == expected
 
 
 @pytest.mark.parametrize("variable", ["0", "-1", "nan", "long"])
@@ -856,7 +864,7 @@ def test_wrong_settle(place: Place, variable: str) -> None:
     """Another value of LCNB_SETTLE is refused by its name."""
     place.env("LCNB_SETTLE", variable)
     with pytest.raises(ConfigError, match="LCNB_SETTLE: expected seconds above 0"):
-        resolve(token=TOKEN)
+        load_settings(token=TOKEN)
 
 
 # --- folders --------------------------------------------------------------------------------------------
@@ -879,17 +887,17 @@ def test_folders(place: Place, folder: Callable[[], Path], variable: str) -> Non
 
 def test_nothing_is_made(place: Place) -> None:
     """Asking for settings makes no file and no folder."""
-    resolve(token=TOKEN)
+    load_settings(token=TOKEN)
     accounts()
     assert list(place.home.iterdir()) == []
 
 
-@pytest.mark.parametrize("variable", list(config.VARIABLES))
+@pytest.mark.parametrize("variable", list(config.ENVIRONMENT_VARIABLES))
 def test_variables_are_told(variable: str) -> None:
     """Each variable in the list is read by the module or that of the folders, and says what it sets."""
     source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (config, folders))
     assert source.count(f'"{variable}"') >= 2
-    assert config.VARIABLES[variable]
+    assert config.ENVIRONMENT_VARIABLES[variable]
 
 
 # --- what is shown --------------------------------------------------------------------------------------
@@ -897,7 +905,7 @@ def test_variables_are_told(variable: str) -> None:
 
 def test_settings_are_masked() -> None:
     """The repr of settings and of places has stars where the token is."""
-    shown = repr(resolve(token=TOKEN))
+    shown = repr(load_settings(token=TOKEN))
     assert STARS in shown
     assert TOKEN not in shown
 
@@ -905,7 +913,7 @@ def test_settings_are_masked() -> None:
 def test_settings_are_frozen() -> None:
     """Settings cannot be changed once they are made."""
     with pytest.raises(AttributeError):
-        resolve(token=TOKEN).timeout = 5
+        load_settings(token=TOKEN).timeout = 5
 
 
 def full(place: Place) -> None:
@@ -942,7 +950,10 @@ def test_accounts(place: Place) -> None:
         "",
     ]
     assert frame["ready"].tolist() == [True, True, True, True, False, True, False, False, True, True]
-    assert frame["base_url"].tolist() == [BASE_URL] * 2 + ["https://a.example.com"] + [BASE_URL] * 7
+    assert (
+        frame["base_url"].tolist()
+        == [DEFAULT_BASE_URL] * 2 + ["https://a.example.com"] + [DEFAULT_BASE_URL] * 7
+    )
     problems = frame.set_index("account")["problem"].dropna()
     assert problems.index.tolist() == ["open", "odd"]
     assert "chmod 600" in problems["open"]
@@ -993,7 +1004,7 @@ def test_accounts_base_url(place: Place, toml: str, named: str | None, expected:
     place.env("LCNB_BASE_URL", "https://env")
     if named:
         place.env("LCNB_ACCOUNT", named)
-    told = {"env": "https://env", "own": "https://own", "default": BASE_URL}
+    told = {"env": "https://env", "own": "https://own", "default": DEFAULT_BASE_URL}
     assert accounts()["base_url"].tolist() == [told[word] for word in expected.split()]
 
 
@@ -1001,7 +1012,7 @@ def test_no_canary_in_errors(place: Place) -> None:
     """Whichever place the token is in, no error and no repr of a place tells it."""
     full(place)
     for name in (None, "env", "file", "open", "ring", "none", "odd"):
-        for each in token_places.token_places(name):
+        for each in token_places.iter_token_places(name):
             assert TOKEN not in repr(each)
 
 

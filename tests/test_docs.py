@@ -20,8 +20,8 @@ import pytest
 
 import lcnb
 from conftest import ROOT, warm_server
-from lcnb.client import _sandbox
-from lcnb.config import VARIABLES
+from lcnb.client import _shared_sandbox
+from lcnb.config import ENVIRONMENT_VARIABLES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
@@ -115,7 +115,7 @@ def test_toml_block(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_variables() -> None:
     """The README's table names each environment variable of lcnb, and no other."""
     table = README[README.index("| variable |") :].partition("\n\n")[0]
-    assert set(re.findall(r"LCNB_[A-Z_]+", table)) == set(VARIABLES)
+    assert set(re.findall(r"LCNB_[A-Z_]+", table)) == set(ENVIRONMENT_VARIABLES)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def modules() -> list[str]:
 def test_examples(module: str, account_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each example in a docstring gives what it shows."""
     monkeypatch.chdir(tmp_path)
-    _sandbox.cache_clear()  # one that nothing was changed in
+    _shared_sandbox.cache_clear()  # one that nothing was changed in
     found = doctest.testmod(importlib.import_module(module), raise_on_error=False)
     assert found.failed == 0
 

@@ -19,14 +19,14 @@ from benchmarks.virtual import client
 from by_hand import NOTEBOOKS, run_cells, world
 from lcnb.api import calls
 from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
-from lcnb.changes.build import generate_pair
+from lcnb.changes.build import create_key_pair
 from lcnb.config import Settings
 from lcnb.errors import InputError
 from lcnb.flags import check_parameters, checked_flag
-from lcnb.runbooks.current import Run
+from lcnb.runbooks.current import RunContext
 from lcnb.runbooks.run import run_runbook
 from lcnb.runbooks.toolkit import account_balance
-from lcnb.widgets.admin_page import serve
+from lcnb.widgets.admin_page import serve_page
 
 NO_FLAGS: list[Any] = [
     "false", "False", "no", "", "true", "0", 0, 1, 0.0, None, pd.NA, np.int64(0), np.array([False]), [], object(),
@@ -36,7 +36,7 @@ FRAME = pd.DataFrame({"label": ["web-01"]})
 NEEDED: dict[str, Any] = {
     "desired": FRAME,
     "title": "new",
-    "public_key": generate_pair("ed25519")[0],
+    "public_key": create_key_pair("ed25519")[0],
     "file": "new.key",
     "call": calls.delete_instance("a" * 14),
     "name": "inventory",
@@ -65,14 +65,14 @@ PUBLIC = [
     *methods(lcnb.AsyncLetsCloud),
     SyncChangeSet.apply,
     AsyncChangeSet.apply,
-    Run.apply,
+    RunContext.apply,
     lcnb.admin,
     lcnb.batch,
     lcnb.resume_batch,
     lcnb.runbook,
     run_runbook,
-    serve,
-    account_balance.runway,
+    serve_page,
+    account_balance.compute_runway,
 ]
 FLAGS = [(function, flag) for function in PUBLIC for flag in flags_of(function)]
 
@@ -104,7 +104,7 @@ def test_a8_no_text_or_number_is_a_flag(
         "AsyncLetsCloud": lcnb.AsyncLetsCloud(settings),
         "SyncChangeSet": changes,
         "AsyncChangeSet": AsyncChangeSet(changes.changes, lcnb.AsyncLetsCloud(settings)),
-        "Run": Run(tmp_path),
+        "Run": RunContext(tmp_path),
     }
     needed = {**NEEDED, "changes": changes, "profile": None, "fleet": None, "dry_run": True}
     owner = function.__qualname__.partition(".")[0]
@@ -166,7 +166,7 @@ def test_a8_answers_of_a_function(answer: Any, settings: Settings) -> None:
 def test_a8_checks_of_a_text() -> None:
     """The text "no" is not a check that held."""
     with pytest.raises(InputError, match="'no' is neither true nor false"):
-        Run(Path()).check("no", "all machines are on")
+        RunContext(Path()).check("no", "all machines are on")
 
 
 def declared_flags(name: str) -> list[str]:

@@ -15,77 +15,57 @@ from typing import Any
 import pytest
 
 import lcnb
+from benchmarks.code import cycles
 
 PACKAGE = Path(lcnb.__file__).parent
-#: A module imports from its own layer or from an earlier one; `lcnb` itself from any of them.
-LAYERS = [
-    ("secret", "errors", "files", "folders", "names", "python", "streams"),
-    ("flags", "models"),
-    (
-        "config",
-        "network",
-        "rows",
-        "calls",
-        "columns",
-        "catalogue",
-        "frames",
-        "look",
-        "passwords",
-        "budget",
-        "selection",
-        "csv_file",
-    ),
-    ("wire", "journal"),
-    ("changes", "build", "apply", "accessor"),
-    ("client",),
-    ("fleets",),
-    ("runbooks", "widgets", "magic"),
-    (
-        "__main__",
-        "terminal",
-        "doctor",
-        "cli",
-        "cli_batch",
-        "cli_changes",
-        "cli_options",
-        "cli_runbooks",
-        "cli_runs",
-        "cli_schedule",
-    ),
+#: A package imports from itself and from those above it. A name without a dot is a module or a package of lcnb.
+ORDER = [
+    "ground floor",
+    "sandbox",
+    "api",
+    "transport",
+    "frames",
+    "display",
+    "changes",
+    "client",
+    "multi_account",
+    "runbooks",
+    "widgets",
+    "cli",
+    "__main__",
 ]
-#: The looks upwards, inside a method: a record shows itself in a notebook, a ChangeSet (of a runbook too) in a terminal.
-UPWARDS = {("models", "look"), ("changes", "terminal"), ("runbooks", "terminal")}
-#: Stands alone: it imports nothing of lcnb, and whoever starts it may import it.
+#: Imports nothing of lcnb, so that one mistake does not hide on both sides; each module may start it.
 ALONE = "sandbox"
 #: Library → the only module that may import it.
 DOORS = {
-    "httpx": "wire",
-    "papermill": "runbooks.papermill_engine",
-    "nbclient": "runbooks.papermill_engine",
-    "matplotlib": "look",
-    "keyring": "config",
-    "distributed": "runbooks.cluster",
-    "starlette": "sandbox.app",
-    "pyarrow": "columns",
+    "httpx": "transport.wire",
+    "papermill": "runbooks.engine.papermill_imports",
+    "nbclient": "runbooks.engine.papermill_imports",
+    "matplotlib": "display.charts",
+    "keyring": "keyring_entries",
+    "distributed": "runbooks.batch.cluster",
+    "starlette": "sandbox.asgi",
+    "pyarrow": "frames.arrow",
     "uvicorn": "sandbox.server",
 }
 
 
-def nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Each node that is run: the blocks of `if TYPE_CHECKING` are left out."""
-    yield tree
-    for child in ast.iter_child_nodes(tree):
-        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
-            yield from nodes(child)
+@cache
+def sources() -> dict[str, ast.Module]:
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            path.read_text(encoding="utf-8")
+        )
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
 
 
 @cache
 def imports() -> list[tuple[str, str]]:
-    """Importing module and imported name, each import statement of the package, but for types alone."""
+    """Importing module and imported name, each import statement of the package: in functions and for types as well."""
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        for node in nodes(ast.parse(path.read_text(encoding="utf-8"))):
+    for module, tree in sources().items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 found += [(module, alias.name) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -95,39 +75,47 @@ def imports() -> list[tuple[str, str]]:
     return found
 
 
-def own() -> Iterator[tuple[str, str]]:
-    """Importing and imported module of lcnb, by the names in LAYERS; `from lcnb import x` is one of x."""
+def imported_modules() -> Iterator[tuple[str, str]]:
+    """Importing and imported module of lcnb, without the prefix; the public names of `lcnb` are no import of their module."""
     for module, name in imports():
         if module != "__init__" and name.startswith("lcnb."):
-            yield module.partition(".")[0], name.split(".")[1]
+            parts = name.split(".")[1:]
+            while parts and ".".join(parts) not in sources():
+                parts.pop()
+            if parts:
+                yield module, ".".join(parts)
 
 
-def layer(name: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if name in names)
+def place(module: str) -> int:
+    """Where a module is in the order; a module that is no package of the order is on the ground floor."""
+    first = module.partition(".")[0]
+    return ORDER.index(first) if first in ORDER else 0
 
 
-def test_layers_are_complete() -> None:
-    """Each module of lcnb has its place in exactly one layer."""
-    there = {path.stem for path in PACKAGE.glob("*.py")} | {
-        path.parent.name for path in PACKAGE.glob("*/__init__.py")
-    }
-    named = [name for names in LAYERS for name in names]
-    assert sorted([*named, ALONE, "__init__"]) == sorted(there)
-
-
-def test_layers() -> None:
-    """No module imports from a later layer than its own, but for the looks upwards that are named."""
+def test_order_of_packages() -> None:
+    """No module imports from a package below its own in the order, not even in a function or for a type."""
     upwards = {
         (module, name)
-        for module, name in own()
-        if ALONE not in (module, name) and layer(name) > layer(module)
+        for module, name in imported_modules()
+        if name.partition(".")[0] != ALONE and place(name) > place(module)
     }
-    assert upwards == UPWARDS
+    assert not upwards
+
+
+def test_no_cycles() -> None:
+    """No module imports itself by way of others, not even in a function or for a type."""
+    graph: dict[str, set[str]] = {module: set() for module in sources()}
+    for module, name in imported_modules():
+        if not (PACKAGE / name.replace(".", "/") / "__init__.py").is_file() and module != name:
+            graph[module].add(name)
+    assert cycles(graph) == []
 
 
 def test_sandbox_stands_alone() -> None:
     """The sandbox imports nothing from the rest of lcnb: one mistake must not hide on both sides."""
-    assert {name for module, name in own() if module == ALONE} == {ALONE}
+    assert {
+        name.partition(".")[0] for module, name in imported_modules() if module.partition(".")[0] == ALONE
+    } == {ALONE}
 
 
 @pytest.mark.parametrize(("library", "door"), list(DOORS.items()))
@@ -183,7 +171,7 @@ CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
     [
         ("import lcnb", set()),
         ("import lcnb; lcnb.LcnbError, lcnb.Secret, lcnb.accounts, lcnb.run", set()),
-        ("import lcnb.config; lcnb.config.resolve(token='x' * 20)", {"platformdirs"}),
+        ("import lcnb.config; lcnb.config.load_settings(token='x' * 20)", {"platformdirs"}),
         ("import lcnb.api.models, lcnb.api.calls, lcnb.files", {"msgspec", "typing_extensions"}),
         ("import lcnb.sandbox", set()),
         ("import lcnb.display.charts", set()),
@@ -212,8 +200,9 @@ def test_light(code: str, allowed: set[str]) -> None:
 def test_help_loads_only_commands(code: str) -> None:
     """Help and completion load the commands, and nothing of what they do."""
     own = {name for name in modules_after(code) if name.startswith("lcnb.")}
-    done = {name for name in own if not name.startswith("lcnb.cli.main")}
-    assert done == {"lcnb.__main__", "lcnb.runbooks", "lcnb.signals", "lcnb.streams"}
+    assert not own & {"lcnb.cli.doctor", "lcnb.cli.magic"}
+    other = {name for name in own if not name.startswith("lcnb.cli")}
+    assert other == {"lcnb.__main__", "lcnb.signals", "lcnb.streams"}
 
 
 def test_asking_for_a_warm_run_loads_little() -> None:
@@ -223,9 +212,10 @@ def test_asking_for_a_warm_run_loads_little() -> None:
     asking = {
         "folders",
         "runbooks",
-        "runbooks.messages",
-        "runbooks.signals",
-        "runbooks.warm",
+        "runbooks.engine",
+        "runbooks.engine.framing",
+        "runbooks.engine.warm",
+        "signals",
         "streams",
         "__main__",
     }
@@ -237,9 +227,9 @@ def test_asking_for_a_warm_run_loads_little() -> None:
     "code",
     [
         "import lcnb.runbooks.engine.papermill_engine",
-        "from lcnb.runbooks.publish.cells import exporter; exporter()",
-        "import lcnb.runbooks.engine.papermill_engine; from lcnb.runbooks.publish.cells import exporter; exporter()",
-        "from lcnb.runbooks.engine.forkserver import preload; preload()",
+        "from lcnb.runbooks.publish.cells import html_exporter; html_exporter()",
+        "import lcnb.runbooks.engine.papermill_engine; from lcnb.runbooks.publish.cells import html_exporter; html_exporter()",
+        "from lcnb.runbooks.engine.forkserver import preload_modules; preload_modules()",
     ],
 )
 def test_f_grammar_of_no_use(code: str) -> None:

@@ -98,7 +98,7 @@ def run(
             tolerated = [(cell, "raises-exception") for cell in CHANNELS.values()]
             book = write_notebook(place / f"{name}.ipynb", source, *tolerated[:-1], CHANNELS["traceback"])
             runs.append(_run(book, place / "runs", engine))
-        warm_server.close_shared()
+        warm_server.close_shared_server()
         over.set()
         watcher.join()
     yield engine, runs, b"\n".join(seen)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcnb.secret import STARS, Secret, mask
+from lcnb.secret import STARS, Secret, mask_secrets
 
 TEXT = 'canary/7f3e+9a=1c"5b é'
 
@@ -164,7 +164,7 @@ def test_bool(text: str, truth: bool) -> None:
 )
 def test_mask_form(form: str) -> None:
     """A secret is masked as it is, and as JSON (Python's or PHP's), a repr, a URL or base64 write it."""
-    masked = mask(f"before {form} after", Secret(TEXT))
+    masked = mask_secrets(f"before {form} after", Secret(TEXT))
     assert STARS in masked
     assert masked.startswith("before ")
     assert masked.endswith(" after")
@@ -182,7 +182,7 @@ AROUND = st.text(PRINTABLE, max_size=20)
 def readable(prefix: str, secret: str, suffix: str) -> tuple[float, float]:
     """How many characters of the secret can be read at its two ends when all three stand in base64, masked."""
     coded = base64.b64encode(f"{prefix}{secret}{suffix}".encode()).decode()
-    masked = mask(coded, Secret(secret))
+    masked = mask_secrets(coded, Secret(secret))
     before = masked.index(STARS)
     padding = coded.count("=")  # each also stands for two bits that are nothing
     after = len(masked) - padding - masked.rindex(STARS) - len(STARS)
@@ -224,7 +224,7 @@ def test_mask_anywhere(prefix: str, secret: str, suffix: str) -> None:
         quote_plus,
     ]
     for way in ways:
-        masked = mask(f"{prefix}{way(secret)}{suffix}", Secret(secret))
+        masked = mask_secrets(f"{prefix}{way(secret)}{suffix}", Secret(secret))
         assert STARS in masked
         assert secret not in masked
         assert way(secret) not in masked
@@ -234,25 +234,27 @@ def test_mask_anywhere(prefix: str, secret: str, suffix: str) -> None:
 @given(text=st.text(st.characters(min_codepoint=256, exclude_categories=["Cs"]), max_size=80), secret=SECRETS)
 def test_mask_leaves_the_rest(text: str, secret: str) -> None:
     """A text without the secret stays as it is, and what stands around the secret too."""
-    assert mask(f"«{text}»{secret}«{text}»", Secret(secret)) == f"«{text}»{STARS}«{text}»"
+    assert mask_secrets(f"«{text}»{secret}«{text}»", Secret(secret)) == f"«{text}»{STARS}«{text}»"
 
 
 @pytest.mark.parametrize("secret", [Secret(""), None, pickle.loads(pickle.dumps(Secret("a")))])
 def test_mask_nothing(secret: Secret | None) -> None:
     """An empty secret, none, or one without its text changes nothing."""
-    assert mask("a text", secret) == "a text"
-    assert mask("", secret) == ""
+    assert mask_secrets("a text", secret) == "a text"
+    assert mask_secrets("", secret) == ""
 
 
 @pytest.mark.parametrize("secret", ["*", "**", STARS, "a", "\ud800", "\\", "\x00", "é"])
 def test_mask_ends(secret: str) -> None:
     """Masking ends for every secret, one of stars or of a single character too."""
-    assert re.fullmatch(r"x\*+y", mask(f"x{secret}y", Secret(secret)))
+    assert re.fullmatch(r"x\*+y", mask_secrets(f"x{secret}y", Secret(secret)))
 
 
 def test_mask_several() -> None:
     """Several secrets are masked at once, one that is a part of another too."""
-    masked = mask("token=abcdefgh-long and abcdefgh", Secret("abcdefgh-long"), None, Secret("abcdefgh"))
+    masked = mask_secrets(
+        "token=abcdefgh-long and abcdefgh", Secret("abcdefgh-long"), None, Secret("abcdefgh")
+    )
     assert masked == f"token={STARS} and {STARS}"
 
 
@@ -260,4 +262,4 @@ def test_mask_order() -> None:
     """The longest form goes first: no tail of an escaped form is left over."""
     secret = 'a"b"c"d"e'
     document: Any = json.dumps({"echo": secret})
-    assert mask(document, Secret(secret)) == f'{{"echo": "{STARS}"}}'
+    assert mask_secrets(document, Secret(secret)) == f'{{"echo": "{STARS}"}}'

@@ -13,7 +13,7 @@ import pytest
 from conftest import record, saved, write_notebook
 from lcnb.runbooks import run as running
 from lcnb.runbooks.run import run_runbook
-from lcnb.signals import held
+from lcnb.signals import hold_signals
 
 
 @pytest.mark.parametrize("step", ["commit_of", "write_atomically"])
@@ -49,7 +49,7 @@ def test_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_held() -> None:
     """Signals are told, not lost, and afterwards work as before; what the process passes over stays so."""
-    with held() as came:
+    with hold_signals() as came:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
     assert came == [signal.SIGINT, signal.SIGTERM]
@@ -59,7 +59,7 @@ def test_held() -> None:
 
 SWALLOWED = """
 import signal, sys, time
-from lcnb.signals import send_lost_again
+from lcnb.signals import resend_lost_signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 sys.unraisablehook = send_lost_again

@@ -29,7 +29,7 @@ def lasting(path: str | Path | int, encoding: str = "utf-8", errors: str = "stri
     """A stream as `open_streams` makes it of Python's, which do not close what is below them."""
     handle = path if isinstance(path, int) else os.open(path, os.O_WRONLY | os.O_CREAT)
     with open(handle, "w", encoding=encoding, errors=errors, closefd=False) as stream:
-        made = streams._lasting(stream)
+        made = streams._wrap_stream(stream)
     assert isinstance(made, io.TextIOWrapper)
     return made
 
@@ -62,7 +62,7 @@ def test_a9_broken_streams() -> None:
             stream.write("x" * 100_000)
             stream.flush()
         stream.buffer.write(b"binary")
-        outlet = streams.outlet_of(stream)
+        outlet = streams.find_tolerant_output(stream)
         assert outlet is not None
         assert problem in str(outlet.problem)
         stream.close()
@@ -110,10 +110,10 @@ def test_a9_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "out").open("w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         lcnb.run().log("são")
-        streams.say("kept in /home/joão")
-    streams.say("to a closed stream")
+        streams.print_line("kept in /home/joão")
+    streams.print_line("to a closed stream")
     monkeypatch.setattr(sys, "stdout", None)
-    streams.say("to none")
+    streams.print_line("to none")
     assert (tmp_path / "out").read_text().splitlines()[1] == "kept in /home/jo\\u00e3o"
 
 

@@ -70,11 +70,15 @@ def get_locations() -> Call:
 
 
 def get_plans(location: str) -> Call:
-    return Call("GET", f"/locations/{segment('location', location)}/plans", f"list the plans of {location}")
+    return Call(
+        "GET", f"/locations/{path_segment('location', location)}/plans", f"list the plans of {location}"
+    )
 
 
 def get_images(location: str) -> Call:
-    return Call("GET", f"/locations/{segment('location', location)}/images", f"list the images of {location}")
+    return Call(
+        "GET", f"/locations/{path_segment('location', location)}/images", f"list the images of {location}"
+    )
 
 
 def get_sshkeys() -> Call:
@@ -82,7 +86,7 @@ def get_sshkeys() -> Call:
 
 
 def get_sshkey(slug: str) -> Call:
-    return Call("GET", f"/sshkeys/{segment('ssh key slug', slug)}", f"read the ssh key {slug}")
+    return Call("GET", f"/sshkeys/{path_segment('ssh key slug', slug)}", f"read the ssh key {slug}")
 
 
 def get_instances() -> Call:
@@ -90,7 +94,9 @@ def get_instances() -> Call:
 
 
 def get_instance(identifier: str) -> Call:
-    return Call("GET", f"/instances/{segment('identifier', identifier)}", f"read the instance {identifier}")
+    return Call(
+        "GET", f"/instances/{path_segment('identifier', identifier)}", f"read the instance {identifier}"
+    )
 
 
 def get_snapshots() -> Call:
@@ -98,7 +104,7 @@ def get_snapshots() -> Call:
 
 
 def get_snapshot(slug: str) -> Call:
-    return Call("GET", f"/snapshots/{segment('snapshot slug', slug)}", f"read the snapshot {slug}")
+    return Call("GET", f"/snapshots/{path_segment('snapshot slug', slug)}", f"read the snapshot {slug}")
 
 
 # --- the calls that change something --------------------------------------------------------------------
@@ -110,37 +116,39 @@ def create_instance(body: Mapping[str, Any]) -> Call:
 
 
 def delete_instance(identifier: str) -> Call:
-    path = f"/instances/{segment('identifier', identifier)}"
+    path = f"/instances/{path_segment('identifier', identifier)}"
     return Call("DELETE", path, f"delete the instance {identifier}", "delete")
 
 
 def power_on(identifier: str) -> Call:
-    return _action("PUT", identifier, "power-on", "turn on", "set")
+    return _instance_action("PUT", identifier, "power-on", "turn on", "set")
 
 
 def power_off(identifier: str) -> Call:
-    return _action("PUT", identifier, "power-off", "turn off", "set")
+    return _instance_action("PUT", identifier, "power-off", "turn off", "set")
 
 
 def shutdown(identifier: str) -> Call:
-    return _action("POST", identifier, "shutdown", "shut down", "set", may_be_empty=True)
+    return _instance_action("POST", identifier, "shutdown", "shut down", "set", may_be_empty=True)
 
 
 def reboot(identifier: str) -> Call:
-    return _action("PUT", identifier, "reboot", "reboot", "toggle")
+    return _instance_action("PUT", identifier, "reboot", "reboot", "toggle")
 
 
 def reset_password(identifier: str, password: Secret) -> Call:
     body = {"password": password}
-    return _action("PUT", identifier, "reset-password", "reset the password of", "set", body)
+    return _instance_action("PUT", identifier, "reset-password", "reset the password of", "set", body)
 
 
 def change_plan(identifier: str, plan: str) -> Call:
     body = {"plan_slug": plan}
-    return _action("PUT", identifier, "change-plan", f"change to {plan}", "set", body, may_be_empty=True)
+    return _instance_action(
+        "PUT", identifier, "change-plan", f"change to {plan}", "set", body, may_be_empty=True
+    )
 
 
-def _action(
+def _instance_action(
     method: str,
     identifier: str,
     action: str,
@@ -150,7 +158,7 @@ def _action(
     *,
     may_be_empty: bool = False,
 ) -> Call:
-    path = f"/instances/{segment('identifier', identifier)}/{action}"
+    path = f"/instances/{path_segment('identifier', identifier)}/{action}"
     return Call(method, path, f"{verb} the instance {identifier}", effect, body, may_be_empty)
 
 
@@ -165,26 +173,26 @@ def generate_sshkey(title: str) -> Call:
 
 
 def delete_sshkey(slug: str) -> Call:
-    segment("ssh key slug", slug)
+    path_segment("ssh key slug", slug)
     return Call("DELETE", "/sshkeys", f"delete the ssh key {slug}", "delete", {"slug": slug})
 
 
 def create_snapshot(identifier: str, label: str) -> Call:
-    path = f"/instances/{segment('identifier', identifier)}/snapshots"
+    path = f"/instances/{path_segment('identifier', identifier)}/snapshots"
     return Call("POST", path, f"make the snapshot {label} of {identifier}", "create", {"label": label})
 
 
 def rename_snapshot(slug: str, label: str) -> Call:
-    path = f"/snapshots/{segment('snapshot slug', slug)}"
+    path = f"/snapshots/{path_segment('snapshot slug', slug)}"
     return Call("PUT", path, f"rename the snapshot {slug} to {label}", "set", {"label": label})
 
 
 def delete_snapshot(slug: str) -> Call:
-    path = f"/snapshots/{segment('snapshot slug', slug)}"
+    path = f"/snapshots/{path_segment('snapshot slug', slug)}"
     return Call("DELETE", path, f"delete the snapshot {slug}", "delete")
 
 
-def segment(what: str, value: object) -> str:
+def path_segment(what: str, value: object) -> str:
     """`value` as one segment of a path. An empty one, or a dot path, would name another endpoint."""
     if not isinstance(value, str):
         raise InputError(f"{what}: expected a text, got {value!r}. Nothing was sent.")

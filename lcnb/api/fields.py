@@ -60,20 +60,20 @@ class Record:
             yield each, getattr(self, each.name)
 
 
-_FIELDS: dict[type[Record], tuple[Field, ...]] = {}
+_FIELDS_BY_MODEL: dict[type[Record], tuple[Field, ...]] = {}
 
 
 def fields_of(model: type[Record]) -> tuple[Field, ...]:
     """The fields of a model, in the order of their lines."""
-    if model not in _FIELDS:
+    if model not in _FIELDS_BY_MODEL:
         hints = get_type_hints(model, include_extras=True)
-        _FIELDS[model] = tuple(
-            _field(each.name, hints[each.name]) for each in fields(model) if each.name != "extra"
+        _FIELDS_BY_MODEL[model] = tuple(
+            _parse_field(each.name, hints[each.name]) for each in fields(model) if each.name != "extra"
         )
-    return _FIELDS[model]
+    return _FIELDS_BY_MODEL[model]
 
 
-def _field(name: str, hint: Any) -> Field:
+def _parse_field(name: str, hint: Any) -> Field:
     optional, about = get_args(hint)
     kind = next(arg for arg in get_args(optional) if arg is not type(None))
     return Field(name, getattr(kind, "__origin__", kind), about)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from lcnb.api.calls import Call
 
 T = TypeVar("T")
-Flow = Generator["Call | Together | Pause | Do", Any, T]
+Flow = Generator["Call | Together | Pause | LocalWork", Any, T]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Do:
+class LocalWork:
     """A deed on this machine, such as a line in the journal; the answer is what `work` returns."""
 
     what: str

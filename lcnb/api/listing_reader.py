@@ -12,7 +12,7 @@ from typing import Any
 from lcnb.api.calls import Call
 from lcnb.api.fields import Drift
 from lcnb.api.flows import Flow
-from lcnb.api.raw_records import Rows
+from lcnb.api.raw_records import RawRecords
 from lcnb.errors import BadReply
 
 
@@ -32,7 +32,7 @@ class Listing:
         self.read_at = read_at
         self.drift = [] if drift is None else drift
         self._records = [] if records is None else records
-        self._rows: list[Rows] = []
+        self._rows: list[RawRecords] = []
 
     def __repr__(self) -> str:
         return f"Listing({len(self)} records, drift={self.drift!r})"
@@ -44,7 +44,7 @@ class Listing:
     def records(self) -> list[tuple[str, Mapping[str, Any]]]:
         rows, self._rows = self._rows, []
         for page in rows:
-            self._records.extend((path_of(place), page[index]) for index, place in enumerate(page.places))
+            self._records.extend((record_path(place), page[index]) for index, place in enumerate(page.places))
         return self._records
 
     @records.setter
@@ -52,17 +52,17 @@ class Listing:
         self._records, self._rows = records, []
 
     @property
-    def rows(self) -> Sequence[Rows]:
+    def rows(self) -> Sequence[RawRecords]:
         """The records as bytes, in pages; empty when there are none, or when some are only there as `records`."""
         return () if self._records else self._rows
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: RawRecords) -> None:
         """One more page of records."""
         self._rows.append(rows)
-        self.drift.extend(_left_out(path_of(place), other) for place, other in rows.others.items())
+        self.drift.extend(_skipped_row(record_path(place), other) for place, other in rows.others.items())
 
 
-def path_of(place: int, path: str = "$.data") -> str:
+def record_path(place: int, path: str = "$.data") -> str:
     """The JSON path of a record in a list."""
     return f"{path}[{place}]"
 
@@ -71,7 +71,7 @@ def path_of(place: int, path: str = "$.data") -> str:
 
 
 #: Listing → the fields of which each of its records has one.
-MARKS = {
+IDENTIFYING_FIELDS = {
     "instances": ("identifier", "label", "hostname"),
     "snapshots": ("slug", "label"),
     "sshkeys": ("slug", "title"),
@@ -84,27 +84,27 @@ MARKS = {
 MAX_WRAPPERS = 4
 
 
-def listing(call: Call) -> Flow[Listing]:
+def read_listing(call: Call) -> Flow[Listing]:
     """All records of a listing, pages followed when the answer shows paging.
 
     Raises BadReply for an answer whose shape is not understood: it must never be taken for an empty account.
     """
-    marks = MARKS[_kind_of(call)]
+    marks = IDENTIFYING_FIELDS[_resource_name(call)]
     found = Listing()
     envelope = yield call
     for page in range(2, 10_000):
         holders: list[Mapping[str, Any]] = [envelope.document]
-        if isinstance(envelope.data, Rows):
+        if isinstance(envelope.data, RawRecords):
             if not envelope.data.empty and not envelope.data.any_has(marks):
-                raise _no_record(call, "$.data", marks)
+                raise _no_record_error(call, "$.data", marks)
             found.add(envelope.data)
         else:
-            path, data = _unwrapped(call, envelope.document, marks, holders)
-            records = list(items(call, data, path, marks, found.drift))
+            path, data = unwrap_records(call, envelope.document, marks, holders)
+            records = list(iter_records(call, data, path, marks, found.drift))
             if not records:
                 _check_nothing_else(call, holders)
             found.records.extend(records)
-        if not _has_next(holders):
+        if not _has_next_page(holders):
             if page == 2:
                 _check_total(call, found, holders)
             _note_unread_pages(found, holders)
@@ -117,18 +117,18 @@ def listing(call: Call) -> Flow[Listing]:
     raise BadReply(f"{call.method} {call.path}: 10,000 pages and no end.", method=call.method, path=call.path)
 
 
-def _kind_of(call: Call) -> str:
+def _resource_name(call: Call) -> str:
     return call.path.partition("?")[0].rpartition("/")[2]
 
 
-def _unwrapped(
+def unwrap_records(
     call: Call, document: Mapping[str, Any], marks: Sequence[str], holders: list[Mapping[str, Any]]
 ) -> tuple[str, Any]:
     """What holds the records, and its path; the wrappers on the way there are added to `holders`.
 
     Wrappers that are known: `data` (Laravel's paginator puts the rows one level deeper) and the listing's own name.
     """
-    names = ("data", _kind_of(call))
+    names = ("data", _resource_name(call))
     path, data = "$", document
     for _ in range(MAX_WRAPPERS):
         given = [each for each in names if data.get(each) is not None]
@@ -136,54 +136,55 @@ def _unwrapped(
             return f"{path}.data", None  # null, or no data at all: there are no records
         name = next((each for each in given if data[each]), given[0])
         path, data = f"{path}.{name}", data[name]
-        if (
-            not isinstance(data, Mapping)
-            or _is_record(data, marks)
-            or not any(each in data for each in names)
-        ):
+        if not isinstance(data, Mapping) or is_record(data, marks) or not any(each in data for each in names):
             break
         holders.append(data)
     return path, data
 
 
 #: Fields of an answer that stand next to its records, and are none.
-_BESIDES = ("links", "meta", "pagination")
+_METADATA_FIELDS = ("links", "meta", "pagination")
 
 
 def _check_nothing_else(call: Call, holders: Sequence[Mapping[str, Any]]) -> None:
     """BadReply for an answer without records that holds something else, which may be the records."""
     for holder in holders:
         for name, value in holder.items():
-            if name not in _BESIDES and isinstance(value, Mapping | list) and value and value not in holders:
-                raise _not_understood(call, "$", f"there are no records, but there is {name!r}")
+            if (
+                name not in _METADATA_FIELDS
+                and isinstance(value, Mapping | list)
+                and value
+                and value not in holders
+            ):
+                raise _shape_error(call, "$", f"there are no records, but there is {name!r}")
 
 
-def _is_record(data: Mapping[str, Any], marks: Sequence[str]) -> bool:
+def is_record(data: Mapping[str, Any], marks: Sequence[str]) -> bool:
     return not set(marks).isdisjoint(data)
 
 
-def items(
+def iter_records(
     call: Call, data: Any, path: str, marks: Sequence[str], drift: list[Drift]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The records in a list, in an object keyed by position, or in null; odd rows are noted and left out.
 
     BadReply when something is listed, but nothing of it is a record.
     """
-    entries = list(_entries(call, data, path, marks))
-    if entries and not any(isinstance(each, Mapping) and _is_record(each, marks) for _, each in entries):
-        raise _no_record(call, path, marks)
+    entries = list(_iter_entries(call, data, path, marks))
+    if entries and not any(isinstance(each, Mapping) and is_record(each, marks) for _, each in entries):
+        raise _no_record_error(call, path, marks)
     for where, record in entries:
         if isinstance(record, Mapping):
             yield where, record
         else:
-            drift.append(_left_out(where, record))
+            drift.append(_skipped_row(where, record))
 
 
-def _no_record(call: Call, path: str, marks: Sequence[str]) -> BadReply:
-    return _not_understood(call, path, f"nothing in it is a record with {' or '.join(marks)}")
+def _no_record_error(call: Call, path: str, marks: Sequence[str]) -> BadReply:
+    return _shape_error(call, path, f"nothing in it is a record with {' or '.join(marks)}")
 
 
-def _not_understood(call: Call, path: str, problem: str) -> BadReply:
+def _shape_error(call: Call, path: str, problem: str) -> BadReply:
     return BadReply(
         f"{call.method} {call.path}: the shape of {path} is not understood: {problem}. "
         "An empty listing was not assumed.",
@@ -192,25 +193,25 @@ def _not_understood(call: Call, path: str, problem: str) -> BadReply:
     )
 
 
-def _left_out(where: str, record: Any) -> Drift:
+def _skipped_row(where: str, record: Any) -> Drift:
     kind = "null" if record is None else type(record).__name__
     return Drift(where, f"expected an object, got {kind}; the row was left out")
 
 
-def _entries(call: Call, data: Any, path: str, marks: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def _iter_entries(call: Call, data: Any, path: str, marks: Sequence[str]) -> Iterator[tuple[str, Any]]:
     if data is None:
         return
     if isinstance(data, list):
-        yield from ((path_of(place, path), record) for place, record in enumerate(data))
-    elif isinstance(data, Mapping) and _is_record(data, marks):
+        yield from ((record_path(place, path), record) for place, record in enumerate(data))
+    elif isinstance(data, Mapping) and is_record(data, marks):
         yield path, data
     elif isinstance(data, Mapping):
         yield from ((f"{path}[{key!r}]", record) for key, record in data.items())
     else:
-        raise _not_understood(call, path, f"expected a list, got {type(data).__name__}")
+        raise _shape_error(call, path, f"expected a list, got {type(data).__name__}")
 
 
-def _paging(holders: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _iter_paging(holders: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Each object of an answer that may say how many pages or records there are."""
     for holder in holders:
         yield holder
@@ -224,8 +225,8 @@ def _paging(holders: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]
                 yield each
 
 
-def _has_next(holders: Sequence[Mapping[str, Any]]) -> bool:
-    for holder in _paging(holders):
+def _has_next_page(holders: Sequence[Mapping[str, Any]]) -> bool:
+    for holder in _iter_paging(holders):
         links = holder.get("links")
         if holder.get("next_page_url") or (isinstance(links, Mapping) and links.get("next")):
             return True
@@ -236,16 +237,20 @@ def _has_next(holders: Sequence[Mapping[str, Any]]) -> bool:
 
 
 #: How paginations that are not followed here say that there is more.
-_MORE = ("has_more", "has_next", "next_cursor", "next")
+_MORE_FIELDS = ("has_more", "has_next", "next_cursor", "next")
 
 
 def _note_unread_pages(found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
     """A note when an answer says in another way that there are more records: what is not listed may be there."""
-    for holder in _paging(holders):
+    for holder in _iter_paging(holders):
         links = holder.get("links")
         for place in (holder, links if isinstance(links, Mapping) else {}):
             more = next(
-                (name for name in _MORE if isinstance(place.get(name), str | bool | int) and place[name]),
+                (
+                    name
+                    for name in _MORE_FIELDS
+                    if isinstance(place.get(name), str | bool | int) and place[name]
+                ),
                 None,
             )
             if more is not None:
@@ -257,9 +262,11 @@ def _note_unread_pages(found: Listing, holders: Sequence[Mapping[str, Any]]) -> 
 
 def _check_total(call: Call, found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
     """Whether an answer of one page has all records that it says there are: BadReply for none, else a note."""
-    totals = [holder.get(name) for holder in _paging(holders) for name in ("total", "count", "total_count")]
+    totals = [
+        holder.get(name) for holder in _iter_paging(holders) for name in ("total", "count", "total_count")
+    ]
     total = max((each for each in totals if isinstance(each, int) and not isinstance(each, bool)), default=0)
     if total > len(found) + len(found.drift):
         if not len(found):
-            raise _not_understood(call, "$", f"it says that there are {total} records, and none came")
+            raise _shape_error(call, "$", f"it says that there are {total} records, and none came")
         found.drift.append(Drift("$", f"says that there are {total} records, but {len(found)} came"))

@@ -17,7 +17,7 @@ from lcnb.api.fields import F, Record
 # --- derived values -------------------------------------------------------------------------------------
 
 
-def state_of(values: Mapping[str, Any]) -> str | None:
+def instance_state(values: Mapping[str, Any]) -> str | None:
     """The state of an instance, by the order in which the provider's own tools decide it.
 
     A flag that is not told decides nothing: a machine is never called off because `booted` is missing.
@@ -58,7 +58,7 @@ def ip_version(address: str) -> int:
 CURRENCY_SYMBOLS = {"USD": "$", "BRL": "R$"}
 
 
-def _currency_of(values: Mapping[str, Any]) -> str | None:
+def _currency_code(values: Mapping[str, Any]) -> str | None:
     """Older replies leave `currencycode` out; the symbol tells the same."""
     if values["currencycode"]:
         return str(values["currencycode"])
@@ -132,7 +132,7 @@ class Instance(Record):
     identifier: A[str | None, F("the provider's id, 16 characters; missing while it builds")] = None
     label: A[str | None, F("your name for it; not unique by the API's own rule")] = None
     hostname: A[str | None, F("host name")] = None
-    state: A[str | None, F("running, off, building, busy or suspended", derive=state_of)] = None
+    state: A[str | None, F("running, off, building, busy or suspended", derive=instance_state)] = None
     location: A[str | None, F("slug of its location; missing in older answers", wire="location.slug")] = None
     city: A[str | None, F("city of its location", wire="location.city")] = None
     country: A[str | None, F("country of its location", wire="location.country")] = None
@@ -178,6 +178,6 @@ MODELS: dict[str, type[Record]] = {
 }
 
 #: Values that one field takes from others when its own is missing.
-_FILL: dict[tuple[type[Record], str], Callable[[Mapping[str, Any]], Any]] = {
-    (Plan, "currencycode"): _currency_of,
+FALLBACKS: dict[tuple[type[Record], str], Callable[[Mapping[str, Any]], Any]] = {
+    (Plan, "currencycode"): _currency_code,
 }

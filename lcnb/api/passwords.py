@@ -9,8 +9,8 @@ import string
 from lcnb.errors import InputError
 from lcnb.secret import Secret
 
-LENGTH = range(12, 33)
-_KINDS = {
+ALLOWED_LENGTHS = range(12, 33)
+_CHARACTER_KINDS = {
     "an upper-case letter": string.ascii_uppercase,
     "a lower-case letter": string.ascii_lowercase,
     "a digit": string.digits,
@@ -20,8 +20,8 @@ _KINDS = {
 
 def new_password() -> str:
     """A password by the rule: 24 characters, by the operating system's chance."""
-    picked = [secrets.choice(kind) for kind in _KINDS.values()]
-    picked += [secrets.choice("".join(_KINDS.values())) for _ in range(24 - len(picked))]
+    picked = [secrets.choice(kind) for kind in _CHARACTER_KINDS.values()]
+    picked += [secrets.choice("".join(_CHARACTER_KINDS.values())) for _ in range(24 - len(picked))]
     secrets.SystemRandom().shuffle(picked)
     return "".join(picked)
 
@@ -31,9 +31,9 @@ def checked_password(password: str | Secret) -> Secret:
     if not isinstance(password, str | Secret):
         raise InputError(f"password: expected a text, got a {type(password).__name__}. Nothing was sent.")
     text = password.reveal() if isinstance(password, Secret) else password
-    patterns = dict(zip(_KINDS, ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]"), strict=True))
+    patterns = dict(zip(_CHARACTER_KINDS, ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]"), strict=True))
     missing = [name for name, pattern in patterns.items() if not re.search(pattern, text)]
-    if len(text) not in LENGTH:
+    if len(text) not in ALLOWED_LENGTHS:
         missing.insert(0, f"12 to 32 characters (it has {len(text)})")
     if not text.isprintable() or not text.isascii():
         missing.append("printable ASCII characters only")

@@ -19,49 +19,65 @@ from lcnb.api.calls import (
     get_snapshots,
     get_sshkey,
     get_sshkeys,
-    segment,
+    path_segment,
 )
 from lcnb.api.fields import Drift
 from lcnb.api.flows import Flow, Together
-from lcnb.api.listing_reader import MARKS, Listing, _is_record, _unwrapped, items, listing
-from lcnb.api.staged_flows import Answers, Keep, Stages, Wanted, _one, fresh
+from lcnb.api.listing_reader import (
+    IDENTIFYING_FIELDS,
+    Listing,
+    is_record,
+    iter_records,
+    read_listing,
+    unwrap_records,
+)
+from lcnb.api.staged_flows import (
+    ListingRequests,
+    ListingResults,
+    StagedFlow,
+    StageRunner,
+    read_one,
+    run_uncached,
+)
 from lcnb.errors import BadReply, InputError, LcnbError, NotFound, Refused
 
 
-def _locations() -> Stages[Listing]:
-    return (yield from _one("locations", partial(listing, get_locations())))
+def _location_stages() -> StagedFlow[Listing]:
+    return (yield from read_one("locations", partial(read_listing, get_locations())))
 
 
-def locations(keep: Keep = fresh) -> Flow[Listing]:
-    return (yield from keep(_locations))
+def list_locations(keep: StageRunner = run_uncached) -> Flow[Listing]:
+    return (yield from keep(_location_stages))
 
 
-def instances() -> Flow[Listing]:
-    return (yield from listing(replace(get_instances(), as_rows=True)))
+def list_instances() -> Flow[Listing]:
+    return (yield from read_listing(replace(get_instances(), as_rows=True)))
 
 
-def snapshots() -> Flow[Listing]:
-    return (yield from listing(get_snapshots()))
+def list_snapshots() -> Flow[Listing]:
+    return (yield from read_listing(get_snapshots()))
 
 
-def sshkeys() -> Flow[Listing]:
+def list_sshkeys() -> Flow[Listing]:
     """An account with no key answers HTTP 200 with `success: false`; that is an empty listing [go, node]."""
     try:
-        return (yield from listing(get_sshkeys()))
+        return (yield from read_listing(get_sshkeys()))
     except Refused:
         return Listing()
 
 
-def plans_of(location: str) -> Flow[Listing]:
+def list_location_plans(location: str) -> Flow[Listing]:
     """The plans of one location. They come in wrappers, one a location, or in one such wrapper [go / node]."""
     call = get_plans(location)
-    wrappers = yield from listing(call)
+    wrappers = yield from read_listing(call)
     found = Listing(drift=wrappers.drift)
     for path, wrapper in wrappers.records:
         if "plans" in wrapper:
             slug = wrapper.get("slug") or location
-            inner, data = _unwrapped(call, wrapper, ("slug", "monthly_value"), [])
-            rows = items(call, data, path + inner.removeprefix("$"), ("slug", "monthly_value"), found.drift)
+            inner, data = unwrap_records(call, wrapper, ("slug", "monthly_value"), [])
+            rows = iter_records(
+                call, data, path + inner.removeprefix("$"), ("slug", "monthly_value"), found.drift
+            )
         else:  # a bare list of plans
             slug, rows = location, iter([(path, wrapper)])
         if str(slug).upper() == location.upper():
@@ -69,58 +85,60 @@ def plans_of(location: str) -> Flow[Listing]:
     return found
 
 
-def images_of(location: str) -> Flow[Listing]:
-    images = yield from listing(get_images(location))
+def list_location_images(location: str) -> Flow[Listing]:
+    images = yield from read_listing(get_images(location))
     images.records = [(path, {**record, "location": location}) for path, record in images.records]
     return images
 
 
-def plans(
-    location: str | None = None, among: Sequence[str] | None = None, keep: Keep = fresh
+def list_plans(
+    location: str | None = None, among: Sequence[str] | None = None, keep: StageRunner = run_uncached
 ) -> Flow[Listing]:
     """The plans of one location, of those in `among`, or of all."""
-    return (yield from _of_locations("plans", location, among, keep))
+    return (yield from _list_by_location("plans", location, among, keep))
 
 
-def images(location: str | None = None, keep: Keep = fresh) -> Flow[Listing]:
+def list_images(location: str | None = None, keep: StageRunner = run_uncached) -> Flow[Listing]:
     """The images of one location, or of all."""
-    return (yield from _of_locations("images", location, None, keep))
+    return (yield from _list_by_location("images", location, None, keep))
 
 
-def catalogue(keep: Keep = fresh) -> Flow[tuple[Listing, Listing, Listing]]:
+def read_catalogue(keep: StageRunner = run_uncached) -> Flow[tuple[Listing, Listing, Listing]]:
     """Locations, plans and images: after the locations everything at once."""
-    return (yield from keep(_catalogue))
+    return (yield from keep(_catalogue_stages))
 
 
-def _catalogue() -> Stages[tuple[Listing, Listing, Listing]]:
-    places = yield from _locations()
-    slugs = _slugs(places)
-    found = yield {**_wanted("plans", slugs), **_wanted("images", slugs)}
-    return places, _joined("plans", slugs, found), _joined("images", slugs, found)
+def _catalogue_stages() -> StagedFlow[tuple[Listing, Listing, Listing]]:
+    places = yield from _location_stages()
+    slugs = _location_slugs(places)
+    found = yield {**_location_requests("plans", slugs), **_location_requests("images", slugs)}
+    return places, _join_listings("plans", slugs, found), _join_listings("images", slugs, found)
 
 
-_OF_ONE = {"plans": plans_of, "images": images_of}
+_LOCATION_LISTINGS = {"plans": list_location_plans, "images": list_location_images}
 
 
-def _of_locations(what: str, location: str | None, among: Sequence[str] | None, keep: Keep) -> Flow[Listing]:
+def _list_by_location(
+    what: str, location: str | None, among: Sequence[str] | None, keep: StageRunner
+) -> Flow[Listing]:
     if location is not None:
-        slug = yield from _spelt(location, keep)
-        ((name, fetch),) = _wanted(what, [slug]).items()
-        return (yield from keep(partial(_one, name, fetch)))
-    return (yield from keep(partial(_of_several, what, among)))
+        slug = yield from _find_location_slug(location, keep)
+        ((name, fetch),) = _location_requests(what, [slug]).items()
+        return (yield from keep(partial(read_one, name, fetch)))
+    return (yield from keep(partial(_joined_stages, what, among)))
 
 
-def _of_several(what: str, among: Sequence[str] | None) -> Stages[Listing]:
+def _joined_stages(what: str, among: Sequence[str] | None) -> StagedFlow[Listing]:
     if among is None:
-        among = _slugs((yield from _locations()))
-    return _joined(what, among, (yield _wanted(what, among)))
+        among = _location_slugs((yield from _location_stages()))
+    return _join_listings(what, among, (yield _location_requests(what, among)))
 
 
-def _wanted(what: str, slugs: Sequence[str]) -> Wanted:
-    return {f"{what} of {slug}": partial(_OF_ONE[what], slug) for slug in slugs}
+def _location_requests(what: str, slugs: Sequence[str]) -> ListingRequests:
+    return {f"{what} of {slug}": partial(_LOCATION_LISTINGS[what], slug) for slug in slugs}
 
 
-def _joined(what: str, slugs: Sequence[str], answers: Answers) -> Listing:
+def _join_listings(what: str, slugs: Sequence[str], answers: ListingResults) -> Listing:
     """The listings of several locations as one; one that was refused is noted, not fatal."""
     found = Listing()
     for slug in dict.fromkeys(slugs):
@@ -136,24 +154,24 @@ def _joined(what: str, slugs: Sequence[str], answers: Answers) -> Listing:
     return found
 
 
-def _slugs(places: Listing) -> list[str]:
+def _location_slugs(places: Listing) -> list[str]:
     return [str(record["slug"]) for _, record in places.records if record.get("slug")]
 
 
-def _spelt(location: str, keep: Keep) -> Flow[str]:
+def _find_location_slug(location: str, keep: StageRunner) -> Flow[str]:
     """The location as the catalogue spells it (`mia1` → `MIA1`); an unknown one is refused with a suggestion."""
-    segment("location", location)
-    places = yield from locations(keep)
-    known = _slugs(places)
+    path_segment("location", location)
+    places = yield from list_locations(keep)
+    known = _location_slugs(places)
     if location.lower() not in map(str.lower, known) and places.read_at is not None:
-        known = _slugs((yield from locations()))  # it may be newer than what was kept
+        known = _location_slugs((yield from list_locations()))  # it may be newer than what was kept
     for slug in known:
         if slug.lower() == location.lower():
             return slug
-    raise unknown_location(location, known)
+    raise unknown_location_error(location, known)
 
 
-def unknown_location(location: str, known: Sequence[str]) -> InputError:
+def unknown_location_error(location: str, known: Sequence[str]) -> InputError:
     """The error for a location that the account does not have, with the nearest one that it has."""
     from lcnb.suggestions import did_you_mean
 
@@ -166,22 +184,22 @@ def unknown_location(location: str, known: Sequence[str]) -> InputError:
 # --- single things --------------------------------------------------------------------------------------
 
 
-def instance(identifier: str) -> Flow[Mapping[str, Any]]:
+def read_instance(identifier: str) -> Flow[Mapping[str, Any]]:
     """The machine with this identifier."""
-    return single(get_instance(identifier), "identifier", identifier)
+    return read_single(get_instance(identifier), "identifier", identifier)
 
 
-def sshkey(slug: str) -> Flow[Mapping[str, Any]]:
+def read_sshkey(slug: str) -> Flow[Mapping[str, Any]]:
     """The ssh key with this slug."""
-    return single(get_sshkey(slug), "slug", slug)
+    return read_single(get_sshkey(slug), "slug", slug)
 
 
-def snapshot(slug: str) -> Flow[Mapping[str, Any]]:
+def read_snapshot(slug: str) -> Flow[Mapping[str, Any]]:
     """The snapshot with this slug."""
-    return single(get_snapshot(slug), "slug", slug)
+    return read_single(get_snapshot(slug), "slug", slug)
 
 
-def single(call: Call, key: str | None = None, wanted: str | None = None) -> Flow[Mapping[str, Any]]:
+def read_single(call: Call, key: str | None = None, wanted: str | None = None) -> Flow[Mapping[str, Any]]:
     """The one record of an answer; a list of one is taken too.
 
     The provider answers an unknown identifier with success and an empty record [cli]. So a record counts only when
@@ -192,32 +210,34 @@ def single(call: Call, key: str | None = None, wanted: str | None = None) -> Flo
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
     if not data:  # null, an empty object, list or text, false, 0
-        raise _not_found(call, "the answer is empty: this account has nothing of that name")
+        raise _not_found_error(call, "the answer is empty: this account has nothing of that name")
     if not isinstance(data, Mapping):
         raise BadReply(
             f"{call.method} {call.path}: data should be an object, got {type(data).__name__}.",
             method=call.method,
             path=call.path,
         )
-    data = _the_record(call, data)
+    data = _find_record(call, data)
     if key is not None and data.get(key) in (None, ""):
-        raise _not_found(call, "the answer is empty: this account has nothing of that name")
+        raise _not_found_error(call, "the answer is empty: this account has nothing of that name")
     if key is not None and str(data[key]) != wanted:
-        raise _not_found(call, f"the provider answered with another one, whose {key} is {str(data[key])!r}")
+        raise _not_found_error(
+            call, f"the provider answered with another one, whose {key} is {str(data[key])!r}"
+        )
     return data
 
 
-def _not_found(call: Call, problem: str) -> NotFound:
+def _not_found_error(call: Call, problem: str) -> NotFound:
     text = f"{call.method} {call.path}: {problem}. Look at the listing."
     return NotFound(text, method=call.method, path=call.path)
 
 
-def _the_record(call: Call, data: Mapping[str, Any]) -> Mapping[str, Any]:
+def _find_record(call: Call, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """The record of a single thing, taken out of a wrapper. BadReply for an object that is none."""
-    marks = MARKS[call.path.split("/")[1]]
-    if _is_record(data, marks):
+    marks = IDENTIFYING_FIELDS[call.path.split("/")[1]]
+    if is_record(data, marks):
         return data
-    inner = [each for each in data.values() if isinstance(each, Mapping) and _is_record(each, marks)]
+    inner = [each for each in data.values() if isinstance(each, Mapping) and is_record(each, marks)]
     if len(inner) != 1:
         raise BadReply(
             f"{call.method} {call.path}: the shape of $.data is not understood: it is no record with "
@@ -241,16 +261,18 @@ class InventoryParts:
     plans: Listing
 
 
-def inventory(keep: Keep = fresh) -> Flow[InventoryParts]:
-    machines, places, profile = yield Together([instances(), locations(keep), single(get_profile())])
-    used = {_slug_of(record) for _, record in machines.records} - {None}
+def read_inventory(keep: StageRunner = run_uncached) -> Flow[InventoryParts]:
+    machines, places, profile = yield Together(
+        [list_instances(), list_locations(keep), read_single(get_profile())]
+    )
+    used = {_instance_location(record) for _, record in machines.records} - {None}
     known = [str(record["slug"]) for _, record in places.records if record.get("slug") in used]
     rest = sorted(str(slug) for slug in used if slug not in known)
-    prices = yield from plans(among=[*known, *rest], keep=keep)
+    prices = yield from list_plans(among=[*known, *rest], keep=keep)
     return InventoryParts(machines, places, profile, prices)
 
 
-def _slug_of(record: Mapping[str, Any]) -> str | None:
+def _instance_location(record: Mapping[str, Any]) -> str | None:
     location = record.get("location")
     slug = location.get("slug") if isinstance(location, Mapping) else location
     return slug if isinstance(slug, str) and slug.strip() else None

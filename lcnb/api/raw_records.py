@@ -18,7 +18,7 @@ import msgspec
 from lcnb.errors import BadReply
 
 
-class _Answer(msgspec.Struct):
+class _ListingEnvelope(msgspec.Struct):
     """What a listing's answer says besides its records; all else in it is passed over."""
 
     data: list[msgspec.Raw]
@@ -39,10 +39,10 @@ class _Answer(msgspec.Struct):
     next: msgspec.Raw = msgspec.Raw()
 
 
-_DECODER = msgspec.json.Decoder(_Answer)
+_ENVELOPE_DECODER = msgspec.json.Decoder(_ListingEnvelope)
 
 #: What msgspec raises for bytes that it cannot read.
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @cache
@@ -52,7 +52,7 @@ def _fields_decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Fields", fields))
 
 
-class Rows(Sequence[Mapping[str, Any]]):
+class RawRecords(Sequence[Mapping[str, Any]]):
     """The records of one answer. Its repr shows none of them: they hold initial passwords.
 
     A record is an object. What stands in the list besides is in `others`, by its place.
@@ -63,10 +63,10 @@ class Rows(Sequence[Mapping[str, Any]]):
         self.places: Sequence[int] = range(len(data))
         self.others: dict[int, Any] = {}
         firsts: set[int] = set(map(itemgetter(0), map(memoryview, data)))  # type: ignore[arg-type]
-        if not firsts <= {_OBJECT}:
-            self.places = [place for place, each in enumerate(data) if memoryview(each)[0] == _OBJECT]
+        if not firsts <= {_OBJECT_START}:
+            self.places = [place for place, each in enumerate(data) if memoryview(each)[0] == _OBJECT_START]
             self.others = {
-                place: decoded(data[place]) for place in sorted({*range(len(data))} - {*self.places})
+                place: decode_record(data[place]) for place in sorted({*range(len(data))} - {*self.places})
             }
             self.raw = [data[place] for place in self.places]
 
@@ -87,7 +87,7 @@ class Rows(Sequence[Mapping[str, Any]]):
         for each in self.raw:
             try:
                 told = decoder.decode(each)
-            except UNREADABLE:
+            except DECODE_ERRORS:
                 told = None  # odd JSON, which `json` may read
             if told is None or any(getattr(told, name) is not msgspec.UNSET for name in names):
                 return True
@@ -99,41 +99,45 @@ class Rows(Sequence[Mapping[str, Any]]):
     def __getitem__(self, index: slice) -> list[Mapping[str, Any]]: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return [decoded(each) for each in self.raw[index]]
-        return decoded(self.raw[index])
+            return [decode_record(each) for each in self.raw[index]]
+        return decode_record(self.raw[index])
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Rows):
+        if not isinstance(other, RawRecords):
             return NotImplemented
         return (len(self), self.others) == (len(other), other.others) and all(
-            bytes(mine) == bytes(theirs) or decoded(mine) == decoded(theirs)
+            bytes(mine) == bytes(theirs) or decode_record(mine) == decode_record(theirs)
             for mine, theirs in zip(self.raw, other.raw, strict=True)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
 
-_OBJECT = ord("{")
+_OBJECT_START = ord("{")
 
 
-def split(body: bytes) -> dict[str, Any] | None:
+def split_records(body: bytes) -> dict[str, Any] | None:
     """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list.
 
     What is None here may still be good: then the whole of it is to be decoded with care. Of the other fields
     those are there that tell success and paging.
     """
     try:
-        answer = _DECODER.decode(body)
-        told = {name: decoded(getattr(answer, name)) for name in _TOLD if bytes(getattr(answer, name))}
-        return {**told, "data": Rows(answer.data)}
-    except (*UNREADABLE, BadReply):
+        answer = _ENVELOPE_DECODER.decode(body)
+        told = {
+            name: decode_record(getattr(answer, name))
+            for name in _ENVELOPE_FIELDS
+            if bytes(getattr(answer, name))
+        }
+        return {**told, "data": RawRecords(answer.data)}
+    except (*DECODE_ERRORS, BadReply):
         return None
 
 
-_TOLD = tuple(name for name in _Answer.__struct_fields__ if name != "data")
+_ENVELOPE_FIELDS = tuple(name for name in _ListingEnvelope.__struct_fields__ if name != "data")
 
 
-def decoded(raw: msgspec.Raw) -> Any:
+def decode_record(raw: msgspec.Raw) -> Any:
     """What `json` makes of it; a BadReply where that cannot be, such as for what is nested too deeply."""
     try:
         return json.loads(bytes(raw).decode("utf-8", "replace"))

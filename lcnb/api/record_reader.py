@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from lcnb.api.fields import Drift, Record, fields_of
-from lcnb.api.models import _FILL
+from lcnb.api.models import FALLBACKS
 
 #: Names that hold a secret in the API's records, as a pattern: such a value is dropped where it is read.
-SECRET_NAME = re.compile(r"passw|secret|private_?key|token|credential|api_?key", re.IGNORECASE)
+SECRET_NAME_PATTERN = re.compile(r"passw|secret|private_?key|token|credential|api_?key", re.IGNORECASE)
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -25,24 +25,24 @@ _INT64 = range(-(2**63), 2**63)
 R = TypeVar("R", bound=Record)
 
 
-def read(model: type[R], record: Mapping[str, Any], path: str, drift: list[Drift]) -> R:
+def read_record(model: type[R], record: Mapping[str, Any], path: str, drift: list[Drift]) -> R:
     """The typed object of one JSON record; odd values are missing and noted in `drift`."""
-    lines = _lines_of(model)
+    lines = _model_layout(model)
     values: dict[str, Any] = {}
     for name, wire, convert in lines.told:
         try:
-            raw = record.get(name) if wire is None else _dig(record, wire)
+            raw = record.get(name) if wire is None else _get_nested(record, wire)
             values[name] = None if raw is None else convert(raw)
         except ValueError as odd:
             values[name] = None
             drift.append(Drift(f"{path}.{'.'.join(wire or (name,))}", str(odd)))
     for name, follow in lines.followed:
         values[name] = follow(values)
-    return model(**values, extra={} if record.keys() <= lines.known else _extra(record, lines.known))
+    return model(**values, extra={} if record.keys() <= lines.known else _extra_fields(record, lines.known))
 
 
 @dataclass(frozen=True)
-class _Lines:
+class _ModelLayout:
     """The lines of a model as `read` goes through them: once for each record of thousands."""
 
     #: Name, wire path where it is not the name, and what takes the value.
@@ -51,25 +51,27 @@ class _Lines:
     known: frozenset[str]
 
 
-_LINES: dict[type[Record], _Lines] = {}
+_LAYOUTS: dict[type[Record], _ModelLayout] = {}
 
 
-def _lines_of(model: type[Record]) -> _Lines:
-    if model not in _LINES:
+def _model_layout(model: type[Record]) -> _ModelLayout:
+    if model not in _LAYOUTS:
         told = [each for each in fields_of(model) if each.about.derive is None]
-        follow = {each.name: each.about.derive or _FILL.get((model, each.name)) for each in fields_of(model)}
-        _LINES[model] = _Lines(
+        follow = {
+            each.name: each.about.derive or FALLBACKS.get((model, each.name)) for each in fields_of(model)
+        }
+        _LAYOUTS[model] = _ModelLayout(
             tuple(
-                (each.name, each.wire if each.wire != (each.name,) else None, _CONVERT[each.type])
+                (each.name, each.wire if each.wire != (each.name,) else None, _CONVERTERS[each.type])
                 for each in told
             ),
             tuple((name, what) for name, what in follow.items() if what is not None),
             frozenset(each.wire[0] for each in told),
         )
-    return _LINES[model]
+    return _LAYOUTS[model]
 
 
-def _dig(record: Mapping[str, Any], wire: tuple[str, ...]) -> Any:
+def _get_nested(record: Mapping[str, Any], wire: tuple[str, ...]) -> Any:
     value: Any = record
     for depth, key in enumerate(wire):
         if isinstance(value, Mapping):
@@ -77,18 +79,18 @@ def _dig(record: Mapping[str, Any], wire: tuple[str, ...]) -> Any:
         elif depth and key == "slug" and value not in (None, []):  # PHP writes an empty object as []
             if isinstance(value, str):
                 return value  # `"location": "MIA1"` says the same as `"location": {"slug": "MIA1"}`
-            raise ValueError(f"expected an object, got {_show(value)}")
+            raise ValueError(f"expected an object, got {_describe_value(value)}")
         else:
             return None
     return value
 
 
-def _extra(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+def _extra_fields(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """Fields that no line knows: kept, unless their name tells of a secret."""
     return {
-        key: without_secrets(value)
+        key: drop_secret_fields(value)
         for key, value in record.items()
-        if key not in known and not _names_a_secret(key)
+        if key not in known and not _is_secret_name(key)
     }
 
 
@@ -96,24 +98,24 @@ _SCALARS = (str, int, float, type(None))
 
 
 @lru_cache(maxsize=1024)
-def _names_a_secret(name: str) -> bool:
-    return SECRET_NAME.search(name) is not None
+def _is_secret_name(name: str) -> bool:
+    return SECRET_NAME_PATTERN.search(name) is not None
 
 
-def without_secrets(value: Any, depth: int = 50) -> Any:
+def drop_secret_fields(value: Any, depth: int = 50) -> Any:
     """A JSON value without the fields whose name tells of a secret."""
     if not depth:
         return None  # nested deeper than anything that is meant
     if isinstance(value, _SCALARS):
         return value
     if isinstance(value, Mapping):
-        return {k: without_secrets(v, depth - 1) for k, v in value.items() if not _names_a_secret(str(k))}
+        return {k: drop_secret_fields(v, depth - 1) for k, v in value.items() if not _is_secret_name(str(k))}
     if isinstance(value, list):
-        return [without_secrets(item, depth - 1) for item in value]
+        return [drop_secret_fields(item, depth - 1) for item in value]
     return value
 
 
-def _show(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list):
@@ -122,77 +124,77 @@ def _show(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _text(raw: Any) -> str | None:
+def _to_text(raw: Any) -> str | None:
     if type(raw) is str and raw.isascii():
         return raw or None
     if raw is None or raw == "":
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
-        raise ValueError(f"expected a text, got {_show(raw)}")
+        raise ValueError(f"expected a text, got {_describe_value(raw)}")
     # A lone surrogate is valid JSON but no UTF-8: no file, terminal or Arrow column could hold it.
     return str(raw).encode("utf-8", "replace").decode("utf-8")
 
 
-def _number(raw: Any) -> float | None:
+def _to_float(raw: Any) -> float | None:
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
-        raise ValueError(f"expected a number, got {_show(raw)}")
+        raise ValueError(f"expected a number, got {_describe_value(raw)}")
     if isinstance(raw, str) and "_" in raw:
-        raise ValueError(f"expected a number, got {_show(raw)}")
+        raise ValueError(f"expected a number, got {_describe_value(raw)}")
     try:
         number = float(raw)
     except (ValueError, OverflowError):
-        raise ValueError(f"expected a number, got {_show(raw)}") from None
+        raise ValueError(f"expected a number, got {_describe_value(raw)}") from None
     if not math.isfinite(number):
-        raise ValueError(f"expected a finite number, got {_show(raw)}")
+        raise ValueError(f"expected a finite number, got {_describe_value(raw)}")
     return number
 
 
-def _whole(raw: Any) -> int | None:
+def _to_int(raw: Any) -> int | None:
     if isinstance(raw, int) and not isinstance(raw, bool):
         whole = raw  # exact: a float in between would round large ones
     else:
-        number = _number(raw)
+        number = _to_float(raw)
         if number is None:
             return None
         if not number.is_integer():
-            raise ValueError(f"expected a whole number, got {_show(raw)}")
+            raise ValueError(f"expected a whole number, got {_describe_value(raw)}")
         whole = int(number)
     if whole not in _INT64:
-        raise ValueError(f"expected a 64-bit whole number, got {_show(raw)}")
+        raise ValueError(f"expected a 64-bit whole number, got {_describe_value(raw)}")
     return whole
 
 
-_FLAGS = {"true": True, "false": False, "1": True, "0": False, "": None}
+_BOOL_WORDS = {"true": True, "false": False, "1": True, "0": False, "": None}
 
 
-def _flag(raw: Any) -> bool | None:
+def _to_bool(raw: Any) -> bool | None:
     if raw is None or isinstance(raw, bool):
         return raw
-    if isinstance(raw, int | str) and str(raw).strip().lower() in _FLAGS:
-        return _FLAGS[str(raw).strip().lower()]
-    raise ValueError(f"expected true or false, got {_show(raw)}")
+    if isinstance(raw, int | str) and str(raw).strip().lower() in _BOOL_WORDS:
+        return _BOOL_WORDS[str(raw).strip().lower()]
+    raise ValueError(f"expected true or false, got {_describe_value(raw)}")
 
 
-def _texts(raw: Any) -> tuple[str, ...] | None:
+def _to_texts(raw: Any) -> tuple[str, ...] | None:
     """A list of texts; an item may also be an object with an `address` or a `slug` (instances, locations)."""
     if raw is None:
         return None
     if isinstance(raw, Mapping):
         raw = list(raw.values())
     if not isinstance(raw, list):
-        raise ValueError(f"expected a list, got {_show(raw)}")
+        raise ValueError(f"expected a list, got {_describe_value(raw)}")
     texts = [
-        _text(item.get("address", item.get("slug")) if isinstance(item, Mapping) else item) for item in raw
+        _to_text(item.get("address", item.get("slug")) if isinstance(item, Mapping) else item) for item in raw
     ]
     return tuple(text for text in texts if text is not None)
 
 
-_CONVERT: dict[type, Callable[[Any], Any]] = {
-    str: _text,
-    int: _whole,
-    float: _number,
-    bool: _flag,
-    tuple: _texts,
+_CONVERTERS: dict[type, Callable[[Any], Any]] = {
+    str: _to_text,
+    int: _to_int,
+    float: _to_float,
+    bool: _to_bool,
+    tuple: _to_texts,
 }

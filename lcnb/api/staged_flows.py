@@ -9,37 +9,40 @@ from lcnb.api.flows import Flow, T, Together
 from lcnb.api.listing_reader import Listing
 from lcnb.errors import InputError, LcnbError, NotFound, Refused
 
-Fetch = Callable[[], Flow[Listing]]
+ListingFetch = Callable[[], Flow[Listing]]
 #: Listings by a name of their own, each with the flow that reads it.
-Wanted = Mapping[str, Fetch]
+ListingRequests = Mapping[str, ListingFetch]
 #: What came of them; a refusal stands in the place of its listing.
-Answers = Mapping[str, "Listing | LcnbError"]
+ListingResults = Mapping[str, "Listing | LcnbError"]
 #: Wants listings, and others when it has the answers, until it has its result.
-Stages = Generator[Wanted, Answers, T]
+StagedFlow = Generator[ListingRequests, ListingResults, T]
 
 
-class Keep(Protocol):
+class StageRunner(Protocol):
     """Gives stages what they want: what was kept of it, or what its flows read, those of a stage at once."""
 
-    def __call__(self, stages: Callable[[], Stages[T]]) -> Flow[T]: ...
+    def __call__(self, stages: Callable[[], StagedFlow[T]]) -> Flow[T]: ...
 
 
-def fresh(stages: Callable[[], Stages[T]]) -> Flow[T]:
+def run_uncached(stages: Callable[[], StagedFlow[T]]) -> Flow[T]:
     """Keeps nothing."""
     running = stages()
-    answers: Answers | None = None
+    answers: ListingResults | None = None
     while True:
         try:
             wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        answers = yield from read_all(wanted)
+        answers = yield from read_concurrently(wanted)
 
 
-def read_all(wanted: Wanted, guessed: Collection[str] = ()) -> Flow[dict[str, Listing | LcnbError]]:
+def read_concurrently(
+    wanted: ListingRequests, guessed: Collection[str] = ()
+) -> Flow[dict[str, Listing | LcnbError]]:
     """What the flows of these listings read, all at once; what is guessed to be wanted may fail in any way."""
     flows = {
-        name: _or_error(fetch(), LcnbError if name in guessed else REFUSALS) for name, fetch in wanted.items()
+        name: _catch_error(fetch(), LcnbError if name in guessed else REFUSAL_ERRORS)
+        for name, fetch in wanted.items()
     }
     if len(flows) == 1:
         ((name, flow),) = flows.items()
@@ -48,7 +51,7 @@ def read_all(wanted: Wanted, guessed: Collection[str] = ()) -> Flow[dict[str, Li
     return dict(zip(flows, answers, strict=True))
 
 
-def _one(name: str, fetch: Fetch) -> Stages[Listing]:
+def read_one(name: str, fetch: ListingFetch) -> StagedFlow[Listing]:
     found = (yield {name: fetch})[name]
     if isinstance(found, LcnbError):
         raise found
@@ -56,10 +59,10 @@ def _one(name: str, fetch: Fetch) -> Stages[Listing]:
 
 
 #: What a location may say no with, where others say yes.
-REFUSALS = (Refused, NotFound, InputError)
+REFUSAL_ERRORS = (Refused, NotFound, InputError)
 
 
-def _or_error(flow: Flow[T], kinds: type[LcnbError] | tuple[type[LcnbError], ...]) -> Flow[T | LcnbError]:
+def _catch_error(flow: Flow[T], kinds: type[LcnbError] | tuple[type[LcnbError], ...]) -> Flow[T | LcnbError]:
     try:
         return (yield from flow)
     except kinds as no:

@@ -20,33 +20,33 @@ from lcnb.api.fields import fields_of
 from lcnb.api.models import Instance
 from lcnb.changes import build
 from lcnb.errors import InputError
-from lcnb.frames.provenance import facts
+from lcnb.frames.provenance import frame_facts
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
 
 #: The clients of this process, by the name that their frames carry.
-_CLIENTS: WeakValueDictionary[str, Any] = WeakValueDictionary()
+_LIVE_CLIENTS: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 #: Which methods a listing's rows have.
-_METHODS = {
+_ROW_METHODS = {
     "instances": "power_on, power_off, shutdown, reboot, reset_password, change_plan, snapshot, delete",
     "sshkeys": "delete",
     "snapshots": "delete",
 }
 
 
-def remember(client: Any) -> str:
+def register_client(client: Any) -> str:
     """A name for a client that a frame can carry; the client is not kept alive by it.
 
     Never used again, as an `id()` would be: a frame must not come to belong to another account's client.
     """
     name = uuid4().hex
-    _CLIENTS[name] = client
+    _LIVE_CLIENTS[name] = client
     return name
 
 
-class Rows:
+class SelectedRows:
     """The rows of a frame that lcnb made, as things that can be changed; every method gives a ChangeSet.
 
     InputError when the frame is not lcnb's own (after `merge`, `concat` or reading a file), or holds another
@@ -62,9 +62,9 @@ class Rows:
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
 
-    def __call__(self, client: Any) -> Rows:
+    def __call__(self, client: Any) -> SelectedRows:
         """The same rows for this client, when the one that read them is gone."""
-        rows = Rows(self._frame)
+        rows = SelectedRows(self._frame)
         rows._client = client
         return rows
 
@@ -106,28 +106,30 @@ class Rows:
         if kind == "instances":
             return self._machines(build.delete_instance)
         one = build.delete_sshkey if kind == "sshkeys" else build.delete_snapshot
-        return self._built(lambda cache: build.each(one(cache, slug) for slug in self._frame["slug"]))
+        return self._built(
+            lambda cache: build.combine_builds(one(cache, slug) for slug in self._frame["slug"])
+        )
 
     # --- details ----------------------------------------------------------------------------------------
 
     def _power(self, action: str) -> ChangeSet:
-        return self._machines(lambda cache, each: build.power(each, action))
+        return self._machines(lambda cache, each: build.change_power(each, action))
 
     def _machines(self, work: Any) -> ChangeSet:
         self._kind("instances")
-        machines = [_machine(row) for row in self._frame.to_dict("records")]
-        return self._built(lambda cache: build.on_machines(machines, lambda each: work(cache, each)))
+        machines = [_machine_from_row(row) for row in self._frame.to_dict("records")]
+        return self._built(lambda cache: build.change_machines(machines, lambda each: work(cache, each)))
 
     def _kind(self, *allowed: str) -> str:
-        about = facts(self._frame)
+        about = frame_facts(self._frame)
         kind = {"inventory": "instances"}.get(str(about.get("kind")), about.get("kind"))
-        if kind not in _METHODS:
+        if kind not in _ROW_METHODS:
             raise InputError(
                 "this frame is not a listing that lcnb read (merge, concat and files lose what lcnb knows about one). "
                 "Select from lc.instances(), lc.inventory(), lc.sshkeys() or lc.snapshots(). Nothing was sent."
             )
         if kind not in allowed:
-            raise InputError(f"the rows are {kind}; they have: {_METHODS[kind]}. Nothing was sent.")
+            raise InputError(f"the rows are {kind}; they have: {_ROW_METHODS[kind]}. Nothing was sent.")
         key = "identifier" if kind == "instances" else "slug"
         if key not in self._frame or self._frame[key].isna().any():
             raise InputError(
@@ -136,8 +138,8 @@ class Rows:
         return str(kind)
 
     def _built(self, flow: Any) -> ChangeSet:
-        about = facts(self._frame)
-        client = self._client or _CLIENTS.get(str(about.get("client")))
+        about = frame_facts(self._frame)
+        client = self._client or _LIVE_CLIENTS.get(str(about.get("client")))
         if client is None:
             raise InputError(
                 "the client that read this frame is gone. Pass one: frame.lc(client).power_off(). Nothing was sent."
@@ -145,7 +147,7 @@ class Rows:
         return client._selected(flow, datetime.fromisoformat(str(about["fetched_at"])))  # type: ignore[no-any-return]
 
 
-def _machine(row: Mapping[Any, Any]) -> Instance:
+def _machine_from_row(row: Mapping[Any, Any]) -> Instance:
     """A machine as its row tells it; columns that were left out are not known, and not compared."""
     values: dict[str, Any] = {
         each.name: None if pd.isna(row[each.name]) else row[each.name]
@@ -155,7 +157,7 @@ def _machine(row: Mapping[Any, Any]) -> Instance:
     return Instance(**values)
 
 
-def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a frame as plain Python, a missing value as None. InputError for what is no frame."""
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"expected a DataFrame, got {type(frame).__name__}. Nothing was sent.")

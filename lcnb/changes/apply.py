@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Any
 from lcnb.api import flows, queries
 from lcnb.api.calls import WRITE_ATTEMPT_MIN_S
 from lcnb.api.fields import Record
-from lcnb.api.flows import Do, Flow, Pause, Together
+from lcnb.api.flows import Flow, LocalWork, Pause, Together
 from lcnb.api.models import Instance, Snapshot, SSHKey
-from lcnb.api.record_reader import read
+from lcnb.api.record_reader import read_record
 from lcnb.changes.changeset import Change, ChangeSet, Confirm, OnError, Progress
-from lcnb.changes.journal import Entry, Journal, Owner, now
+from lcnb.changes.journal import ChangeSetOwner, Journal, JournalEntry, utc_now
 from lcnb.config import Settings
 from lcnb.errors import (
     AlreadyApplied,
@@ -65,26 +65,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Seconds between two looks; the last one goes on.
-TICKS = (1.0, 2.0, 4.0, 8.0, 15.0, 20.0)
+POLL_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 20.0)
 #: How often a change may be sent in all.
 MAX_SENDS = 3
 #: Seconds that waiting for final states may take.
-WAIT_S = 1200.0
+DEFAULT_WAIT_S = 1200.0
 #: Seconds that one change waits for the one before it on the same machine.
-FREE_S = 300.0
+MAX_BUSY_WAIT_S = 300.0
 #: Seconds for which looking may fail before a change's outcome is given up on.
-BLIND_S = 300.0
+MAX_UNREADABLE_S = 300.0
 #: Seconds that a selection of rows may be old.
-MAX_AGE_S = 900.0
+MAX_SELECTION_AGE_S = 900.0
 
 #: After these the request may have been carried out.
-_UNKNOWN = (ServerError, ConnectionLost, DeadlineExceeded, BadReply)
-_LISTINGS = {"instance": queries.instances, "sshkey": queries.sshkeys, "snapshot": queries.snapshots}
+_AMBIGUOUS_ERRORS = (ServerError, ConnectionLost, DeadlineExceeded, BadReply)
+_LISTING_FLOWS = {
+    "instance": queries.list_instances,
+    "sshkey": queries.list_sshkeys,
+    "snapshot": queries.list_snapshots,
+}
 _MODELS: dict[str, type[Record]] = {"instance": Instance, "sshkey": SSHKey, "snapshot": Snapshot}
 
 
 @dataclass
-class Task:
+class ChangeTask:
     """A change under way. States: not tried, accepted, uncertain; and how it ended: done, failed, twins, unknown."""
 
     change: Change
@@ -123,7 +127,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveAccount:
     """The account as it was just seen: kind → records with their raw JSON."""
 
     seen: Mapping[str, list[tuple[Any, Mapping[str, Any]]]]
@@ -156,7 +160,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Rules:
+class ApplyRules:
     """How an apply behaves."""
 
     settle_s: float
@@ -166,13 +170,13 @@ class Rules:
     wait_s: float | None = None
 
 
-def _rules(settings: Settings, on_error: OnError, wait_s: float | None) -> Rules:
-    return Rules(settings.settle, max(settings.timeout, WRITE_ATTEMPT_MIN_S), on_error, wait_s)
+def _apply_rules(settings: Settings, on_error: OnError, wait_s: float | None) -> ApplyRules:
+    return ApplyRules(settings.settle, max(settings.timeout, WRITE_ATTEMPT_MIN_S), on_error, wait_s)
 
 
 def check_settled(settings: Settings, wanted: Mapping[str, str]) -> None:
     """AlreadyApplied when a change of one of these things, identifier → what is wanted, may still take effect."""
-    rules = _rules(settings, "stop", None)
+    rules = _apply_rules(settings, "stop", None)
     Journal(settings.state_dir).check_settled(
         wanted,
         account=settings.account,
@@ -183,15 +187,15 @@ def check_settled(settings: Settings, wanted: Mapping[str, str]) -> None:
     )
 
 
-class Work:
+class ApplyFlow:
     """The changes of one ChangeSet on their way."""
 
     def __init__(
         self,
         changeset: str,
-        tasks: Sequence[Task],
+        tasks: Sequence[ChangeTask],
         journal: Journal,
-        rules: Rules,
+        rules: ApplyRules,
         clock: Callable[[], float],
         progress: Progress | None = None,
     ) -> None:
@@ -206,28 +210,28 @@ class Work:
 
     # --- the two ways in --------------------------------------------------------------------------------
 
-    def apply(self, settings: Settings) -> Flow[list[Task]]:
+    def apply(self, settings: Settings) -> Flow[list[ChangeTask]]:
         """Check, write down, make."""
         self._tell("looking at the account")
         whose: dict[str, Any] = {
             "account": settings.account,
             "base_url": settings.base_url,
             "token": budget_key(settings.token),
-            "looked_at": now(),
+            "looked_at": utc_now(),
             "pending_s": self.rules.settle_s,
             "attempt_s": self.rules.attempt_s,
         }
         live = yield from self._first_look()
-        problems = [problem for task in self.tasks if (problem := _drift(task, live))]
+        problems = [problem for task in self.tasks if (problem := _drift_problem(task, live))]
         if problems:
             raise Drifted(f"the account is no longer as planned: {'; '.join(problems)}. Nothing was sent.")
         for task in self.tasks:
-            task.known = _known(task.change, live)
-        entries = [_entry(self.changeset, task) for task in self.tasks]
-        yield Do("begin", lambda: self.journal.begin(self.changeset, entries, **whose))
+            task.known = _known_identifiers(task.change, live)
+        entries = [_journal_entry(self.changeset, task) for task in self.tasks]
+        yield LocalWork("begin", lambda: self.journal.begin(self.changeset, entries, **whose))
         return (yield from self._make())
 
-    def resume(self) -> Flow[list[Task]]:
+    def resume(self) -> Flow[list[ChangeTask]]:
         """Settle what was sent, and make what was planned; each planned one is checked against the account."""
         self._tell("looking at the account")
         live = yield from self._first_look()
@@ -237,14 +241,14 @@ class Work:
         touched: set[str | None] = {task.identifier for task in self.tasks if task.tries}
         for task in self.tasks:
             if task.state == "not tried":
-                problem = _drift(task, live, label_only=task.change.identifier in touched)
+                problem = _drift_problem(task, live, label_only=task.change.identifier in touched)
                 if problem:
                     yield from self._end(task, "failed", f"no longer as planned, not sent: {problem}")
-                task.known = _known(task.change, live)
+                task.known = _known_identifiers(task.change, live)
                 touched.add(task.change.identifier)
         return (yield from self._make())
 
-    def _make(self) -> Flow[list[Task]]:
+    def _make(self) -> Flow[list[ChangeTask]]:
         for task in self.tasks:
             if task.state != "not tried":
                 continue
@@ -267,21 +271,21 @@ class Work:
 
     # --- sending ----------------------------------------------------------------------------------------
 
-    def _send(self, task: Task) -> Flow[None]:
+    def _send(self, task: ChangeTask) -> Flow[None]:
         change = task.change
         self._tell(f"{change.action} {change.target}")
         if change.private_key is not None and task.tries == 0:
-            written = yield Do("write key", lambda: _write_key(change, change.private_key))
+            written = yield LocalWork("write key", lambda: _write_key(change, change.private_key))
             if isinstance(written, str):
                 return (yield from self._end(task, "failed", written))
         elif change.key_file is not None and task.tries == 0:
-            problem = yield Do("try key file", lambda: _try_key_file(change))
+            problem = yield LocalWork("try key file", lambda: _try_key_file(change))
             if isinstance(problem, str):
                 return (yield from self._end(task, "failed", problem))
         if task.renewed:
             task.note = "with a new password, since the typed one is kept nowhere; reveal tells it"
         known = sorted(task.known)
-        yield Do("sending", lambda: self.journal.sending(self.changeset, task.position, known))
+        yield LocalWork("sending", lambda: self.journal.sending(self.changeset, task.position, known))
         task.tries += 1
         task.began = self.clock() if task.began is None else task.began
         first = task.tries == 1
@@ -291,30 +295,30 @@ class Work:
             with suppress(JournalError):
                 self.journal.given_up(self.changeset, task.position)
             raise
-        except _UNKNOWN as error:
-            task.state, task.detail, task.sent_at = "uncertain", _brief(error), self.clock()
-            yield Do("given up", lambda: self.journal.given_up(self.changeset, task.position))
+        except _AMBIGUOUS_ERRORS as error:
+            task.state, task.detail, task.sent_at = "uncertain", _brief_message(error), self.clock()
+            yield LocalWork("given up", lambda: self.journal.given_up(self.changeset, task.position))
         except ConnectionFailed as error:
             if first:
                 return (yield from self._refused(task, error))
-            task.detail, task.sent_at = _brief(error), self.clock()
+            task.detail, task.sent_at = _brief_message(error), self.clock()
         except LcnbError as error:
             if first:
                 return (yield from self._refused(task, error))
             # The one before may have been carried out meanwhile, which can be why this one is refused.
-            task.detail, task.refused, task.sent_at = _brief(error), True, self.clock()
+            task.detail, task.refused, task.sent_at = _brief_message(error), True, self.clock()
         else:
             task.sent_at = self.clock()
             yield from self._accepted(task, envelope)
         return None
 
-    def _refused(self, task: Task, error: LcnbError) -> Flow[None]:
+    def _refused(self, task: ChangeTask, error: LcnbError) -> Flow[None]:
         """Certainly not made. The private half of a pair that nobody knows would be in the way of the next try."""
         if task.change.private_key is not None:
-            yield Do("remove key", lambda: _key_path(task.change).unlink(missing_ok=True))
-        yield from self._end(task, "failed", _brief(error))
+            yield LocalWork("remove key", lambda: _key_path(task.change).unlink(missing_ok=True))
+        yield from self._end(task, "failed", _brief_message(error))
 
-    def _accepted(self, task: Task, envelope: flows.Envelope) -> Flow[None]:
+    def _accepted(self, task: ChangeTask, envelope: flows.Envelope) -> Flow[None]:
         change = task.change
         data = envelope.data if isinstance(envelope.data, Mapping) else {}
         if change.action == "create instance" or (task.creates and task.tries > 1):
@@ -331,9 +335,9 @@ class Work:
         else:
             task.state = "accepted"
 
-    def _keep_key(self, task: Task, data: Mapping[str, Any]) -> Flow[None]:
+    def _keep_key(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[None]:
         """The private half stands in this answer alone: on the disk before anything else."""
-        from lcnb.changes.build import weakness_of
+        from lcnb.changes.build import key_weakness
 
         private = data.get("private_key")
         if not isinstance(private, str) or not private:
@@ -341,7 +345,7 @@ class Work:
                 task, "failed", "the provider made a key, but told no private half; delete it"
             )
             return
-        written = yield Do("write key", lambda: _write_key(task.change, Secret(private)))
+        written = yield LocalWork("write key", lambda: _write_key(task.change, Secret(private)))
         if isinstance(written, str):
             yield from self._end(
                 task, "failed", f"the pair was made, but its private half is lost: {written}"
@@ -349,25 +353,27 @@ class Work:
             return
         slug, public = data.get("slug"), data.get("public_key")
         task.identifier = slug if isinstance(slug, str) else task.change.identifier
-        task.note = weakness_of(public)
+        task.note = key_weakness(public)
         if isinstance(public, str) and public.strip():
             task.state, task.public_key = "accepted", public
         else:
             yield from self._end(task, "done")
 
-    def _end(self, task: Task, state: str, detail: str = "", identifier: str | None = None) -> Flow[None]:
+    def _end(
+        self, task: ChangeTask, state: str, detail: str = "", identifier: str | None = None
+    ) -> Flow[None]:
         """The outcome, in memory and in the journal. What is `unknown` stays open there, for `resume`."""
         detail = detail or (task.note if state == "done" else "")
         task.state, task.detail, task.ended = state, detail, self.clock()
         task.identifier = identifier or task.identifier or task.change.identifier
         kept = "sent" if state == "unknown" and task.change.call.effect != "toggle" else state
-        yield Do(
+        yield LocalWork(
             "ended",
             lambda: self.journal.ended(self.changeset, task.position, kept, task.identifier, detail),
         )
         self._tell(f"{task.change.action} {task.change.target}: {state}")
 
-    def _until_free(self, task: Task) -> Flow[None]:
+    def _until_free(self, task: ChangeTask) -> Flow[None]:
         """A change of a machine that this set has touched waits until that action has shown its effect and ended.
 
         When it is not known whether an earlier change took effect, this one is not sent: the earlier one could still
@@ -390,10 +396,10 @@ class Work:
             return
         if task.change.about.kind == "sshkey":
             return  # never busy
-        deadline = self.clock() + FREE_S
-        for tick in _ticks():
+        deadline = self.clock() + MAX_BUSY_WAIT_S
+        for tick in _poll_delays():
             yield Pause(tick, f"waiting for {task.change.target} to be free")
-            live = yield from self._try_look(_kinds(task.change))
+            live = yield from self._try_look(_listing_kinds(task.change))
             found = live.find(task.change) if live else None
             if live and (found is None or getattr(found[0], "state", "") != "busy"):
                 return
@@ -402,32 +408,32 @@ class Work:
 
     # --- settling ---------------------------------------------------------------------------------------
 
-    def _settle(self, tasks: Sequence[Task]) -> Flow[None]:
+    def _settle(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
         """Look until each open change shows what happened to it, or its window is over."""
-        ticks = _ticks()
+        ticks = _poll_delays()
         # What was accepted is usually seen at once; a new machine is not.
         at_once = all(task.state == "accepted" and not task.creates for task in tasks)
         wait = 0.0 if at_once else next(ticks)
         while still := [task for task in tasks if task.open]:
-            self._tell(f"looking for {_names(still)}")
+            self._tell(f"looking for {_target_names(still)}")
             if wait:
-                yield Pause(wait, f"looking for {_names(still)}")
+                yield Pause(wait, f"looking for {_target_names(still)}")
             wait = next(ticks)
-            live = yield from self._try_look({kind for task in still for kind in _kinds(task.change)})
+            live = yield from self._try_look({kind for task in still for kind in _listing_kinds(task.change)})
             again = []
             for task in still:
                 if live is None:
-                    if self.clock() - task.sent_at >= self.rules.settle_s + BLIND_S:
+                    if self.clock() - task.sent_at >= self.rules.settle_s + MAX_UNREADABLE_S:
                         detail = "; ".join(filter(None, [task.detail, "the account cannot be read"]))
                         yield from self._end(task, "unknown", detail)
                 elif (yield from self._judge(task, live)):
                     again.append(task)
             for task in again:
                 yield from self._send(task)
-                ticks = _ticks()
+                ticks = _poll_delays()
                 wait = next(ticks)
 
-    def _judge(self, task: Task, live: Live) -> Flow[bool]:
+    def _judge(self, task: ChangeTask, live: LiveAccount) -> Flow[bool]:
         """End a change if the account shows how; True when it is to be sent again."""
         over = self.clock() - task.sent_at >= self.rules.settle_s
         happened, identifier, detail = yield from self._evidence(task, live)
@@ -445,7 +451,7 @@ class Work:
             task.seen_busy = True
             if task.state == "accepted":
                 yield from self._end(task, "done", "in progress: the machine is busy")
-            elif self.clock() - task.sent_at >= self.rules.settle_s + BLIND_S:
+            elif self.clock() - task.sent_at >= self.rules.settle_s + MAX_UNREADABLE_S:
                 yield from self._end(task, "unknown", f"{task.detail} The machine is still busy")
         elif happened == "doubtful" and over and task.absences != 1:
             yield from self._end(task, "unknown", " ".join(filter(None, [task.detail, detail])))
@@ -453,17 +459,17 @@ class Work:
             return (yield from self._absent(task))
         return False
 
-    def _evidence(self, task: Task, live: Live) -> Flow[tuple[str, str | None, str]]:
+    def _evidence(self, task: ChangeTask, live: LiveAccount) -> Flow[tuple[str, str | None, str]]:
         """What the account shows of a change, without what other changes of the same kind may have caused."""
         change = task.change
         if change.action == "create snapshot":
             title = str(change.expect["title"])
-            made, others = yield Do(
+            made, others = yield LocalWork(
                 "snapshots of the title",
                 lambda: self.journal.snapshots_of_title(title, self.changeset, task.position),
             )
             return _snapshot_evidence(task, live, made, others)
-        happened, identifier, detail = _evidence(task, live)
+        happened, identifier, detail = _change_evidence(task, live)
         if change.call.effect == "delete":
             task.absences = task.absences + 1 if happened == "yes" else 0
             if happened == "yes" and not self._is_credible(task, live):
@@ -474,7 +480,7 @@ class Work:
                 )
         return happened, identifier, detail
 
-    def _is_credible(self, task: Task, live: Live) -> bool:
+    def _is_credible(self, task: ChangeTask, live: LiveAccount) -> bool:
         """Whether a listing without what is to be deleted can be believed: it has another thing that was there before.
 
         Where there was no other, two such listings in a row are wanted.
@@ -484,7 +490,7 @@ class Work:
         others = self._there.get(kind, set()) - deleted
         return bool(others & live.identifiers(kind)) if others else task.absences > 1
 
-    def _absent(self, task: Task) -> Flow[bool]:
+    def _absent(self, task: ChangeTask) -> Flow[bool]:
         if task.state == "accepted":
             yield from self._unseen(task)
         elif task.found:
@@ -493,12 +499,14 @@ class Work:
             detail = f"{task.detail} It leaves no trace in the account: look at the machine before it is done again."
             yield from self._end(task, "unknown", detail)
         elif task.refused or task.tries >= MAX_SENDS:
-            yield from self._end(task, "unknown", f"sent {_times(task.tries)} and not seen: {task.detail}")
+            yield from self._end(
+                task, "unknown", f"sent {_count_text(task.tries)} and not seen: {task.detail}"
+            )
         else:
             return True
         return False
 
-    def _unseen(self, task: Task) -> Flow[None]:
+    def _unseen(self, task: ChangeTask) -> Flow[None]:
         """Accepted by the provider, but the account did not show it for the whole window."""
         window = f"{self.rules.settle_s:g} s"
         if task.creates:
@@ -518,22 +526,22 @@ class Work:
 
     # --- waiting ----------------------------------------------------------------------------------------
 
-    def _wait(self, tasks: Sequence[Task]) -> Flow[None]:
+    def _wait(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
         """Look until each is in its final state, or the deadline passes; the last state seen is told."""
         for task in tasks:
             task.reached = False
         deadline = self.clock() + (self.rules.wait_s or 0)
-        ticks = _ticks()
+        ticks = _poll_delays()
         while waiting := [task for task in tasks if not task.reached]:
             left = deadline - self.clock()
             if left <= 0:
                 return
-            self._tell(f"waiting for {_names(waiting)}")
-            yield Pause(min(next(ticks), left), f"waiting for {_names(waiting)}")
+            self._tell(f"waiting for {_target_names(waiting)}")
+            yield Pause(min(next(ticks), left), f"waiting for {_target_names(waiting)}")
             live = yield from self._try_look({kind for task in waiting for kind in _goal_kinds(task.change)})
             for task in waiting:
                 if live is not None:
-                    task.reached, seen = _reached(task, live)
+                    task.reached, seen = _goal_reached(task, live)
                     wanted = task.change.about.goal
                     task.detail = "" if task.reached else f"not {wanted} yet; last seen: {seen}"
                 if task.reached:
@@ -541,20 +549,20 @@ class Work:
 
     # --- looking ----------------------------------------------------------------------------------------
 
-    def _look(self, kinds: set[str]) -> Flow[Live]:
+    def _look(self, kinds: set[str]) -> Flow[LiveAccount]:
         names = sorted(kinds)
-        found = yield Together([_LISTINGS[name]() for name in names])
-        return Live(
+        found = yield Together([_LISTING_FLOWS[name]() for name in names])
+        return LiveAccount(
             {
-                name: [(read(_MODELS[name], raw, path, []), raw) for path, raw in listing.records]
+                name: [(read_record(_MODELS[name], raw, path, []), raw) for path, raw in listing.records]
                 for name, listing in zip(names, found, strict=True)
             },
             frozenset(name for name, listing in zip(names, found, strict=True) if listing.drift),
         )
 
-    def _first_look(self) -> Flow[Live]:
+    def _first_look(self) -> Flow[LiveAccount]:
         """All that the changes are about. One answer that never comes must not end the whole set."""
-        kinds = {kind for task in self.tasks for kind in _kinds(task.change)}
+        kinds = {kind for task in self.tasks for kind in _listing_kinds(task.change)}
         try:
             live = yield from self._look(kinds)
         except DeadlineExceeded:
@@ -562,7 +570,7 @@ class Work:
         self._there = {kind: live.identifiers(kind) for kind in kinds}
         return live
 
-    def _try_look(self, kinds: set[str]) -> Flow[Live | None]:
+    def _try_look(self, kinds: set[str]) -> Flow[LiveAccount | None]:
         """None when the account cannot be read now; a token that is refused will not get better."""
         try:
             return (yield from self._look(kinds))
@@ -579,7 +587,7 @@ class Work:
 # --- what the account shows -----------------------------------------------------------------------------
 
 
-def _kinds(change: Change) -> set[str]:
+def _listing_kinds(change: Change) -> set[str]:
     """The listings that show a change's target and its effect."""
     return {"instance", "snapshot"} if change.action == "create snapshot" else {change.about.kind}
 
@@ -588,7 +596,7 @@ def _goal_kinds(change: Change) -> set[str]:
     return {change.about.kind}
 
 
-def _known(change: Change, live: Live) -> frozenset[str]:
+def _known_identifiers(change: Change, live: LiveAccount) -> frozenset[str]:
     """What is there already and could be taken for the new one: the same name."""
     if change.action == "create instance":
         return frozenset(
@@ -601,7 +609,7 @@ def _known(change: Change, live: Live) -> frozenset[str]:
     return frozenset()
 
 
-def _drift(task: Task, live: Live, *, label_only: bool = False) -> str:
+def _drift_problem(task: ChangeTask, live: LiveAccount, *, label_only: bool = False) -> str:
     """Why a change must not be made now; empty when all is as planned."""
     change = task.change
     if change.action == "create instance":
@@ -624,11 +632,11 @@ def _drift(task: Task, live: Live, *, label_only: bool = False) -> str:
     return f"{change.target} ({change.identifier}): {', '.join(wrong)}" if wrong else ""
 
 
-def _evidence(task: Task, live: Live) -> tuple[str, str | None, str]:
+def _change_evidence(task: ChangeTask, live: LiveAccount) -> tuple[str, str | None, str]:
     """Whether a change shows: yes, no, unnamed (there, without identifier), twins; identifier; detail."""
     change = task.change
     if change.action == "create instance":
-        return _created(task, live.of("instance"))
+        return _creation_evidence(task, live.of("instance"))
     if change.about.kind == "sshkey":
         return _key_evidence(task, live.find(change, task.identifier), live)
     found = live.find(change)
@@ -645,7 +653,7 @@ def _evidence(task: Task, live: Live) -> tuple[str, str | None, str]:
 
 
 def _snapshot_evidence(
-    task: Task, live: Live, made: Collection[str], others: int
+    task: ChangeTask, live: LiveAccount, made: Collection[str], others: int
 ) -> tuple[str, str | None, str]:
     """A snapshot names no machine: one of the title counts only when no other change can have made it.
 
@@ -679,7 +687,7 @@ def _took_effect(change: Change, record: Any) -> bool:
     return change.action == "change plan" and _has_size(change, record)
 
 
-def _password_evidence(task: Task, record: Any, raw: Mapping[str, Any]) -> tuple[str, str | None, str]:
+def _password_evidence(task: ChangeTask, record: Any, raw: Mapping[str, Any]) -> tuple[str, str | None, str]:
     """The new password in the listing. Where the listing shows none, that the machine was busy has to do."""
     sent = (task.change.call.body or {}).get("password")
     shown = raw.get("initial_root_password")
@@ -695,7 +703,7 @@ def _has_size(change: Change, record: Any) -> bool:
     return bool(goal) and all(getattr(record, name) == value for name, value in goal.items())
 
 
-def _created(task: Task, machines: Sequence[Instance]) -> tuple[str, str | None, str]:
+def _creation_evidence(task: ChangeTask, machines: Sequence[Instance]) -> tuple[str, str | None, str]:
     hostname = task.change.expect.get("hostname")
     new = [
         each
@@ -706,17 +714,19 @@ def _created(task: Task, machines: Sequence[Instance]) -> tuple[str, str | None,
     ]
     if len(new) == 1 and not new[0].identifier:
         return "unnamed", None, ""
-    return _among([each.identifier or "one still without identifier" for each in new], "machines")
+    return _twin_evidence([each.identifier or "one still without identifier" for each in new], "machines")
 
 
-def _among(new: Sequence[str], what: str) -> tuple[str, str | None, str]:
+def _twin_evidence(new: Sequence[str], what: str) -> tuple[str, str | None, str]:
     if len(new) > 1:
         detail = f"{len(new)} {what} were made: {', '.join(new)}. Keep one, and delete the others by their identifiers"
         return "twins", new[0], detail
     return ("yes", new[0], "") if new else ("no", None, "")
 
 
-def _key_evidence(task: Task, found: tuple[Any, Any] | None, live: Live) -> tuple[str, str | None, str]:
+def _key_evidence(
+    task: ChangeTask, found: tuple[Any, Any] | None, live: LiveAccount
+) -> tuple[str, str | None, str]:
     change = task.change
     now = found[0].public_key if found else None
     if change.call.effect == "delete":
@@ -734,7 +744,7 @@ def _key_evidence(task: Task, found: tuple[Any, Any] | None, live: Live) -> tupl
     return ("yes" if same else "no"), change.identifier, ""
 
 
-def _reached(task: Task, live: Live) -> tuple[bool, str]:
+def _goal_reached(task: ChangeTask, live: LiveAccount) -> tuple[bool, str]:
     """Whether a change's goal is reached, and what was seen."""
     change = task.change
     wanted = task.identifier if task.creates else change.identifier
@@ -758,28 +768,28 @@ def _reached(task: Task, live: Live) -> tuple[bool, str]:
 # --- details --------------------------------------------------------------------------------------------
 
 
-def _ticks() -> Iterator[float]:
-    return itertools.chain(TICKS, itertools.repeat(TICKS[-1]))
+def _poll_delays() -> Iterator[float]:
+    return itertools.chain(POLL_DELAYS_S, itertools.repeat(POLL_DELAYS_S[-1]))
 
 
-def _names(tasks: Sequence[Task]) -> str:
+def _target_names(tasks: Sequence[ChangeTask]) -> str:
     names = [task.change.target for task in tasks]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _times(count: int) -> str:
+def _count_text(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _brief(error: LcnbError) -> str:
+def _brief_message(error: LcnbError) -> str:
     """What happened and what to do next; how often it was sent stands beside it."""
     return str(getattr(error, "brief", "") or error)
 
 
-def _entry(changeset: str, task: Task) -> Entry:
+def _journal_entry(changeset: str, task: ChangeTask) -> JournalEntry:
     change = task.change
     call = change.call
-    return Entry(
+    return JournalEntry(
         changeset, task.position, "planned", change.action, change.target, call.method, call.path,
         call.masked_body(), change.plan(),
     )  # fmt: skip
@@ -820,12 +830,12 @@ def _pem_lines(text: str) -> bytes:
 
 
 #: Longer than the private half of any key pair that is offered.
-_KEY_BYTES = 8192
+_MAX_KEY_BYTES = 8192
 
 
 def _try_key_file(change: Change) -> str | None:
     """Whether a key that the provider makes could be kept: its private half comes in one answer and never again."""
-    problem = _write_key(change, Secret("0" * _KEY_BYTES))
+    problem = _write_key(change, Secret("0" * _MAX_KEY_BYTES))
     if problem is None:
         _key_path(change).unlink()
     return problem
@@ -834,14 +844,16 @@ def _try_key_file(change: Change) -> str | None:
 # --- around the flow ------------------------------------------------------------------------------------
 
 
-def begin(changes: ChangeSet, confirm: Confirm, wait: object, on_error: str, timeout: float | None) -> bool:
+def confirm_apply(
+    changes: ChangeSet, confirm: Confirm, wait: object, on_error: str, timeout: float | None
+) -> bool:
     """Whether to make the changes: there are some, the arguments are right, and somebody confirmed."""
-    check_how(confirm, wait, timeout, on_error)
-    _young_enough(changes)
+    check_arguments(confirm, wait, timeout, on_error)
+    _check_age(changes)
     return bool(changes.changes) and changes.confirmed(confirm)
 
 
-def check_how(confirm: Confirm, wait: object, timeout: float | None, on_error: str) -> None:
+def check_arguments(confirm: Confirm, wait: object, timeout: float | None, on_error: str) -> None:
     """InputError for an argument of `apply` or `resume` that cannot be right."""
     if confirm is not None and not callable(confirm):
         checked_flag("confirm", confirm)
@@ -852,31 +864,31 @@ def check_how(confirm: Confirm, wait: object, timeout: float | None, on_error: s
         raise InputError(f"timeout: expected seconds above 0, got {timeout!r}. Nothing was sent.")
 
 
-def _young_enough(changes: ChangeSet) -> None:
+def _check_age(changes: ChangeSet) -> None:
     read_at = changes.read_at
     if read_at is not None:
         age = (datetime.now(UTC) - read_at).total_seconds()
-        if age > MAX_AGE_S:
+        if age > MAX_SELECTION_AGE_S:
             raise Drifted(
-                f"the rows were read {age / 60:.0f} minutes ago, more than {MAX_AGE_S / 60:.0f}: the account may have "
+                f"the rows were read {age / 60:.0f} minutes ago, more than {MAX_SELECTION_AGE_S / 60:.0f}: the account may have "
                 "changed since. Read the listing again and select anew. Nothing was sent."
             )
 
 
 @contextmanager
-def prepared(
+def prepare_apply(
     changes: ChangeSet,
     wait: bool,
     timeout: float | None,
     on_error: OnError,
     progress: Progress | None,
-) -> Iterator[Flow[list[Task]]]:
+) -> Iterator[Flow[list[ChangeTask]]]:
     """The flow that makes the changes, while no other process may touch this ChangeSet."""
     client: Any = changes._client
-    rules = _rules(client.settings, on_error, (timeout or WAIT_S) if wait else None)
-    tasks = [Task(change, position) for position, change in enumerate(changes)]
-    work = Work(changes.id, tasks, Journal(client.settings.state_dir), rules, client.clock, progress)
-    with alone(client, changes.id, changes):
+    rules = _apply_rules(client.settings, on_error, (timeout or DEFAULT_WAIT_S) if wait else None)
+    tasks = [ChangeTask(change, position) for position, change in enumerate(changes)]
+    work = ApplyFlow(changes.id, tasks, Journal(client.settings.state_dir), rules, client.clock, progress)
+    with lock_machines(client, changes.id, changes):
         yield work.apply(client.settings)
 
 
@@ -891,7 +903,7 @@ def open_changesets(client: Any, changeset: str | None) -> list[str]:
         )
     found = dict.fromkeys(each.changeset for each in journal.entries(changeset, pending=True))
     settings = client.settings
-    mine = [name for name in found if _is_mine(owners[name], settings)]
+    mine = [name for name in found if _belongs_to(owners[name], settings)]
     if changeset is not None and changeset in found and not mine:
         owner = owners[changeset]
         raise InputError(
@@ -901,7 +913,7 @@ def open_changesets(client: Any, changeset: str | None) -> list[str]:
     return mine
 
 
-def _is_mine(owner: Owner, settings: Settings) -> bool:
+def _belongs_to(owner: ChangeSetOwner, settings: Settings) -> bool:
     """Whether a ChangeSet is of this account. Without a name the token tells: in another account a machine that
     was made would look absent, and be made again."""
     if (owner.account, owner.base_url) != (settings.account, settings.base_url):
@@ -909,20 +921,20 @@ def _is_mine(owner: Owner, settings: Settings) -> bool:
     return owner.account is not None or owner.token == budget_key(settings.token)
 
 
-def left_over(client: Any, changeset: str) -> ChangeSet:
+def unfinished_changes(client: Any, changeset: str) -> ChangeSet:
     """The changes of a ChangeSet that have no outcome yet, to be looked at before they are resumed."""
     entries = Journal(client.settings.state_dir).entries(changeset, pending=True)
     changes = [Change.from_plan(entry.plan, anew=True) for entry in entries]
     return ChangeSet(changes, client, id=changeset)
 
 
-def resumable(
+def restore_flow(
     client: Any,
     changeset: str,
     passwords: Mapping[str, Secret],
-    rules: Rules,
+    rules: ApplyRules,
     progress: Progress | None = None,
-) -> Work:
+) -> ApplyFlow:
     """The work that is left of a ChangeSet, from the journal."""
     passwords = {comparable_name(label): password for label, password in passwords.items()}
     journal = Journal(client.settings.state_dir)
@@ -930,7 +942,7 @@ def resumable(
     tasks = []
     for entry in journal.entries(changeset):
         change = Change.from_plan(entry.plan, passwords.get(comparable_name(entry.target)), anew=True)
-        task = Task(change, entry.position, identifier=entry.identifier, tries=entry.tries)
+        task = ChangeTask(change, entry.position, identifier=entry.identifier, tries=entry.tries)
         typed = STARS in (entry.body or {}).values() and not change.made_password
         task.renewed = typed and comparable_name(entry.target) not in passwords
         task.known = frozenset(entry.known or ())
@@ -941,11 +953,11 @@ def resumable(
         elif entry.state != "planned":
             task.state, task.detail, task.ended = entry.state, entry.detail or "", client.clock()
         tasks.append(task)
-    return Work(changeset, tasks, journal, rules, client.clock, progress)
+    return ApplyFlow(changeset, tasks, journal, rules, client.clock, progress)
 
 
 @contextmanager
-def resuming(
+def prepare_resume(
     client: Any,
     changeset: str,
     confirm: Confirm,
@@ -956,41 +968,41 @@ def resuming(
     progress: Progress | None,
     *,
     others: bool,
-) -> Iterator[Work | None]:
+) -> Iterator[ApplyFlow | None]:
     """What is left of a ChangeSet, confirmed; None when nobody wants it. `others`: it is one of several, and left
     to the process that is at it, if there is one."""
-    left = left_over(client, changeset)
-    if not begin(left, confirm, wait, on_error, timeout):
+    left = unfinished_changes(client, changeset)
+    if not confirm_apply(left, confirm, wait, on_error, timeout):
         yield None
         return
-    rules = _rules(client.settings, on_error, (timeout or WAIT_S) if wait else None)
+    rules = _apply_rules(client.settings, on_error, (timeout or DEFAULT_WAIT_S) if wait else None)
     with ExitStack() as held:
         try:
-            held.enter_context(alone(client, changeset, left))
+            held.enter_context(lock_machines(client, changeset, left))
         except (AlreadyApplied, Locked):
             if not others:
                 raise
             yield None
             return
-        yield resumable(client, changeset, passwords or {}, rules, progress)
+        yield restore_flow(client, changeset, passwords or {}, rules, progress)
 
 
-def results(found: Sequence[tuple[str, Sequence[Task]]], on_error: str) -> pd.DataFrame:
+def combined_result(found: Sequence[tuple[str, Sequence[ChangeTask]]], on_error: str) -> pd.DataFrame:
     """One frame of several resumed ChangeSets."""
     import pandas as pd
 
     if not found:
-        return frame_of("", [])
+        return tasks_frame("", [])
     if on_error == "stop":
         for name, tasks in found:
-            _raise_if_bad(name, tasks, frame_of(name, tasks))
-    frame = pd.concat([frame_of(name, tasks) for name, tasks in found], ignore_index=True)
+            _raise_failures(name, tasks, tasks_frame(name, tasks))
+    frame = pd.concat([tasks_frame(name, tasks) for name, tasks in found], ignore_index=True)
     frame.attrs["lcnb"] = {"kind": "result"}
     return frame
 
 
 @contextmanager
-def alone(client: Any, changeset: str, changes: ChangeSet) -> Iterator[None]:
+def lock_machines(client: Any, changeset: str, changes: ChangeSet) -> Iterator[None]:
     """Keep every other process of this machine from a ChangeSet and its machines; the locks end with this process."""
     from filelock import FileLock, Timeout
 
@@ -1003,7 +1015,7 @@ def alone(client: Any, changeset: str, changes: ChangeSet) -> Iterator[None]:
             raise AlreadyApplied(
                 f"the ChangeSet {changeset} is being applied by another process now. Nothing was sent by this one."
             ) from None
-        for identifier, label in sorted(_machines(changes)):
+        for identifier, label in sorted(_locked_machines(changes)):
             name = hashlib.sha256(f"{client.settings.base_url} {identifier}".encode()).hexdigest()[:24]
             try:
                 held.enter_context(FileLock(folder / f"machine-{name}.lock", timeout=0))
@@ -1013,19 +1025,21 @@ def alone(client: Any, changeset: str, changes: ChangeSet) -> Iterator[None]:
                     "when that has ended."
                 ) from None
         held.callback(client._cache.forget_listings)
-        held.enter_context(_told_where(client, changeset))
+        held.enter_context(_add_journal_note(client, changeset))
         yield
 
 
-def _machines(changes: ChangeSet) -> set[tuple[str, str]]:
+def _locked_machines(changes: ChangeSet) -> set[tuple[str, str]]:
     """The machines that a set works on, by identifier. New ones have none: the journal keeps their labels apart."""
     return {
-        (each.identifier, each.target) for each in changes if each.identifier and "instance" in _kinds(each)
+        (each.identifier, each.target)
+        for each in changes
+        if each.identifier and "instance" in _listing_kinds(each)
     }
 
 
 @contextmanager
-def _told_where(client: Any, changeset: str) -> Iterator[None]:
+def _add_journal_note(client: Any, changeset: str) -> Iterator[None]:
     """What ends a set in the middle is told where the rest of it stands."""
     try:
         yield
@@ -1039,19 +1053,19 @@ def _told_where(client: Any, changeset: str) -> Iterator[None]:
         raise
 
 
-def result(changes: ChangeSet, tasks: Sequence[Task], on_error: str) -> pd.DataFrame:
+def apply_result(changes: ChangeSet, tasks: Sequence[ChangeTask], on_error: str) -> pd.DataFrame:
     """The frame of what happened. ChangeFailed or WaitTimeout when not all was made, unless told to continue."""
-    frame = frame_of(changes.id, tasks)
+    frame = tasks_frame(changes.id, tasks)
     if on_error == "stop":
-        _raise_if_bad(changes.id, tasks, frame)
+        _raise_failures(changes.id, tasks, frame)
     return frame
 
 
-def _raise_if_bad(changeset: str, tasks: Sequence[Task], frame: pd.DataFrame) -> None:
+def _raise_failures(changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataFrame) -> None:
     bad = [task for task in tasks if task.state in ("failed", "unknown", "twins")]
     late = [task for task in tasks if not task.reached]
     if bad:
-        raise ChangeFailed(_told(changeset, tasks), result=frame)
+        raise ChangeFailed(_failure_text(changeset, tasks), result=frame)
     if late:
         text = "; ".join(f"{task.change.target}: {task.detail}" for task in late)
         raise WaitTimeout(
@@ -1060,12 +1074,12 @@ def _raise_if_bad(changeset: str, tasks: Sequence[Task], frame: pd.DataFrame) ->
         )
 
 
-def untouched(changes: ChangeSet) -> pd.DataFrame:
+def untouched_frame(changes: ChangeSet) -> pd.DataFrame:
     """The frame of changes that nobody made."""
-    return frame_of(changes.id, [Task(change, position) for position, change in enumerate(changes)])
+    return tasks_frame(changes.id, [ChangeTask(change, position) for position, change in enumerate(changes)])
 
 
-def _told(changeset: str, tasks: Sequence[Task]) -> str:
+def _failure_text(changeset: str, tasks: Sequence[ChangeTask]) -> str:
     """What was done, what failed, what is not known, what was not tried, and the next safe step."""
     lines = []
     for state in ("done", "failed", "twins", "unknown", "not tried"):
@@ -1081,7 +1095,7 @@ def _told(changeset: str, tasks: Sequence[Task]) -> str:
     return "not all changes were made:\n" + "\n".join(lines) + advice
 
 
-def frame_of(changeset: str, tasks: Sequence[Task]) -> pd.DataFrame:
+def tasks_frame(changeset: str, tasks: Sequence[ChangeTask]) -> pd.DataFrame:
     """One row a change: change, action, target, identifier, outcome, detail, tries, seconds."""
     import pandas as pd
 
@@ -1120,11 +1134,11 @@ class AsyncChangeSet(ChangeSet):
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """As SyncChangeSet.apply."""
-        if not begin(self, confirm, wait, on_error, timeout):
-            return untouched(self)
-        with prepared(self, wait, timeout, on_error, progress) as flow:
+        if not confirm_apply(self, confirm, wait, on_error, timeout):
+            return untouched_frame(self)
+        with prepare_apply(self, wait, timeout, on_error, progress) as flow:
             tasks = await self._client._wire.run(flow, each_call=True)  # type: ignore[misc]
-        return result(self, tasks, on_error)
+        return apply_result(self, tasks, on_error)
 
 
 class SyncChangeSet(ChangeSet):
@@ -1159,8 +1173,8 @@ class SyncChangeSet(ChangeSet):
         >>> lc.rename_snapshot(lc.snapshots().slug[0], "kept").apply(confirm=True).outcome.tolist()
         ['done']
         """
-        if not begin(self, confirm, wait, on_error, timeout):
-            return untouched(self)
-        with prepared(self, wait, timeout, on_error, progress) as flow:
-            tasks: list[Task] = self._client._wire.run(flow, each_call=True)  # type: ignore[assignment]
-        return result(self, tasks, on_error)
+        if not confirm_apply(self, confirm, wait, on_error, timeout):
+            return untouched_frame(self)
+        with prepare_apply(self, wait, timeout, on_error, progress) as flow:
+            tasks: list[ChangeTask] = self._client._wire.run(flow, each_call=True)  # type: ignore[assignment]
+        return apply_result(self, tasks, on_error)

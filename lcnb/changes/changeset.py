@@ -156,7 +156,7 @@ class ChangeSet:
         #: Names this set for good: applied once, never again.
         self.id = id or secrets.token_hex(6)
         self._client = client
-        _no_doubles(self.changes)
+        _check_duplicates(self.changes)
 
     def __len__(self) -> int:
         return len(self.changes)
@@ -232,7 +232,7 @@ class ChangeSet:
 
     def __repr__(self) -> str:
         lines = [f"ChangeSet {self.id}: {self.summary()}; not applied"]
-        lines += [f"  {number}. {_line(each)}" for number, each in enumerate(self, 1)]
+        lines += [f"  {number}. {_change_line(each)}" for number, each in enumerate(self, 1)]
         lines += [f"  note: {note}" for note in self.notes if self.changes]
         return "\n".join(lines)
 
@@ -265,7 +265,7 @@ class ChangeSet:
             "target": [each.target for each in self],
             "from": [each.before or None for each in self],
             "to": [each.after or None for each in self],
-            "a month": [_prices(each) for each in self],
+            "a month": [_price_text(each) for each in self],
         }
         if self.irreversible:
             rows["note"] = ["cannot be undone" if each.about.irreversible else "" for each in self]
@@ -321,12 +321,12 @@ class ChangeSet:
         InputError for a `confirm`, or an answer of its function, that is neither True nor False.
         """
         if confirm is None:
-            if not can_ask():
+            if not can_prompt():
                 raise ConfirmationMissing(
                     f"{self.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Pass "
                     "confirm=True (on the command line: --yes) once you have looked at it."
                 )
-            return ask(self)
+            return prompt_confirmation(self)
         if callable(confirm):
             return checked_flag("the answer of confirm", confirm(self))
         return checked_flag("confirm", confirm)
@@ -335,7 +335,7 @@ class ChangeSet:
 # --- asking ---------------------------------------------------------------------------------------------
 
 
-def can_ask() -> bool:
+def can_prompt() -> bool:
     """Whether somebody sits at a terminal, or at a notebook whose front end can answer."""
     shell = sys.modules.get("IPython")
     kernel = getattr(shell.get_ipython() if shell else None, "kernel", None)
@@ -344,7 +344,7 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def ask(changes: ChangeSet) -> bool:
+def prompt_confirmation(changes: ChangeSet) -> bool:
     """Show the changes and ask. What cannot be undone is confirmed by typing the label."""
     if "IPython" in sys.modules and not sys.stdout.isatty():
         from IPython.display import display
@@ -364,7 +364,7 @@ def ask(changes: ChangeSet) -> bool:
 # --- details --------------------------------------------------------------------------------------------
 
 
-def _no_doubles(changes: Sequence[Change]) -> None:
+def _check_duplicates(changes: Sequence[Change]) -> None:
     """Two creates of one label in one set would make twins on purpose."""
     seen: set[tuple[str, str]] = set()
     for each in changes:
@@ -389,7 +389,7 @@ def monthly_difference(changes: Iterable[Mapping[str, Any]]) -> dict[str, float]
     return sums
 
 
-def made_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def recorded_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The changes of a run, as its record has them, for people."""
     import pandas as pd
 
@@ -410,7 +410,7 @@ def made_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in rows.items()})
 
 
-def _prices(change: Change) -> str | None:
+def _price_text(change: Change) -> str | None:
     return money_change(change.monthly_before, change.monthly_after, change.currencycode)
 
 
@@ -422,12 +422,12 @@ def money_change(before: float | None, after: float | None, currencycode: str | 
     return f"{known[0]} → {known[1]} {currencycode}"
 
 
-def _line(change: Change) -> str:
+def _change_line(change: Change) -> str:
     text = f"{change.action} {change.target}"
     if change.before or change.after:
         text += f": {change.before or '–'} → {change.after or '–'}"
-    if _prices(change):
-        text += f" ({_prices(change)} a month)"
+    if _price_text(change):
+        text += f" ({_price_text(change)} a month)"
     if change.about.irreversible:
         text += " – cannot be undone"
     return f"{text}  [{change.call.method} {change.call.path}]"

@@ -28,11 +28,11 @@ from lcnb.names import comparable_name
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "journal.sqlite"
-VERSION = 2
+JOURNAL_FILE = "journal.sqlite"
+SCHEMA_VERSION = 2
 #: Seconds that a process waits for another one's write to end.
-BUSY_S = 30.0
-OPEN = ("planned", "sent")
+LOCK_TIMEOUT_S = 30.0
+OPEN_STATES = ("planned", "sent")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS changeset (
@@ -50,7 +50,7 @@ CREATE INDEX IF NOT EXISTS open_changes ON change (state) WHERE state IN ('plann
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One change as the journal has it. `plan` is what is needed to go on with it; `known` what existed before."""
 
     changeset: str
@@ -75,11 +75,11 @@ class Entry:
         """When its last attempt ended at the latest; one takes `attempt_s` seconds at most. For what was sent."""
         if self.given_up_at:
             return datetime.fromisoformat(self.given_up_at)
-        return datetime.fromisoformat(self.sent_at or now()) + timedelta(seconds=attempt_s)
+        return datetime.fromisoformat(self.sent_at or utc_now()) + timedelta(seconds=attempt_s)
 
 
 @dataclass(frozen=True)
-class Owner:
+class ChangeSetOwner:
     """Who applied a ChangeSet, where, when, and to which account."""
 
     id: str
@@ -98,14 +98,14 @@ class Journal:
     """The journal of a state folder. Each call opens the file, so it is safe in threads and after a fork."""
 
     def __init__(self, state_dir: Path) -> None:
-        self.path = state_dir / FILE
+        self.path = state_dir / JOURNAL_FILE
 
     # --- writing ----------------------------------------------------------------------------------------
 
     def begin(
         self,
         changeset: str,
-        entries: Sequence[Entry],
+        entries: Sequence[JournalEntry],
         *,
         account: str | None,
         base_url: str,
@@ -122,13 +122,13 @@ class Journal:
         """
         owner = (
             changeset,
-            now(),
-            user(),
+            utc_now(),
+            user_name(),
             socket.gethostname(),
             os.getpid(),
             account,
             base_url,
-            _run(),
+            _current_run(),
             token,
         )
         whose = (base_url, token, account)
@@ -140,7 +140,7 @@ class Journal:
         with self._open() as db:
             for each in entries:
                 if each.action == "create instance":
-                    self._alone(db, each.target, whose, looked_at or now())
+                    self._alone(db, each.target, whose, looked_at or utc_now())
             self._nothing_pending(db, wanted, whose, pending_s, attempt_s)
             try:
                 db.execute("INSERT INTO changeset VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", owner)
@@ -151,7 +151,7 @@ class Journal:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (changeset, each.position, each.state, each.action, each.target, each.method, each.path,
-                     _json(each.body), _json(each.plan))
+                     _json_text(each.body), _json_text(each.plan))
                     for each in entries
                 ],
             )  # fmt: skip
@@ -211,7 +211,7 @@ class Journal:
             "WHERE state = 'sent' AND base_url = ? AND (token IS ? OR (account IS NOT NULL AND account IS ?))",
             whose,
         ).fetchall()
-        for each in map(_entry, rows):
+        for each in map(_entry_from_row, rows):
             what = wanted.get(str(each.plan.get("identifier")))
             if what is not None and each.attempt_ended(attempt_s) >= since:
                 raise AlreadyApplied(
@@ -250,7 +250,7 @@ class Journal:
             db.execute(
                 "UPDATE change SET state = 'sent', sent_at = ?, given_up_at = NULL, tries = tries + 1, "
                 "known = coalesce(known, ?) WHERE changeset = ? AND position = ?",
-                (now(), _json(list(known)), changeset, position),
+                (utc_now(), _json_text(list(known)), changeset, position),
             )
 
     def given_up(self, changeset: str, position: int) -> None:
@@ -258,7 +258,7 @@ class Journal:
         with self._open() as db:
             db.execute(
                 "UPDATE change SET given_up_at = ? WHERE changeset = ? AND position = ? AND state = 'sent'",
-                (now(), changeset, position),
+                (utc_now(), changeset, position),
             )
 
     def ended(
@@ -269,22 +269,22 @@ class Journal:
             db.execute(
                 "UPDATE change SET state = ?, ended_at = ?, identifier = coalesce(?, identifier), detail = ? "
                 "WHERE changeset = ? AND position = ?",
-                (state, now(), identifier, detail or None, changeset, position),
+                (state, utc_now(), identifier, detail or None, changeset, position),
             )
 
     # --- reading ----------------------------------------------------------------------------------------
 
-    def owners(self, base_url: str | None = None) -> dict[str, Owner]:
+    def owners(self, base_url: str | None = None) -> dict[str, ChangeSetOwner]:
         """Every ChangeSet that was begun, the oldest first."""
         if not self.path.exists():
             return {}
         with self._open() as db:
             rows = db.execute("SELECT * FROM changeset ORDER BY at, rowid").fetchall()
-        return {row[0]: Owner(*row) for row in rows if base_url in (None, row[6])}
+        return {row[0]: ChangeSetOwner(*row) for row in rows if base_url in (None, row[6])}
 
     def entries(
         self, changeset: str | None = None, *, pending: bool = False, run: str | None = None
-    ) -> list[Entry]:
+    ) -> list[JournalEntry]:
         """Changes in the order in which they were begun; `pending`: those without an outcome; `run`: of that run."""
         if not self.path.exists():
             return []
@@ -296,7 +296,7 @@ class Journal:
         )
         with self._open() as db:
             rows = db.execute(query, {"changeset": changeset, "pending": pending, "run": run}).fetchall()
-        return [_entry(row) for row in rows]
+        return [_entry_from_row(row) for row in rows]
 
     def frame(self, *, pending: bool = False) -> pd.DataFrame:
         """The journal as a frame, a row a change; times as `datetime64[us, UTC]`, secrets as stars."""
@@ -317,7 +317,7 @@ class Journal:
             "sent_at": [each.sent_at for each, _ in rows],
             "ended_at": [each.ended_at for each, _ in rows],
             "request": [f"{each.method} {each.path}" for each, _ in rows],
-            "body": [_json(each.body) for each, _ in rows],
+            "body": [_json_text(each.body) for each, _ in rows],
             "account": [owner.account for _, owner in rows],
             "base_url": [owner.base_url for _, owner in rows],
             "user": [owner.user for _, owner in rows],
@@ -325,9 +325,12 @@ class Journal:
             "run": [owner.run for _, owner in rows],
         }
         frame = pd.DataFrame(
-            {name: pd.Series(values, dtype=_DTYPES.get(name, "str")) for name, values in columns.items()}
+            {
+                name: pd.Series(values, dtype=_COLUMN_DTYPES.get(name, "str"))
+                for name, values in columns.items()
+            }
         )
-        for name in _TIMES:
+        for name in _TIME_COLUMNS:
             frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype(
                 "datetime64[us, UTC]"
             )
@@ -345,7 +348,7 @@ class Journal:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = not self.path.exists()
-            db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            db = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S, isolation_level=None)
             try:
                 if fresh:
                     self.path.chmod(0o600)
@@ -368,47 +371,47 @@ class Journal:
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
+        if version > SCHEMA_VERSION:
             raise JournalError(f"the journal {self.path} was written by a newer lcnb; update this one.")
-        if version < VERSION:
+        if version < SCHEMA_VERSION:
             db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
             if "given_up_at" not in {row[1] for row in db.execute("PRAGMA table_info(change)")}:
                 db.execute("ALTER TABLE change ADD COLUMN given_up_at TEXT")
-            db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("COMMIT")
 
 
-_DTYPES = {"change": "Int64", "tries": "Int64"}
-_TIMES = ("at", "sent_at", "ended_at")
+_COLUMN_DTYPES = {"change": "Int64", "tries": "Int64"}
+_TIME_COLUMNS = ("at", "sent_at", "ended_at")
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry_from_row(row: tuple[Any, ...]) -> JournalEntry:
     changeset, position, state, action, target, method, path, body, plan, known, *rest = row
-    return Entry(
-        changeset, position, state, action, target, method, path, _loads(body), _loads(plan), _loads(known), *rest
+    return JournalEntry(
+        changeset, position, state, action, target, method, path, _parse_json(body), _parse_json(plan), _parse_json(known), *rest
     )  # fmt: skip
 
 
-def _loads(text: str | None) -> Any:
+def _parse_json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-def _json(value: object) -> str | None:
+def _json_text(value: object) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def now() -> str:
+def utc_now() -> str:
     """UTC, as the journal writes it: texts that sort as times do."""
-    return _text(datetime.now(UTC))
+    return _format_time(datetime.now(UTC))
 
 
-def _text(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def user() -> str:
+def user_name() -> str:
     """The name of who runs this process."""
     try:
         return getpass.getuser()
@@ -416,7 +419,7 @@ def user() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _run() -> str | None:
+def _current_run() -> str | None:
     """The run that this process belongs to, by the folder that `lcnb run` gives its kernel."""
     folder = os.environ.get("LCNB_RUN_DIR")
     return Path(folder).name if folder else None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lcnb.display.previews import print_changes
-from lcnb.display.terminal import _console, _escape, stderr
+from lcnb.display.terminal import console_for, escape_markup, stderr_console
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
@@ -22,13 +22,13 @@ class ChangeProgress:
     """
 
     def __init__(self) -> None:
-        self._status = stderr().status("") if sys.stderr.isatty() else None
+        self._status = stderr_console().status("") if sys.stderr.isatty() else None
         #: Somebody was asked, and said no.
         self.declined = False
 
     def __call__(self, ended: int, total: int, text: str) -> None:
         if self._status:
-            self._status.update(f"{ended}/{total}  {_escape(text)}")
+            self._status.update(f"{ended}/{total}  {escape_markup(text)}")
             self._status.start()
 
     def stop(self) -> None:
@@ -37,11 +37,11 @@ class ChangeProgress:
 
     def confirm(self, changes: ChangeSet) -> bool:
         """Ask about the changes. Where nobody can be asked they are shown, and ConfirmationMissing is raised."""
-        from lcnb.changes.changeset import can_ask
+        from lcnb.changes.changeset import can_prompt
 
         self.stop()
-        if not can_ask():
-            print_changes(changes, console=_console(sys.stderr))
+        if not can_prompt():
+            print_changes(changes, console=console_for(sys.stderr))
         confirmed = changes.confirmed(None)
         if not confirmed:
             self.declined = True

@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUTS, account_options, output_option
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, output_option
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.changes.changeset import ChangeSet
 
-PARTLY, TIMED_OUT, NOT_CONFIRMED = 7, 4, 6
+EXIT_PARTLY, EXIT_TIMED_OUT, EXIT_NOT_CONFIRMED = 7, 4, 6
 #: Said before changes that may have been sent already are gone on with.
-LOOKS_FIRST = "resume looks at the account first, and sends only the changes whose effect is not there"
+RESUME_NOTICE = "resume looks at the account first, and sends only the changes whose effect is not there"
 
 
-def _change_options(command: Callable[..., None]) -> Callable[..., None]:
+def change_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--dry-run", is_flag=True, help="Only show what would be done."),
         click.option("--yes", is_flag=True, help="It has been looked at: do not ask."),
         click.option("--wait", is_flag=True, help="Wait until it is ready, off, gone or built."),
         click.option("--timeout", type=float, metavar="S", help="Seconds that --wait may take (1200)."),
         click.option("--go-on", is_flag=True, help="After a change that failed go on with the others."),
-        output_option(*OUTPUTS),
+        output_option(*OUTPUT_FORMATS),
     ):
         command = option(command)
     return account_options(command)
 
 
-def _carry_out(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **how: Any) -> None:
+def confirm_and_apply(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **how: Any) -> None:
     """Show, confirm, apply, print the result; the exit code tells how it ended."""
     from lcnb.display.previews import print_changes
     from lcnb.display.terminal import check_output
@@ -48,10 +48,10 @@ def _carry_out(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **h
         return
     if yes and output == "table":
         print_changes(changes)
-    _finish(lambda go: changes.apply(**go), output, yes=yes, **how)  # type: ignore[attr-defined]
+    apply_and_print(lambda go: changes.apply(**go), output, yes=yes, **how)  # type: ignore[attr-defined]
 
 
-def _finish(
+def apply_and_print(
     work: Callable[[dict[str, Any]], pd.DataFrame],
     output: str,
     *,
@@ -62,7 +62,7 @@ def _finish(
 ) -> None:
     from lcnb import streams
     from lcnb.changes.progress import change_progress
-    from lcnb.cli.printing import print_made_frame
+    from lcnb.cli.printing import print_outcomes
     from lcnb.display.terminal import check_output, print_error
     from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
 
@@ -77,21 +77,21 @@ def _finish(
         if error.result is None:
             raise
         result = error.result
-        code = TIMED_OUT if isinstance(error, WaitTimeout) else 1
+        code = EXIT_TIMED_OUT if isinstance(error, WaitTimeout) else 1
     except ConfirmationMissing as error:
         print_error(error)
-        sys.exit(NOT_CONFIRMED)
-    streams.mark_acted()
+        sys.exit(EXIT_NOT_CONFIRMED)
+    streams.mark_action_done()
     if progress.declined and not len(result):
-        sys.exit(NOT_CONFIRMED)
-    print_made_frame(result, output)
-    sys.exit(_exit_code(result, code))
+        sys.exit(EXIT_NOT_CONFIRMED)
+    print_outcomes(result, output)
+    sys.exit(_outcome_exit_code(result, code))
 
 
-def _exit_code(result: pd.DataFrame, code: int) -> int:
+def _outcome_exit_code(result: pd.DataFrame, code: int) -> int:
     outcomes = set(result["outcome"])
     if outcomes == {"not tried"}:
-        return NOT_CONFIRMED  # somebody was asked, and said no
+        return EXIT_NOT_CONFIRMED  # somebody was asked, and said no
     if outcomes & {"unknown", "twins"} or ("done" in outcomes and outcomes & {"failed", "not tried"}):
-        return PARTLY
+        return EXIT_PARTLY
     return 1 if "failed" in outcomes else code

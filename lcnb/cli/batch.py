@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from lcnb.cli.options import OUTPUTS, account_options, connect, output_option
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option
 from lcnb.cli.run_options import kernel_options
 
 
@@ -39,9 +39,9 @@ from lcnb.cli.run_options import kernel_options
 )
 @kernel_options
 @click.option("--runs-dir", type=click.Path(file_okay=False), help="Where the batch and its runs are kept.")
-@output_option(*OUTPUTS)
+@output_option(*OUTPUT_FORMATS)
 @account_options
-def batch(
+def batch_command(
     name: str | None,
     over: str | None,
     accounts: str | None,
@@ -60,15 +60,15 @@ def batch(
     """
     from lcnb import streams
     from lcnb.cli.printing import print_batch
-    from lcnb.cli.run_options import given_parameters
+    from lcnb.cli.run_options import parse_parameters
     from lcnb.display.progress import batch_progress
     from lcnb.display.terminal import check_output
     from lcnb.runbooks.batch.runner import batch as run_batch
     from lcnb.runbooks.batch.runner import resume_batch
 
     check_output(output)
-    _check_usage(name, over, accounts, pairs, resume, account)
-    settings = connect(account, True).settings if sandbox else None
+    _check_batch_options(name, over, accounts, pairs, resume, account)
+    settings = connect_client(account, True).settings if sandbox else None
     with batch_progress() as progress:
         common: dict[str, Any] = {"settings": settings, "folder": runs_dir, "progress": progress, **options}
         if resume:
@@ -80,13 +80,13 @@ def batch(
                 else accounts == "all"
                 or [each.strip() for each in (accounts or "").split(",") if each.strip()]
             )
-            frame = run_batch(name or "", over, parameters=given_parameters(pairs), accounts=chosen, **common)
-    streams.mark_acted()
+            frame = run_batch(name or "", over, parameters=parse_parameters(pairs), accounts=chosen, **common)
+    streams.mark_action_done()
     print_batch(frame, output)
     sys.exit(frame.attrs["lcnb"]["exit_code"])
 
 
-def _check_usage(
+def _check_batch_options(
     name: str | None,
     over: str | None,
     accounts: str | None,

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.applying import _carry_out, _change_options
-from lcnb.cli.desired_state import apply, plan
-from lcnb.cli.journal import journal, pending, resume
-from lcnb.cli.options import connect
+from lcnb.cli.applying import change_options, confirm_and_apply
+from lcnb.cli.desired_state import apply_command, plan_command
+from lcnb.cli.journal import journal_command, pending_command, resume_command
+from lcnb.cli.options import connect_client
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
     from lcnb.secret import Secret
 
 
-def _each(labels: Sequence[str], identifiers: Sequence[str], one: Callable[..., ChangeSet]) -> ChangeSet:
+def _combined_changes(
+    labels: Sequence[str], identifiers: Sequence[str], one: Callable[..., ChangeSet]
+) -> ChangeSet:
     if not labels and not identifiers:
         raise click.UsageError("name at least one machine, by its label or by --identifier.")
     parts = [one(label=label) for label in labels]
@@ -29,17 +31,17 @@ def _each(labels: Sequence[str], identifiers: Sequence[str], one: Callable[..., 
     return reduce(add, parts)
 
 
-def _password(file: str | None) -> Secret | None:
+def _read_password(file: str | None) -> Secret | None:
     """A password from a file or stdin: on the command line every user of the machine could read it."""
     from lcnb.secret import Secret
 
     if file is None:
         return None
-    text = _line_of_stdin("--password-file") if file == "-" else _text_of(file, "--password-file")
+    text = _read_stdin_line("--password-file") if file == "-" else _read_text_file(file, "--password-file")
     return Secret(text.rstrip("\r\n"))
 
 
-def _line_of_stdin(what: str) -> str:
+def _read_stdin_line(what: str) -> str:
     from lcnb.errors import InputError
 
     try:
@@ -50,7 +52,7 @@ def _line_of_stdin(what: str) -> str:
         ) from None
 
 
-def _text_of(file: str, what: str) -> str:
+def _read_text_file(file: str, what: str) -> str:
     """The text of a file that was named on the command line. InputError when it cannot be read."""
     from lcnb.errors import InputError
     from lcnb.files import NotText, read_text
@@ -82,8 +84,8 @@ _identifier_option = click.option(
 @click.option("--ssh-key", metavar="SLUG", help="A key of the account.")
 @_password_option
 @click.option("--ensure", is_flag=True, help="Nothing to do when it exists as asked for.")
-@_change_options
-def create(
+@change_options
+def create_command(
     label: str,
     location: str,
     plan: str,
@@ -97,7 +99,7 @@ def create(
     **how: Any,
 ) -> None:
     """Create a machine; its LABEL must be free."""
-    with connect(account, sandbox) as lc:
+    with connect_client(account, sandbox) as lc:
         build = lc.ensure_instance if ensure else lc.create_instance
         changes = build(
             label,
@@ -106,29 +108,29 @@ def create(
             image=image,
             hostname=hostname,
             ssh_key=ssh_key,
-            password=_password(password_file),
+            password=_read_password(password_file),
         )
-        _carry_out(changes, **how)
+        confirm_and_apply(changes, **how)
 
 
 @click.command()
 @click.argument("labels", nargs=-1, metavar="LABEL...")
 @_identifier_option
-@_change_options
-def delete(
+@change_options
+def delete_command(
     labels: tuple[str, ...], identifiers: tuple[str, ...], account: str | None, sandbox: bool, **how: Any
 ) -> None:
     """Delete machines and their disks. It cannot be undone."""
-    with connect(account, sandbox) as lc:
-        _carry_out(_each(labels, identifiers, lc.delete_instance), **how)
+    with connect_client(account, sandbox) as lc:
+        confirm_and_apply(_combined_changes(labels, identifiers, lc.delete_instance), **how)
 
 
 @click.command()
 @click.argument("action", type=click.Choice(["on", "off", "shutdown", "reboot"]))
 @click.argument("labels", nargs=-1, metavar="LABEL...")
 @_identifier_option
-@_change_options
-def power(
+@change_options
+def power_command(
     action: str,
     labels: tuple[str, ...],
     identifiers: tuple[str, ...],
@@ -137,17 +139,17 @@ def power(
     **how: Any,
 ) -> None:
     """Turn machines on or off, shut them down, reboot them."""
-    with connect(account, sandbox) as lc:
+    with connect_client(account, sandbox) as lc:
         ways = {"on": lc.power_on, "off": lc.power_off, "shutdown": lc.shutdown, "reboot": lc.reboot}
-        _carry_out(_each(labels, identifiers, ways[action]), **how)
+        confirm_and_apply(_combined_changes(labels, identifiers, ways[action]), **how)
 
 
 @click.command()
 @click.argument("labels", nargs=-1, metavar="LABEL...")
 @click.option("--plan", required=True, metavar="SLUG")
 @_identifier_option
-@_change_options
-def resize(
+@change_options
+def resize_command(
     labels: tuple[str, ...],
     plan: str,
     identifiers: tuple[str, ...],
@@ -156,19 +158,19 @@ def resize(
     **how: Any,
 ) -> None:
     """Change the plan of machines; the price difference is shown."""
-    with connect(account, sandbox) as lc:
+    with connect_client(account, sandbox) as lc:
 
         def one(identifier: str | None = None, *, label: str | None = None) -> ChangeSet:
             return lc.change_plan(identifier, label=label, plan=plan)
 
-        _carry_out(_each(labels, identifiers, one), **how)
+        confirm_and_apply(_combined_changes(labels, identifiers, one), **how)
 
 
 @click.command("reset-password")
 @click.argument("label", required=False)
 @click.option("--identifier", help="The machine by its identifier.")
 @_password_option
-@_change_options
+@change_options
 def reset_password(
     label: str | None,
     identifier: str | None,
@@ -178,38 +180,38 @@ def reset_password(
     **how: Any,
 ) -> None:
     """Set a new root password; without a file lcnb makes one."""
-    with connect(account, sandbox) as lc:
-        changes = lc.reset_password(identifier, label=label, password=_password(password_file))
-        _carry_out(changes, **how)
+    with connect_client(account, sandbox) as lc:
+        changes = lc.reset_password(identifier, label=label, password=_read_password(password_file))
+        confirm_and_apply(changes, **how)
 
 
 # --- keys -----------------------------------------------------------------------------------------------
 
 
 @click.group()
-def key() -> None:
+def key_group() -> None:
     """Add, generate and delete ssh keys (lcnb sshkeys lists them)."""
 
 
-@key.command("add")
+@key_group.command("add")
 @click.argument("title")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--replace", is_flag=True, help="Overwrite a key of the same title.")
-@_change_options
+@change_options
 def key_add(title: str, file: str, replace: bool, account: str | None, sandbox: bool, **how: Any) -> None:
     """Add the public key in FILE, such as ~/.ssh/id_ed25519.pub."""
-    text = _text_of(file, "public key")
-    with connect(account, sandbox) as lc:
-        _carry_out(lc.add_sshkey(title, text, replace=replace), **how)
+    text = _read_text_file(file, "public key")
+    with connect_client(account, sandbox) as lc:
+        confirm_and_apply(lc.add_sshkey(title, text, replace=replace), **how)
 
 
-@key.command("generate")
+@key_group.command("generate")
 @click.argument("title")
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--type", "key_type", type=click.Choice(["ed25519", "rsa"]), default="ed25519")
 @click.option("--replace", is_flag=True, help="Overwrite a key of the same title.")
 @click.option("--on-server", is_flag=True, help="Let the provider make the pair.")
-@_change_options
+@change_options
 def key_generate(
     title: str,
     file: str,
@@ -221,70 +223,70 @@ def key_generate(
     **how: Any,
 ) -> None:
     """Make a pair; the private half goes into FILE (mode 0600)."""
-    with connect(account, sandbox) as lc:
+    with connect_client(account, sandbox) as lc:
         changes = lc.generate_sshkey(
             title, file, key_type=key_type, replace=replace, generate_on_server=on_server
         )
-        _carry_out(changes, **how)
+        confirm_and_apply(changes, **how)
 
 
-@key.command("delete")
+@key_group.command("delete")
 @click.argument("slug")
-@_change_options
+@change_options
 def key_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
     """Delete a key of the account; machines that have it keep it."""
-    with connect(account, sandbox) as lc:
-        _carry_out(lc.delete_sshkey(slug), **how)
+    with connect_client(account, sandbox) as lc:
+        confirm_and_apply(lc.delete_sshkey(slug), **how)
 
 
 # --- snapshots ------------------------------------------------------------------------------------------
 
 
 @click.group()
-def snapshot() -> None:
+def snapshot_group() -> None:
     """Create, rename and delete snapshots (lcnb snapshots lists them)."""
 
 
-@snapshot.command("create")
+@snapshot_group.command("create")
 @click.argument("machine")
 @click.option("--label", required=True, help="The snapshot's own name.")
-@_change_options
+@change_options
 def snapshot_create(machine: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
     """Store an image of the machine with the label MACHINE."""
-    with connect(account, sandbox) as lc:
-        _carry_out(lc.create_snapshot(of=machine, label=label), **how)
+    with connect_client(account, sandbox) as lc:
+        confirm_and_apply(lc.create_snapshot(of=machine, label=label), **how)
 
 
-@snapshot.command("rename")
+@snapshot_group.command("rename")
 @click.argument("slug")
 @click.argument("label")
-@_change_options
+@change_options
 def snapshot_rename(slug: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
     """Give the snapshot SLUG another LABEL."""
-    with connect(account, sandbox) as lc:
-        _carry_out(lc.rename_snapshot(slug, label), **how)
+    with connect_client(account, sandbox) as lc:
+        confirm_and_apply(lc.rename_snapshot(slug, label), **how)
 
 
-@snapshot.command("delete")
+@snapshot_group.command("delete")
 @click.argument("slug")
-@_change_options
+@change_options
 def snapshot_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
     """Delete the snapshot SLUG. It cannot be undone."""
-    with connect(account, sandbox) as lc:
-        _carry_out(lc.delete_snapshot(slug), **how)
+    with connect_client(account, sandbox) as lc:
+        confirm_and_apply(lc.delete_snapshot(slug), **how)
 
 
 COMMANDS = (
-    create,
-    delete,
-    power,
-    resize,
+    create_command,
+    delete_command,
+    power_command,
+    resize_command,
     reset_password,
-    key,
-    snapshot,
-    plan,
-    apply,
-    journal,
-    pending,
-    resume,
+    key_group,
+    snapshot_group,
+    plan_command,
+    apply_command,
+    journal_command,
+    pending_command,
+    resume_command,
 )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.applying import _carry_out, _change_options
-from lcnb.cli.options import OUTPUTS, account_options, connect, output_option, runs_dir_option
-from lcnb.cli.run_changes import _only_a_run, _run_folder
+from lcnb.cli.applying import change_options, confirm_and_apply
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, runs_dir_option
+from lcnb.cli.run_changes import check_run_options, find_run_folder
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _prune_option = click.option("--prune", is_flag=True, help="Delete machines that are not in FILE.")
-_allow_option = click.option(
+_delete_all_option = click.option(
     "--allow-delete-all",
     is_flag=True,
     help="With --prune: also when that deletes every machine of the account.",
@@ -30,11 +30,11 @@ _allow_option = click.option(
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @_prune_option
-@_allow_option
+@_delete_all_option
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan, for `lcnb apply PLAN`.")
-@output_option(*OUTPUTS)
+@output_option(*OUTPUT_FORMATS)
 @account_options
-def plan(
+def plan_command(
     file: str,
     prune: bool,
     allow_delete_all: bool,
@@ -52,14 +52,14 @@ def plan(
     from lcnb.runbooks.toolkit.fleet_file import read_fleet
 
     desired = read_fleet(file)
-    with connect(account, sandbox) as lc:
+    with connect_client(account, sandbox) as lc:
         changes = lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all)
         print_changes(changes, output)
         if out:
-            print(f"saved: {_save(changes, out)}", file=sys.stderr)
+            print(f"saved: {_save_plan(changes, out)}", file=sys.stderr)
 
 
-def _save(changes: ChangeSet, out: str) -> Path:
+def _save_plan(changes: ChangeSet, out: str) -> Path:
     """The plan in its file. LcnbError when it cannot be written."""
     from lcnb.errors import LcnbError
 
@@ -75,10 +75,10 @@ def _save(changes: ChangeSet, out: str) -> Path:
 @click.command()
 @click.argument("what", metavar="FILE|RUN")
 @_prune_option
-@_allow_option
+@_delete_all_option
 @runs_dir_option
-@_change_options
-def apply(
+@change_options
+def apply_command(
     what: str,
     prune: bool,
     allow_delete_all: bool,
@@ -98,12 +98,12 @@ def apply(
     if not Path(what).is_file():
         from lcnb.cli.run_changes import apply_run
 
-        folder = _run_folder(what, runs_dir)
-        _only_a_run(account, sandbox, prune=prune, allow_delete_all=allow_delete_all, **how)
+        folder = find_run_folder(what, runs_dir)
+        check_run_options(account, sandbox, prune=prune, allow_delete_all=allow_delete_all, **how)
         sys.exit(apply_run(folder, yes=how["yes"], runs_dir=runs_dir))
     if runs_dir:
         raise click.UsageError(f"--runs-dir: {what} is a file, not a run.")
-    with connect(account, sandbox) as lc:
+    with connect_client(account, sandbox) as lc:
         if Path(what).suffix == ".json":
             if prune:
                 raise click.UsageError(
@@ -112,4 +112,4 @@ def apply(
             changes: ChangeSet = lc.load_changes(what)
         else:
             changes = lc.plan(read_fleet(what), prune=prune, allow_delete_all=allow_delete_all)
-        _carry_out(changes, **how)
+        confirm_and_apply(changes, **how)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.applying import LOOKS_FIRST, _change_options, _finish
-from lcnb.cli.options import OUTPUTS, connect, output_option, runs_dir_option
-from lcnb.cli.run_changes import _is_run, _only_a_run, _run_folder
+from lcnb.cli.applying import RESUME_NOTICE, apply_and_print, change_options
+from lcnb.cli.options import OUTPUT_FORMATS, connect_client, output_option, runs_dir_option
+from lcnb.cli.run_changes import check_run_options, find_run_folder, is_run_name
 
 if TYPE_CHECKING:
     pass
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@output_option(*OUTPUTS)
-def journal(output: str) -> None:
+@output_option(*OUTPUT_FORMATS)
+def journal_command(output: str) -> None:
     """Every change that was begun, by whom, and its outcome."""
     _print_journal(output, pending=False)
 
 
 @click.command()
-@output_option(*OUTPUTS)
-def pending(output: str) -> None:
+@output_option(*OUTPUT_FORMATS)
+def pending_command(output: str) -> None:
     """Changes without an outcome; `lcnb resume` settles them."""
     _print_journal(output, pending=True)
 
@@ -43,8 +43,8 @@ def _print_journal(output: str, *, pending: bool) -> None:
 @click.command()
 @click.argument("changeset", metavar="[CHANGESET|RUN]", required=False)
 @runs_dir_option
-@_change_options
-def resume(
+@change_options
+def resume_command(
     changeset: str | None,
     runs_dir: str | None,
     dry_run: bool,
@@ -62,21 +62,21 @@ def resume(
     from lcnb.changes import apply as applying
     from lcnb.display.previews import print_changes
 
-    if changeset and _is_run(changeset, runs_dir):
+    if changeset and is_run_name(changeset, runs_dir):
         from lcnb.cli.run_changes import resume_run
 
-        folder = _run_folder(changeset, runs_dir)
-        _only_a_run(account, sandbox, dry_run=dry_run, go_on=how["go_on"])
+        folder = find_run_folder(changeset, runs_dir)
+        check_run_options(account, sandbox, dry_run=dry_run, go_on=how["go_on"])
         sys.exit(resume_run(folder, yes=yes, runs_dir=runs_dir, wait=True, timeout=how["timeout"]))
 
-    with connect(account, sandbox) as lc:
+    with connect_client(account, sandbox) as lc:
         found = applying.open_changesets(lc, changeset)
         if dry_run or not found or (yes and output == "table"):
             for name in found:
-                print_changes(applying.left_over(lc, name), output)
+                print_changes(applying.unfinished_changes(lc, name), output)
             if not found:
                 print("nothing is open for this account", file=sys.stderr)
             if dry_run or not found:
                 return
-        print(LOOKS_FIRST, file=sys.stderr)
-        _finish(lambda go: lc.resume(changeset, **go), output, yes=yes, **how)
+        print(RESUME_NOTICE, file=sys.stderr)
+        apply_and_print(lambda go: lc.resume(changeset, **go), output, yes=yes, **how)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import account_options, connect
+from lcnb.cli.options import account_options, connect_client
 
 if TYPE_CHECKING:
     pass
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @account_options
-def doctor(account: str | None, sandbox: bool) -> None:
+def doctor_command(account: str | None, sandbox: bool) -> None:
     """Check token, network, limits, versions and Jupyter kernel."""
-    from lcnb.cli.doctor import examine
-    from lcnb.display.terminal import stdout
+    from lcnb.cli.doctor import run_checks
+    from lcnb.display.terminal import stdout_console
 
-    settings = connect(None, True).settings if sandbox else None
-    console = stdout()
+    settings = connect_client(None, True).settings if sandbox else None
+    console = stdout_console()
     failed = 0
-    for check in examine(account, settings=settings):
+    for check in run_checks(account, settings=settings):
         failed += not check.ok
         mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
         console.print(f"{mark} [bold]{check.name}[/]: ", end="")
@@ -47,7 +47,7 @@ def doctor(account: str | None, sandbox: bool) -> None:
     metavar="FILE_OR_JSON",
     help="A script of what goes wrong; `python -m lcnb.sandbox --help` tells its form and all kinds.",
 )
-def sandbox(**options: Any) -> None:
+def sandbox_command(**options: Any) -> None:
     """A LetsCloud on this machine: real HTTP, made-up machines.
 
     The first line printed tells its base URL and token. Ctrl-C ends it.
@@ -71,14 +71,14 @@ def sandbox(**options: Any) -> None:
     help="Seconds after which the kernel of a closed page ends.",
 )
 @account_options
-def admin(host: str, port: int, dark: bool, idle: int, account: str | None, sandbox: bool) -> None:
+def admin_command(host: str, port: int, dark: bool, idle: int, account: str | None, sandbox: bool) -> None:
     """Forms for everything, as a web page on this machine.
 
     The first line printed is its address, with a token in it. Ctrl-C ends it.
     """
-    from lcnb.widgets.admin_page import serve
+    from lcnb.widgets.admin_page import serve_page
 
-    serve(account, sandbox=sandbox, host=host, port=port, dark=dark, idle_s=idle, told=click.echo)
+    serve_page(account, sandbox=sandbox, host=host, port=port, dark=dark, idle_s=idle, told=click.echo)
 
 
 # --- runbooks -------------------------------------------------------------------------------------------
@@ -86,24 +86,28 @@ def admin(host: str, port: int, dark: bool, idle: int, account: str | None, sand
 
 @click.command()
 @click.option("--runs-dir", type=click.Path(file_okay=False), help="Where the run's own folder is made.")
-def demo(runs_dir: str | None) -> None:
+def demo_command(runs_dir: str | None) -> None:
     """See it work: a made-up fleet, read over HTTP into a report. Needs no account."""
-    from lcnb.cli.runbooks import carry_out
+    from lcnb.cli.runbooks import run_and_print
     from lcnb.client import LetsCloud
-    from lcnb.config import resolve
-    from lcnb.display.terminal import frame_table, stdout
+    from lcnb.config import load_settings
+    from lcnb.display.terminal import frame_table, stdout_console
     from lcnb.frames.inventory import by_location
     from lcnb.runbooks.run import run_runbook
     from lcnb.sandbox import start
 
     with start() as server:
-        settings = resolve(token=server.token, base_url=server.base_url)
-        stdout().print(f"a sandbox LetsCloud answers at {server.base_url}", highlight=False, soft_wrap=True)
+        settings = load_settings(token=server.token, base_url=server.base_url)
+        stdout_console().print(
+            f"a sandbox LetsCloud answers at {server.base_url}", highlight=False, soft_wrap=True
+        )
         with LetsCloud(settings) as lc:
             summary = by_location(lc.inventory())
-        stdout().print(frame_table(summary, title="The fleet by location; cost a month"))
-        code = carry_out(lambda **how: run_runbook("inventory", settings=settings, **how), runs_dir=runs_dir)
+        stdout_console().print(frame_table(summary, title="The fleet by location; cost a month"))
+        code = run_and_print(
+            lambda **how: run_runbook("inventory", settings=settings, **how), runs_dir=runs_dir
+        )
     sys.exit(code)
 
 
-COMMANDS = (doctor, sandbox, admin, demo)
+COMMANDS = (doctor_command, sandbox_command, admin_command, demo_command)

@@ -34,13 +34,13 @@ STATES = ("running", "off", "building", "busy", "suspended")
 OPTIONS = ("--location", "--state", "--account", "--sandbox")
 
 
-class _Parser(argparse.ArgumentParser):
+class _MagicParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"%lcnb: {message}. {self.format_usage().strip()}")
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="%lcnb", add_help=False, allow_abbrev=False)
+def _build_parser() -> _MagicParser:
+    parser = _MagicParser(prog="%lcnb", add_help=False, allow_abbrev=False)
     parser.add_argument("listing")
     parser.add_argument("--location", metavar="SLUG")
     parser.add_argument("--state", choices=STATES)
@@ -56,13 +56,13 @@ def lcnb(line: str) -> pd.DataFrame:
     >>> lcnb("plans --location MIA1 --sandbox").location.unique().tolist()
     ['MIA1']
     """
-    asked = _parser().parse_args(shlex.split(line))
+    asked = _build_parser().parse_args(shlex.split(line))
     if asked.listing not in LISTINGS:
         raise InputError(
             f"%lcnb {asked.listing}: no such listing{did_you_mean(asked.listing, LISTINGS)}. Listings: "
             f"{', '.join(LISTINGS)}"
         )
-    frame = _read(asked)
+    frame = _read_listing(asked)
     for column in ("location", "state"):
         wanted = getattr(asked, column)
         if wanted is not None:
@@ -72,7 +72,7 @@ def lcnb(line: str) -> pd.DataFrame:
     return frame
 
 
-def _read(asked: argparse.Namespace) -> pd.DataFrame:
+def _read_listing(asked: argparse.Namespace) -> pd.DataFrame:
     if asked.listing == "accounts":
         from lcnb.token_places import accounts
 
@@ -85,7 +85,7 @@ def _read(asked: argparse.Namespace) -> pd.DataFrame:
         return getattr(client, asked.listing)()  # type: ignore[no-any-return]
 
 
-def completions(shell: Any, event: Any) -> list[str]:
+def complete_line(shell: Any, event: Any) -> list[str]:
     """What may come next on the line: a listing, an option, a state."""
     words = event.line.split()
     before = words[-2] if event.symbol and len(words) > 1 else (words[-1] if words else "")
@@ -96,7 +96,7 @@ def completions(shell: Any, event: Any) -> list[str]:
     return list(OPTIONS)
 
 
-def load(shell: Any) -> None:
+def register_magic(shell: Any) -> None:
     """Register the magic and its completion with an IPython shell."""
     shell.register_magic_function(lcnb, magic_kind="line")
-    shell.set_hook("complete_command", completions, str_key="%lcnb")
+    shell.set_hook("complete_command", complete_line, str_key="%lcnb")

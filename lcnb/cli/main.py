@@ -20,20 +20,20 @@ import click
 
 import lcnb
 from lcnb import streams
-from lcnb.cli.batch import batch
+from lcnb.cli.batch import batch_command
 from lcnb.cli.changes import COMMANDS as CHANGES
 from lcnb.cli.listings import COMMANDS as LISTINGS
 from lcnb.cli.local import COMMANDS as LOCAL
 from lcnb.cli.runbooks import COMMANDS as RUNBOOKS
 from lcnb.cli.runs import COMMANDS as RUNS
-from lcnb.cli.schedule import schedule
-from lcnb.signals import send_lost_again
+from lcnb.cli.schedule import schedule_group
+from lcnb.signals import resend_lost_signal
 
 if TYPE_CHECKING:
     pass
 
 
-class _Commands(click.Group):
+class _SuggestingGroup(click.Group):
     """Suggests the near command for a misspelt one."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -45,28 +45,28 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        with _past_click():
+        with _bypass_click():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _past_click():
+        with _bypass_click():
             return super().invoke(ctx)
 
 
-class _Ended(Exception):
+class _BypassedError(Exception):
     """Ctrl-C or a closed pipe (not a standard stream), carried past click, which would make its own end of either."""
 
 
 @contextmanager
-def _past_click() -> Iterator[None]:
+def _bypass_click() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, BrokenPipeError) as error:
-        raise _Ended(error) from error
+        raise _BypassedError(error) from error
 
 
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(lcnb.__version__, prog_name="lcnb")
 def cli() -> None:
@@ -79,7 +79,7 @@ def cli() -> None:
     show_warnings()
 
 
-for command in (*LISTINGS, *LOCAL, *CHANGES, *RUNBOOKS, *RUNS, batch, schedule):
+for command in (*LISTINGS, *LOCAL, *CHANGES, *RUNBOOKS, *RUNS, batch_command, schedule_group):
     cli.add_command(command)
 
 
@@ -89,7 +89,7 @@ for command in (*LISTINGS, *LOCAL, *CHANGES, *RUNBOOKS, *RUNS, batch, schedule):
 def main() -> None:
     """`lcnb`: every known error becomes one text on stderr and its exit code."""
     streams.open_streams()
-    sys.unraisablehook = send_lost_again
+    sys.unraisablehook = resend_lost_signal
     try:
         cli(prog_name="lcnb", standalone_mode=False)
         code = 0
@@ -100,29 +100,29 @@ def main() -> None:
         code = error.exit_code
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        _tell_notes(stop)
-    except _Ended as ended:
-        code = _told(ended.args[0])
+        _print_notes(stop)
+    except _BypassedError as ended:
+        code = _report_error(ended.args[0])
     except BaseException as error:
-        code = _told(error)
+        code = _report_error(error)
     # The first thing at the exit: an interrupt finds nothing more to end, and what cleans up is not cut short.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    sys.exit(streams.finish(code))
+    sys.exit(streams.finish_output(code))
 
 
-def _told(error: BaseException) -> int:
+def _report_error(error: BaseException) -> int:
     from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked
 
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
-        _tell_notes(error)
+        _print_notes(error)
         return 130
     if not isinstance(error, LcnbError | OSError):
         raise error
     from lcnb.display.terminal import print_error
 
     print_error(error)
-    _tell_notes(error)
+    _print_notes(error)
     if isinstance(error, ConfirmationMissing):
         return 6
     if isinstance(error, Locked):
@@ -130,7 +130,7 @@ def _told(error: BaseException) -> int:
     return 2 if isinstance(error, InputError | ConfigError) else 1
 
 
-def _tell_notes(error: BaseException) -> None:
+def _print_notes(error: BaseException) -> None:
     """What was noted on the way, such as the folder of a run that was ended."""
     for note in getattr(error, "__notes__", []):
         print(note, file=sys.stderr)

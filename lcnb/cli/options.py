@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
-OUTPUTS = ("table", "json", "csv", "parquet")
+OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
 
 
 def account_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,7 +42,7 @@ def output_option(*choices: str) -> Callable[..., Any]:
     )
 
 
-def connect(account: str | None, sandbox: bool) -> LetsCloud:
+def connect_client(account: str | None, sandbox: bool) -> LetsCloud:
     """The client that the options name."""
     from lcnb.client import connect as connected
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcnb.display import terminal
-from lcnb.display.terminal import _escape, frame_table, print_error, stderr, stdout
+from lcnb.display.terminal import escape_markup, frame_table, print_error, stderr_console, stdout_console
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.runbooks.records.store import Kept
+    from lcnb.runbooks.records.store import RunRecord
     from lcnb.runbooks.result import RunResult
 
 
@@ -26,49 +26,51 @@ def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
     facts = frame.attrs["lcnb"]
     done = int((frame["status"] == "done").sum())
     color = "green" if done == len(frame) else "bold red"
-    console = stdout()
+    console = stdout_console()
     console.print(
-        f"[{color}]{done} of {len(frame)} done[/] {_escape(facts['folder'])}", soft_wrap=True, highlight=False
+        f"[{color}]{done} of {len(frame)} done[/] {escape_markup(facts['folder'])}",
+        soft_wrap=True,
+        highlight=False,
     )
 
 
 def print_result(result: RunResult) -> None:
     """How a run ended: the failing cell on stderr, the folder and its files on stdout."""
     if result.error:
-        stderr().print(result.error, markup=False, soft_wrap=True)
+        stderr_console().print(result.error, markup=False, soft_wrap=True)
     for problem in result.problems:
-        stderr().print(f"[yellow]warning:[/] {_escape(problem)}", soft_wrap=True)
-    console = stdout()
+        stderr_console().print(f"[yellow]warning:[/] {escape_markup(problem)}", soft_wrap=True)
+    console = stdout_console()
     color = {"done": "green", "attention": "bold yellow"}.get(result.status, "bold red")
     console.print(
-        f"[{color}]{result.status}[/] {_escape(str(result.folder))}", soft_wrap=True, highlight=False
+        f"[{color}]{result.status}[/] {escape_markup(str(result.folder))}", soft_wrap=True, highlight=False
     )
     for path in result.files:
         name = f"{path}  (open this one)" if path == result.report else path.relative_to(result.folder)
-        console.print(f"  {_escape(str(name))}", soft_wrap=True, highlight=False)
+        console.print(f"  {escape_markup(str(name))}", soft_wrap=True, highlight=False)
 
 
-def print_run(run: Kept) -> None:
+def print_run(run: RunRecord) -> None:
     """The record of a run: a line a fact, then what asks for attention, the checks, and the files."""
-    console = stdout()
+    console = stdout_console()
     for name, value in run.record.items():
-        own = name in _OWN_LINES or (name == "reason" and run.status == "attention")
+        own = name in _SKIPPED_FIELDS or (name == "reason" and run.status == "attention")
         if own or value in (None, "", [], {}):
             continue
         text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-        console.print(f"[dim]{name:<16}[/] {_escape(text)}", highlight=False, soft_wrap=True)
+        console.print(f"[dim]{name:<16}[/] {escape_markup(text)}", highlight=False, soft_wrap=True)
     for mark, texts in (
-        ("[bold yellow]attention[/] ", _texts(run, "attention")),
-        ("check ", _texts(run, "checks")),
+        ("[bold yellow]attention[/] ", _message_texts(run, "attention")),
+        ("check ", _message_texts(run, "checks")),
     ):
         for text in texts:
-            console.print(f"{mark}{_escape(text)}", highlight=False, soft_wrap=True)
+            console.print(f"{mark}{escape_markup(text)}", highlight=False, soft_wrap=True)
     for name in run.value("files", dict) or ():
-        console.print(f"  {_escape(str(run.folder / name))}", highlight=False, soft_wrap=True)
+        console.print(f"  {escape_markup(str(run.folder / name))}", highlight=False, soft_wrap=True)
 
 
 #: Parts of a record that have lines of their own, or are for programs.
-_OWN_LINES = (
+_SKIPPED_FIELDS = (
     "attention",
     "checks",
     "files",
@@ -81,24 +83,24 @@ _OWN_LINES = (
 )
 
 
-def _texts(run: Kept, name: str) -> list[str]:
+def _message_texts(run: RunRecord, name: str) -> list[str]:
     words = {True: "ok: ", False: "failed: ", None: ""}
     found = [each for each in run.value(name, list) or () if isinstance(each, dict)]
     return [f"{words.get(each.get('ok'), '')}{each.get('text')}" for each in found]
 
 
-def print_made(changes: Sequence[Mapping[str, Any]]) -> None:
+def print_run_changes(changes: Sequence[Mapping[str, Any]]) -> None:
     """The changes of a run, as its record has them."""
-    from lcnb.changes.changeset import made_frame
-    from lcnb.runbooks.outcomes import is_made
+    from lcnb.changes.changeset import recorded_frame
+    from lcnb.runbooks.outcomes import was_confirmed
 
-    frame = made_frame(changes)
-    if not any(map(is_made, changes)):
+    frame = recorded_frame(changes)
+    if not any(map(was_confirmed, changes)):
         del frame["outcome"]  # they are only planned, and may be made next
-    stdout().print(frame_table(frame, wide=True))
+    stdout_console().print(frame_table(frame, wide=True))
 
 
-def print_made_frame(frame: pd.DataFrame, output: str) -> None:
+def print_outcomes(frame: pd.DataFrame, output: str) -> None:
     """What came of changes, which are made whether or not this can be printed: then stderr says so."""
     try:
         terminal.print_frame(frame, output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lcnb.cli.runbooks import carry_out
+from lcnb.cli.runbooks import run_and_print
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
 
 
-def _run_folder(name: str, runs_dir: str | None) -> Path:
+def find_run_folder(name: str, runs_dir: str | None) -> Path:
     """The folder of a RUN, found as every command finds it. InputError when there is none, or more than one."""
     from lcnb.errors import InputError
-    from lcnb.runbooks.records.store import find_run, is_path
+    from lcnb.runbooks.records.store import find_run, is_run_path
 
     try:
         return find_run(name, runs_dir).folder
     except InputError as error:
-        if is_path(name):
+        if is_run_path(name):
             raise InputError(f"no file and {error}. Nothing was sent.") from None
         raise InputError(f"no file {name!r}, and {error} Nothing was sent.") from None
 
 
-def _only_a_run(account: str | None, sandbox: bool, **how: Any) -> None:
+def check_run_options(account: str | None, sandbox: bool, **how: Any) -> None:
     """A run has its own account, and its own way to wait and to go on."""
     given = [
         name
@@ -45,12 +45,12 @@ def _only_a_run(account: str | None, sandbox: bool, **how: Any) -> None:
         raise click.UsageError(f"{options}: not for a run, which has its own account, parameters and limits.")
 
 
-def _is_run(name: str, runs_dir: str | None) -> bool:
+def is_run_name(name: str, runs_dir: str | None) -> bool:
     """Whether a name is that of a run. InputError when several runs begin with it; the journal's names are no run's."""
     from lcnb.errors import InputError
-    from lcnb.runbooks.records.store import find_run, is_path
+    from lcnb.runbooks.records.store import find_run, is_run_path
 
-    if name == "last" or is_path(name):
+    if name == "last" or is_run_path(name):
         return True
     try:
         find_run(name, runs_dir)
@@ -66,50 +66,50 @@ def _is_run(name: str, runs_dir: str | None) -> bool:
 
 def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
     """`lcnb apply RUN`: shown, confirmed (by naming it, where nobody can be asked), made."""
-    from lcnb.cli.printing import print_made
+    from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks.records import resume
 
-    planned = resume.Recorded.read(folder)
+    planned = resume.RecordedRun.read(folder)
     resume.check_plan(planned)
-    print_made(planned.planned)
+    print_run_changes(planned.planned)
     count = len(planned.planned)
-    if not yes and not _asked(
+    if not yes and not _is_confirmed(
         f"Make {'this change' if count == 1 else f'these {count} changes'}? Type yes: "
     ):
         click.echo("not confirmed: nothing was sent", err=True)
         return 6
-    return carry_out(lambda **how: resume.apply_run(planned, **how), runs_dir=runs_dir)
+    return run_and_print(lambda **how: resume.apply_run(planned, **how), runs_dir=runs_dir)
 
 
 def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: Any) -> int:
     """`lcnb resume RUN`: what it left open is settled, then its notebook goes on with the rest."""
     from lcnb import streams
     from lcnb.changes.progress import change_progress
-    from lcnb.cli.applying import LOOKS_FIRST, NOT_CONFIRMED
+    from lcnb.cli.applying import EXIT_NOT_CONFIRMED, RESUME_NOTICE
     from lcnb.display.previews import print_changes
     from lcnb.display.terminal import print_frame
     from lcnb.runbooks.records import resume
 
-    broken = resume.Recorded.read(folder)
+    broken = resume.RecordedRun.read(folder)
     with change_progress() as progress:
 
         def confirm(left: ChangeSet) -> bool:
             progress.stop()
-            click.echo(LOOKS_FIRST, err=True)
+            click.echo(RESUME_NOTICE, err=True)
             if yes:
                 print_changes(left)
             return yes or progress.confirm(left)
 
-        results = resume.settle(broken, confirm, progress=progress, **how)
-    streams.mark_acted()
+        results = resume.settle_changes(broken, confirm, progress=progress, **how)
+    streams.mark_action_done()
     if progress.declined:
-        return NOT_CONFIRMED
+        return EXIT_NOT_CONFIRMED
     for result in results:
         print_frame(result)
-    return carry_out(lambda **limits: resume.resume_run(broken, **limits), runs_dir=runs_dir)
+    return run_and_print(lambda **limits: resume.resume_run(broken, **limits), runs_dir=runs_dir)
 
 
-def _asked(question: str) -> bool:
+def _is_confirmed(question: str) -> bool:
     """Where nobody sits at a terminal, that the plan was named is the answer."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True

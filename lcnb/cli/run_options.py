@@ -57,7 +57,7 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
     file = click.option(
         "--env-file",
         metavar="FILE",
@@ -68,7 +68,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     )(_limit_options(kernel_options(account_options(file(command)))))
 
 
-def _set_variables(file: str) -> None:
+def set_variables(file: str) -> None:
     """Set the variables of a file for this process; one that is called `-FILE` may be missing, as in a unit."""
     from lcnb.env_file import read_variables
 
@@ -77,9 +77,9 @@ def _set_variables(file: str) -> None:
         os.environ.update({name: secret.reveal() for name, secret in read_variables(path).items()})
 
 
-def given_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+def parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     from lcnb.errors import ParameterError
-    from lcnb.runbooks.notebook.types import Written
+    from lcnb.runbooks.notebook.types import WrittenText
 
     given: dict[str, str] = {}
     for pair in pairs:
@@ -88,5 +88,5 @@ def given_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
             raise ParameterError(f"-p {pair!r}: expected NAME=VALUE. Nothing was started.")
         if key in given:
             raise ParameterError(f"-p {key}: given twice, {given[key]!r} and {value!r}. Nothing was started.")
-        given[key] = Written(value)
+        given[key] = WrittenText(value)
     return given

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUTS, connect, output_option
-from lcnb.cli.run_options import _run_options, _set_variables, given_parameters
+from lcnb.cli.options import OUTPUT_FORMATS, connect_client, output_option
+from lcnb.cli.run_options import parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
     from lcnb.runbooks.records import resume
@@ -20,85 +20,87 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@output_option(*OUTPUTS)
-def runbooks(name: str | None, output: str) -> None:
+@output_option(*OUTPUT_FORMATS)
+def runbooks_command(name: str | None, output: str) -> None:
     """The runbooks that can be run; with a NAME, its parameters."""
     from lcnb.display.terminal import print_frame
-    from lcnb.runbooks.notebook.help import describe
+    from lcnb.runbooks.notebook.help import describe_runbooks
 
-    print_frame(describe(name), output)
+    print_frame(describe_runbooks(name), output)
 
 
-class _RunCommand(click.Command):
+class _RunbookHelpCommand(click.Command):
     """`lcnb run NAME --help` is the page of that runbook."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if any(each in ctx.help_option_names for each in args):
             name = next((each for each in args if not each.startswith("-")), None)
             if name is not None:
-                from lcnb.runbooks.notebook.find import find
+                from lcnb.runbooks.notebook.find import find_runbook
                 from lcnb.runbooks.notebook.help import help_text
 
-                click.echo(help_text(find(name), ctx.make_formatter(), ctx.command_path))
+                click.echo(help_text(find_runbook(name), ctx.make_formatter(), ctx.command_path))
                 ctx.exit()
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=_RunCommand)
+@click.command(cls=_RunbookHelpCommand)
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="The changes that it makes are confirmed (for dry_run=false).")
-@_run_options
-def run(name: str, yes: bool, **options: Any) -> None:
+@run_options
+def run_command(name: str, yes: bool, **options: Any) -> None:
     """Run a runbook and keep its report.
 
     NAME is a shipped one (lcnb runbooks lists them) or a notebook file. `lcnb run NAME --help` tells what it is for
     and its parameters.
     """
-    sys.exit(_start(name, confirm=yes, **options))
+    sys.exit(_start_run(name, confirm=yes, **options))
 
 
-@click.command("plan-run", cls=_RunCommand)
+@click.command("plan-run", cls=_RunbookHelpCommand)
 @click.argument("name")
-@_run_options
-def plan_run(name: str, **options: Any) -> None:
+@run_options
+def plan_run_command(name: str, **options: Any) -> None:
     """Run a runbook dry and keep the changes that it would make.
 
     `lcnb apply RUN` makes exactly these, unless the account has changed.
     """
     from lcnb.errors import ParameterError
-    from lcnb.runbooks.notebook.find import find
+    from lcnb.runbooks.notebook.find import find_runbook
 
-    if not any(each.name == "dry_run" for each in find(name).parameters):
+    if not any(each.name == "dry_run" for each in find_runbook(name).parameters):
         raise ParameterError(f"{name} has no parameter dry_run: it changes nothing. Run it: lcnb run {name}")
     if any(pair.partition("=")[0] == "dry_run" for pair in options["pairs"]):
         raise ParameterError("-p dry_run: plan-run is the dry run. Nothing was started.")
     options["pairs"] = (*options["pairs"], "dry_run=true")
-    code = _start(name, confirm=False, tell=_print_plan, **options)
+    code = _start_run(name, confirm=False, tell=_print_plan, **options)
     sys.exit(code)
 
 
-def _print_outcomes(result: RunResult) -> None:
+def _print_run_outcomes(result: RunResult) -> None:
     """The outcomes of the changes that a run has made, or that it was a dry run and what makes its changes."""
-    from lcnb.cli.printing import print_made
-    from lcnb.display.terminal import stdout
+    from lcnb.cli.printing import print_run_changes
+    from lcnb.display.terminal import stdout_console
     from lcnb.runbooks import ends
-    from lcnb.runbooks.outcomes import changes_line, is_made
+    from lcnb.runbooks.outcomes import summarize_changes, was_confirmed
     from lcnb.runbooks.records import resume
 
-    recorded = resume.Recorded.read(result.folder)
+    recorded = resume.RecordedRun.read(result.folder)
     parameters = recorded.facts.get("parameters", {})
-    made = [each for each in recorded.facts.get("changes", []) if is_made(each)]
+    made = [each for each in recorded.facts.get("changes", []) if was_confirmed(each)]
     line = ""
     if made:
-        print_made(made)
-        line = changes_line(made, recorded.folder.name, ended_well=result.status in ends.ENDED_WELL)
-    elif "dry_run" in parameters and result.status in ends.ENDED_WELL:
-        line = _dry_line(recorded)
+        print_run_changes(made)
+        line = summarize_changes(
+            made, recorded.folder.name, ended_well=result.status in ends.COMPLETED_STATUSES
+        )
+    elif "dry_run" in parameters and result.status in ends.COMPLETED_STATUSES:
+        line = _dry_run_line(recorded)
     if line:
-        stdout().print(line, markup=False, highlight=False, soft_wrap=True)
+        stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _dry_line(ended: resume.Recorded) -> str:
+def _dry_run_line(ended: resume.RecordedRun) -> str:
     """What a run that has made nothing came to."""
     parameters = ended.facts["parameters"]
     if not ended.planned:
@@ -109,43 +111,43 @@ def _dry_line(ended: resume.Recorded) -> str:
     if parameters["dry_run"] is not True:
         return ""
     count = len(ended.planned)
-    return f"dry run: {count} change{'s' if count > 1 else ''}, none made; make them: lcnb apply {_named(ended.folder)}"
+    return f"dry run: {count} change{'s' if count > 1 else ''}, none made; make them: lcnb apply {_run_argument(ended.folder)}"
 
 
-def _named(folder: Path) -> str:
+def _run_argument(folder: Path) -> str:
     """How a command finds a run: by its id, or by its folder where that is not in the usual place."""
     from lcnb.folders import runs_dir
 
     return folder.name if folder.parent == runs_dir().absolute() else shlex.quote(str(folder))
 
 
-def _start(
+def _start_run(
     name: str,
     *,
     pairs: tuple[str, ...],
     account: str | None,
     sandbox: bool,
     confirm: bool,
-    tell: Callable[[RunResult], None] = _print_outcomes,
+    tell: Callable[[RunResult], None] = _print_run_outcomes,
     env_file: str | None = None,
     **limits: Any,
 ) -> int:
     if env_file is not None:
-        _set_variables(env_file)
+        set_variables(env_file)
     from lcnb.runbooks.run import run_runbook
 
-    given = given_parameters(pairs)
-    settings = connect(account, True).settings if sandbox else None
-    return carry_out(
+    given = parse_parameters(pairs)
+    settings = connect_client(account, True).settings if sandbox else None
+    return run_and_print(
         lambda **how: run_runbook(name, given, account=account, settings=settings, confirm=confirm, **how),
         tell,
         **limits,
     )
 
 
-def carry_out(
+def run_and_print(
     work: Callable[..., RunResult],
-    tell: Callable[[RunResult], None] = _print_outcomes,
+    tell: Callable[[RunResult], None] = _print_run_outcomes,
     *,
     runs_dir: str | None = None,
     no_lock: bool = False,
@@ -156,38 +158,40 @@ def carry_out(
     from lcnb import streams
     from lcnb.cli.printing import print_result
     from lcnb.display.progress import cell_progress
-    from lcnb.signals import held
+    from lcnb.signals import hold_signals
 
     with cell_progress() as progress:
         result = work(progress=progress, folder=runs_dir, lock_wait=None if no_lock else lock_wait, **limits)
-    streams.mark_acted()
-    with held():
+    streams.mark_action_done()
+    with hold_signals():
         print_result(result)
         tell(result)
     return result.exit_code
 
 
 def _print_plan(result: RunResult) -> None:
-    from lcnb.cli.printing import print_made
+    from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks import ends
     from lcnb.runbooks.records import resume
 
-    if result.status in ends.ENDED_WELL and (planned := resume.Recorded.read(result.folder).planned):
-        print_made(planned)
-    _print_outcomes(result)
+    if result.status in ends.COMPLETED_STATUSES and (
+        planned := resume.RecordedRun.read(result.folder).planned
+    ):
+        print_run_changes(planned)
+    _print_run_outcomes(result)
 
 
 @click.command()
-def warm() -> None:
+def warm_command() -> None:
     """Make runs start at once: wait, with all imported, for `lcnb run`.
 
     Runs until it is interrupted (Ctrl-C, SIGTERM); runs that are under way end first. `lcnb run`, `lcnb plan-run` and
     `lcnb batch` of the same user, Python and state folder use it by themselves. Linux only.
     """
-    from lcnb.runbooks.engine.warm import folder_of_all
-    from lcnb.runbooks.engine.warm_server import stay
+    from lcnb.runbooks.engine.warm import user_server_folder
+    from lcnb.runbooks.engine.warm_server import become_server
 
-    stay(f"warm runs: lcnb run uses this process (in {folder_of_all()}); Ctrl-C ends it")
+    become_server(f"warm runs: lcnb run uses this process (in {user_server_folder()}); Ctrl-C ends it")
 
 
-COMMANDS = (runbooks, run, plan_run, warm)
+COMMANDS = (runbooks_command, run_command, plan_run_command, warm_command)

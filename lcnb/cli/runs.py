@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcnb.cli.options import OUTPUTS, account_options, connect, output_option, runs_dir_option
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, runs_dir_option
 from lcnb.cli.run_options import kernel_options
 
 if TYPE_CHECKING:
-    from lcnb.runbooks.records.store import Kept
+    from lcnb.runbooks.records.store import RunRecord
 
 
-def _find(name: str, runs_dir: str | None) -> Kept:
+def _find_run(name: str, runs_dir: str | None) -> RunRecord:
     from lcnb.runbooks.records.store import find_run
 
     return find_run(name, runs_dir)
@@ -23,10 +23,10 @@ def _find(name: str, runs_dir: str | None) -> Kept:
 
 @click.group(invoke_without_command=True)
 @click.option("--status", metavar="STATUS", help="Only runs that ended so, such as failed.")
-@output_option(*OUTPUTS)
+@output_option(*OUTPUT_FORMATS)
 @runs_dir_option
 @click.pass_context
-def runs(ctx: click.Context, status: str | None, output: str, runs_dir: str | None) -> None:
+def runs_group(ctx: click.Context, status: str | None, output: str, runs_dir: str | None) -> None:
     """The runs that are kept, the newest first.
 
     A RUN, in the commands that take one, is an id, the beginning of one, a folder, or the word last.
@@ -34,7 +34,7 @@ def runs(ctx: click.Context, status: str | None, output: str, runs_dir: str | No
     if ctx.invoked_subcommand is not None:
         ctx.obj = runs_dir
         return
-    from lcnb.display.terminal import print_frame, stderr
+    from lcnb.display.terminal import print_frame, stderr_console
     from lcnb.runbooks.records.history import runs as listed
 
     frame = listed(runs_dir)
@@ -42,38 +42,38 @@ def runs(ctx: click.Context, status: str | None, output: str, runs_dir: str | No
         frame = frame[frame["status"] == status.lower()]
     print_frame(frame, output)
     for run, problem in frame.loc[frame["problem"].notna(), ["id", "problem"]].itertuples(index=False):
-        stderr().print(f"{run}: {problem}", markup=False, soft_wrap=True)
+        stderr_console().print(f"{run}: {problem}", markup=False, soft_wrap=True)
 
 
-@runs.command()
+@runs_group.command()
 @click.option("--keep", type=click.IntRange(0), required=True, metavar="N", help="How many ended runs stay.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @runs_dir_option
 @click.pass_obj
-def prune(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
+def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
     """Delete the oldest runs that have ended."""
-    from lcnb.display.terminal import print_frame, stderr
-    from lcnb.runbooks.records.history import frame, to_prune
-    from lcnb.runbooks.records.history import prune as delete
+    from lcnb.display.terminal import print_frame, stderr_console
+    from lcnb.runbooks.records.history import prune_runs as delete
+    from lcnb.runbooks.records.history import runs_frame, runs_to_prune
 
-    found = to_prune(keep, runs_dir or outer)
+    found = runs_to_prune(keep, runs_dir or outer)
     if not found:
         click.echo("nothing to delete")
         return
     if not yes:
-        print_frame(frame(found)[["id", "runbook", "status", "started"]])
-        if not _agreed(f"Delete {len(found)} runs with all their files?"):
+        print_frame(runs_frame(found)[["id", "runbook", "status", "started"]])
+        if not _ask_yes_no(f"Delete {len(found)} runs with all their files?"):
             click.echo("nothing was deleted", err=True)
             sys.exit(6)
     deleted, left = delete(found)
     for each in deleted:
         click.echo(f"deleted {each.folder}")
     for each, reason in left:
-        stderr().print(f"not deleted: {each.folder}: {reason}", markup=False, soft_wrap=True)
+        stderr_console().print(f"not deleted: {each.folder}: {reason}", markup=False, soft_wrap=True)
     sys.exit(1 if left else 0)
 
 
-def _agreed(question: str) -> bool:
+def _ask_yes_no(question: str) -> bool:
     """What a person answers; no where nobody can be asked."""
     try:
         return click.confirm(question, err=True)
@@ -85,14 +85,14 @@ def _agreed(question: str) -> bool:
 @click.argument("run")
 @output_option("table", "json")
 @runs_dir_option
-def show(run: str, output: str, runs_dir: str | None) -> None:
+def show_command(run: str, output: str, runs_dir: str | None) -> None:
     """What the record of a run says."""
     import json
 
     from lcnb.cli.printing import print_run
-    from lcnb.runbooks.records.store import readable
+    from lcnb.runbooks.records.store import require_readable
 
-    found = readable(_find(run, runs_dir))
+    found = require_readable(_find_run(run, runs_dir))
     if output == "json":
         click.echo(json.dumps(found.record, ensure_ascii=False, indent=2))
     else:
@@ -102,13 +102,13 @@ def show(run: str, output: str, runs_dir: str | None) -> None:
 @click.command(name="open")
 @click.argument("run", default="last")
 @runs_dir_option
-def open_report(run: str, runs_dir: str | None) -> None:
+def open_command(run: str, runs_dir: str | None) -> None:
     """Open the report of a run (the last one by default) in the browser."""
     import webbrowser
 
     from lcnb.errors import InputError
 
-    found = _find(run, runs_dir)
+    found = _find_run(run, runs_dir)
     report = found.folder / "report.html"
     if not report.is_file():
         raise InputError(
@@ -124,14 +124,14 @@ def open_report(run: str, runs_dir: str | None) -> None:
 @click.command()
 @click.argument("first", metavar="RUN")
 @click.argument("second", metavar="RUN")
-@output_option(*OUTPUTS)
+@output_option(*OUTPUT_FORMATS)
 @runs_dir_option
-def diff(first: str, second: str, output: str, runs_dir: str | None) -> None:
+def diff_command(first: str, second: str, output: str, runs_dir: str | None) -> None:
     """What differs between two runs: parameters, versions, notebook, end, tables."""
     from lcnb.display.terminal import print_frame
-    from lcnb.runbooks.records.compare import diff as compared
+    from lcnb.runbooks.records.compare import compare_runs as compared
 
-    frame = compared(_find(first, runs_dir), _find(second, runs_dir))
+    frame = compared(_find_run(first, runs_dir), _find_run(second, runs_dir))
     if output == "table" and frame.empty:
         click.echo("no difference")
     else:
@@ -144,22 +144,22 @@ def diff(first: str, second: str, output: str, runs_dir: str | None) -> None:
 @runs_dir_option
 @kernel_options
 @account_options
-def rerun(
+def rerun_command(
     run: str, yes: bool, runs_dir: str | None, account: str | None, sandbox: bool, **where: str | None
 ) -> None:
     """Run the same notebook again, with the same parameters and account."""
-    from lcnb.cli.runbooks import carry_out
-    from lcnb.display.terminal import stderr
-    from lcnb.runbooks.records.resume import notebook_changed
-    from lcnb.runbooks.records.resume import rerun as again
+    from lcnb.cli.runbooks import run_and_print
+    from lcnb.display.terminal import stderr_console
+    from lcnb.runbooks.records.resume import has_notebook_changed
+    from lcnb.runbooks.records.resume import rerun_notebook as again
 
-    found = _find(run, runs_dir)
-    if notebook_changed(found):
-        stderr().print(
+    found = _find_run(run, runs_dir)
+    if has_notebook_changed(found):
+        stderr_console().print(
             f"[yellow]warning:[/] the notebook has changed since the run {found.id}", soft_wrap=True
         )
-    settings = connect(account, True).settings if sandbox else None
-    code = carry_out(
+    settings = connect_client(account, True).settings if sandbox else None
+    code = run_and_print(
         lambda **how: again(found, account=account, settings=settings, confirm=yes, **where, **how),
         runs_dir=runs_dir,
     )
@@ -169,30 +169,30 @@ def rerun(
 @click.command()
 @click.argument("names", nargs=-1, metavar="[RUN]...")
 @runs_dir_option
-def verify(names: tuple[str, ...], runs_dir: str | None) -> None:
+def verify_command(names: tuple[str, ...], runs_dir: str | None) -> None:
     """Check that no byte of a run was changed after it ended.
 
     Compares the files of all runs, or of those named, with the hashes in their records, and the records with
     the index of the runs folder. Nothing is signed: who may write there can make a whole new index. So keep
     the hash that is printed elsewhere, and compare it. Exit code 1 when something was changed.
     """
-    from lcnb.display.terminal import stderr
+    from lcnb.display.terminal import stderr_console
     from lcnb.folders import runs_dir as default
     from lcnb.runbooks.records import abandoned, index
 
     places: dict[Path, list[str] | None] = {}
     if names:
-        for found in (_find(name, runs_dir) for name in names):
+        for found in (_find_run(name, runs_dir) for name in names):
             places.setdefault(found.folder.parent, []).append(found.id)  # type: ignore[union-attr]
     else:
         places[Path(runs_dir).expanduser().absolute() if runs_dir else default()] = None
     failed = False
     for place, only in places.items():
-        abandoned.settle(place)
-        result = index.verify(place, only)
+        abandoned.settle_runs(place)
+        result = index.verify_runs(place, only)
         for each in result.problems:
             where = "/".join(filter(None, (each.run, each.file)))
-            stderr().print(f"{where}: {each.problem}", markup=False, soft_wrap=True)
+            stderr_console().print(f"{where}: {each.problem}", markup=False, soft_wrap=True)
         failed = failed or bool(result.problems)
         told = f"{len(result.problems)} problems" if result.problems else "all as written"
         click.echo(
@@ -201,4 +201,4 @@ def verify(names: tuple[str, ...], runs_dir: str | None) -> None:
     sys.exit(1 if failed else 0)
 
 
-COMMANDS = (runs, show, open_report, diff, rerun, verify)
+COMMANDS = (runs_group, show_command, open_command, diff_command, rerun_command, verify_command)

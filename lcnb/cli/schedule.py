@@ -9,15 +9,15 @@ import click
 
 from lcnb.cli.run_options import kernel_options
 
-SYSTEMS = ("cron", "systemd", "k8s", "airflow", "github")
+SCHEDULERS = ("cron", "systemd", "k8s", "airflow", "github")
 
 
 @click.group()
-def schedule() -> None:
+def schedule_group() -> None:
     """Runbooks at their time: files for cron, systemd, Kubernetes, Airflow and GitHub."""
 
 
-@schedule.command()
+@schedule_group.command()
 @click.argument("name")
 @click.option(
     "--cron",
@@ -25,7 +25,7 @@ def schedule() -> None:
     metavar="EXPR",
     help='Five fields, such as "30 6 * * 1-5", or a word such as @daily.',
 )
-@click.option("--to", required=True, type=click.Choice(SYSTEMS), help="The system that keeps time.")
+@click.option("--to", required=True, type=click.Choice(SCHEDULERS), help="The system that keeps time.")
 @click.option(
     "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
 )
@@ -36,7 +36,7 @@ def schedule() -> None:
 @click.option("--image", metavar="IMAGE", help="For k8s: a container image that has lcnb.")
 @click.option("--yes", is_flag=True, help="The changes of each run are confirmed (for dry_run=false).")
 @click.option("--out", type=click.Path(), help="A file or a folder to write; printed by default.")
-def export(
+def export_command(
     name: str,
     cron: str,
     to: str,
@@ -51,13 +51,13 @@ def export(
     cwd: str | None,
 ) -> None:
     """A file of that system which calls `lcnb run NAME`; it never holds the token."""
-    from lcnb.cli.run_options import given_parameters
+    from lcnb.cli.run_options import parse_parameters
     from lcnb.runbooks.schedule import entry
     from lcnb.runbooks.schedule import export as schedules
 
-    with schedules.nothing_written():
-        given = given_parameters(pairs)
-    files = schedules.export(
+    with schedules.say_nothing_written():
+        given = parse_parameters(pairs)
+    files = schedules.export_schedule(
         name,
         cron,
         to,
@@ -65,7 +65,7 @@ def export(
         account=account,
         timezone=timezone,
         label=label,
-        image=image or entry.IMAGE,
+        image=image or entry.PLACEHOLDER_IMAGE,
         kernel=kernel,
         cwd=cwd,
         confirm=yes,
@@ -75,11 +75,11 @@ def export(
             "\n".join(f"# --- {key}\n{text}" if len(files) > 1 else text for key, text in files.items())
         )
     else:
-        for path in _written(files, Path(out)):
+        for path in _write_files(files, Path(out)):
             click.echo(path)
 
 
-def _written(files: dict[str, str], out: Path) -> list[Path]:
+def _write_files(files: dict[str, str], out: Path) -> list[Path]:
     from lcnb.errors import InputError
     from lcnb.files import write_atomically
 

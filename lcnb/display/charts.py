@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from lcnb.display.formats import _missing
+from lcnb.display.formats import is_missing
 from lcnb.display.markup import Html
-from lcnb.display.palette import _GRID, _INK, SERIES_COLORS, STATE_COLORS
+from lcnb.display.palette import NEUTRAL_COLOR, PAGE_TEXT_COLOR, SERIES_COLORS, STATE_COLORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # --- pictures -------------------------------------------------------------------------------------------
 
 
-def barh(
+def bar_chart(
     data: pd.Series[Any] | pd.DataFrame, title: str, *, unit: str = "", decimals: int = 0, alt: str = ""
 ) -> Html:
     """Horizontal bars, each with its value; a DataFrame is stacked, its columns told by colour and legend.
@@ -40,16 +40,16 @@ def barh(
         )
     frame = frame.astype("float64")
     totals = frame.sum(axis=1, min_count=1).tolist()
-    values = ["–" if _missing(total) else f"{total:,.{decimals}f}" for total in totals]
+    values = ["–" if is_missing(total) else f"{total:,.{decimals}f}" for total in totals]
     told = ", ".join(f"{name}: {value}" for name, value in zip(frame.index, values, strict=True))
     alt = alt or f"{title}. {told}{' ' + unit if unit else ''}"
-    ends = [0.0 if _missing(total) else total for total in totals]
-    svg = _draw(frame, ends, values, title, unit)
+    ends = [0.0 if is_missing(total) else total for total in totals]
+    svg = _draw_bars(frame, ends, values, title, unit)
     html = f'<figure class="lcnb-figure" role="img" aria-label="{escape(alt)}">{svg}</figure>'
     return Html(html, alt)
 
 
-def line(
+def line_chart(
     data: pd.Series[Any] | pd.DataFrame,
     title: str,
     *,
@@ -72,75 +72,81 @@ def line(
         return Html(
             f'<p class="lcnb-none">{escape(title)}: nothing to show.</p>', f"{title}: nothing to show."
         )
-    told = [f"{name}: {_ends(frame[name], decimals)}" for name in frame.columns]
+    told = [f"{name}: {_describe_ends(frame[name], decimals)}" for name in frame.columns]
     if isinstance(data, pd.Series):
-        told = [_ends(frame.iloc[:, 0], decimals)]
-    places = [f"{text}: {_place(value)}" for text, value in (at or {}).items()]
+        told = [_describe_ends(frame.iloc[:, 0], decimals)]
+    places = [f"{text}: {_format_position(value)}" for text, value in (at or {}).items()]
     alt = alt or f"{title}. {', '.join([*told, *places])}{' ' + unit if unit else ''}"
     svg = _draw_lines(frame, f"{title}{f' ({unit})' if unit else ''}", decimals, at or {})
     return Html(f'<figure class="lcnb-figure" role="img" aria-label="{escape(alt)}">{svg}</figure>', alt)
 
 
-def _ends(values: pd.Series[Any], decimals: int) -> str:
+def _describe_ends(values: pd.Series[Any], decimals: int) -> str:
     known = values.dropna()
     if not len(known):
         return "–"
     first, last = known.iloc[0], known.iloc[-1]
-    return f"{first:,.{decimals}f} at {_place(known.index[0])} to {last:,.{decimals}f} at {_place(known.index[-1])}"
+    return f"{first:,.{decimals}f} at {_format_position(known.index[0])} to {last:,.{decimals}f} at {_format_position(known.index[-1])}"
 
 
-def _place(value: Any) -> str:
+def _format_position(value: Any) -> str:
     return f"{value.day} {value:%b %Y}" if hasattr(value, "strftime") else f"{value:g}"
 
 
 #: A label is a text and never a formula; the page's fonts draw it, so those of matplotlib may lack a glyph.
-_PLAIN: dict[Any, Any] = {
+_CHART_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10.5,
-    "text.color": _INK,
+    "text.color": PAGE_TEXT_COLOR,
     "text.parse_math": False,
 }
-LABEL_SHOWN, TITLE_SHOWN = 48, 90
+MAX_LABEL_CHARACTERS, MAX_TITLE_CHARACTERS = 48, 90
 
 
-def _draw(frame: pd.DataFrame, totals: list[float], values: list[str], title: str, unit: str) -> str:
+def _draw_bars(frame: pd.DataFrame, totals: list[float], values: list[str], title: str, unit: str) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure  # no pyplot: no global state, no back end, no leak of figures
 
-    with mpl.rc_context(_PLAIN), warnings.catch_warnings():
+    with mpl.rc_context(_CHART_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure = Figure(
             figsize=(8.6, (0.85 if len(frame.columns) > 1 else 0.5) + 0.33 * len(frame)), layout="constrained"
         )
         axes = figure.subplots()
-        _bars(axes, frame)
+        _plot_bars(axes, frame)
         for position, (total, value) in enumerate(zip(totals, values, strict=True)):
             end = max(total, 0.0)  # a negative bar ends to the left, and its value stands beside it
             axes.annotate(value, (end, position), (5, 0), textcoords="offset points", va="center")
-        _dress(axes, frame, title, unit, totals)
-        return _svg(figure)
+        _style_bar_axes(axes, frame, title, unit, totals)
+        return _figure_svg(figure)
 
 
 def _draw_lines(frame: pd.DataFrame, title: str, decimals: int, at: Mapping[str, Any]) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_PLAIN), warnings.catch_warnings():
+    with mpl.rc_context(_CHART_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure = Figure(figsize=(8.6, 3.2), layout="constrained")
         axes = figure.subplots()
         for number, name in enumerate(frame.columns):
             color = SERIES_COLORS[number % len(SERIES_COLORS)]
-            axes.plot(frame.index, frame[name], color=color, linewidth=2.4, label=_short(name, LABEL_SHOWN))
+            axes.plot(
+                frame.index,
+                frame[name],
+                color=color,
+                linewidth=2.4,
+                label=_shorten_text(name, MAX_LABEL_CHARACTERS),
+            )
             if len(frame.columns) == 1:
                 axes.fill_between(frame.index, frame[name], color=color, alpha=0.13, linewidth=0)
-            _tell_ends(axes, frame[name].dropna(), decimals)
-        _mark_places(axes, frame, at)
-        _dress_lines(axes, frame, title, decimals)
-        return _svg(figure)
+            _annotate_ends(axes, frame[name].dropna(), decimals)
+        _draw_markers(axes, frame, at)
+        _style_line_axes(axes, frame, title, decimals)
+        return _figure_svg(figure)
 
 
-def _tell_ends(axes: Any, values: pd.Series[Any], decimals: int) -> None:
+def _annotate_ends(axes: Any, values: pd.Series[Any], decimals: int) -> None:
     """First and last value stand above the line's ends, inside the picture."""
     ends = (
         {0: "left", len(values) - 1: "right"}
@@ -155,14 +161,14 @@ def _tell_ends(axes: Any, values: pd.Series[Any], decimals: int) -> None:
         )
 
 
-def _mark_places(axes: Any, frame: pd.DataFrame, at: Mapping[str, Any]) -> None:
+def _draw_markers(axes: Any, frame: pd.DataFrame, at: Mapping[str, Any]) -> None:
     """A dashed line each, its text on the side where there is more room; several stand below each other."""
     middle = frame.index[0] + (frame.index[-1] - frame.index[0]) / 2
     for number, (text, value) in enumerate(at.items()):
         axes.axvline(value, color=STATE_COLORS["suspended"], linewidth=1.4, linestyle=(0, (4, 3)))
         left = value > middle
         axes.annotate(
-            _short(text, LABEL_SHOWN),
+            _shorten_text(text, MAX_LABEL_CHARACTERS),
             (value, 0.94 - 0.11 * number),
             (-6 if left else 6, 0),
             xycoords=("data", "axes fraction"),
@@ -172,19 +178,19 @@ def _mark_places(axes: Any, frame: pd.DataFrame, at: Mapping[str, Any]) -> None:
         )
 
 
-def _dress_lines(axes: Any, frame: pd.DataFrame, title: str, decimals: int) -> None:
+def _style_line_axes(axes: Any, frame: pd.DataFrame, title: str, decimals: int) -> None:
     from matplotlib.dates import AutoDateLocator, DateFormatter
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.set_title(_short(title, TITLE_SHOWN), loc="left", fontweight="bold", fontsize=11.5)
+    axes.set_title(_shorten_text(title, MAX_TITLE_CHARACTERS), loc="left", fontweight="bold", fontsize=11.5)
     least, most = min(0.0, frame.min().min()), max(0.0, frame.max().max())
     room = (most - least) or 1.0
     axes.set_ylim(least - (0.04 * room if least < 0 else 0), most + 0.22 * room)
     axes.margins(x=0.01)
     axes.spines[["top", "left", "right"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.grid(axis="y", color=_GRID, alpha=0.3, linewidth=0.8)
-    axes.tick_params(length=0, labelcolor=_INK)
+    axes.spines["bottom"].set_color(NEUTRAL_COLOR)
+    axes.grid(axis="y", color=NEUTRAL_COLOR, alpha=0.3, linewidth=0.8)
+    axes.tick_params(length=0, labelcolor=PAGE_TEXT_COLOR)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value:,.{0 if room > 20 else decimals}f}")
@@ -196,14 +202,14 @@ def _dress_lines(axes: Any, frame: pd.DataFrame, title: str, decimals: int) -> N
         axes.legend(frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.08), fontsize=9.5)
 
 
-def _short(text: object, most: int) -> str:
+def _shorten_text(text: object, most: int) -> str:
     """One line that leaves room for the picture."""
     line = " ".join(str(text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def _bars(axes: Any, frame: pd.DataFrame) -> None:
-    names = [_short(name, LABEL_SHOWN) for name in frame.index]
+def _plot_bars(axes: Any, frame: pd.DataFrame) -> None:
+    names = [_shorten_text(name, MAX_LABEL_CHARACTERS) for name in frame.index]
     left = [0.0] * len(frame)
     for number, column in enumerate(frame.columns):
         widths = [float(value) for value in frame[column].fillna(0)]
@@ -211,21 +217,21 @@ def _bars(axes: Any, frame: pd.DataFrame) -> None:
             color: Any = [STATE_COLORS.get(name, SERIES_COLORS[0]) for name in names]
         else:
             color = STATE_COLORS.get(str(column), SERIES_COLORS[number % len(SERIES_COLORS)])
-        label = _short(column, LABEL_SHOWN)
+        label = _shorten_text(column, MAX_LABEL_CHARACTERS)
         axes.barh(range(len(frame)), widths, left=left, color=color, height=0.68, label=label)
         left = [before + width for before, width in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(frame)), names)
 
 
-def _dress(axes: Any, frame: pd.DataFrame, title: str, unit: str, totals: list[float]) -> None:
+def _style_bar_axes(axes: Any, frame: pd.DataFrame, title: str, unit: str, totals: list[float]) -> None:
     axes.invert_yaxis()
-    full = _short(f"{title}{f' ({unit})' if unit else ''}", TITLE_SHOWN)
+    full = _shorten_text(f"{title}{f' ({unit})' if unit else ''}", MAX_TITLE_CHARACTERS)
     axes.set_title(full, loc="left", fontweight="bold", fontsize=11.5)
     least, most = min([*totals, 0.0]), max([*totals, 0.0])
     axes.set_xlim(least, most + (most - least) * 0.12 or 1)
     axes.xaxis.set_visible(False)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelcolor=_INK)
+    axes.tick_params(length=0, labelcolor=PAGE_TEXT_COLOR)
     if len(frame.columns) > 1:
         axes.legend(
             frameon=False,
@@ -236,11 +242,11 @@ def _dress(axes: Any, frame: pd.DataFrame, title: str, unit: str, totals: list[f
         )
 
 
-def _svg(figure: Any) -> str:
+def _figure_svg(figure: Any) -> str:
     """The figure as an SVG element whose text has the colour of the page around it."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(PAGE_TEXT_COLOR, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     return svg.replace("<svg ", '<svg aria-hidden="true" ', 1)

@@ -6,10 +6,10 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from lcnb.display.palette import _GRID, STATE_COLORS
+from lcnb.display.palette import NEUTRAL_COLOR, STATE_COLORS
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as people read it; a missing one is an en dash. Not escaped."""
     if value is None:
         return "–"
@@ -22,7 +22,7 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def _missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     import pandas as pd
 
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
@@ -30,10 +30,10 @@ def _missing(value: Any) -> bool:
 
 def state_html(state: str) -> str:
     """A state with its dot of colour; the word is there too, for those who cannot see colours."""
-    color = STATE_COLORS.get(state, _GRID)
+    color = STATE_COLORS.get(state, NEUTRAL_COLOR)
     return f'<span class="lcnb-pill" style="--c:{color}">{escape(state)}</span>'
 
 
 def money(value: float, currencycode: str) -> str:
     """`1,234.50 USD`; a missing value is an en dash."""
-    return "–" if _missing(value) else f"{value:,.2f} {currencycode}".rstrip()
+    return "–" if is_missing(value) else f"{value:,.2f} {currencycode}".rstrip()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     pass
 
-STYLE = """
+HTML_STYLE = """
 <style>
 .lcnb{font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .lcnb-cards{display:flex;flex-wrap:wrap;gap:12px;margin:4px 0 12px}
@@ -59,11 +59,11 @@ class Html:
         return cls("".join(part._html for part in parts), text)
 
     def _repr_html_(self) -> str:
-        return f'{STYLE}<div class="lcnb">{self._html}</div>'
+        return f'{HTML_STYLE}<div class="lcnb">{self._html}</div>'
 
     def __repr__(self) -> str:
         return self._text
 
 
-def _class(names: str) -> str:
+def class_attribute(names: str) -> str:
     return f' class="{names.strip()}"' if names else ""

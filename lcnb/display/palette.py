@@ -18,5 +18,5 @@ STATE_COLORS = {
     "suspended": "#d1552b",
 }
 SERIES_COLORS = ("#3d8fd1", "#dd9a1f", "#0a9b74", "#b0679f", "#8c95a4", "#d1552b")
-_INK = "#010203"  # stands for the page's text colour until the SVG is written
-_GRID = "#8c95a4"
+PAGE_TEXT_COLOR = "#010203"  # stands for the page's text colour until the SVG is written
+NEUTRAL_COLOR = "#8c95a4"

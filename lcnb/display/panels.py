@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from lcnb.display.formats import _missing
+from lcnb.display.formats import is_missing
 from lcnb.display.markup import Html
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def cards(values: Mapping[str, object], *, warn: Sequence[str] = ()) -> Html:
     """Key figures side by side: label → value. Labels in `warn` are marked; a missing value is an en dash."""
-    values = {label: "–" if _missing(value) else value for label, value in values.items()}
+    values = {label: "–" if is_missing(value) else value for label, value in values.items()}
     boxes = "".join(
         f'<div class="lcnb-card{" warn" if label in warn else ""}"><b>{escape(str(value))}</b>'
         f"<span>{escape(label)}</span></div>"

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lcnb.display import terminal
-from lcnb.display.terminal import _escape, frame_table, stdout
+from lcnb.display.terminal import escape_markup, frame_table, stdout_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,12 +19,14 @@ def print_changes(changes: ChangeSet, output: str = "table", *, console: Console
     if output != "table":
         terminal.print_frame(changes.to_frame(), output)
         return
-    console = console or stdout()
+    console = console or stdout_console()
     if len(changes):
         console.print(frame_table(changes._shown(), wide=True))
         for method, path, body in changes.requests:
             text = "" if body is None else json.dumps(body, ensure_ascii=False)
-            console.print(f"[dim]{_escape(f'{method} {path} {text}')}[/]", highlight=False, soft_wrap=True)
-    console.print(f"[bold]{_escape(changes.summary())}[/]", highlight=False, soft_wrap=True)
+            console.print(
+                f"[dim]{escape_markup(f'{method} {path} {text}')}[/]", highlight=False, soft_wrap=True
+            )
+    console.print(f"[bold]{escape_markup(changes.summary())}[/]", highlight=False, soft_wrap=True)
     for note in changes.notes if len(changes) else ():
-        console.print(f"note: {_escape(note)}", highlight=False, soft_wrap=True)
+        console.print(f"note: {escape_markup(note)}", highlight=False, soft_wrap=True)

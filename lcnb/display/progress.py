@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lcnb.display.terminal import _escape, stderr
+from lcnb.display.terminal import escape_markup, stderr_console
 
 if TYPE_CHECKING:
     pass
@@ -22,10 +22,10 @@ def cell_progress() -> Iterator[Callable[[int, int, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=stderr(), transient=True) as bar:
+    with Progress(*columns, console=stderr_console(), transient=True) as bar:
         task = bar.add_task("starting the kernel", total=None)
         yield lambda index, total, title: bar.update(
-            task, completed=index, total=total, description=_escape(title)
+            task, completed=index, total=total, description=escape_markup(title)
         )
 
 
@@ -38,8 +38,8 @@ def batch_progress() -> Iterator[Callable[[int, int, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=stderr(), transient=True) as bar:
+    with Progress(*columns, console=stderr_console(), transient=True) as bar:
         task = bar.add_task("checking the rows", total=None)
         yield lambda ended, total, text: bar.update(
-            task, completed=ended, total=total, description=_escape(text)
+            task, completed=ended, total=total, description=escape_markup(text)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from lcnb.display.terminal import stdout
+from lcnb.display.terminal import stdout_console
 
 if TYPE_CHECKING:
     from lcnb.api.fields import Record
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 from html import escape
 from typing import TYPE_CHECKING
 
-from lcnb.display.formats import shown
+from lcnb.display.formats import format_value
 from lcnb.display.markup import Html
-from lcnb.display.tables import _cell
+from lcnb.display.tables import cell_html
 
 if TYPE_CHECKING:
     from lcnb.api.fields import Record
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 def record_html(record: Record) -> str:
     """One typed object as a small two-column table."""
-    title = escape(shown(getattr(record, record.TITLE, None)))
+    title = escape(format_value(getattr(record, record.TITLE, None)))
     rows = "".join(
         f'<tr><th scope="row">{escape(each.name)}'
         f"{f' <small>{each.about.unit}</small>' if each.about.unit in ('MB', 'GB') else ''}</th>"
-        f"{_cell(each.name, ', '.join(value) if isinstance(value, tuple) else value)}</tr>"
+        f"{cell_html(each.name, ', '.join(value) if isinstance(value, tuple) else value)}</tr>"
         for each, value in record.rows()
     )
     table = f'<table class="lcnb-table lcnb-record"><caption>{type(record).__name__} {title}</caption>{rows}</table>'
@@ -43,6 +43,6 @@ def print_record(record: Record, output: str = "table") -> None:
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for each, value in record.rows():
-        text = f"{value:,.2f}" if isinstance(value, float) else shown(value)
+        text = f"{value:,.2f}" if isinstance(value, float) else format_value(value)
         table.add_row(each.name, text)
-    stdout().print(table)
+    stdout_console().print(table)

@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lcnb.display.formats import shown
+from lcnb.display.formats import format_value
 from lcnb.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-FORMATS = ("table", "json", "csv", "parquet")
+OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
 
 #: Columns that a table leaves out for width; every other format has them all.
-WIDE = {
+WIDE_COLUMNS = {
     "instances": ("city", "country", "ip_addresses", "booted", "built", "locked", "suspended", "domain"),
     "inventory": ("hostname", "city", "country", "ipv6", "template_label"),
     "plans": ("shortcode",),
@@ -39,7 +39,7 @@ def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
     elif output == "parquet":
         _print_parquet(frame)
     else:
-        console = stdout()
+        console = stdout_console()
         console.print(frame_table(frame, wide=not console.is_terminal))
 
 
@@ -59,18 +59,18 @@ def _print_parquet(frame: pd.DataFrame) -> None:
     sys.stdout.flush()
 
 
-def stdout() -> Console:
+def stdout_console() -> Console:
     """A console that never cuts a cell when nobody looks."""
-    return _console(sys.stdout)
+    return console_for(sys.stdout)
 
 
-def _console(stream: TextIO) -> Console:
+def console_for(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream) if stream.isatty() else Console(file=stream, width=10_000, soft_wrap=True)
 
 
-def stderr() -> Console:
+def stderr_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
@@ -81,20 +81,20 @@ def frame_table(frame: pd.DataFrame, *, wide: bool = False, title: str | None = 
     from rich import box
     from rich.table import Table
 
-    left_out = () if wide else WIDE.get(frame.attrs.get("lcnb", {}).get("kind", ""), ())
+    left_out = () if wide else WIDE_COLUMNS.get(frame.attrs.get("lcnb", {}).get("kind", ""), ())
     columns = [name for name in frame.columns if name not in left_out]
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in columns:
         number = frame[name].dtype in ("Int64", "Float64", "int64", "float64")
         table.add_column(str(name), justify="right" if number else "left", overflow="fold")
     for row in frame[columns].itertuples(index=False):
-        table.add_row(*(_cell(name, value) for name, value in zip(columns, row, strict=True)))
+        table.add_row(*(_table_cell(name, value) for name, value in zip(columns, row, strict=True)))
     if not len(frame):
         table.caption = "no rows"
     return table
 
 
-def _cell(column: str, value: Any) -> Any:
+def _table_cell(column: str, value: Any) -> Any:
     import pandas as pd
     from rich.text import Text
 
@@ -106,23 +106,23 @@ def _cell(column: str, value: Any) -> Any:
         return Text(f"{value:,.2f}")
     if column == "state":
         return Text(str(value), style=STATE_COLORS.get(str(value), ""))
-    return Text(shown(value if not hasattr(value, "item") else value.item()))
+    return Text(format_value(value if not hasattr(value, "item") else value.item()))
 
 
 def show_warnings() -> None:
     """Warnings as one line on stderr, without the source line that Python prints."""
 
     def show(message: Warning | str, *_: Any) -> None:
-        stderr().print(f"[yellow]warning:[/] {_escape(str(message))}", soft_wrap=True)
+        stderr_console().print(f"[yellow]warning:[/] {escape_markup(str(message))}", soft_wrap=True)
 
     warnings.showwarning = show  # type: ignore[assignment]  # it takes what Python passes
 
 
 def print_error(error: BaseException) -> None:
-    stderr().print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+    stderr_console().print(f"[bold red]error:[/] {escape_markup(str(error))}", soft_wrap=True)
 
 
-def _escape(text: str) -> str:
+def escape_markup(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)

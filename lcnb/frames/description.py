@@ -8,7 +8,7 @@ from lcnb.api.fields import Field, fields_of
 from lcnb.api.models import MODELS, Instance
 from lcnb.errors import InputError
 from lcnb.frames.columns import DTYPES
-from lcnb.frames.inventory import INVENTORY, PRICED
+from lcnb.frames.inventory import INVENTORY_COLUMNS, PRICE_COLUMNS
 from lcnb.suggestions import did_you_mean
 
 # --- describing -----------------------------------------------------------------------------------------
@@ -29,9 +29,9 @@ def describe(name: str) -> pd.DataFrame:
     'MB'
     """
     if name == "inventory":
-        rows = [_inventory_row(column) for column in INVENTORY]
+        rows = [_inventory_row(column) for column in INVENTORY_COLUMNS]
     elif name in MODELS:
-        rows = [_row(each) for each in fields_of(MODELS[name])]
+        rows = [_field_row(each) for each in fields_of(MODELS[name])]
     else:
         known = [*MODELS, "inventory"]
         raise InputError(f"no listing {name!r}{did_you_mean(name, known)}. Listings: {', '.join(known)}")
@@ -41,13 +41,13 @@ def describe(name: str) -> pd.DataFrame:
     return frame
 
 
-def _row(field: Field) -> tuple[str, str, str | None, str, str | None]:
+def _field_row(field: Field) -> tuple[str, str, str | None, str, str | None]:
     wire = None if field.about.derive else ".".join(field.wire)
     return field.name, DTYPES[field.type], field.about.unit or None, field.about.help, wire
 
 
 def _inventory_row(column: str) -> tuple[str, str, str | None, str, str | None]:
-    if column in PRICED:
-        dtype, unit, meaning = PRICED[column]
+    if column in PRICE_COLUMNS:
+        dtype, unit, meaning = PRICE_COLUMNS[column]
         return column, dtype, unit or None, meaning, None
-    return _row(next(each for each in fields_of(Instance) if each.name == column))
+    return _field_row(next(each for each in fields_of(Instance) if each.name == column))

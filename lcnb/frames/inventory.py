@@ -10,20 +10,20 @@ import pandas as pd
 from lcnb.api import queries
 from lcnb.api.fields import Drift, fields_of
 from lcnb.api.models import Instance, Profile
-from lcnb.api.record_reader import read
-from lcnb.frames.columns import DTYPES, _array, frame_of
-from lcnb.frames.listings import _read
-from lcnb.frames.pricing import price
-from lcnb.frames.provenance import _report
+from lcnb.api.record_reader import read_record
+from lcnb.frames.columns import DTYPES, pandas_array, records_frame
+from lcnb.frames.listings import read_records
+from lcnb.frames.pricing import infer_price
+from lcnb.frames.provenance import attach_provenance
 
 #: Columns that `inventory()` adds to those of a machine, with dtype, unit and meaning.
-PRICED = {
+PRICE_COLUMNS = {
     "plan": ("str", "", "slug of the plan that its location, CPUs, memory and disk point to"),
     "monthly_value": ("Float64", "currency", "price of that plan a month, in the currency of `currencycode`"),
     "currencycode": ("str", "", "USD or BRL"),
     "price_note": ("str", "", "why no plan or price could be inferred; missing where one was"),
 }
-INVENTORY = [
+INVENTORY_COLUMNS = [
     "identifier",
     "label",
     "hostname",
@@ -31,7 +31,7 @@ INVENTORY = [
     "location",
     "city",
     "country",
-    *PRICED,
+    *PRICE_COLUMNS,
     "cpus",
     "memory",
     "total_disk_size",
@@ -44,47 +44,49 @@ INVENTORY = [
 # --- the inventory --------------------------------------------------------------------------------------
 
 
-def inventory(
+def inventory_frame(
     parts: queries.InventoryParts, account: str | None = None, client: str | None = None
 ) -> pd.DataFrame:
     """Machines joined with location, inferred plan and monthly price."""
-    return _report("inventory", *_inventory(parts), account, client)
+    return attach_provenance("inventory", *_priced_inventory(parts), account, client)
 
 
-def inventory_of_accounts(
+def accounts_inventory_frame(
     found: Mapping[str, queries.InventoryParts], failed: Mapping[str, str]
 ) -> pd.DataFrame:
     """The inventories of several accounts as one, `account` first; accounts that could not be read are drift."""
     drift = [Drift(f"account {name}", f"not to be had: {why}") for name, why in failed.items()]
     parts = []
     for name, each in found.items():
-        frame, odd = _inventory(each)
+        frame, odd = _priced_inventory(each)
         frame.insert(0, "account", pd.Series([name] * len(frame), dtype="str"))
         parts.append(frame)
         drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
-    return _report("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
+    return attach_provenance("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
 
 
-def _inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list[Drift]]:
-    machines, drift = _read("instances", parts.instances)
-    places, place_drift = _read("locations", parts.locations)
-    plans, plan_drift = _read("plans", parts.plans)
-    currency = read(Profile, parts.profile, "$.data", drift).currency
-    frame = frame_of(Instance, machines)
-    _complete_places(frame, places)
-    priced = [price(machine, plans, currency, parts.plans.drift) for machine in machines]  # type: ignore[arg-type]
-    for position, (name, (dtype, _, _)) in enumerate(PRICED.items()):
-        frame[name] = _array((row[position] for row in priced), dtype)
-    return frame[INVENTORY].copy(), drift + place_drift + plan_drift
+def _priced_inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list[Drift]]:
+    machines, drift = read_records("instances", parts.instances)
+    places, place_drift = read_records("locations", parts.locations)
+    plans, plan_drift = read_records("plans", parts.plans)
+    currency = read_record(Profile, parts.profile, "$.data", drift).currency
+    frame = records_frame(Instance, machines)
+    _fill_places(frame, places)
+    priced = [infer_price(machine, plans, currency, parts.plans.drift) for machine in machines]  # type: ignore[arg-type]
+    for position, (name, (dtype, _, _)) in enumerate(PRICE_COLUMNS.items()):
+        frame[name] = pandas_array((row[position] for row in priced), dtype)
+    return frame[INVENTORY_COLUMNS].copy(), drift + place_drift + plan_drift
 
 
 def inventory_dtypes() -> dict[str, str]:
     """Column → dtype of every inventory, whatever machines there are."""
     own = {each.name: DTYPES[each.type] for each in fields_of(Instance)}
-    return {name: PRICED[name][0] if name in PRICED else own[name] for name in INVENTORY}
+    return {
+        name: PRICE_COLUMNS[name][0] if name in PRICE_COLUMNS else own[name] for name in INVENTORY_COLUMNS
+    }
 
 
-def _complete_places(frame: pd.DataFrame, places: Sequence[Any]) -> None:
+def _fill_places(frame: pd.DataFrame, places: Sequence[Any]) -> None:
     """City and country from the locations' listing where the machine's own record leaves them out."""
     known = {place.slug.upper(): place for place in places if place.slug}
     for name in ("city", "country"):

@@ -9,26 +9,28 @@ import pandas as pd
 from lcnb.api import listing_reader
 from lcnb.api.fields import Drift, Record
 from lcnb.api.models import MODELS
-from lcnb.api.record_reader import read
-from lcnb.frames.columns import frame_of
-from lcnb.frames.provenance import _report
+from lcnb.api.record_reader import read_record
+from lcnb.frames.columns import records_frame
+from lcnb.frames.provenance import attach_provenance
 
 # --- building -------------------------------------------------------------------------------------------
 
 
-def listing(
+def listing_frame(
     kind: str, found: listing_reader.Listing, account: str | None = None, client: str | None = None
 ) -> pd.DataFrame:
     """The frame of one listing; odd places are reported once, as a DriftWarning and in `attrs`."""
     if kind == "instances" and any(found.rows):
-        from lcnb.frames.arrow import machines
+        from lcnb.frames.arrow import read_machines
 
-        frame, odd = machines(found.rows)
-        return _report(kind, frame, [*found.drift, *odd], account, client, found.read_at)
-    records, drift = _read(kind, found)
-    return _report(kind, frame_of(MODELS[kind], records), drift, account, client, found.read_at)
+        frame, odd = read_machines(found.rows)
+        return attach_provenance(kind, frame, [*found.drift, *odd], account, client, found.read_at)
+    records, drift = read_records(kind, found)
+    return attach_provenance(
+        kind, records_frame(MODELS[kind], records), drift, account, client, found.read_at
+    )
 
 
-def _read(kind: str, found: listing_reader.Listing) -> tuple[list[Record], list[Drift]]:
+def read_records(kind: str, found: listing_reader.Listing) -> tuple[list[Record], list[Drift]]:
     drift = list(found.drift)
-    return [read(MODELS[kind], record, path, drift) for path, record in found.records], drift
+    return [read_record(MODELS[kind], record, path, drift) for path, record in found.records], drift

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from lcnb.api.fields import Drift
 from lcnb.api.models import CURRENCY_SYMBOLS, Instance, Plan
 
-Priced = tuple[str | None, float | None, str | None, str | None]
+InferredPrice = tuple[str | None, float | None, str | None, str | None]
 
 
-def price(
+def infer_price(
     machine: Instance, plans: Sequence[Plan], currency: str | None, drift: Sequence[Drift] = ()
-) -> Priced:
+) -> InferredPrice:
     """Plan slug, monthly price, currency code and, where there is no price, the reason.
 
     An instance carries no plan: the one at its location with the same CPUs, memory and disk is taken. Where
@@ -30,7 +30,7 @@ def price(
         refused = [each.problem for each in drift if each.path == f"plans of {machine.location}"]
         return _no_price(f"no plans of {machine.location} are known" + "".join(f": {why}" for why in refused))
     wanted = (machine.cpus, machine.memory, machine.total_disk_size)
-    matches = _one_currency([p for p in here if (p.core, p.memory, p.disk) == wanted], currency)
+    matches = _prefer_currency([p for p in here if (p.core, p.memory, p.disk) == wanted], currency)
     if not matches:
         return _no_price(
             f"no plan at {machine.location} has {machine.cpus} CPUs, {machine.memory} MB, "
@@ -44,15 +44,19 @@ def price(
     return plan.slug, plan.monthly_value, plan.currencycode, None
 
 
-def _no_price(reason: str) -> Priced:
+def _no_price(reason: str) -> InferredPrice:
     return None, None, None, reason
 
 
-def _one_currency(plans: list[Plan], currency: str | None) -> list[Plan]:
-    own = [plan for plan in plans if currency and currency in (plan.shortcode, _symbol(plan.currencycode))]
+def _prefer_currency(plans: list[Plan], currency: str | None) -> list[Plan]:
+    own = [
+        plan
+        for plan in plans
+        if currency and currency in (plan.shortcode, _currency_symbol(plan.currencycode))
+    ]
     distinct = {(plan.slug, plan.currencycode, plan.monthly_value): plan for plan in own or plans}
     return list(distinct.values())
 
 
-def _symbol(code: str | None) -> str | None:
+def _currency_symbol(code: str | None) -> str | None:
     return CURRENCY_SYMBOLS.get(code or "")

@@ -16,10 +16,10 @@ from lcnb.api.fields import Drift
 from lcnb.errors import DriftWarning
 
 #: Drift beyond this many places is counted, not listed: attrs are copied with every frame operation.
-DRIFT_SHOWN = 50
+MAX_DRIFT_LISTED = 50
 
 
-def _report(
+def attach_provenance(
     kind: str,
     frame: pd.DataFrame,
     drift: list[Drift],
@@ -32,7 +32,7 @@ def _report(
         "account": account,
         "client": client,
         "fetched_at": (read_at or datetime.now(UTC)).isoformat(timespec="milliseconds"),
-        "drift": [{"path": each.path, "problem": each.problem} for each in drift[:DRIFT_SHOWN]],
+        "drift": [{"path": each.path, "problem": each.problem} for each in drift[:MAX_DRIFT_LISTED]],
         "drift_count": len(drift),
     }
     if drift:
@@ -43,12 +43,12 @@ def _report(
             f"{kind}: the answer was odd at {first}{more}. Good rows were kept, odd values are missing; "
             f"frame.attrs['lcnb']['drift'] lists them.",
             DriftWarning,
-            stacklevel=_asked_from(),
+            stacklevel=_caller_stacklevel(),
         )
     return frame
 
 
-def _asked_from() -> int:
+def _caller_stacklevel() -> int:
     """The `stacklevel` of the line that asked lcnb: Python shows a warning once for each such line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == "lcnb":
@@ -56,7 +56,7 @@ def _asked_from() -> int:
     return level
 
 
-def facts(frame: pd.DataFrame) -> Mapping[str, Any]:
+def frame_facts(frame: pd.DataFrame) -> Mapping[str, Any]:
     """`frame.attrs["lcnb"]`, or an empty mapping for a frame that lcnb did not make."""
     found = frame.attrs.get("lcnb", {})
     return found if isinstance(found, Mapping) else {}

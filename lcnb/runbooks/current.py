@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
-from lcnb.runbooks.environment import CONFIRM_VARIABLE, FOLDER_VARIABLE, RESUMES_VARIABLE
+from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
 from lcnb.runbooks.records import notes
-from lcnb.streams import say
+from lcnb.streams import print_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.changes.apply import SyncChangeSet
     from lcnb.changes.changeset import OnError
-FORMATS = ("parquet", "csv")
+TABLE_FORMATS = ("parquet", "csv")
 #: The notes that this process has made, by folder.
-_NOTES: dict[Path, list[notes.Note]] = {}
+_NOTES_BY_FOLDER: dict[Path, list[notes.Note]] = {}
 
 
 @dataclass(frozen=True)
-class Run:
+class RunContext:
     """The current run: its folder, and how to keep something there."""
 
     folder: Path
@@ -91,7 +91,7 @@ class Run:
             raise InputError(f"{name!r} cannot name a file here: letters, digits, - and _ only")
         return self.folder / name
 
-    def save(self, name: str, frame: pd.DataFrame, formats: Sequence[str] = FORMATS) -> list[Path]:
+    def save(self, name: str, frame: pd.DataFrame, formats: Sequence[str] = TABLE_FORMATS) -> list[Path]:
         """Keep a frame beside the executed notebook, as `name.parquet` and `name.csv`; gives the paths.
 
         A file is replaced in one step. InputError for a name with other than letters, digits, - and _, or for
@@ -101,10 +101,10 @@ class Run:
         >>> [path.name for path in lcnb.run().save("machines", pd.DataFrame({"n": [1]}), ["csv"])]
         ['machines.csv']
         """
-        unknown = [each for each in formats if each not in FORMATS]
+        unknown = [each for each in formats if each not in TABLE_FORMATS]
         if unknown:
-            raise InputError(f"unknown format {unknown[0]!r}; there are {', '.join(FORMATS)}")
-        return [write_atomically(self.file(f"{name}.{each}"), _content(frame, each)) for each in formats]
+            raise InputError(f"unknown format {unknown[0]!r}; there are {', '.join(TABLE_FORMATS)}")
+        return [write_atomically(self.file(f"{name}.{each}"), _encode_frame(frame, each)) for each in formats]
 
     def log(self, text: object) -> None:
         """Print a line with the time (UTC), and keep it in `run.log`. OSError when it cannot be written.
@@ -113,7 +113,7 @@ class Run:
         >>> lcnb.run().log("60 machines read")  # doctest: +ELLIPSIS
         20... 60 machines read
         """
-        say(notes.log(self.folder, str(text)))
+        print_line(notes.append_log(self.folder, str(text)))
 
     def attention(self, text: object) -> None:
         """Tell people that something needs a look: shown here, kept in the record and atop the report.
@@ -124,7 +124,7 @@ class Run:
         >>> lcnb.run().attention("web-03 was building for two hours")
         ATTENTION: web-03 was building for two hours
         """
-        _show(self._keep(notes.Note(notes.now(), str(text))))
+        _show_note(self._keep(notes.Note(notes.utc_timestamp(), str(text))))
 
     def check(self, ok: object, text: object) -> bool:
         """Keep a check with its outcome, which it gives back; one that failed asks for attention and is shown.
@@ -141,9 +141,9 @@ class Run:
             held = None
         if held is None:
             raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false")
-        note = self._keep(notes.Note(notes.now(), str(text), held))
+        note = self._keep(notes.Note(notes.utc_timestamp(), str(text), held))
         if not held:
-            _show(note)
+            _show_note(note)
         return held
 
     def check_types(self, namespace: Mapping[str, Any]) -> None:
@@ -164,14 +164,14 @@ class Run:
     @property
     def attentions(self) -> list[str]:
         """What this notebook has asked attention for, failed checks among it, in order."""
-        return notes.attention(_NOTES.get(self.folder, []))
+        return notes.attention_texts(_NOTES_BY_FOLDER.get(self.folder, []))
 
     @property
     def checks(self) -> pd.DataFrame:
         """The checks that this notebook has made: at (UTC), ok, text."""
         import pandas as pd
 
-        made = [note for note in _NOTES.get(self.folder, []) if note.ok is not None]
+        made = [note for note in _NOTES_BY_FOLDER.get(self.folder, []) if note.ok is not None]
         return pd.DataFrame(
             {
                 "at": pd.to_datetime([note.at for note in made], utc=True).astype("datetime64[us, UTC]"),
@@ -183,26 +183,26 @@ class Run:
     def _keep(self, note: notes.Note) -> notes.Note:
         if not note.text.strip():
             raise InputError("a note needs a text that says what to look at")
-        notes.keep(self.folder, note)
-        _NOTES.setdefault(self.folder, []).append(note)
+        notes.append_note(self.folder, note)
+        _NOTES_BY_FOLDER.setdefault(self.folder, []).append(note)
         return note
 
 
-def _show(note: notes.Note) -> None:
+def _show_note(note: notes.Note) -> None:
     """A coloured box in a notebook, a line elsewhere."""
     from lcnb.display.panels import attention
 
     box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
-        say(repr(box))
+        print_line(repr(box))
     else:
         from IPython.display import display
 
         display(box)  # type: ignore[no-untyped-call]
 
 
-def _content(frame: pd.DataFrame, output: str) -> bytes:
+def _encode_frame(frame: pd.DataFrame, output: str) -> bytes:
     if output == "csv":
         return frame.to_csv(index=False, lineterminator="\n").encode()
     buffer = io.BytesIO()
@@ -210,13 +210,13 @@ def _content(frame: pd.DataFrame, output: str) -> bytes:
     return buffer.getvalue()
 
 
-def run() -> Run:
+def run() -> RunContext:
     """The run that this notebook is part of; outside of one, the working directory.
 
     >>> import lcnb
     >>> lcnb.run().folder.is_dir()
     True
     """
-    folder = Path(os.environ.get(FOLDER_VARIABLE) or Path.cwd()).absolute()
+    folder = Path(os.environ.get(RUN_FOLDER_VARIABLE) or Path.cwd()).absolute()
     resumes = os.environ.get(RESUMES_VARIABLE, "")
-    return Run(folder, os.environ.get(CONFIRM_VARIABLE, ""), tuple(filter(None, resumes.split(","))))
+    return RunContext(folder, os.environ.get(CONFIRM_VARIABLE, ""), tuple(filter(None, resumes.split(","))))

@@ -16,25 +16,25 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.changes.apply import SyncChangeSet, check_how, untouched
-from lcnb.changes.changeset import ChangeSet, OnError, made_frame, monthly_difference
+from lcnb.changes.apply import SyncChangeSet, check_arguments, untouched_frame
+from lcnb.changes.changeset import ChangeSet, OnError, monthly_difference, recorded_frame
 from lcnb.changes.journal import Journal
 from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError
 from lcnb.flags import checked_flag
-from lcnb.runbooks.outcomes import PLANNED
-from lcnb.streams import say
+from lcnb.runbooks.outcomes import NOT_MADE
+from lcnb.streams import print_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.runbooks.current import Run
+    from lcnb.runbooks.current import RunContext
 
 
 # --- in the notebook ------------------------------------------------------------------------------------
 
 
 def apply_changes(
-    run: Run,
+    run: RunContext,
     changes: ChangeSet,
     *,
     dry_run: bool,
@@ -48,29 +48,29 @@ def apply_changes(
         kind = type(changes).__name__
         raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
     dry_run = checked_flag("dry_run", dry_run)
-    check_how(None, wait, timeout, on_error)
-    changes = _without_done(changes, run.resumes)
-    update = _show(changes)
+    check_arguments(None, wait, timeout, on_error)
+    changes = _remaining_changes(changes, run.resumes)
+    update = _show_changes(changes)
     changes.save(run.file(f"{name}.json"))
     if dry_run:
-        _say("A dry run: nothing was sent." if len(changes) else "A dry run, and nothing to do.")
-        return _keep(run, name, changes, None)
-    confirm = _confirmation(run, name, changes)
+        _print_line("A dry run: nothing was sent." if len(changes) else "A dry run, and nothing to do.")
+        return _save_outcomes(run, name, changes, None)
+    confirm = _check_confirmation(run, name, changes)
     try:
-        with _progress() as progress:
+        with _show_progress() as progress:
             result = changes.apply(confirm, wait=wait, timeout=timeout, on_error=on_error, progress=progress)
     except ConfirmationMissing:
-        raise ConfirmationMissing(_not_confirmed(changes)) from None
+        raise ConfirmationMissing(_confirmation_hint(changes)) from None
     except ChangeError as error:
-        _keep(run, name, changes, error.result)
+        _save_outcomes(run, name, changes, error.result)
         if error.result is not None:
-            update(_Made(changes, error.result))
+            update(_AppliedChanges(changes, error.result))
         raise
-    update(_Made(changes, result))
-    return _keep(run, name, changes, result)
+    update(_AppliedChanges(changes, result))
+    return _save_outcomes(run, name, changes, result)
 
 
-def _not_confirmed(changes: ChangeSet) -> str:
+def _confirmation_hint(changes: ChangeSet) -> str:
     """What to do where a notebook runs without `lcnb run`, and so has no --yes."""
     from lcnb.runbooks.environment import CONFIRM_VARIABLE
 
@@ -83,7 +83,7 @@ def _not_confirmed(changes: ChangeSet) -> str:
     )
 
 
-def _confirmation(run: Run, name: str, changes: ChangeSet) -> bool | None:
+def _check_confirmation(run: RunContext, name: str, changes: ChangeSet) -> bool | None:
     """True when the changes are confirmed: as such, or because they are those of an approved dry run."""
     if run.confirmed in ("", "yes"):
         return True if run.confirmed else None
@@ -92,13 +92,15 @@ def _confirmation(run: Run, name: str, changes: ChangeSet) -> bool | None:
         approved = json.loads(plan.read_text(encoding="utf-8"))["changes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Drifted(f"the approved plan {plan} cannot be read: {error}. Nothing was sent.") from None
-    planned = {_key(each): each for each in approved}
-    now = {_key(plan): plan for plan in json.loads(json.dumps([each.plan() for each in changes]))}
-    problems = [f"{_named(key)} was not planned" for key in now.keys() - planned.keys()]
+    planned = {_change_key(each): each for each in approved}
+    now = {_change_key(plan): plan for plan in json.loads(json.dumps([each.plan() for each in changes]))}
+    problems = [f"{_format_key(key)} was not planned" for key in now.keys() - planned.keys()]
     if not run.resumes:  # what an earlier run has made is no longer to be made
-        problems += [f"{_named(key)} is no longer to be made" for key in planned.keys() - now.keys()]
+        problems += [f"{_format_key(key)} is no longer to be made" for key in planned.keys() - now.keys()]
     problems += [
-        f"{_named(key)} is another request" for key in now.keys() & planned.keys() if now[key] != planned[key]
+        f"{_format_key(key)} is another request"
+        for key in now.keys() & planned.keys()
+        if now[key] != planned[key]
     ]
     if problems:
         raise Drifted(
@@ -108,15 +110,15 @@ def _confirmation(run: Run, name: str, changes: ChangeSet) -> bool | None:
     return True
 
 
-def _key(plan: Mapping[str, Any]) -> tuple[str, str, str | None]:
+def _change_key(plan: Mapping[str, Any]) -> tuple[str, str, str | None]:
     return plan["action"], plan["target"], plan["identifier"]
 
 
-def _named(key: tuple[str, str, str | None]) -> str:
+def _format_key(key: tuple[str, str, str | None]) -> str:
     return f"{key[0]} {key[1]}"
 
 
-def _without_done(changes: SyncChangeSet, resumes: Sequence[str]) -> SyncChangeSet:
+def _remaining_changes(changes: SyncChangeSet, resumes: Sequence[str]) -> SyncChangeSet:
     """Without what the runs that this one goes on with have made already."""
     if not resumes:
         return changes
@@ -130,10 +132,12 @@ def _without_done(changes: SyncChangeSet, resumes: Sequence[str]) -> SyncChangeS
     )
 
 
-def _keep(run: Run, name: str, changes: ChangeSet, result: pd.DataFrame | None) -> pd.DataFrame:
+def _save_outcomes(
+    run: RunContext, name: str, changes: ChangeSet, result: pd.DataFrame | None
+) -> pd.DataFrame:
     """The changes with their outcomes, kept beside the report."""
     frame = changes.to_frame()
-    told = untouched(changes).assign(outcome=PLANNED) if result is None else result
+    told = untouched_frame(changes).assign(outcome=NOT_MADE) if result is None else result
     for column in ("outcome", "detail", "tries", "seconds"):
         frame[column] = told[column].to_numpy(dtype=object)
         frame[column] = frame[column].astype(told[column].dtype)
@@ -142,9 +146,9 @@ def _keep(run: Run, name: str, changes: ChangeSet, result: pd.DataFrame | None) 
     return frame
 
 
-def _show(changes: ChangeSet) -> Callable[[object], None]:
+def _show_changes(changes: ChangeSet) -> Callable[[object], None]:
     """Show changes; what it gives shows their outcomes in the same place, where a page can do that."""
-    if not _in_kernel():
+    if not _is_in_kernel():
         from lcnb.display.previews import print_changes
 
         print_changes(changes)
@@ -155,14 +159,15 @@ def _show(changes: ChangeSet) -> Callable[[object], None]:
     return lambda made: handle.update(made) if len(changes) else None
 
 
-class _Made:
+class _AppliedChanges:
     """Changes with their outcomes, where they stood as planned."""
 
     def __init__(self, changes: ChangeSet, result: pd.DataFrame) -> None:
         rows = zip(changes, result.itertuples(), strict=True)
         self.changes = changes
         self.rows = [
-            {**vars(each), "outcome": told.outcome, "detail": _text(told.detail)} for each, told in rows
+            {**vars(each), "outcome": told.outcome, "detail": _text_or_none(told.detail)}
+            for each, told in rows
         ]
 
     def __repr__(self) -> str:
@@ -178,28 +183,28 @@ class _Made:
         warn = [outcome for outcome in figures if outcome != "done"]
         made = [each for each in self.rows if each["outcome"] in ("done", "twins")]
         figures |= {f"{code} a month": f"{value:+,.2f}" for code, value in monthly_difference(made).items()}
-        parts = [cards(figures, warn=warn), table(made_frame(self.rows))]
+        parts = [cards(figures, warn=warn), table(recorded_frame(self.rows))]
         parts += [details("Notes", self.changes.notes)] if self.changes.notes else []
         return Html.joined(parts, repr(self))._repr_html_()
 
 
-def _text(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _say(text: str) -> None:
-    say(text)
+def _print_line(text: str) -> None:
+    print_line(text)
 
 
-def _in_kernel() -> bool:
+def _is_in_kernel() -> bool:
     shell = sys.modules.get("IPython")
     return getattr(shell.get_ipython() if shell else None, "kernel", None) is not None
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int, str], None]]:
+def _show_progress() -> Iterator[Callable[[int, int, str], None]]:
     """One line in the cell that changes while the work goes on; `lcnb run` shows it in the terminal too."""
-    if not _in_kernel():
+    if not _is_in_kernel():
         from lcnb.changes.progress import change_progress
 
         with change_progress() as progress:

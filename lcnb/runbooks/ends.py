@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-Status = Literal[
+RunStatus = Literal[
     "running", "done", "attention", "failed", "died", "timeout", "interrupted", "refused", "locked"
 ]
 #: The signals that end a run cleanly, by their exit code.
-END_SIGNALS = {143: "SIGTERM", 129: "SIGHUP"}
+SIGNAL_OF_CODE = {143: "SIGTERM", 129: "SIGHUP"}
 #: What some errors that a cell raises say about the run: its status and exit code.
-ENDS: dict[str, tuple[Status, int]] = {"ConfirmationMissing": ("refused", 6), "Locked": ("locked", 75)}
+END_OF_ERROR: dict[str, tuple[RunStatus, int]] = {
+    "ConfirmationMissing": ("refused", 6),
+    "Locked": ("locked", 75),
+}
 
 #: A run that asks for attention was carried out to its end.
-ENDED_WELL = ("done", "attention")
-ATTENTION = 8
+COMPLETED_STATUSES = ("done", "attention")
+ATTENTION_CODE = 8

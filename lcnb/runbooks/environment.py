@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     pass
 
-FOLDER_VARIABLE = "LCNB_RUN_DIR"
+RUN_FOLDER_VARIABLE = "LCNB_RUN_DIR"
 #: "yes", or the folder of a dry run whose changes are confirmed: set by `lcnb run --yes` and `lcnb apply RUN`.
 CONFIRM_VARIABLE = "LCNB_RUN_CONFIRM"
 #: The runs that this one goes on with: set by `lcnb resume RUN`.

@@ -22,47 +22,47 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import lcnb
-from lcnb.changes.journal import user
-from lcnb.config import Settings, notify_targets
+from lcnb.changes.journal import user_name
+from lcnb.config import Settings, notification_targets
 from lcnb.errors import (
     LcnbError,
     RunError,
 )
 from lcnb.files import write_atomically
 from lcnb.folders import config_dir, state_dir
-from lcnb.runbooks.ends import ATTENTION
-from lcnb.runbooks.engine.secret_pipe import Told, of_environment
-from lcnb.runbooks.environment import CONFIRM_VARIABLE, FOLDER_VARIABLE, RESUMES_VARIABLE
+from lcnb.runbooks.ends import ATTENTION_CODE
+from lcnb.runbooks.engine.secret_pipe import SecretPipe, environment_secrets
+from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
-from lcnb.runbooks.notebook.git import commit_of
-from lcnb.runbooks.outcomes import PLANNED, changes_line, is_made, made_by
-from lcnb.runbooks.publish.notifications import notify
+from lcnb.runbooks.notebook.git import find_commit
+from lcnb.runbooks.outcomes import NOT_MADE, run_changes, summarize_changes, was_confirmed
+from lcnb.runbooks.publish.notifications import send_notification
 from lcnb.runbooks.publish.pdf import write_pdf
 from lcnb.runbooks.records import artifacts, notes, process
 from lcnb.runbooks.records import index as run_index
-from lcnb.runbooks.result import RunResult, _cell_facts, _shown
-from lcnb.secret import Secret, mask
-from lcnb.signals import held, raising
+from lcnb.runbooks.result import RunResult, failed_cell_facts, format_failure
+from lcnb.secret import Secret, mask_secrets
+from lcnb.signals import exit_on_signals, hold_signals
 from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
     pass
 
 #: Called before each cell with its number, the number of cells, and its title.
-Progress = Callable[[int, int, str], None]
-VERSIONS = ("lcnb", "pandas", "papermill", "nbclient", "ipykernel", "httpx")
+ProgressCallback = Callable[[int, int, str], None]
+RECORDED_PACKAGES = ("lcnb", "pandas", "papermill", "nbclient", "ipykernel", "httpx")
 
 
 @dataclass(frozen=True)
-class Limits:
+class RunLimits:
     """Seconds that a run, and each of its cells, may take; None: no limit."""
 
     run_s: float | None = None
     cell_s: float | None = None
 
 
-class _Run:
+class RunExecution:
     #: What confirms changes: "yes", or the folder of an approved dry run.
     confirmation = ""
     resumes: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class _Run:
         checked: dict[str, Any],
         settings: Settings | None,
         folder: Path,
-        limits: Limits,
+        limits: RunLimits,
     ) -> None:
         self.book = book
         self.limits = limits
@@ -91,19 +91,19 @@ class _Run:
         self.started = datetime.now(UTC)
         self.changes: list[dict[str, Any]] = []
         self.problems: list[str] = []
-        self.told = Told()
+        self.told = SecretPipe()
         self._beside = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
-        self._beside += [*of_environment(), *notify_targets()]
+        self._beside += [*environment_secrets(), *notification_targets()]
         self.sha256 = hashlib.sha256(book.path.read_bytes()).hexdigest()
-        self.git = commit_of(book.path)
-        self.process = process.identity()
+        self.git = find_commit(book.path)
+        self.process = process.identify_process()
         self.kernel: dict[str, Any] | None = None
 
-    def execute(self, progress: Progress) -> RunResult:
-        from lcnb.runbooks.engine.papermill_engine import execute
-        from lcnb.runbooks.engine.run_job import Job
+    def execute(self, progress: ProgressCallback) -> RunResult:
+        from lcnb.runbooks.engine.papermill_engine import execute_job
+        from lcnb.runbooks.engine.run_job import RunJob
 
-        job = Job(
+        job = RunJob(
             self.book.path,
             self.notebook,
             self.checked,
@@ -123,10 +123,10 @@ class _Run:
         self._begin(job)
         interrupted: BaseException | None = None
         try:
-            with raising(), self.told.open() as variables:
+            with exit_on_signals(), self.told.open() as variables:
                 job.env = {**job.env, **variables}
                 job.inherits = (self.told.write,) if variables else ()
-                execute(job)
+                execute_job(job)
         except OSError as error:
             raise RunError(
                 f"the run in {self.folder} could not be written: {error.strerror or error}. What it did before "
@@ -143,10 +143,10 @@ class _Run:
                 interrupted = stop
                 raise
         finally:
-            with held():  # too late to change how it ended: record, notebook and exit code agree
+            with hold_signals():  # too late to change how it ended: record, notebook and exit code agree
                 problems = self._close(job)
-            if interrupted and (made := [each for each in self.changes if is_made(each)]):
-                interrupted.add_note(changes_line(made, self.folder.name, ended_well=False))
+            if interrupted and (made := [each for each in self.changes if was_confirmed(each)]):
+                interrupted.add_note(summarize_changes(made, self.folder.name, ended_well=False))
         return self._result(job, problems)
 
     def _begin(self, job: Any) -> None:
@@ -164,7 +164,7 @@ class _Run:
 
     def _kernel_started(self, job: Any, pid: int | None) -> None:
         """Whoever settles this run when we are gone must know its kernel."""
-        self.kernel = process.identity(pid) if pid else None
+        self.kernel = process.identify_process(pid) if pid else None
         try:
             self._record(job)
         except OSError:
@@ -173,14 +173,14 @@ class _Run:
     def _judge(self, job: Any) -> None:
         """How the run ended, beyond its cells: by what it has changed, then by what it asks attention for."""
         self._judge_changes(job)
-        texts = notes.attention(notes.read(self.folder))
+        texts = notes.attention_texts(notes.read_notes(self.folder))
         if job.status == "done" and texts:
-            job.status, job.exit_code, job.reason = "attention", ATTENTION, "\n".join(texts)
+            job.status, job.exit_code, job.reason = "attention", ATTENTION_CODE, "\n".join(texts)
 
     # --- secrets ----------------------------------------------------------------------------------------
 
     def redact(self, text: str) -> str:
-        return mask(text, *self._secrets())
+        return mask_secrets(text, *self._secrets())
 
     def _secrets(self) -> list[Secret]:
         """The token, others that the kernel's environment holds beside it, and what the notebook has used."""
@@ -191,7 +191,7 @@ class _Run:
         """The kernel's environment: this one, with account and folder as they were resolved here."""
         env = {
             **os.environ,
-            FOLDER_VARIABLE: str(self.folder),
+            RUN_FOLDER_VARIABLE: str(self.folder),
             CONFIRM_VARIABLE: self.confirmation,
             RESUMES_VARIABLE: ",".join(self.resumes),
             "LCNB_CONFIG_DIR": str(config_dir()),
@@ -203,9 +203,11 @@ class _Run:
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
         if self.cwd and not env.get("PYTHONSAFEPATH"):
-            from lcnb.runbooks.engine.run_job import FOR_THE_START
+            from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START
 
-            env["PYTHONSAFEPATH"] = FOR_THE_START  # no file there is taken for a module that the kernel needs
+            env["PYTHONSAFEPATH"] = (
+                SAFE_PATH_AT_START  # no file there is taken for a module that the kernel needs
+            )
         env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel would lose what programs print
         return env
 
@@ -219,9 +221,9 @@ class _Run:
         for step in (
             lambda: self._record(job),
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
-            lambda: problems.extend(artifacts.search(self.folder, self.redact)),
+            lambda: problems.extend(artifacts.redact_files(self.folder, self.redact)),
             lambda: self.pdf and write_pdf(self.folder / "report.html"),
-            lambda: notify(self._facts(job), self.folder),
+            lambda: send_notification(self._facts(job), self.folder),
         ):
             try:
                 step()
@@ -241,11 +243,11 @@ class _Run:
     def _judge_changes(self, job: Any) -> None:
         """The journal knows what the run has changed: changes that did not all come to their end are told."""
         try:
-            self.changes = made_by(self.folder, self.settings)
+            self.changes = run_changes(self.folder, self.settings)
         except (LcnbError, OSError, ValueError) as error:
             self.problems.append(f"what the run changed is not known: {type(error).__name__}: {error}")
             return
-        outcomes = Counter(each["outcome"] for each in self.changes if each["outcome"] != PLANNED)
+        outcomes = Counter(each["outcome"] for each in self.changes if each["outcome"] != NOT_MADE)
         if outcomes.total() == outcomes["done"]:
             return
         told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
@@ -259,7 +261,7 @@ class _Run:
         """Write run.json; with `problems` the last one, which is closed and gets its line in the index."""
         facts = self._facts(job)
         if job.status != "running":
-            facts["files"] = artifacts.fingerprints(self.folder)
+            facts["files"] = artifacts.fingerprint_files(self.folder)
             facts["problems"] = problems or []
         facts["closed"] = problems is not None
         if problems is None:
@@ -269,7 +271,9 @@ class _Run:
         try:
             run_index.close_record(self.folder, self._text(facts))
         except OSError as error:
-            problems.append(f"the run could not be written into {run_index.INDEX}: {error.strerror or error}")
+            problems.append(
+                f"the run could not be written into {run_index.INDEX_FILE}: {error.strerror or error}"
+            )
             write_atomically(self.record, self._text(facts | {"problems": problems}))
 
     def _text(self, facts: dict[str, Any]) -> str:
@@ -293,17 +297,17 @@ class _Run:
             "started": self.started.isoformat(timespec="milliseconds"),
             "ended": ended.isoformat(timespec="milliseconds") if ended else None,
             "duration_s": round((ended - self.started).total_seconds(), 2) if ended else None,
-            "given": declared.recordable(self.checked),
-            "parameters": declared.effective(self.book.parameters, self.checked),
+            "given": declared.to_json_values(self.checked),
+            "parameters": declared.effective_values(self.book.parameters, self.checked),
             "account": self.settings.account if self.settings else None,
             "base_url": self.settings.base_url if self.settings else None,
-            "user": user(),
+            "user": user_name(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "process": self.process,
             "kernel_process": self.kernel,
             "python": platform.python_version(),
-            "versions": versions(),
+            "versions": package_versions(),
             "engine": job.engine,
             "kernel": self.chosen,
             "cwd": str(self.cwd) if self.cwd else None,
@@ -311,23 +315,23 @@ class _Run:
             "resumes": list(self.resumes),
             "confirmed": self.confirmation,
             "changes": self.changes,
-            "failed_cell": _cell_facts(error) if error else None,
-            **notes.facts(self.folder),
+            "failed_cell": failed_cell_facts(error) if error else None,
+            **notes.note_facts(self.folder),
         }
         return dict(json.loads(self.redact(json.dumps(facts, ensure_ascii=False))))
 
     def _result(self, job: Any, problems: list[str]) -> RunResult:
         error = None
         if job.status != "done":
-            error = self.redact(_shown(job))
-        files = [*artifacts.files(self.folder), self.record]
-        effective = declared.effective(self.book.parameters, self.checked) | self.checked
+            error = self.redact(format_failure(job))
+        files = [*artifacts.list_files(self.folder), self.record]
+        effective = declared.effective_values(self.book.parameters, self.checked) | self.checked
         return RunResult(
             self.book.name, job.status, job.exit_code, self.folder, error, effective, files, problems
         )
 
 
 @cache
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """What a run stands on."""
-    return {name: lcnb.__version__ if name == "lcnb" else version(name) for name in VERSIONS}
+    return {name: lcnb.__version__ if name == "lcnb" else version(name) for name in RECORDED_PACKAGES}

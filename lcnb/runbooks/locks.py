@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def locked_runbook(
+def runbook_lock(
     book: Runbook, settings: Settings | None, parameters: Mapping[str, Any] | None, wait: float | None
 ) -> Iterator[None]:
     """Keep other processes of this machine from the same work; the lock ends with this process.

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, load_settings
 from lcnb.errors import (
     InputError,
     ParameterError,
@@ -24,7 +24,7 @@ from lcnb.errors import (
 from lcnb.folders import runs_dir
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, notebooks_dir
-from lcnb.runbooks.notebook.languages import ASSIGNMENTS, PYTHON
+from lcnb.runbooks.notebook.languages import ASSIGNMENT_PATTERNS, PYTHON
 from lcnb.transport.network import checked_proxy
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def check_engine(engine: str) -> None:
         raise InputError(f"engine: {engine!r} is not one of {', '.join(ENGINES)}. Nothing was started.")
 
 
-def _positive(name: str, seconds: float | None) -> float | None:
+def check_seconds(name: str, seconds: float | None) -> float | None:
     if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
         raise InputError(f"{name}: expected seconds above 0, got {seconds!r}. Nothing was started.")
     return seconds
 
 
-def _one_account(book: Runbook, given: dict[str, object], account: str | None) -> str | None:
+def merge_account(book: Runbook, given: dict[str, object], account: str | None) -> str | None:
     """The account by option and by parameter, which must not name two."""
     by_parameter = given.get("account") or None
     if account and by_parameter and account != by_parameter:
@@ -56,10 +56,10 @@ def _one_account(book: Runbook, given: dict[str, object], account: str | None) -
     return account or (str(by_parameter) if by_parameter else None)
 
 
-def _settings(book: Runbook, account: str | None) -> Settings | None:
+def resolve_settings(book: Runbook, account: str | None) -> Settings | None:
     shipped = book.path.is_relative_to(notebooks_dir() / "runbooks")
     try:
-        settings = resolve(account)
+        settings = load_settings(account)
     except TokenMissing:
         if account is None and not shipped:
             return None  # a notebook of one's own may not need the API at all
@@ -69,7 +69,7 @@ def _settings(book: Runbook, account: str | None) -> Settings | None:
     return settings
 
 
-def _choices(settings: Settings | None) -> declared.Choices:
+def account_choices(settings: Settings | None) -> declared.AccountChoices:
     """What the account has of a kind; only what a parameter asks for is read, and that once."""
 
     @cache
@@ -79,12 +79,12 @@ def _choices(settings: Settings | None) -> declared.Choices:
         from lcnb.client import LetsCloud
 
         with LetsCloud(settings) as lc:
-            return known_values(lc, kind)
+            return account_values(lc, kind)
 
     return known
 
 
-def known_values(lc: LetsCloud, kind: str) -> list[str]:
+def account_values(lc: LetsCloud, kind: str) -> list[str]:
     """What the account has of a kind of `ACCOUNT_KINDS`, sorted."""
     read = {"location": lc.locations, "plan": lc.plans, "image": lc.images, "label": lc.instances}
     return sorted(set(read[kind]()["label" if kind == "label" else "slug"].dropna()))
@@ -92,7 +92,7 @@ def known_values(lc: LetsCloud, kind: str) -> list[str]:
 
 def check_language(book: Runbook, given: Mapping[str, object]) -> None:
     """ParameterError when values are given that cannot be written into cells of the notebook's language."""
-    if given and book.language not in (PYTHON, *ASSIGNMENTS):
+    if given and book.language not in (PYTHON, *ASSIGNMENT_PATTERNS):
         name = str(next(iter(given)))
         raise ParameterError(
             f"parameter {name}: papermill cannot write values into a cell of {book.language}. Nothing was started. "
@@ -111,7 +111,7 @@ def working_directory(cwd: str | Path | None) -> Path | None:
     return path
 
 
-def new_folder(book: Runbook, folder: str | Path | None, what: str = "run") -> Path:
+def create_run_folder(book: Runbook, folder: str | Path | None, what: str = "run") -> Path:
     """Make the folder of a run, or of a batch, below the given one or the one for runs. RunError if it fails."""
     parent = Path(folder).expanduser().absolute() if folder else runs_dir()
     name = re.sub(r"[^\w-]+", "-", book.name).strip("-") or "notebook"

@@ -49,7 +49,7 @@ class RunResult:
         """
         if self.status == "done":
             return self
-        kind = _ERRORS.get(self.status, RunError)
+        kind = _ERROR_OF_STATUS.get(self.status, RunError)
         raise kind(f"{self.runbook}: {self.error}", folder=self.folder, exit_code=self.exit_code)
 
     def _repr_html_(self) -> str:
@@ -64,7 +64,7 @@ class RunResult:
         return pd.DataFrame({"": list(rows), " ": list(rows.values())})
 
 
-_ERRORS: dict[str, type[RunError]] = {
+_ERROR_OF_STATUS: dict[str, type[RunError]] = {
     "failed": CellFailed,
     "partly": CellFailed,
     "died": KernelDied,
@@ -72,33 +72,33 @@ _ERRORS: dict[str, type[RunError]] = {
 }
 
 
-def _cell_facts(error: Any) -> dict[str, Any]:
+def failed_cell_facts(error: Any) -> dict[str, Any]:
     return {
         "number": error.index + 1,
         "source": error.source,
         "ename": error.ename,
         "evalue": error.evalue,
-        "traceback": _plain(error.traceback),
+        "traceback": _strip_colours(error.traceback),
     }
 
 
-def _plain(text: str) -> str:
+def _strip_colours(text: str) -> str:
     """Without the colour codes that IPython puts into a traceback."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def _shown(job: Any) -> str:
+def format_failure(job: Any) -> str:
     """The failing cell and its error, as the terminal shows them."""
     if job.error is None:
         return f"{job.status}: {job.reason}"
     source = "\n".join(f"    {line}" for line in job.error.source.splitlines())
-    last = _plain(job.error.traceback).strip().splitlines()
+    last = _strip_colours(job.error.traceback).strip().splitlines()
     tail = "\n".join(f"  {line}" for line in last[-12:])
     head = f"cell {job.error.index + 1} failed: {job.error.ename}: {job.error.evalue}"
-    return f"{head}\n\n{source}\n\n{tail}{_file_hint(job)}"
+    return f"{head}\n\n{source}\n\n{tail}{_missing_file_hint(job)}"
 
 
-def _file_hint(job: Any) -> str:
+def _missing_file_hint(job: Any) -> str:
     """What helps when a cell has not found a file that is in the notebook's folder."""
     if job.cwd is not None or not re.search("no such|not found", job.error.evalue, re.IGNORECASE):
         return ""

@@ -22,19 +22,19 @@ from lcnb.errors import (
     ParameterError,
 )
 from lcnb.flags import NOTHING_STARTED, checked_flag
-from lcnb.runbooks.engine.kernelspecs import _fits_a_shell, chosen_kernel
-from lcnb.runbooks.execution import Limits, Progress, _Run
-from lcnb.runbooks.locks import locked_runbook
+from lcnb.runbooks.engine.kernelspecs import choose_kernel, fits_forked_shell
+from lcnb.runbooks.execution import ProgressCallback, RunExecution, RunLimits
+from lcnb.runbooks.locks import runbook_lock
 from lcnb.runbooks.notebook import parameters as declared
-from lcnb.runbooks.notebook.find import find
+from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.runbooks.preflight import (
-    _choices,
-    _one_account,
-    _positive,
-    _settings,
+    account_choices,
     check_engine,
     check_language,
-    new_folder,
+    check_seconds,
+    create_run_folder,
+    merge_account,
+    resolve_settings,
     working_directory,
 )
 from lcnb.runbooks.records import abandoned
@@ -51,7 +51,7 @@ def run_runbook(
     account: str | None = None,
     settings: Settings | None = None,
     folder: str | Path | None = None,
-    progress: Progress = lambda index, total, title: None,
+    progress: ProgressCallback = lambda index, total, title: None,
     timeout: float | None = None,
     cell_timeout: float | None = None,
     lock_wait: float | None = 0,
@@ -94,31 +94,31 @@ def run_runbook(
     check_engine(engine)
     confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
     pdf = checked_flag("pdf", pdf, NOTHING_STARTED)
-    book = find(name)
+    book = find_runbook(name)
     given = dict(parameters or {})
     check_language(book, given)
     place = working_directory(cwd)
-    account = _one_account(book, given, account)
+    account = merge_account(book, given, account)
     if settings is not None and account not in (None, settings.account):
         raise ParameterError(
             f"parameter account: {account!r}, but the settings are those of {settings.account or settings.base_url}. "
             "Nothing was started."
         )
-    settings = settings or _settings(book, account)
+    settings = settings or resolve_settings(book, account)
     declared.check_required(book.parameters, given)
     # What a resumed run was given was checked when that began; since then it may have deleted machines.
-    choices = None if resumes else _choices(settings)
-    checked = declared.located(book.parameters, declared.check(book.parameters, given, choices))
-    limits = Limits(_positive("timeout", timeout), _positive("cell_timeout", cell_timeout))
-    effective = declared.effective(book.parameters, checked)
+    choices = None if resumes else account_choices(settings)
+    checked = declared.resolve_paths(book.parameters, declared.check_values(book.parameters, given, choices))
+    limits = RunLimits(check_seconds("timeout", timeout), check_seconds("cell_timeout", cell_timeout))
+    effective = declared.effective_values(book.parameters, checked)
     writes = effective.get("dry_run") is False
     if writes and not confirm and approved is None:
         raise ConfirmationMissing(
             f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "
             f"at what it would do (lcnb plan-run {book.name}), and apply that (lcnb apply RUN), or pass --yes."
         )
-    book, spec = chosen_kernel(book, kernel)
-    shell = _fits_a_shell(spec) and engine != "kernel"
+    book, spec = choose_kernel(book, kernel)
+    shell = fits_forked_shell(spec) and engine != "kernel"
     import_module("lcnb.runbooks.engine.papermill_engine")  # slow: an interrupt now leaves nothing behind
     if checked and (
         problem := import_module("lcnb.runbooks.engine.parameter_cell").why_unwritable(
@@ -126,11 +126,11 @@ def run_runbook(
         )
     ):
         raise ParameterError(f"{problem}. Nothing was started.")
-    with locked_runbook(book, settings, None if writes else effective, lock_wait):
-        path = new_folder(book, folder)
+    with runbook_lock(book, settings, None if writes else effective, lock_wait):
+        path = create_run_folder(book, folder)
         try:
-            abandoned.settle(path.parent, thorough=False)
-            run = _Run(book, checked, settings, path, limits)
+            abandoned.settle_runs(path.parent, thorough=False)
+            run = RunExecution(book, checked, settings, path, limits)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise

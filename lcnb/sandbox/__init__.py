@@ -10,26 +10,26 @@ from __future__ import annotations
 from lcnb.sandbox.app import Sandbox
 from lcnb.sandbox.clock import Clock
 from lcnb.sandbox.command import main
-from lcnb.sandbox.faults import KINDS, Faults, Rule
+from lcnb.sandbox.faults import FAULT_KINDS, FaultRule, Faults
 from lcnb.sandbox.http import Reply, Request
-from lcnb.sandbox.process import Running, start
-from lcnb.sandbox.refusals import No
-from lcnb.sandbox.server import running, serve
+from lcnb.sandbox.process import SandboxProcess, start
+from lcnb.sandbox.refusals import Refusal
+from lcnb.sandbox.server import serve, serve_in_thread
 from lcnb.sandbox.world import World
 
 __all__ = [
-    "KINDS",
+    "FAULT_KINDS",
     "Clock",
+    "FaultRule",
     "Faults",
-    "No",
+    "Refusal",
     "Reply",
     "Request",
-    "Rule",
-    "Running",
     "Sandbox",
+    "SandboxProcess",
     "World",
     "main",
-    "running",
     "serve",
+    "serve_in_thread",
     "start",
 ]

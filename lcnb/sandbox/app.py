@@ -19,12 +19,12 @@ from urllib.parse import unquote
 
 from lcnb.sandbox import seed
 from lcnb.sandbox.clock import Clock
-from lcnb.sandbox.damage import circumstances, moment, spoilt
-from lcnb.sandbox.faults import HEADER, READS, Faults, Rule
-from lcnb.sandbox.http import Json, Reply, Request, _json
-from lcnb.sandbox.limits import Window, _epoch
-from lcnb.sandbox.parsing import _check_version, _fields, _masked, _method, _record_intent
-from lcnb.sandbox.refusals import No
+from lcnb.sandbox.damage import at_moment, damage_reply, fault_conditions
+from lcnb.sandbox.faults import FAULT_HEADER, READ_METHODS, FaultRule, Faults
+from lcnb.sandbox.http import Json, Reply, Request, json_reply
+from lcnb.sandbox.limits import RateWindow, unix_time
+from lcnb.sandbox.parsing import check_version, effective_method, mask_secrets, parse_fields, record_intent
+from lcnb.sandbox.refusals import Refusal
 from lcnb.sandbox.shapes import Shapes
 from lcnb.sandbox.world import World
 
@@ -63,7 +63,7 @@ class Sandbox:
         #: What arrived and what came of it, the newest last; passwords and keys as stars. See `faults`.
         self.log: deque[Json] = deque(maxlen=log_size)
         self._late: list[LateCommit] = []
-        self._windows = [Window(3600, rate_limit), Window(86_400, rate_limit * 24)]
+        self._windows = [RateWindow(3600, rate_limit), RateWindow(86_400, rate_limit * 24)]
         self._on_change = on_change
 
     # --- one request ------------------------------------------------------------------------------------
@@ -73,7 +73,11 @@ class Sandbox:
         self.catch_up()
         if request.path.startswith("/_sandbox/"):
             return self._control(request)
-        reply = self._logged(request) if self._authorized(request) else self._refusal(No("Unauthorized", 401))
+        reply = (
+            self._logged(request)
+            if self._authorized(request)
+            else self._refusal(Refusal("Unauthorized", 401))
+        )
         return reply if request.method != "HEAD" else replace(reply, body=b"")
 
     def catch_up(self) -> None:
@@ -84,37 +88,37 @@ class Sandbox:
 
     def _logged(self, request: Request) -> Reply:
         entry: Json = {"at": round(self.world.now(), 3), "method": request.method, "path": request.path}
-        if request.method not in READS:
+        if request.method not in READ_METHODS:
             entry["committed"] = False
         entry["status"] = 500  # what a client is told when keeping the state fails below, after the commit
         self.log.append(entry)
         try:
             fault = self._fault(request)
             reply = self._faulty(fault, request, entry) if fault else self._answer(request, entry)
-        except No as no:
+        except Refusal as no:
             reply = self._refusal(no)
         entry["status"] = reply.status
         return reply
 
-    def _answer(self, request: Request, entry: Json, fault: Rule | None = None) -> Reply:
+    def _answer(self, request: Request, entry: Json, fault: FaultRule | None = None) -> Reply:
         """The world's own answer; a refusal is an answer too."""
         try:
             return self._limited() or self._carried_out(request, entry, fault)
-        except No as no:
+        except Refusal as no:
             return self._refusal(no)
 
-    def _carried_out(self, request: Request, entry: Json, fault: Rule | None) -> Reply:
+    def _carried_out(self, request: Request, entry: Json, fault: FaultRule | None) -> Reply:
         path = request.path.rstrip("/")  # Laravel reads /instances/ as /instances
         if not path.startswith("/api/"):
-            raise No("Not Found", 404)
-        _check_version(request.headers)
-        fields = _fields(request)
-        method = _method(request, fields)
-        entry.update(method=method, body=_masked(fields))
-        function, arguments = _route(method, path.removeprefix("/api"))
-        with circumstances(fault, self.world):
+            raise Refusal("Not Found", 404)
+        check_version(request.headers)
+        fields = parse_fields(request)
+        method = effective_method(request, fields)
+        entry.update(method=method, body=mask_secrets(fields))
+        function, arguments = _find_route(method, path.removeprefix("/api"))
+        with fault_conditions(fault, self.world):
             reply = function(self, *arguments, fields)
-        if method not in READS:
+        if method not in READ_METHODS:
             entry["committed"] = True
             if self._on_change:
                 self._on_change(self.world)
@@ -126,28 +130,28 @@ class Sandbox:
 
     # --- faults -----------------------------------------------------------------------------------------
 
-    def _fault(self, request: Request) -> Rule | None:
+    def _fault(self, request: Request) -> FaultRule | None:
         path = request.path.rstrip("/").removeprefix("/api")
-        if HEADER not in request.headers:
+        if FAULT_HEADER not in request.headers:
             return self.faults.decide(request.method, path)
         try:
-            rule = Rule.of_header(request.headers[HEADER])
+            rule = FaultRule.of_header(request.headers[FAULT_HEADER])
         except ValueError as error:
-            raise No(f"X-Sandbox-Fault: {error}", 400) from None
+            raise Refusal(f"X-Sandbox-Fault: {error}", 400) from None
         if not rule.fits(request.method, path):
-            raise No(f"X-Sandbox-Fault: {rule.kind} cannot befall {request.method} {path}", 400)
+            raise Refusal(f"X-Sandbox-Fault: {rule.kind} cannot befall {request.method} {path}", 400)
         return rule
 
-    def _faulty(self, fault: Rule, request: Request, entry: Json) -> Reply:
+    def _faulty(self, fault: FaultRule, request: Request, entry: Json) -> Reply:
         entry["fault"] = fault.kind
         if fault.kind == "slow":
             return self._slow(fault, request, entry)
         if fault.carried_out:
-            return spoilt(fault, self._answer(request, entry, fault))
-        _record_intent(request, entry)
+            return damage_reply(fault, self._answer(request, entry, fault))
+        record_intent(request, entry)
         if fault.kind == "late":
             self._schedule(fault.seconds or 0.0, request, entry)
-        return spoilt(fault, Reply(0, b""))
+        return damage_reply(fault, Reply(0, b""))
 
     def _schedule(self, seconds: float, request: Request, entry: Json) -> LateCommit:
         """Have a write carried out so many world seconds from now."""
@@ -162,7 +166,7 @@ class Sandbox:
         self._late.remove(late)
         entry = late.entry
         entry["committed_at"] = entry.pop("due")
-        with moment(self.world, min(late.due, self.world.now())):
+        with at_moment(self.world, min(late.due, self.world.now())):
             self.world.catch_up()
             late.reply = self._answer(late.request, entry)
         if not entry["committed"]:
@@ -170,13 +174,13 @@ class Sandbox:
             entry["refused"] = json.loads(late.reply.body)["message"]
         return late.reply
 
-    def _slow(self, fault: Rule, request: Request, entry: Json) -> Reply:
+    def _slow(self, fault: FaultRule, request: Request, entry: Json) -> Reply:
         """A reply that comes after `seconds`; a write is carried out at once, with it, or `delay` seconds after it."""
         seconds, delay = fault.seconds or 0.0, fault.delay or 0.0
-        _record_intent(request, entry)
+        record_intent(request, entry)
         answered = self._answer(request, entry) if fault.after else None
         late = None
-        if answered is None and request.method not in READS:
+        if answered is None and request.method not in READ_METHODS:
             late = self._schedule((seconds + delay) * self._speed(), request, entry)
 
         def reply() -> Reply:
@@ -212,7 +216,7 @@ class Sandbox:
         for window in self._windows:
             if not window.take(now):
                 wait = max(1, math.ceil(window.ends_in(now) / self._speed()))
-                headers = {"Retry-After": str(wait), "X-RateLimit-Reset": str(_epoch() + wait)}
+                headers = {"Retry-After": str(wait), "X-RateLimit-Reset": str(unix_time() + wait)}
                 body = json.dumps({"message": "Too Many Attempts."}).encode()
                 return Reply(429, body, {**headers, **self._limit_headers()})
         return None
@@ -222,35 +226,35 @@ class Sandbox:
         return (clock.speed or 1.0) if isinstance(clock, Clock) else 1.0
 
     def _limit_headers(self) -> dict[str, str]:
-        tightest = min(self._windows, key=Window.left)
+        tightest = min(self._windows, key=RateWindow.left)
         return {"X-RateLimit-Limit": str(tightest.limit), "X-RateLimit-Remaining": str(tightest.left())}
 
     # --- envelopes --------------------------------------------------------------------------------------
 
-    def _refusal(self, no: No) -> Reply:
+    def _refusal(self, no: Refusal) -> Reply:
         status = no.status
         if status == 404 and "classic" in self.shapes:
             status = 200
         if status == 400 and "newer" in self.shapes:
             status = 422
         body = {"success": False, "message": no.message}
-        return _json(status, body, self._limit_headers())
+        return json_reply(status, body, self._limit_headers())
 
     def data(self, data: Any, status: int = 200) -> Reply:
         body = {"success": True} if data is None else {"success": True, "data": data}
-        return _json(status if "newer" in self.shapes else 200, body)
+        return json_reply(status if "newer" in self.shapes else 200, body)
 
     def _one(self, look: Callable[[], Json]) -> Reply:
         """A single thing; in the shape `blank` an unknown one is an empty object, not an error."""
         try:
             return self.data(look())
-        except No as no:
+        except Refusal as no:
             if no.status == 404 and "blank" in self.shapes:
                 return self.data({})
             raise
 
     def message(self, text: str, status: int = 200) -> Reply:
-        return _json(status if "newer" in self.shapes else 200, {"success": True, "message": text})
+        return json_reply(status if "newer" in self.shapes else 200, {"success": True, "message": text})
 
     def bare(self, text: str) -> Reply:
         """Where the page says that the body may be empty."""
@@ -262,16 +266,16 @@ class Sandbox:
 
     def _control(self, request: Request) -> Reply:
         if not self._authorized(request):
-            return _json(401, {"success": False, "message": "Unauthorized"})
+            return json_reply(401, {"success": False, "message": "Unauthorized"})
         what = request.path.removeprefix("/_sandbox/")
         if (request.method, what) == ("GET", "log"):
-            return _json(200, list(self.log))
+            return json_reply(200, list(self.log))
         if (request.method, what) == ("POST", "advance"):
             return self._advance(request)
         if what == "faults" and request.method in ("GET", "POST"):
             return self._script(request)
         there = "GET /_sandbox/log, POST /_sandbox/advance, GET and POST /_sandbox/faults"
-        return _json(404, {"message": f"there are {there}"})
+        return json_reply(404, {"message": f"there are {there}"})
 
     def _script(self, request: Request) -> Reply:
         """Tell the script of faults; a posted one replaces it, with its counts."""
@@ -279,20 +283,22 @@ class Sandbox:
             try:
                 self.faults = Faults.of_json(request.body)
             except ValueError as error:
-                return _json(400, {"message": str(error)})
-        return _json(200, self.faults.script())
+                return json_reply(400, {"message": str(error)})
+        return json_reply(200, self.faults.script())
 
     def _advance(self, request: Request) -> Reply:
         clock = self.world.clock
         try:
             seconds = float(json.loads(request.body)["seconds"])
         except (ValueError, TypeError, KeyError):
-            return _json(400, {"message": 'expected {"seconds": a number}'})
+            return json_reply(400, {"message": 'expected {"seconds": a number}'})
         if not isinstance(clock, Clock) or not 0 <= seconds < 1e9:
-            return _json(400, {"message": "the clock can be turned forward only, by less than 1e9 seconds"})
+            return json_reply(
+                400, {"message": "the clock can be turned forward only, by less than 1e9 seconds"}
+            )
         clock.turn(seconds)
         self.catch_up()
-        return _json(200, {"now": self.world.now()})
+        return json_reply(200, {"now": self.world.now()})
 
     # --- endpoints --------------------------------------------------------------------------------------
 
@@ -311,7 +317,7 @@ class Sandbox:
 
     def get_sshkeys(self, _: Json) -> Reply:
         if not self.world.sshkeys:
-            raise No("No SSH Keys found.")  # HTTP 200 with success: false [go, node]
+            raise Refusal("No SSH Keys found.")  # HTTP 200 with success: false [go, node]
         return self.data(self.shapes.many([self.shapes.sshkey(each) for each in self.world.sshkeys]))
 
     def get_sshkey(self, slug: str, _: Json) -> Reply:
@@ -326,7 +332,7 @@ class Sandbox:
     def get_instances(self, fields: Json) -> Reply:
         rows = [self.shapes.listed_instance(machine) for machine in self.world.listed()]
         if "paged" in self.shapes:
-            return _json(200, _page(rows, fields))
+            return json_reply(200, _listing_page(rows, fields))
         return self.data(self.shapes.instances(rows))
 
     def get_instance(self, identifier: str, _: Json) -> Reply:
@@ -407,31 +413,31 @@ ROUTES: list[tuple[str, str, Callable[..., Reply]]] = [
     ("PUT", "/snapshots/{}", Sandbox.put_snapshot),
     ("DELETE", "/snapshots/{}", Sandbox.delete_snapshot),
 ]
-_COMPILED = [
+_ROUTE_PATTERNS = [
     (method, re.compile(path.replace("{}", "([^/]+)")), function) for method, path, function in ROUTES
 ]
 
 
-def _route(method: str, path: str) -> tuple[Callable[..., Reply], list[str]]:
+def _find_route(method: str, path: str) -> tuple[Callable[..., Reply], list[str]]:
     wanted = "GET" if method == "HEAD" else method
     known = False
-    for each, pattern, function in _COMPILED:
+    for each, pattern, function in _ROUTE_PATTERNS:
         match = pattern.fullmatch(path)
         if match and each == wanted:
             return function, [unquote(part) for part in match.groups()]
         known = known or match is not None
     if known:
-        raise No("Method Not Allowed", 405)
-    raise No("Not Found", 404)
+        raise Refusal("Method Not Allowed", 405)
+    raise Refusal("Not Found", 404)
 
 
-def _page(rows: list[Json], fields: Json) -> Json:
+def _listing_page(rows: list[Json], fields: Json) -> Json:
     """Laravel's paginator around a listing: `page`, and `per_page` of 50, at most 200 [doc]."""
     try:
         size = min(200, max(1, int(fields.get("per_page", 50))))
         page = max(1, int(fields.get("page", 1)))
     except (ValueError, TypeError):
-        raise No("The page must be an integer.", 400) from None
+        raise Refusal("The page must be an integer.", 400) from None
     last = max(1, math.ceil(len(rows) / size))
     following = f"/api/instances?page={page + 1}" if page < last else None
     return {

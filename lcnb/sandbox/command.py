@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from lcnb.sandbox.faults import EXAMPLE, KINDS, PARAMETERS
+from lcnb.sandbox.faults import EXAMPLE_SCRIPT, FAULT_KINDS, FAULT_PARAMETERS
 from lcnb.sandbox.server import TOKEN_VARIABLE, serve
 from lcnb.sandbox.shapes import SHAPES
 
@@ -33,13 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _faults_help() -> str:
     kinds = []
-    for kind, meaning in KINDS.items():
-        defaults = [f"{name}={json.dumps(value)}" for name, value in PARAMETERS[kind].items()]
+    for kind, meaning in FAULT_KINDS.items():
+        defaults = [f"{name}={json.dumps(value)}" for name, value in FAULT_PARAMETERS[kind].items()]
         kinds.append(f"  {kind:13} {meaning}" + (f" [{', '.join(defaults)}]" if defaults else ""))
     return "\n".join(
         [
             "faults, as JSON or a file of it:",
-            f"  {EXAMPLE}",
+            f"  {EXAMPLE_SCRIPT}",
             "A rule may have method and path (regexes), chance (0 to 1), nth, times. POST /_sandbox/faults",
             "replaces the script; the header X-Sandbox-Fault: error-after; status=500 is for one request.",
             "GET /_sandbox/log tells what really happened.",

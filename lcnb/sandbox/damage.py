@@ -10,7 +10,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from lcnb.sandbox.faults import Json, Rule
+from lcnb.sandbox.faults import FaultRule, Json
 
 if TYPE_CHECKING:
     from lcnb.sandbox.http import Reply
@@ -20,29 +20,31 @@ if TYPE_CHECKING:
 # --- what a fault does ----------------------------------------------------------------------------------
 
 #: What an agenda's entry changes when it is the last one of something that was begun.
-_ENDS = {"built", "locked", "gone", "build"}
+_COMPLETION_FIELDS = {"built", "locked", "gone", "build"}
 
 
 @contextmanager
-def circumstances(rule: Rule | None, world: World) -> Iterator[None]:
+def fault_conditions(rule: FaultRule | None, world: World) -> Iterator[None]:
     """The world as the request meets it: with a lagging listing, or with work that never ends."""
     if rule and rule.kind == "lag":
         since = world.now() - (rule.seconds or 0.0)
-        with _hidden([machine for machine in world.listed() if machine.get("made_at", -math.inf) > since]):
+        with _hide_machines(
+            [machine for machine in world.listed() if machine.get("made_at", -math.inf) > since]
+        ):
             yield
     elif rule and rule.kind == "stuck":
         before = list(world._agenda)  # held, so that no new entry can have an old one's id
         yield
         known = {id(entry) for entry in before}
         world._agenda = [
-            entry for entry in world._agenda if id(entry) in known or not _ENDS & entry[3].keys()
+            entry for entry in world._agenda if id(entry) in known or not _COMPLETION_FIELDS & entry[3].keys()
         ]
     else:
         yield
 
 
 @contextmanager
-def _hidden(machines: list[Json]) -> Iterator[None]:
+def _hide_machines(machines: list[Json]) -> Iterator[None]:
     for machine in machines:
         machine["visible"] = False
     try:
@@ -53,7 +55,7 @@ def _hidden(machines: list[Json]) -> Iterator[None]:
 
 
 @contextmanager
-def moment(world: World, at: float) -> Iterator[None]:
+def at_moment(world: World, at: float) -> Iterator[None]:
     """Let it be an earlier moment in the world: a late commit has happened then, whenever it is looked at."""
     clock = world.clock
     reading = clock() - (world.now() - at)
@@ -64,51 +66,53 @@ def moment(world: World, at: float) -> Iterator[None]:
         world.clock = clock
 
 
-def spoilt(rule: Rule, reply: Reply) -> Reply:
+def damage_reply(rule: FaultRule, reply: Reply) -> Reply:
     """What the client gets in place of the world's own reply."""
-    return _SPOILERS[rule.kind](rule, reply) if rule.kind in _SPOILERS else reply
+    return _DAMAGES[rule.kind](rule, reply) if rule.kind in _DAMAGES else reply
 
 
-def _lost(_: Rule, reply: Reply) -> Reply:
+def _drop_reply(_: FaultRule, reply: Reply) -> Reply:
     return replace(reply, status=0, body=b"", headers={}, fate="lost")
 
 
-def _reset(_: Rule, reply: Reply) -> Reply:
+def _reset_connection(_: FaultRule, reply: Reply) -> Reply:
     return replace(reply, status=0, body=b"", headers={}, fate="reset")
 
 
-def _stalled(rule: Rule, reply: Reply) -> Reply:
+def _stall_reply(rule: FaultRule, reply: Reply) -> Reply:
     return replace(reply, status=0, body=b"", headers={}, fate="stall", seconds=rule.seconds or 0.0)
 
 
-def _truncated(_: Rule, reply: Reply) -> Reply:
+def _truncate_reply(_: FaultRule, reply: Reply) -> Reply:
     # Of an empty body a byte is promised too, or nothing would be missing.
     headers = {**reply.headers, "Content-Length": str(max(1, len(reply.body)))}
     return replace(reply, body=reply.body[: len(reply.body) // 2], headers=headers, fate="truncated")
 
 
-def _error(rule: Rule, reply: Reply) -> Reply:
-    body = json.dumps({"success": False, "message": _phrase(rule.status or 503)})
-    return _said(reply, rule.status or 503, "application/json", body)
+def _error_reply(rule: FaultRule, reply: Reply) -> Reply:
+    body = json.dumps({"success": False, "message": _status_phrase(rule.status or 503)})
+    return _replace_reply(reply, rule.status or 503, "application/json", body)
 
 
-def _page(rule: Rule, reply: Reply) -> Reply:
+def _html_reply(rule: FaultRule, reply: Reply) -> Reply:
     status = rule.status or 502
-    title = "Maintenance" if status == 200 else f"{status} {_phrase(status)}"
+    title = "Maintenance" if status == 200 else f"{status} {_status_phrase(status)}"
     page = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
-    return _said(reply, status, "text/html; charset=utf-8", page)
+    return _replace_reply(reply, status, "text/html; charset=utf-8", page)
 
 
-def _throttled(rule: Rule, reply: Reply) -> Reply:
+def _throttle_reply(rule: FaultRule, reply: Reply) -> Reply:
     told = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
-    return _said(reply, 429, "application/json", '{"message": "Too Many Attempts."}', told)
+    return _replace_reply(reply, 429, "application/json", '{"message": "Too Many Attempts."}', told)
 
 
-def _said(reply: Reply, status: int, kind: str, text: str, told: Mapping[str, str] | None = None) -> Reply:
+def _replace_reply(
+    reply: Reply, status: int, kind: str, text: str, told: Mapping[str, str] | None = None
+) -> Reply:
     return replace(reply, status=status, body=text.encode(), headers={"Content-Type": kind, **(told or {})})
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -116,15 +120,15 @@ def _phrase(status: int) -> str:
 
 
 #: Those that touch the reply; lag and stuck leave it as the world gave it.
-_SPOILERS: dict[str, Callable[[Rule, Reply], Reply]] = {
-    "lose-before": _lost,
-    "lose-after": _lost,
-    "late": _lost,
-    "error-before": _error,
-    "error-after": _error,
-    "reset": _reset,
-    "truncate": _truncated,
-    "stall": _stalled,
-    "html": _page,
-    "throttle": _throttled,
+_DAMAGES: dict[str, Callable[[FaultRule, Reply], Reply]] = {
+    "lose-before": _drop_reply,
+    "lose-after": _drop_reply,
+    "late": _drop_reply,
+    "error-before": _error_reply,
+    "error-after": _error_reply,
+    "reset": _reset_connection,
+    "truncate": _truncate_reply,
+    "stall": _stall_reply,
+    "html": _html_reply,
+    "throttle": _throttle_reply,
 }

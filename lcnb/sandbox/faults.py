@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-HEADER = "x-sandbox-fault"
-EXAMPLE = (
+FAULT_HEADER = "x-sandbox-fault"
+EXAMPLE_SCRIPT = (
     '{"seed": 1, "rules": [{"kind": "lose-after", "method": "POST", "path": "/instances$", "chance": 0.2}]}'
 )
-READS = ("GET", "HEAD", "OPTIONS")
+READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 #: Kind → what happens. "Lost" is: the connection is closed and nothing was answered.
-KINDS = {
+FAULT_KINDS = {
     "lose-before": "the request never reaches the world; the reply is lost",
     "lose-after": "the request is carried out; the reply is lost",
     "late": "the reply is lost at once, the request is carried out `seconds` of the world later; writes only",
@@ -69,7 +69,7 @@ KINDS = {
     "stuck": "carried out, but what it began never ends: the machine stays locked or unbuilt; writes only",
 }
 #: Kind → its parameters with their defaults.
-PARAMETERS: dict[str, Json] = {
+FAULT_PARAMETERS: dict[str, Json] = {
     "lose-before": {},
     "lose-after": {},
     "late": {"seconds": 30.0},
@@ -85,11 +85,11 @@ PARAMETERS: dict[str, Json] = {
     "stuck": {},
 }
 #: Those whose request is carried out now; of the rest it is when they say `after`.
-CARRIED_OUT = ("lose-after", "error-after", "truncate", "lag", "stuck")
-MATCHES = ("method", "path", "chance", "nth", "times")
+EXECUTED_KINDS = ("lose-after", "error-after", "truncate", "lag", "stuck")
+MATCH_PARAMETERS = ("method", "path", "chance", "nth", "times")
 
 #: What is checked of each value: (what is expected, whether it holds).
-_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_PARAMETER_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "method": ("a regex", lambda value: isinstance(value, str)),
     "path": ("a regex", lambda value: isinstance(value, str)),
     "chance": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
@@ -124,7 +124,7 @@ def _is_retry_after(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Rule:
+class FaultRule:
     """One line of a script: what goes wrong, and for which requests. ValueError for one that makes no sense."""
 
     kind: str
@@ -140,22 +140,22 @@ class Rule:
     delay: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"no fault {self.kind!r}; faults are: {', '.join(KINDS)}")
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f"no fault {self.kind!r}; faults are: {', '.join(FAULT_KINDS)}")
         for each in fields(self)[1:]:
             if getattr(self, each.name) is not None or each.default is not None:
                 self._check(each.name, getattr(self, each.name))
-        for name, value in PARAMETERS[self.kind].items():
+        for name, value in FAULT_PARAMETERS[self.kind].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
 
     def _check(self, name: str, value: Any) -> None:
-        if name not in MATCHES and name not in PARAMETERS[self.kind]:
-            raise _unknown(self.kind, name, (*MATCHES, *PARAMETERS[self.kind]))
+        if name not in MATCH_PARAMETERS and name not in FAULT_PARAMETERS[self.kind]:
+            raise _unknown_parameter(self.kind, name, (*MATCH_PARAMETERS, *FAULT_PARAMETERS[self.kind]))
         if name == "status":
             expected, holds = _STATUS_CHECKS["html" if self.kind == "html" else "error"]
         else:
-            expected, holds = _CHECKS[name]
+            expected, holds = _PARAMETER_CHECKS[name]
         if not holds(value):
             raise ValueError(f"{self.kind}: {name} {value!r}: expected {expected}")
         if name in ("method", "path"):
@@ -165,12 +165,12 @@ class Rule:
     def read(cls, document: Any) -> Self:
         """A rule from its JSON."""
         if not isinstance(document, Mapping) or not isinstance(document.get("kind"), str):
-            raise ValueError(f'expected an object with a "kind"; kinds are: {", ".join(KINDS)}')
+            raise ValueError(f'expected an object with a "kind"; kinds are: {", ".join(FAULT_KINDS)}')
         given = {name: value for name, value in document.items() if value is not None}  # null: not given
         kind, known = given["kind"], {each.name for each in fields(cls)}
         for name in given:
-            if kind in KINDS and name not in known:
-                raise _unknown(kind, name, (*MATCHES, *PARAMETERS[kind]))
+            if kind in FAULT_KINDS and name not in known:
+                raise _unknown_parameter(kind, name, (*MATCH_PARAMETERS, *FAULT_PARAMETERS[kind]))
         return cls(**{name: value for name, value in given.items() if name in known})
 
     @classmethod
@@ -181,9 +181,9 @@ class Rule:
         for pair in filter(None, pairs):
             name, equals, value = pair.partition("=")
             name = name.strip().replace("-", "_").lower()
-            if kind in KINDS and name not in PARAMETERS[kind]:
-                raise _unknown(kind, name, tuple(PARAMETERS[kind]))
-            given[name] = _value(value.strip()) if equals else True
+            if kind in FAULT_KINDS and name not in FAULT_PARAMETERS[kind]:
+                raise _unknown_parameter(kind, name, tuple(FAULT_PARAMETERS[kind]))
+            given[name] = _parse_value(value.strip()) if equals else True
         return cls.read(given)
 
     def given(self) -> Json:
@@ -198,7 +198,7 @@ class Rule:
         """Whether this kind can befall such a request at all; a rule passes over the others."""
         if self.kind == "lag":
             return (method, path) == ("GET", "/instances")
-        return self.kind not in ("late", "stuck") or method not in READS
+        return self.kind not in ("late", "stuck") or method not in READ_METHODS
 
     def matches(self, method: str, path: str) -> bool:
         """Whether the rule speaks of such a request; `path` below `/api`."""
@@ -209,10 +209,10 @@ class Rule:
     @property
     def carried_out(self) -> bool:
         """Whether the request reaches the world now."""
-        return self.kind in CARRIED_OUT or bool(self.after)
+        return self.kind in EXECUTED_KINDS or bool(self.after)
 
 
-def _unknown(kind: str, name: str, known: tuple[str, ...]) -> ValueError:
+def _unknown_parameter(kind: str, name: str, known: tuple[str, ...]) -> ValueError:
     takes = f"it takes: {', '.join(known)}" if known else "it takes none"
     return ValueError(f"the fault {kind!r} has no parameter {name!r}; {takes}")
 
@@ -224,7 +224,7 @@ def _check_regex(what: str, pattern: str) -> None:
         raise ValueError(f"{what}: not a regex: {error}") from None
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """A header's value: a number, true or false as in JSON; anything else is text."""
     try:
         return json.loads(text)
@@ -236,7 +236,7 @@ def _value(text: str) -> Any:
 
 
 @dataclass
-class _Tally:
+class _RuleCount:
     """How a rule has fared so far."""
 
     dice: random.Random
@@ -247,13 +247,13 @@ class _Tally:
 class Faults:
     """A seeded script. It counts as it goes, so each sandbox needs its own."""
 
-    def __init__(self, rules: Iterable[Rule | Mapping[str, Any]] = (), seed: int = 0) -> None:
+    def __init__(self, rules: Iterable[FaultRule | Mapping[str, Any]] = (), seed: int = 0) -> None:
         if not _is_whole(seed):
             raise ValueError(f"seed {seed!r}: expected a whole number")
         self.seed = seed
-        self.rules = [_rule(position, rule) for position, rule in enumerate(rules)]
+        self.rules = [_read_rule(position, rule) for position, rule in enumerate(rules)]
         self._tallies = [
-            _Tally(random.Random(f"{seed}/{position}"))  # noqa: S311 - faults, not secrets
+            _RuleCount(random.Random(f"{seed}/{position}"))  # noqa: S311 - faults, not secrets
             for position in range(len(self.rules))
         ]
 
@@ -273,7 +273,9 @@ class Faults:
         try:
             return cls.of_json(Path(text).read_bytes())
         except OSError as error:
-            raise ValueError(f"{text!r}: {error.strerror}; expected a file, or JSON: {EXAMPLE}") from None
+            raise ValueError(
+                f"{text!r}: {error.strerror}; expected a file, or JSON: {EXAMPLE_SCRIPT}"
+            ) from None
         except ValueError as error:
             raise ValueError(f"{text!r}: {error}") from None
 
@@ -289,7 +291,7 @@ class Faults:
     @classmethod
     def _of_document(cls, document: Any) -> Faults:
         if not isinstance(document, Mapping):
-            raise ValueError(f"expected an object such as {EXAMPLE}")
+            raise ValueError(f"expected an object such as {EXAMPLE_SCRIPT}")
         for name in document:
             if name not in ("seed", "rules"):
                 raise ValueError(f"a script has no {name!r}; it has: seed, rules")
@@ -302,25 +304,25 @@ class Faults:
         """The script as JSON, as `read` takes it."""
         return {"seed": self.seed, "rules": [{"kind": rule.kind, **rule.given()} for rule in self.rules]}
 
-    def decide(self, method: str, path: str) -> Rule | None:
+    def decide(self, method: str, path: str) -> FaultRule | None:
         """The fault that befalls this request, if any does; `path` below `/api`."""
         chosen = None
         for rule, tally in zip(self.rules, self._tallies, strict=True):
             if rule.matches(method, path):
                 tally.met += 1
                 lucky = tally.dice.random() < rule.chance  # thrown every time: luck hangs on the count alone
-                if chosen is None and lucky and _is_its_turn(rule, tally):
+                if chosen is None and lucky and _is_due(rule, tally):
                     tally.struck += 1
                     chosen = rule
         return chosen
 
 
-def _is_its_turn(rule: Rule, tally: _Tally) -> bool:
+def _is_due(rule: FaultRule, tally: _RuleCount) -> bool:
     return rule.nth in (None, tally.met) and (rule.times is None or tally.struck < rule.times)
 
 
-def _rule(position: int, rule: Rule | Mapping[str, Any]) -> Rule:
+def _read_rule(position: int, rule: FaultRule | Mapping[str, Any]) -> FaultRule:
     try:
-        return rule if isinstance(rule, Rule) else Rule.read(rule)
+        return rule if isinstance(rule, FaultRule) else FaultRule.read(rule)
     except ValueError as error:
         raise ValueError(f"rules[{position}]: {error}") from None

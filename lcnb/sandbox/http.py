@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-MAX_BODY = 1_048_576
+MAX_BODY_BYTES = 1_048_576
 
 #: What becomes of a reply on its way: nothing; closed without it; TCP reset; cut; not answered for long; answered late.
 Fate = Literal["", "lost", "reset", "truncated", "stall", "slow"]
@@ -42,6 +42,6 @@ class Reply:
     later: Callable[[], Reply] | None = field(default=None, repr=False, compare=False)
 
 
-def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
+def json_reply(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     return Reply(status, text, {"Content-Type": "application/json", **(headers or {})})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Window:
+class RateWindow:
     """A fixed window of the rate limit: calls since `start`, in world seconds."""
 
     seconds: float
@@ -34,7 +34,7 @@ class Window:
         return max(0.0, self.start + self.seconds - now)
 
 
-def _epoch() -> int:
+def unix_time() -> int:
     import time
 
     return int(time.time())

@@ -10,51 +10,51 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from lcnb.sandbox.http import MAX_BODY, Json, Request
-from lcnb.sandbox.refusals import No
+from lcnb.sandbox.http import MAX_BODY_BYTES, Json, Request
+from lcnb.sandbox.refusals import Refusal
 
 if TYPE_CHECKING:
     pass
-VERSION = re.compile(r"application/vnd\.letscloud\.v(\d+)\+json", re.IGNORECASE)
-MASKED = ("password", "private_key", "key")
+VERSION_PATTERN = re.compile(r"application/vnd\.letscloud\.v(\d+)\+json", re.IGNORECASE)
+MASKED_FIELDS = ("password", "private_key", "key")
 
 
 # --- reading a request ----------------------------------------------------------------------------------
 
 
-def _check_version(headers: Mapping[str, str]) -> None:
+def check_version(headers: Mapping[str, str]) -> None:
     """The version may stand in Accept [S] or in the Content-Type [node]; none means v1."""
     for name in ("accept", "content-type"):
-        match = VERSION.search(headers.get(name, ""))
+        match = VERSION_PATTERN.search(headers.get(name, ""))
         if match and match[1] != "1":
-            raise No(f"The version v{match[1]} does not exist, use v1.", 400)
+            raise Refusal(f"The version v{match[1]} does not exist, use v1.", 400)
 
 
-def _fields(request: Request) -> Json:
+def parse_fields(request: Request) -> Json:
     """The body's fields, by content type; the query's below them. JSON `null` is no body at all [go].
 
     The page's own examples send a form under the type JSON: curl adds a boundary to the header it is given [doc].
     """
-    if len(request.body) > MAX_BODY:
-        raise No("Payload Too Large", 413)
+    if len(request.body) > MAX_BODY_BYTES:
+        raise Refusal("Payload Too Large", 413)
     query: Json = dict(parse_qsl(request.query))
     kind = request.headers.get("content-type", "").lower()
     try:
         if "multipart/form-data" in kind or "boundary=" in kind:
-            return query | _multipart(request)
+            return query | _parse_multipart(request)
         if "x-www-form-urlencoded" in kind:
             return query | dict(parse_qsl(request.body.decode(), keep_blank_values=True))
         document = json.loads(request.body.decode("utf-8-sig") or "null")
     except (ValueError, RecursionError):
-        raise No("The request body is malformed.", 400) from None
+        raise Refusal("The request body is malformed.", 400) from None
     if document is None:
         return query
     if not isinstance(document, dict):
-        raise No("The request body must be an object.", 400)
+        raise Refusal("The request body must be an object.", 400)
     return query | document
 
 
-def _multipart(request: Request) -> Json:
+def _parse_multipart(request: Request) -> Json:
     from python_multipart import parse_form
     from python_multipart.exceptions import FormParserError
 
@@ -75,22 +75,22 @@ def _multipart(request: Request) -> Json:
     return fields
 
 
-def _method(request: Request, fields: Json) -> str:
+def effective_method(request: Request, fields: Json) -> str:
     """Laravel's method spoofing: `_method` in the body of a POST [doc]."""
     spoofed = str(fields.pop("_method", request.headers.get("x-http-method-override", ""))).upper()
     if request.method == "POST" and spoofed:
         if spoofed not in ("PUT", "DELETE", "PATCH"):
-            raise No("Method Not Allowed", 405)
+            raise Refusal("Method Not Allowed", 405)
         return spoofed
     return request.method
 
 
-def _record_intent(request: Request, entry: Json) -> None:
+def record_intent(request: Request, entry: Json) -> None:
     """What was meant, in the log, though it is not carried out now."""
-    with contextlib.suppress(No):
-        fields = _fields(request)
-        entry.update(method=_method(request, fields), body=_masked(fields))
+    with contextlib.suppress(Refusal):
+        fields = parse_fields(request)
+        entry.update(method=effective_method(request, fields), body=mask_secrets(fields))
 
 
-def _masked(fields: Json) -> Json:
-    return {name: "*****" if name in MASKED else value for name, value in fields.items()}
+def mask_secrets(fields: Json) -> Json:
+    return {name: "*****" if name in MASKED_FIELDS else value for name, value in fields.items()}

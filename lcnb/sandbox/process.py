@@ -15,13 +15,13 @@ from lcnb.sandbox.faults import Faults
 from lcnb.sandbox.seed import new_token
 from lcnb.sandbox.server import TOKEN_VARIABLE
 
-START_LIMIT_S = 30.0
+START_TIMEOUT_S = 30.0
 
 
 # --- from Python ----------------------------------------------------------------------------------------
 
 
-class Running:
+class SandboxProcess:
     """A sandbox in its own process. It ends by `stop()`, at the end of a `with`, or with this process."""
 
     def __init__(self, process: subprocess.Popen[str], base_url: str, token: str) -> None:
@@ -57,7 +57,7 @@ class Running:
             process.wait()
 
 
-def start(**options: Any) -> Running:
+def start(**options: Any) -> SandboxProcess:
     """Start a sandbox as its own process; options as of `serve`. OSError when it does not begin.
 
     >>> from lcnb.sandbox.process import start
@@ -83,17 +83,17 @@ def start(**options: Any) -> Running:
         # Ctrl-C in a terminal goes to the whole group: the sandbox must outlive an interrupted call.
         start_new_session=True,
     )
-    line = _first_line(process)
+    line = _read_first_line(process)
     if " http://" not in line:
         process.kill()
         _, complaint = process.communicate()
         raise OSError(f"the sandbox did not begin: {complaint.strip() or line.strip() or 'it said nothing'}")
-    return Running(process, line.split()[2], token)
+    return SandboxProcess(process, line.split()[2], token)
 
 
-def _first_line(process: subprocess.Popen[str]) -> str:
+def _read_first_line(process: subprocess.Popen[str]) -> str:
     lines: list[str] = []
     reader = threading.Thread(target=lambda: lines.append(process.stdout.readline()), daemon=True)  # type: ignore[union-attr]
     reader.start()
-    reader.join(START_LIMIT_S)
+    reader.join(START_TIMEOUT_S)
     return lines[0] if lines else ""

@@ -31,7 +31,7 @@ REFUSALS = {
 }
 
 
-class No(Exception):
+class Refusal(Exception):
     """The provider refuses: what it says, and the HTTP status where it is not the usual 200."""
 
     def __init__(self, message: str, status: int = 200) -> None:
@@ -43,41 +43,41 @@ class No(Exception):
 # --- rules ----------------------------------------------------------------------------------------------
 
 
-def _one(things: list[Json], slug: str, refusal: str) -> Json:
+def find_by_slug(things: list[Json], slug: str, refusal: str) -> Json:
     for thing in things:
         if thing["slug"] == slug:
             return thing
-    raise No(REFUSALS[refusal], 404)
+    raise Refusal(REFUSALS[refusal], 404)
 
 
-def _text(fields: Json, name: str, default: str | None = None) -> str:
+def text_field(fields: Json, name: str, default: str | None = None) -> str:
     """A field as text; a number is taken as its digits, as PHP would; anything else is not valid."""
     value = fields.get(name)
     if value is None or value == "":
         if default is None:
-            raise No(f"The {name.replace('_', ' ')} field is required.", 400)
+            raise Refusal(f"The {name.replace('_', ' ')} field is required.", 400)
         return default
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise No(f"The {name.replace('_', ' ')} must be a string.", 400)
+        raise Refusal(f"The {name.replace('_', ' ')} must be a string.", 400)
     text = str(value)
     if len(text) > 16_384 or (name != "key" and len(text) > 255):
-        raise No(f"The {name.replace('_', ' ')} may not be greater than 255 characters.", 400)
+        raise Refusal(f"The {name.replace('_', ' ')} may not be greater than 255 characters.", 400)
     return text
 
 
-def _is_hostname(text: str) -> bool:
+def is_hostname(text: str) -> bool:
     part = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     return len(text) <= 253 and re.fullmatch(rf"{part}(?:\.{part})*", text) is not None
 
 
-def _checked_password(text: str) -> str:
+def valid_password(text: str) -> str:
     kinds = ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]")
     if 12 <= len(text) <= 32 and all(re.search(kind, text) for kind in kinds):
         return text
-    raise No(REFUSALS["password"])
+    raise Refusal(REFUSALS["password"])
 
 
-def _public_key(text: str) -> str:
+def valid_public_key(text: str) -> str:
     """The key as one line, if it is a well-formed ssh-rsa or ssh-ed25519 one [tf]."""
     from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key
@@ -86,4 +86,4 @@ def _public_key(text: str) -> str:
     with contextlib.suppress(Exception):  # the library raises several kinds; all mean: not a key
         if isinstance(load_ssh_public_key(line.encode()), ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
             return line
-    raise No(REFUSALS["key"])
+    raise Refusal(REFUSALS["key"])

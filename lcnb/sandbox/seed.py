@@ -39,7 +39,7 @@ PRICE_FACTOR = {"MIA2": 0.935, "DAL1": 0.926}
 BRL_PER_USD = 5.45
 BRL_ONLY = ("SAO1", "SAO2")
 BOTH_CURRENCIES = ("MIA2",)
-LARGEST_ELSEWHERE = ("SFO1", "LON1")  # these do not offer the largest size
+NO_LARGEST_SIZE = ("SFO1", "LON1")  # these do not offer the largest size
 
 IMAGES: list[Json] = [
     {"slug": "ubuntu-24.04-x86_64", "distro": "Ubuntu 24.04 x86_64", "os": "linux"},
@@ -58,7 +58,7 @@ IMAGES: list[Json] = [
     {"slug": "docker-ubuntu-24.04", "distro": "Docker on Ubuntu 24.04", "os": "linux"},
     {"slug": "wordpress-ubuntu-22.04", "distro": "WordPress on Ubuntu 22.04", "os": "linux"},
 ]
-NOT_EVERYWHERE = {
+IMAGE_LOCATIONS = {
     "freebsd-104-x64": ("MIA1", "DAL1"),
     "freebsd-111-x64": ("MIA1", "DAL1"),
     "fedora-27-x64": ("MIA1", "MIA2", "LON1"),
@@ -80,8 +80,8 @@ ROLES = [
     ("erp-são-paulo", 1, 6, "ubuntu-22.04-x86_64"),
     ("mail", 1, 2, "debian-12-x86_64"),
 ]
-SINGLE = ("legacy-crm", "erp-são-paulo", "mail")  # there is one of each in 60, without a number
-SHARE = {"MIA1": 16, "MIA2": 8, "DAL1": 9, "SFO1": 7, "LON1": 6, "SAO1": 9, "SAO2": 5}
+UNNUMBERED_ROLES = ("legacy-crm", "erp-são-paulo", "mail")  # there is one of each in 60, without a number
+LOCATION_SHARES = {"MIA1": 16, "MIA2": 8, "DAL1": 9, "SFO1": 7, "LON1": 6, "SAO1": 9, "SAO2": 5}
 #: A size that no plan has: grown by hand long ago.
 ODD_SIZE = (3, 6144, 50)
 
@@ -91,11 +91,11 @@ def plans_of(location: str) -> list[Json]:
     currencies = ["BRL"] if location in BRL_ONLY else ["USD"]
     if location in BOTH_CURRENCIES:
         currencies.append("BRL")
-    sizes = SIZES[:-1] if location in LARGEST_ELSEWHERE else SIZES
-    return [_plan(location, *size, currency) for currency in currencies for size in sizes]
+    sizes = SIZES[:-1] if location in NO_LARGEST_SIZE else SIZES
+    return [_plan_record(location, *size, currency) for currency in currencies for size in sizes]
 
 
-def _plan(
+def _plan_record(
     location: str, core: int, memory_gb: int, disk: int, traffic: int, usd: float, currency: str
 ) -> Json:
     price = usd * PRICE_FACTOR.get(location, 1.0) * (BRL_PER_USD if currency == "BRL" else 1.0)
@@ -112,15 +112,15 @@ def _plan(
 
 
 def images_of(location: str) -> list[Json]:
-    return [dict(image) for image in IMAGES if location in NOT_EVERYWHERE.get(image["slug"], (location,))]
+    return [dict(image) for image in IMAGES if location in IMAGE_LOCATIONS.get(image["slug"], (location,))]
 
 
-def account(seed: int, fleet: int) -> Json:
+def initial_account(seed: int, fleet: int) -> Json:
     """The whole starting state, plain JSON: profile, machines, keys, snapshots."""
     chance = random.Random(seed)  # noqa: S311 - a made-up fleet, not a secret
     met: Counter[str] = Counter()
-    machines = [_machine(chance, number, fleet, met) for number in range(fleet)]
-    _put_into_states(chance, machines)
+    machines = [_machine_record(chance, number, fleet, met) for number in range(fleet)]
+    _assign_states(chance, machines)
     return {
         "profile": {
             "name": "Ana Martins",
@@ -130,14 +130,14 @@ def account(seed: int, fleet: int) -> Json:
             "balance": 482.37,
         },
         "machines": machines,
-        "sshkeys": [_key(chance, title) for title in ("Ana Laptop", "CI Deploy", "Backup Host")]
+        "sshkeys": [_key_record(chance, title) for title in ("Ana Laptop", "CI Deploy", "Backup Host")]
         if fleet
         else [],
-        "snapshots": [_snapshot(chance, *row) for row in _SNAPSHOTS] if fleet else [],
+        "snapshots": [_snapshot_record(chance, *row) for row in _SNAPSHOTS] if fleet else [],
     }
 
 
-def identifier(chance: random.Random) -> str:
+def random_identifier(chance: random.Random) -> str:
     """A machine's identifier in one of the two forms seen: 14 lower-case letters [cli], or 16 of mixed case [doc]."""
     drawn = [chance.random() for _ in range(16)]
     if drawn[0] < 0.5:
@@ -150,7 +150,7 @@ def identifier(chance: random.Random) -> str:
     )
 
 
-def snapshot_slug(chance: random.Random) -> str:
+def random_slug(chance: random.Random) -> str:
     """A snapshot's slug; its form is an assumption [?]."""
     return "".join(chance.choices(string.ascii_lowercase + string.digits, k=16))
 
@@ -160,7 +160,7 @@ def new_token() -> str:
     return "$2Y$10$" + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(47))
 
 
-def password(chance: random.Random) -> str:
+def random_password(chance: random.Random) -> str:
     """A password that keeps the provider's rule: 12 to 32 characters, upper, lower, digit, special."""
     # Specials as in passwords that were seen [doc] and that the clients make [cli, packer]; HTML and shells mind some.
     kinds = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!@#$%(<>&?")
@@ -169,7 +169,7 @@ def password(chance: random.Random) -> str:
     return "".join(picked)
 
 
-def addresses(number: int, location: str) -> list[str]:
+def machine_addresses(number: int, location: str) -> list[str]:
     """An IPv4 and an IPv6 address that nobody has, different for each number."""
     nets = ("192.0.2", "198.51.100", "203.0.113")
     if number < 3 * 250:
@@ -180,22 +180,22 @@ def addresses(number: int, location: str) -> list[str]:
     return [v4, f"2001:db8:{place:x}::{number + 16:x}"]
 
 
-def _machine(chance: random.Random, number: int, fleet: int, met: Counter[str]) -> Json:
-    role, size, image = _role(number)
+def _machine_record(chance: random.Random, number: int, fleet: int, met: Counter[str]) -> Json:
+    role, size, image = _machine_role(number)
     met[role] += 1
-    location = chance.choices(list(SHARE), list(SHARE.values()))[0]
+    location = chance.choices(list(LOCATION_SHARES), list(LOCATION_SHARES.values()))[0]
     if role.startswith("erp-são"):
         location = "SAO1"
     offered = plans_of(location)
     plan = offered[min(size if chance.random() < 0.8 else chance.randrange(3), len(offered) - 1)]
-    name = f"{role}-{met[role]:02d}" if role not in SINGLE or met[role] > 1 else role
+    name = f"{role}-{met[role]:02d}" if role not in UNNUMBERED_ROLES or met[role] > 1 else role
     host = name.replace("ã", "a")
     template = next(each["distro"] for each in IMAGES if each["slug"] == image)
     odd = number == min(41, fleet - 1) and fleet > 1
     core, memory, disk = ODD_SIZE if odd else (plan["core"], plan["memory"], plan["disk"])
     return {
         "uid": number + 1,
-        "identifier": identifier(chance),
+        "identifier": random_identifier(chance),
         "visible": True,
         "label": name,
         "hostname": f"{host}.{location.lower()}.example.com",
@@ -210,19 +210,19 @@ def _machine(chance: random.Random, number: int, fleet: int, met: Counter[str]) 
         "built": True,
         "locked": False,
         "suspended": False,
-        "addresses": addresses(number, location),
-        "password": password(chance),
+        "addresses": machine_addresses(number, location),
+        "password": random_password(chance),
     }
 
 
-def _role(number: int) -> tuple[str, int, str]:
+def _machine_role(number: int) -> tuple[str, int, str]:
     """Roles take turns, each as often as its count of 60 says."""
     turns = [(role, size, image) for round_ in range(12) for role, n, size, image in ROLES if round_ < n]
     return turns[number % len(turns)]
 
 
 #: Which of 60 machines is in which state; all others are on. Busy and building last long enough to be seen.
-_STATES = {
+_STATE_POSITIONS = {
     "off": (5, 13, 22, 34, 37, 48, 55),
     "suspended": (18, 44),
     "busy": (9, 30, 51),
@@ -230,21 +230,21 @@ _STATES = {
 }
 
 
-def _put_into_states(chance: random.Random, machines: list[Json]) -> None:
+def _assign_states(chance: random.Random, machines: list[Json]) -> None:
     for machine in machines:
         number = machine["uid"] - 1
-        if number in _STATES["off"]:
+        if number in _STATE_POSITIONS["off"]:
             machine["booted"] = False
-        elif number in _STATES["suspended"]:
+        elif number in _STATE_POSITIONS["suspended"]:
             machine.update(suspended=True, booted=False)
-        elif number in _STATES["busy"]:
+        elif number in _STATE_POSITIONS["busy"]:
             machine["locked"] = True
             machine["then"] = [[chance.uniform(2400, 4800), {"locked": False}]]
-        elif number in _STATES["building"]:
-            _put_under_construction(chance, machine, with_identifier=number % 2 == 1)
+        elif number in _STATE_POSITIONS["building"]:
+            _mark_building(chance, machine, with_identifier=number % 2 == 1)
 
 
-def _put_under_construction(chance: random.Random, machine: Json, *, with_identifier: bool) -> None:
+def _mark_building(chance: random.Random, machine: Json, *, with_identifier: bool) -> None:
     later = {"identifier": machine["identifier"], "addresses": machine["addresses"]}
     machine.update(built=False, booted=False, addresses=[])
     if not with_identifier:
@@ -265,10 +265,10 @@ _SNAPSHOTS = [
 ]
 
 
-def _snapshot(
+def _snapshot_record(
     chance: random.Random, label: str, size: int, os_name: str, ready: bool, places: list[str]
 ) -> Json:
-    name = snapshot_slug(chance)
+    name = random_slug(chance)
     found: Json = {
         "slug": name,
         "label": label,
@@ -283,7 +283,7 @@ def _snapshot(
     return found
 
 
-def _key(chance: random.Random, title: str) -> Json:
+def _key_record(chance: random.Random, title: str) -> Json:
     """A well-formed ed25519 public key. Nobody has its private half: it is 32 seeded bytes."""
     kind = b"ssh-ed25519"
     blob = len(kind).to_bytes(4, "big") + kind + (32).to_bytes(4, "big") + chance.randbytes(32)

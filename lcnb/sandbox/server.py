@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.sandbox.app import Sandbox
-from lcnb.sandbox.asgi import CONNECTION, asgi
+from lcnb.sandbox.asgi import CONNECTION_KEY, asgi_app
 from lcnb.sandbox.clock import Clock
 from lcnb.sandbox.faults import Faults
 from lcnb.sandbox.seed import new_token
@@ -45,36 +45,36 @@ def serve(
 ) -> int:
     """Serve on 127.0.0.1 until interrupted; the exit code: 0, or 2 when it could not begin."""
     try:
-        script = _script(faults)
-        sandbox = _sandbox(state, speed, seed, fleet, token, shapes, rate_limit)
+        script = _read_faults(faults)
+        sandbox = _build_sandbox(state, speed, seed, fleet, token, shapes, rate_limit)
         sandbox.faults = script
-        listener = _listen(port)
+        listener = _open_listener(port)
     except (OSError, ValueError) as error:
         print(f"lcnb sandbox: {error}", file=sys.stderr)
         return 2
-    return _run(sandbox, listener, until_stdin_closes)
+    return _run_server(sandbox, listener, until_stdin_closes)
 
 
-def _sandbox(
+def _build_sandbox(
     state: str | None, speed: float, seed: int, fleet: int, token: str | None, shapes: str, rate_limit: int
 ) -> Sandbox:
     if not 0 <= speed <= 1e6:
         raise ValueError(f"--speed {speed:g}: expected a number from 0 to 1000000")
     path = Path(state) if state else None
-    saved = _load(path) if path else None
+    saved = _load_state(path) if path else None
     token = token or os.environ.get(TOKEN_VARIABLE) or (saved or {}).get("token")
     token = token or new_token()
     if not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError("--token: expected printable ASCII without spaces")
     world = World(Clock(speed), number=seed, fleet=fleet, saved=(saved or {}).get("world"))
-    keep = _saver(path, token) if path else None
+    keep = _state_saver(path, token) if path else None
     sandbox = Sandbox(world, token, shapes=shapes, rate_limit=rate_limit, on_change=keep)
     if keep:
         keep(world)
     return sandbox
 
 
-def _script(faults: Faults | Mapping[str, Any] | str | os.PathLike[str] | None) -> Faults:
+def _read_faults(faults: Faults | Mapping[str, Any] | str | os.PathLike[str] | None) -> Faults:
     try:
         return Faults.read(faults)
     except ValueError as error:
@@ -84,7 +84,7 @@ def _script(faults: Faults | Mapping[str, Any] | str | os.PathLike[str] | None) 
 # --- the state file -------------------------------------------------------------------------------------
 
 
-def _load(path: Path) -> dict[str, Any] | None:
+def _load_state(path: Path) -> dict[str, Any] | None:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         World(Clock(0), saved=dict(saved["world"]))
@@ -98,7 +98,7 @@ def _load(path: Path) -> dict[str, Any] | None:
     return dict(saved)
 
 
-def _saver(path: Path, token: str) -> Callable[[World], None]:
+def _state_saver(path: Path, token: str) -> Callable[[World], None]:
     def save(world: World) -> None:
         text = json.dumps({"token": token, "world": world.save()}, ensure_ascii=False)
         handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
@@ -118,7 +118,7 @@ def _saver(path: Path, token: str) -> Callable[[World], None]:
 # --- the process ----------------------------------------------------------------------------------------
 
 
-def _listen(port: int) -> socket.socket:
+def _open_listener(port: int) -> socket.socket:
     # By its name, or asyncio does not switch Nagle off, and every answer waits 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":  # a port just left is free again; on Windows the flag would allow two owners
@@ -133,7 +133,7 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _run(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: bool) -> int:
+def _run_server(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: bool) -> int:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -147,7 +147,7 @@ def _run(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: bool) ->
                 flush=True,
             )
 
-    server = Server(_config(sandbox))
+    server = Server(_server_config(sandbox))
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
     try:
@@ -159,7 +159,7 @@ def _run(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: bool) ->
     return 0
 
 
-def _config(sandbox: Sandbox) -> Any:
+def _server_config(sandbox: Sandbox) -> Any:
     """uvicorn, made to let go of a connection as a fault demands.
 
     Loop and protocol are named, where "auto" would take what happens to be installed: faults rest on how
@@ -178,7 +178,7 @@ def _config(sandbox: Sandbox) -> Any:
             carry = self.app
 
             async def told(scope: Any, receive: Any, send: Any) -> None:
-                scope.setdefault("extensions", {})[CONNECTION] = self
+                scope.setdefault("extensions", {})[CONNECTION_KEY] = self
                 await carry(scope, receive, send)
 
             self.app = told
@@ -190,7 +190,7 @@ def _config(sandbox: Sandbox) -> Any:
                 self.transport.close()
 
     return uvicorn.Config(
-        asgi(sandbox),
+        asgi_app(sandbox),
         http=Protocol,
         loop="asyncio",
         log_level="warning",
@@ -208,12 +208,12 @@ def _end_with_stdin(server: Any) -> None:
 
 
 @contextmanager
-def running(sandbox: Sandbox) -> Iterator[str]:
+def serve_in_thread(sandbox: Sandbox) -> Iterator[str]:
     """Serve a Sandbox from a thread of this process, for tests that turn its clock; gives the base URL."""
     import uvicorn
 
-    listener = _listen(0)
-    server = uvicorn.Server(_config(sandbox))
+    listener = _open_listener(0)
+    server = uvicorn.Server(_server_config(sandbox))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

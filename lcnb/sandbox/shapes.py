@@ -31,7 +31,7 @@ SHAPES = {
 
 
 #: Fields of the record that a machine has in the provider's probable backend. They may appear at any time [?].
-_BACKEND = {
+_BACKEND_FIELDS = {
     "domain": "localdomain",
     "created_at": "2026-01-15T10:30:00.000Z",
     "updated_at": "2026-02-03T08:00:00.000Z",
@@ -94,11 +94,11 @@ class Shapes:
         """A machine as the listing has it: there its location also says whether it is available [doc]."""
         row = self.instance(machine)
         if "location" in row:
-            row["location"]["available"] = _place(machine)["available"]
+            row["location"]["available"] = _machine_location(machine)["available"]
         return row
 
     def instance(self, machine: Json) -> Json:
-        place = _place(machine)
+        place = _machine_location(machine)
         row = {
             "identifier": machine["identifier"],
             **{flag: machine[flag] for flag in ("booted", "built", "locked", "suspended")},
@@ -117,7 +117,7 @@ class Shapes:
         if "missing" in self:
             del row["suspended"], row["location"]
         if "extra" in self:
-            row.update(_BACKEND)
+            row.update(_BACKEND_FIELDS)
         return self._numbers({**row, **self._extra()})
 
     def _addresses(self, addresses: list[str]) -> list[Any]:
@@ -140,5 +140,5 @@ class Shapes:
         return {"links_v2": {"self": "#"}, "internal_score": 0.5} if "extra" in self else {}
 
 
-def _place(machine: Json) -> Json:
+def _machine_location(machine: Json) -> Json:
     return next(each for each in seed.LOCATIONS if each["slug"] == machine["location"])

@@ -21,16 +21,16 @@ from lcnb.sandbox.clock import Clock
 from lcnb.sandbox.refusals import (
     REFUSALS,
     Json,
-    No,
-    _checked_password,
-    _is_hostname,
-    _one,
-    _public_key,
-    _text,
+    Refusal,
+    find_by_slug,
+    is_hostname,
+    text_field,
+    valid_password,
+    valid_public_key,
 )
 
 #: Seconds that things take, as (least, most) [?].
-TAKES = {
+DURATIONS_S = {
     "appear": (2.0, 8.0),  # a new machine is in no listing before
     "identify": (12.0, 25.0),
     "address": (30.0, 50.0),
@@ -42,7 +42,7 @@ TAKES = {
     "delete": (5.0, 12.0),
     "snapshot": (120.0, 300.0),
 }
-HOURS_A_MONTH = 730.0
+HOURS_PER_MONTH = 730.0
 TERMINATED_AFTER_S = 72 * 3600.0  # a prepaid account at zero: disabled, then terminated [help]; when is [?]
 
 
@@ -63,7 +63,7 @@ class World:
         self._offset = 0.0
         self._charged_at = self.clock()
         if saved is None:
-            self._begin(seed.account(number, fleet))
+            self._begin(seed.initial_account(number, fleet))
         else:
             self._restore(saved)
 
@@ -83,7 +83,7 @@ class World:
         self._charge(now)
 
     def _duration(self, takes: str) -> float:
-        return self._chance.uniform(*TAKES[takes])
+        return self._chance.uniform(*DURATIONS_S[takes])
 
     def _later(self, takes: str | float, kind: str, key: Any, changes: Json) -> float:
         seconds = self._duration(takes) if isinstance(takes, str) else takes
@@ -108,7 +108,7 @@ class World:
         hours = max(0.0, at - self._charged_at) / 3600
         self._charged_at = max(at, self._charged_at)
         before = self.profile["balance"]
-        rate = sum(machine["monthly"] for machine in self.machines if machine["visible"]) / HOURS_A_MONTH
+        rate = sum(machine["monthly"] for machine in self.machines if machine["visible"]) / HOURS_PER_MONTH
         self.profile["balance"] = max(0.0, before - hours * rate)
         if before > 0 >= self.profile["balance"] and self.machines:
             for machine in self.machines:
@@ -162,48 +162,48 @@ class World:
         for machine in self.listed():
             if machine["identifier"] and machine["identifier"] == identifier:
                 return machine
-        raise No(REFUSALS["no instance"], 404)
+        raise Refusal(REFUSALS["no instance"], 404)
 
     def location(self, slug: str) -> Json:
         """A location by its slug, in either case [packer]."""
         for location in seed.LOCATIONS:
             if location["slug"] == slug.upper():
                 return location
-        raise No(REFUSALS["no location"], 404)
+        raise Refusal(REFUSALS["no location"], 404)
 
     def sshkey(self, slug: str) -> Json:
-        return _one(self.sshkeys, slug, "no sshkey")
+        return find_by_slug(self.sshkeys, slug, "no sshkey")
 
     def snapshot(self, slug: str) -> Json:
-        return _one(self.snapshots, slug, "no snapshot")
+        return find_by_slug(self.snapshots, slug, "no snapshot")
 
     # --- machines ---------------------------------------------------------------------------------------
 
     def create(self, fields: Json) -> str:
-        location = self.location(_text(fields, "location_slug"))
+        location = self.location(text_field(fields, "location_slug"))
         if not location["available"]:
-            raise No(REFUSALS["unavailable"])
-        plan = self._plan(location["slug"], _text(fields, "plan_slug"))
-        hostname, label = _text(fields, "hostname"), _text(fields, "label")
-        image = self._image(location["slug"], _text(fields, "image_slug"))
-        if not _is_hostname(hostname):
-            raise No(REFUSALS["hostname"])
+            raise Refusal(REFUSALS["unavailable"])
+        plan = self._plan(location["slug"], text_field(fields, "plan_slug"))
+        hostname, label = text_field(fields, "hostname"), text_field(fields, "label")
+        image = self._image(location["slug"], text_field(fields, "image_slug"))
+        if not is_hostname(hostname):
+            raise Refusal(REFUSALS["hostname"])
         password = self._access(fields)
         if self.profile["balance"] <= 0:
-            raise No(REFUSALS["funds"])
+            raise Refusal(REFUSALS["funds"])
         self._build(location["slug"], plan, hostname, label, image, password)
         return "Instance successfully created"
 
     def _access(self, fields: Json) -> str:
         """The root password of a new machine: the given one, or with a key alone a made one [cli]."""
-        slug, password = _text(fields, "ssh_slug", ""), _text(fields, "password", "")
+        slug, password = text_field(fields, "ssh_slug", ""), text_field(fields, "password", "")
         if slug:
             self.sshkey(slug)
         if password:
-            return _checked_password(password)
+            return valid_password(password)
         if not slug:
-            raise No(REFUSALS["access"])
-        return seed.password(self._chance)
+            raise Refusal(REFUSALS["access"])
+        return seed.random_password(self._chance)
 
     def _build(
         self, location: str, plan: Json, hostname: str, label: str, image: Json, password: str
@@ -222,7 +222,7 @@ class World:
                 "memory": plan["memory"],
                 "disk": plan["disk"],
                 "plan": plan["slug"],
-                "monthly": _usd(plan),
+                "monthly": _price_usd(plan),
                 "booted": False,
                 "built": False,
                 "locked": False,
@@ -231,7 +231,7 @@ class World:
                 "password": password,
             }
         )
-        addresses = seed.addresses(uid + 60, location)
+        addresses = seed.machine_addresses(uid + 60, location)
         self._later("appear", "machine", uid, {"visible": True})
         self._later("identify", "machine", uid, {"identifier": self._new_identifier()})
         self._later("address", "machine", uid, {"addresses": addresses})
@@ -240,21 +240,21 @@ class World:
     def _new_identifier(self) -> str:
         """One that no machine has: the first account is drawn from the same numbers."""
         taken = {each["identifier"] for each in self.machines}
-        while (found := seed.identifier(self._chance)) in taken:
+        while (found := seed.random_identifier(self._chance)) in taken:
             pass
         return found
 
     def _new_slug(self) -> str:
         """One that no snapshot has."""
         taken = {each["slug"] for each in self.snapshots}
-        while (found := seed.snapshot_slug(self._chance)) in taken:
+        while (found := seed.random_slug(self._chance)) in taken:
             pass
         return found
 
     def delete(self, identifier: str) -> str:
         machine = self.machine(identifier)
         if machine["locked"] and machine["built"]:
-            raise No(REFUSALS["locked"])
+            raise Refusal(REFUSALS["locked"])
         machine["locked"] = True
         self._agenda = [entry for entry in self._agenda if entry[1:3] != ["machine", machine["uid"]]]
         self._later("delete", "machine", machine["uid"], {"gone": True})
@@ -275,22 +275,22 @@ class World:
     def reboot(self, identifier: str) -> str:
         machine = self._ready(identifier)
         if not machine["booted"]:
-            raise No(REFUSALS["off"])
+            raise Refusal(REFUSALS["off"])
         self._act(machine, "reboot", {"booted": True})
         return "The instance is rebooting"
 
     def reset_password(self, identifier: str, fields: Json) -> str:
         machine = self._ready(identifier)
-        password = _checked_password(_text(fields, "password"))
+        password = valid_password(text_field(fields, "password"))
         self._act(machine, "password", {})
         machine["password"] = password
         return "The password was changed successfully."
 
     def change_plan(self, identifier: str, fields: Json) -> str:
         machine = self._ready(identifier)
-        plan = self._plan(machine["location"], _text(fields, "plan_slug"))
+        plan = self._plan(machine["location"], text_field(fields, "plan_slug"))
         size = {"cpus": plan["core"], "memory": plan["memory"], "disk": plan["disk"]}
-        self._act(machine, "resize", {**size, "plan": plan["slug"], "monthly": _usd(plan)})
+        self._act(machine, "resize", {**size, "plan": plan["slug"], "monthly": _price_usd(plan)})
         return "The plan is being changed"
 
     def _ready(self, identifier: str, despite: Callable[[Json], float | None] = lambda machine: None) -> Json:
@@ -298,7 +298,7 @@ class World:
         machine = self.machine(identifier)
         for flag, wrong in (("suspended", True), ("built", False), ("locked", True)):
             if machine[flag] is wrong and not (flag == "locked" and despite(machine) is not None):
-                raise No(REFUSALS["building" if flag == "built" else flag])
+                raise Refusal(REFUSALS["building" if flag == "built" else flag])
         return machine
 
     def _act(self, machine: Json, takes: str, changes: Json) -> None:
@@ -311,33 +311,33 @@ class World:
         own = [plan for plan in offered if plan["shortcode"] == self.profile["currency"]]
         for plan in own or offered:
             return plan
-        raise No(REFUSALS["no plan"])
+        raise Refusal(REFUSALS["no plan"])
 
     def _image(self, location: str, slug: str) -> Json:
         for image in seed.images_of(location):
             if image["slug"] == slug:
                 return image
-        raise No(REFUSALS["no image"])
+        raise Refusal(REFUSALS["no image"])
 
     # --- keys and snapshots -----------------------------------------------------------------------------
 
     def add_sshkey(self, fields: Json) -> Json:
         """Store a key, or make a pair when none is given. The same title replaces that key."""
-        title, key = _text(fields, "title"), _text(fields, "key", "")
+        title, key = text_field(fields, "title"), text_field(fields, "key", "")
         slug = slugify(title)
         if not slug:
-            raise No("The title is invalid.", 400)
+            raise Refusal("The title is invalid.", 400)
         private = None
         if key:
-            public = _public_key(key)
+            public = valid_public_key(key)
         else:
-            public, private = _pair()
+            public, private = _generate_key_pair()
         stored = {"slug": slug, "title": title, "public_key": public}
         self.sshkeys = [each for each in self.sshkeys if each["slug"] != slug] + [stored]
         return {**stored, "private_key": private} if private else stored
 
     def delete_sshkey(self, fields: Json) -> str:
-        self.sshkeys.remove(self.sshkey(_text(fields, "slug")))
+        self.sshkeys.remove(self.sshkey(text_field(fields, "slug")))
         return "SSH Key was successfully deleted!"
 
     def add_snapshot(self, identifier: str, fields: Json) -> Json:
@@ -346,7 +346,7 @@ class World:
         slug = self._new_slug()
         stored: Json = {
             "slug": slug,
-            "label": _text(fields, "label"),
+            "label": text_field(fields, "label"),
             "size": max(1, round(machine["disk"] * self._chance.uniform(0.15, 0.7))),  # whole GB [go]
             "os_reference": machine["template_label"],
             "reference": f"snap-{slug[:8]}",
@@ -367,7 +367,7 @@ class World:
 
     def rename_snapshot(self, slug: str, fields: Json) -> str:
         snapshot = self.snapshot(slug)
-        snapshot["label"] = _text(fields, "label")
+        snapshot["label"] = text_field(fields, "label")
         return "Snapshot successfully updated"
 
     def delete_snapshot(self, slug: str) -> str:
@@ -375,7 +375,7 @@ class World:
         return "Snapshot successfully deleted!"
 
 
-def _usd(plan: Json) -> float:
+def _price_usd(plan: Json) -> float:
     return float(plan["monthly_value"]) / (seed.BRL_PER_USD if plan["currencycode"] == "BRL" else 1.0)
 
 
@@ -385,7 +385,7 @@ def slugify(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
 
 
-def _pair() -> tuple[str, str]:
+def _generate_key_pair() -> tuple[str, str]:
     """A key pair as the provider makes them: RSA of 1024 bits, PKCS#1 with CRLF and no line end at the end [node]."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import (

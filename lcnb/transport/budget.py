@@ -14,13 +14,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lcnb.secret import Secret
-from lcnb.transport.budget_stores import Deed, FileRow, MemoryRow, Row, T
-from lcnb.transport.rate_limit import DAY_S, Look, Rule, State, heard, look, take
-from lcnb.transport.redis_store import RedisRow
+from lcnb.transport.budget_stores import BudgetStore, FileBudgetStore, MemoryBudgetStore, StateChange, T
+from lcnb.transport.rate_limit import (
+    DAY_S,
+    BudgetState,
+    BudgetStatus,
+    RateRule,
+    budget_status,
+    record_response,
+    reserve_call,
+)
+from lcnb.transport.redis_store import RedisBudgetStore
 
-logger = logging.getLogger("lcnb.transport.budget_stores")
+logger = logging.getLogger("lcnb.transport.budget")
 #: Seconds for which a row that failed is left alone; meanwhile the next one keeps the pace.
-REST_S = 60.0
+STORE_PAUSE_S = 60.0
 
 
 # --- what the wire uses ---------------------------------------------------------------------------------
@@ -34,9 +42,9 @@ class Budget:
     in the log; `look().problem` tells of it as long as it lasts.
     """
 
-    rows: tuple[Row, ...] = ()
-    memory: MemoryRow = field(default_factory=MemoryRow)
-    rule: Rule = field(default_factory=Rule)
+    rows: tuple[BudgetStore, ...] = ()
+    memory: MemoryBudgetStore = field(default_factory=MemoryBudgetStore)
+    rule: RateRule = field(default_factory=RateRule)
     _resting: dict[str, tuple[float, str]] = field(default_factory=dict, repr=False)
     _warned: set[str] = field(default_factory=set, repr=False)
 
@@ -48,10 +56,10 @@ class Budget:
         meanwhile (a 429, a window that is used up) is it a new place, to be waited for.
         """
 
-        def deed(state: State, now: float) -> tuple[State, float | None]:
+        def deed(state: BudgetState, now: float) -> tuple[BudgetState, float | None]:
             if again and state.blocked_until <= now:
                 return state, 0.0
-            new, wait = take(state, now, self.rule)
+            new, wait = reserve_call(state, now, self.rule)
             return (new, wait) if wait <= at_most else (state, None)
 
         return self._change(deed)
@@ -70,23 +78,23 @@ class Budget:
         if limit is remaining is reset_s is retry_after is None:
             return
 
-        def deed(state: State, now: float) -> tuple[State, None]:
+        def deed(state: BudgetState, now: float) -> tuple[BudgetState, None]:
             told = {"limit": limit, "remaining": remaining, "reset_s": reset_s, "retry_after": retry_after}
-            return heard(state, now, self.rule, **told), None  # type: ignore[arg-type]
+            return record_response(state, now, self.rule, **told), None  # type: ignore[arg-type]
 
         self._change(deed)
 
-    def look(self) -> Look:
+    def look(self) -> BudgetStatus:
         """What there is at this moment, where the row lives, and what is wrong with it. Takes nothing."""
-        seen = self._change(lambda state, now: (state, look(state, now, self.rule)))
+        seen = self._change(lambda state, now: (state, budget_status(state, now, self.rule)))
         where = next((row.where for row in self.rows if not self._rests(row)), self.memory.where)
         problem = "; ".join(text for _, text in self._resting.values()) or None
         return replace(seen, where=where, problem=problem)
 
-    def _change(self, deed: Deed[T]) -> T:
+    def _change(self, deed: StateChange[T]) -> T:
         made = self.memory.state
 
-        def noted(state: State, now: float) -> tuple[State, T]:
+        def noted(state: BudgetState, now: float) -> tuple[BudgetState, T]:
             nonlocal made
             made, answer = deed(state, now)
             return made, answer
@@ -104,12 +112,12 @@ class Budget:
                 return answer
         return self.memory.change(deed)
 
-    def _rests(self, row: Row) -> bool:
+    def _rests(self, row: BudgetStore) -> bool:
         return self._resting.get(row.where, (0.0, ""))[0] > time.monotonic()
 
-    def _rest(self, row: Row, error: OSError) -> None:
+    def _rest(self, row: BudgetStore, error: OSError) -> None:
         text = f"the rate budget in {row.where} cannot be used: {error.strerror or error}"
-        self._resting[row.where] = (time.monotonic() + REST_S, text)
+        self._resting[row.where] = (time.monotonic() + STORE_PAUSE_S, text)
         if row.where not in self._warned:
             self._warned.add(row.where)
             logger.warning(
@@ -130,14 +138,16 @@ def open_budget(
     key = budget_key(token)
     path = state_dir / f"budget-{key}.json"
     if not path.exists():
-        _forget_old(state_dir)
-    rows: list[Row] = [FileRow(path, clock)]
+        _delete_old_files(state_dir)
+    rows: list[BudgetStore] = [FileBudgetStore(path, clock)]
     if redis_url:
-        rows.insert(0, RedisRow(redis_url if isinstance(redis_url, Secret) else Secret(redis_url), key))
-    return Budget(tuple(rows), MemoryRow(clock))
+        rows.insert(
+            0, RedisBudgetStore(redis_url if isinstance(redis_url, Secret) else Secret(redis_url), key)
+        )
+    return Budget(tuple(rows), MemoryBudgetStore(clock))
 
 
-def _forget_old(state_dir: Path) -> None:
+def _delete_old_files(state_dir: Path) -> None:
     """Rows of tokens that nobody has used for days; sandboxes bring a new token each."""
     with contextlib.suppress(OSError):
         for path in state_dir.glob("budget-*.json"):

@@ -15,30 +15,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from lcnb.transport.rate_limit import State, from_text, steady, to_text
+from lcnb.transport.rate_limit import BudgetState, adjust_clock, decode_state, encode_state
 
 #: Seconds that one permit may wait for the lock of its row: its holder may be suspended.
-PATIENCE_S = 3.0
+LOCK_TIMEOUT_S = 3.0
 
 T = TypeVar("T")
 
 
 # --- the row as text ------------------------------------------------------------------------------------
 
-_SIZE = 512
+_STATE_SIZE_BYTES = 512
 
 
 # --- the rows -------------------------------------------------------------------------------------------
 
-Deed = Callable[[State, float], tuple[State, T]]
+StateChange = Callable[[BudgetState, float], tuple[BudgetState, T]]
 
 
-class Row(Protocol):
+class BudgetStore(Protocol):
     """A state that can be changed in one step. `where` names it for people, without secrets."""
 
     where: str
 
-    def change(self, deed: Deed[T]) -> T:
+    def change(self, deed: StateChange[T]) -> T:
         """Replace the state by what the deed makes of it; its second result is the answer.
 
         A deed may be asked more than once. Raises OSError when the row cannot be used.
@@ -46,34 +46,36 @@ class Row(Protocol):
 
 
 #: Held while a row is changed: on NFS a file lock does not hold off the threads of one process.
-_threads = threading.Lock()
+_thread_lock = threading.Lock()
 
 
-def _after_fork() -> None:
-    global _threads
-    _threads = threading.Lock()  # the parent's other threads, one of which may hold it, are not in the child
+def _renew_lock() -> None:
+    global _thread_lock
+    _thread_lock = (
+        threading.Lock()
+    )  # the parent's other threads, one of which may hold it, are not in the child
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
-class MemoryRow:
+class MemoryBudgetStore:
     """The budget of this process alone."""
 
     where = "memory of this process"
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.state = State()
+        self.state = BudgetState()
         self._clock = clock
 
-    def change(self, deed: Deed[T]) -> T:
-        with _threads:
-            self.state, answer = deed(*steady(self.state, self._clock()))
+    def change(self, deed: StateChange[T]) -> T:
+        with _thread_lock:
+            self.state, answer = deed(*adjust_clock(self.state, self._clock()))
             return answer
 
 
-class FileRow:
+class FileBudgetStore:
     """The budget of this machine, in a file.
 
     The file is opened for each change: so nothing is shared with a forked child, and one that was deleted is
@@ -84,14 +86,14 @@ class FileRow:
         self.where = str(path)
         self._clock = clock
 
-    def change(self, deed: Deed[T]) -> T:
-        give_up = time.monotonic() + PATIENCE_S
-        with _threads:
+    def change(self, deed: StateChange[T]) -> T:
+        give_up = time.monotonic() + LOCK_TIMEOUT_S
+        with _thread_lock:
             while True:
                 # Not a bare handle: an interrupt in between would leave it open.
-                with _open(self.where) as file:
+                with _open_file(self.where) as file:
                     handle = file.fileno()
-                    _lock(handle, give_up)
+                    _lock_file(handle, give_up)
                     try:
                         if os.fstat(handle).st_nlink:  # else it was deleted before the lock was ours
                             return self._changed(handle, deed)
@@ -99,36 +101,36 @@ class FileRow:
                         # Closing is not enough: a child forked in between has the file open too.
                         _unlock(handle)
 
-    def _changed(self, handle: int, deed: Deed[T]) -> T:
+    def _changed(self, handle: int, deed: StateChange[T]) -> T:
         # The clock is read under the lock: read before, two processes would turn it back all the time.
-        state, now = steady(from_text(os.read(handle, _SIZE)), self._clock())
+        state, now = adjust_clock(decode_state(os.read(handle, _STATE_SIZE_BYTES)), self._clock())
         new, answer = deed(state, now)
         if new is not state:
-            _overwrite(handle, to_text(new))
+            _write_state(handle, encode_state(new))
         return answer
 
 
-def _overwrite(handle: int, text: bytes) -> None:
-    line = text.ljust(_SIZE - 1) + b"\n"
+def _write_state(handle: int, text: bytes) -> None:
+    line = text.ljust(_STATE_SIZE_BYTES - 1) + b"\n"
     os.lseek(handle, 0, os.SEEK_SET)
     if os.write(handle, line) != len(line):
         raise OSError("the row was written in part")
 
 
-def _open(path: str) -> io.FileIO:
+def _open_file(path: str) -> io.FileIO:
     """The file of a row; made when it is not there."""
     try:
         return io.FileIO(path, "r+")
     except FileNotFoundError:
         Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return io.FileIO(path, "r+", opener=_opener)
+        return io.FileIO(path, "r+", opener=_open_private)
 
 
-def _opener(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT, 0o600)
 
 
-def _lock(handle: int, give_up: float) -> None:
+def _lock_file(handle: int, give_up: float) -> None:
     while not _try_lock(handle):
         if time.monotonic() >= give_up:
             raise TimeoutError("another process holds the lock of the row")
@@ -139,7 +141,9 @@ if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(handle: int) -> bool:
-        os.lseek(handle, _SIZE, os.SEEK_SET)  # behind the text: Windows' locks hold off readers too
+        os.lseek(
+            handle, _STATE_SIZE_BYTES, os.SEEK_SET
+        )  # behind the text: Windows' locks hold off readers too
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except PermissionError:
@@ -149,7 +153,7 @@ if sys.platform == "win32":
         return True
 
     def _unlock(handle: int) -> None:
-        os.lseek(handle, _SIZE, os.SEEK_SET)
+        os.lseek(handle, _STATE_SIZE_BYTES, os.SEEK_SET)
         with contextlib.suppress(OSError):
             msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
 

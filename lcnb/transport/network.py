@@ -31,14 +31,14 @@ from lcnb.errors import ConfigError
 from lcnb.secret import STARS, Secret
 
 NOTHING_SENT = "Nothing was sent."
-SCHEMES = ("http", "https", "socks5", "socks5h")
-PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
 #: Shorter passwords are parts of ordinary words: they would be masked everywhere.
-SHORTEST = 8
+MIN_MASKED_LENGTH = 8
 #: Variables of other programs that people set for the same purpose.
-UNUSED_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-EXAMPLE = "http://proxy.example.com:3128"
+UNUSED_CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+EXAMPLE_PROXY = "http://proxy.example.com:3128"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def checked_proxy(base_url: str) -> Proxy | None:
     """
     if base_url.startswith("https:"):
         _check_key_log()
-        certificates()
+        environment_tls_context()
     return find_proxy(base_url)
 
 
@@ -85,7 +85,7 @@ def find_proxy(base_url: str) -> Proxy | None:
     """The proxy by which the base URL is asked, or None. ConfigError when the variable's value is not one."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    if is_loopback(host) or without_proxy(host, parts.port or PORTS.get(parts.scheme, 443)):
+    if is_loopback(host) or bypasses_proxy(host, parts.port or DEFAULT_PORTS.get(parts.scheme, 443)):
         return None
     for scheme in (parts.scheme, "all"):
         if found := proxy_setting(scheme):
@@ -109,41 +109,41 @@ def parse_proxy(variable: str, value: str) -> Proxy:
     """A proxy out of a variable's value. ConfigError that names the variable and the cure, without the password."""
     scheme, mark, rest = value.partition("://")
     scheme, rest = (scheme.lower(), rest) if mark else ("http", value)
-    if mark and re.fullmatch(r"[a-z0-9+.-]*", scheme) and scheme not in SCHEMES:
+    if mark and re.fullmatch(r"[a-z0-9+.-]*", scheme) and scheme not in PROXY_SCHEMES:
         known = "socks5h://" if scheme.startswith("socks") else "http://"
-        raise _wrong_proxy(
-            variable, value, f"{scheme}:// is not known here (known: {', '.join(SCHEMES)})",
+        raise _proxy_error(
+            variable, value, f"{scheme}:// is not known here (known: {', '.join(PROXY_SCHEMES)})",
             f"write {known} if the proxy understands that",
         )  # fmt: skip
     if not value.isprintable() or any(each in value for each in " \"'\\<>"):
-        raise _wrong_proxy(
+        raise _proxy_error(
             variable, value, "it has a space, a quote or another character that no address has",
             "write it without quotes, such characters of a password percent-encoded (a space is %20)",
         )  # fmt: skip
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in rest[len(authority) :]:
-        raise _wrong_proxy(
+        raise _proxy_error(
             variable, value, "its user or password has a #, / or ? as it is",
             "percent-encode them: # is %23, / is %2F, ? is %3F",
         )  # fmt: skip
     login, _, address = authority.rpartition("@")
-    host, port = _host_and_port(variable, value, address)
+    host, port = _parse_host_port(variable, value, address)
     user, _, password = login.partition(":")
     if scheme.startswith("socks") and find_spec("socksio") is None:
-        raise _wrong_proxy(
+        raise _proxy_error(
             variable, value, "a SOCKS proxy needs one more package", "pip install 'lcnb[socks]'"
         )
     return Proxy(
-        variable, scheme, host, port or PORTS[scheme], unquote(user), Secret(unquote(password))
+        variable, scheme, host, port or DEFAULT_PORTS[scheme], unquote(user), Secret(unquote(password))
     )  # fmt: skip
 
 
-def _host_and_port(variable: str, value: str, address: str) -> tuple[str, int | None]:
+def _parse_host_port(variable: str, value: str, address: str) -> tuple[str, int | None]:
     found = re.fullmatch(r"(?:\[([^\]@]+)\]|([^:@\[\]]+))(?::(\d*))?", address)
     if found is None:
-        raise _wrong_proxy(
+        raise _proxy_error(
             variable, value, "it has no host, or its port is no number",
-            f"write it as {EXAMPLE}, an IPv6 address in brackets",
+            f"write it as {EXAMPLE_PROXY}, an IPv6 address in brackets",
         )  # fmt: skip
     host, port = found[1] or found[2], int(found[3]) if found[3] else None
     try:
@@ -151,20 +151,20 @@ def _host_and_port(variable: str, value: str, address: str) -> tuple[str, int | 
             ipaddress.IPv6Address(host)
         host.encode("idna")
     except ValueError:
-        raise _wrong_proxy(variable, value, "its host is not one", f"write it as {EXAMPLE}") from None
+        raise _proxy_error(variable, value, "its host is not one", f"write it as {EXAMPLE_PROXY}") from None
     if port is not None and not 0 < port < 65536:
-        raise _wrong_proxy(variable, value, f"there is no port {port}", f"write it as {EXAMPLE}")
+        raise _proxy_error(variable, value, f"there is no port {port}", f"write it as {EXAMPLE_PROXY}")
     return host, port
 
 
-def _wrong_proxy(variable: str, value: str, problem: str, cure: str) -> ConfigError:
+def _proxy_error(variable: str, value: str, problem: str, cure: str) -> ConfigError:
     return ConfigError(
-        f"{variable}={without_login(value)} cannot be used as a proxy: {problem}. Cure: {cure}; or unset the variable. "
+        f"{variable}={mask_login(value)} cannot be used as a proxy: {problem}. Cure: {cure}; or unset the variable. "
         f"{NOTHING_SENT}"
     )
 
 
-def without_login(value: str) -> str:
+def mask_login(value: str) -> str:
     """A proxy's address without what is, or may be, a user or a password."""
     scheme, mark, rest = value.partition("://") if "://" in value else ("", "", value)
     if "@" in rest:
@@ -180,9 +180,9 @@ def without_login(value: str) -> str:
 # --- NO_PROXY -------------------------------------------------------------------------------------------
 
 
-def without_proxy(host: str, port: int) -> bool:
+def bypasses_proxy(host: str, port: int) -> bool:
     """Whether NO_PROXY names this host."""
-    return any(_names(entry, host.lower().rstrip("."), port) for entry in no_proxy_entries())
+    return any(_entry_matches(entry, host.lower().rstrip("."), port) for entry in no_proxy_entries())
 
 
 def no_proxy_entries() -> list[str]:
@@ -193,17 +193,17 @@ def no_proxy_entries() -> list[str]:
 
 def unreadable_entries() -> list[str]:
     """Entries of NO_PROXY that look like an address or a network and are neither."""
-    return [each for each in no_proxy_entries() if each and not _is_readable(each)]
+    return [each for each in no_proxy_entries() if each and not _is_readable_entry(each)]
 
 
-def _is_readable(entry: str) -> bool:
-    name, _, _ = _parts_of(entry)
+def _is_readable_entry(entry: str) -> bool:
+    name, _, _ = _split_entry(entry)
     if "/" in name or ":" in name or "[" in name or re.fullmatch(r"[\d.]+", name):
-        return _network(name) is not None
+        return _parse_network(name) is not None
     return "*" not in name.removeprefix("*")
 
 
-def _parts_of(entry: str) -> tuple[str, str, int | None]:
+def _split_entry(entry: str) -> tuple[str, str, int | None]:
     """The name or network of an entry, its scheme, and its port."""
     scheme, mark, rest = entry.lower().partition("://")
     scheme, name = (scheme, rest.rstrip("/")) if mark else ("", scheme)
@@ -211,7 +211,7 @@ def _parts_of(entry: str) -> tuple[str, str, int | None]:
     return (found[1], scheme, int(found[2])) if found else (name, scheme, None)
 
 
-def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+def _parse_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """An address or network, also with the brackets of a URL around the address."""
     try:
         return ipaddress.ip_network(name.replace("[", "", 1).replace("]", "", 1), strict=False)
@@ -219,8 +219,8 @@ def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
-def _names(entry: str, host: str, port: int) -> bool:
-    name, scheme, only = _parts_of(entry)
+def _entry_matches(entry: str, host: str, port: int) -> bool:
+    name, scheme, only = _split_entry(entry)
     if not name or (only is not None and only != port) or scheme not in ("", "https", "all"):
         return False
     if name == "*":
@@ -230,28 +230,30 @@ def _names(entry: str, host: str, port: int) -> bool:
     except ValueError:
         name = name.removeprefix("*").strip(".")
         return bool(name) and (host == name or host.endswith(f".{name}"))
-    network = _network(name)
+    network = _parse_network(name)
     return network is not None and address.version == network.version and address in network
 
 
 # --- certificates ---------------------------------------------------------------------------------------
 
 
-def certificates() -> ssl.SSLContext | None:
+def environment_tls_context() -> ssl.SSLContext | None:
     """The context by SSL_CERT_FILE or SSL_CERT_DIR; None when neither is set.
 
     ConfigError when what the variable names cannot be used.
     """
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if value := os.environ.get(variable):
-            return _context(variable, value)
+            return _build_tls_context(variable, value)
     return None
 
 
 @cache
-def _context(variable: str, value: str) -> ssl.SSLContext:
+def _build_tls_context(variable: str, value: str) -> ssl.SSLContext:
     """Making one costs tens of milliseconds."""
-    problem = (_problem_of_file if variable == "SSL_CERT_FILE" else _problem_of_folders)(value)
+    problem = (_certificate_file_problem if variable == "SSL_CERT_FILE" else _certificate_folder_problem)(
+        value
+    )
     if problem is None:
         try:
             context = (
@@ -283,7 +285,7 @@ def _check_key_log() -> None:
         ) from None
 
 
-def _problem_of_file(value: str) -> str | None:
+def _certificate_file_problem(value: str) -> str | None:
     path = Path(value)
     try:
         if path.is_dir():
@@ -296,7 +298,7 @@ def _problem_of_file(value: str) -> str | None:
     return None if text.strip() else "it is empty"
 
 
-def _problem_of_folders(value: str) -> str | None:
+def _certificate_folder_problem(value: str) -> str | None:
     """OpenSSL finds a certificate in a folder by a hash of its subject, which is the name of its file."""
     problem = ""
     for each in value.split(os.pathsep):
@@ -323,14 +325,14 @@ def proxy_secrets() -> list[Secret]:
         if name.lower() in PROXY_VARIABLES and "@" in value:
             login = value.partition("://")[2].rpartition("@")[0] or value.rpartition("@")[0]
             password = login.partition(":")[2]
-            found += [each for each in (login, password, unquote(password)) if len(each) >= SHORTEST]
+            found += [each for each in (login, password, unquote(password)) if len(each) >= MIN_MASKED_LENGTH]
     return [Secret(each) for each in dict.fromkeys(found)]
 
 
 # --- what doctor says -----------------------------------------------------------------------------------
 
 
-def explain(base_url: str) -> Iterator[tuple[str, bool, str]]:
+def network_checks(base_url: str) -> Iterator[tuple[str, bool, str]]:
     """A line for each kind of variable that is set: its name, whether it is right, what becomes of it."""
     set_here = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
     try:
@@ -357,10 +359,10 @@ def explain(base_url: str) -> Iterator[tuple[str, bool, str]]:
             f"not understood: {', '.join(odd)}. Cure: names, addresses or networks, apart by commas",
         )
     trusted = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
-    unused = [name for name in UNUSED_CERTIFICATES if os.environ.get(name)]
+    unused = [name for name in UNUSED_CERTIFICATE_VARIABLES if os.environ.get(name)]
     if trusted and base_url.startswith("https:"):
         try:
-            certificates()
+            environment_tls_context()
         except ConfigError as error:
             yield "certificates", False, str(error)
             return
@@ -371,7 +373,7 @@ def explain(base_url: str) -> Iterator[tuple[str, bool, str]]:
 
 def certificate_advice() -> str:
     """What helps against a certificate that is not trusted."""
-    unused = next((name for name in UNUSED_CERTIFICATES if os.environ.get(name)), None)
+    unused = next((name for name in UNUSED_CERTIFICATE_VARIABLES if os.environ.get(name)), None)
     if unused and not os.environ.get("SSL_CERT_FILE"):
         return f"{unused} is not used here: set SSL_CERT_FILE to the same file."
     return "Is a proxy in between? SSL_CERT_FILE names a bundle of your own certificates."

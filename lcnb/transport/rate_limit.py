@@ -14,15 +14,15 @@ import msgspec
 from msgspec import structs
 
 #: What a 429 that names no time is taken to ask for, in seconds.
-UNTOLD_S = 60.0
+ASSUMED_WINDOW_S = 60.0
 #: What other programs did this long ago counts a third of what they do now.
-MEMORY_S = 600.0
+OTHERS_MEMORY_S = 600.0
 #: A clock that is back by less is another machine's, on the same row; by more, it was set.
-SKEW_S = 60.0
+MAX_CLOCK_SKEW_S = 60.0
 #: A reply may be on its way for so long.
-LATE_S = 60.0
+LATE_RESPONSE_S = 60.0
 #: A limit that is told and not below this is none.
-_NO_LIMIT = 10**9
+_UNLIMITED_FROM = 10**9
 DAY_S = 86_400.0
 
 
@@ -30,7 +30,7 @@ DAY_S = 86_400.0
 
 
 @dataclass(frozen=True)
-class Rule:
+class RateRule:
     """`limit` calls in `window` seconds: a share of them at once, the others evenly."""
 
     limit: int = 5_000
@@ -51,7 +51,7 @@ class Rule:
         """How far ahead of its time the burst may be, in seconds."""
         return self.burst * self.gap
 
-    def told(self, limit: int | None) -> Rule:
+    def told(self, limit: int | None) -> RateRule:
         """The rule for the limit that the provider tells; one that is far higher is the day's, not the hour's."""
         if limit is None or limit == self.limit or limit >= 12 * self.limit:
             return self
@@ -62,7 +62,7 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e11)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=10**12)]
 
 
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BudgetState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The row. All times are seconds of one clock; 0 is long ago."""
 
     #: Theoretical arrival time: the bucket is full again at this time.
@@ -85,24 +85,24 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seen: _Seconds = 0.0
 
 
-def steady(state: State, now: float) -> tuple[State, float]:
+def adjust_clock(state: BudgetState, now: float) -> tuple[BudgetState, float]:
     """State and time for a clock that never goes back.
 
     Machines that share a row differ by a little: they live on the clock that is ahead. A clock that was set
     back by more takes the row's times with it, so nobody waits for the old time to come again.
     """
     back = state.seen - now
-    if back <= SKEW_S:
+    if back <= MAX_CLOCK_SKEW_S:
         return state, max(now, state.seen)
     times = ("tat", "blocked_until", "end", "fresh_until", "others_at", "seen")
     moved = {name: max(0.0, getattr(state, name) - back) for name in times}
     return structs.replace(state, **moved), now
 
 
-def take(state: State, now: float, rule: Rule) -> tuple[State, float]:
+def reserve_call(state: BudgetState, now: float, rule: RateRule) -> tuple[BudgetState, float]:
     """Reserve the next place: the new state, and the seconds until the call may be sent."""
     rule = rule.told(state.limit)
-    gap = _gap(state, now, rule)
+    gap = _current_gap(state, now, rule)
     begin = max(now, state.blocked_until)
     tat = max(state.tat, begin) + gap
     ahead = max(rule.tolerance, gap)
@@ -112,42 +112,42 @@ def take(state: State, now: float, rule: Rule) -> tuple[State, float]:
     return structs.replace(state, tat=tat, known=state.known + 1, seen=now), max(begin, tat - ahead) - now
 
 
-def _gap(state: State, now: float, rule: Rule) -> float:
+def _current_gap(state: BudgetState, now: float, rule: RateRule) -> float:
     return max(state.gap, rule.gap) if now < state.end else rule.gap
 
 
-def heard(
-    state: State,
+def record_response(
+    state: BudgetState,
     now: float,
-    rule: Rule,
+    rule: RateRule,
     *,
     limit: int | None = None,
     remaining: int | None = None,
     reset_s: float | None = None,
     retry_after: float | None = None,
-) -> State:
+) -> BudgetState:
     """The state after a reply. `retry_after` is that of a 429 alone, and stops everybody."""
     state = structs.replace(state, seen=now)
-    anew = limit is not None and 0 < limit < _NO_LIMIT and limit != state.limit
+    anew = limit is not None and 0 < limit < _UNLIMITED_FROM and limit != state.limit
     if anew:
         state = structs.replace(state, limit=limit)
     rule = rule.told(state.limit)
     if retry_after is not None:
-        return _stopped(state, now, rule, now + _within_a_day(retry_after))
+        return _stop_until(state, now, rule, now + _clamp_seconds(retry_after))
     if remaining is None:
         return state
     allowed = state.limit or rule.limit
     used = min(max(0, allowed - remaining), allowed)
-    if anew or used < state.used - rule.burst or now >= state.end + LATE_S:
-        state = _new_window(state, now, rule, used)
-    elif _overtaken(state, now, rule, used):
+    if anew or used < state.used - rule.burst or now >= state.end + LATE_RESPONSE_S:
+        state = _start_window(state, now, rule, used)
+    elif _is_overtaken(state, now, rule, used):
         return state
     if reset_s is not None:
-        state = structs.replace(state, end=now + _within_a_day(reset_s))
-    return _paced(_counted(state, now, used), now, rule, allowed)
+        state = structs.replace(state, end=now + _clamp_seconds(reset_s))
+    return _set_pace(_count_others(state, now, used), now, rule, allowed)
 
 
-def _overtaken(state: State, now: float, rule: Rule, used: int) -> bool:
+def _is_overtaken(state: BudgetState, now: float, rule: RateRule, used: int) -> bool:
     """Whether a reply is of the window before: it comes after the end of that, or tells of too many calls.
 
     Within a window, replies that were overtaken do no harm: the highest number counts.
@@ -155,12 +155,12 @@ def _overtaken(state: State, now: float, rule: Rule, used: int) -> bool:
     return now >= state.end or (now < state.fresh_until and used > state.used + rule.burst)
 
 
-def _within_a_day(seconds: float) -> float:
+def _clamp_seconds(seconds: float) -> float:
     """At least a second: the provider tells whole ones, and they are cut off."""
-    return min(max(seconds, 0.0), DAY_S) + 1.0 if seconds == seconds else UNTOLD_S
+    return min(max(seconds, 0.0), DAY_S) + 1.0 if seconds == seconds else ASSUMED_WINDOW_S
 
 
-def _stopped(state: State, now: float, rule: Rule, until: float) -> State:
+def _stop_until(state: BudgetState, now: float, rule: RateRule, until: float) -> BudgetState:
     """Nobody sends until then; then one after another, because there may be less than we think.
 
     The last word counts: a 429 that names a time comes after a reply of which we could only guess it.
@@ -171,19 +171,19 @@ def _stopped(state: State, now: float, rule: Rule, until: float) -> State:
     return structs.replace(state, blocked_until=until, tat=tat, gap=0.0, end=until, used=used)
 
 
-def _new_window(state: State, now: float, rule: Rule, used: int) -> State:
+def _start_window(state: BudgetState, now: float, rule: RateRule, used: int) -> BudgetState:
     """A window that we hear of for the first time. Who waits keeps its place, at the rule's own pace."""
-    gap = _gap(state, now, rule)
+    gap = _current_gap(state, now, rule)
     full = now + rule.tolerance
     tat = full + (state.tat - full) / gap * rule.gap if state.tat > full else state.tat
     state = structs.replace(state, tat=tat, gap=0.0, known=used, used=used)
-    return structs.replace(state, end=now + rule.window, fresh_until=now + LATE_S)
+    return structs.replace(state, end=now + rule.window, fresh_until=now + LATE_RESPONSE_S)
 
 
-def _counted(state: State, now: float, used: int) -> State:
+def _count_others(state: BudgetState, now: float, used: int) -> BudgetState:
     """Calls that we did not know of are others'; their pace is a mean that forgets."""
     fresh = max(0, used - state.known)
-    others = state.others * math.exp((state.others_at - now) / MEMORY_S) + fresh / MEMORY_S
+    others = state.others * math.exp((state.others_at - now) / OTHERS_MEMORY_S) + fresh / OTHERS_MEMORY_S
     return structs.replace(
         state,
         used=max(state.used, used),
@@ -193,19 +193,19 @@ def _counted(state: State, now: float, used: int) -> State:
     )
 
 
-def _paced(state: State, now: float, rule: Rule, allowed: int) -> State:
+def _set_pace(state: BudgetState, now: float, rule: RateRule, allowed: int) -> BudgetState:
     """Spread what is left of the window over the time that is left of it, less what others will take."""
     left = min(max(state.end - now, 1.0), rule.window)  # of a day's window, no more than an hour is planned
     remaining = allowed - state.used
     if remaining <= 0:
-        return _stopped(state, now, rule, state.end)
+        return _stop_until(state, now, rule, state.end)
     ours = max(remaining - rule.burst - state.others * left, remaining / 4)
     gap = max(rule.gap, left / ours)
     return structs.replace(state, gap=gap, tat=max(state.tat, now + rule.tolerance - ours * gap))
 
 
 @dataclass(frozen=True)
-class Look:
+class BudgetStatus:
     """What the budget is at this moment."""
 
     #: Calls that may be sent at once.
@@ -223,14 +223,14 @@ class Look:
     problem: str | None = None
 
 
-def look(state: State, now: float, rule: Rule) -> Look:
+def budget_status(state: BudgetState, now: float, rule: RateRule) -> BudgetStatus:
     """The state as people read it. Nothing is taken."""
-    wait = take(state, now, rule)[1]
+    wait = reserve_call(state, now, rule)[1]
     rule, told = rule.told(state.limit), state.limit if now < state.end else None
-    gap = _gap(state, now, rule)
+    gap = _current_gap(state, now, rule)
     free = (now + max(rule.tolerance, gap) - max(state.tat, now)) / gap
     blocked = max(0.0, state.blocked_until - now)
-    return Look(
+    return BudgetStatus(
         burst=0 if blocked else max(0, math.floor(free + 1e-6)),
         an_hour=3600 / gap,
         wait_s=wait,
@@ -240,18 +240,18 @@ def look(state: State, now: float, rule: Rule) -> Look:
     )
 
 
-_DECODER = msgspec.json.Decoder(State)
+_STATE_DECODER = msgspec.json.Decoder(BudgetState)
 
 
-def to_text(state: State) -> bytes:
+def encode_state(state: BudgetState) -> bytes:
     return msgspec.json.encode(state)
 
 
-def from_text(text: bytes) -> State:
+def decode_state(text: bytes) -> BudgetState:
     """The state in a text; a new one when it makes no sense (nothing yet, damaged, another version's)."""
     try:
-        state = _DECODER.decode(text)
+        state = _STATE_DECODER.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return State()
+        return BudgetState()
     sound = max(state.tat, state.blocked_until, state.end) <= state.seen + 30 * DAY_S
-    return state if sound else State()
+    return state if sound else BudgetState()

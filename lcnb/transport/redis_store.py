@@ -7,16 +7,16 @@ import time
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from lcnb.secret import Secret, mask
-from lcnb.transport.budget_stores import Deed, T
-from lcnb.transport.rate_limit import from_text, steady, to_text
+from lcnb.secret import Secret, mask_secrets
+from lcnb.transport.budget_stores import StateChange, T
+from lcnb.transport.rate_limit import adjust_clock, decode_state, encode_state
 
 #: Seconds that one permit may wait for Redis.
-REDIS_S = 1.0
+REDIS_TIMEOUT_S = 1.0
 
 
 #: Sets the row if it is still the one that was read; without a new one, reads. The time is the server's.
-_SCRIPT = """
+_COMPARE_AND_SET = """
 local now = redis.call('TIME')
 local row = redis.call('GET', KEYS[1]) or ''
 local done = 0
@@ -28,27 +28,27 @@ return {done, row, now[1], now[2]}
 """
 
 
-class RedisRow:
+class RedisBudgetStore:
     """The budget of all machines that use the same Redis.
 
     The rule stays in Python, in one place: a change is read, made, and set if nobody was faster.
     """
 
     def __init__(self, url: Secret, key: str) -> None:
-        self.where = _redis_name(url)
+        self.where = _redis_address(url)
         self._url = url
         self._key = f"lcnb:budget:{key}"
         self._script: Any = None
 
-    def change(self, deed: Deed[T]) -> T:
-        give_up = time.monotonic() + REDIS_S
+    def change(self, deed: StateChange[T]) -> T:
+        give_up = time.monotonic() + REDIS_TIMEOUT_S
         _, row, now = self._ask(b"", b"")
         while True:
-            state, at = steady(from_text(row), now)
+            state, at = adjust_clock(decode_state(row), now)
             new, answer = deed(state, at)
             if new is state:
                 return answer
-            done, row, now = self._ask(row, to_text(new))
+            done, row, now = self._ask(row, encode_state(new))
             if done:
                 return answer
             if time.monotonic() >= give_up:
@@ -56,7 +56,7 @@ class RedisRow:
 
     def _ask(self, old: bytes, new: bytes) -> tuple[bool, bytes, float]:
         if self._script is None:
-            self._script = _redis_script(self._url)
+            self._script = _register_script(self._url)
         import redis
 
         try:
@@ -69,11 +69,11 @@ class RedisRow:
         if not isinstance(error, ValueError | TypeError):  # theirs may hold a part of the URL
             with contextlib.suppress(ValueError):
                 password = Secret(unquote(urlsplit(self._url.reveal()).password or ""))
-                return OSError(f"{type(error).__name__}: {mask(str(error), self._url, password)}")
+                return OSError(f"{type(error).__name__}: {mask_secrets(str(error), self._url, password)}")
         return OSError(type(error).__name__)
 
 
-def _redis_script(url: Secret) -> Any:
+def _register_script(url: Secret) -> Any:
     try:
         import redis
         from redis.backoff import NoBackoff
@@ -81,14 +81,14 @@ def _redis_script(url: Secret) -> Any:
     except ImportError:
         raise OSError("the package redis is not installed; pip install 'lcnb[redis]'") from None
     retry = Retry(NoBackoff(), 1)  # once, for a connection that the server has closed meanwhile
-    limits = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S}
+    limits = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
     try:
-        return redis.Redis.from_url(url.reveal(), retry=retry, **limits).register_script(_SCRIPT)
+        return redis.Redis.from_url(url.reveal(), retry=retry, **limits).register_script(_COMPARE_AND_SET)
     except (ValueError, TypeError):  # their texts may hold a part of the URL
         raise OSError("its URL is not one of Redis; example: redis://host:6379/0") from None
 
 
-def _redis_name(url: Secret) -> str:
+def _redis_address(url: Secret) -> str:
     """The host and port of the URL; not when a password with a / or # may have been taken for them."""
     try:
         parts = urlsplit(url.reveal())

@@ -39,9 +39,9 @@ import httpx
 
 import lcnb
 from lcnb.api.calls import Call, attempt_limit_s
-from lcnb.api.flows import Do, Envelope, Flow, Pause, Together
-from lcnb.api.raw_records import split
-from lcnb.base_url import BASE_URL, THE_DEFAULT
+from lcnb.api.flows import Envelope, Flow, LocalWork, Pause, Together
+from lcnb.api.raw_records import split_records
+from lcnb.base_url import DEFAULT_BASE_URL, DEFAULT_SOURCE
 from lcnb.config import Settings, redis_url
 from lcnb.errors import (
     ApiError,
@@ -60,20 +60,20 @@ from lcnb.errors import (
     TransportError,
     ValidationError,
 )
-from lcnb.secret import Secret, mask
+from lcnb.secret import Secret, mask_secrets
 from lcnb.transport import network
 from lcnb.transport.budget import Budget, open_budget
 
 logger = logging.getLogger("lcnb.transport.wire")
 
 #: The version header that the reference names [S]; `+json` also keeps Laravel from answering in HTML.
-ACCEPT = "application/vnd.letscloud.v1+json"
-CONNECT_S, POOL_S = 10.0, 10.0
-MAX_TRIES = 6
+ACCEPT_HEADER = "application/vnd.letscloud.v1+json"
+CONNECT_TIMEOUT_S, POOL_TIMEOUT_S = 10.0, 10.0
+MAX_ATTEMPTS = 6
 BACKOFF_S, BACKOFF_MAX_S = 0.5, 8.0
 #: Seconds for which a 429 that names no time stops everybody who uses the token.
-UNTOLD_S = 2.0
-CONNECTIONS = 32
+DEFAULT_RETRY_AFTER_S = 2.0
+MAX_CONNECTIONS = 32
 
 T = TypeVar("T")
 E = TypeVar("E", bound=LcnbError)
@@ -91,7 +91,7 @@ class Transmit:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """An HTTP answer, whole. Header names are in lower case."""
 
     status: int
@@ -100,7 +100,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Failed:
+class TransportFailure:
     """No whole answer.
 
     After `not sent`, `untrusted` and `denied` (by a proxy) the request was certainly not sent; after the others it may
@@ -111,13 +111,13 @@ class Failed:
     problem: str
 
 
-Outcome = Reply | Failed
-Low = Transmit | Pause | Together | Do
-LowFlow = Generator[Low, Any, T]
+Outcome = Response | TransportFailure
+LowEffect = Transmit | Pause | Together | LocalWork
+LowFlow = Generator[LowEffect, Any, T]
 
 
 @dataclass(frozen=True)
-class Again:
+class Retry:
     """The verdict to send once more, after a wait."""
 
     after_s: float
@@ -128,7 +128,7 @@ class Again:
 
 
 @dataclass
-class Context:
+class ExchangeContext:
     """What an exchange needs from outside: the clock, the deadline on it, chance, and what to mask."""
 
     clock: Callable[[], float]
@@ -146,44 +146,44 @@ class Context:
     def remaining(self) -> float:
         return self.deadline - self.clock()
 
-    def for_call(self) -> Context:
+    def for_call(self) -> ExchangeContext:
         return replace(self, deadline=self.clock() + self.settings.timeout) if self.each_call else self
 
 
-def exchange(call: Call, context: Context) -> LowFlow[Envelope]:
+def exchange_call(call: Call, context: ExchangeContext) -> LowFlow[Envelope]:
     """Send a call, again where that is safe and time allows, until it has an answer or an error."""
     tries = 0
     while True:
         if context.budget is not None:
-            yield from _permitted(call, context.budget, tries, context)
+            yield from _wait_for_permit(call, context.budget, tries, context)
         remaining = context.remaining()
         if remaining <= 0:
-            raise _late(call, tries, context)
+            raise _deadline_error(call, tries, context)
         tries += 1
         started = context.clock()
         outcome: Outcome = yield Transmit(call, attempt_limit_s(call, remaining))
-        _note(call, outcome, tries, context.clock() - started)
-        if isinstance(outcome, Reply):
-            _note_limits(outcome, context.limits)
+        _log_outcome(call, outcome, tries, context.clock() - started)
+        if isinstance(outcome, Response):
+            _store_limits(outcome, context.limits)
             if context.budget is not None:
-                yield Do("budget", partial(_tell_budget, context.budget, outcome))
-        verdict = judge(call, outcome, tries, context)
+                yield LocalWork("budget", partial(_report_to_budget, context.budget, outcome))
+        verdict = judge_outcome(call, outcome, tries, context)
         if isinstance(verdict, Envelope):
             return verdict
         logger.info("%s %s: %s; again in %.1f s", call.method, call.path, verdict.why, verdict.after_s)
         yield Pause(verdict.after_s, verdict.why)
 
 
-def _permitted(call: Call, budget: Budget, tries: int, context: Context) -> LowFlow[None]:
+def _wait_for_permit(call: Call, budget: Budget, tries: int, context: ExchangeContext) -> LowFlow[None]:
     """Wait for a place in the shared budget; RateLimited when there is none before the deadline."""
     again = False
     while True:
-        wait = yield Do("permit", partial(budget.take, max(0.0, context.remaining()), again=again))
+        wait = yield LocalWork("permit", partial(budget.take, max(0.0, context.remaining()), again=again))
         if wait == 0.0:
             return
         if wait is None:
             look = budget.look()
-            sent = _done(call, tries) if tries else "Nothing was sent."
+            sent = _describe_attempts(call, tries) if tries else "Nothing was sent."
             raise RateLimited(
                 f"{call.method} {call.path}: the calls that this token may make are used up, by all processes on "
                 f"this machine together; the next one may be sent in {look.wait_s:,.0f} s, after the deadline. {sent} "
@@ -197,41 +197,44 @@ def _permitted(call: Call, budget: Budget, tries: int, context: Context) -> LowF
         yield Pause(wait, "waiting for the rate budget")
 
 
-def _tell_budget(budget: Budget, reply: Reply) -> None:
+def _report_to_budget(budget: Budget, reply: Response) -> None:
     """What a reply says of the limit, for everybody who uses this token."""
     told: dict[str, int] = {}
-    _note_limits(reply, told)
+    _store_limits(reply, told)
     now = time.time()
     throttled = reply.status == 429
-    stop = retry_after(reply.headers, now) if throttled else None
-    reset = _until_reset(reply.headers, now)
+    stop = parse_retry_after(reply.headers, now) if throttled else None
+    reset = _seconds_until_reset(reply.headers, now)
     budget.heard(
-        told.get("limit"), told.get("remaining"), reset, UNTOLD_S if throttled and stop is None else stop
+        told.get("limit"),
+        told.get("remaining"),
+        reset,
+        DEFAULT_RETRY_AFTER_S if throttled and stop is None else stop,
     )
 
 
-def judge(call: Call, outcome: Outcome, tries: int, context: Context) -> Envelope | Again:
+def judge_outcome(call: Call, outcome: Outcome, tries: int, context: ExchangeContext) -> Envelope | Retry:
     """What an outcome means: an answer, another try, or (raised) a typed error."""
     try:
-        return _accept(call, outcome, tries, context)
+        return _accept_outcome(call, outcome, tries, context)
     except (ServerError, RateLimited, TransportError) as error:
-        after = _again_after(call, outcome, tries, context, error)
+        after = _retry_delay(call, outcome, tries, context, error)
         if after is None:
             raise
-        return Again(after, str(error).partition(": ")[2].partition(". ")[0])
+        return Retry(after, str(error).partition(": ")[2].partition(". ")[0])
 
 
-def _again_after(
-    call: Call, outcome: Outcome, tries: int, context: Context, error: LcnbError
+def _retry_delay(
+    call: Call, outcome: Outcome, tries: int, context: ExchangeContext, error: LcnbError
 ) -> float | None:
     """Seconds until the next try, or None when there must be none."""
-    if tries >= MAX_TRIES or (
-        isinstance(outcome, Failed) and outcome.kind in ("untrusted", "denied", "late")
+    if tries >= MAX_ATTEMPTS or (
+        isinstance(outcome, TransportFailure) and outcome.kind in ("untrusted", "denied", "late")
     ):
         return None
-    if isinstance(error, BadReply) and isinstance(outcome, Reply) and 300 <= outcome.status < 400:
+    if isinstance(error, BadReply) and isinstance(outcome, Response) and 300 <= outcome.status < 400:
         return None
-    if call.effect != "read" and not _safe_to_repeat(outcome):
+    if call.effect != "read" and not _is_safe_to_repeat(outcome):
         return None
     ceiling = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** (tries - 1))
     after = ceiling * (0.5 + 0.5 * context.chance.random())
@@ -240,9 +243,9 @@ def _again_after(
     return after if after < context.remaining() else None
 
 
-def _safe_to_repeat(outcome: Outcome) -> bool:
+def _is_safe_to_repeat(outcome: Outcome) -> bool:
     """Whether a write certainly did not happen: it was not sent, or was throttled before it was looked at."""
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, TransportFailure):
         return outcome.kind == "not sent"
     return outcome.status == 429
 
@@ -250,60 +253,60 @@ def _safe_to_repeat(outcome: Outcome) -> bool:
 # --- reading an outcome ---------------------------------------------------------------------------------
 
 
-def _accept(call: Call, outcome: Outcome, tries: int, context: Context) -> Envelope:
-    if isinstance(outcome, Failed):
-        _raise_failed(call, outcome, tries, context)
+def _accept_outcome(call: Call, outcome: Outcome, tries: int, context: ExchangeContext) -> Envelope:
+    if isinstance(outcome, TransportFailure):
+        _raise_failure(call, outcome, tries, context)
     if 200 <= outcome.status < 300:
-        answer = Envelope(_document(call, outcome, tries, context))
-        if _succeeded(answer.document):
+        answer = Envelope(_read_document(call, outcome, tries, context))
+        if _is_success(answer.document):
             return answer
         raise _api_error(Refused, call, outcome, tries, context)
     if 300 <= outcome.status < 400:
-        host = _host_of(outcome)
-        raise _bad_reply(
+        host = _redirect_host(outcome)
+        raise _bad_reply_error(
             call, tries, f"a redirect to {host} (HTTP {outcome.status}); it was not followed, since it would "
             "carry the token along", _base_url_advice(context),
         )  # fmt: skip
-    raise _api_error(_kind_of(outcome.status), call, outcome, tries, context)
+    raise _api_error(_error_class(outcome.status), call, outcome, tries, context)
 
 
-def _host_of(redirect: Reply) -> str:
+def _redirect_host(redirect: Response) -> str:
     try:
         return urlsplit(redirect.headers.get("location", "")).netloc or "another page"
     except ValueError:
         return "another page"
 
 
-def _succeeded(document: Mapping[str, Any]) -> bool:
+def _is_success(document: Mapping[str, Any]) -> bool:
     success = document.get("success")
     if success is None:
         return "data" in document  # an answer without the flag, but with what was asked for
     return str(success).lower() in ("true", "1")
 
 
-def _document(call: Call, reply: Reply, tries: int, context: Context) -> Mapping[str, Any]:
+def _read_document(call: Call, reply: Response, tries: int, context: ExchangeContext) -> Mapping[str, Any]:
     if not reply.body.strip():
         if call.may_be_empty:
             return {"success": True}
-        raise _bad_reply(call, tries, f"HTTP {reply.status} with an empty body")
+        raise _bad_reply_error(call, tries, f"HTTP {reply.status} with an empty body")
     # Whether an empty list means "no records" depends on the rest of the answer, which `split` leaves out.
-    if call.as_rows and (plain := split(reply.body)) is not None and not plain["data"].empty:
+    if call.as_rows and (plain := split_records(reply.body)) is not None and not plain["data"].empty:
         return plain
-    document = _json(reply.body)
+    document = _parse_json(reply.body)
     if document == [] and call.effect == "read":
         return {"success": True, "data": []}  # PHP writes an empty object as an empty list
     if not isinstance(document, dict):
         kind = reply.headers.get("content-type", "no content type").partition(";")[0]
-        raise _bad_reply(
+        raise _bad_reply_error(
             call,
             tries,
-            f"HTTP {reply.status} with {kind}, not the API's JSON: {_excerpt(call, reply, context)}",
+            f"HTTP {reply.status} with {kind}, not the API's JSON: {_body_excerpt(call, reply, context)}",
             f"{_base_url_advice(context)} If it is right, try later.",
         )
     return document
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     """The JSON value, or None. One wrong byte in a label must not cost the whole listing: it is replaced."""
     try:
         return json.loads(body.decode("utf-8-sig", "replace"))
@@ -311,7 +314,7 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def _kind_of(status: int) -> type[ApiError]:
+def _error_class(status: int) -> type[ApiError]:
     by_status: dict[int, type[ApiError]] = {
         401: AuthenticationError,
         403: PermissionDenied,
@@ -323,7 +326,7 @@ def _kind_of(status: int) -> type[ApiError]:
     return by_status.get(status, ServerError if status >= 500 else ValidationError)
 
 
-_NEXT = {
+_NEXT_STEPS = {
     AuthenticationError: "The token came from {source}; `lcnb doctor` tests it, and a new one is made in the "
     "LetsCloud panel (profile, tab API).",
     PermissionDenied: "The token came from {source}; this account may not do that.",
@@ -336,38 +339,42 @@ _NEXT = {
     ServerError: "The provider has a problem; try again later.",
 }
 #: Nothing is known to be wrong on this side.
-_LATER = "Try again; if it stays so, try later."
+_TRY_LATER = "Try again; if it stays so, try later."
 
 
-def _api_error(kind: type[ApiError], call: Call, reply: Reply, tries: int, context: Context) -> ApiError:
+def _api_error(
+    kind: type[ApiError], call: Call, reply: Response, tries: int, context: ExchangeContext
+) -> ApiError:
     message = _provider_message(call, reply, context)
-    text = f"HTTP {reply.status}: {message or _excerpt(call, reply, context)}".rstrip(".")
+    text = f"HTTP {reply.status}: {message or _body_excerpt(call, reply, context)}".rstrip(".")
     settings = context.settings
     source, account = settings.token_source, settings.account or f"the one of {settings.token_source}"
-    advice = _NEXT[kind].format(source=source, account=account)
-    if reply.status in (404, 405) and not _is_of_the_api(call, reply):
+    advice = _NEXT_STEPS[kind].format(source=source, account=account)
+    if reply.status in (404, 405) and not _is_api_response(call, reply):
         advice = _base_url_advice(context)
-    error: ApiError = _error(kind, call, tries, text, advice, status=reply.status, provider_message=message)
+    error: ApiError = _make_error(
+        kind, call, tries, text, advice, status=reply.status, provider_message=message
+    )
     if isinstance(error, RateLimited):
-        error.retry_after = retry_after(reply.headers, time.time())
+        error.retry_after = parse_retry_after(reply.headers, time.time())
     return error
 
 
-def _is_of_the_api(call: Call, reply: Reply) -> bool:
+def _is_api_response(call: Call, reply: Response) -> bool:
     """Whether a 404 speaks of a machine, key or snapshot; else the address itself does not exist."""
-    document = _json(reply.body)
+    document = _parse_json(reply.body)
     one = call.effect != "read" or call.path.count("/") > 1
     return one and isinstance(document, dict) and "success" in document
 
 
-def _base_url_advice(context: Context) -> str:
+def _base_url_advice(context: ExchangeContext) -> str:
     settings = context.settings
-    usual = "" if settings.base_url == BASE_URL else f"; the provider's is {BASE_URL}"
-    return f"Check the base URL {settings.base_url} ({source_of_url(settings)}){usual}."
+    usual = "" if settings.base_url == DEFAULT_BASE_URL else f"; the provider's is {DEFAULT_BASE_URL}"
+    return f"Check the base URL {settings.base_url} ({describe_url_source(settings)}){usual}."
 
 
-def _provider_message(call: Call, reply: Reply, context: Context) -> str | None:
-    document = _json(reply.body)
+def _provider_message(call: Call, reply: Response, context: ExchangeContext) -> str | None:
+    document = _parse_json(reply.body)
     if not isinstance(document, dict):
         return None
     parts = [document.get("message"), document.get("error")]
@@ -378,35 +385,35 @@ def _provider_message(call: Call, reply: Reply, context: Context) -> str | None:
         parts += _as_list(errors)
     words = [str(part).strip() for part in parts if isinstance(part, str | int | float) and str(part).strip()]
     text = "; ".join(dict.fromkeys(words))
-    return mask(text, context.settings.token, *call.secrets)[:500] or None
+    return mask_secrets(text, context.settings.token, *call.secrets)[:500] or None
 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _excerpt(call: Call, reply: Reply, context: Context) -> str:
+def _body_excerpt(call: Call, reply: Response, context: ExchangeContext) -> str:
     text = reply.body[:2000].decode("utf-8", "replace")
     if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL):
         text = html.unescape(title[1])  # of a page that was meant for a browser this says what it is
     text = " ".join(text.split())
-    text = mask(text, context.settings.token, *call.secrets)
+    text = mask_secrets(text, context.settings.token, *call.secrets)
     if not text:
         return "no message"
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that a 429 asks to wait: `Retry-After` (seconds or a date), or `X-RateLimit-Reset` (a time)."""
     text = headers.get("retry-after", "").strip()
     with contextlib.suppress(ValueError):
         return max(0.0, min(float(text), 86_400.0)) if float(text) == float(text) else None
     with contextlib.suppress(ValueError, TypeError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    return _until_reset(headers, now)
+    return _seconds_until_reset(headers, now)
 
 
-def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
+def _seconds_until_reset(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds until the window of the limit ends, where `X-RateLimit-Reset` tells it as a time."""
     with contextlib.suppress(ValueError):
         reset = float(headers.get("x-ratelimit-reset", ""))
@@ -415,12 +422,12 @@ def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
     return None
 
 
-def _raise_failed(call: Call, failed: Failed, tries: int, context: Context) -> NoReturn:
+def _raise_failure(call: Call, failed: TransportFailure, tries: int, context: ExchangeContext) -> NoReturn:
     if failed.kind == "late":
-        raise _late(call, tries, context)
+        raise _deadline_error(call, tries, context)
     settings = context.settings
-    where, advice = _way_to(context), _way_advice(context)
-    problem = mask(failed.problem, settings.token, *network.proxy_secrets())
+    where, advice = _describe_route(context), _route_advice(context)
+    problem = mask_secrets(failed.problem, settings.token, *network.proxy_secrets())
     texts: dict[str, tuple[type[TransportError], str, str]] = {
         "not sent": (ConnectionFailed, f"no connection to {where} ({problem})", advice),
         "denied": (ConnectionFailed, f"no connection to {where}, which refused it ({problem})", advice),
@@ -428,64 +435,64 @@ def _raise_failed(call: Call, failed: Failed, tries: int, context: Context) -> N
             ConnectionFailed, f"the TLS certificate of {where} is not trusted ({problem})",
             network.certificate_advice(),
         ),
-        "lost": (ConnectionLost, f"the connection to {where} ended before a whole answer came ({problem})", _LATER),
-        "broken": (BadReply, f"the answer of {where} could not be read ({problem})", _LATER),
+        "lost": (ConnectionLost, f"the connection to {where} ended before a whole answer came ({problem})", _TRY_LATER),
+        "broken": (BadReply, f"the answer of {where} could not be read ({problem})", _TRY_LATER),
     }  # fmt: skip
     kind, text, advice = texts[failed.kind]
-    raise _error(kind, call, tries, text, advice)
+    raise _make_error(kind, call, tries, text, advice)
 
 
-def _way_to(context: Context) -> str:
+def _describe_route(context: ExchangeContext) -> str:
     """The host, and the proxy by which it is asked."""
     host = urlsplit(context.settings.base_url).netloc
     return f"{host} by {context.proxy}" if context.proxy else host
 
 
-def source_of_url(settings: Settings) -> str:
+def describe_url_source(settings: Settings) -> str:
     """Where the base URL came from, for brackets: `from LCNB_BASE_URL`, or `the default`."""
     source = settings.base_url_source
-    return source if source == THE_DEFAULT else f"from {source}"
+    return source if source == DEFAULT_SOURCE else f"from {source}"
 
 
-def _way_advice(context: Context) -> str:
+def _route_advice(context: ExchangeContext) -> str:
     if context.proxy is None:
-        return f"Check the network and the base URL ({source_of_url(context.settings)})."
+        return f"Check the network and the base URL ({describe_url_source(context.settings)})."
     host, variable = urlsplit(context.settings.base_url).hostname, context.proxy.variable
     return (
         f"Check the proxy and {variable}, user and password in it too; NO_PROXY={host} goes around the proxy."
     )
 
 
-def _late(call: Call, tries: int, context: Context) -> DeadlineExceeded:
+def _deadline_error(call: Call, tries: int, context: ExchangeContext) -> DeadlineExceeded:
     limit = attempt_limit_s(call, context.settings.timeout)
-    return _error(
+    return _make_error(
         DeadlineExceeded, call, tries, f"no answer within the deadline of {limit:g} s",
         "A longer one: connect(timeout=...), or LCNB_TIMEOUT.",
     )  # fmt: skip
 
 
-def _bad_reply(call: Call, tries: int, what: str, advice: str = _LATER) -> BadReply:
-    return _error(BadReply, call, tries, what, advice)
+def _bad_reply_error(call: Call, tries: int, what: str, advice: str = _TRY_LATER) -> BadReply:
+    return _make_error(BadReply, call, tries, what, advice)
 
 
-def _error(kind: type[E], call: Call, tries: int, what: str, advice: str, **facts: Any) -> E:
+def _make_error(kind: type[E], call: Call, tries: int, what: str, advice: str, **facts: Any) -> E:
     """What happened, what was done, what to do next; `brief` is without the middle, for a table of many."""
     what = f"{call.method} {call.path}: {what}."
     return kind(
-        f"{what} {_done(call, tries, sent=kind is not ConnectionFailed)} {advice}",
+        f"{what} {_describe_attempts(call, tries, sent=kind is not ConnectionFailed)} {advice}",
         brief=f"{what} {advice}", method=call.method, path=call.path, tries=tries, **facts,
     )  # fmt: skip
 
 
-def _done(call: Call, tries: int, *, sent: bool = True) -> str:
+def _describe_attempts(call: Call, tries: int, *, sent: bool = True) -> str:
     times = "once" if tries == 1 else f"{tries} times"
     if not sent:
         return f"It was tried {times}; nothing was sent."
     return f"It was sent {times}; nothing was changed." if call.effect == "read" else f"It was sent {times}."
 
 
-def _note(call: Call, outcome: Outcome, tries: int, seconds: float) -> None:
-    result = str(outcome.status) if isinstance(outcome, Reply) else outcome.kind
+def _log_outcome(call: Call, outcome: Outcome, tries: int, seconds: float) -> None:
+    result = str(outcome.status) if isinstance(outcome, Response) else outcome.kind
     facts = {"method": call.method, "path": call.path, "result": result, "tries": tries, "seconds": seconds}
     logger.debug(
         "%s %s → %s in %.0f ms (try %d)",
@@ -498,13 +505,13 @@ def _note(call: Call, outcome: Outcome, tries: int, seconds: float) -> None:
     )
 
 
-def _note_limits(reply: Reply, limits: dict[str, int]) -> None:
+def _store_limits(reply: Response, limits: dict[str, int]) -> None:
     for name in ("limit", "remaining"):
         with contextlib.suppress(ValueError):
             limits[name] = int(reply.headers.get(f"x-ratelimit-{name}", ""))
 
 
-def exchanges(flow: Flow[T], context: Context) -> LowFlow[T]:
+def exchange_flow(flow: Flow[T], context: ExchangeContext) -> LowFlow[T]:
     """A flow of calls as a flow of single transmissions: every call in it goes through `exchange`."""
     answer: Any = None
     error: Exception | None = None
@@ -517,7 +524,7 @@ def exchanges(flow: Flow[T], context: Context) -> LowFlow[T]:
             answer, error = None, None
             try:
                 answer = (
-                    (yield from exchange(effect, context.for_call()))
+                    (yield from exchange_call(effect, context.for_call()))
                     if isinstance(effect, Call)
                     else (yield effect)
                 )
@@ -530,7 +537,7 @@ def exchanges(flow: Flow[T], context: Context) -> LowFlow[T]:
 # --- what both drivers share ----------------------------------------------------------------------------
 
 
-class _Token(httpx.Auth):
+class _TokenAuth(httpx.Auth):
     """Adds the token for the time of the request alone, so that no header object keeps it."""
 
     def __init__(self, settings: Settings) -> None:
@@ -545,33 +552,35 @@ class _Token(httpx.Auth):
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _default_tls_context() -> ssl.SSLContext:
     """One context for all pools: making one costs tens of milliseconds."""
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _trusted() -> ssl.SSLContext:
+def _trusted_tls_context() -> ssl.SSLContext:
     """The certificates to trust: those of the environment, or those that come with httpx."""
-    return network.certificates() or _tls()
+    return network.environment_tls_context() or _default_tls_context()
 
 
 def _httpx_proxy(proxy: network.Proxy | None) -> httpx.Proxy | None:
     if proxy is None:
         return None
     auth = proxy.auth and (proxy.auth[0], proxy.auth[1].reveal())
-    return httpx.Proxy(proxy.url, auth=auth, ssl_context=_trusted() if proxy.scheme == "https" else None)
+    return httpx.Proxy(
+        proxy.url, auth=auth, ssl_context=_trusted_tls_context() if proxy.scheme == "https" else None
+    )
 
 
 def _pool_options(settings: Settings, proxy: network.Proxy | None) -> dict[str, Any]:
     return {
-        "auth": _Token(settings),
-        "headers": {"Accept": ACCEPT, "User-Agent": user_agent()},
-        "verify": _trusted() if settings.base_url.startswith("https:") else False,
+        "auth": _TokenAuth(settings),
+        "headers": {"Accept": ACCEPT_HEADER, "User-Agent": user_agent()},
+        "verify": _trusted_tls_context() if settings.base_url.startswith("https:") else False,
         # What the environment says was read by lcnb.transport.network, which names what it cannot use.
         "trust_env": False,
         "proxy": _httpx_proxy(proxy),
         "follow_redirects": False,
-        "limits": httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+        "limits": httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
     }
 
 
@@ -580,48 +589,50 @@ def user_agent() -> str:
     return f"lcnb/{lcnb.__version__} (Python {platform.python_version()}; httpx {httpx.__version__})"
 
 
-def _request(settings: Settings, effect: Transmit) -> dict[str, Any]:
+def _request_arguments(settings: Settings, effect: Transmit) -> dict[str, Any]:
     call, body = effect.call, effect.call.body
     limit = effect.limit_s + 1  # the driver's own limit comes first; this ends what it has given up
     return {
         "method": call.method,
         "url": settings.base_url + call.path,
-        "content": None if body is None else json.dumps(body, default=_revealed).encode(),
+        "content": None if body is None else json.dumps(body, default=_reveal_secret).encode(),
         "headers": None if body is None else {"Content-Type": "application/json"},
-        "timeout": httpx.Timeout(limit, connect=min(CONNECT_S, limit), pool=min(POOL_S, limit)),
+        "timeout": httpx.Timeout(
+            limit, connect=min(CONNECT_TIMEOUT_S, limit), pool=min(POOL_TIMEOUT_S, limit)
+        ),
     }
 
 
-def _revealed(value: object) -> str:
+def _reveal_secret(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     raise TypeError(f"a {type(value).__name__} cannot be sent as JSON")
 
 
-def _reply(response: httpx.Response) -> Reply:
+def _to_response(response: httpx.Response) -> Response:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Reply(response.status_code, headers, response.content)
+    return Response(response.status_code, headers, response.content)
 
 
 #: What httpx raises besides its HTTPError, for a host name that cannot exist: of ours, or of a redirect.
-_SENDING = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
+_SEND_ERRORS = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
 
 
-def _failed(error: Exception) -> Failed:
+def _to_failure(error: Exception) -> TransportFailure:
     problem = str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in problem:
-        return Failed("untrusted", problem)
+        return TransportFailure("untrusted", problem)
     if isinstance(error, httpx.ProxyError) and re.match(r"4\d\d\b", problem):
-        return Failed("denied", problem)
+        return TransportFailure("denied", problem)
     not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
     if isinstance(error, (*not_sent, httpx.LocalProtocolError, httpx.UnsupportedProtocol)):
-        return Failed("not sent", problem)
+        return TransportFailure("not sent", problem)
     if isinstance(error, httpx.DecodingError):
-        return Failed("broken", problem)
-    return Failed("lost", problem)
+        return TransportFailure("broken", problem)
+    return TransportFailure("lost", problem)
 
 
-class _Wire:
+class _BaseWire:
     def __init__(
         self,
         settings: Settings,
@@ -640,9 +651,9 @@ class _Wire:
         self.budget = open_budget(settings.state_dir, settings.token, redis_url()) if real else None
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
 
-    def _context(self, each_call: bool) -> Context:
+    def _context(self, each_call: bool) -> ExchangeContext:
         deadline = self.clock() + self.settings.timeout
-        return Context(
+        return ExchangeContext(
             self.clock, deadline, self._chance, self.settings, self.limits, each_call, self.budget, self.proxy
         )
 
@@ -650,7 +661,7 @@ class _Wire:
 # --- sync -----------------------------------------------------------------------------------------------
 
 
-class _Pool:
+class _SyncPool:
     """An httpx.Client that closes itself once it is retired and its last request has ended."""
 
     def __init__(self, settings: Settings, proxy: network.Proxy | None = None) -> None:
@@ -672,9 +683,9 @@ class _Pool:
     def send(self, effect: Transmit) -> Outcome:
         """What comes of a request, by a pool that is held for it."""
         try:
-            return _reply(self._client.request(**_request(self._settings, effect)))
-        except _SENDING as error:
-            return _failed(error)
+            return _to_response(self._client.request(**_request_arguments(self._settings, effect)))
+        except _SEND_ERRORS as error:
+            return _to_failure(error)
         finally:
             with self._lock:
                 self._users -= 1
@@ -690,14 +701,14 @@ class _Pool:
             self._client.close()
 
 
-class SyncWire(_Wire):
+class SyncWire(_BaseWire):
     """Runs flows and waits for them; safe to use from several threads and inside a running event loop."""
 
-    _pool: _Pool | None = None
+    _pool: _SyncPool | None = None
 
     def run(self, flow: Flow[T], *, each_call: bool = False) -> T:
         """The result of a flow. `each_call`: the time-out is for each call, not for the flow."""
-        return _Turns[T](self, self._context(each_call)).run(flow)
+        return _FlowScheduler[T](self, self._context(each_call)).run(flow)
 
     def close(self) -> None:
         """Close the connections. The wire can be used again: it opens new ones."""
@@ -705,69 +716,71 @@ class SyncWire(_Wire):
         if pool is not None:
             pool.retire()
 
-    def perform(self, effect: Low, turns: _Turns[Any]) -> Any:
+    def perform(self, effect: LowEffect, turns: _FlowScheduler[Any]) -> Any:
         """The answer of an effect, or LATER: then `turns` expects it."""
-        if isinstance(effect, Do):
+        if isinstance(effect, LocalWork):
             return effect.work()
         if isinstance(effect, Together):
             turns.part(effect)
-            return LATER
+            return PENDING
         if isinstance(effect, Pause):
             turns.expect(effect.seconds, None)
-            return LATER
+            return PENDING
         pool = self._pool
         if pool is None or not pool.hold():
-            pool = _Pool(self.settings, self.proxy)
+            pool = _SyncPool(self.settings, self.proxy)
             pool.hold()
             self._pool = pool
-        late = Failed("late", "no answer in time")
-        _start(turns.box, turns.expect(effect.limit_s, late, partial(self._retire, pool)), pool.send, effect)
-        return LATER
+        late = TransportFailure("late", "no answer in time")
+        _start_thread(
+            turns.box, turns.expect(effect.limit_s, late, partial(self._retire, pool)), pool.send, effect
+        )
+        return PENDING
 
-    def _retire(self, pool: _Pool) -> None:
+    def _retire(self, pool: _SyncPool) -> None:
         if self._pool is pool:
             self._pool = None
         pool.retire()
 
 
 #: What `perform` gives when the answer of an effect comes later.
-LATER = object()
+PENDING = object()
 
 
 @dataclass(eq=False)
-class _Task:
+class _FlowTask:
     """A flow on its way. Of several at once each has a parent that waits for all of them."""
 
     flow: LowFlow[Any]
-    parent: _Task | None = None
+    parent: _FlowTask | None = None
     place: int = 0
-    children: list[_Task] = field(default_factory=list)
+    children: list[_FlowTask] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)
     left: int = 0
     over: bool = False
 
 
-class _Turns(Generic[T]):
+class _FlowScheduler(Generic[T]):
     """Runs a flow, and the flows that it wants together, in turns in the caller's thread.
 
     Only requests have threads: what comes of them is put into a box. So flows need no locks, and an interrupt
     meets the caller's own waiting.
     """
 
-    def __init__(self, wire: SyncWire, context: Context) -> None:
+    def __init__(self, wire: SyncWire, context: ExchangeContext) -> None:
         self._wire, self._context = wire, context
         #: Numbers that are expected, each with what came of it.
         self.box: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._numbers = itertools.count()
         #: Number → the task that waits for it, and what to call when it is given up.
-        self._expected: dict[int, tuple[_Task, Callable[[], None] | None]] = {}
+        self._expected: dict[int, tuple[_FlowTask, Callable[[], None] | None]] = {}
         #: A heap of: when a number is waited for no longer, the number, the answer then.
         self._due: list[tuple[float, int, Any]] = []
-        self._ready: deque[tuple[_Task, Any, Exception | None]] = deque()
+        self._ready: deque[tuple[_FlowTask, Any, Exception | None]] = deque()
 
     def run(self, flow: Flow[T]) -> T:
         """The result of a flow. The first error of flows at once ends the others and goes to who wanted them."""
-        root = self._task = _Task(exchanges(flow, self._context))
+        root = self._task = _FlowTask(exchange_flow(flow, self._context))
         self._ready.append((root, None, None))
         try:
             while not root.over:
@@ -795,7 +808,7 @@ class _Turns(Generic[T]):
         heapq.heappush(self._due, (time.monotonic() + seconds, number, answer))
         return number
 
-    def _next(self) -> tuple[_Task, Any, Exception | None]:
+    def _next(self) -> tuple[_FlowTask, Any, Exception | None]:
         """Wait until something comes, or its time is over."""
         while True:
             while self._due[0][1] not in self._expected:
@@ -818,10 +831,10 @@ class _Turns(Generic[T]):
                 return task, None, answer
             raise answer
 
-    def _go(self, task: _Task, answer: Any, error: Exception | None) -> None:
+    def _go(self, task: _FlowTask, answer: Any, error: Exception | None) -> None:
         """Go on with a task until it has to wait."""
         self._task = task
-        while answer is not LATER:
+        while answer is not PENDING:
             try:
                 effect = task.flow.throw(error) if error is not None else task.flow.send(answer)
             except StopIteration as end:
@@ -840,13 +853,14 @@ class _Turns(Generic[T]):
         """Have flows take turns; their results are the answer to the task whose turn it is."""
         task = self._task
         task.children = [
-            _Task(exchanges(flow, self._context), task, place) for place, flow in enumerate(effect.flows)
+            _FlowTask(exchange_flow(flow, self._context), task, place)
+            for place, flow in enumerate(effect.flows)
         ]
         task.left = len(task.children)
         task.results = [None] * task.left
         self._ready.extend([(child, None, None) for child in task.children] or [(task, [], None)])
 
-    def _ended(self, task: _Task, result: Any) -> None:
+    def _ended(self, task: _FlowTask, result: Any) -> None:
         task.over = True
         parent = task.parent
         if parent is None:
@@ -857,7 +871,7 @@ class _Turns(Generic[T]):
         if not parent.left:
             self._ready.append((parent, parent.results, None))
 
-    def _failed(self, task: _Task, error: Exception) -> None:
+    def _failed(self, task: _FlowTask, error: Exception) -> None:
         task.over = True
         if task.parent is None:
             raise error
@@ -865,14 +879,14 @@ class _Turns(Generic[T]):
             self._end(child)
         self._ready.append((task.parent, None, error))
 
-    def _end(self, task: _Task) -> None:
+    def _end(self, task: _FlowTask) -> None:
         for child in task.children:
             self._end(child)
         task.over = True
         task.flow.close()
 
 
-def _start(
+def _start_thread(
     box: queue.SimpleQueue[tuple[int, Any]], number: int, work: Callable[..., Any], *args: Any
 ) -> None:
     """Run `work` in a thread of its own, which puts the number and what came of it, result or error, into the box."""
@@ -905,7 +919,7 @@ class _AsyncPool:
         self._settings = settings
         self._users = 0
         self._retired = False
-        self._life: AsyncGenerator[None, None] | None = _life(self._client)
+        self._life: AsyncGenerator[None, None] | None = _client_lifetime(self._client)
 
     async def open(self) -> None:
         if self._life is not None:
@@ -915,9 +929,9 @@ class _AsyncPool:
         self._users += 1
         try:
             async with asyncio.timeout(effect.limit_s):
-                return _reply(await self._client.request(**_request(self._settings, effect)))
-        except _SENDING as error:
-            return _failed(error)
+                return _to_response(await self._client.request(**_request_arguments(self._settings, effect)))
+        except _SEND_ERRORS as error:
+            return _to_failure(error)
         finally:
             self._users -= 1
             await self._close_if_done()
@@ -929,10 +943,10 @@ class _AsyncPool:
     async def _close_if_done(self) -> None:
         if self._retired and not self._users and self._life is not None:
             life, self._life = self._life, None
-            await _to_the_end(life.aclose())
+            await _await_uncancelled(life.aclose())
 
 
-async def _life(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+async def _client_lifetime(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
     """Closes the client when it is closed itself: a loop that ends closes every async generator begun in it."""
     try:
         yield
@@ -940,7 +954,7 @@ async def _life(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
         await client.aclose()
 
 
-async def _to_the_end(closing: Coroutine[Any, Any, None]) -> None:
+async def _await_uncancelled(closing: Coroutine[Any, Any, None]) -> None:
     """Await it, however often this is cancelled meanwhile: half closed, sockets would stay open."""
     task = asyncio.ensure_future(closing)
     cancel: asyncio.CancelledError | None = None
@@ -953,7 +967,7 @@ async def _to_the_end(closing: Coroutine[Any, Any, None]) -> None:
         raise cancel
 
 
-class AsyncWire(_Wire):
+class AsyncWire(_BaseWire):
     """Runs flows in the caller's event loop; used from another loop than before, it opens new connections."""
 
     _pool: _AsyncPool | None = None
@@ -961,7 +975,7 @@ class AsyncWire(_Wire):
     async def run(self, flow: Flow[T], *, each_call: bool = False) -> T:
         """As SyncWire.run."""
         context = self._context(each_call)
-        return await self._drive(exchanges(flow, context), context)
+        return await self._drive(exchange_flow(flow, context), context)
 
     async def aclose(self) -> None:
         """Close the connections. The wire can be used again: it opens new ones."""
@@ -969,7 +983,7 @@ class AsyncWire(_Wire):
         if pool is not None and pool.loop is asyncio.get_running_loop():
             await pool.retire()
 
-    async def _drive(self, flow: LowFlow[T], context: Context) -> T:
+    async def _drive(self, flow: LowFlow[T], context: ExchangeContext) -> T:
         answer: Any = None
         error: Exception | None = None
         try:
@@ -986,12 +1000,12 @@ class AsyncWire(_Wire):
         finally:
             flow.close()
 
-    async def _perform(self, effect: Low, context: Context) -> Any:
+    async def _perform(self, effect: LowEffect, context: ExchangeContext) -> Any:
         if isinstance(effect, Transmit):
             return await self._transmit(effect)
         if isinstance(effect, Pause):
             return await asyncio.sleep(effect.seconds)
-        if isinstance(effect, Do):
+        if isinstance(effect, LocalWork):
             return effect.work()
         return await self._together(effect, context)
 
@@ -1005,7 +1019,7 @@ class AsyncWire(_Wire):
             return await pool.send(effect)
         except TimeoutError:
             await self._retire(pool)
-            return Failed("late", "no answer in time")
+            return TransportFailure("late", "no answer in time")
         except BaseException as interrupt:
             await self._retire(pool)
             # Frames of httpx hold the request's headers: a traceback with locals would print the token.
@@ -1016,10 +1030,10 @@ class AsyncWire(_Wire):
             self._pool = None
         await pool.retire()
 
-    async def _together(self, effect: Together, context: Context) -> list[Any]:
+    async def _together(self, effect: Together, context: ExchangeContext) -> list[Any]:
         """Each flow as a task of its own; the first error cancels the others and is raised."""
         tasks = [
-            asyncio.ensure_future(self._drive(exchanges(flow, context), context)) for flow in effect.flows
+            asyncio.ensure_future(self._drive(exchange_flow(flow, context), context)) for flow in effect.flows
         ]
         try:
             return list(await asyncio.gather(*tasks))

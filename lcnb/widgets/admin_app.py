@@ -16,35 +16,35 @@ import ipywidgets as widgets
 from lcnb.errors import LcnbError
 from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.widgets import form_specs
-from lcnb.widgets.admin_panels import Account, Journal, Runs
-from lcnb.widgets.elements import button, status
+from lcnb.widgets.admin_panels import AccountPanel, JournalPanel, RunsPanel
+from lcnb.widgets.elements import make_button, status_html
 from lcnb.widgets.form import Form
-from lcnb.widgets.form_messages import told
+from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_view import FormView
-from lcnb.widgets.listings import KEYS, SNAPSHOTS, Fleet, Table
-from lcnb.widgets.page_sync import Arrival
-from lcnb.widgets.runbook_view import Runbooks
-from lcnb.widgets.runner import Runner, Spawn, thread
+from lcnb.widgets.listings import KEY_TITLES, SNAPSHOT_TITLES, FleetTable, ListingTable
+from lcnb.widgets.page_sync import PageSync
+from lcnb.widgets.runbook_view import RunbookPicker
+from lcnb.widgets.runner import Runner, Spawn, run_in_thread
 from lcnb.widgets.style import STYLE
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
 #: A part of the app: its title, what makes its widget, and what to do whenever it is looked at.
-Part = tuple[str, Callable[[], Any], Callable[[], None]]
+AppPart = tuple[str, Callable[[], Any], Callable[[], None]]
 
 
-class Admin:
+class AdminApp:
     """The whole of it. `.widget` is an ipywidgets box; a notebook shows it by itself.
 
     A part is made when it is first looked at: a page asks for every widget that there is before it shows any.
     """
 
-    def __init__(self, client: LetsCloud, spawn: Spawn = thread) -> None:
+    def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
         self.client = client
         self.runner = Runner(client, spawn)
         self._forms: dict[str, FormView] = {}
-        parts: list[Part] = [
+        parts: list[AppPart] = [
             ("Machines", self._machines, self._look_at_machines),
             self._form_part("create"),
             ("SSH keys", self._keys, lambda: self.keys.start()),
@@ -55,13 +55,13 @@ class Admin:
         ]
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = Arrival().within(title, switch(parts))
+        self.widget = PageSync().within(title, make_switcher(parts))
         self.widget.add_class("lcnb-admin")
 
     @cached_property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> FleetTable:
         """The machines."""
-        made = Fleet(self.runner)
+        made = FleetTable(self.runner)
         act = self.form("act")
         made.grid.observe(
             lambda change: act.do(lambda: act.form.put("machines", tuple(change["new"]))), "selected"
@@ -70,44 +70,44 @@ class Admin:
         return made
 
     @cached_property
-    def keys(self) -> Table:
+    def keys(self) -> ListingTable:
         """The ssh keys."""
-        return self._kept(Table("ssh keys", KEYS, lambda lc: lc.sshkeys(), self.runner))
+        return self._kept(ListingTable("ssh keys", KEY_TITLES, lambda lc: lc.sshkeys(), self.runner))
 
     @cached_property
-    def snapshots(self) -> Table:
+    def snapshots(self) -> ListingTable:
         """The snapshots."""
-        return self._kept(Table("snapshots", SNAPSHOTS, lambda lc: lc.snapshots(), self.runner))
+        return self._kept(ListingTable("snapshots", SNAPSHOT_TITLES, lambda lc: lc.snapshots(), self.runner))
 
     @cached_property
-    def account(self) -> Account:
+    def account(self) -> AccountPanel:
         """Holder, balance, budget."""
-        return Account(self.runner)
+        return AccountPanel(self.runner)
 
     @cached_property
-    def journal(self) -> Journal:
+    def journal(self) -> JournalPanel:
         """What was changed."""
-        return Journal(self.runner)
+        return JournalPanel(self.runner)
 
     @cached_property
-    def runbooks(self) -> Runbooks:
+    def runbooks(self) -> RunbookPicker:
         """A form for each runbook."""
-        return Runbooks(self.runner)
+        return RunbookPicker(self.runner)
 
     @cached_property
-    def runs(self) -> Runs:
+    def runs(self) -> RunsPanel:
         """The runs that are kept."""
-        made = Runs(self.runner)
+        made = RunsPanel(self.runner)
         self.runner.on_run.append(made.refresh)
         return made
 
     def form(self, name: str) -> FormView:
         """A form, by the name of its spec; made when it is first asked for."""
         if name not in self._forms:
-            self._forms[name] = FormView(Form(form_specs.NAMED[name]), self.runner)
+            self._forms[name] = FormView(Form(form_specs.SPECS_BY_NAME[name]), self.runner)
         return self._forms[name]
 
-    def _kept(self, table: Table) -> Table:
+    def _kept(self, table: ListingTable) -> ListingTable:
         self.runner.on_change.append(table.refresh)
         return table
 
@@ -131,12 +131,12 @@ class Admin:
     def _runbooks(self) -> Any:
         return widgets.VBox([self.runbooks.widget, self.runs.widget])
 
-    def _several(self, table: Table, *names: str) -> Any:
+    def _several(self, table: ListingTable, *names: str) -> Any:
         """A listing, and below it one of several forms."""
-        return widgets.VBox([table.widget, switch([self._form_part(each) for each in names])])
+        return widgets.VBox([table.widget, make_switcher([self._form_part(each) for each in names])])
 
-    def _form_part(self, name: str) -> Part:
-        title = form_specs.NAMED[name].title
+    def _form_part(self, name: str) -> AppPart:
+        title = form_specs.SPECS_BY_NAME[name].title
         return title, lambda: self.form(name).widget, lambda: self.form(name).start()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
@@ -145,9 +145,9 @@ class Admin:
         return {**bundle, "text/plain": "lcnb admin: run this cell in Jupyter to see it"}
 
 
-def switch(parts: Sequence[Part]) -> Any:
+def make_switcher(parts: Sequence[AppPart]) -> Any:
     """Parts of which one is shown. Plain buttons: they work by keyboard and in every front end."""
-    picks = [button(title) for title, _, _ in parts]
+    picks = [make_button(title) for title, _, _ in parts]
     holders = [widgets.VBox([]) for _ in parts]
 
     def show(place: int) -> None:
@@ -169,12 +169,12 @@ def switch(parts: Sequence[Part]) -> Any:
     return box
 
 
-class Unavailable:
+class AdminUnavailable:
     """What `admin` gives where there is no account to show: the reason, where the person looks."""
 
     def __init__(self, error: LcnbError) -> None:
         advice = "Without an account: lcnb admin --sandbox, or lcnb.admin(sandbox=True)."
-        self.widget = widgets.HTML(f"{STYLE}{status(f'{told(error)} {advice}', alert=True)}")
+        self.widget = widgets.HTML(f"{STYLE}{status_html(f'{error_message(error)} {advice}', alert=True)}")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {**self.widget._repr_mimebundle_(), "text/plain": "lcnb admin: no account"}
@@ -182,7 +182,7 @@ class Unavailable:
 
 def admin(
     client: LetsCloud | None = None, *, account: str | None = None, sandbox: bool = False
-) -> Admin | Unavailable:
+) -> AdminApp | AdminUnavailable:
     """The account to look at and to change, without code: a widget for a notebook cell.
 
     Args:
@@ -204,5 +204,5 @@ def admin(
         try:
             client = connect(account, sandbox=sandbox)
         except LcnbError as error:
-            return Unavailable(error)
-    return Admin(client)
+            return AdminUnavailable(error)
+    return AdminApp(client)

@@ -19,23 +19,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-from lcnb.config import resolve
+from lcnb.config import load_settings
 from lcnb.errors import ConfigError, InputError
 from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.folders import runs_dir
 
 #: What the page needs of JupyterLab; whatever else is installed there it would load too.
-EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
+LAB_EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 #: The address of a socket has about 100 bytes; Voila and jupyter_client fill 70 of them.
-MAX_TEMP = 30
-HUB = (
+MAX_TEMP_PATH_BYTES = 30
+HUB_ADVICE = (
     "For others, put it behind a JupyterHub, which knows who somebody is: install lcnb[admin] for its single-user "
     "servers, copy admin.ipynb there, and open <hub>/user/<name>/voila/render/admin.ipynb (docs/admin.md)."
 )
 
 
 @dataclass(frozen=True)
-class Page:
+class PageSettings:
     """Where the page is and what its kernels are told by their environment."""
 
     port: int
@@ -50,7 +50,7 @@ class Page:
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
 
-def checked_host(host: str) -> None:
+def check_host(host: str) -> None:
     """InputError for an address that others can reach."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -58,11 +58,11 @@ def checked_host(host: str) -> None:
         loopback = False
     if not loopback:
         raise InputError(
-            f"--host {host}: this page can change an account, so it is for this machine only. {HUB}"
+            f"--host {host}: this page can change an account, so it is for this machine only. {HUB_ADVICE}"
         )
 
 
-def notebook() -> Path:
+def find_admin_notebook() -> Path:
     """admin.ipynb: in the package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     for folder in (package / "notebooks", package.parent / "notebooks"):
@@ -72,10 +72,10 @@ def notebook() -> Path:
 
 
 @contextmanager
-def account(name: str | None, sandbox: bool) -> Iterator[dict[str, str]]:
+def account_environment(name: str | None, sandbox: bool) -> Iterator[dict[str, str]]:
     """What the page's kernels need to know of the account; a sandbox lives as long as the page."""
     if not sandbox:
-        resolve(name)  # a missing token is told here, not by the page
+        load_settings(name)  # a missing token is told here, not by the page
         yield {"LCNB_ACCOUNT": name} if name else {}
         return
     from lcnb.sandbox import start
@@ -97,7 +97,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def serve(
+def serve_page(
     name: str | None,
     *,
     sandbox: bool = False,
@@ -108,7 +108,7 @@ def serve(
     told: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until interrupted; `told` gets its address. InputError for a host that is not this machine."""
-    checked_host(host)
+    check_host(host)
     sandbox, dark = (
         checked_flag(name, flag, NOTHING_STARTED) for name, flag in (("sandbox", sandbox), ("dark", dark))
     )
@@ -116,15 +116,15 @@ def serve(
         raise ConfigError(
             f"the page is served by Voila, which is not installed. Cure: {sys.executable} -m pip install 'lcnb[admin]'"
         )
-    with account(name, sandbox) as environment:
-        page = Page(
+    with account_environment(name, sandbox) as environment:
+        page = PageSettings(
             port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light", idle_s
         )
         what = "a sandbox, made up" if sandbox else name or "the default account"
-        run(page, lambda: told(f"admin of {what}: {page.address}"))
+        run_voila(page, lambda: told(f"admin of {what}: {page.address}"))
 
 
-def run(page: Page, ready: Callable[[], None]) -> None:
+def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
     """Voila in this process, so that the token stands in no list of processes; `ready` is called once it listens."""
     from jupyter_core.utils import run_sync
     from tornado.ioloop import IOLoop
@@ -148,7 +148,7 @@ def run(page: Page, ready: Callable[[], None]) -> None:
             "template": "lcnb",
             "theme": page.theme,
             "show_tracebacks": True,
-            "extension_allowlist": EXTENSIONS,
+            "extension_allowlist": LAB_EXTENSIONS,
         },
         MappingKernelManager={"cull_idle_timeout": page.idle_s, "cull_interval": max(1, page.idle_s // 5)},
     )
@@ -156,7 +156,9 @@ def run(page: Page, ready: Callable[[], None]) -> None:
         # Sockets in a folder of mode 0700: ports would be raced for, and others could connect.
         config.KernelManager.transport = "ipc"
         temporary = gettempdir()
-        config.Voila.connection_dir_root = temporary if len(os.fsencode(temporary)) <= MAX_TEMP else "/tmp"  # noqa: S108
+        config.Voila.connection_dir_root = (
+            temporary if len(os.fsencode(temporary)) <= MAX_TEMP_PATH_BYTES else "/tmp"
+        )
 
     class Server(Voila):  # type: ignore[misc]
         """Voila, which takes away the folder of the sockets after its kernels have ended, not before."""
@@ -166,6 +168,6 @@ def run(page: Page, ready: Callable[[], None]) -> None:
             shutil.rmtree(self.connection_dir, ignore_errors=True)
 
     app = Server(config=config, port=page.port)
-    app.initialize([str(notebook()), "--no-browser"])
+    app.initialize([str(find_admin_notebook()), "--no-browser"])
     IOLoop.current().add_callback(ready)
     app.start()

@@ -8,41 +8,41 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from lcnb.display import panels, tables
-from lcnb.widgets.elements import button, status
-from lcnb.widgets.form_messages import told
+from lcnb.widgets.elements import make_button, status_html
+from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.runner import OneAtATime, Runner
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
-JOURNAL_ROWS = RUNS_ROWS = 50
+MAX_JOURNAL_ROWS = MAX_RUN_ROWS = 50
 
 
-class _Panel:
+class HtmlPanel:
     """HTML that is read beside; an error stands in its place."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        self.reload = button("Refresh")
+        self.reload = make_button("Refresh")
         self.reload.on_click(lambda _: self.refresh())
-        self.status, self.body = widgets.HTML(status("")), widgets.HTML()
+        self.status, self.body = widgets.HTML(status_html("")), widgets.HTML()
         self.head = widgets.HBox([self.reload, self.status])
         self.widget: Any = widgets.VBox([self.head, self.body])
         #: Read it again.
         self.refresh: OneAtATime = OneAtATime(runner.spawn, self._refresh)
 
     def _refresh(self) -> None:
-        self.status.value = status("reading …")
+        self.status.value = status_html("reading …")
         try:
             self.body.value = self.html(self.runner.client)
-            self.status.value = status("")
+            self.status.value = status_html("")
         except BaseException as error:
-            self.status.value = status(told(error), alert=True)
+            self.status.value = status_html(error_message(error), alert=True)
 
     def html(self, lc: LetsCloud) -> str:
         raise NotImplementedError
 
 
-class Account(_Panel):
+class AccountPanel(HtmlPanel):
     """The holder, the balance, how long it lasts, and the budget of calls."""
 
     def html(self, lc: LetsCloud) -> str:
@@ -61,7 +61,7 @@ class Account(_Panel):
         return panels.cards(figures, warn=warn)._repr_html_() + profile._repr_html_()
 
 
-class Runs(_Panel):
+class RunsPanel(HtmlPanel):
     """The runs that are kept, the newest first, and where their reports are."""
 
     def __init__(self, runner: Runner) -> None:
@@ -78,7 +78,7 @@ class Runs(_Panel):
 
         from lcnb.runbooks.records.history import runs
 
-        rows = runs().head(RUNS_ROWS)
+        rows = runs().head(MAX_RUN_ROWS)
         reports = [
             str(path) if (path := Path(folder) / "report.html").is_file() else None for folder in rows.folder
         ]
@@ -87,16 +87,16 @@ class Runs(_Panel):
         return tables.table(shown, empty="No run is kept yet.")._repr_html_()
 
 
-class Journal(_Panel):
+class JournalPanel(HtmlPanel):
     """What was changed, and what has no outcome yet, with the button that settles it."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__(runner)
-        self.settle = button("Settle what is open")
+        self.settle = make_button("Settle what is open")
         settle = OneAtATime(runner.spawn, self._settle)
         self.settle.on_click(lambda _: settle())
         #: What the button did; a journal that is read meanwhile has its own status.
-        self.settled = widgets.HTML(status(""))
+        self.settled = widgets.HTML(status_html(""))
         self.head.children = [self.reload, self.settle, self.status, self.settled]
 
     def html(self, lc: LetsCloud) -> str:
@@ -105,19 +105,19 @@ class Journal(_Panel):
         self.settle.layout.display = "" if len(lc.pending()) else "none"
         names = ["at", "action", "target", "outcome", "detail", "user", "changeset", "request"]
         return tables.table(
-            rows[names].iloc[::-1].head(JOURNAL_ROWS), empty="Nothing was changed yet."
+            rows[names].iloc[::-1].head(MAX_JOURNAL_ROWS), empty="Nothing was changed yet."
         )._repr_html_()
 
     def _settle(self) -> None:
         def progress(ended: int, total: int, text: str) -> None:
-            self.settled.value = status(f"{ended} of {total} ended – {text}")
+            self.settled.value = status_html(f"{ended} of {total} ended – {text}")
 
-        self.settled.value = status("looking at the account …")
+        self.settled.value = status_html("looking at the account …")
         try:
             result = self.runner.client.resume(confirm=True, progress=progress)
             counts = result.outcome.value_counts()
             text = ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was open"
-            self.settled.value = status(text)
+            self.settled.value = status_html(text)
             self.refresh()
         except BaseException as error:
-            self.settled.value = status(told(error), alert=True)
+            self.settled.value = status_html(error_message(error), alert=True)

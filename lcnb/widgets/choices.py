@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from lcnb.widgets.form_fields import Choice, Values
+from lcnb.widgets.form_fields import Choice, FieldValues
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,73 +16,77 @@ if TYPE_CHECKING:
 # --- choices --------------------------------------------------------------------------------------------
 
 
-def known(value: Any) -> bool:
+def has_value(value: Any) -> bool:
     """Whether a cell holds a value."""
     import pandas as pd
 
     return not pd.isna(value) and value != ""
 
 
-def locations(lc: LetsCloud, values: Values) -> list[Choice]:
+def location_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
     """All locations; one that takes no new machines is marked."""
     rows = lc.locations().to_dict("records")
-    return [_place(row) for row in rows if known(row["slug"])]
+    return [_location_choice(row) for row in rows if has_value(row["slug"])]
 
 
-def _place(row: Mapping[Any, Any]) -> Choice:
+def _location_choice(row: Mapping[Any, Any]) -> Choice:
     name = f"{row['slug']} – {row['city']}"
-    if known(row["available"]) and not row["available"]:
+    if has_value(row["available"]) and not row["available"]:
         return Choice(
             row["slug"], f"{name} (sold out)", f"{row['slug']} takes no new machines now; another one does."
         )
     return Choice(row["slug"], name)
 
 
-def size(row: Mapping[Any, Any]) -> str:
+def plan_size_text(row: Mapping[Any, Any]) -> str:
     """`2 CPUs, 4 GB, 30 GB disk`."""
     cpus = "1 CPU" if row["core"] == 1 else f"{row['core']} CPUs"
     return f"{cpus}, {row['memory'] / 1024:g} GB, {row['disk']} GB disk"
 
 
-def _own_currency(lc: LetsCloud, plans: pd.DataFrame) -> pd.DataFrame:
+def _in_own_currency(lc: LetsCloud, plans: pd.DataFrame) -> pd.DataFrame:
     """Each plan once: in the account's currency where it is sold in two."""
     mine = lc.profile().currency
     order = (plans.shortcode != mine).argsort(kind="stable")
     return plans.iloc[order].drop_duplicates("slug").sort_values("monthly_value")
 
 
-def plans(lc: LetsCloud, values: Values) -> list[Choice]:
+def plan_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
     """The plans of the chosen location with their prices, the cheapest first."""
-    rows = _own_currency(lc, lc.plans(values["location"])).dropna(subset=["slug"]).to_dict("records")
+    rows = _in_own_currency(lc, lc.plans(values["location"])).dropna(subset=["slug"]).to_dict("records")
     return [
-        Choice(row["slug"], f"{size(row)} – {_price(row['monthly_value'], row['currencycode'])}")
+        Choice(
+            row["slug"], f"{plan_size_text(row)} – {_price_text(row['monthly_value'], row['currencycode'])}"
+        )
         for row in rows
     ]
 
 
-def _price(value: Any, code: Any) -> str:
-    return f"{value:,.2f} {code} a month" if known(value) else "price not told"
+def _price_text(value: Any, code: Any) -> str:
+    return f"{value:,.2f} {code} a month" if has_value(value) else "price not told"
 
 
-def images(lc: LetsCloud, values: Values) -> list[Choice]:
+def image_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
     """The images of the chosen location."""
     rows = lc.images(values["location"]).dropna(subset=["slug"]).sort_values("distro").to_dict("records")
-    return [Choice(row["slug"], str(row["distro"] if known(row["distro"]) else row["slug"])) for row in rows]
+    return [
+        Choice(row["slug"], str(row["distro"] if has_value(row["distro"]) else row["slug"])) for row in rows
+    ]
 
 
-def keys(lc: LetsCloud, values: Values) -> list[Choice]:
+def key_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
     """The account's ssh keys."""
     rows = lc.sshkeys().dropna(subset=["slug"]).to_dict("records")
     return [Choice(row["slug"], f"{row['title']} ({row['slug']})") for row in rows]
 
 
-def snapshots(lc: LetsCloud, values: Values) -> list[Choice]:
+def snapshot_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
     """The account's snapshots."""
     rows = lc.snapshots().dropna(subset=["slug"]).to_dict("records")
     return [Choice(row["slug"], f"{row['label']} – {row['size']:g} GB ({row['slug']})") for row in rows]
 
 
-def machines(lc: LetsCloud, values: Values) -> list[Choice]:
+def machine_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
     """The machines that can be acted on, by label; the identifier tells two of one label apart."""
     rows = lc.instances().dropna(subset=["identifier"]).sort_values("label").to_dict("records")
     return [
@@ -91,30 +95,33 @@ def machines(lc: LetsCloud, values: Values) -> list[Choice]:
     ]
 
 
-def plans_there(lc: LetsCloud, values: Values) -> list[Choice]:
+def resize_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
     """The plans that all picked machines could have, each with the difference that it makes a month."""
     fleet = lc.inventory()
     picked = fleet[fleet.identifier.isin(values["machines"])]
     common: dict[str, list[dict[Any, Any]]] = {}
     for place in picked.location.dropna().unique():
-        for row in _own_currency(lc, lc.plans(place)).to_dict("records"):
+        for row in _in_own_currency(lc, lc.plans(place)).to_dict("records"):
             common.setdefault(row["slug"], []).append({**row, "location": place})
     everywhere = [rows for rows in common.values() if len(rows) == picked.location.nunique()]
     everywhere = [rows for rows in everywhere if rows[0]["disk"] >= picked.total_disk_size.max()]
-    return [Choice(rows[0]["slug"], f"{size(rows[0])} – {_difference(rows, picked)}") for rows in everywhere]
+    return [
+        Choice(rows[0]["slug"], f"{plan_size_text(rows[0])} – {_difference_text(rows, picked)}")
+        for rows in everywhere
+    ]
 
 
-def _difference(rows: list[dict[Any, Any]], picked: pd.DataFrame) -> str:
+def _difference_text(rows: list[dict[Any, Any]], picked: pd.DataFrame) -> str:
     """`44.50 USD a month (+26.80)`; of several machines the difference of all of them, by currency."""
     prices = {row["location"]: row for row in rows}
     sums: dict[str, float] = {}
     for _, machine in picked.iterrows():
         row = prices[machine.location]
-        if not known(machine.monthly_value) or machine.currencycode != row["currencycode"]:
-            return f"{_price(rows[0]['monthly_value'], rows[0]['currencycode'])}, difference not known"
+        if not has_value(machine.monthly_value) or machine.currencycode != row["currencycode"]:
+            return f"{_price_text(rows[0]['monthly_value'], rows[0]['currencycode'])}, difference not known"
         code = str(row["currencycode"])
         sums[code] = sums.get(code, 0.0) + row["monthly_value"] - machine.monthly_value
     text = ", ".join(f"{value:+,.2f} {code}" for code, value in sums.items())
     if all(abs(value) < 0.005 for value in sums.values()):
         text = "as now"
-    return f"{_price(rows[0]['monthly_value'], rows[0]['currencycode'])} each ({text})"
+    return f"{_price_text(rows[0]['monthly_value'], rows[0]['currencycode'])} each ({text})"

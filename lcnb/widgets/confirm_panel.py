@@ -11,16 +11,16 @@ from html import escape
 
 import ipywidgets as widgets
 
-from lcnb.widgets.elements import _display, button
+from lcnb.widgets.elements import make_button, set_visible
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
-from lcnb.widgets.form_state import ENDED, Phase, Shown
-from lcnb.widgets.input_field import Answer
+from lcnb.widgets.form_state import END_PHASES, FormState, Phase
+from lcnb.widgets.input_field import InputField
 
-Do = Callable[[Callable[[], Effects]], None]
+EventHandler = Callable[[Callable[[], Effects]], None]
 
 #: Action of a change → what the button says.
-_VERBS = {
+_CONFIRM_VERBS = {
     "create instance": "create it",
     "create snapshot": "make it",
     "generate ssh key": "make it",
@@ -33,20 +33,20 @@ _VERBS = {
 }
 
 
-class Panel:
+class ConfirmPanel:
     """The lower half of a form, from the review on."""
 
-    def __init__(self, form: Form, do: Do) -> None:
+    def __init__(self, form: Form, do: EventHandler) -> None:
         self.form = form
         self._phase: Phase | None = None
         self._html: dict[str, object] = {}
         self.preview, self.report = widgets.HTML(), widgets.HTML()
-        self.label = Answer(label="Type to confirm")
-        self.yes, self.back = button("Yes"), button("Back")
+        self.label = InputField(label="Type to confirm")
+        self.yes, self.back = make_button("Yes"), make_button("Back")
         self.stop, self.resume, self.again = (
-            button("Stop waiting"),
-            button("Look again", "primary"),
-            button("Start over"),
+            make_button("Stop waiting"),
+            make_button("Look again", "primary"),
+            make_button("Start over"),
         )
         self.label.on_answer(lambda text: do(lambda: form.type(text)))
         for each, event in (
@@ -61,18 +61,18 @@ class Panel:
         self.widget = widgets.VBox([self.preview, self.label, self.report, self.buttons])
         self.widget.add_class("lcnb-panel")
 
-    def render(self, shown: Shown) -> None:
+    def render(self, shown: FormState) -> None:
         """Show the panel as the form is."""
         phase = shown.phase
-        _display(self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *ENDED))
-        _display(self.preview, phase in (Phase.CONFIRM, Phase.BUSY))
-        _display(self.label, phase is Phase.CONFIRM and bool(shown.challenge))
-        _display(self.report, phase is Phase.BUSY or phase in ENDED)
+        set_visible(self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *END_PHASES))
+        set_visible(self.preview, phase in (Phase.CONFIRM, Phase.BUSY))
+        set_visible(self.label, phase is Phase.CONFIRM and bool(shown.challenge))
+        set_visible(self.report, phase is Phase.BUSY or phase in END_PHASES)
         for each, phases in (
             (self.yes, (Phase.CONFIRM,)), (self.back, (Phase.CONFIRM,)), (self.stop, (Phase.BUSY,)),
-            (self.resume, (Phase.UNKNOWN,)), (self.again, ENDED),
+            (self.resume, (Phase.UNKNOWN,)), (self.again, END_PHASES),
         ):  # fmt: skip
-            _display(each, phase in phases)
+            set_visible(each, phase in phases)
         self._set("preview", (shown.changes, phase is Phase.BUSY), lambda: self.preview_html(shown))
         self._set(
             "report",
@@ -84,24 +84,24 @@ class Panel:
         if phase is not self._phase:
             self._enter(phase)
 
-    def yes_text(self, shown: Shown) -> str:
+    def yes_text(self, shown: FormState) -> str:
         """What the button says that confirms."""
-        return _yes(shown)
+        return _confirm_text(shown)
 
-    def preview_html(self, shown: Shown) -> str:
+    def preview_html(self, shown: FormState) -> str:
         """What would be done."""
-        return _preview(shown)
+        return _changes_html(shown)
 
-    def report_html(self, shown: Shown) -> str:
+    def report_html(self, shown: FormState) -> str:
         """What is going on, and what came of it."""
-        return _report(shown)
+        return _outcome_html(shown)
 
     def _set(self, name: str, key: object, text: Callable[[], str]) -> None:
         if self._html.get(name, self) is not key and self._html.get(name) != key:
             self._html[name] = key
             getattr(self, name).value = text()
 
-    def _ask(self, shown: Shown) -> None:
+    def _ask(self, shown: FormState) -> None:
         text = self.yes_text(shown)
         if self.yes.description != text:
             self.yes.description = text
@@ -121,22 +121,22 @@ class Panel:
             self.back.focus()
         elif phase is Phase.BUSY:
             self.stop.focus()
-        elif phase in ENDED and before is not None:
+        elif phase in END_PHASES and before is not None:
             (self.resume if phase is Phase.UNKNOWN else self.again).focus()
 
 
-def _yes(shown: Shown) -> str:
+def _confirm_text(shown: FormState) -> str:
     changes = list(shown.changes or ())
     actions = list(dict.fromkeys(each.action for each in changes))
     if len(actions) > 1:
         return f"Yes, make {len(changes)} changes"
-    text = " ".join(_VERBS.get(each, each) for each in actions)
+    text = " ".join(_CONFIRM_VERBS.get(each, each) for each in actions)
     if len(changes) > 1:
         text = f"{text.removesuffix(' it')} {len(changes)}"
     return f"Yes, {text}"
 
 
-def _preview(shown: Shown) -> str:
+def _changes_html(shown: FormState) -> str:
     if shown.changes is None:
         return ""
     text = shown.changes._repr_html_().replace(
@@ -152,7 +152,7 @@ def _preview(shown: Shown) -> str:
     return text
 
 
-def _report(shown: Shown) -> str:
+def _outcome_html(shown: FormState) -> str:
     from lcnb.display.markup import Html
     from lcnb.display.tables import table
 

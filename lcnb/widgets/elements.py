@@ -10,20 +10,20 @@ import ipywidgets as widgets
 from lcnb.widgets.form_state import Phase
 
 
-def button(text: str, style: str = "") -> Any:
+def make_button(text: str, style: str = "") -> Any:
     """A button with a layout of its own, as wide as its text."""
     return widgets.Button(
         description=text, button_style=style, layout=widgets.Layout(width="auto", min_width="96px")
     )
 
 
-def _display(widget: Any, visible: bool) -> None:
+def set_visible(widget: Any, visible: bool) -> None:
     display = "" if visible else "none"
     if widget.layout.display != display:
         widget.layout.display = display
 
 
-def status(text: str, *, alert: bool = False, phase: str = "") -> str:
+def status_html(text: str, *, alert: bool = False, phase: str = "") -> str:
     """One line for people and screen readers; never an Output widget, which loses text across threads."""
     role = "alert" if alert else "status"
     kind = "lcnb-alert" if alert else ("lcnb-done" if phase == Phase.DONE else "lcnb-info")

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.widgets.form_fields import Choice, Field
-from lcnb.widgets.form_state import Shown
-from lcnb.widgets.input_field import Answer
+from lcnb.widgets.form_fields import Choice, FormField
+from lcnb.widgets.form_state import FormState
+from lcnb.widgets.input_field import InputField
 
 
-class Control:
+class FieldControl:
     """One field on the screen, in `.input`. `render` is idempotent and sets only what differs.
 
     A text that somebody is typing is never set back: the form counts what it sets itself, and only a new
     count is taken over.
     """
 
-    def __init__(self, field: Field, changed: Callable[[Any], None], typed: Callable[[str], None]) -> None:
+    def __init__(
+        self, field: FormField, changed: Callable[[Any], None], typed: Callable[[str], None]
+    ) -> None:
         self.field = field
         self._settings = 0
         self._choices: tuple[Choice, ...] | None = None
         self._loading = False
         value = "" if field.kind in ("rows", "secret") else field.default
-        self.input = Answer(kind=field.kind, label=field.label, help=field.help, value=value)
+        self.input = InputField(kind=field.kind, label=field.label, help=field.help, value=value)
         self.input.add_class("lcnb-field")
         self.input.add_class(f"lcnb-field-{field.name.replace('_', '-')}")
         if field.kind == "secret":
@@ -31,7 +33,7 @@ class Control:
         else:
             self.input.on_answer(changed)
 
-    def render(self, shown: Shown) -> None:
+    def render(self, shown: FormState) -> None:
         """Show the field as the form has it."""
         field, name = self.field, self.field.name
         display = "" if name in shown.asked else "none"
@@ -56,7 +58,7 @@ class Control:
                 self._settings = count
                 self.input.value = shown.values[name]
 
-    def _render_suggestions(self, shown: Shown) -> None:
+    def _render_suggestions(self, shown: FormState) -> None:
         """Of several, each proposal is what is there with one more: a browser proposes for the whole text."""
         name = self.field.name
         before = ""
@@ -66,7 +68,7 @@ class Control:
         found = [each.value for each in shown.choices.get(name, ()) if each.value not in taken]
         self.input.options = [[before + each, each] for each in found]
 
-    def _render_choices(self, shown: Shown) -> None:
+    def _render_choices(self, shown: FormState) -> None:
         name = self.field.name
         choices, loading = shown.choices.get(name, ()), name in shown.loading
         if (choices, loading) == (self._choices, self._loading):

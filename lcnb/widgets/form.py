@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from lcnb.changes.changeset import ChangeSet
 from lcnb.errors import ChangeError, InputError, WaitTimeout
 from lcnb.secret import Secret
-from lcnb.widgets.form_effects import Apply, Build, Effects, Load
-from lcnb.widgets.form_fields import Choice, Field, Spec, Values
-from lcnb.widgets.form_messages import _look, _short, judged, told
-from lcnb.widgets.form_state import ENDED, Phase, Shown
+from lcnb.widgets.form_effects import ApplyChanges, BuildChanges, Effects, LoadChoices
+from lcnb.widgets.form_fields import Choice, FieldValues, FormField, FormSpec
+from lcnb.widgets.form_messages import error_message, field_message, invalid_fields_notice, judge_result
+from lcnb.widgets.form_state import END_PHASES, FormState, Phase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +34,11 @@ class Form:
 
     voided = "An answer was changed: review it again."
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: FormSpec) -> None:
         self.spec = spec
         self.fields = {each.name: each for each in spec.fields}
         self._lock = threading.RLock()
-        self._listeners: list[Callable[[Shown], None]] = []
+        self._listeners: list[Callable[[FormState], None]] = []
         self._secrets: dict[str, Secret] = {}
         self._touched: set[str] = set()
         #: Field → the value that the account refused, and why.
@@ -48,12 +48,12 @@ class Form:
         self._turn = 0
         #: A review was asked for, and begins once the choices are read.
         self._waiting = False
-        self._apply: Apply | None = None
+        self._apply: ApplyChanges | None = None
         choices = {each.name: each.choices for each in spec.fields if each.choices}
-        self.shown = Shown(values=self._defaults(), choices=choices)
+        self.shown = FormState(values=self._defaults(), choices=choices)
         self._refresh()
 
-    def subscribe(self, listener: Callable[[Shown], None]) -> None:
+    def subscribe(self, listener: Callable[[FormState], None]) -> None:
         """Tell `listener` what to show, now and after each event, one event at a time."""
         with self._lock:
             self._listeners.append(listener)
@@ -82,7 +82,9 @@ class Form:
             before = self.shown.phase
             if before is Phase.BUSY or self.shown.values[name] == value:
                 return ()
-            if by_form and before in ENDED:  # what came of it stays to be read; `again` reads choices anew
+            if (
+                by_form and before in END_PHASES
+            ):  # what came of it stays to be read; `again` reads choices anew
                 self._put(name, value, by_form=True)
                 return ()
             self._back_to_edit()
@@ -108,7 +110,7 @@ class Form:
                     self._secrets.pop(name, None)
             return ()
 
-    def loaded(self, load: Load, choices: Sequence[Choice]) -> Effects:
+    def loaded(self, load: LoadChoices, choices: Sequence[Choice]) -> Effects:
         """The choices of a field. A value that is no longer among them is taken away."""
         with self._event():
             name = load.field.name
@@ -138,7 +140,7 @@ class Form:
         self._all_checked = True
         errors = self._errors()
         if errors:
-            self._show(phase=Phase.EDIT, notice=_look(len(errors)), alert=True)
+            self._show(phase=Phase.EDIT, notice=invalid_fields_notice(len(errors)), alert=True)
             return ()
         self._turn += 1
         self._waiting = bool(self.shown.loading)
@@ -146,9 +148,9 @@ class Form:
             self._show(phase=Phase.LOADING, notice="Reading what there is to choose from …", alert=False)
             return ()
         self._show(phase=Phase.LOADING, notice="Looking at the account …", alert=False)
-        return (Build(dict(self._asked_values()), dict(self._secrets), self._turn),)
+        return (BuildChanges(dict(self._asked_values()), dict(self._secrets), self._turn),)
 
-    def built(self, build: Build, changes: ChangeSet) -> Effects:
+    def built(self, build: BuildChanges, changes: ChangeSet) -> Effects:
         """What would be done. Nothing to do is told, and no confirmation asked for."""
         with self._event():
             if self.shown.phase is not Phase.LOADING or build.turn != self._turn:
@@ -163,10 +165,10 @@ class Form:
             )  # fmt: skip
             return ()
 
-    def refused(self, effect: Load | Build, error: BaseException) -> Effects:
+    def refused(self, effect: LoadChoices | BuildChanges, error: BaseException) -> Effects:
         """Choices could not be read, or the answers cannot be made: told at the field where that is known."""
         with self._event():
-            if isinstance(effect, Load):
+            if isinstance(effect, LoadChoices):
                 if self._turns.get(effect.field.name) != effect.turn:
                     return ()
                 self._show(loading=self.shown.loading - {effect.field.name})
@@ -176,12 +178,12 @@ class Form:
                 return ()
             else:
                 self._show(phase=Phase.EDIT)
-            name = self._field_of(error) if isinstance(effect, Build) else None
+            name = self._field_of(error) if isinstance(effect, BuildChanges) else None
             if name is None:
-                self._show(notice=told(error), alert=True)
+                self._show(notice=error_message(error), alert=True)
             else:
-                self._refusals[name] = (self.shown.values.get(name), _short(error))
-                self._show(notice=_look(1), alert=True)
+                self._refusals[name] = (self.shown.values.get(name), field_message(error))
+                self._show(notice=invalid_fields_notice(1), alert=True)
             return ()
 
     def type(self, text: str) -> Effects:
@@ -206,7 +208,7 @@ class Form:
             changes = self.shown.changes
             if not self.shown.unlocked or changes is None:
                 return ()
-            self._apply = Apply(changes, changes.id)
+            self._apply = ApplyChanges(changes, changes.id)
             self._secrets.clear()
             self._show(
                 phase=Phase.BUSY,
@@ -217,7 +219,7 @@ class Form:
             )
             return (self._apply,)
 
-    def progressed(self, apply: Apply, ended: int, total: int, text: str) -> Effects:
+    def progressed(self, apply: ApplyChanges, ended: int, total: int, text: str) -> Effects:
         """Where an apply is."""
         with self._event():
             if apply is self._apply and self.shown.phase is Phase.BUSY:
@@ -238,15 +240,15 @@ class Form:
                 )
             return ()
 
-    def finished(self, apply: Apply, result: pd.DataFrame) -> Effects:
+    def finished(self, apply: ApplyChanges, result: pd.DataFrame) -> Effects:
         """How it ended, by the outcomes of the single changes."""
         with self._event():
             if apply is self._apply and self.shown.phase in (Phase.BUSY, Phase.UNKNOWN):
-                phase, notice = judged(result)
+                phase, notice = judge_result(result)
                 self._end(phase, notice, result)
             return ()
 
-    def failed(self, apply: Apply, error: BaseException, still_open: bool = False) -> Effects:
+    def failed(self, apply: ApplyChanges, error: BaseException, still_open: bool = False) -> Effects:
         """It ended with an error. `still_open`: the journal has changes of it without an outcome."""
         with self._event():
             if apply is not self._apply or self.shown.phase not in (Phase.BUSY, Phase.UNKNOWN):
@@ -255,14 +257,14 @@ class Form:
             if self.shown.stopped and isinstance(error, KeyboardInterrupt):
                 return ()
             if isinstance(error, WaitTimeout):
-                self._end(Phase.DONE, told(error), result)
+                self._end(Phase.DONE, error_message(error), result)
             elif result is not None:
-                self._end(*judged(result), result)
+                self._end(*judge_result(result), result)
             elif still_open:
-                text = f"{told(error)} What was begun may have happened: “Look again” tells how it ended."
+                text = f"{error_message(error)} What was begun may have happened: “Look again” tells how it ended."
                 self._end(Phase.UNKNOWN, text, None)
             else:
-                self._end(Phase.FAILED, told(error), None)
+                self._end(Phase.FAILED, error_message(error), None)
             return ()
 
     def resume(self) -> Effects:
@@ -271,7 +273,7 @@ class Form:
             if self.shown.phase is not Phase.UNKNOWN:
                 return ()
             earlier = self._apply
-            self._apply = Apply(None, self.shown.changeset, after=earlier.ended if earlier else None)
+            self._apply = ApplyChanges(None, self.shown.changeset, after=earlier.ended if earlier else None)
             self._show(
                 phase=Phase.BUSY,
                 progress=(0, 0, "looking at the account"),
@@ -297,7 +299,7 @@ class Form:
             grown = {name: count + 1 for name, count in self.shown.settings.items()}
             settings = {**dict.fromkeys(values, 1), **grown}
             choices = {each.name: each.choices for each in self.spec.fields if each.choices}
-            self.shown = Shown(values=values, settings=settings, choices=choices)
+            self.shown = FormState(values=values, settings=settings, choices=choices)
             return self._loads(lambda each: True)
 
     # --- details ----------------------------------------------------------------------------------------
@@ -342,7 +344,7 @@ class Form:
                 self._touched.discard(each.name)
         return self._loads(lambda each: name in each.needs)
 
-    def _loads(self, wanted: Callable[[Field], bool]) -> Effects:
+    def _loads(self, wanted: Callable[[FormField], bool]) -> Effects:
         loads = []
         for each in self.spec.fields:
             if each.load is None or not wanted(each):
@@ -350,7 +352,7 @@ class Form:
             self._turns[each.name] = turn = self._turns.get(each.name, 0) + 1
             if each.when(self.shown.values) and all(self.shown.values[need] for need in each.needs):
                 self._show(loading=self.shown.loading | {each.name})
-                loads.append(Load(each, dict(self.shown.values), turn))
+                loads.append(LoadChoices(each, dict(self.shown.values), turn))
             else:
                 left = {name: found for name, found in self.shown.choices.items() if name != each.name}
                 self._show(choices=left, loading=self.shown.loading - {each.name})
@@ -372,7 +374,7 @@ class Form:
                 run=None,
             )
 
-    def _asked_values(self) -> Values:
+    def _asked_values(self) -> FieldValues:
         return {name: value for name, value in self.shown.values.items() if name in self.shown.asked}
 
     def _errors(self) -> dict[str, str]:
@@ -382,7 +384,7 @@ class Form:
                 errors[each.name] = text
         return errors
 
-    def _error(self, each: Field) -> str:
+    def _error(self, each: FormField) -> str:
         value = self._secrets.get(each.name) if each.kind == "secret" else self.shown.values[each.name]
         if not value:
             return "This is needed." if each.required and each.kind != "flag" else ""
@@ -397,7 +399,7 @@ class Form:
         try:
             each.check(value, {**self.shown.values, **self._secrets})
         except InputError as error:
-            return _short(error)
+            return field_message(error)
         return ""
 
     def _field_of(self, error: BaseException) -> str | None:

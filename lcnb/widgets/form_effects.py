@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.changes.changeset import ChangeSet
 from lcnb.secret import Secret
-from lcnb.widgets.form_fields import Field, Values
+from lcnb.widgets.form_fields import FieldValues, FormField
 
 if TYPE_CHECKING:
     pass
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadChoices:
     """Read the choices of a field; answer by `loaded` or `refused`."""
 
-    field: Field
-    values: Values
+    field: FormField
+    values: FieldValues
     turn: int
 
 
 @dataclass(frozen=True)
-class Build:
+class BuildChanges:
     """Make the ChangeSet; answer by `built` or `refused`."""
 
-    values: Values
+    values: FieldValues
     secrets: Mapping[str, Secret]
     turn: int
 
 
 @dataclass(frozen=True)
-class Apply:
+class ApplyChanges:
     """Apply a ChangeSet, or resume one (`changes` is None); answer by `progressed`, `finished` or `failed`."""
 
     changes: ChangeSet | None
@@ -50,14 +50,14 @@ class Apply:
 
 
 @dataclass(frozen=True)
-class Run:
+class StartRun:
     """Run a runbook, make what its dry run in `plan` planned, or settle a run in `resumes` and go on with it.
 
     Answer by `cell`, `run_ended` or `run_failed`.
     """
 
-    given: Values
-    #: How the run is told to end (`lcnb.runbooks.batch.stops.Local`).
+    given: FieldValues
+    #: How the run is told to end (`lcnb.runbooks.batch.stops.LocalStop`).
     stop: Any
     plan: Path | None = None
     resumes: Path | None = None
@@ -68,5 +68,5 @@ class Run:
         return self.plan is None and self.resumes is None
 
 
-Effect = Load | Build | Apply | Run
+Effect = LoadChoices | BuildChanges | ApplyChanges | StartRun
 Effects = tuple[Effect, ...]

@@ -12,7 +12,7 @@ from lcnb.secret import Secret
 if TYPE_CHECKING:
     pass
 
-Values = Mapping[str, Any]
+FieldValues = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Field:
+class FormField:
     """One question. `kind`: text, area (several lines), choice, suggest (a text with proposals), flag, secret, or
     rows (picked in a table)."""
 
@@ -39,24 +39,24 @@ class Field:
     #: Fields that must be answered before this one's choices can be read; when one changes they are read anew.
     needs: tuple[str, ...] = ()
     #: Reads the choices: (client, values) → choices.
-    load: Callable[[Any, Values], Sequence[Choice]] | None = None
+    load: Callable[[Any, FieldValues], Sequence[Choice]] | None = None
     #: Raises InputError for a value that cannot be right: (value, values).
-    check: Callable[[Any, Values], object] | None = None
+    check: Callable[[Any, FieldValues], object] | None = None
     #: Whether it is asked at all.
-    when: Callable[[Values], bool] = lambda values: True
+    when: Callable[[FieldValues], bool] = lambda values: True
     choices: tuple[Choice, ...] = ()
     #: A `suggest` takes several, with commas between.
     several: bool = False
 
 
 @dataclass(frozen=True)
-class Spec:
+class FormSpec:
     """A form: its questions, and the client's method that makes a ChangeSet of the answers."""
 
     name: str
     title: str
-    fields: tuple[Field, ...]
-    build: Callable[[Any, Values, Mapping[str, Secret]], ChangeSet]
+    fields: tuple[FormField, ...]
+    build: Callable[[Any, FieldValues, Mapping[str, Secret]], ChangeSet]
     intro: str = ""
     #: What the button says that begins.
     verb: str = "Review …"

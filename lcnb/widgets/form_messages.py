@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # --- words ----------------------------------------------------------------------------------------------
 
 
-def told(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """An error as a person reads it: ours say what to do next; of others the kind is told too."""
     text = str(error).strip()
     if isinstance(error, LcnbError) and text:
@@ -23,17 +23,17 @@ def told(error: BaseException) -> str:
     return f"This is a fault of lcnb: {kind}{f': {text}' if text else ''}. Nothing further was sent."
 
 
-def _look(count: int) -> str:
+def invalid_fields_notice(count: int) -> str:
     answers = "One answer needs" if count == 1 else f"{count} answers need"
     return f"{answers} another look; what is wrong stands below it. Nothing was sent."
 
 
-def _short(error: BaseException) -> str:
+def field_message(error: BaseException) -> str:
     text = str(error).removesuffix("Nothing was sent.").strip()
     return text.replace("replace=True", "tick “Replace”")
 
 
-def judged(result: pd.DataFrame) -> tuple[Phase, str]:
+def judge_result(result: pd.DataFrame) -> tuple[Phase, str]:
     """How a set of changes ended, and a line that says it."""
     outcomes = list(result.outcome)
     count = {name: outcomes.count(name) for name in dict.fromkeys(outcomes)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.changes.changeset import ChangeSet
 from lcnb.names import same_name
-from lcnb.widgets.form_fields import Choice, Values
+from lcnb.widgets.form_fields import Choice, FieldValues
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,18 +27,18 @@ class Phase(StrEnum):
     UNKNOWN = "unknown"
 
 
-ENDED = (Phase.DONE, Phase.FAILED, Phase.UNKNOWN)
+END_PHASES = (Phase.DONE, Phase.FAILED, Phase.UNKNOWN)
 
 
 # --- what is to be shown --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Shown:
+class FormState:
     """All that a view needs. `errors` are at their fields; `notice` is for the whole form."""
 
     phase: Phase = Phase.EDIT
-    values: Values = field(default_factory=dict)
+    values: FieldValues = field(default_factory=dict)
     #: Field → how often the form itself set its value: a view sets a control only when this grows.
     settings: Mapping[str, int] = field(default_factory=dict)
     #: Secret field → number of characters that were taken.

@@ -9,37 +9,37 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from lcnb.widgets.confirm_panel import Panel
-from lcnb.widgets.elements import button, status
-from lcnb.widgets.field_control import Control
+from lcnb.widgets.confirm_panel import ConfirmPanel
+from lcnb.widgets.elements import make_button, status_html
+from lcnb.widgets.field_control import FieldControl
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
-from lcnb.widgets.form_messages import told
-from lcnb.widgets.form_state import Phase, Shown
+from lcnb.widgets.form_messages import error_message
+from lcnb.widgets.form_state import FormState, Phase
 from lcnb.widgets.runner import Runner
 
 logger = logging.getLogger("lcnb.widgets")
 
 
-def _intro(form: Form) -> str:
+def _intro_html(form: Form) -> str:
     return f'<p class="lcnb-intro">{escape(form.spec.intro)}</p>' if form.spec.intro else ""
 
 
 class FormView:
     """The widgets of one form, in `.widget`."""
 
-    panel_class: type[Panel] = Panel
+    panel_class: type[ConfirmPanel] = ConfirmPanel
 
     def __init__(self, form: Form, runner: Runner) -> None:
         self.form, self.runner = form, runner
         self.controls = [
-            Control(each, self._changes(each.name), self._takes(each.name)) for each in form.spec.fields
+            FieldControl(each, self._changes(each.name), self._takes(each.name)) for each in form.spec.fields
         ]
-        self.review = button(form.spec.verb, "primary")
-        self.cancel = button("Cancel")
+        self.review = make_button(form.spec.verb, "primary")
+        self.cancel = make_button("Cancel")
         self.review.on_click(lambda _: self.do(form.review))
         self.cancel.on_click(lambda _: self.do(form.back))
-        self.status = widgets.HTML(status("", phase=Phase.EDIT))
+        self.status = widgets.HTML(status_html("", phase=Phase.EDIT))
         self.panel = self.panel_class(form, self.do)
         begin = widgets.HBox([self.review, self.cancel])
         begin.add_class("lcnb-begin")
@@ -47,7 +47,7 @@ class FormView:
             *(each.input for each in self.controls),
             begin,
         ])  # fmt: skip
-        title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro(form)}')
+        title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro_html(form)}')
         self.widget = widgets.VBox([title, self.asking, self.status, self.panel.widget])
         self.widget.add_class("lcnb-form")
         self.widget.add_class(f"lcnb-form-{form.spec.name.replace('_', '-')}")
@@ -66,9 +66,9 @@ class FormView:
             self.runner.run(self.form, event())
         except Exception as error:
             logger.exception("a form's callback failed")
-            self.status.value = status(told(error), alert=True, phase=self.form.shown.phase)
+            self.status.value = status_html(error_message(error), alert=True, phase=self.form.shown.phase)
 
-    def render(self, shown: Shown) -> None:
+    def render(self, shown: FormState) -> None:
         """Show the form as it is; nothing is set that is so already."""
         for each in self.controls:
             each.render(shown)
@@ -80,7 +80,7 @@ class FormView:
             display = "" if visible else "none"
             if widget.layout.display != display:
                 widget.layout.display = display
-        text = status(shown.notice, alert=shown.alert, phase=shown.phase)
+        text = status_html(shown.notice, alert=shown.alert, phase=shown.phase)
         if self.status.value != text:
             self.status.value = text
         self.panel.render(shown)

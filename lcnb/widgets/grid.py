@@ -10,10 +10,10 @@ from pathlib import Path
 
 import traitlets
 
-from lcnb.widgets.message_widget import Spoken
+from lcnb.widgets.message_widget import MessageWidget
 
 
-class Grid(Spoken):
+class Grid(MessageWidget):
     """A table whose rows can be sorted, filtered and ticked; `selected` holds the keys of ticked rows."""
 
     answer = "selected"

@@ -8,10 +8,10 @@ from typing import Any
 
 import traitlets
 
-from lcnb.widgets.message_widget import Spoken
+from lcnb.widgets.message_widget import MessageWidget
 
 
-class Answer(Spoken):
+class InputField(MessageWidget):
     """A label, an input, and a line below for help or for what is wrong.
 
     `kind` is `text`, `area` (several lines), `choice` (of `options`), `suggest` (a text, `options` are proposals),

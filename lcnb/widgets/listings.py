@@ -12,9 +12,9 @@ import ipywidgets as widgets
 
 from lcnb.display import charts, markup, palette, panels
 from lcnb.errors import DriftWarning
-from lcnb.widgets.choices import known
-from lcnb.widgets.elements import button, status
-from lcnb.widgets.form_messages import told
+from lcnb.widgets.choices import has_value
+from lcnb.widgets.elements import make_button, status_html
+from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.grid import Grid
 from lcnb.widgets.runner import OneAtATime, Runner
 from lcnb.widgets.secretbox import SecretBox
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lcnb.widgets")
 
 #: Column → title, of the table of machines.
-MACHINES = {
+MACHINE_TITLES = {
     "label": "label",
     "state": "state",
     "location": "location",
@@ -40,11 +40,17 @@ MACHINES = {
     "ipv4": "IPv4",
     "identifier": "identifier",
 }
-KEYS = {"slug": "slug", "title": "title", "public_key": "public key"}
-SNAPSHOTS = {"label": "label", "size": "size GB", "os_reference": "system", "build": "ready", "slug": "slug"}
+KEY_TITLES = {"slug": "slug", "title": "title", "public_key": "public key"}
+SNAPSHOT_TITLES = {
+    "label": "label",
+    "size": "size GB",
+    "os_reference": "system",
+    "build": "ready",
+    "slug": "slug",
+}
 
 
-class Table:
+class ListingTable:
     """A listing that is read in the runner's thread; `refresh` keeps what is ticked."""
 
     def __init__(
@@ -59,9 +65,9 @@ class Table:
     ) -> None:
         self.runner, self._read, self._titles = runner, read, titles
         self.grid = Grid(name=name, key=key, ticks=ticks, colors=palette.STATE_COLORS)
-        self.reload = button("Refresh")
+        self.reload = make_button("Refresh")
         self.reload.on_click(lambda _: self.refresh())
-        self.status = widgets.HTML(status(""))
+        self.status = widgets.HTML(status_html(""))
         self.head = widgets.HTML()
         self.widget = widgets.VBox([self.head, widgets.HBox([self.reload, self.status]), self.grid])
         self._reading = OneAtATime(runner.spawn, self._refresh)
@@ -78,17 +84,17 @@ class Table:
         self._reading()
 
     def _refresh(self) -> None:
-        self.status.value = status("reading …")
+        self.status.value = status_html("reading …")
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", DriftWarning)
                 frame = self._read(self.runner.client)
             self.show(frame)
             odd = [str(each.message) for each in caught if issubclass(each.category, DriftWarning)]
-            self.status.value = status(odd[0] if odd else "", alert=bool(odd))
+            self.status.value = status_html(odd[0] if odd else "", alert=bool(odd))
         except BaseException as error:
             logger.info("a listing could not be read: %s", type(error).__name__)
-            self.status.value = status(told(error), alert=True)
+            self.status.value = status_html(error_message(error), alert=True)
 
     def show(self, frame: pd.DataFrame) -> None:
         """Show a frame; ticks of rows that are gone are taken away."""
@@ -101,33 +107,33 @@ class Table:
             }
             for name, title in self._titles.items()
         ]
-        rows = [{name: plain(row[name]) for name in self._titles} for row in frame.to_dict("records")]
+        rows = [{name: json_cell(row[name]) for name in self._titles} for row in frame.to_dict("records")]
         there = {row[self.grid.key] for row in rows}
         self.grid.columns, self.grid.rows = columns, rows
         self.grid.selected = [each for each in self.grid.selected if each in there]
 
 
-def plain(value: Any) -> Any:
+def json_cell(value: Any) -> Any:
     """A cell as JSON: a missing one is null."""
-    if not known(value):
+    if not has_value(value):
         return None
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value if isinstance(value, int | float | str) else str(value)
 
 
-class Fleet(Table):
+class FleetTable(ListingTable):
     """The machines: key figures, the table, pictures of states and cost, and the one way to a root password."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__(
-            "machines", MACHINES, lambda lc: lc.inventory(), runner, key="identifier", ticks=True
+            "machines", MACHINE_TITLES, lambda lc: lc.inventory(), runner, key="identifier", ticks=True
         )
-        self.reveal = button("Show initial password")
+        self.reveal = make_button("Show initial password")
         self.reveal.on_click(lambda _: runner.spawn(self._reveal))
         #: Why it cannot be shown, of what is ticked; a listing that is read meanwhile has its own status.
-        self.revealed = widgets.HTML(status(""))
-        self.grid.observe(lambda _: setattr(self.revealed, "value", status("")), "selected")
+        self.revealed = widgets.HTML(status_html(""))
+        self.grid.observe(lambda _: setattr(self.revealed, "value", status_html("")), "selected")
         self.secret = SecretBox()
         self.pictures = widgets.HTML()
         buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
@@ -143,28 +149,30 @@ class Fleet(Table):
         monthly = frame.groupby("currencycode").monthly_value.sum()
         figures |= {f"{code} a month": f"{value:,.2f}" for code, value in monthly.items()}
         self.head.value = panels.cards(figures)._repr_html_()
-        self.pictures.value = _pictures(frame) if len(frame) else ""
+        self.pictures.value = _charts_html(frame) if len(frame) else ""
 
     def _reveal(self) -> None:
         picked = list(self.grid.selected)
         if len(picked) != 1:
-            self.revealed.value = status("tick one machine to see its initial password", alert=True)
+            self.revealed.value = status_html("tick one machine to see its initial password", alert=True)
             return
         try:
             label = next(row["label"] for row in self.grid.rows if row["identifier"] == picked[0])
             self.secret.show(f"Initial password of {label}", self.runner.client.reveal(picked[0]).reveal())
-            self.revealed.value = status("")
+            self.revealed.value = status_html("")
         except Exception as error:
-            self.revealed.value = status(told(error), alert=True)
+            self.revealed.value = status_html(error_message(error), alert=True)
 
 
-def _pictures(frame: pd.DataFrame) -> str:
+def _charts_html(frame: pd.DataFrame) -> str:
     states = frame.groupby("state").size()
     states = states.reindex([each for each in palette.STATE_COLORS if each in states.index])
-    parts = [charts.barh(states, "Machines by state")]
+    parts = [charts.bar_chart(states, "Machines by state")]
     for code, rows in frame.dropna(subset=["currencycode"]).groupby("currencycode"):
         cost = rows.groupby("location").monthly_value.sum().sort_values(ascending=False)
-        parts.append(charts.barh(cost, "Cost a month by location", unit=str(code), decimals=2))
+        parts.append(charts.bar_chart(cost, "Cost a month by location", unit=str(code), decimals=2))
     body = "".join(part._html for part in parts)
     title = escape("Pictures of state and cost")
-    return f'{markup.STYLE}<details class="lcnb lcnb-pictures"><summary>{title}</summary>{body}</details>'
+    return (
+        f'{markup.HTML_STYLE}<details class="lcnb lcnb-pictures"><summary>{title}</summary>{body}</details>'
+    )

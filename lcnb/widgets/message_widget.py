@@ -14,7 +14,7 @@ from typing import Any
 import anywidget
 
 
-class Spoken(anywidget.AnyWidget):
+class MessageWidget(anywidget.AnyWidget):
     """A widget with an answer, in the trait that `answer` names. The page says `{answer, by, n}`, the nth of a view."""
 
     answer = "value"

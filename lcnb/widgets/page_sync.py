@@ -15,20 +15,20 @@ import anywidget
 import ipywidgets as widgets
 
 from lcnb.widgets.grid import Grid
-from lcnb.widgets.input_field import Answer
-from lcnb.widgets.message_widget import Spoken
+from lcnb.widgets.input_field import InputField
+from lcnb.widgets.message_widget import MessageWidget
 
 #: What of a widget changes after it was made; an answer is told by its own way.
-CHANGING: dict[Any, tuple[str, ...]] = {
+CHANGING_TRAITS: dict[Any, tuple[str, ...]] = {
     widgets.HTML: ("value",),
     widgets.Button: ("description", "disabled", "button_style", "_dom_classes"),
     widgets.Box: ("children",),
-    Answer: ("options", "error", "placeholder"),
+    InputField: ("options", "error", "placeholder"),
     Grid: ("columns", "rows"),
 }
 
 
-class Arrival(anywidget.AnyWidget):
+class PageSync(anywidget.AnyWidget):
     """Shows nothing. Put it beside what it is to keep up to date."""
 
     _esm = "export default { render({ model }) { model.send({ here: true }); } }"
@@ -46,17 +46,17 @@ class Arrival(anywidget.AnyWidget):
 
     def tell(self) -> None:
         """Tell every page how everything is."""
-        for each in everything(self.root):
-            for kind, names in CHANGING.items():
+        for each in walk_widgets(self.root):
+            for kind, names in CHANGING_TRAITS.items():
                 if isinstance(each, kind):
                     each.send_state([*names])
-            if isinstance(each, Spoken):
+            if isinstance(each, MessageWidget):
                 each.tell()
             each.layout.send_state(["display"])
 
 
-def everything(widget: Any) -> Iterator[Any]:
+def walk_widgets(widget: Any) -> Iterator[Any]:
     """A widget and all that is in it."""
     yield widget
     for each in getattr(widget, "children", ()):
-        yield from everything(each)
+        yield from walk_widgets(each)

@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lcnb.runbooks.batch.stops import Local
-from lcnb.runbooks.ends import ENDED_WELL
+from lcnb.runbooks.batch.stops import LocalStop
+from lcnb.runbooks.ends import COMPLETED_STATUSES
 from lcnb.widgets.form import Form
-from lcnb.widgets.form_effects import Effects, Run
-from lcnb.widgets.form_messages import _look, told
+from lcnb.widgets.form_effects import Effects, StartRun
+from lcnb.widgets.form_messages import error_message, invalid_fields_notice
 from lcnb.widgets.form_state import Phase
-from lcnb.widgets.runbook_fields import _short, spec_of
-from lcnb.widgets.runbook_process import Ended
+from lcnb.widgets.runbook_fields import runbook_spec, short_refusal
+from lcnb.widgets.runbook_process import FinishedRun
 
 if TYPE_CHECKING:
     from lcnb.runbooks.notebook.find import Runbook
@@ -37,15 +37,15 @@ class RunForm(Form):
     def __init__(self, book: Runbook) -> None:
         self.book = book
         self.writes = any(each.name == "dry_run" for each in book.parameters)
-        self._run: Run | None = None
-        super().__init__(spec_of(book, "Dry run" if self.writes else "Run"))
+        self._run: StartRun | None = None
+        super().__init__(runbook_spec(book, "Dry run" if self.writes else "Run"))
 
     def _review(self) -> Effects:
         """What there is to propose may still be on its way: the run checks the values itself."""
         self._all_checked = True
         errors = self._errors()
         if errors:
-            self._show(notice=_look(len(errors)), alert=True)
+            self._show(notice=invalid_fields_notice(len(errors)), alert=True)
             return ()
         values = self.shown.values
         needed = {each.name for each in self.book.parameters if each.required}
@@ -56,30 +56,34 @@ class RunForm(Form):
         }
         if self.writes:
             given["dry_run"] = True
-        return self._begin(Run(given, Local()))
+        return self._begin(StartRun(given, LocalStop()))
 
     def confirm(self) -> Effects:
         """Make what the dry run planned: once, and nothing else."""
         with self._event():
             ended = self.shown.run
-            if not self.shown.unlocked or not isinstance(ended, Ended) or ended.folder is None:
+            if not self.shown.unlocked or not isinstance(ended, FinishedRun) or ended.folder is None:
                 return ()
-            return self._begin(Run({}, Local(), plan=ended.folder))
+            return self._begin(StartRun({}, LocalStop(), plan=ended.folder))
 
     def resume(self) -> Effects:
         """Have what is unknown settled, and the rest of the runbook carried out, as `lcnb resume RUN` does."""
         with self._event():
             ended = self.shown.run
-            if self.shown.phase is not Phase.UNKNOWN or not isinstance(ended, Ended) or ended.folder is None:
+            if (
+                self.shown.phase is not Phase.UNKNOWN
+                or not isinstance(ended, FinishedRun)
+                or ended.folder is None
+            ):
                 return ()
-            return self._begin(Run({}, Local(), resumes=ended.folder), "looking at the account")
+            return self._begin(StartRun({}, LocalStop(), resumes=ended.folder), "looking at the account")
 
-    def _begin(self, run: Run, text: str = "starting the kernel") -> Effects:
+    def _begin(self, run: StartRun, text: str = "starting the kernel") -> Effects:
         self._run = run
         self._show(phase=Phase.BUSY, progress=(0, 0, text), notice="", alert=False, stopped=False)
         return (run,)
 
-    def cell(self, run: Run, done: int, total: int, title: str) -> Effects:
+    def cell(self, run: StartRun, done: int, total: int, title: str) -> Effects:
         """A cell begins, after so many that are done."""
         with self._event():
             if run is self._run and self.shown.phase is Phase.BUSY:
@@ -98,7 +102,7 @@ class RunForm(Form):
                 self._show(stopped=True, notice=text, alert=False)
             return ()
 
-    def run_ended(self, run: Run, ended: Ended) -> Effects:
+    def run_ended(self, run: StartRun, ended: FinishedRun) -> Effects:
         """How it ended. A dry run that planned something is followed by the question whether to make it."""
         with self._event():
             if run is not self._run or self.shown.phase is not Phase.BUSY:
@@ -107,38 +111,40 @@ class RunForm(Form):
             if self._refuses(ended):
                 return ()
             planned = ended.planned
-            if run.dry and planned is not None and len(planned) and ended.status in ENDED_WELL:
+            if run.dry and planned is not None and len(planned) and ended.status in COMPLETED_STATUSES:
                 self._show(
                     phase=Phase.CONFIRM, changes=planned, challenge=planned.challenge, typed="", run=ended,
                     notice="A dry run: nothing was changed yet.", alert=False, changeset=planned.id,
                 )  # fmt: skip
                 return ()
-            phase = Phase.DONE if ended.status in ENDED_WELL else Phase.FAILED
+            phase = Phase.DONE if ended.status in COMPLETED_STATUSES else Phase.FAILED
             if ended.unknown:
                 phase = Phase.UNKNOWN
             self._show(
-                phase=phase, run=ended, notice=_told(self, run, ended), alert=ended.status != "done",
+                phase=phase, run=ended, notice=_end_notice(self, run, ended), alert=ended.status != "done",
                 changes=None, stopped=False,
             )  # fmt: skip
             return ()
 
-    def _refuses(self, ended: Ended) -> bool:
+    def _refuses(self, ended: FinishedRun) -> bool:
         """A value that the account does not know is told at its field."""
         found = re.match(r"parameter (\w+): ", ended.error) if ended.status == "refused" else None
         if found is None or found[1] not in self.shown.asked:
             return False
         name = found[1]
         self._back_to_edit()
-        self._refusals[name] = (self.shown.values[name], _short(name, ended.error))
-        self._show(notice=_look(1), alert=True)
+        self._refusals[name] = (self.shown.values[name], short_refusal(name, ended.error))
+        self._show(notice=invalid_fields_notice(1), alert=True)
         return True
 
-    def run_failed(self, run: Run, error: BaseException) -> Effects:
+    def run_failed(self, run: StartRun, error: BaseException) -> Effects:
         """It could not be started, or how it ended could not be read."""
         with self._event():
             if run is self._run:
                 self._run = None
-                self._show(phase=Phase.FAILED, notice=told(error), alert=True, changes=None, stopped=False)
+                self._show(
+                    phase=Phase.FAILED, notice=error_message(error), alert=True, changes=None, stopped=False
+                )
             return ()
 
     def again(self) -> Effects:
@@ -150,7 +156,7 @@ class RunForm(Form):
             return self._loads(lambda each: True)
 
 
-def _told(form: RunForm, run: Run, ended: Ended) -> str:
+def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
     name = form.book.name
     if ended.unknown:
         many = (
@@ -162,7 +168,7 @@ def _told(form: RunForm, run: Run, ended: Ended) -> str:
         )
     if ended.status == "interrupted":
         return f"Stopped: {name} was interrupted. What it did until then stands in its folder."
-    if ended.status not in ENDED_WELL:
+    if ended.status not in COMPLETED_STATUSES:
         first = (ended.error.strip().splitlines() or ["no reason was told"])[0]
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"
     if ended.status == "attention":

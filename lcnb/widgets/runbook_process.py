@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb import python_process
 from lcnb.changes.changeset import ChangeSet
-from lcnb.config import resolve
+from lcnb.config import load_settings
 from lcnb.errors import InputError, LcnbError
 from lcnb.folders import runs_dir
 from lcnb.runbooks.batch import launcher
-from lcnb.runbooks.ends import ENDED_WELL
+from lcnb.runbooks.ends import COMPLETED_STATUSES
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import types
-from lcnb.runbooks.outcomes import PLANNED, made_by, planned_by
-from lcnb.runbooks.records.resume import Recorded
-from lcnb.secret import mask
-from lcnb.widgets.form_effects import Run
+from lcnb.runbooks.outcomes import NOT_MADE, planned_changes, run_changes
+from lcnb.runbooks.records.resume import RecordedRun
+from lcnb.secret import mask_secrets
+from lcnb.widgets.form_effects import StartRun
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedRun:
     """How a run ended, as its record tells it; `planned` has what a dry run would change."""
 
     status: str
@@ -65,18 +65,18 @@ class Ended:
 # --- the run --------------------------------------------------------------------------------------------
 
 
-def carry_out(
-    book: Runbook, run: Run, client: LetsCloud, progress: Callable[[int, int, str], object]
-) -> Ended:
+def run_and_wait(
+    book: Runbook, run: StartRun, client: LetsCloud, progress: Callable[[int, int, str], object]
+) -> FinishedRun:
     """Start the run as a process of its own, wait for its end, and read its record."""
-    account, env = _travels(client.settings)
+    account, env = _account_environment(client.settings)
     if run.resumes is not None:
-        return _go_on(run.resumes, run.stop, client, env)
+        return _resume_broken(run.resumes, run.stop, client, env)
     task = {
         "row": 1,
         "runbook": str(book.path),
         "sha256": hashlib.sha256(book.path.read_bytes()).hexdigest(),
-        "parameters": {name: _by_type(book, name, value) for name, value in run.given.items()},
+        "parameters": {name: _typed_value(book, name, value) for name, value in run.given.items()},
         "account": account,
         "runs_dir": str(runs_dir().absolute()),
         "confirm": False,
@@ -86,24 +86,24 @@ def carry_out(
     }
     result = launcher.run_row(task, env, run.stop, progress)
     if result["status"] == launcher.NOT_STARTED:
-        return Ended("interrupted", 143, "stopped before it began")
-    return _read(result, client, dry=run.dry)
+        return FinishedRun("interrupted", 143, "stopped before it began")
+    return _read_finished(result, client, dry=run.dry)
 
 
-def _by_type(book: Runbook, name: str, value: Any) -> Any:
+def _typed_value(book: Runbook, name: str, value: Any) -> Any:
     """What was typed for a parameter without a type has the type that it looks like, as on a command line."""
     parameter = next((each for each in book.parameters if each.name == name), None)
     if parameter is None or parameter.type.kind != "any" or not isinstance(value, str):
         return value
-    return declared.check((parameter,), {name: types.Written(value)})[name]
+    return declared.check_values((parameter,), {name: types.WrittenText(value)})[name]
 
 
-def _go_on(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | None]) -> Ended:
+def _resume_broken(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | None]) -> FinishedRun:
     """`lcnb resume RUN`: what has no outcome is settled, then the notebook runs again and makes what is left."""
     beside = {**os.environ, **env, "LCNB_RUNS_DIR": str(runs_dir().absolute())}
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
-            python_process.command("lcnb", "resume", str(broken), "--yes"),
+            python_process.module_command("lcnb", "resume", str(broken), "--yes"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=words,
@@ -111,45 +111,49 @@ def _go_on(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | N
             start_new_session=True,
         )
         with process:
-            launcher._wait(process, stop, lambda: None)
+            launcher.wait_for_exit(process, stop, lambda: None)
         words.seek(0)
-        said = mask(words.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
+        said = mask_secrets(words.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
     told: dict[str, Any] = {"folder": broken, "status": "failed", "error": said}
     for record in sorted(runs_dir().glob("*/run.json"), reverse=True):
         with suppress(InputError):
-            facts = Recorded.read(record.parent).facts
+            facts = RecordedRun.read(record.parent).facts
             if broken.name in facts.get("resumes", []):
-                told = {"folder": record.parent, "status": facts["status"], "error": _why(facts)}
+                told = {"folder": record.parent, "status": facts["status"], "error": _failure_reason(facts)}
                 break
-    return _read(told | {"exit_code": process.returncode}, client, dry=False)
+    return _read_finished(told | {"exit_code": process.returncode}, client, dry=False)
 
 
-def _why(facts: Mapping[str, Any]) -> str:
+def _failure_reason(facts: Mapping[str, Any]) -> str:
     """Why a run did not end well, by its record."""
     cell = facts.get("failed_cell")
     failed = f"cell {cell['number']} failed: {cell['ename']}: {cell['evalue']}" if cell else ""
     return "; ".join(filter(None, (facts.get("reason"), failed)))
 
 
-def _travels(settings: Settings) -> tuple[str | None, dict[str, str | None]]:
+def _account_environment(settings: Settings) -> tuple[str | None, dict[str, str | None]]:
     """The account by its name where that gives the same settings; else the token, in the environment alone."""
     if settings.account is not None:
         with suppress(LcnbError):
-            same = resolve(settings.account)
+            same = load_settings(settings.account)
             if (same.base_url, same.token.reveal()) == (settings.base_url, settings.token.reveal()):
                 return settings.account, {}
-    return None, launcher.environment(settings)
+    return None, launcher.account_environment(settings)
 
 
-def _read(result: Mapping[str, Any], client: LetsCloud, dry: bool) -> Ended:
+def _read_finished(result: Mapping[str, Any], client: LetsCloud, dry: bool) -> FinishedRun:
     folder = Path(result["folder"]) if result["folder"] else None
     if folder is None:
-        return Ended(result["status"], result["exit_code"], result["error"] or "")
-    facts = dict(Recorded.read(folder).facts)
+        return FinishedRun(result["status"], result["exit_code"], result["error"] or "")
+    facts = dict(RecordedRun.read(folder).facts)
     planned, made = None, []
     if not dry:
         runs = [*(folder.parent / name for name in facts.get("resumes", [])), folder]
-        made = [each for run in runs for each in made_by(run, client.settings) if each["outcome"] != PLANNED]
-    elif facts["status"] in ENDED_WELL:
-        planned = planned_by(folder, client)
-    return Ended(result["status"], result["exit_code"], result["error"] or "", folder, facts, planned, made)
+        made = [
+            each for run in runs for each in run_changes(run, client.settings) if each["outcome"] != NOT_MADE
+        ]
+    elif facts["status"] in COMPLETED_STATUSES:
+        planned = planned_changes(folder, client)
+    return FinishedRun(
+        result["status"], result["exit_code"], result["error"] or "", folder, facts, planned, made
+    )

@@ -9,46 +9,46 @@ import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
 from lcnb.flags import NOTHING_STARTED, checked_flag
-from lcnb.runbooks.notebook.find import Runbook, find, shipped
+from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import help_text
-from lcnb.widgets.confirm_panel import Panel
-from lcnb.widgets.elements import status
-from lcnb.widgets.form_messages import told
-from lcnb.widgets.form_state import Phase, Shown
+from lcnb.widgets.confirm_panel import ConfirmPanel
+from lcnb.widgets.elements import status_html
+from lcnb.widgets.form_messages import error_message
+from lcnb.widgets.form_state import FormState, Phase
 from lcnb.widgets.form_view import FormView
-from lcnb.widgets.input_field import Answer
-from lcnb.widgets.page_sync import Arrival
+from lcnb.widgets.input_field import InputField
+from lcnb.widgets.page_sync import PageSync
 from lcnb.widgets.runbook_form import RunForm
-from lcnb.widgets.runbook_process import Ended
-from lcnb.widgets.runner import Runner, Spawn, thread
+from lcnb.widgets.runbook_process import FinishedRun
+from lcnb.widgets.runner import Runner, Spawn, run_in_thread
 from lcnb.widgets.style import STYLE
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
 #: A report is shown in the page up to this size; a larger one is named.
-SHOWN_BYTES = 4_000_000
-_COLORS = {"done": "#0a7d5d", "attention": "#96590a", "partly": "#96590a", "interrupted": "#96590a"}
+MAX_REPORT_BYTES = 4_000_000
+_STATUS_COLORS = {"done": "#0a7d5d", "attention": "#96590a", "partly": "#96590a", "interrupted": "#96590a"}
 
 
-class RunPanel(Panel):
+class RunPanel(ConfirmPanel):
     """The lower half of a runbook's form: progress, what is planned, how it ended, the report."""
 
     def __init__(self, *form: Any) -> None:
         super().__init__(*form)
         self.stop.description, self.again.description = "Stop", "Back to the form"
 
-    def yes_text(self, shown: Shown) -> str:
+    def yes_text(self, shown: FormState) -> str:
         """Apply."""
         count = len(shown.changes or ())
         return f"Apply {count} changes" if count > 1 else "Apply"
 
-    def preview_html(self, shown: Shown) -> str:
+    def preview_html(self, shown: FormState) -> str:
         """What is planned, and the dry run's report."""
         text = super().preview_html(shown)
-        return text + (_report(shown.run) if shown.run and shown.phase is Phase.CONFIRM else "")
+        return text + (_report_html(shown.run) if shown.run and shown.phase is Phase.CONFIRM else "")
 
-    def report_html(self, shown: Shown) -> str:
+    def report_html(self, shown: FormState) -> str:
         """The cells while it runs, then the end."""
         if shown.phase is Phase.BUSY:
             ended, total, title = shown.progress
@@ -58,14 +58,14 @@ class RunPanel(Panel):
                 f'<div class="lcnb-progress"><progress aria-label="progress" {bar}></progress> '
                 f"<span>{count}{escape(title)}</span></div>"
             )
-        return _end(shown.run) if isinstance(shown.run, Ended) else ""
+        return _end_html(shown.run) if isinstance(shown.run, FinishedRun) else ""
 
 
-def _end(ended: Ended) -> str:
-    from lcnb.changes.changeset import made_frame
+def _end_html(ended: FinishedRun) -> str:
+    from lcnb.changes.changeset import recorded_frame
     from lcnb.display import panels, tables
 
-    color = _COLORS.get(ended.status, "#b3261e")
+    color = _STATUS_COLORS.get(ended.status, "#b3261e")
     parts = [
         f'<p class="lcnb-ended"><b style="background:{color}">{escape(ended.status)}</b> '
         f"exit code {ended.exit_code}</p>"
@@ -75,17 +75,17 @@ def _end(ended: Ended) -> str:
     if ended.error and ended.status != "attention":
         parts.append(f'<pre class="lcnb-error" role="alert">{escape(ended.error)}</pre>')
     if ended.made:
-        parts.append(tables.table(made_frame(ended.made))._repr_html_())
-    return "".join(parts) + _report(ended)
+        parts.append(tables.table(recorded_frame(ended.made))._repr_html_())
+    return "".join(parts) + _report_html(ended)
 
 
-def _report(ended: Ended) -> str:
+def _report_html(ended: FinishedRun) -> str:
     """The report in a frame of its own that runs nothing, light or dark as the browser is, and where its file is."""
     if ended.report is None:
         where = ended.folder and f"No report; the run's folder: <code>{escape(str(ended.folder))}</code>"
         return f'<p class="lcnb-journal">{where}</p>' if where else ""
     where = f'<p class="lcnb-journal">Report: <code>{escape(str(ended.report))}</code></p>'
-    if ended.report.stat().st_size > SHOWN_BYTES:
+    if ended.report.stat().st_size > MAX_REPORT_BYTES:
         return where
     page = escape(ended.report.read_text(encoding="utf-8"), quote=True)
     opened = "open" if ended.planned is None or not len(ended.planned) else ""
@@ -95,23 +95,23 @@ def _report(ended: Ended) -> str:
     )
 
 
-class RunView(FormView):
+class RunFormView(FormView):
     """The widgets of a runbook's form."""
 
     panel_class = RunPanel
 
 
-class RunbookForm:
+class RunbookWidget:
     """What `lcnb.runbook` gives: a form in a notebook, the help page everywhere else."""
 
-    def __init__(self, book: Runbook, client: LetsCloud, spawn: Spawn = thread) -> None:
+    def __init__(self, book: Runbook, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
         self.book = book
         self.runner = Runner(client, spawn)
         self.form = RunForm(book)
-        self.view = RunView(self.form, self.runner)
+        self.view = RunFormView(self.form, self.runner)
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = Arrival().within(title, self.view.widget)
+        self.widget = PageSync().within(title, self.view.widget)
         self.widget.add_class("lcnb-admin")
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ class RunbookUnavailable:
         self.book = book
         advice = f'To try it without an account: lcnb.runbook("{book.name}", sandbox=True).'
         self.widget = widgets.HTML(
-            f"{STYLE}{status(f'{told(error)} {advice}', alert=True)}<pre>{escape(repr(self))}</pre>"
+            f"{STYLE}{status_html(f'{error_message(error)} {advice}', alert=True)}<pre>{escape(repr(self))}</pre>"
         )
 
     def __repr__(self) -> str:
@@ -141,7 +141,7 @@ class RunbookUnavailable:
 
 def runbook(
     name: str, client: LetsCloud | None = None, *, account: str | None = None, sandbox: bool = False
-) -> RunbookForm | RunbookUnavailable:
+) -> RunbookWidget | RunbookUnavailable:
     """A runbook as a form for a notebook cell; elsewhere its help page.
 
     Args:
@@ -158,7 +158,7 @@ def runbook(
     >>> print(str(lcnb.runbook("inventory", sandbox=True)).splitlines()[0])
     Usage: lcnb run inventory [-p NAME=VALUE]... [OPTIONS]
     """
-    book = find(name)
+    book = find_runbook(name)
     checked_flag("sandbox", sandbox, NOTHING_STARTED)
     if client is None:
         from lcnb.client import connect
@@ -167,19 +167,19 @@ def runbook(
             client = connect(account, sandbox=sandbox)
         except LcnbError as error:
             return RunbookUnavailable(book, error)
-    return RunbookForm(book, client)
+    return RunbookWidget(book, client)
 
 
-class Runbooks:
+class RunbookPicker:
     """The part of the app: a runbook is chosen, its form stands below. Forms are made when they are looked at."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        self.views: dict[str, RunView] = {}
-        self.pick = Answer(kind="choice", label="Runbook")
+        self.views: dict[str, RunFormView] = {}
+        self.pick = InputField(kind="choice", label="Runbook")
         self.pick.add_class("lcnb-field")
         self.pick.observe(lambda change: self.show(change["new"]), "value")
-        self.status = widgets.HTML(status(""))
+        self.status = widgets.HTML(status_html(""))
         self.holder = widgets.VBox([])
         self.widget = widgets.VBox([self.pick, self.status, self.holder])
 
@@ -188,9 +188,9 @@ class Runbooks:
         if self.pick.options:
             return
         try:
-            books = [find(name) for name in shipped()]
+            books = [find_runbook(name) for name in shipped_names()]
         except LcnbError as error:
-            self.status.value = status(told(error), alert=True)
+            self.status.value = status_html(error_message(error), alert=True)
             return
         self.pick.options = [
             ["", "choose …"],
@@ -201,11 +201,11 @@ class Runbooks:
         """The form of a runbook, as it was left."""
         try:
             if name and name not in self.views:
-                self.views[name] = RunView(RunForm(find(name)), self.runner)
+                self.views[name] = RunFormView(RunForm(find_runbook(name)), self.runner)
             self.holder.children = [self.views[name].widget] if name else []
-            self.status.value = status("")
+            self.status.value = status_html("")
         except Exception as error:  # ipywidgets swallows it: it is shown
-            self.status.value = status(told(error), alert=True)
+            self.status.value = status_html(error_message(error), alert=True)
             return
         if name:
             self.views[name].start()

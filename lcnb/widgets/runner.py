@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lcnb.errors import LcnbError
 from lcnb.widgets.form import Form
-from lcnb.widgets.form_effects import Apply, Build, Effect, Effects, Run
+from lcnb.widgets.form_effects import ApplyChanges, BuildChanges, Effect, Effects, StartRun
 from lcnb.widgets.form_state import Phase
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ logger = logging.getLogger("lcnb.widgets")
 Spawn = Callable[[Callable[[], None]], None]
 
 
-def inline(work: Callable[[], None]) -> None:
+def run_inline(work: Callable[[], None]) -> None:
     """Now, in this thread."""
     work()
 
 
-def thread(work: Callable[[], None]) -> None:
+def run_in_thread(work: Callable[[], None]) -> None:
     """Beside, in a thread that does not keep the process alive."""
     threading.Thread(target=work, daemon=True, name="lcnb-form").start()
 
@@ -61,7 +61,7 @@ class OneAtATime:
             try:
                 self._work()
             except BaseException as error:
-                _log(error)
+                _log_error(error)
             with self._lock:
                 if not self._again:
                     self._busy = False
@@ -72,7 +72,7 @@ class OneAtATime:
 class Runner:
     """Performs the effects of forms with one client. `on_change` is called after each apply that has ended."""
 
-    def __init__(self, client: LetsCloud, spawn: Spawn = thread) -> None:
+    def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
         self.client = client
         self.spawn = spawn
         self.on_change: list[Callable[[], None]] = []
@@ -86,33 +86,33 @@ class Runner:
 
     def _perform(self, form: Form, effect: Effect) -> None:
         try:
-            if isinstance(effect, Run):
+            if isinstance(effect, StartRun):
                 self._run(cast("RunForm", form), effect)
-            elif isinstance(effect, Apply):
+            elif isinstance(effect, ApplyChanges):
                 self._apply(form, effect)
-            elif isinstance(effect, Build):
+            elif isinstance(effect, BuildChanges):
                 form.built(effect, form.spec.build(self.client, effect.values, effect.secrets))
             elif effect.field.load is not None:
                 self.run(form, form.loaded(effect, effect.field.load(self.client, effect.values)))
         except BaseException as error:
-            _log(error)
-            if not isinstance(effect, Apply | Run):
+            _log_error(error)
+            if not isinstance(effect, ApplyChanges | StartRun):
                 form.refused(effect, error)
 
-    def _run(self, form: RunForm, effect: Run) -> None:
-        from lcnb.widgets.runbook_process import carry_out
+    def _run(self, form: RunForm, effect: StartRun) -> None:
+        from lcnb.widgets.runbook_process import run_and_wait
 
         try:
-            ended = carry_out(form.book, effect, self.client, lambda *cell: form.cell(effect, *cell))
+            ended = run_and_wait(form.book, effect, self.client, lambda *cell: form.cell(effect, *cell))
         except BaseException as error:
-            _log(error)
+            _log_error(error)
             form.run_failed(effect, error)
             return
         self.run(form, form.run_ended(effect, ended))
         for told in [*self.on_run, *(() if effect.dry else self.on_change)]:
             told()
 
-    def _apply(self, form: Form, effect: Apply) -> None:
+    def _apply(self, form: Form, effect: ApplyChanges) -> None:
         def progress(ended: int, total: int, text: str) -> None:
             if effect.stop.is_set():
                 raise KeyboardInterrupt(
@@ -128,7 +128,7 @@ class Runner:
             finally:
                 effect.ended.set()
         except BaseException as error:
-            _log(error)
+            _log_error(error)
             form.failed(effect, error, self._still_open(effect.changeset))
         else:
             form.finished(effect, result)
@@ -136,12 +136,12 @@ class Runner:
             for told in self.on_change:
                 told()
 
-    def _applied(self, effect: Apply, progress: Callable[[int, int, str], None]) -> pd.DataFrame:
+    def _applied(self, effect: ApplyChanges, progress: Callable[[int, int, str], None]) -> pd.DataFrame:
         if effect.changes is not None:
             changes: Any = effect.changes
             return changes.apply(confirm=True, wait=True, progress=progress)  # type: ignore[no-any-return]
         result = self.client.resume(effect.changeset, confirm=True, progress=progress)
-        return result if len(result) else _recorded(self.client, effect.changeset)
+        return result if len(result) else _journal_result(self.client, effect.changeset)
 
     def _still_open(self, changeset: str) -> bool:
         """Whether the journal has changes without an outcome; where it cannot be read, they may be there."""
@@ -151,7 +151,7 @@ class Runner:
             return True
 
 
-def _recorded(client: LetsCloud, changeset: str) -> pd.DataFrame:
+def _journal_result(client: LetsCloud, changeset: str) -> pd.DataFrame:
     """What the journal says of a ChangeSet that is not open any more, as a result of `apply` would say it."""
     journal = client.journal()
     rows = journal[journal.changeset == changeset]
@@ -160,7 +160,7 @@ def _recorded(client: LetsCloud, changeset: str) -> pd.DataFrame:
     )
 
 
-def _log(error: BaseException) -> None:
+def _log_error(error: BaseException) -> None:
     """For `logging`; lcnb's errors hold no secret, and of others the kind and the place are enough."""
     if isinstance(error, LcnbError):
         logger.info("%s: %s", type(error).__name__, error)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from conftest import TOKEN
-from lcnb.sandbox import Clock, Sandbox, World, running
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 
 VERSION = "application/vnd.letscloud.v1+json"
 KEY = ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
@@ -84,7 +84,7 @@ DATA: dict[str, Callable[[Any], bool]] = {
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[tuple[Sandbox, str]]:
     sandbox = Sandbox(World(Clock(0)), TOKEN)
-    with running(sandbox) as base_url:
+    with serve_in_thread(sandbox) as base_url:
         yield sandbox, base_url
 
 

@@ -36,7 +36,7 @@ def cases(*, answered: bool = False) -> Iterator[Any]:
 
 
 def profile() -> flows_module.Flow[listing_reader.Listing]:
-    record = yield from queries.single(calls.get_profile())
+    record = yield from queries.read_single(calls.get_profile())
     return listing_reader.Listing([("$.data", record)])
 
 
@@ -44,12 +44,12 @@ def flow_of(kind: str, call: str) -> flows_module.Flow[listing_reader.Listing]:
     location = call.split("/")[2] if "{" not in call and call.count("/") > 1 else ""
     flows = {
         "profile": profile,
-        "locations": queries.locations,
-        "plans": lambda: queries.plans_of(location),
-        "images": lambda: queries.images_of(location),
-        "sshkeys": queries.sshkeys,
-        "instances": queries.instances,
-        "snapshots": queries.snapshots,
+        "locations": queries.list_locations,
+        "plans": lambda: queries.list_location_plans(location),
+        "images": lambda: queries.list_location_images(location),
+        "sshkeys": queries.list_sshkeys,
+        "instances": queries.list_instances,
+        "snapshots": queries.list_snapshots,
     }
     return flows[kind]()
 
@@ -78,7 +78,7 @@ def test_client(kind: str, call: str, case: dict[str, Any]) -> None:
     replies = [case["reply"], *case.get("next", [])]
 
     made, found = drive(flow_of(kind, call), replies)
-    frame = listings.listing(kind, found)
+    frame = listings.listing_frame(kind, found)
 
     assert made == [call, *(f"{call}?page={page}" for page in range(2, len(replies) + 1))]
     assert found.drift == []
@@ -154,7 +154,7 @@ def test_both(kind: str, call: str, case: dict[str, Any]) -> None:
     ]
 
     _, found = drive(flow_of(kind, call), replies)
-    frame = listings.listing(kind, found)
+    frame = listings.listing_frame(kind, found)
 
     assert list(frame.columns) == list(case["frame"])
     assert bool(len(frame)) is any(case["frame"].values())
@@ -174,9 +174,11 @@ def singles(*, answered: bool = False) -> Iterator[Any]:
 @pytest.mark.parametrize(("kind", "case"), list(singles()))
 def test_e6_client_of_one(kind: str, case: dict[str, Any]) -> None:
     """Of an answer about one thing lcnb takes the record that was asked for; anything else is NotFound."""
-    flow = {"instances": queries.instance, "snapshots": queries.snapshot, "sshkeys": queries.sshkey}[kind](
-        case["asked"]
-    )
+    flow = {
+        "instances": queries.read_instance,
+        "snapshots": queries.read_snapshot,
+        "sshkeys": queries.read_sshkey,
+    }[kind](case["asked"])
     method, path = case["call"].split()
     call = next(flow)
     assert (call.method, call.path) == (method, path.partition("{")[0] + case["asked"])

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcnb.api.fields import Drift, Record, fields_of
-from lcnb.api.models import MODELS, Instance, Location, Plan, Profile, Snapshot, SSHKey, state_of
-from lcnb.api.record_reader import SECRET_NAME, read
-from lcnb.display.formats import shown
+from lcnb.api.models import MODELS, Instance, Location, Plan, Profile, Snapshot, SSHKey, instance_state
+from lcnb.api.record_reader import SECRET_NAME_PATTERN, read_record
+from lcnb.display.formats import format_value
 
 DEEP = json.loads("[" * 900 + "]" * 900)
 LONG = "x" * 100
@@ -22,7 +22,7 @@ LONG = "x" * 100
 
 def one(model: type[Record], record: dict[str, Any]) -> tuple[Any, list[Drift]]:
     drift: list[Drift] = []
-    return read(model, record, "$.data[0]", drift), drift
+    return read_record(model, record, "$.data[0]", drift), drift
 
 
 # --- values ---------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_state(
 ) -> None:
     """The state is the first that holds; a flag that is missing where it decides leaves the state unknown."""
     flags = {"suspended": suspended, "built": built, "locked": locked, "booted": booted}
-    assert state_of(flags) == state
+    assert instance_state(flags) == state
     told = {name: value for name, value in flags.items() if value is not None}
     assert one(Instance, told)[0].state == state
 
@@ -289,7 +289,7 @@ def test_extra() -> None:
 )  # fmt: skip
 def test_secret_names(name: str) -> None:
     """A name that tells of a secret is known as one, however it is written."""
-    assert SECRET_NAME.search(name)
+    assert SECRET_NAME_PATTERN.search(name)
     assert one(SSHKey, {name: "canary"})[0].extra == {}
 
 
@@ -297,7 +297,7 @@ def test_secret_names(name: str) -> None:
 def test_no_secret_is_a_field(model: type[Record]) -> None:
     """No field of any model is named as a secret, and none is read from such a place."""
     for each in fields_of(model):
-        assert not SECRET_NAME.search(".".join((each.name, *each.wire)))
+        assert not SECRET_NAME_PATTERN.search(".".join((each.name, *each.wire)))
 
 
 def test_extra_is_quiet() -> None:
@@ -410,7 +410,7 @@ def test_html_shows_units() -> None:
 )
 def test_shown(value: object, text: str) -> None:
     """People read an en dash for what is missing, and yes or no for a flag."""
-    assert shown(value) == text
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize("model", MODELS.values())

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.virtual import client
 from conftest import TOKEN
 from lcnb.api import calls, flows, listing_reader, queries
-from lcnb.api.raw_records import split
+from lcnb.api.raw_records import split_records
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.errors import BadReply, InputError
@@ -19,12 +19,12 @@ from lcnb.sandbox import Clock, Sandbox, World
 
 #: Listing → its flow, and a record of it.
 LISTINGS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "instances": (queries.instances, {"identifier": "abcdefghijklmnop", "label": "web-01"}),
-    "snapshots": (queries.snapshots, {"slug": "s", "label": "S"}),
-    "sshkeys": (queries.sshkeys, {"slug": "k", "title": "K"}),
-    "locations": (queries.locations, {"slug": "MIA1"}),
-    "plans": (lambda: queries.plans_of("MIA1"), {"slug": "MIA1", "plans": [{"slug": "small"}]}),
-    "images": (lambda: queries.images_of("MIA1"), {"slug": "debian"}),
+    "instances": (queries.list_instances, {"identifier": "abcdefghijklmnop", "label": "web-01"}),
+    "snapshots": (queries.list_snapshots, {"slug": "s", "label": "S"}),
+    "sshkeys": (queries.list_sshkeys, {"slug": "k", "title": "K"}),
+    "locations": (queries.list_locations, {"slug": "MIA1"}),
+    "plans": (lambda: queries.list_location_plans("MIA1"), {"slug": "MIA1", "plans": [{"slug": "small"}]}),
+    "images": (lambda: queries.list_location_images("MIA1"), {"slug": "debian"}),
 }
 
 # `NAME` is the listing's own name, `RECORD` one of its records. Understood: each has one record.
@@ -94,7 +94,7 @@ def drive(kind: str, *texts: str) -> listing_reader.Listing:
     try:
         for text in texts:
             body = text.replace("RECORD", json.dumps(record)).replace("NAME", kind).encode()
-            plain = split(body) if call.as_rows else None
+            plain = split_records(body) if call.as_rows else None
             document = plain if plain and not plain["data"].empty else json.loads(body)
             call = running.send(flows.Envelope(document))
     except StopIteration as end:
@@ -175,7 +175,7 @@ def test_a4_single(call: calls.Call, record: dict[str, Any]) -> None:
     """A single thing is taken out of a wrapper; an object that is none is refused, never a thing without facts."""
 
     def answered(data: Any) -> Any:
-        flow = queries.single(call)
+        flow = queries.read_single(call)
         next(flow)
         try:
             flow.send(flows.Envelope({"success": True, "data": data}))

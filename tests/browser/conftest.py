@@ -25,7 +25,7 @@ import psutil
 import pytest
 
 from conftest import MANY, ROOT, TOKEN
-from lcnb.sandbox import Running, start
+from lcnb.sandbox import SandboxProcess, start
 from lcnb.widgets.admin_page import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -79,7 +79,7 @@ class Front:
     """A front end that shows the admin notebook: its server, its sandbox, and how a page is opened."""
 
     kind: str
-    sandbox: Running
+    sandbox: SandboxProcess
     folder: Path
     new_page: Callable[[], Any]
     address: str = ""

@@ -21,8 +21,8 @@ from benchmarks.virtual import client
 from conftest import ROOT, TOKEN
 from lcnb.changes.journal import Journal
 from lcnb.config import Settings
-from lcnb.sandbox import Clock, Sandbox, World, running
-from lcnb.sandbox.faults import KINDS, Faults
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from lcnb.sandbox.faults import FAULT_KINDS, Faults
 from lcnb.secret import Secret
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
@@ -71,7 +71,7 @@ FAULTS: list[dict[str, Any]] = [
 
 def test_all_kinds_are_met() -> None:
     """Every kind of fault that a write can meet is in the table below."""
-    assert {rule["kind"] for rule in FAULTS} == set(KINDS) - {"lag", "stuck"}
+    assert {rule["kind"] for rule in FAULTS} == set(FAULT_KINDS) - {"lag", "stuck"}
 
 
 @pytest.mark.parametrize("rule", FAULTS, ids=[json.dumps(rule) for rule in FAULTS])
@@ -369,7 +369,7 @@ def test_a1_over_http(tmp_path: Path, way: str) -> None:
     """Over HTTP, slow answers are awaited: each write is sent once, and the private key of a pair is not lost."""
     box = sandbox(rules=[{"kind": "slow", "seconds": 1, "method": "POST|PUT", "after": way == "async"}])
     key = tmp_path / "key"
-    with running(box) as base_url:
+    with serve_in_thread(box) as base_url:
         if way == "sync":
             with lcnb.connect(token=TOKEN, base_url=base_url) as lc:
                 both = lc.power_off(label="web-01") + lc.generate_sshkey("made", key, generate_on_server=True)
@@ -519,7 +519,7 @@ def killer() -> Iterator[Killer]:
 @pytest.fixture(scope="module")
 def served_box() -> Iterator[tuple[Sandbox, str]]:
     box = sandbox(rate_limit=1_000_000)  # its clock is turned by seconds, while hundreds of processes ask
-    with running(box) as base_url:
+    with serve_in_thread(box) as base_url:
         yield box, base_url
 
 

@@ -28,15 +28,15 @@ from lcnb.api.calls import power_off
 from lcnb.api.passwords import checked_password, new_password
 from lcnb.changes import apply as applying
 from lcnb.changes.apply import SyncChangeSet
-from lcnb.changes.build import checked_public_key, fingerprint, generate_pair
+from lcnb.changes.build import checked_public_key, create_key_pair, key_fingerprint
 from lcnb.client import AsyncLetsCloud, LetsCloud
 from lcnb.config import Settings
-from lcnb.sandbox import Clock, Sandbox, World, running
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 from lcnb.sandbox.faults import Faults
 from lcnb.secret import Secret
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
-KEY, PRIVATE = generate_pair("ed25519")
+KEY, PRIVATE = create_key_pair("ed25519")
 PASSWORD = "Typed-Passw0rd-7"
 
 
@@ -76,8 +76,8 @@ METHODS: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [
     ("reboot", {"label": "web-01"}, ("reboot", "web-01", "running", "running", {}, "PUT /instances/{web-01}/reboot", None)),
     ("reset_password", {"label": "web-01"}, ("reset password", "web-01", "the password", "a new one", {}, "PUT /instances/{web-01}/reset-password", {"password": "*****"})),
     ("change_plan", {"label": "web-01", "plan": "2vcpu-4gb-30ssd"}, ("change plan", "web-01", "1vcpu-1gb-10ssd", "2vcpu-4gb-30ssd", {"USD": 12.3}, "PUT /instances/{web-01}/change-plan", {"plan_slug": "2vcpu-4gb-30ssd"})),
-    ("add_sshkey", {"title": "Ops 1", "public_key": KEY}, ("add ssh key", "Ops 1", "", fingerprint(KEY), {}, "POST /sshkeys", {"title": "Ops 1", "key": KEY})),
-    ("add_sshkey", {"title": "CI Deploy", "public_key": KEY, "replace": True}, ("replace ssh key", "CI Deploy", None, fingerprint(KEY), {}, "POST /sshkeys", {"title": "CI Deploy", "key": KEY})),
+    ("add_sshkey", {"title": "Ops 1", "public_key": KEY}, ("add ssh key", "Ops 1", "", key_fingerprint(KEY), {}, "POST /sshkeys", {"title": "Ops 1", "key": KEY})),
+    ("add_sshkey", {"title": "CI Deploy", "public_key": KEY, "replace": True}, ("replace ssh key", "CI Deploy", None, key_fingerprint(KEY), {}, "POST /sshkeys", {"title": "CI Deploy", "key": KEY})),
     ("generate_sshkey", {"title": "Ops 2", "file": "ops", "generate_on_server": True}, ("generate ssh key", "Ops 2", "", None, {}, "POST /sshkeys", {"title": "Ops 2"})),
     ("delete_sshkey", {"slug": "ci-deploy"}, ("delete ssh key", "ci-deploy", None, "gone", {}, "DELETE /sshkeys", {"slug": "ci-deploy"})),
     ("create_snapshot", {"of": "web-01", "label": "kept"}, ("create snapshot", "web-01", "", "snapshot kept", {}, "POST /instances/{web-01}/snapshots", {"label": "kept"})),
@@ -168,7 +168,7 @@ def test_sync_is_async(
         folder = tmp_path / kind
         folder.mkdir()
         monkeypatch.setenv("LCNB_STATE_DIR", str(folder / "state"))
-        with running(box) as base_url:
+        with serve_in_thread(box) as base_url:
             given = filled(box, arguments, folder)
             if kind == "sync":
                 with lcnb.connect(token=TOKEN, base_url=base_url) as one:
@@ -367,7 +367,7 @@ def test_asked_in_a_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Somebody at a terminal sees the changes and is asked; what cannot be undone needs its label typed."""
-    monkeypatch.setattr("lcnb.changes.changeset.can_ask", lambda: True)
+    monkeypatch.setattr("lcnb.changes.changeset.can_prompt", lambda: True)
     monkeypatch.setattr("builtins.input", lambda prompt: typed)
     result = getattr(lc, method)(**arguments).apply()
     assert result.outcome.tolist() == ["done" if goes_on else "not tried"]
@@ -489,7 +489,7 @@ def test_async_selection(box: Sandbox) -> None:
             changes = await rows.lc.power_off()
             return (await changes.apply(confirm=True)).outcome.tolist()
 
-    with running(box) as base_url:
+    with serve_in_thread(box) as base_url:
         assert asyncio.run(main(base_url)) == ["done"]
 
 
@@ -803,7 +803,7 @@ def test_lost_private_half(settings: Settings, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
 def test_pairs(kind: str) -> None:
     """A pair made here is a real one, of a kind that the provider takes."""
-    public, private = generate_pair(kind)
+    public, private = create_key_pair(kind)
     assert checked_public_key(public) == public
     assert repr(private) == "*****"
 
@@ -880,7 +880,7 @@ def test_progress(lc: LetsCloud) -> None:
 
 def test_rows_of_an_apply() -> None:
     """The result has the same columns and dtypes for no change and for one."""
-    frame = applying.frame_of("x", [])
+    frame = applying.tasks_frame("x", [])
     assert frame.dtypes.astype(str).to_dict() == {
         "change": "Int64", "action": "str", "target": "str", "identifier": "str", "outcome": "str", "detail": "str",
         "tries": "Int64", "seconds": "Float64",

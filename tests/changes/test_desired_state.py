@@ -13,12 +13,12 @@ import pytest
 from benchmarks.virtual import client
 from by_hand import run_cells
 from conftest import TOKEN, Call
-from lcnb.changes.journal import Entry, Journal
+from lcnb.changes.journal import Journal, JournalEntry
 from lcnb.config import Settings
 from lcnb.errors import AlreadyApplied, Drifted, InputError
 from lcnb.frames.selection import select
 from lcnb.runbooks.toolkit import fleet_file, rotation, targets
-from lcnb.sandbox import Clock, Sandbox, World, running
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 from lcnb.secret import Secret
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
@@ -74,7 +74,7 @@ def test_a2_prune(
     desired = fleet_file.read_fleet(fleet(tmp_path / "f.csv", text))
     changes = lc.plan(desired, prune=True)
     assert planned(changes) == [("delete instance", label) for label in deleted]
-    found = fleet_file.differences(changes, desired, lc.inventory())
+    found = fleet_file.find_differences(changes, desired, lc.inventory())
     assert found[["label", "what"]].values.tolist() == [[label, "not in the file"] for label in deleted]
 
 
@@ -186,7 +186,7 @@ def test_a3_command(command: str, call: Call, tmp_path: Path, monkeypatch: pytes
     path = str(fleet(tmp_path / "f.csv", "label\n#web\n"))
     yes = ["--yes"] if command == "apply" else []
     box = prepared("web", "old")
-    with running(box) as url:
+    with serve_in_thread(box) as url:
         monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
         monkeypatch.setenv("LCNB_BASE_URL", url)
         refused = call(command, path, "--prune", *yes)
@@ -255,10 +255,10 @@ def test_a5_one_name(live: str, written: str, settings: Settings, tmp_path: Path
     assert len(select(inventory, f"label == {written!r}")) == 1
     assert len(select(inventory, f"label in [{written!r}]")) == 1
     assert len(select(inventory, f"label.str.startswith({name!r})")) == 1
-    assert len(targets.named(inventory, [written])) == 1
-    targets.typed_again([live], [written])
+    assert len(targets.find_by_label(inventory, [written])) == 1
+    targets.check_typed_again([live], [written])
     with pytest.raises(InputError, match="stands there twice"):
-        targets.named(inventory, [live, written])
+        targets.find_by_label(inventory, [live, written])
     with pytest.raises(InputError, match="twice"):
         lc.plan(pd.DataFrame({"label": [live, written]}))
 
@@ -269,12 +269,12 @@ def test_no_list_of_labels(labels: Any, settings: Settings) -> None:
     box = prepared("w", "e", "b")
     inventory = client(box, settings).inventory()
     with pytest.raises(InputError, match=r"^labels: expected a list of labels, .* Nothing was sent\.$"):
-        targets.named(inventory, labels)
+        targets.find_by_label(inventory, labels)
     with pytest.raises(InputError, match=r"^labels: expected a list of labels"):
-        targets.typed_again(labels, labels)
+        targets.check_typed_again(labels, labels)
     with pytest.raises(InputError, match=r"^confirm_labels: expected a list of labels"):
-        targets.typed_again(["w"], labels)
-    targets.typed_again(("w", "e"), ["e", "w"])
+        targets.check_typed_again(["w"], labels)
+    targets.check_typed_again(("w", "e"), ["e", "w"])
 
 
 def test_a5_file_names_it_twice(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a5_typed_confirmation(settings: Settings, monkeypatch: pytest.MonkeyPat
     one = lc.delete_instance(label=COMPOSED)
     for typed, expected in ((DECOMPOSED, True), (f" {COMPOSED} ", True), ("old", False), ("", False)):
         monkeypatch.setattr("builtins.input", lambda prompt, typed=typed: typed)
-        assert module.ask(one) is expected
+        assert module.prompt_confirmation(one) is expected
 
 
 def test_a5_apply_looks_again(settings: Settings) -> None:
@@ -312,8 +312,8 @@ def test_a5_journal(tmp_path: Path) -> None:
     """The journal refuses a create whose label another ChangeSet is making, in whatever spelling."""
     journal = Journal(tmp_path)
 
-    def entry(changeset: str, label: str) -> Entry:
-        return Entry(changeset, 0, "planned", "create instance", label, "POST", "/instances", {}, {})
+    def entry(changeset: str, label: str) -> JournalEntry:
+        return JournalEntry(changeset, 0, "planned", "create instance", label, "POST", "/instances", {}, {})
 
     journal.begin("first", [entry("first", DECOMPOSED)], account="lab", base_url="https://x")
     for label in (COMPOSED, DECOMPOSED, f"{COMPOSED} "):
@@ -347,7 +347,7 @@ def test_a5_rotation(settings: Settings) -> None:
             "build": True,
         }
     )
-    (due,) = rotation.rotation(lc.inventory(), snapshots, 2, "2026-01-03").to_dict("records")
+    (due,) = rotation.plan_rotation(lc.inventory(), snapshots, 2, "2026-01-03").to_dict("records")
     assert (due["there"], due["surplus"]) == (True, ["a"])
 
 
@@ -398,9 +398,9 @@ def test_d8_public_key(
     encoding: str, problem: str | None, call: Call, account_env: Any, tmp_path: Path
 ) -> None:
     """A public key with a byte order mark is read; one in UTF-16, as PowerShell writes it, names the cure."""
-    from lcnb.changes.build import generate_pair
+    from lcnb.changes.build import create_key_pair
 
-    path = fleet(tmp_path / "key.pub", (generate_pair("ed25519")[0] + "\r\n").encode(encoding))
+    path = fleet(tmp_path / "key.pub", (create_key_pair("ed25519")[0] + "\r\n").encode(encoding))
     done = call("key", "add", "Laptop of Ana", str(path), "--dry-run")
     assert done.code == (2 if problem else 0), done.err
     assert (problem or "") in done.err

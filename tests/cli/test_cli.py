@@ -44,14 +44,14 @@ HEEDING = (
 
 
 @pytest.fixture(scope="module")
-def still() -> Iterator[lcnb.sandbox.Running]:
+def still() -> Iterator[lcnb.sandbox.SandboxProcess]:
     """A sandbox of its own process whose clock stands still, so that it answers the same twice."""
     with start(token=TOKEN, speed=0) as server:
         yield server
 
 
 @pytest.fixture
-def account(still: lcnb.sandbox.Running, monkeypatch: pytest.MonkeyPatch) -> lcnb.LetsCloud:
+def account(still: lcnb.sandbox.SandboxProcess, monkeypatch: pytest.MonkeyPatch) -> lcnb.LetsCloud:
     """That sandbox as the account of the environment, and a client of it."""
     monkeypatch.setenv("LETSCLOUD_API_KEY", still.token)
     monkeypatch.setenv("LCNB_BASE_URL", still.base_url)
@@ -206,7 +206,7 @@ def test_table(listing: str, call: Call, account: lcnb.LetsCloud, monkeypatch: p
         assert all(each in line for each in row.values() if isinstance(each, str))
 
 
-def test_api_rows(call: Call, account: lcnb.LetsCloud, still: lcnb.sandbox.Running) -> None:
+def test_api_rows(call: Call, account: lcnb.LetsCloud, still: lcnb.sandbox.SandboxProcess) -> None:
     """A listing holds each machine of the API's answer, and no password."""
     reply = httpx.get(f"{still.base_url}/instances", headers={"api-token": TOKEN}, trust_env=False).json()[
         "data"
@@ -485,7 +485,7 @@ def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch
         raise NoSuchKernel(name)
 
     monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", missing)
-    monkeypatch.setattr(doctor, "PACKAGES", ("pandas", "no-such-package"))
+    monkeypatch.setattr(doctor, "REQUIRED_PACKAGES", ("pandas", "no-such-package"))
     told = call("doctor")
     assert told.code == 1
     assert "FAIL packages: missing: no-such-package. Cure: pip install lcnb" in told.out
@@ -503,7 +503,7 @@ def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch
 )
 def test_doctor_limits(limits: dict[str, int], ok: bool, found: str) -> None:
     """The rate limit is told as far as the provider tells it; one that is used up fails."""
-    check = doctor._limits(limits)
+    check = doctor._check_rate_limit(limits)
     assert check.ok == ok
     assert check.found.startswith(found)
 

@@ -21,16 +21,16 @@ import pytest
 from conftest import LCNB, Call, in_thread
 from conftest import lcnb_here as lcnb
 from lcnb import connect
-from lcnb.changes.apply import Task, _entry
+from lcnb.changes.apply import ChangeTask, _journal_entry
 from lcnb.changes.journal import Journal
-from lcnb.sandbox import Running
+from lcnb.sandbox import SandboxProcess
 from lcnb.transport.budget import budget_key
 
 NEW = ["--location", "MIA1", "--plan", "1vcpu-1gb-10ssd", "--image", "debian-12-x86_64"]
 
 
 @pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxProcess]:
     """A sandbox of one's own whose clock runs 200 times as fast, as the account of the environment."""
     with in_thread(speed=200, fleet=14) as server:
         monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
@@ -38,28 +38,28 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
         yield server
 
 
-def log(server: Running) -> list[Any]:
+def log(server: SandboxProcess) -> list[Any]:
     url = server.base_url.replace("/api", "/_sandbox/log")
     with httpx.Client(trust_env=False, verify=False) as http:
         found = http.get(url, headers={"api-token": server.token}).json()
     return [entry for entry in found if entry["method"] != "GET"]
 
 
-def machines(server: Running) -> dict[str, Any]:
+def machines(server: SandboxProcess) -> dict[str, Any]:
     with httpx.Client(trust_env=False, verify=False) as http:
         rows = http.get(f"{server.base_url}/instances", headers={"api-token": server.token}).json()["data"]
     return {row["label"]: row for row in rows}
 
 
 def public_key(folder: Path) -> str:
-    from lcnb.changes.build import generate_pair
+    from lcnb.changes.build import create_key_pair
 
     path = folder / "key.pub"
-    path.write_text(generate_pair("ed25519")[0] + "\n")
+    path.write_text(create_key_pair("ed25519")[0] + "\n")
     return str(path)
 
 
-def test_dry_runs_send_nothing(fast: Running, call: Call, tmp_path: Path) -> None:
+def test_dry_runs_send_nothing(fast: SandboxProcess, call: Call, tmp_path: Path) -> None:
     """Every command that changes something shows what it would do with --dry-run, and sends no write."""
     (tmp_path / "fleet.csv").write_text(
         "label,location,plan,image\nnew,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n"
@@ -91,7 +91,7 @@ def test_dry_runs_send_nothing(fast: Running, call: Call, tmp_path: Path) -> Non
     assert not (tmp_path / "ops").exists()
 
 
-def test_a_day_of_an_operator(fast: Running, tmp_path: Path) -> None:
+def test_a_day_of_an_operator(fast: SandboxProcess, tmp_path: Path) -> None:
     """Create, power, resize, snapshot, password, key and delete do what they say, each once."""
     public = public_key(tmp_path)
     for command in (
@@ -131,7 +131,7 @@ def test_a_day_of_an_operator(fast: Running, tmp_path: Path) -> None:
         (["create", "x", *NEW, "--password", "visible"], 2, "No such option"),
     ],
 )
-def test_refused(fast: Running, call: Call, command: list[str], code: int, problem: str) -> None:
+def test_refused(fast: SandboxProcess, call: Call, command: list[str], code: int, problem: str) -> None:
     """What cannot be right, or was not confirmed, ends with its exit code and reason; nothing is sent."""
     done = call(*command)
     assert done.code == code, done.err
@@ -140,7 +140,7 @@ def test_refused(fast: Running, call: Call, command: list[str], code: int, probl
     assert log(fast) == []
 
 
-def test_plan_then_apply(fast: Running, tmp_path: Path) -> None:
+def test_plan_then_apply(fast: SandboxProcess, tmp_path: Path) -> None:
     """A plan from a CSV is shown, saved, applied once; a second apply and a drifted account are refused."""
     (tmp_path / "fleet.csv").write_text(
         "# our fleet\nlabel, location, plan, image, state\n"
@@ -163,7 +163,7 @@ def test_plan_then_apply(fast: Running, tmp_path: Path) -> None:
     assert "nothing to do" in empty.stdout
 
 
-def test_password_file(fast: Running, tmp_path: Path) -> None:
+def test_password_file(fast: SandboxProcess, tmp_path: Path) -> None:
     """A typed password comes from a file or stdin, never from the command line; it becomes the machine's."""
     assert (
         lcnb("create", "new", *NEW, "--yes", "--password-file", "-", stdin="Typed-Passw0rd-7\n").returncode
@@ -177,7 +177,7 @@ def test_password_file(fast: Running, tmp_path: Path) -> None:
     assert "12 to 32 characters" in refused.stderr
 
 
-def test_partly(fast: Running) -> None:
+def test_partly(fast: SandboxProcess) -> None:
     """A set of which one change fails ends with 7 and tells each; with --go-on the others are made."""
     url = fast.base_url.replace("/api", "/_sandbox/faults")
     identifier = machines(fast)["web-01"]["identifier"]
@@ -189,7 +189,7 @@ def test_partly(fast: Running) -> None:
     assert done.returncode == 7
 
 
-def test_interrupted_and_resumed(fast: Running) -> None:
+def test_interrupted_and_resumed(fast: SandboxProcess) -> None:
     """A create whose answer was lost and that was interrupted is pending, and resumed to exactly one machine."""
     url = fast.base_url.replace("/api", "/_sandbox/faults")
     headers = {"api-token": fast.token}
@@ -244,7 +244,7 @@ def type_slowly(answer: str, *arguments: str) -> tuple[int, str, str]:
     return process.wait(600), typed.decode(), seen.decode()
 
 
-def test_typed_answer_stays(fast: Running) -> None:
+def test_typed_answer_stays(fast: SandboxProcess) -> None:
     """Nothing is drawn over the answer while it is typed; another answer sends nothing, and says so."""
     code, typed, seen = type_slowly("web", "delete", "web-01")
     assert typed == "web"
@@ -253,7 +253,7 @@ def test_typed_answer_stays(fast: Running) -> None:
 
 
 def test_no_progress_while_somebody_is_asked(
-    fast: Running, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fast: SandboxProcess, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The line of progress begins with the first step, and is gone while a further ChangeSet is asked about."""
     from lcnb.changes.progress import ChangeProgress
@@ -268,7 +268,7 @@ def test_no_progress_while_somebody_is_asked(
         asked.append(status._live.is_started)
         return "yes"
 
-    monkeypatch.setattr("lcnb.changes.changeset.can_ask", lambda: True)
+    monkeypatch.setattr("lcnb.changes.changeset.can_prompt", lambda: True)
     monkeypatch.setattr("builtins.input", answer)
     with connect() as lc:
         for label in ("web-01", "api-01"):
@@ -286,12 +286,15 @@ def leave_open(label: str, run: str | None = None) -> str:
         changes = lc.power_off(label=label)
         settings = lc.settings
         whose: dict[str, Any] = {"account": settings.account, "base_url": settings.base_url}
-        entries = [_entry(changes.id, Task(change, position)) for position, change in enumerate(changes)]
+        entries = [
+            _journal_entry(changes.id, ChangeTask(change, position))
+            for position, change in enumerate(changes)
+        ]
         Journal(settings.state_dir).begin(changes.id, entries, token=budget_key(settings.token), **whose)
         return changes.id
 
 
-def test_refusal_shows_the_changes(fast: Running, call: Call) -> None:
+def test_refusal_shows_the_changes(fast: SandboxProcess, call: Call) -> None:
     """Where nobody can be asked the changes are shown before they are refused, by `resume` and by each command."""
     leave_open("web-01")
     for command in (["resume"], ["resume", "-o", "json"], ["power", "off", "web-01"]):
@@ -312,7 +315,7 @@ def no_space(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_plan_that_cannot_be_saved(
-    full: bool, fast: Running, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    full: bool, fast: SandboxProcess, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plan that cannot be written is one line with path, reason and cure."""
     (tmp_path / "fleet.csv").write_text("label,state\nweb-01,off\n")
@@ -328,10 +331,10 @@ def test_plan_that_cannot_be_saved(
     )
 
 
-def test_declined_resume(fast: Running, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_declined_resume(fast: SandboxProcess, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Open changes that nobody wants stay as they are: nothing is sent, and the exit code says so."""
     name = leave_open("web-01")
-    monkeypatch.setattr("lcnb.changes.changeset.can_ask", lambda: True)
+    monkeypatch.setattr("lcnb.changes.changeset.can_prompt", lambda: True)
     monkeypatch.setattr("builtins.input", lambda question: "no")
     done = call("resume")
     assert (done.code, log(fast)) == (6, [])
@@ -340,7 +343,7 @@ def test_declined_resume(fast: Running, call: Call, monkeypatch: pytest.MonkeyPa
 
 
 def test_resume_of_a_run_shows_its_changes(
-    fast: Running, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fast: SandboxProcess, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`lcnb resume RUN` shows what a run left open before it refuses, and goes on with nothing that was declined."""
     folder = tmp_path / "runs" / "20260101T000000Z-off-0001"
@@ -359,7 +362,7 @@ def test_resume_of_a_run_shows_its_changes(
     assert re.search(
         r"looks at the account first.*power off +web-01.*nobody confirmed", refused.err, re.DOTALL
     )
-    monkeypatch.setattr("lcnb.changes.changeset.can_ask", lambda: True)
+    monkeypatch.setattr("lcnb.changes.changeset.can_prompt", lambda: True)
     monkeypatch.setattr("builtins.input", lambda question: "no")
     declined = call("resume", str(folder))
     assert declined.code == 6

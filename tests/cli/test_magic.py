@@ -9,7 +9,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import lcnb
-from lcnb.cli.magic import LISTINGS, completions
+from lcnb.cli.magic import LISTINGS, complete_line
 from lcnb.cli.magic import lcnb as magic
 from lcnb.errors import InputError
 
@@ -70,4 +70,4 @@ def test_in_a_shell(account_env: Any) -> None:
 )
 def test_completion(line: str, symbol: str, wanted: str) -> None:
     """Tab offers listings, then options, then states."""
-    assert wanted in completions(None, SimpleNamespace(line=line, symbol=symbol))
+    assert wanted in complete_line(None, SimpleNamespace(line=line, symbol=symbol))

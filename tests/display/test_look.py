@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcnb.display.charts import barh, line
+from lcnb.display.charts import bar_chart, line_chart
 from lcnb.display.formats import money, state_html
 from lcnb.display.markup import Html
 from lcnb.display.palette import STATE_COLORS
@@ -254,7 +254,7 @@ def test_money(value: float, code: str, text: str) -> None:
 
 def test_barh() -> None:
     """A picture has a title with the unit, a label and a value a bar, and the same told in words."""
-    shown = barh(pd.Series({"MIA1": 1234.5, "DAL1": 2}), "Cost", unit="USD a month", decimals=2)
+    shown = bar_chart(pd.Series({"MIA1": 1234.5, "DAL1": 2}), "Cost", unit="USD a month", decimals=2)
     assert set(texts(shown)) == {"Cost (USD a month)", "MIA1", "DAL1", "1,234.50", "2.00"}
     assert repr(shown) == "Cost. MIA1: 1,234.50, DAL1: 2.00 USD a month"
     assert ("figure", {"class": "lcnb-figure", "role": "img", "aria-label": repr(shown)}) in Tags(
@@ -264,7 +264,7 @@ def test_barh() -> None:
 
 def test_barh_stacked() -> None:
     """A frame is stacked: a legend names the columns, states have their colours, the value is the sum."""
-    shown = barh(pd.DataFrame({"running": [3, 1], "off": [2, 0]}, index=["MIA1", "DAL1"]), "Machines")
+    shown = bar_chart(pd.DataFrame({"running": [3, 1], "off": [2, 0]}, index=["MIA1", "DAL1"]), "Machines")
     assert set(texts(shown)) == {"Machines", "MIA1", "DAL1", "5", "1", "running", "off"}
     for state in ("running", "off"):
         assert STATE_COLORS[state] in html_of(shown)
@@ -272,7 +272,7 @@ def test_barh_stacked() -> None:
 
 def test_barh_alt() -> None:
     """The words for those who do not see the picture can be given, and are escaped."""
-    shown = barh(pd.Series({"a": 1}), "T", alt=HOSTILE)
+    shown = bar_chart(pd.Series({"a": 1}), "T", alt=HOSTILE)
     assert [attrs["aria-label"] for tag, attrs in Tags(html_of(shown)).tags if tag == "figure"] == [HOSTILE]
 
 
@@ -294,7 +294,7 @@ def test_barh_alt() -> None:
 )
 def test_barh_values(data: pd.Series | pd.DataFrame, values: list[str]) -> None:
     """Each bar tells its value, a negative one too; what is missing is an en dash and not a zero."""
-    shown = barh(data, "T")
+    shown = bar_chart(data, "T")
     found = texts(shown)
     assert all(found.count(value) >= values.count(value) for value in values)
     told = ", ".join(f"{name}: {value}" for name, value in zip(data.index, values, strict=True))
@@ -303,7 +303,7 @@ def test_barh_values(data: pd.Series | pd.DataFrame, values: list[str]) -> None:
 
 def test_negative_bars_are_drawn() -> None:
     """A negative bar lies within the picture, left of the others."""
-    svg = svg_of(barh(pd.Series({"a": -5.0, "b": 3.0}), "T"))
+    svg = svg_of(bar_chart(pd.Series({"a": -5.0, "b": 3.0}), "T"))
     bars = [each for each in svg.iter(f"{NS}path") if "fill: #3d8fd1" in (each.get("style") or "")]
     left, right = ([float(x) for x in re.findall(r"[ML] ([-\d.]+) ", each.get("d") or "")] for each in bars)
     assert 0 <= min(left) < max(left) <= min(right) + 0.01
@@ -313,7 +313,7 @@ def test_negative_bars_are_drawn() -> None:
 @pytest.mark.parametrize("data", [pd.Series(dtype=float), pd.DataFrame(), pd.DataFrame({"a": []})])
 def test_barh_of_nothing(data: pd.Series | pd.DataFrame) -> None:
     """Without a row there is a sentence instead of a picture."""
-    shown = barh(data, f"Cost{HOSTILE}")
+    shown = bar_chart(data, f"Cost{HOSTILE}")
     assert repr(shown) == f"Cost{HOSTILE}: nothing to show."
     assert {tag for tag, _ in Tags(html_of(shown)).tags} == {"style", "div", "p"}
 
@@ -329,9 +329,9 @@ def test_odd_label(label: str) -> None:
     """A label, a column or a title is a text as it stands: no tag, no formula, and no picture squeezed by it."""
     line = " ".join(label.split())
     shown = [
-        barh(pd.Series({label: 1.0, "b": 2.0}), "T"),
-        barh(pd.DataFrame({"b": [2.0], f"c{label}": [1.0]}, index=["x"]), "T"),
-        barh(pd.Series({"a": 1.0, "b": 2.0}), f"c{label}"),
+        bar_chart(pd.Series({label: 1.0, "b": 2.0}), "T"),
+        bar_chart(pd.DataFrame({"b": [2.0], f"c{label}": [1.0]}, index=["x"]), "T"),
+        bar_chart(pd.Series({"a": 1.0, "b": 2.0}), f"c{label}"),
     ]
     for each, text in zip(shown, (line, f"c{line}", f"c{line}"), strict=True):
         found = [found for found in texts(each) if not text or found[:40] == text[:40]]
@@ -345,7 +345,7 @@ def test_odd_label(label: str) -> None:
 def test_long_label_is_told_whole() -> None:
     """A label too long for the picture is whole in the words beside it."""
     label = "x" * 500
-    shown = barh(pd.Series({label: 1.0}), "T")
+    shown = bar_chart(pd.Series({label: 1.0}), "T")
     assert label in repr(shown)
     assert "x" * 47 + "…" in texts(shown)
 
@@ -353,8 +353,8 @@ def test_long_label_is_told_whole() -> None:
 @pytest.mark.parametrize(
     "show",
     [
-        lambda: barh(pd.Series({"a": 1.0}), "T"),
-        lambda: barh(pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["x"]), "T"),
+        lambda: bar_chart(pd.Series({"a": 1.0}), "T"),
+        lambda: bar_chart(pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["x"]), "T"),
         lambda: table(pd.DataFrame({"a": [1.0], "state": ["running"]})),
         lambda: cards({"a": 1}),
     ],
@@ -370,8 +370,8 @@ def test_needs_no_network(show: Callable[[], Html]) -> None:
 
 def test_picture_takes_the_colour_of_the_page() -> None:
     """The text of a picture has the colour of the page around it, so it can be read on light and dark ones."""
-    html = html_of(barh(pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["x"]), "T"))
-    assert html.count("currentColor") >= len(texts(barh(pd.Series({"x": 1.0}), "T")))
+    html = html_of(bar_chart(pd.DataFrame({"a": [1.0], "b": [2.0]}, index=["x"]), "T"))
+    assert html.count("currentColor") >= len(texts(bar_chart(pd.Series({"x": 1.0}), "T")))
     assert "#010203" not in html
     assert "#000000" not in html
 
@@ -380,13 +380,13 @@ def test_settings_of_matplotlib_stay() -> None:
     """A picture leaves matplotlib's settings as they were."""
     names = [name for name in mpl.rcParams if name != "backend"]  # to ask for that one chooses it
     before = [mpl.rcParams[name] for name in names]
-    barh(pd.Series({"a": 1.0}), "T")
+    bar_chart(pd.Series({"a": 1.0}), "T")
     assert [mpl.rcParams[name] for name in names] == before
 
 
 def test_many_bars() -> None:
     """Each of many bars has its label and value."""
-    found = texts(barh(pd.Series({f"m{number}": number for number in range(100)}), "T"))
+    found = texts(bar_chart(pd.Series({f"m{number}": number for number in range(100)}), "T"))
     assert {f"m{number}" for number in range(100)} | {str(number) for number in range(100)} <= set(found)
 
 
@@ -427,7 +427,7 @@ DAYS = pd.date_range("2026-11-24", periods=3, tz="UTC")
 
 def test_line() -> None:
     """A line tells its title, first and last value and the marked places, in the picture and in words."""
-    shown = line(
+    shown = line_chart(
         pd.Series([482.4, 241.2, 0.0], DAYS), "Balance", unit="USD", decimals=2, at={"gone": DAYS[2]}
     )
     assert {"Balance (USD)", "482.40", "0.00", "gone"} <= set(texts(shown))
@@ -439,7 +439,7 @@ def test_line() -> None:
 
 def test_lines() -> None:
     """Each column is a line, named in a legend."""
-    shown = line(pd.DataFrame({"a": [1, 2], "b": [3, None]}, index=[0, 10]), "T")
+    shown = line_chart(pd.DataFrame({"a": [1, 2], "b": [3, None]}, index=[0, 10]), "T")
     assert {"T", "a", "b"} <= set(texts(shown))
     assert repr(shown) == "T. a: 1 at 0 to 2 at 10, b: 3 at 0 to 3 at 0"
 
@@ -449,7 +449,7 @@ def test_lines() -> None:
 )
 def test_line_of_odd_values(values: list[float]) -> None:
     """Zeros, one value, negative, large and missing ones are drawn without a warning."""
-    assert texts(line(pd.Series(values), "T"))
+    assert texts(line_chart(pd.Series(values), "T"))
 
 
 @pytest.mark.parametrize(
@@ -457,12 +457,12 @@ def test_line_of_odd_values(values: list[float]) -> None:
 )
 def test_line_of_nothing(data: pd.Series | pd.DataFrame) -> None:
     """Without a value there is a sentence instead of a picture."""
-    assert repr(line(data, "Balance")) == "Balance: nothing to show."
-    assert "<svg" not in html_of(line(data, "Balance"))
+    assert repr(line_chart(data, "Balance")) == "Balance: nothing to show."
+    assert "<svg" not in html_of(line_chart(data, "Balance"))
 
 
 @pytest.mark.parametrize("label", LABELS, ids=range(len(LABELS)))
 def test_odd_label_of_a_line(label: str) -> None:
     """A title, a line's name and a mark are texts as they stand: no tag, no formula."""
-    shown = line(pd.DataFrame({"a": [1, 2], label: [2, 3]}), f"c{label}", at={label: 1})
+    shown = line_chart(pd.DataFrame({"a": [1, 2], label: [2, 3]}), f"c{label}", at={label: 1})
     assert not {tag for tag, _ in Tags(html_of(shown)).tags} & {"img", "script", "image", "a"}

@@ -23,7 +23,7 @@ from lcnb.api import flows, listing_reader, staged_flows
 from lcnb.api.fields import Drift
 from lcnb.errors import DeadlineExceeded, DriftWarning, InputError, Refused
 from lcnb.frames import catalogue
-from lcnb.frames.catalogue import Catalogue, open_catalogue
+from lcnb.frames.catalogue import CachedCatalogue, open_catalogue
 from lcnb.sandbox import Faults, Sandbox
 from lcnb.secret import Secret
 from lcnb.transport import budget, wire
@@ -57,14 +57,16 @@ def run(flow: flows.Flow[Any], busy: Callable[[], None] = lambda: None) -> Any:
         if isinstance(effect, flows.Pause):
             answer = busy()
         else:
-            assert isinstance(effect, flows.Do), effect
+            assert isinstance(effect, flows.LocalWork), effect
             answer = effect.work()
 
 
-def wanting(**wanted: staged_flows.Fetch) -> Callable[[], staged_flows.Stages[staged_flows.Answers]]:
+def wanting(
+    **wanted: staged_flows.ListingFetch,
+) -> Callable[[], staged_flows.StagedFlow[staged_flows.ListingResults]]:
     """One stage."""
 
-    def stages() -> staged_flows.Stages[staged_flows.Answers]:
+    def stages() -> staged_flows.StagedFlow[staged_flows.ListingResults]:
         return (yield wanted)
 
     return stages
@@ -95,8 +97,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def keep(tmp_path: Path, clock: Clock) -> Catalogue:
-    return Catalogue(tmp_path / "catalogue-x.json", 600.0, clock=clock)
+def keep(tmp_path: Path, clock: Clock) -> CachedCatalogue:
+    return CachedCatalogue(tmp_path / "catalogue-x.json", 600.0, clock=clock)
 
 
 # --- what a client asks ---------------------------------------------------------------------------------
@@ -140,11 +142,11 @@ def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> 
 
         monkeypatch.setattr(holder, name, counted)
 
-    count("pools", wire, "_Pool")
+    count("pools", wire, "_SyncPool")
     count("connections", httpcore.ConnectionPool, "create_connection")
-    count("threads", wire, "_start")
+    count("threads", wire, "_start_thread")
     count("permits", budget.Budget, "take")
-    count("files read", Catalogue, "_load")
+    count("files read", CachedCatalogue, "_load")
     count("files written", catalogue, "write_atomically")
     lc.catalogue()
 
@@ -183,7 +185,7 @@ def test_refresh_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
     widths: list[int] = []
     real = wire.SyncWire.perform
 
-    def perform(self: wire.SyncWire, effect: wire.Low, turns: Any) -> Any:
+    def perform(self: wire.SyncWire, effect: wire.LowEffect, turns: Any) -> Any:
         if isinstance(effect, flows.Together):
             widths.append(len(effect.flows))
         return real(self, effect, turns)
@@ -293,7 +295,7 @@ def test_processes_ask_once(served: Served) -> None:
 # --- the rule, by hand ----------------------------------------------------------------------------------
 
 
-def test_fresh_for_a_time(keep: Catalogue, clock: Clock) -> None:
+def test_fresh_for_a_time(keep: CachedCatalogue, clock: Clock) -> None:
     """A listing is kept for `keep_s` seconds with its paths and drift; a clock that went back makes it old."""
     count: list[int] = []
     odd = Drift("$.data[3].slug", "odd")
@@ -322,7 +324,7 @@ def test_fresh_for_a_time(keep: Catalogue, clock: Clock) -> None:
         "\xff",
     ],
 )
-def test_damaged(keep: Catalogue, text: str) -> None:
+def test_damaged(keep: CachedCatalogue, text: str) -> None:
     """A damaged file counts as missing and is replaced."""
     run(keep(wanting(x=made("a"))))
     keep.path.write_text(text, encoding="latin-1")
@@ -330,10 +332,10 @@ def test_damaged(keep: Catalogue, text: str) -> None:
     assert run(keep(wanting(x=made("c")))).records[0][1] == {"slug": "b"}
 
 
-def test_stages(keep: Catalogue) -> None:
+def test_stages(keep: CachedCatalogue) -> None:
     """What a later stage wants depends on what came; the lock is held over all, and what came is kept at once."""
 
-    def stages() -> staged_flows.Stages[staged_flows.Answers]:
+    def stages() -> staged_flows.StagedFlow[staged_flows.ListingResults]:
         first = (yield {"places": made("a", "b")})["places"]
         assert isinstance(first, listing_reader.Listing)
         return (yield {"x": made(*(f"{record['slug']}-plan" for _, record in first.records))})
@@ -356,20 +358,20 @@ def test_stages(keep: Catalogue) -> None:
     ]
 
 
-def test_later_stage_in_the_way_of_nobody(keep: Catalogue) -> None:
+def test_later_stage_in_the_way_of_nobody(keep: CachedCatalogue) -> None:
     """What came is there for others while a later stage is under way, and stays when that fails."""
 
     def fails() -> flows.Flow[listing_reader.Listing]:
         yield flows.Pause(60, "slow")
         raise DeadlineExceeded("late", method="GET", path="/x")
 
-    def stages() -> staged_flows.Stages[staged_flows.Answers]:
+    def stages() -> staged_flows.StagedFlow[staged_flows.ListingResults]:
         yield {"places": made("a")}
         return (yield {"x": fails})
 
     flow = keep(stages)
     effect: Any = next(flow)
-    while isinstance(effect, flows.Do):
+    while isinstance(effect, flows.LocalWork):
         effect = flow.send(effect.work())
 
     def another() -> None:
@@ -383,7 +385,7 @@ def test_later_stage_in_the_way_of_nobody(keep: Catalogue) -> None:
     another()
 
 
-def test_waits_for_the_other(keep: Catalogue) -> None:
+def test_waits_for_the_other(keep: CachedCatalogue) -> None:
     """While another one fetches, nothing is fetched; then what it kept is taken."""
     fetching = keep(wanting(x=made("theirs")))
     effect: Any = next(fetching)
@@ -397,9 +399,9 @@ def test_waits_for_the_other(keep: Catalogue) -> None:
     assert run(keep(wanting(x=made("mine"))), ends).records[0][1] == {"slug": "theirs"}
 
 
-def test_the_other_never_ends(keep: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_other_never_ends(keep: CachedCatalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who holds the lock too long is not waited for; whose fetch failed leaves no lock."""
-    monkeypatch.setattr(catalogue, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(catalogue, "MAX_LOCK_WAIT_S", 0.1)
     fetching = keep(wanting(x=made("theirs")))
     effect: Any = next(fetching)
     while not effect.what.startswith("keep"):
@@ -408,7 +410,7 @@ def test_the_other_never_ends(keep: Catalogue, monkeypatch: pytest.MonkeyPatch) 
     assert run(keep(wanting(x=made("mine"))), lambda: pauses.append(1)).records[0][1] == {"slug": "mine"}
     assert 4 <= len(pauses) <= 6
     fetching.close()
-    monkeypatch.setattr(catalogue, "PATIENCE_S", 1e9)
+    monkeypatch.setattr(catalogue, "MAX_LOCK_WAIT_S", 1e9)
 
     def fails() -> flows.Flow[listing_reader.Listing]:
         yield from ()
@@ -422,11 +424,11 @@ def test_the_other_never_ends(keep: Catalogue, monkeypatch: pytest.MonkeyPatch) 
 def test_no_folder(tmp_path: Path, clock: Clock) -> None:
     """A state folder that cannot be used costs the calls and nothing else."""
     (tmp_path / "file").write_text("in the way")
-    keep = Catalogue(tmp_path / "file" / "kept.json", 600.0, clock=clock)
+    keep = CachedCatalogue(tmp_path / "file" / "kept.json", 600.0, clock=clock)
     assert len(run(keep(wanting(x=made("a")))).records) == 1
 
 
-def test_no_secret_is_kept(keep: Catalogue) -> None:
+def test_no_secret_is_kept(keep: CachedCatalogue) -> None:
     """A field whose name tells of a secret is not written down; the files are for their owner alone."""
 
     def fetch() -> flows.Flow[listing_reader.Listing]:
@@ -458,7 +460,7 @@ def test_old_ones_go(tmp_path: Path, clock: Clock) -> None:
     for path in (old, young):
         path.write_text("{}")
     os.utime(old, (1, 1))
-    run(Catalogue(tmp_path / "catalogue-new.json", 600.0, clock=clock)(wanting(x=made("a"))))
+    run(CachedCatalogue(tmp_path / "catalogue-new.json", 600.0, clock=clock)(wanting(x=made("a"))))
     assert sorted(each.name for each in tmp_path.glob("*.json")) == [
         "catalogue-new.json",
         "catalogue-young.json",

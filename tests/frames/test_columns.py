@@ -19,7 +19,7 @@ from lcnb.config import Settings
 from lcnb.errors import BadReply, DriftWarning, LcnbError
 from lcnb.frames import arrow, listings
 from lcnb.secret import Secret
-from lcnb.transport.wire import Context, Reply, judge
+from lcnb.transport.wire import ExchangeContext, Response, judge_outcome
 
 PASSWORD = "canary-2n=+-@YA0a"
 PLAIN: dict[str, Any] = {
@@ -38,7 +38,7 @@ PLAIN: dict[str, Any] = {
     "initial_root_password": PASSWORD,
     "location": {"slug": "MIA1", "country": "United States", "city": "São Paulo"},
 }
-CONTEXT = Context(
+CONTEXT = ExchangeContext(
     lambda: 0.0,
     60.0,
     random.Random(0),
@@ -53,10 +53,10 @@ def body(*records: Any, **more: Any) -> bytes:
 
 def listed(*bodies: bytes, as_rows: bool) -> listing_reader.Listing:
     """The listing whose pages are these."""
-    flow = listing_reader.listing(replace(calls.get_instances(), as_rows=as_rows))
+    flow = listing_reader.read_listing(replace(calls.get_instances(), as_rows=as_rows))
     call = next(flow)
     for each in bodies:
-        envelope = judge(call, Reply(200, {}, each), 6, CONTEXT)
+        envelope = judge_outcome(call, Response(200, {}, each), 6, CONTEXT)
         assert isinstance(envelope, flows.Envelope)
         try:
             call = flow.send(envelope)
@@ -70,7 +70,7 @@ def told(*bodies: bytes, as_rows: bool) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            frame = listings.listing("instances", listed(*bodies, as_rows=as_rows), "prod", "me")
+            frame = listings.listing_frame("instances", listed(*bodies, as_rows=as_rows), "prod", "me")
         except LcnbError as error:
             return type(error), str(error)
     facts = {name: value for name, value in frame.attrs["lcnb"].items() if name != "fetched_at"}
@@ -92,10 +92,10 @@ def careful(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     def noted(raw: Any) -> Any:
         seen.append(bytes(raw))
-        return raw_records.decoded(raw)
+        return raw_records.decode_record(raw)
 
     monkeypatch.setattr(arrow, "decoded", noted)
-    monkeypatch.setattr(raw_records.Rows, "__getitem__", None)
+    monkeypatch.setattr(raw_records.RawRecords, "__getitem__", None)
     return seen
 
 
@@ -186,7 +186,7 @@ def test_same_for_random_payloads(data: Any, more: Any, indent: int | None, asci
     meta, links = more.get("meta"), more.get("links")
     pages = any(isinstance(each, dict) and each for each in (meta, links))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrow, "PIECE", piece)
+        patch.setattr(arrow, "PIECE_RECORDS", piece)
         same(*[text] * (2 if pages else 1))
 
 
@@ -199,7 +199,7 @@ def test_same_for_random_payloads(data: Any, more: Any, indent: int | None, asci
 def test_same_for_mixes(data: list[Any], cut: int, piece: int) -> None:
     """Odd records and what is no record, anywhere among plain ones and over pages, change nothing for the others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrow, "PIECE", piece)
+        patch.setattr(arrow, "PIECE_RECORDS", piece)
         same(body(*data[:cut], links={"next": "x"}), body(*data[cut:]))
 
 
@@ -235,7 +235,7 @@ def test_same_for_any_spacing(values: list[bytes], usual: bytes, other: bytes, t
     text += b" ]}"
     objects = [value for value in values if value.startswith(b"{")]
 
-    found = raw_records.split(text)
+    found = raw_records.split_records(text)
 
     assert found is not None
     assert [bytes(each) for each in found["data"].raw] == objects
@@ -299,10 +299,10 @@ def test_same_over_pages() -> None:
 
 def test_plain_is_fast(careful: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """A plain listing is read once, by pyarrow, without one record becoming an object; no column has the password."""
-    monkeypatch.setattr(arrow, "_part_with_care", None)
+    monkeypatch.setattr(arrow, "_read_carefully", None)
     plain = [{**PLAIN, "label": f"web-{number}"} for number in range(20_000)]
 
-    frame = listings.listing("instances", listed(body(*plain), as_rows=True))
+    frame = listings.listing_frame("instances", listed(body(*plain), as_rows=True))
 
     assert frame.label.iloc[-1] == "web-19999"
     assert frame.state.unique().tolist() == ["running"]
@@ -342,16 +342,16 @@ def test_documented_is_plain(careful: list[bytes], change: dict[str, Any]) -> No
 def test_only_the_odd(careful: list[bytes], change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many machines only those that need judgement become objects, and only their pieces are read again."""
     again: list[int] = []
-    part = arrow._part_with_care
-    monkeypatch.setattr(arrow, "_part_with_care", lambda piece: again.append(len(piece[0])) or part(piece))
+    part = arrow._read_carefully
+    monkeypatch.setattr(arrow, "_read_carefully", lambda piece: again.append(len(piece[0])) or part(piece))
     odd = {**PLAIN, **change}
     many = [PLAIN] * 20_000
     many[5_000] = many[5_001] = many[-1] = odd
 
-    frame, _ = arrow.machines(listed(body(*many), as_rows=True).rows)
+    frame, _ = arrow.read_machines(listed(body(*many), as_rows=True).rows)
 
     assert careful == [json.dumps(odd).encode()] * 3
-    assert sorted(again) == [20_000 % arrow.PIECE, arrow.PIECE]
+    assert sorted(again) == [20_000 % arrow.PIECE_RECORDS, arrow.PIECE_RECORDS]
     assert len(frame) == 20_000
 
 

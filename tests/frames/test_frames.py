@@ -20,12 +20,12 @@ from lcnb.api.fields import Drift, fields_of
 from lcnb.api.listing_reader import Listing
 from lcnb.api.models import MODELS, Instance, Plan
 from lcnb.api.queries import InventoryParts
-from lcnb.api.record_reader import read
+from lcnb.api.record_reader import read_record
 from lcnb.errors import DriftWarning, InputError
 from lcnb.frames import inventory, listings, pricing
 from lcnb.frames.description import describe
 from lcnb.frames.inventory import by_location
-from lcnb.frames.provenance import DRIFT_SHOWN, facts
+from lcnb.frames.provenance import MAX_DRIFT_LISTED, frame_facts
 from lcnb.sandbox import Sandbox
 
 COLUMNS = {
@@ -100,7 +100,7 @@ def parts(
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_columns(kind: str, rows: int) -> None:
     """A listing has its columns and dtypes for no row, for one and for several."""
-    frame = listings.listing(kind, listed([FULL[kind]] * rows))
+    frame = listings.listing_frame(kind, listed([FULL[kind]] * rows))
     assert dtypes(frame) == COLUMNS[kind]
     assert frame.index.equals(pd.RangeIndex(rows))
 
@@ -112,8 +112,8 @@ def test_columns_of_damaged_rows(kind: str, odd: object) -> None:
     damaged = {each.wire[0]: odd for each in fields_of(MODELS[kind])}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DriftWarning)
-        frame = listings.listing(kind, listed([damaged, FULL[kind], {}]))
-        good = listings.listing(kind, listed([FULL[kind]]))
+        frame = listings.listing_frame(kind, listed([damaged, FULL[kind], {}]))
+        good = listings.listing_frame(kind, listed([FULL[kind]]))
     assert dtypes(frame) == COLUMNS[kind]
     pd.testing.assert_frame_equal(frame.iloc[[1]].reset_index(drop=True), good)
     assert frame.iloc[2].isna().all()
@@ -122,7 +122,7 @@ def test_columns_of_damaged_rows(kind: str, odd: object) -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_frame_travels(kind: str) -> None:
     """A frame can be pickled, and written to Parquet and back with the same dtypes."""
-    frame = listings.listing(kind, listed([FULL[kind], {}]))
+    frame = listings.listing_frame(kind, listed([FULL[kind], {}]))
     buffer = io.BytesIO()
     frame.to_parquet(buffer)
     assert dtypes(pd.read_parquet(buffer)) == COLUMNS[kind]
@@ -131,7 +131,7 @@ def test_frame_travels(kind: str) -> None:
 
 def test_values() -> None:
     """A machine's row: derived values are there, several addresses are one text, what is not told is missing."""
-    row = listings.listing("instances", listed([MACHINE])).iloc[0]
+    row = listings.listing_frame("instances", listed([MACHINE])).iloc[0]
     assert row.dropna().to_dict() == {
         "identifier": "aaaaaaaaaaaaaaaa",
         "label": "web-01",
@@ -154,7 +154,7 @@ def test_values() -> None:
 
 def test_no_secret() -> None:
     """A root password in a record is in no column, no attribute and no text of the frame."""
-    frame = listings.listing("instances", listed([{**MACHINE, "initial_root_password": "canary"}]))
+    frame = listings.listing_frame("instances", listed([{**MACHINE, "initial_root_password": "canary"}]))
     for shown in (frame.to_csv(), frame.to_json(), frame.to_html(), str(frame.attrs), repr(frame)):
         assert "canary" not in shown
 
@@ -188,7 +188,7 @@ def test_no_secret() -> None:
 def test_warning(records: list[dict[str, Any]], earlier: list[Drift], message: str) -> None:
     """What was odd is told in one warning: where first, what was wrong, in how many more places."""
     with pytest.warns(DriftWarning) as caught:
-        listings.listing("plans", listed(records, earlier))
+        listings.listing_frame("plans", listed(records, earlier))
     assert [str(each.message) for each in caught] == [message]
 
 
@@ -220,7 +220,7 @@ def test_facts() -> None:
     """A frame says which listing it is, of which account, when it was read, and what was odd."""
     before = datetime.now(UTC)
     with pytest.warns(DriftWarning):
-        told = facts(listings.listing("plans", listed([{"memory": "many"}]), "prod"))
+        told = frame_facts(listings.listing_frame("plans", listed([{"memory": "many"}]), "prod"))
     assert (told["kind"], told["account"], told["drift_count"]) == ("plans", "prod", 1)
     assert told["drift"] == [{"path": "$.data[0].memory", "problem": "expected a number, got 'many'"}]
     read_at = datetime.fromisoformat(told["fetched_at"])
@@ -228,20 +228,20 @@ def test_facts() -> None:
     assert 0 <= (read_at - before).total_seconds() + 0.001 < 60
 
 
-@pytest.mark.parametrize("count", [1, DRIFT_SHOWN, DRIFT_SHOWN + 1, 3 * DRIFT_SHOWN])
+@pytest.mark.parametrize("count", [1, MAX_DRIFT_LISTED, MAX_DRIFT_LISTED + 1, 3 * MAX_DRIFT_LISTED])
 def test_drift_is_capped(count: int) -> None:
     """Of many odd places the first are listed, and all are counted."""
     with pytest.warns(DriftWarning):
-        told = facts(listings.listing("plans", listed([{"memory": "many"}] * count)))
+        told = frame_facts(listings.listing_frame("plans", listed([{"memory": "many"}] * count)))
     assert told["drift_count"] == count
-    assert len(told["drift"]) == min(count, DRIFT_SHOWN)
-    assert told["drift"][-1]["path"] == f"$.data[{min(count, DRIFT_SHOWN) - 1}].memory"
+    assert len(told["drift"]) == min(count, MAX_DRIFT_LISTED)
+    assert told["drift"][-1]["path"] == f"$.data[{min(count, MAX_DRIFT_LISTED) - 1}].memory"
 
 
 def test_quiet() -> None:
     """A good answer warns of nothing."""
-    frame = listings.listing("plans", listed([PLAN]))
-    assert (facts(frame)["drift"], facts(frame)["drift_count"]) == ([], 0)
+    frame = listings.listing_frame("plans", listed([PLAN]))
+    assert (frame_facts(frame)["drift"], frame_facts(frame)["drift_count"]) == ([], 0)
 
 
 @pytest.mark.parametrize("attrs", [{}, {"lcnb": None}, {"lcnb": "x"}])
@@ -249,7 +249,7 @@ def test_facts_of_another_frame(attrs: dict[str, Any]) -> None:
     """A frame that lcnb did not make has no facts."""
     frame = pd.DataFrame()
     frame.attrs.update(attrs)
-    assert facts(frame) == {}
+    assert frame_facts(frame) == {}
 
 
 # --- the price of a machine -----------------------------------------------------------------------------
@@ -302,7 +302,7 @@ def test_price(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DriftWarning)
-        frame = inventory.inventory(found)
+        frame = inventory.inventory_frame(found)
     row = frame[["plan", "monthly_value", "currencycode", "price_note"]].astype(object).iloc[0]
     assert tuple(None if pd.isna(value) else value for value in row) == expected
     assert dtypes(frame) == COLUMNS["inventory"]
@@ -310,8 +310,8 @@ def test_price(
 
 def test_price_of_records() -> None:
     """`price` works on typed records alone, without a frame or an account."""
-    machine, plan = read(Instance, MACHINE, "$", []), read(Plan, PLAN, "$", [])
-    assert pricing.price(machine, [plan], None) == ("1vcpu-1gb-10ssd", 5.4, "USD", None)
+    machine, plan = read_record(Instance, MACHINE, "$", []), read_record(Plan, PLAN, "$", [])
+    assert pricing.infer_price(machine, [plan], None) == ("1vcpu-1gb-10ssd", 5.4, "USD", None)
 
 
 def test_refused_plans_warn() -> None:
@@ -320,7 +320,7 @@ def test_refused_plans_warn() -> None:
     with pytest.warns(
         DriftWarning, match="inventory: the answer was odd at plans of MIA1: not to be had: gone"
     ):
-        inventory.inventory(found)
+        inventory.inventory_frame(found)
 
 
 # --- the inventory --------------------------------------------------------------------------------------
@@ -329,15 +329,15 @@ def test_refused_plans_warn() -> None:
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_inventory_columns(rows: int) -> None:
     """The inventory has its columns and dtypes for no machine, for one and for several."""
-    frame = inventory.inventory(parts([MACHINE] * rows, [PLAN]), "prod")
+    frame = inventory.inventory_frame(parts([MACHINE] * rows, [PLAN]), "prod")
     assert dtypes(frame) == COLUMNS["inventory"]
     assert frame.index.equals(pd.RangeIndex(rows))
-    assert (facts(frame)["kind"], facts(frame)["account"]) == ("inventory", "prod")
+    assert (frame_facts(frame)["kind"], frame_facts(frame)["account"]) == ("inventory", "prod")
 
 
 def test_inventory_of_nothing() -> None:
     """An account that told nothing at all has an empty inventory of the same columns."""
-    frame = inventory.inventory(InventoryParts(Listing(), Listing(), {}, Listing()))
+    frame = inventory.inventory_frame(InventoryParts(Listing(), Listing(), {}, Listing()))
     assert dtypes(frame) == COLUMNS["inventory"]
 
 
@@ -354,7 +354,7 @@ def test_inventory_of_nothing() -> None:
 )
 def test_places_are_completed(location: object, expected: tuple[str | None, ...]) -> None:
     """A city and a country that a machine's record leaves out come from the locations' listing."""
-    frame = inventory.inventory(parts([{**MACHINE, "location": location}], [PLAN], [{}, MIAMI]))
+    frame = inventory.inventory_frame(parts([{**MACHINE, "location": location}], [PLAN], [{}, MIAMI]))
     row = frame[["location", "city", "country"]].astype(object).iloc[0]
     assert tuple(None if pd.isna(value) else value for value in row) == expected
 
@@ -365,7 +365,7 @@ def test_inventory_drift() -> None:
         listed([{"memory": []}]), listed([{"available": "?"}]), {"balance": "?"}, listed([{"core": "?"}])
     )
     with pytest.warns(DriftWarning, match="and 3 more places"):
-        told = facts(inventory.inventory(found))
+        told = frame_facts(inventory.inventory_frame(found))
     assert [each["path"] for each in told["drift"]] == [
         "$.data[0].memory",
         "$.data.balance",
@@ -388,7 +388,7 @@ def test_by_location() -> None:
         {**MACHINE, "location": "SAO1"},
         {**MACHINE, "location": None, "booted": None},
     ]
-    frame = inventory.inventory(parts(machines, [PLAN, {**PLAN, **BRL, "location": "SAO1"}]))
+    frame = inventory.inventory_frame(parts(machines, [PLAN, {**PLAN, **BRL, "location": "SAO1"}]))
 
     found = by_location(frame)
 
@@ -407,7 +407,7 @@ def test_by_location() -> None:
 @pytest.mark.parametrize("machines", [[], [MACHINE], [{}], [{**MACHINE, "location": None}] * 2])
 def test_by_location_dtypes(machines: list[dict[str, Any]]) -> None:
     """The summary has the same columns and dtypes for no machine, and for machines that tell nothing."""
-    found = by_location(inventory.inventory(parts(machines, [PLAN])))
+    found = by_location(inventory.inventory_frame(parts(machines, [PLAN])))
     assert dtypes(found) == SUMMARY
     assert found.machines.sum() == len(machines)
 
@@ -422,7 +422,7 @@ def test_describe(name: str) -> None:
     assert dtypes(told) == "column:str dtype:str unit:str description:str wire:str"
     assert " ".join(told["column"] + ":" + told["dtype"]) == COLUMNS[name]
     assert told["description"].notna().all()
-    assert facts(told) == {"kind": "describe", "of": name}
+    assert frame_facts(told) == {"kind": "describe", "of": name}
 
 
 def test_describe_real_frames(lc: LetsCloud) -> None:
@@ -485,7 +485,7 @@ def test_columns_of_anything(data: st.DataObject, kind: str) -> None:
     records = data.draw(odd_records(kind))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DriftWarning)
-        frame = listings.listing(kind, listed(records))
+        frame = listings.listing_frame(kind, listed(records))
     assert dtypes(frame) == COLUMNS[kind]
     assert len(frame) == len(records)
     frame.to_parquet(io.BytesIO())
@@ -508,7 +508,7 @@ def test_inventory_of_anything(
     found = InventoryParts(listed(machines), listed(locations), profile, listed(plans))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DriftWarning)
-        frame = inventory.inventory(found)
+        frame = inventory.inventory_frame(found)
     assert dtypes(frame) == COLUMNS["inventory"]
     assert len(frame) == len(machines)
     assert (frame["monthly_value"].isna() == frame["price_note"].notna()).all()
@@ -520,5 +520,5 @@ def test_inventory_of_anything(
 def test_order_is_kept() -> None:
     """Rows stand in the order of the answer."""
     labels = [f"m{number}" for number in range(50)]
-    frame = listings.listing("instances", listed([{"label": label} for label in labels]))
+    frame = listings.listing_frame("instances", listed([{"label": label} for label in labels]))
     assert frame["label"].tolist() == labels

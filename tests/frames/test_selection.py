@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import lcnb
 from lcnb.errors import InputError
-from lcnb.frames.selection import kind_of, parse, select
+from lcnb.frames.selection import dtype_kind, parse_selection, select
 
 ROWS = [
     ("web-01", "running", "MIA1", 1, 5.4, True),
@@ -184,7 +184,9 @@ def test_any_text(selection: str) -> None:
 def test_checked_means_works(selection: str) -> None:
     """What passes the check with a frame's columns does not fail on its rows."""
     try:
-        test = parse(selection, {str(name): kind_of(dtype) for name, dtype in FLEET.dtypes.items()})
+        test = parse_selection(
+            selection, {str(name): dtype_kind(dtype) for name, dtype in FLEET.dtypes.items()}
+        )
     except InputError:
         return
     for row in ROWS:

@@ -20,7 +20,7 @@ import lcnb
 from conftest import LCNB, Call, in_thread, record, saved, wait_until, write_notebook
 from lcnb.errors import ConfirmationMissing, InputError, Locked, RunTimeout
 from lcnb.runbooks.engine import papermill_client, run_job
-from lcnb.runbooks.outcomes import changes_line
+from lcnb.runbooks.outcomes import summarize_changes
 from lcnb.runbooks.records import resume
 from lcnb.runbooks.run import run_runbook
 
@@ -34,7 +34,7 @@ lcnb.run().apply(changes, dry_run=dry_run, wait=False)
 
 
 @pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[lcnb.sandbox.Running]:
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[lcnb.sandbox.SandboxProcess]:
     """A sandbox of its own, with a fast clock, as the account of the environment."""
     with in_thread(speed=50) as sandbox:
         monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
@@ -49,7 +49,7 @@ def book(tmp_path: Path) -> Path:
     return write_notebook(tmp_path / "off.ipynb", "# Off\n\nTurns two off.", PARAMETERS, OFF, "print('end')")
 
 
-def writes(sandbox: lcnb.sandbox.Running) -> list[str]:
+def writes(sandbox: lcnb.sandbox.SandboxProcess) -> list[str]:
     """The writes that have reached the sandbox."""
     headers = {"api-token": sandbox.token}
     with httpx.Client(trust_env=False, headers=headers) as client:
@@ -67,7 +67,7 @@ def states() -> dict[str, str]:
     return dict(zip(frame.label, frame.state, strict=True))
 
 
-def test_dry_run(fleet: lcnb.sandbox.Running, book: Path) -> None:
+def test_dry_run(fleet: lcnb.sandbox.SandboxProcess, book: Path) -> None:
     """A dry run sends no write; the planned changes stand beside the report, in the record and in the page."""
     run = run_runbook(str(book)).check()
     assert writes(fleet) == []
@@ -81,7 +81,7 @@ def test_dry_run(fleet: lcnb.sandbox.Running, book: Path) -> None:
     assert "not made" in run.report.read_text(encoding="utf-8")
 
 
-def test_confirmed(fleet: lcnb.sandbox.Running, book: Path) -> None:
+def test_confirmed(fleet: lcnb.sandbox.SandboxProcess, book: Path) -> None:
     """With dry_run=False and a confirmation the changes are made, and told with their outcomes."""
     run = run_runbook(str(book), {"dry_run": False}, confirm=True).check()
     assert len(writes(fleet)) == 2
@@ -96,7 +96,7 @@ INTERRUPTED = OFF + "\nimport os, signal, time\nos.kill(os.getppid(), signal.{si
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_interrupted_says_what_was_made(
-    name: str, code: int, fleet: lcnb.sandbox.Running, tmp_path: Path, call: Call
+    name: str, code: int, fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path, call: Call
 ) -> None:
     """A run that is interrupted after its changes says which it has made, and how to go on."""
     path = write_notebook(tmp_path / "off.ipynb", PARAMETERS, INTERRUPTED.replace("{signal}", name))
@@ -125,10 +125,10 @@ def test_line_of_changes(outcomes: list[str], line: str) -> None:
         {"action": "power off", "target": f"m-{number}", "outcome": outcome}
         for number, outcome in enumerate(outcomes)
     ]
-    assert changes_line(changes, "RUN", ended_well=False) == line
+    assert summarize_changes(changes, "RUN", ended_well=False) == line
 
 
-def test_line_of_a_dry_run(fleet: lcnb.sandbox.Running, tmp_path: Path, call: Call) -> None:
+def test_line_of_a_dry_run(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path, call: Call) -> None:
     """A dry run says that it was one, and what makes its changes; a run without changes that there was nothing to do."""
     source = "import lcnb\nfrom lcnb.frames.selection import select\nlc = lcnb.connect()\n"
     source += (
@@ -149,14 +149,14 @@ def test_line_of_a_dry_run(fleet: lcnb.sandbox.Running, tmp_path: Path, call: Ca
     assert writes(fleet) == []
 
 
-def test_nobody_confirmed(fleet: lcnb.sandbox.Running, book: Path, tmp_path: Path) -> None:
+def test_nobody_confirmed(fleet: lcnb.sandbox.SandboxProcess, book: Path, tmp_path: Path) -> None:
     """dry_run=False without a confirmation is refused before anything is started."""
     with pytest.raises(ConfirmationMissing, match=r"Nothing was started.*lcnb plan-run off"):
         run_runbook(str(book), {"dry_run": "false"})
     assert not (tmp_path / "runs").exists()
 
 
-def test_refused_in_a_cell(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
+def test_refused_in_a_cell(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> None:
     """A notebook that writes without having the parameter is refused by the change itself: exit code 6."""
     source = "import lcnb\nlc = lcnb.connect()\nlc.power_off(label='web-01').apply()"
     run = run_runbook(str(write_notebook(tmp_path / "sly.ipynb", source, "1")))
@@ -168,7 +168,7 @@ def test_refused_in_a_cell(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
 # --- planned, then applied ------------------------------------------------------------------------------
 
 
-def test_plan_run_and_apply(fleet: lcnb.sandbox.Running, book: Path, call: Call) -> None:
+def test_plan_run_and_apply(fleet: lcnb.sandbox.SandboxProcess, book: Path, call: Call) -> None:
     """`lcnb plan-run` shows and keeps the changes, `lcnb apply RUN` makes them, a second time it refuses."""
     planned = call("plan-run", str(book))
     assert (planned.code, writes(fleet)) == (0, [])
@@ -211,9 +211,9 @@ def drift_notebook(book: Path) -> None:
         (drift_notebook, InputError, "is not as it was when"),
     ],
 )
-def test_drift(drift: Any, error: Any, told: str, fleet: lcnb.sandbox.Running, book: Path) -> None:
+def test_drift(drift: Any, error: Any, told: str, fleet: lcnb.sandbox.SandboxProcess, book: Path) -> None:
     """A planned run is not applied when the account or the notebook has changed since: nothing is sent."""
-    planned = resume.Recorded.read(run_runbook(str(book), {"dry_run": True}).check().folder)
+    planned = resume.RecordedRun.read(run_runbook(str(book), {"dry_run": True}).check().folder)
     drift(book)
     before = writes(fleet)
     if error:
@@ -226,11 +226,11 @@ def test_drift(drift: Any, error: Any, told: str, fleet: lcnb.sandbox.Running, b
     assert writes(fleet) == before
 
 
-def test_nothing_to_apply(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
+def test_nothing_to_apply(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> None:
     """A run that planned nothing cannot be applied."""
     path = write_notebook(tmp_path / "plain.ipynb", PARAMETERS, "1")
     with pytest.raises(InputError, match="planned no changes"):
-        resume.apply_run(resume.Recorded.read(run_runbook(str(path)).folder))
+        resume.apply_run(resume.RecordedRun.read(run_runbook(str(path)).folder))
 
 
 # --- broken, then resumed -------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_nothing_to_apply(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
 FAILS = OFF + "\nif not __import__('pathlib').Path(r'{flag}').exists(): 1/0\n"
 
 
-def test_resume(fleet: lcnb.sandbox.Running, tmp_path: Path, call: Call) -> None:
+def test_resume(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path, call: Call) -> None:
     """A run that failed after its changes goes on without making them again."""
     flag = tmp_path / "mended"
     more = "lcnb.run().apply(lc.reboot(label='db-01'), dry_run=dry_run, name='more', wait=False)"
@@ -270,12 +270,12 @@ if changes is not None:
 SILENT = {"rules": [{"kind": "stall", "method": "POST", "path": "instances", "nth": 3}]}
 
 
-def script(sandbox: lcnb.sandbox.Running, faults: dict[str, Any]) -> None:
+def script(sandbox: lcnb.sandbox.SandboxProcess, faults: dict[str, Any]) -> None:
     with httpx.Client(trust_env=False, headers={"api-token": sandbox.token}) as control:
         control.post(sandbox.base_url.replace("/api", "/_sandbox/faults"), json=faults).raise_for_status()
 
 
-def test_killed_and_resumed(fleet: lcnb.sandbox.Running, tmp_path: Path, call: Call) -> None:
+def test_killed_and_resumed(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path, call: Call) -> None:
     """A run that is killed with its kernel in the middle of its creates makes each machine once after `resume`."""
     flag = tmp_path / "killed"
     wait = f"import pathlib, time\nwhile not pathlib.Path(r'{flag}').exists(): time.sleep(0.02)"
@@ -309,7 +309,7 @@ def kill_all(pid: int) -> None:
 
 
 @pytest.mark.parametrize("on_error", ["stop", "continue"])
-def test_partly(on_error: str, fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
+def test_partly(on_error: str, fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> None:
     """A run some of whose changes failed is `partly` with exit code 7, whether its cell raised or went on."""
     source = OFF.replace("wait=False", f"wait=False, on_error={on_error!r}")
     script(fleet, {"rules": [{"kind": "html", "status": 403, "path": "power-off", "nth": 2}]})
@@ -328,7 +328,7 @@ def test_100_race(tmp_path: Path) -> None:
     """Of 100 processes that want one lock at once exactly one gets it; when it is killed the lock is free."""
     code = (
         "import sys\n"
-        "from lcnb.runbooks.locks import locked_runbook\nfrom lcnb.runbooks.notebook.find import find\n"
+        "from lcnb.runbooks.locks import runbook_lock\nfrom lcnb.runbooks.notebook.find import find\n"
         "from lcnb.errors import Locked\nimport pathlib, os\n"
         "book = find('inventory')\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
@@ -365,10 +365,10 @@ def test_100_race(tmp_path: Path) -> None:
             each.wait()
             each.stdin.close()  # type: ignore[union-attr]
             each.stdout.close()  # type: ignore[union-attr]
-    from lcnb.runbooks.locks import locked_runbook
-    from lcnb.runbooks.notebook.find import find
+    from lcnb.runbooks.locks import runbook_lock
+    from lcnb.runbooks.notebook.find import find_runbook
 
-    with locked_runbook(find("inventory"), None, {}, 0):
+    with runbook_lock(find_runbook("inventory"), None, {}, 0):
         pass
 
 
@@ -398,7 +398,7 @@ def test_locked(tmp_path: Path, call: Call) -> None:
         assert first.wait() == 0
 
 
-def test_machine_locked(fleet: lcnb.sandbox.Running) -> None:
+def test_machine_locked(fleet: lcnb.sandbox.SandboxProcess) -> None:
     """A machine that one ChangeSet works on is refused to another one; nothing is sent by that."""
     with lcnb.connect() as lc, lcnb.connect() as other:
         first, second = lc.power_off(label="web-01"), other.reboot(label="web-01")
@@ -429,7 +429,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     The time of a run stands still until then, and has passed afterwards.
     """
-    path, client = tmp_path / "begun", papermill_client._Client
+    path, client = tmp_path / "begun", papermill_client.CellRunner
     limit, handle = client._get_timeout, client._async_handle_timeout
 
     def get_timeout(self: Any, cell: Any) -> float | None:
@@ -443,7 +443,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(client, "_get_timeout", get_timeout)
     monkeypatch.setattr(client, "_async_handle_timeout", handle_timeout)
-    monkeypatch.setattr(run_job.Job, "age", lambda job: (job.timeout or 0.0) if path.exists() else 0.0)
+    monkeypatch.setattr(run_job.RunJob, "age", lambda job: (job.timeout or 0.0) if path.exists() else 0.0)
     return path
 
 
@@ -474,7 +474,7 @@ def test_timeout(
 
 def test_deaf(tmp_path: Path, begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell that ignores the interrupt is killed after its grace."""
-    monkeypatch.setattr("lcnb.runbooks.engine.papermill_client.GRACE_S", 0.5)
+    monkeypatch.setattr("lcnb.runbooks.engine.papermill_client.INTERRUPT_GRACE_S", 0.5)
     source = DEAF.replace("{begun!r}", repr(str(begun)))
     run = run_runbook(str(write_notebook(tmp_path / "deaf.ipynb", source, "2")), cell_timeout=1)
     assert (run.status, run.exit_code) == ("timeout", 4)
@@ -505,7 +505,7 @@ def test_interrupted_cleans_up(tmp_path: Path) -> None:
 
 def test_output_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs beyond the limit are left out, and that is told once."""
-    monkeypatch.setattr("lcnb.runbooks.engine.outputs.CELL_OUTPUT", 100_000)
+    monkeypatch.setattr("lcnb.runbooks.engine.outputs.MAX_CELL_BYTES", 100_000)
     source = "for n in range(50):\n    print('x' * 10_000, flush=True)"
     run = run_runbook(str(write_notebook(tmp_path / "chatty.ipynb", source, "print('next')"))).check()
     (first, second) = saved(run.folder).cells
@@ -529,7 +529,7 @@ def test_run_help(call: Call) -> None:
 # --- many runs ------------------------------------------------------------------------------------------
 
 
-def test_batch_of_changes(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
+def test_batch_of_changes(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> None:
     """Rows that change the account need a confirmation, and one works on it at a time."""
     one = ("account: str | None = None\ndry_run: bool = True\nlabel: str = ''", "parameters")
     source = OFF.replace(
@@ -546,7 +546,11 @@ def test_batch_of_changes(fleet: lcnb.sandbox.Running, tmp_path: Path) -> None:
 
 
 def test_d9_apply_finds_a_run(
-    fleet: lcnb.sandbox.Running, book: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fleet: lcnb.sandbox.SandboxProcess,
+    book: Path,
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`lcnb apply` and `lcnb resume` find a RUN as `lcnb show` does: by `last`, prefix, folder, and --runs-dir."""
     kept = tmp_path / "kept elsewhere"
@@ -563,7 +567,7 @@ def test_d9_apply_finds_a_run(
 
 
 @pytest.mark.parametrize("command", ["apply", "resume"])
-def test_d9_not_one_run(command: str, fleet: lcnb.sandbox.Running, call: Call, tmp_path: Path) -> None:
+def test_d9_not_one_run(command: str, fleet: lcnb.sandbox.SandboxProcess, call: Call, tmp_path: Path) -> None:
     """A beginning of several runs is refused with their ids, and no run with what there is; nothing is sent."""
     ids = [f"20261129T22000{number}Z-off-00000{number}" for number in range(2)]
     for name in ids:

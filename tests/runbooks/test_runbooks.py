@@ -34,11 +34,11 @@ import pytest
 
 import lcnb
 from conftest import LCNB, PYTHON3, ROOT, Cell, record, saved, statuses, write_notebook
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, load_settings
 from lcnb.errors import CellFailed, InputError, KernelDied, ParameterError, RunError, TokenMissing
 from lcnb.runbooks.engine import papermill_client, papermill_engine
-from lcnb.runbooks.notebook.find import find, shipped
-from lcnb.runbooks.notebook.help import describe
+from lcnb.runbooks.notebook.find import find_runbook, shipped_names
+from lcnb.runbooks.notebook.help import describe_runbooks
 from lcnb.runbooks.publish import report
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
@@ -231,14 +231,14 @@ def test_result_shows(ends: dict[str, RunResult]) -> None:
 
 @pytest.fixture(scope="module")
 def inventory(
-    server: lcnb.sandbox.Running, tmp_path_factory: pytest.TempPathFactory
+    server: lcnb.sandbox.SandboxProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[RunResult], list[list[tuple[int, int, str]]]]:
     """Two runs of the inventory runbook at once, and what each told of its cells."""
     place = tmp_path_factory.mktemp("inventory")
     told: list[list[tuple[int, int, str]]] = [[], []]
 
     def one(number: int) -> RunResult:
-        settings = resolve(token=server.token, base_url=server.base_url)
+        settings = load_settings(token=server.token, base_url=server.base_url)
         parameters = {"location": "mia1", "state": None} if number else {}
         return run_runbook(
             "inventory",
@@ -270,7 +270,7 @@ def test_two_at_once(inventory: Any) -> None:
     assert set(pd.read_parquet(second.folder / "inventory.parquet").location) == {"MIA1"}
 
 
-def test_record(inventory: Any, server: lcnb.sandbox.Running) -> None:
+def test_record(inventory: Any, server: lcnb.sandbox.SandboxProcess) -> None:
     """run.json tells what ran, with what, when, where, by what versions, and what came of it."""
     run = inventory[0][1]
     source = ROOT / "notebooks" / "runbooks" / "inventory.ipynb"
@@ -373,7 +373,7 @@ def test_token_stays_out(ends: dict[str, RunResult]) -> None:
     assert saved(run.folder).cells[1].outputs[0].text.startswith("***** ")
 
 
-def test_no_passwords(inventory: Any, server: lcnb.sandbox.Running) -> None:
+def test_no_passwords(inventory: Any, server: lcnb.sandbox.SandboxProcess) -> None:
     """No file of the inventory run holds an initial password of a machine, or the token."""
     headers = {"api-token": server.token}
     rows = httpx.get(f"{server.base_url}/instances", headers=headers, trust_env=False).json()["data"]
@@ -455,7 +455,9 @@ def test_nothing_from_outside(ends: dict[str, RunResult]) -> None:
 
 def test_report_links() -> None:
     """A file beside the report is linked to also where its name has letters that mean something in a link."""
-    assert '<a href="a%20%231%3F%22.csv">a #1?&quot;.csv</a>' in report.render(FACTS, None, ['a #1?".csv'])
+    assert '<a href="a%20%231%3F%22.csv">a #1?&quot;.csv</a>' in report.render_page(
+        FACTS, None, ['a #1?".csv']
+    )
 
 
 # --- interrupted, full, or in odd places ----------------------------------------------------------------
@@ -506,7 +508,7 @@ def test_interrupted_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def interrupt(self: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(papermill_engine._Manager, "notebook_start", interrupt)
+    monkeypatch.setattr(papermill_engine._ExecutionManager, "notebook_start", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1")))
     (folder,) = (tmp_path / "runs").glob("*/")
@@ -522,7 +524,7 @@ def test_interrupted_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         started.extend(psutil.Process().children(recursive=True))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(papermill_client._Client, "start_new_kernel_client", interrupt)
+    monkeypatch.setattr(papermill_client.CellRunner, "start_new_kernel_client", interrupt)
     before = psutil.Process().children(recursive=True)
     with pytest.raises(KeyboardInterrupt) as stopped:
         run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1")))
@@ -538,7 +540,7 @@ def test_interrupt_waits() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = []
     try:
-        with pytest.raises(KeyboardInterrupt), papermill_client._signals_wait():
+        with pytest.raises(KeyboardInterrupt), papermill_client.defer_signals():
             signal.raise_signal(signal.SIGINT)
             done.append("known")
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -590,7 +592,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_report_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report that cannot be made is a problem that is told, and the run is as it was."""
-    monkeypatch.setattr("lcnb.runbooks.publish.report.render", lambda *_: {}["broken"])
+    monkeypatch.setattr("lcnb.runbooks.publish.report.render_page", lambda *_: {}["broken"])
     run = run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1")))
     assert run.check().problems == ["KeyError: 'broken'"]
     assert record(run.folder)["problems"] == run.problems
@@ -629,7 +631,7 @@ def test_what_outlasts_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         forced.append(Path(f"/proc/self/fd/{handle}").readlink().name.removeprefix(".").rpartition(".")[0])
 
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(papermill_engine, "YOUNG_S", 3600.0)
+    monkeypatch.setattr(papermill_engine, "SYNC_AFTER_S", 3600.0)
     path = write_notebook(tmp_path / "a.ipynb", "1")
     run = run_runbook(str(path), progress=lambda *cell: forced.append("cell"))
 
@@ -701,7 +703,7 @@ def test_no_notebook(text: str, told: str, tmp_path: Path) -> None:
 def test_no_runbook(name: str, told: str) -> None:
     """A runbook that is not there is refused with a near one, or with the place that was looked at."""
     with pytest.raises(InputError, match=rf"{told}.* Nothing was started\."):
-        find(name)
+        find_runbook(name)
 
 
 def test_no_kernel(tmp_path: Path) -> None:
@@ -742,7 +744,7 @@ def test_two_accounts(account: str | None, of_settings: bool, told: str, setting
         )
 
 
-def test_named_account(own_home: Path, account_env: lcnb.sandbox.Running, tmp_path: Path) -> None:
+def test_named_account(own_home: Path, account_env: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> None:
     """An account by option is the one that the notebook works with, whatever the environment says."""
     (own_home / "config").mkdir()
     (own_home / "config" / "lcnb.toml").write_text(
@@ -767,11 +769,11 @@ def test_named_account(own_home: Path, account_env: lcnb.sandbox.Running, tmp_pa
 
 def test_shipped() -> None:
     """Each shipped runbook has a title, a purpose, and parameters with a type and a help each."""
-    assert "inventory" in shipped()
-    listed = describe()
-    assert listed.name.tolist() == shipped()
+    assert "inventory" in shipped_names()
+    listed = describe_runbooks()
+    assert listed.name.tolist() == shipped_names()
     assert listed.purpose.str.len().min() > 20
-    for name in shipped():
-        table = describe(name)
+    for name in shipped_names():
+        table = describe_runbooks(name)
         assert (table.type != "any value").all()
         assert table.help.str.len().min() > 10

@@ -17,8 +17,20 @@ from hypothesis import strategies as st
 
 from conftest import TOKEN, wait_until
 from lcnb.cli.main import cli
-from lcnb.sandbox import KINDS, Clock, Faults, Reply, Request, Rule, Sandbox, World, main, running, start
-from lcnb.sandbox.faults import PARAMETERS
+from lcnb.sandbox import (
+    FAULT_KINDS,
+    Clock,
+    FaultRule,
+    Faults,
+    Reply,
+    Request,
+    Sandbox,
+    World,
+    main,
+    serve_in_thread,
+    start,
+)
+from lcnb.sandbox.faults import FAULT_PARAMETERS
 
 NEW = {
     "location_slug": "MIA1",
@@ -31,7 +43,7 @@ NEW = {
 HEADERS = {"api-token": TOKEN}
 
 
-def sandbox_with(*rules: Rule, seed: int = 0, fleet: int = 1, **options: Any) -> Sandbox:
+def sandbox_with(*rules: FaultRule, seed: int = 0, fleet: int = 1, **options: Any) -> Sandbox:
     return Sandbox(World(Clock(0), fleet=fleet), TOKEN, faults=Faults(rules, seed), **options)
 
 
@@ -86,14 +98,14 @@ TABLE = [
 
 def test_table_is_whole() -> None:
     """Every kind that can befall a create stands in the table; the other one is a listing's."""
-    assert {row[0].partition(";")[0] for row in TABLE} | {"lag"} == set(KINDS) == set(PARAMETERS)
+    assert {row[0].partition(";")[0] for row in TABLE} | {"lag"} == set(FAULT_KINDS) == set(FAULT_PARAMETERS)
 
 
 @pytest.mark.parametrize(("fault", "committed", "status", "fate"), TABLE)
 @pytest.mark.parametrize("way", ["header", "script"])
 def test_create(way: str, fault: str, committed: bool, status: int, fate: str) -> None:
     """Under each fault a create is carried out or not as its kind says, and the log tells which."""
-    sandbox = sandbox_with(*([Rule.of_header(fault)] if way == "script" else []))
+    sandbox = sandbox_with(*([FaultRule.of_header(fault)] if way == "script" else []))
     reply = ask(sandbox, "POST", "/instances", NEW, fault if way == "header" else "")
     assert (reply.status, reply.fate) == (status, fate)
     assert made(sandbox) == committed
@@ -106,7 +118,7 @@ def test_create(way: str, fault: str, committed: bool, status: int, fate: str) -
 @pytest.mark.parametrize("fault", [row[0] for row in TABLE if row[1]])
 def test_refused_is_not_committed(fault: str) -> None:
     """A create that the world refuses is not committed, whatever becomes of the reply."""
-    sandbox = sandbox_with(Rule.of_header(fault))
+    sandbox = sandbox_with(FaultRule.of_header(fault))
     ask(sandbox, "POST", "/instances", NEW | {"label": ""})
     assert (made(sandbox), sandbox.log[0]["committed"]) == (0, False)
 
@@ -114,7 +126,7 @@ def test_refused_is_not_committed(fault: str) -> None:
 @pytest.mark.parametrize("fault", [row[0] for row in TABLE if not row[0].startswith(("late", "stuck"))])
 def test_reads(fault: str) -> None:
     """Reads meet faults too; their entries have no `committed`."""
-    sandbox = sandbox_with(Rule.of_header(fault))
+    sandbox = sandbox_with(FaultRule.of_header(fault))
     reply = ask(sandbox, "GET", "/profile")
     assert (reply.status, reply.fate) == next(row[2:] for row in TABLE if row[0] == fault)
     assert "committed" not in sandbox.log[0]
@@ -160,7 +172,7 @@ SLOW = [
 @pytest.mark.parametrize(("fault", "steps"), SLOW)
 def test_e3_slow(fault: str, steps: tuple[bool, bool, bool]) -> None:
     """A slow reply is the world's own, when it comes; the create is carried out before, with or after it."""
-    sandbox = sandbox_with(Rule.of_header(fault), fleet=0)
+    sandbox = sandbox_with(FaultRule.of_header(fault), fleet=0)
     reply = ask(sandbox, "POST", "/instances", NEW)
     seen = [bool(sandbox.world.machines)]
     turn(sandbox, reply.seconds)
@@ -177,7 +189,7 @@ def test_e3_slow(fault: str, steps: tuple[bool, bool, bool]) -> None:
 @pytest.mark.parametrize("delay", [0, 10])
 def test_e3_slow_refusal(delay: float) -> None:
     """What the world refuses when the reply is due is answered so, and never carried out."""
-    sandbox = sandbox_with(Rule("slow", seconds=30, delay=delay), fleet=0)
+    sandbox = sandbox_with(FaultRule("slow", seconds=30, delay=delay), fleet=0)
     reply = ask(sandbox, "POST", "/instances", NEW)
     sandbox.world.profile["balance"] = 0.0
     turn(sandbox, 30)
@@ -192,7 +204,7 @@ def test_e3_slow_refusal(delay: float) -> None:
 
 def test_e3_slow_without_a_client() -> None:
     """A write whose client has given up is carried out all the same, at its own moment."""
-    sandbox = sandbox_with(Rule("slow", seconds=90), fleet=0)
+    sandbox = sandbox_with(FaultRule("slow", seconds=90), fleet=0)
     ask(sandbox, "POST", "/instances", NEW)
     turn(sandbox, 89)
     assert sandbox.world.machines == []
@@ -203,7 +215,7 @@ def test_e3_slow_without_a_client() -> None:
 
 def test_late() -> None:
     """A late commit happens in its own moment, and its entry then says when that was."""
-    sandbox = sandbox_with(Rule("late", seconds=40), fleet=0)
+    sandbox = sandbox_with(FaultRule("late", seconds=40), fleet=0)
     ask(sandbox, "POST", "/instances", NEW)
     assert sandbox.log[0]["due"] == 40
     turn(sandbox, 39)
@@ -219,7 +231,7 @@ def test_late() -> None:
 
 def test_late_and_refused() -> None:
     """A late request that the world refuses when it comes is told as refused, with the world's words."""
-    sandbox = sandbox_with(Rule("late", nth=1), rate_limit=5_000)
+    sandbox = sandbox_with(FaultRule("late", nth=1), rate_limit=5_000)
     (machine,) = sandbox.world.machines
     where = f"/instances/{machine['identifier']}"
     ask(sandbox, "PUT", f"{where}/reboot")
@@ -268,7 +280,7 @@ def test_state_that_cannot_be_kept() -> None:
 
 def test_lag() -> None:
     """A lagging listing does not show a young machine; the machine itself can be asked for, and is shown later."""
-    sandbox = sandbox_with(Rule("lag", seconds=120), fleet=2)
+    sandbox = sandbox_with(FaultRule("lag", seconds=120), fleet=2)
     ask(sandbox, "POST", "/instances", NEW)
     turn(sandbox, 119)
     labels = [row["label"] for row in rows(ask(sandbox, "GET", "/instances"))]
@@ -307,7 +319,7 @@ def test_stuck_action(method: str, path: str, fields: Any) -> None:
 def test_stuck_create_and_snapshot() -> None:
     """A create that is stuck gets identifier and addresses and is never built; nor is a snapshot."""
     kept: list[Any] = []
-    sandbox = sandbox_with(Rule("stuck"), on_change=lambda world: kept.append(json.dumps(world.save())))
+    sandbox = sandbox_with(FaultRule("stuck"), on_change=lambda world: kept.append(json.dumps(world.save())))
     identifier = sandbox.world.machines[0]["identifier"]
     ask(sandbox, "POST", "/instances", NEW)
     ask(sandbox, "POST", f"/instances/{identifier}/snapshots", {"label": "s"})
@@ -357,19 +369,19 @@ def fates(sandbox: Sandbox, calls: str) -> str:
 )
 def test_matching(rules: list[dict[str, Any]], calls: str, struck: str) -> None:
     """A rule strikes the requests that all its conditions name, and no other."""
-    sandbox = sandbox_with(*(Rule("lose-before", **rule) for rule in rules))
+    sandbox = sandbox_with(*(FaultRule("lose-before", **rule) for rule in rules))
     assert fates(sandbox, calls) == struck
 
 
 def test_first_rule_wins() -> None:
     """Of two rules that strike, the first is taken; the second counts on."""
-    sandbox = sandbox_with(Rule("html", times=1), Rule("throttle", nth=2))
+    sandbox = sandbox_with(FaultRule("html", times=1), FaultRule("throttle", nth=2))
     assert [ask(sandbox, "GET", "/profile").status for _ in range(3)] == [502, 429, 200]
 
 
 def test_kinds_pass_over_what_they_cannot_befall() -> None:
     """A rule without conditions does not meet, nor count, the requests that its kind cannot befall."""
-    sandbox = sandbox_with(Rule("late", nth=1), Rule("lag", nth=1), Rule("stuck", nth=2))
+    sandbox = sandbox_with(FaultRule("late", nth=1), FaultRule("lag", nth=1), FaultRule("stuck", nth=2))
     ask(sandbox, "GET", "/profile")
     ask(sandbox, "POST", "/instances", NEW)
     ask(sandbox, "GET", "/instances")
@@ -379,7 +391,9 @@ def test_kinds_pass_over_what_they_cannot_befall() -> None:
 
 def test_chance_is_seeded() -> None:
     """The same seed and requests meet the same faults, another seed others, and about as often as it says."""
-    runs = [fates(sandbox_with(Rule("lose-before", chance=0.3), seed=seed), "g" * 500) for seed in (1, 1, 2)]
+    runs = [
+        fates(sandbox_with(FaultRule("lose-before", chance=0.3), seed=seed), "g" * 500) for seed in (1, 1, 2)
+    ]
     assert runs[0] == runs[1] != runs[2]
     assert all(100 < run.count("x") < 200 for run in runs)
 
@@ -387,8 +401,8 @@ def test_chance_is_seeded() -> None:
 def test_rules_are_independent() -> None:
     """A rule's luck hangs on its own matching requests alone: a rule before it changes nothing of it."""
     alone, behind = (
-        fates(sandbox_with(first, Rule("lose-before", chance=0.5)), "g" * 60)
-        for first in (Rule("html", chance=0), Rule("html", path="^/sshkeys$", times=30, chance=0.4))
+        fates(sandbox_with(first, FaultRule("lose-before", chance=0.5)), "g" * 60)
+        for first in (FaultRule("html", chance=0), FaultRule("html", path="^/sshkeys$", times=30, chance=0.4))
     )
     assert set(zip(alone, behind, strict=True)) == {("x", "x"), (".", "."), ("x", ".")}, (
         "html only takes its place"
@@ -397,7 +411,7 @@ def test_rules_are_independent() -> None:
 
 def test_trailing_slash() -> None:
     """A path is matched without a slash at its end, as it is routed."""
-    sandbox = sandbox_with(Rule("html", path="/instances$"))
+    sandbox = sandbox_with(FaultRule("html", path="/instances$"))
     assert ask(sandbox, "GET", "/instances/").status == 502
 
 
@@ -406,7 +420,7 @@ def test_trailing_slash() -> None:
 
 def test_header_goes_before_the_script() -> None:
     """The header's fault is taken in place of the script's, and the script does not count that request."""
-    sandbox = sandbox_with(Rule("html", nth=1))
+    sandbox = sandbox_with(FaultRule("html", nth=1))
     assert ask(sandbox, "GET", "/profile", fault="throttle").status == 429
     assert ask(sandbox, "GET", "/profile").status == 502
 
@@ -437,7 +451,7 @@ def test_bad_header(text: str, words: str) -> None:
 
 def test_token_goes_first() -> None:
     """A request without the token meets no fault, and counts for none."""
-    sandbox = sandbox_with(Rule("html", nth=1))
+    sandbox = sandbox_with(FaultRule("html", nth=1))
     assert sandbox.handle(Request("GET", "/api/profile")).status == 401
     assert ask(sandbox, "GET", "/profile").status == 502
 
@@ -459,7 +473,7 @@ def control(sandbox: Sandbox, method: str, body: bytes = b"") -> tuple[int, Any]
 
 def test_control() -> None:
     """A posted script replaces the one before, is told, takes itself in again, and `{}` ends it."""
-    sandbox = sandbox_with(Rule("html"))
+    sandbox = sandbox_with(FaultRule("html"))
     status, told = control(sandbox, "POST", b'{"seed": 3, "rules": [{"kind": "late", "chance": 0.5}]}')
     assert (status, told) == (
         200,
@@ -504,7 +518,7 @@ def test_bad_script(text: str, words: str, tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(ValueError) as caught:
         Faults.read(text)
     assert str(caught.value).startswith(words)
-    sandbox = sandbox_with(Rule("html"))
+    sandbox = sandbox_with(FaultRule("html"))
     status, told = control(sandbox, "POST", text.encode())
     assert (status, told["message"][: len(words)]) == (400, words)
     assert ask(sandbox, "GET", "/profile").status == 502, "the script before stays"
@@ -534,7 +548,7 @@ def test_read_takes_every_form(tmp_path: Path) -> None:
     document = {"seed": 1, "rules": [{"kind": "throttle", "retry_after": "soon", "times": 2, "nth": None}]}
     path = tmp_path / "faults.json"
     path.write_text(json.dumps(document))
-    ready = Faults([Rule("throttle", retry_after="soon", times=2)], 1)
+    ready = Faults([FaultRule("throttle", retry_after="soon", times=2)], 1)
     for form in (ready, document, json.dumps(document), f"  {json.dumps(document)}", path, str(path)):
         assert Faults.read(form).script() == ready.script()
     assert Faults.read(None).script() == {"seed": 0, "rules": []}
@@ -545,10 +559,10 @@ def test_command_line_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    for kind, meaning in KINDS.items():
+    for kind, meaning in FAULT_KINDS.items():
         assert f"{kind} " in text
         assert meaning in text
-        assert all(name in text for name in PARAMETERS[kind])
+        assert all(name in text for name in FAULT_PARAMETERS[kind])
 
 
 def test_lcnb_sandbox_takes_them() -> None:
@@ -561,7 +575,7 @@ def test_lcnb_sandbox_takes_them() -> None:
 @pytest.mark.parametrize("form", ["script", "file"])
 def test_start(form: str, tmp_path: Path) -> None:
     """`start(faults=...)` gives them to the process that it starts, which tells its log."""
-    script: Any = Faults([Rule("lose-after", method="POST", times=1)])
+    script: Any = Faults([FaultRule("lose-after", method="POST", times=1)])
     if form == "file":
         script = tmp_path / "faults.json"
         script.write_text('{"rules": [{"kind": "lose-after", "method": "POST", "times": 1}]}')
@@ -592,7 +606,7 @@ def test_start_tells_a_bad_script() -> None:
 def live() -> Iterator[tuple[Sandbox, str]]:
     """A sandbox without a script, served from a thread."""
     sandbox = sandbox_with(rate_limit=100_000)
-    with running(sandbox) as base_url:
+    with serve_in_thread(sandbox) as base_url:
         yield sandbox, base_url
 
 
@@ -628,7 +642,7 @@ def test_over_http(
 ) -> None:
     """A client over a real socket gets the exception or the answer that the fault stands for, once each."""
     sandbox, base_url = live
-    before, committed = made(sandbox), Rule.of_header(fault).carried_out
+    before, committed = made(sandbox), FaultRule.of_header(fault).carried_out
 
     def post() -> httpx.Response:
         limits = httpx.Timeout(600, read=2 if fault in ("stall", "stall; after") else 600)
@@ -711,9 +725,9 @@ def test_cut_on_the_wire(live: tuple[Sandbox, str]) -> None:
 
 def test_empty_body_is_cut_too(client: httpx.Client) -> None:
     """Of a reply whose body is empty a byte is promised and not sent."""
-    sandbox = sandbox_with(Rule("truncate", path="shutdown$"), shapes="empty")
+    sandbox = sandbox_with(FaultRule("truncate", path="shutdown$"), shapes="empty")
     with (
-        running(sandbox) as base_url,
+        serve_in_thread(sandbox) as base_url,
         pytest.raises(httpx.RemoteProtocolError, match="received 0 bytes, expected 1"),
     ):
         client.post(f"{base_url}/instances/{sandbox.world.machines[0]['identifier']}/shutdown")
@@ -721,8 +735,8 @@ def test_empty_body_is_cut_too(client: httpx.Client) -> None:
 
 def test_end_does_not_wait_for_a_stall() -> None:
     """A sandbox with a stall under way ends as fast as any, and closes it."""
-    sandbox = sandbox_with(Rule("stall"))
-    with running(sandbox) as base_url:
+    sandbox = sandbox_with(FaultRule("stall"))
+    with serve_in_thread(sandbox) as base_url:
         line = socket.create_connection(("127.0.0.1", httpx.URL(base_url).port or 0), timeout=600)
         line.sendall(f"GET /api/profile HTTP/1.1\r\nHost: x\r\napi-token: {TOKEN}\r\n\r\n".encode())
         wait_until(lambda: sandbox.log)
@@ -755,7 +769,7 @@ def test_nothing_is_printed(tmp_path: Path) -> None:
 
 # --- whatever happens -----------------------------------------------------------------------------------
 
-RULES = st.sampled_from(sorted(KINDS)).flatmap(
+RULES = st.sampled_from(sorted(FAULT_KINDS)).flatmap(
     lambda kind: st.fixed_dictionaries(
         {"kind": st.just(kind)},
         optional={
@@ -764,7 +778,7 @@ RULES = st.sampled_from(sorted(KINDS)).flatmap(
             "chance": st.floats(0, 1),
             "nth": st.integers(1, 5),
             "times": st.integers(1, 3),
-            **{name: VALUES[name] for name in PARAMETERS[kind]},
+            **{name: VALUES[name] for name in FAULT_PARAMETERS[kind]},
         },
     )
 )
@@ -838,11 +852,11 @@ def test_same_again(rules: list[dict[str, Any]], seed: int, calls: list[str]) ->
 
 @settings(max_examples=200, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=6),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["seed", "rules", "kind", "status", "seconds", "after", "x"]), inner, max_size=4) | st.sampled_from([{"kind": kind} for kind in KINDS]),
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["seed", "rules", "kind", "status", "seconds", "after", "x"]), inner, max_size=4) | st.sampled_from([{"kind": kind} for kind in FAULT_KINDS]),
                     max_leaves=8))  # fmt: skip
 def test_any_script(document: Any) -> None:
     """Any JSON is a script or a ValueError, nothing else; a header of any text likewise."""
-    for read in (Faults.of_json, Rule.of_header):
+    for read in (Faults.of_json, FaultRule.of_header):
         try:
             read(json.dumps(document))
         except ValueError as error:

@@ -32,13 +32,13 @@ import lcnb.transport.budget_stores as module
 from conftest import TOKEN
 from lcnb.secret import Secret
 from lcnb.transport.budget import Budget, open_budget
-from lcnb.transport.budget_stores import FileRow, MemoryRow
-from lcnb.transport.rate_limit import Rule, State, from_text, steady, to_text
-from lcnb.transport.redis_store import RedisRow
+from lcnb.transport.budget_stores import FileBudgetStore, MemoryBudgetStore
+from lcnb.transport.rate_limit import BudgetState, RateRule, adjust_clock, decode_state, encode_state
+from lcnb.transport.redis_store import RedisBudgetStore
 
 HOUR, DAY = 3600.0, 86_400.0
 PASSWORD = "canary-redis/p@ss#7c21"
-RULE = Rule()
+RULE = RateRule()
 fcntl = pytest.importorskip("fcntl")
 
 
@@ -58,7 +58,7 @@ def clock() -> HandClock:
 @pytest.fixture
 def budget(clock: HandClock) -> Budget:
     """A budget without files, on a clock turned by hand."""
-    return Budget(memory=MemoryRow(clock))
+    return Budget(memory=MemoryBudgetStore(clock))
 
 
 def use(budget: Budget, calls: int) -> list[float | None]:
@@ -107,7 +107,7 @@ def test_told_limit(budget: Budget, limit: int | None, burst: int, an_hour: floa
 @given(st.lists(st.floats(0, 30), max_size=400), st.integers(2, 60))
 def test_no_window_over_the_limit(gaps: list[float], limit: int) -> None:
     """However calls come, no window of the limit's length holds more than the limit."""
-    rule, state, now, sent = Rule(limit, 100.0), State(), 1000.0, []
+    rule, state, now, sent = RateRule(limit, 100.0), BudgetState(), 1000.0, []
     for gap in gaps:
         now += gap
         state, wait = module.take(state, now, rule)
@@ -293,7 +293,7 @@ events = st.one_of(
 def test_whatever_is_told(found: list[tuple[str, Any]]) -> None:
     """No header and no clock breaks the budget: waits stay within two days, and the row can be read again."""
     clock = HandClock()
-    budget = Budget(memory=MemoryRow(clock))
+    budget = Budget(memory=MemoryBudgetStore(clock))
     for kind, value in found:
         if kind == "take":
             wait = budget.take(value)
@@ -306,7 +306,7 @@ def test_whatever_is_told(found: list[tuple[str, Any]]) -> None:
         assert 0 <= look.wait_s < 2 * DAY
         assert 0 <= look.blocked_s <= DAY + 1
         assert look.burst >= 0
-        assert from_text(to_text(budget.memory.state)) == budget.memory.state
+        assert decode_state(encode_state(budget.memory.state)) == budget.memory.state
 
 
 # --- the clock ------------------------------------------------------------------------------------------
@@ -331,9 +331,9 @@ def test_clock_set_forward(budget: Budget, clock: HandClock) -> None:
 
 def test_clocks_that_differ() -> None:
     """Two machines on one row whose clocks differ by seconds share one pace: none turns the time back."""
-    state, sent = State(), []
+    state, sent = BudgetState(), []
     for number in range(1_000):
-        state, now = steady(state, 10_000.0 + number / 1_000 - 5 * (number % 2))
+        state, now = adjust_clock(state, 10_000.0 + number / 1_000 - 5 * (number % 2))
         state, wait = module.take(state, now, RULE)
         sent.append(now + wait)
     assert sum(each < 10_001 + 5 for each in sent) <= 200 + 8
@@ -382,7 +382,7 @@ def simulate(
 ) -> Provider:
     """Workers that always want to call, on one budget, with replies after 0.1 to 1.2 s; and a foreign client."""
     chance, clock, count = random.Random(seed), HandClock(0.0), itertools.count()
-    budget = Budget(memory=MemoryRow(clock))
+    budget = Budget(memory=MemoryBudgetStore(clock))
     todo = [(now, next(count), "theirs", None) for now in foreign]
     todo += [(number / 100, next(count), "want", None) for number in range(workers)]
     heapq.heapify(todo)
@@ -449,7 +449,7 @@ def test_a_day(foreign: Callable[[float], list[float]], hours: float, share: flo
 
 def test_a_day_without_a_pause() -> None:
     """The pace of an hour keeps the day's limit too: 115,400 calls, where 120,000 are allowed."""
-    state, places = State(), 0
+    state, places = BudgetState(), 0
     while True:
         state, wait = module.take(state, 0.0, RULE)
         if wait >= DAY:
@@ -528,7 +528,7 @@ def test_look_writes_nothing(path: Path) -> None:
 
 def spoilt(old: str, new: str) -> bytes:
     """A row in which one value is another."""
-    text = to_text(State()).decode()
+    text = encode_state(BudgetState()).decode()
     assert old in text
     return text.replace(old, new).encode()
 
@@ -544,7 +544,7 @@ def spoilt(old: str, new: str) -> bytes:
         b"not JSON",
         b"\xff\xfe",
         b"[" * 512,
-        to_text(State())[:-20],
+        encode_state(BudgetState())[:-20],
         spoilt('"tat":0.0', '"tat":NaN'),
         spoilt('"tat":0.0', '"tat":Infinity'),
         spoilt('"tat":0.0', '"tat":"soon"'),
@@ -564,7 +564,7 @@ def test_damaged(path: Path, caplog: pytest.LogCaptureFixture, content: bytes) -
     budget = opened(path)
     assert use(budget, 201)[:200] == [0.0] * 200
     assert budget.look().problem is None
-    assert from_text(path.read_bytes()).known == 201
+    assert decode_state(path.read_bytes()).known == 201
     assert not caplog.records
 
 
@@ -656,7 +656,7 @@ def test_deleted(path: Path) -> None:
 
 def test_suspended_holder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is suspended while it holds the lock holds others up for a second, not for ever."""
-    monkeypatch.setattr(module, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 2.0)
     budget = opened(path)
     budget.take()
     handle = os.open(path, os.O_RDWR)
@@ -676,7 +676,7 @@ def test_threads(path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    assert from_text(path.read_bytes()).known == 800
+    assert decode_state(path.read_bytes()).known == 800
 
 
 def run(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -697,7 +697,7 @@ FORKS = """
 
     budget = lcnb.transport.budget.open_budget(Path(sys.argv[1]), Secret("t"))
     budget.take()
-    with lcnb.transport.budget_stores._threads:  # as if another thread were taking a permit at this moment
+    with lcnb.transport.budget_stores._thread_lock:  # as if another thread were taking a permit at this moment
         child = os.fork()
         if child == 0:
             os._exit(0 if budget.take() == 0.0 else 1)
@@ -900,11 +900,11 @@ def test_redis_not_installed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_redis_name(url: str, name: str) -> None:
     """Where the row lives is told by host and port alone, and not at all if a password may be mistaken for them."""
-    assert RedisRow(Secret(url), "key").where == name
+    assert RedisBudgetStore(Secret(url), "key").where == name
 
 
 def test_rows_are_lazy(tmp_path: Path) -> None:
     """Opening a budget touches neither the disk nor the network."""
     open_budget(tmp_path / "state", Secret(TOKEN), "redis://192.0.2.1:6379/0")
-    FileRow(tmp_path / "other" / "row.json")
+    FileBudgetStore(tmp_path / "other" / "row.json")
     assert not (tmp_path / "state").exists()

@@ -24,7 +24,7 @@ from lcnb.config import Settings
 from lcnb.errors import ConfigError, ConnectionFailed, LcnbError
 from lcnb.secret import Secret
 from lcnb.transport import network
-from lcnb.transport.wire import Context, Reply, _pool_options, judge
+from lcnb.transport.wire import ExchangeContext, Response, _pool_options, judge_outcome
 
 API = "https://api.example.com/api"
 PASSWORD = "hunter2-canary"
@@ -33,7 +33,7 @@ PASSWORD = "hunter2-canary"
 @pytest.fixture(autouse=True)
 def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     """No certificate variable of the machine's own."""
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", *network.UNUSED_CERTIFICATES):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", *network.UNUSED_CERTIFICATE_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -97,12 +97,12 @@ def test_d1_login(login: str, auth: tuple[str, str], monkeypatch: pytest.MonkeyP
         ("all_proxy", "socks4://p:1", "socks4://p:1", "write socks5h://"),
         ("ALL_PROXY", "SOCKS4A://p:1", "SOCKS4A://p:1", "write socks5h://"),
         ("HTTPS_PROXY", "ftp://p:1", "ftp://p:1", "write http://"),
-        ("HTTPS_PROXY", "http://", "http://", f"write it as {network.EXAMPLE}"),
-        ("HTTPS_PROXY", "http://:3128", "http://:3128", f"write it as {network.EXAMPLE}"),
-        ("HTTPS_PROXY", f"http://user:{PASSWORD}", "http://user*****", f"write it as {network.EXAMPLE}"),
-        ("HTTPS_PROXY", "http://p:99999", "http://p:99999", f"write it as {network.EXAMPLE}"),
+        ("HTTPS_PROXY", "http://", "http://", f"write it as {network.EXAMPLE_PROXY}"),
+        ("HTTPS_PROXY", "http://:3128", "http://:3128", f"write it as {network.EXAMPLE_PROXY}"),
+        ("HTTPS_PROXY", f"http://user:{PASSWORD}", "http://user*****", f"write it as {network.EXAMPLE_PROXY}"),
+        ("HTTPS_PROXY", "http://p:99999", "http://p:99999", f"write it as {network.EXAMPLE_PROXY}"),
         ("HTTPS_PROXY", "http://::1:3128", "http://*****", "an IPv6 address in brackets"),
-        ("HTTPS_PROXY", "http://[::zz]:3128", "http://[::zz]:3128", f"write it as {network.EXAMPLE}"),
+        ("HTTPS_PROXY", "http://[::zz]:3128", "http://[::zz]:3128", f"write it as {network.EXAMPLE_PROXY}"),
         ("HTTPS_PROXY", '"http://p:3128"', '"http://p*****', "without quotes"),
         ("HTTPS_PROXY", f"http://user:{PASSWORD} x@p:1", "http://*****@p:1", "a space is %20"),
     ],
@@ -321,9 +321,9 @@ def test_d3_key_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_d3_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untrusted: str, call: Call) -> None:
     """A bundle is used, an empty variable is none, and what other programs read is named where it would help."""
     monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
-    assert network.certificates() is not None
+    assert network.environment_tls_context() is not None
     monkeypatch.setenv("SSL_CERT_FILE", "")
-    assert network.certificates() is None
+    assert network.environment_tls_context() is None
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     with lcnb.connect(token=TOKEN, base_url=untrusted) as lc, pytest.raises(ConnectionFailed) as raised:
         lc.profile()
@@ -373,10 +373,10 @@ def test_d4_base_url(path: str, status: int, body: bytes, advice: bool) -> None:
     settings = Settings(
         None, Secret(TOKEN), "the test", "https://core.letscloud.io", "LCNB_BASE_URL", 5.0, Path(), Path()
     )
-    context = Context(lambda: 0.0, 5.0, random.Random(0), settings, {})
-    reply = Reply(status, {"content-type": "text/html"}, body)
+    context = ExchangeContext(lambda: 0.0, 5.0, random.Random(0), settings, {})
+    reply = Response(status, {"content-type": "text/html"}, body)
     with pytest.raises(LcnbError) as raised:
-        judge(call, reply, 6, context)
+        judge_outcome(call, reply, 6, context)
     wanted = "Check the base URL https://core.letscloud.io (from LCNB_BASE_URL); the provider's is https://core.letscl"
     assert (wanted in str(raised.value)) == advice, str(raised.value)
 

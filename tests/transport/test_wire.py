@@ -51,20 +51,20 @@ from lcnb.errors import (
     ValidationError,
 )
 from lcnb.transport.wire import (
-    ACCEPT,
+    ACCEPT_HEADER,
     BACKOFF_MAX_S,
     BACKOFF_S,
-    MAX_TRIES,
-    Again,
-    Context,
-    Failed,
+    MAX_ATTEMPTS,
+    ExchangeContext,
     Outcome,
-    Reply,
+    Response,
+    Retry,
     Transmit,
-    _request,
-    exchange,
-    judge,
-    retry_after,
+    TransportFailure,
+    _request_arguments,
+    exchange_call,
+    judge_outcome,
+    parse_retry_after,
 )
 
 READ = get_instances()
@@ -76,13 +76,13 @@ WRITES = [
 ]
 
 
-def reply(status: int, body: Any = None, **headers: str) -> Reply:
+def reply(status: int, body: Any = None, **headers: str) -> Response:
     """An answer; `body` as JSON unless it is bytes, header names with `_` for `-`."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
+    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
 
 
-def no(status: int) -> Reply:
+def no(status: int) -> Response:
     return reply(status, {"success": False, "message": "No."})
 
 
@@ -93,12 +93,12 @@ HTML = reply(200, b"<html><body>Maintenance</body></html>", content_type="text/h
 
 
 def drive(
-    call: Call, outcomes: Iterable[Outcome], context: Context, takes: float = 0.0
+    call: Call, outcomes: Iterable[Outcome], context: ExchangeContext, takes: float = 0.0
 ) -> tuple[list[Any], Envelope | LcnbError]:
     """Play the driver: what the exchange asked for, in order, and its result or error."""
     asked: list[Any] = []
     outcomes = iter(outcomes)
-    flow = exchange(call, context)
+    flow = exchange_call(call, context)
     answer: Any = None
     while True:
         try:
@@ -114,7 +114,7 @@ def drive(
         else:
             overdue = takes >= effect.limit_s
             context.clock.now += min(takes, effect.limit_s)
-            answer = Failed("late", "no answer in time") if overdue else next(outcomes)
+            answer = TransportFailure("late", "no answer in time") if overdue else next(outcomes)
 
 
 def sent(asked: list[Any]) -> int:
@@ -133,9 +133,9 @@ PASSING = [
     (no(408), ServerError),
     (reply(429, {"message": "Too Many Attempts."}), RateLimited),
     (reply(429, b"slow down", retry_after="1"), RateLimited),
-    (Failed("not sent", "refused"), ConnectionFailed),
-    (Failed("lost", "reset by peer"), ConnectionLost),
-    (Failed("broken", "bad gzip"), BadReply),
+    (TransportFailure("not sent", "refused"), ConnectionFailed),
+    (TransportFailure("lost", "reset by peer"), ConnectionLost),
+    (TransportFailure("broken", "bad gzip"), BadReply),
     (HTML, BadReply),
     (reply(200, b""), BadReply),
     (reply(200, b" \r\n"), BadReply),
@@ -162,13 +162,13 @@ FINAL = [
     (reply(304, b""), BadReply),
     (reply(307, b"", location="/login"), BadReply),
     (reply(308, b"", location="http://[@host/"), BadReply),
-    (Failed("untrusted", "CERTIFICATE_VERIFY_FAILED"), ConnectionFailed),
-    (Failed("late", "no answer in time"), DeadlineExceeded),
+    (TransportFailure("untrusted", "CERTIFICATE_VERIFY_FAILED"), ConnectionFailed),
+    (TransportFailure("late", "no answer in time"), DeadlineExceeded),
 ]
 
 
 @pytest.mark.parametrize(("bad", "kind"), PASSING)
-def test_read_again(context: Context, bad: Outcome, kind: type[LcnbError]) -> None:
+def test_read_again(context: ExchangeContext, bad: Outcome, kind: type[LcnbError]) -> None:
     """A read whose first answer is a passing failure is sent again after a back-off, and succeeds."""
     asked, result = drive(READ, [bad, GOOD], context)
     assert isinstance(result, Envelope)
@@ -176,24 +176,24 @@ def test_read_again(context: Context, bad: Outcome, kind: type[LcnbError]) -> No
 
 
 @pytest.mark.parametrize(("bad", "kind"), PASSING)
-def test_read_gives_up(context: Context, bad: Outcome, kind: type[LcnbError]) -> None:
+def test_read_gives_up(context: ExchangeContext, bad: Outcome, kind: type[LcnbError]) -> None:
     """A passing failure that stays ends after MAX_TRIES in its typed error, inside the deadline."""
     asked, error = drive(READ, itertools.repeat(bad), context)
     assert type(error) is kind
-    assert sent(asked) == error.tries == MAX_TRIES
+    assert sent(asked) == error.tries == MAX_ATTEMPTS
     assert (error.method, error.path) == ("GET", "/instances")
     not_sent = kind is ConnectionFailed
     told = (
-        f"tried {MAX_TRIES} times; nothing was sent."
+        f"tried {MAX_ATTEMPTS} times; nothing was sent."
         if not_sent
-        else f"sent {MAX_TRIES} times; nothing was changed."
+        else f"sent {MAX_ATTEMPTS} times; nothing was changed."
     )
     assert told in str(error)
     assert context.clock.now < context.deadline
 
 
 @pytest.mark.parametrize(("bad", "kind"), FINAL)
-def test_read_final(context: Context, bad: Outcome, kind: type[LcnbError]) -> None:
+def test_read_final(context: ExchangeContext, bad: Outcome, kind: type[LcnbError]) -> None:
     """What another try cannot cure is raised after one."""
     asked, error = drive(READ, [bad], context)
     assert type(error) is kind
@@ -203,42 +203,53 @@ def test_read_final(context: Context, bad: Outcome, kind: type[LcnbError]) -> No
 
 @pytest.mark.parametrize("call", WRITES, ids=lambda call: call.effect)
 @pytest.mark.parametrize(("bad", "kind"), PASSING + FINAL)
-def test_write(context: Context, call: Call, bad: Outcome, kind: type[LcnbError]) -> None:
+def test_write(context: ExchangeContext, call: Call, bad: Outcome, kind: type[LcnbError]) -> None:
     """A write is sent again only when it was certainly not sent or was throttled; all else is raised at once."""
     asked, result = drive(call, [bad, reply(200, {"success": True, "message": "Done."})], context)
-    harmless = bad == Failed("not sent", "refused") or (isinstance(bad, Reply) and bad.status == 429)
+    harmless = bad == TransportFailure("not sent", "refused") or (
+        isinstance(bad, Response) and bad.status == 429
+    )
     assert sent(asked) == (2 if harmless else 1)
     assert isinstance(result, Envelope) if harmless else type(result) is kind
     assert "nothing was changed" not in str(result)
 
 
 @pytest.mark.parametrize("call", WRITES, ids=lambda call: call.effect)
-@pytest.mark.parametrize("bad", [Failed("not sent", "refused"), reply(429, b"")])
-def test_write_gives_up(context: Context, call: Call, bad: Outcome) -> None:
+@pytest.mark.parametrize("bad", [TransportFailure("not sent", "refused"), reply(429, b"")])
+def test_write_gives_up(context: ExchangeContext, call: Call, bad: Outcome) -> None:
     """A write that could never be sent ends after MAX_TRIES too."""
     asked, error = drive(call, itertools.repeat(bad), context)
     assert isinstance(error, ConnectionFailed | RateLimited)
-    assert sent(asked) == error.tries == MAX_TRIES
+    assert sent(asked) == error.tries == MAX_ATTEMPTS
 
 
-def test_mixed_failures(context: Context) -> None:
+def test_mixed_failures(context: ExchangeContext) -> None:
     """Failures of different kinds count together, and the last one is told."""
-    bad = [reply(503, b""), Failed("lost", "reset"), HTML, reply(429, b""), reply(200, b""), reply(500, b"")]
+    bad = [
+        reply(503, b""),
+        TransportFailure("lost", "reset"),
+        HTML,
+        reply(429, b""),
+        reply(200, b""),
+        reply(500, b""),
+    ]
     asked, error = drive(READ, bad, context)
     assert type(error) is ServerError
-    assert sent(asked) == MAX_TRIES == len(bad)
+    assert sent(asked) == MAX_ATTEMPTS == len(bad)
 
 
-def test_backoff(context: Context) -> None:
+def test_backoff(context: ExchangeContext) -> None:
     """Waits double from BACKOFF_S up to BACKOFF_MAX_S, each shortened by chance to half at most."""
     asked, _ = drive(READ, itertools.repeat(reply(503, b"")), context)
-    ceilings = [min(BACKOFF_MAX_S, BACKOFF_S * 2**number) for number in range(MAX_TRIES - 1)]
+    ceilings = [min(BACKOFF_MAX_S, BACKOFF_S * 2**number) for number in range(MAX_ATTEMPTS - 1)]
     assert all(top / 2 <= wait <= top for wait, top in zip(pauses(asked), ceilings, strict=True))
 
 
 @pytest.mark.parametrize("takes", [1, 7, 19, 29.9, 59, 60, 500])
-@pytest.mark.parametrize("bad", [reply(500, b""), reply(429, b""), Failed("lost", "timed out"), HTML])
-def test_deadline_holds(context: Context, bad: Outcome, takes: float) -> None:
+@pytest.mark.parametrize(
+    "bad", [reply(500, b""), reply(429, b""), TransportFailure("lost", "timed out"), HTML]
+)
+def test_deadline_holds(context: ExchangeContext, bad: Outcome, takes: float) -> None:
     """However slow each try is, the whole call ends at the deadline at the latest, in a typed error."""
     asked, error = drive(READ, itertools.repeat(bad), context, takes)
     assert isinstance(error, ApiError | TransportError)
@@ -257,27 +268,27 @@ def test_deadline_holds(context: Context, bad: Outcome, takes: float) -> None:
         for timeout in (0.5, 20, 60, 300)
     ],
 )
-def test_a1_attempt_limits(context: Context, call: Call, timeout: float, limit: float) -> None:
+def test_a1_attempt_limits(context: ExchangeContext, call: Call, timeout: float, limit: float) -> None:
     """One attempt of a read may take the whole deadline; one of a write that too, and at least 60 s, whatever is set."""
     context.deadline = context.clock.now + timeout
     (transmit,), _ = drive(call, [GOOD], context)
     assert transmit.limit_s == limit
     assert WRITE_ATTEMPT_MIN_S >= 60
-    httpx_timeout = _request(context.settings, transmit)["timeout"]
+    httpx_timeout = _request_arguments(context.settings, transmit)["timeout"]
     assert httpx_timeout.read > limit
     assert httpx_timeout.write > limit
 
 
 @pytest.mark.parametrize("call", [READ, *WRITES], ids=lambda call: call.effect)
 @pytest.mark.parametrize("seconds", [21, 45, 59])
-def test_a1_slow_answers_are_awaited(context: Context, call: Call, seconds: float) -> None:
+def test_a1_slow_answers_are_awaited(context: ExchangeContext, call: Call, seconds: float) -> None:
     """An answer that takes most of the deadline is taken; nothing is sent twice."""
     asked, result = drive(call, [GOOD], context, seconds)
     assert sent(asked) == 1
     assert isinstance(result, Envelope)
 
 
-def test_deadline_passed(context: Context) -> None:
+def test_deadline_passed(context: ExchangeContext) -> None:
     """A call whose deadline has passed is not sent; the error is a TimeoutError and names the setting."""
     context.clock.now = context.deadline
     asked, error = drive(READ, [GOOD], context)
@@ -306,7 +317,7 @@ def test_deadline_passed(context: Context) -> None:
         ({"x_ratelimit_reset": "never"}, 0.25, 0.5),
     ],
 )
-def test_throttled(context: Context, headers: dict[str, str], least: float, most: float) -> None:
+def test_throttled(context: ExchangeContext, headers: dict[str, str], least: float, most: float) -> None:
     """After a 429 the wait is what it asks for and a little chance, or the usual back-off when it asks nothing."""
     asked, result = drive(READ, [reply(429, b"", **headers), GOOD], context)
     assert isinstance(result, Envelope)
@@ -322,7 +333,7 @@ def test_throttled(context: Context, headers: dict[str, str], least: float, most
         lambda when: {"retry_after": "soon", "x_ratelimit_reset": str(int(when))},
     ],
 )
-def test_throttled_until(context: Context, header: Callable[[float], dict[str, str]]) -> None:
+def test_throttled_until(context: ExchangeContext, header: Callable[[float], dict[str, str]]) -> None:
     """A 429 may name the time of day instead: an HTTP date, or X-RateLimit-Reset."""
     bad = reply(429, b"", **header(time.time() + 20))
     asked, result = drive(READ, [bad, GOOD], context)
@@ -331,7 +342,7 @@ def test_throttled_until(context: Context, header: Callable[[float], dict[str, s
 
 
 @pytest.mark.parametrize("call", [READ, *WRITES], ids=lambda call: call.effect)
-def test_throttled_too_long(context: Context, call: Call) -> None:
+def test_throttled_too_long(context: ExchangeContext, call: Call) -> None:
     """A 429 whose wait would pass the deadline is raised at once, with the seconds it asks for."""
     asked, error = drive(call, [reply(429, {"message": "Too Many Attempts."}, retry_after="3600")], context)
     assert isinstance(error, RateLimited)
@@ -340,7 +351,7 @@ def test_throttled_too_long(context: Context, call: Call) -> None:
     assert error.provider_message == "Too Many Attempts."
 
 
-def test_throttled_without_a_word(context: Context) -> None:
+def test_throttled_without_a_word(context: ExchangeContext) -> None:
     """A 429 that names no time has `retry_after` None."""
     _, error = drive(READ, itertools.repeat(reply(429, b"")), context)
     assert isinstance(error, RateLimited)
@@ -351,14 +362,14 @@ def test_throttled_without_a_word(context: Context) -> None:
 def test_retry_after_never_fails(text: str) -> None:
     """Whatever a header says, the wait is None or a number of seconds from 0."""
     for name in ("retry-after", "x-ratelimit-reset"):
-        seconds = retry_after({name: text}, time.time())
+        seconds = parse_retry_after({name: text}, time.time())
         assert seconds is None or 0 <= seconds < float("inf")
 
 
-def test_limits(context: Context) -> None:
+def test_limits(context: ExchangeContext) -> None:
     """What any answer tells of the rate limit is kept, and nonsense is not."""
     bad = reply(500, b"", x_ratelimit_limit="5000", x_ratelimit_remaining="41")
-    good = Reply(200, {"x-ratelimit-limit": "many", "x-ratelimit-remaining": "40"}, GOOD.body)
+    good = Response(200, {"x-ratelimit-limit": "many", "x-ratelimit-remaining": "40"}, GOOD.body)
     drive(READ, [bad, good], context)
     assert context.limits == {"limit": 5000, "remaining": 40}
 
@@ -368,7 +379,7 @@ def test_limits(context: Context) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 203])
 @pytest.mark.parametrize("flag", [True, "true", "True", 1, "1"])
-def test_success(context: Context, status: int, flag: Any) -> None:
+def test_success(context: ExchangeContext, status: int, flag: Any) -> None:
     """Any 2xx whose `success` is true, in whatever spelling, is a success."""
     _, result = drive(READ, [reply(status, {"success": flag, "data": [1]})], context)
     assert isinstance(result, Envelope)
@@ -376,7 +387,7 @@ def test_success(context: Context, status: int, flag: Any) -> None:
 
 
 @pytest.mark.parametrize("flag", [False, "false", 0, "0", "", "no", [], {}, 2])
-def test_refused(context: Context, flag: Any) -> None:
+def test_refused(context: ExchangeContext, flag: Any) -> None:
     """HTTP 200 with any other flag is a refusal, whatever data comes along."""
     _, error = drive(READ, [reply(200, {"success": flag, "data": [], "message": "Not now."})], context)
     assert type(error) is Refused
@@ -398,20 +409,20 @@ def test_refused(context: Context, flag: Any) -> None:
         (b"[]", []),
     ],
 )
-def test_odd_success(context: Context, body: bytes, data: Any) -> None:
+def test_odd_success(context: ExchangeContext, body: bytes, data: Any) -> None:
     """No flag but data, a byte order mark, a byte that is no UTF-8, PHP's empty list: the answer is still read."""
     _, result = drive(READ, [reply(200, body)], context)
     assert isinstance(result, Envelope)
     assert result.data == data
 
 
-def test_neither_flag_nor_data(context: Context) -> None:
+def test_neither_flag_nor_data(context: ExchangeContext) -> None:
     """An object with neither `success` nor `data` is not taken for an empty listing."""
     _, error = drive(READ, [reply(200, {"message": "Hello."})], context)
     assert type(error) is Refused
 
 
-def test_empty_list_is_no_write(context: Context) -> None:
+def test_empty_list_is_no_write(context: ExchangeContext) -> None:
     """PHP's empty list is an answer to a read alone."""
     _, error = drive(WRITES[0], [reply(200, b"[]")], context)
     assert type(error) is BadReply
@@ -433,7 +444,7 @@ def test_empty_list_is_no_write(context: Context) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("status", [200, 422])
-def test_provider_message(context: Context, status: int, document: Any, message: str | None) -> None:
+def test_provider_message(context: ExchangeContext, status: int, document: Any, message: str | None) -> None:
     """An error carries the provider's own words: message, error, and Laravel's errors by field."""
     _, error = drive(READ, [reply(status, document)], context)
     assert isinstance(error, ApiError)
@@ -441,22 +452,22 @@ def test_provider_message(context: Context, status: int, document: Any, message:
     assert message is None or message.rstrip(".") in str(error)
 
 
-def test_redirect_tells_host(context: Context) -> None:
+def test_redirect_tells_host(context: ExchangeContext) -> None:
     """The error of a redirect names the other host and says that it was not followed."""
     _, error = drive(READ, [reply(302, b"", location="https://elsewhere.example/api?x=1")], context)
     assert "a redirect to elsewhere.example (HTTP 302); it was not followed" in str(error)
 
 
-def test_errors_mask_token(context: Context) -> None:
+def test_errors_mask_token(context: ExchangeContext) -> None:
     """A token that the provider repeats is stars in the error, in its message and in an excerpt."""
     echoes = [reply(400, {"message": f"Bad token {TOKEN}"}), reply(400, TOKEN.encode()), reply(400, [TOKEN])]
-    for bad in [*echoes, Failed("untrusted", f"no {TOKEN}")]:
+    for bad in [*echoes, TransportFailure("untrusted", f"no {TOKEN}")]:
         _, error = drive(READ, [bad], context)
         assert TOKEN not in f"{error} {error!r} {vars(error)}"
         assert "*****" in str(error)
 
 
-def test_answers_are_in_no_repr(context: Context) -> None:
+def test_answers_are_in_no_repr(context: ExchangeContext) -> None:
     """Answers hold initial passwords: an envelope does not show them, since tracebacks may print locals."""
     _, result = drive(READ, [reply(200, {"data": [{"initial_root_password": "Str0ng-Passw0rd"}]})], context)
     assert isinstance(result, Envelope)
@@ -487,19 +498,19 @@ HEADERS = st.dictionaries(
     status=st.integers(100, 999),
     headers=HEADERS,
     body=BODIES,
-    tries=st.integers(1, MAX_TRIES),
+    tries=st.integers(1, MAX_ATTEMPTS),
 )
 def test_judge_never_fails(
-    context: Context, call: Call, status: int, headers: dict[str, str], body: bytes, tries: int
+    context: ExchangeContext, call: Call, status: int, headers: dict[str, str], body: bytes, tries: int
 ) -> None:
     """Whatever an answer is, it is an envelope, another try, or one of our errors, and never shows the token."""
     try:
-        verdict = judge(call, Reply(status, headers, body), tries, context)
+        verdict = judge_outcome(call, Response(status, headers, body), tries, context)
     except LcnbError as error:
         assert TOKEN not in f"{error} {vars(error)}"
         return
-    if isinstance(verdict, Again):
-        assert tries < MAX_TRIES
+    if isinstance(verdict, Retry):
+        assert tries < MAX_ATTEMPTS
         assert 0 <= verdict.after_s < context.remaining()
         assert call.effect == "read" or status == 429
     else:
@@ -702,14 +713,14 @@ def test_bad_answers(
 ) -> None:
     """A bad answer is asked for again; when it stays it is a typed error, and the client works afterwards."""
     one = asker(provider.base_url)
-    provider.script = [bad] * MAX_TRIES
+    provider.script = [bad] * MAX_ATTEMPTS
     with pytest.raises(kind) as caught:
         one.ask()
     assert type(caught.value) is kind
-    assert caught.value.tries == len(provider.heard) == MAX_TRIES
+    assert caught.value.tries == len(provider.heard) == MAX_ATTEMPTS
     provider.script = [bad]
     assert one.ask().name == "Ana"
-    assert len(provider.heard) == MAX_TRIES + 2
+    assert len(provider.heard) == MAX_ATTEMPTS + 2
 
 
 @pytest.mark.usefixtures("hasty")
@@ -939,10 +950,10 @@ def test_proxy_never_sees_token(
 ) -> None:
     """For another host the proxy of the environment is asked for a tunnel, without the token."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://{provider.host}")
-    provider.script = [http(502, b"")] * MAX_TRIES
+    provider.script = [http(502, b"")] * MAX_ATTEMPTS
     with pytest.raises(ConnectionFailed):
         asker("https://api.example.com/api").ask()
-    assert len(provider.heard) == MAX_TRIES
+    assert len(provider.heard) == MAX_ATTEMPTS
     for head in provider.heard:
         assert head.startswith(b"CONNECT api.example.com:443 ")
         assert TOKEN.encode() not in head
@@ -988,7 +999,7 @@ def test_headers(asker: Callable[..., Asker], provider: Provider) -> None:
         headers = {line.partition(":")[0].lower(): line.partition(": ")[2] for line in lines[1:]}
         assert lines[0] == "GET /api/profile HTTP/1.1"
         assert headers["api-token"] == TOKEN
-        assert headers["accept"] == ACCEPT == "application/vnd.letscloud.v1+json"
+        assert headers["accept"] == ACCEPT_HEADER == "application/vnd.letscloud.v1+json"
         assert headers["user-agent"].startswith(f"lcnb/{lcnb.__version__} ")
         assert head.count(TOKEN.encode()) == 1
         assert "content-type" not in headers
@@ -1065,7 +1076,7 @@ def test_canary(
     """The token is in no error, traceback with locals, pickle, log record or repr of a call that fails."""
     kind = FAILURES[name][1]
     one = asker(place(name, provider), 0.3 if name == "deadline" else 10)
-    provider.script = [FAILURES[name][0]] * MAX_TRIES
+    provider.script = [FAILURES[name][0]] * MAX_ATTEMPTS
     with pytest.raises(kind) as caught:
         one.ask()
     assert TOKEN not in seen(caught.value)

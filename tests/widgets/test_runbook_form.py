@@ -13,17 +13,17 @@ import pytest
 
 import lcnb
 from conftest import TOKEN, write_notebook
-from lcnb.runbooks.notebook.find import find, shipped
+from lcnb.runbooks.notebook.find import find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import help_text
-from lcnb.sandbox import Running, start
-from lcnb.widgets.admin_app import Admin
-from lcnb.widgets.form_effects import Run
+from lcnb.sandbox import SandboxProcess, start
+from lcnb.widgets.admin_app import AdminApp
+from lcnb.widgets.form_effects import StartRun
 from lcnb.widgets.form_state import Phase
-from lcnb.widgets.runbook_fields import spec_of
+from lcnb.widgets.runbook_fields import runbook_spec
 from lcnb.widgets.runbook_form import RunForm
-from lcnb.widgets.runbook_process import Ended
-from lcnb.widgets.runbook_view import RunbookForm, RunbookUnavailable
-from lcnb.widgets.runner import inline, thread
+from lcnb.widgets.runbook_process import FinishedRun
+from lcnb.widgets.runbook_view import RunbookUnavailable, RunbookWidget
+from lcnb.widgets.runner import run_in_thread, run_inline
 
 
 class FakePlan(list[Any]):
@@ -32,26 +32,26 @@ class FakePlan(list[Any]):
     id, notes, challenge = "run-1", (), ""
 
 
-def begun(form: RunForm) -> Run:
+def begun(form: RunForm) -> StartRun:
     (effect,) = form.review()
-    assert isinstance(effect, Run)
+    assert isinstance(effect, StartRun)
     return effect
 
 
-def dry(challenge: str = "") -> Ended:
+def dry(challenge: str = "") -> FinishedRun:
     plan = FakePlan(["one"])
     plan.challenge = challenge
-    return Ended("done", 0, folder=Path("runs/run-1"), planned=plan)  # type: ignore[arg-type]
+    return FinishedRun("done", 0, folder=Path("runs/run-1"), planned=plan)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def reads() -> RunForm:
-    return RunForm(find("inventory"))
+    return RunForm(find_runbook("inventory"))
 
 
 @pytest.fixture
 def writes() -> RunForm:
-    form = RunForm(find("power_schedule"))
+    form = RunForm(find_runbook("power_schedule"))
     form.set("selection", "label == 'web-01'")
     return form
 
@@ -59,10 +59,10 @@ def writes() -> RunForm:
 # --- fields ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_runbook_has_a_form(name: str) -> None:
     """Each parameter is a field, but for the account and the dry run; its default is right as it stands."""
-    book = find(name)
+    book = find_runbook(name)
     form = RunForm(book)
     assert [*form.fields] == [
         each.name for each in book.parameters if each.name not in ("account", "dry_run")
@@ -85,7 +85,7 @@ labels: list[str] = []
 @pytest.fixture
 def own(tmp_path: Path) -> RunForm:
     """The form of a notebook of one's own with a parameter of each kind."""
-    return RunForm(find(str(write_notebook(tmp_path / "nb" / "own.ipynb", (KINDS, "parameters")))))
+    return RunForm(find_runbook(str(write_notebook(tmp_path / "nb" / "own.ipynb", (KINDS, "parameters")))))
 
 
 def test_kinds(own: RunForm) -> None:
@@ -124,7 +124,7 @@ def test_required(tmp_path: Path) -> None:
         "from enum import Enum\n\nclass Size(Enum):\n    SMALL = 's'\n    BIG = 'b'\n\ndays: int\n"
         "on: bool\nsize: Size = Size.SMALL"
     )
-    form = RunForm(find(str(write_notebook(tmp_path / "nb" / "own.ipynb", (cell, "parameters")))))
+    form = RunForm(find_runbook(str(write_notebook(tmp_path / "nb" / "own.ipynb", (cell, "parameters")))))
     assert form.review() == ()
     assert form.shown.errors == {"days": "This is needed."}
     form.set("days", "7")
@@ -183,7 +183,7 @@ def test_reads_end(reads: RunForm) -> None:
     assert run.given == {"location": "MIA1"}
     reads.cell(run, 1, 5, "Machines")
     assert reads.shown.progress == (1, 5, "Machines")
-    reads.run_ended(run, Ended("done", 0))
+    reads.run_ended(run, FinishedRun("done", 0))
     assert reads.shown.phase is Phase.DONE
     reads.again()
     assert reads.shown.phase is Phase.EDIT
@@ -199,7 +199,7 @@ def test_applies_the_plan_once(writes: RunForm) -> None:
     assert writes.confirm() == ()
     writes.run_ended(run, dry())
     (apply,) = writes.confirm()
-    assert isinstance(apply, Run)
+    assert isinstance(apply, StartRun)
     assert (apply.plan, dict(apply.given)) == (Path("runs/run-1"), {})
     assert writes.confirm() == ()
 
@@ -226,7 +226,7 @@ def test_edit_voids(writes: RunForm, edit: Callable[[RunForm], object]) -> None:
 @pytest.mark.parametrize("status", ["failed", "died", "timeout", "interrupted", "partly", "refused"])
 def test_not_well(writes: RunForm, status: str) -> None:
     """A dry run that did not end well has no Apply, whatever it planned."""
-    ended = Ended(status, 1, "cell 3 failed: ValueError", Path("runs/run-1"), planned=dry().planned)
+    ended = FinishedRun(status, 1, "cell 3 failed: ValueError", Path("runs/run-1"), planned=dry().planned)
     writes.run_ended(begun(writes), ended)
     assert writes.shown.phase is Phase.FAILED
     assert writes.shown.alert
@@ -236,7 +236,7 @@ def test_not_well(writes: RunForm, status: str) -> None:
 def test_refused_value(writes: RunForm) -> None:
     """A value that the run refused stands at its field until it is another one."""
     error = "parameter selection: no column 'colour'. Nothing was started."
-    writes.run_ended(begun(writes), Ended("refused", 2, error))
+    writes.run_ended(begun(writes), FinishedRun("refused", 2, error))
     assert writes.shown.phase is Phase.EDIT
     assert writes.shown.errors == {"selection": "no column 'colour'."}
     writes.set("selection", "all")
@@ -252,7 +252,7 @@ def test_stop(reads: RunForm) -> None:
     assert reads.shown.phase is Phase.BUSY
     reads.stop()
     assert run.stop.now.is_set()
-    reads.run_ended(run, Ended("interrupted", 143))
+    reads.run_ended(run, FinishedRun("interrupted", 143))
     assert reads.shown.phase is Phase.FAILED
     reads.run_failed(run, RuntimeError("late"))
     assert "late" not in reads.shown.notice
@@ -262,19 +262,19 @@ def test_stop(reads: RunForm) -> None:
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
+def box() -> Iterator[SandboxProcess]:
     with start(token=TOKEN, speed=400, fleet=6) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def client(box: Running) -> Iterator[lcnb.LetsCloud]:
+def client(box: SandboxProcess) -> Iterator[lcnb.LetsCloud]:
     """A client whose token nobody but it knows: a run gets it in its environment."""
     with lcnb.connect(token=TOKEN, base_url=box.base_url) as made:
         yield made
 
 
-def state(made: RunbookForm | Admin) -> str:
+def state(made: RunbookWidget | AdminApp) -> str:
     """All that the widgets of the process hold, as it would be saved with a notebook."""
     from ipywidgets import Widget
 
@@ -283,7 +283,7 @@ def state(made: RunbookForm | Admin) -> str:
 
 def test_run_from_the_form(client: lcnb.LetsCloud) -> None:
     """A run shows its cells and its report, stands in the history, and no widget holds the token."""
-    made = RunbookForm(find("inventory"), client, inline)
+    made = RunbookWidget(find_runbook("inventory"), client, run_inline)
     seen: list[tuple[int, int, str]] = []
     made.form.subscribe(lambda shown: seen.append(shown.progress))
     made.view.start()
@@ -298,9 +298,9 @@ def test_run_from_the_form(client: lcnb.LetsCloud) -> None:
     assert TOKEN not in state(made)
 
 
-def test_dry_run_then_apply(client: lcnb.LetsCloud, box: Running) -> None:
+def test_dry_run_then_apply(client: lcnb.LetsCloud, box: SandboxProcess) -> None:
     """Apply makes exactly what was planned, and shows its outcome."""
-    made = RunbookForm(find("power_schedule"), client, inline)
+    made = RunbookWidget(find_runbook("power_schedule"), client, run_inline)
     made.form.set("selection", "label == 'web-01'")
     made.view.review.click()
     shown = made.form.shown
@@ -318,13 +318,13 @@ def test_dry_run_then_apply(client: lcnb.LetsCloud, box: Running) -> None:
 
 
 def test_unknown_is_settled(
-    box: Running, client: lcnb.LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: SandboxProcess, client: lcnb.LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change without a known outcome is told as unknown with its table; the button settles it, nothing twice."""
     monkeypatch.setenv("LCNB_SETTLE", "3")
     fleet = tmp_path / "fleet.csv"
     fleet.write_text("label,location,plan,image\nlate-01,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n")
-    made = RunbookForm(find("provision"), client, inline)
+    made = RunbookWidget(find_runbook("provision"), client, run_inline)
     made.form.set("fleet", str(fleet))
     made.view.review.click()
     assert made.form.shown.phase is Phase.CONFIRM, made.form.shown.notice
@@ -353,18 +353,20 @@ def test_nothing_tells_the_outcome(writes: RunForm) -> None:
     (apply,) = writes.confirm()
     made = [{"outcome": "done"}, {"outcome": "unknown"}]
     for status in ("partly", "died", "interrupted", "done"):
-        writes.run_ended(apply, Ended(status, 1, folder=Path("runs/run-2"), made=made))  # type: ignore[arg-type]
+        writes.run_ended(apply, FinishedRun(status, 1, folder=Path("runs/run-2"), made=made))  # type: ignore[arg-type]
         assert writes.shown.phase is Phase.UNKNOWN
         assert "1 of 2 changes have no known outcome" in writes.shown.notice
         (apply,) = writes.resume()
-        assert isinstance(apply, Run)
+        assert isinstance(apply, StartRun)
         assert (apply.resumes, apply.plan, apply.dry) == (Path("runs/run-2"), None, False)
         assert writes.resume() == ()
-    writes.run_ended(apply, Ended("failed", 3, "twins", Path("runs/run-3"), made=[{"outcome": "twins"}]))
+    writes.run_ended(
+        apply, FinishedRun("failed", 3, "twins", Path("runs/run-3"), made=[{"outcome": "twins"}])
+    )
     assert writes.shown.phase is Phase.FAILED
 
 
-def control(box: Running, path: str, body: object = None) -> Any:
+def control(box: SandboxProcess, path: str, body: object = None) -> Any:
     """The sandbox's control side."""
     data = None if body is None else json.dumps(body).encode()
     address = f"{box.base_url.removesuffix('/api')}/_sandbox/{path}"
@@ -372,19 +374,19 @@ def control(box: Running, path: str, body: object = None) -> Any:
         return json.load(reply)
 
 
-def written(box: Running) -> list[str]:
+def written(box: SandboxProcess) -> list[str]:
     return [f"{each['method']} {each['path']}" for each in control(box, "log") if each["method"] != "GET"]
 
 
 def test_failing_cell_and_stop(client: lcnb.LetsCloud, tmp_path: Path) -> None:
     """A failing cell is shown with its error; a run that is stopped ends as interrupted, and is written down."""
     bad = write_notebook(tmp_path / "nb" / "bad.ipynb", "raise ValueError('<no> such thing')")
-    made = RunbookForm(find(str(bad)), client, inline)
+    made = RunbookWidget(find_runbook(str(bad)), client, run_inline)
     made.view.review.click()
     assert made.form.shown.phase is Phase.FAILED
     assert "cell 1 failed: ValueError: &lt;no&gt; such thing" in made.view.panel.report.value
     long = write_notebook(tmp_path / "nb" / "long.ipynb", "import time", "time.sleep(600)")
-    made = RunbookForm(find(str(long)), client, thread)
+    made = RunbookWidget(find_runbook(str(long)), client, run_in_thread)
     at_it, over = threading.Event(), threading.Event()
 
     def listen(shown: Any) -> None:
@@ -407,7 +409,7 @@ def test_failing_cell_and_stop(client: lcnb.LetsCloud, tmp_path: Path) -> None:
 
 def test_help_outside_of_a_notebook(client: lcnb.LetsCloud) -> None:
     """Where no widget is shown it is the help page; without a token the widget says what is missing."""
-    book = find("inventory")
+    book = find_runbook("inventory")
     assert repr(lcnb.runbook("inventory", client)) == help_text(book)
     made = lcnb.runbook("inventory")
     assert isinstance(made, RunbookUnavailable)
@@ -417,9 +419,9 @@ def test_help_outside_of_a_notebook(client: lcnb.LetsCloud) -> None:
 
 def test_part_of_the_app(client: lcnb.LetsCloud) -> None:
     """All shipped runbooks can be chosen; a form is made when it is, and the same one is shown again."""
-    app = Admin(client, inline)
+    app = AdminApp(client, run_inline)
     app.runbooks.start()
-    assert [each for each, _ in app.runbooks.pick.options] == ["", *shipped()]
+    assert [each for each, _ in app.runbooks.pick.options] == ["", *shipped_names()]
     app.runbooks.pick.value = "inventory"
     (first,) = app.runbooks.holder.children
     app.runbooks.pick.value = ""
@@ -427,4 +429,4 @@ def test_part_of_the_app(client: lcnb.LetsCloud) -> None:
     assert app.runbooks.holder.children == (first,)
     app.runs.refresh()
     assert "No run is kept yet." in app.runs.body.value
-    assert spec_of(find("inventory"), "Run").title in first.children[0].value
+    assert runbook_spec(find_runbook("inventory"), "Run").title in first.children[0].value

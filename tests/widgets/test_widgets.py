@@ -15,20 +15,20 @@ import lcnb
 import lcnb.changes.build
 from conftest import FAULTS, TOKEN
 from lcnb.errors import ChangeFailed, Drifted, InputError
-from lcnb.sandbox import Clock, Faults, Sandbox, World, running
+from lcnb.sandbox import Clock, Faults, Sandbox, World, serve_in_thread
 from lcnb.widgets import form_specs
-from lcnb.widgets.admin_app import Admin, Unavailable
-from lcnb.widgets.admin_page import checked_host, notebook
-from lcnb.widgets.elements import status
+from lcnb.widgets.admin_app import AdminApp, AdminUnavailable
+from lcnb.widgets.admin_page import check_host, find_admin_notebook
+from lcnb.widgets.elements import status_html
 from lcnb.widgets.form import Form
-from lcnb.widgets.form_effects import Apply, Build, Effects, Load
-from lcnb.widgets.form_fields import Choice, Field, Spec
-from lcnb.widgets.form_messages import judged, told
+from lcnb.widgets.form_effects import ApplyChanges, BuildChanges, Effects, LoadChoices
+from lcnb.widgets.form_fields import Choice, FormField, FormSpec
+from lcnb.widgets.form_messages import error_message, judge_result
 from lcnb.widgets.form_state import Phase
-from lcnb.widgets.input_field import Answer
-from lcnb.widgets.listings import plain
-from lcnb.widgets.page_sync import Arrival, everything
-from lcnb.widgets.runner import OneAtATime, Runner, inline, thread
+from lcnb.widgets.input_field import InputField
+from lcnb.widgets.listings import json_cell
+from lcnb.widgets.page_sync import PageSync, walk_widgets
+from lcnb.widgets.runner import OneAtATime, Runner, run_in_thread, run_inline
 
 GOOD = "Str0ng-Enough-Pass"
 
@@ -39,21 +39,21 @@ class FakeChanges(list[Any]):
     id, notes, challenge = "set-1", ("it is so already",), ""
 
 
-PLACES = Spec(
+PLACES = FormSpec(
     "places",
     "A form with all kinds of fields",
     (
-        Field("label", "Label", check=lambda value, values: lcnb.changes.build.checked_label(value)),
-        Field("place", "Place", kind="choice", load=lambda client, values: []),
-        Field("size", "Size", kind="choice", needs=("place",), load=lambda client, values: []),
-        *form_specs.passwords("made"),
+        FormField("label", "Label", check=lambda value, values: lcnb.changes.build.checked_label(value)),
+        FormField("place", "Place", kind="choice", load=lambda client, values: []),
+        FormField("size", "Size", kind="choice", needs=("place",), load=lambda client, values: []),
+        *form_specs.password_fields("made"),
     ),
     lambda client, values, secrets: FakeChanges(["one"]),  # type: ignore[arg-type, return-value]
 )
 
 
-def load_of(effects: Effects, name: str) -> Load:
-    (found,) = [each for each in effects if isinstance(each, Load) and each.field.name == name]
+def load_of(effects: Effects, name: str) -> LoadChoices:
+    (found,) = [each for each in effects if isinstance(each, LoadChoices) and each.field.name == name]
     return found
 
 
@@ -70,16 +70,16 @@ def form() -> Form:
 
 def reviewed(form: Form, challenge: str = "") -> Form:
     (build,) = form.review()
-    assert isinstance(build, Build)
+    assert isinstance(build, BuildChanges)
     changes = FakeChanges(["one"])
     changes.challenge = challenge
     form.built(build, changes)  # type: ignore[arg-type]
     return form
 
 
-def begun(form: Form) -> Apply:
+def begun(form: Form) -> ApplyChanges:
     (effect,) = reviewed(form).confirm()
-    assert isinstance(effect, Apply)
+    assert isinstance(effect, ApplyChanges)
     return effect
 
 
@@ -165,8 +165,8 @@ def test_late_build(form: Form) -> None:
     """An answer that comes right after the review was asked for belongs to it; the earlier ChangeSet is dropped."""
     (first,) = form.review()
     (second,) = form.set("label", "web-2")
-    assert isinstance(first, Build)
-    assert isinstance(second, Build)
+    assert isinstance(first, BuildChanges)
+    assert isinstance(second, BuildChanges)
     assert second.values["label"] == "web-2"
     form.built(first, FakeChanges(["one"]))  # type: ignore[arg-type]
     assert form.shown.phase is Phase.LOADING
@@ -186,7 +186,7 @@ def test_dependent_choices(form: Form) -> None:
     assert form.review() == ()  # the size is to be chosen again
 
 
-def waiting(form: Form) -> Load:
+def waiting(form: Form) -> LoadChoices:
     """A form whose review waits for the sizes to be read."""
     effects = form.start()
     form.loaded(load_of(effects, "place"), [Choice("A", "a")])
@@ -200,7 +200,7 @@ def test_review_while_reading(form: Form) -> None:
     load = waiting(form)
     assert form.set("label", "web-2") == ()
     (build,) = form.loaded(load, [Choice("1", "one")])
-    assert isinstance(build, Build)
+    assert isinstance(build, BuildChanges)
     assert build.values["label"] == "web-2"
 
 
@@ -259,7 +259,7 @@ def test_passwords(form: Form) -> None:
     form.take("password_again", GOOD)
     assert form.shown.taken == {"password": len(GOOD), "password_again": len(GOOD)}
     (build,) = form.review()
-    assert isinstance(build, Build)
+    assert isinstance(build, BuildChanges)
     assert build.secrets["password"].reveal() == GOOD
     assert GOOD not in repr((form.shown, build, form.__dict__))
     form.built(build, FakeChanges(["one"]))  # type: ignore[arg-type]
@@ -309,7 +309,7 @@ def test_refused(form: Form, text: str, field: str | None) -> None:
 )
 def test_judged(states: tuple[str, ...], phase: Phase) -> None:
     """One change without a known outcome makes the whole unknown; one that was not made, failed."""
-    assert judged(outcome(*states))[0] is phase
+    assert judge_result(outcome(*states))[0] is phase
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_stop_and_resume(form: Form) -> None:
     form.failed(first, KeyboardInterrupt(), still_open=True)
     assert form.shown.phase is Phase.UNKNOWN
     (second,) = form.resume()
-    assert isinstance(second, Apply)
+    assert isinstance(second, ApplyChanges)
     assert (second.changes, second.changeset, second.after) == (None, "set-1", first.ended)
     form.finished(first, outcome("done"))  # a stranger by now
     assert form.shown.phase is Phase.BUSY
@@ -358,7 +358,7 @@ def test_answer_after_stop(form: Form) -> None:
 
 def test_outcome_stays() -> None:
     """What came of it stays on the screen when the table drops the machine that was deleted."""
-    form = Form(form_specs.ACT)
+    form = Form(form_specs.CHANGE_MACHINES)
     form.put("machines", ("a",))
     form.set("action", "delete")
     apply = begun(form)
@@ -369,7 +369,7 @@ def test_outcome_stays() -> None:
 
 def test_fault_of_ours_is_told() -> None:
     """An error that is not lcnb's own is named, too."""
-    assert told(KeyError("x")) == "This is a fault of lcnb: KeyError: 'x'. Nothing further was sent."
+    assert error_message(KeyError("x")) == "This is a fault of lcnb: KeyError: 'x'. Nothing further was sent."
 
 
 # --- with a client: the forms of lcnb, their runner, their widgets ---------------------------------------
@@ -380,7 +380,7 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
 
     def __init__(self, sandbox: Sandbox, lc: lcnb.LetsCloud) -> None:
         self.sandbox, self.lc = sandbox, lc
-        self.runner = Runner(lc, inline)
+        self.runner = Runner(lc, run_inline)
 
     def writes(self) -> list[tuple[str, str]]:
         return [
@@ -389,7 +389,7 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
             if each["method"] != "GET"
         ]
 
-    def filled(self, spec: Spec, **answers: Any) -> Form:
+    def filled(self, spec: FormSpec, **answers: Any) -> Form:
         form = Form(spec)
         self.go(form, form.start)
         for name, answer in answers.items():
@@ -401,7 +401,7 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
             self.runner.run(form, event())
         return form
 
-    def made(self, spec: Spec, **answers: Any) -> Form:
+    def made(self, spec: FormSpec, **answers: Any) -> Form:
         form = self.filled(spec, **answers)
         self.go(form, form.review)
         assert form.shown.phase is Phase.CONFIRM, (form.shown.notice, form.shown.errors)
@@ -412,7 +412,7 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World_]]:
     """Makes a sandbox whose hours are seconds, and a client that looks after hundredths of a second."""
-    monkeypatch.setattr("lcnb.changes.apply.TICKS", (0.02,))
+    monkeypatch.setattr("lcnb.changes.apply.POLL_DELAYS_S", (0.02,))
     # A reboot is over here before anybody can see the machine busy with it, and is looked for until then.
     monkeypatch.setenv("LCNB_SETTLE", "1")
     opened = []
@@ -421,7 +421,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World_]]:
         sandbox = Sandbox(
             World(Clock(20_000), fleet=fleet), TOKEN, rate_limit=1_000_000, faults=Faults.read(faults)
         )
-        context = running(sandbox)
+        context = serve_in_thread(sandbox)
         lc = lcnb.connect(token=TOKEN, base_url=context.__enter__())
         opened.append((context, lc))
         return World_(sandbox, lc)
@@ -438,7 +438,7 @@ NEW = {"location": "MIA1", "label": "shop-1", "plan": "1vcpu-1gb-10ssd", "image"
 def test_create(fast: Callable[..., World_]) -> None:
     """The create form makes one machine, ready at the end, with one POST however often it is clicked."""
     world = fast()
-    form = world.made(form_specs.CREATE, **NEW)
+    form = world.made(form_specs.CREATE_MACHINE, **NEW)
     world.go(form, form.confirm, form.confirm)
     assert form.shown.phase is Phase.DONE, form.shown.notice
     assert world.writes() == [("POST", "/instances")]
@@ -448,13 +448,13 @@ def test_create(fast: Callable[..., World_]) -> None:
 def test_create_again(fast: Callable[..., World_]) -> None:
     """A second form for the same label, as of another tab, is refused at the label."""
     world = fast()
-    form = world.filled(form_specs.CREATE, **NEW)
+    form = world.filled(form_specs.CREATE_MACHINE, **NEW)
     world.go(form, form.review)
-    world.made(form_specs.CREATE, **NEW)
+    world.made(form_specs.CREATE_MACHINE, **NEW)
     world.go(form, form.confirm)
     assert form.shown.phase is Phase.FAILED
     assert "a machine with the label 'shop-1' exists" in form.shown.notice
-    again = world.filled(form_specs.CREATE, **NEW)
+    again = world.filled(form_specs.CREATE_MACHINE, **NEW)
     world.go(again, again.review)
     assert "a machine of this label exists" in again.shown.errors["label"]
     assert world.writes() == [("POST", "/instances")]
@@ -462,7 +462,7 @@ def test_create_again(fast: Callable[..., World_]) -> None:
 
 def test_prices_and_sold_out(fast: Callable[..., World_]) -> None:
     """Plans are told with their price, the cheapest first; a location that is sold out is marked and refused."""
-    form = fast().filled(form_specs.CREATE, location="LON1")
+    form = fast().filled(form_specs.CREATE_MACHINE, location="LON1")
     assert "(sold out)" in next(each.text for each in form.shown.choices["location"] if each.value == "LON1")
     assert "takes no new machines" in form.shown.errors["location"]
     assert form.shown.choices["plan"][0].text == "1 CPU, 1 GB, 10 GB disk – 5.40 USD a month"
@@ -488,7 +488,7 @@ def test_act(action: str, fast: Callable[..., World_]) -> None:
     if action == "change_plan":
         larger = world.lc.plans(row.location).query(f"disk > {row.total_disk_size}")
         answers["plan"] = larger.slug.iloc[0]
-    form = world.made(form_specs.ACT, **answers)
+    form = world.made(form_specs.CHANGE_MACHINES, **answers)
     assert form.shown.phase is Phase.DONE, form.shown.notice
     ((method, path),) = world.writes()
     assert (method, path.startswith("/instances/")) == (MACHINE_WRITES[action][0], True)
@@ -499,7 +499,7 @@ def test_act_on_several(fast: Callable[..., World_]) -> None:
     """Several ticked machines are one ChangeSet; deleting them asks for a text that counts them."""
     world = fast()
     two = tuple(world.lc.instances().query("state == 'running'").identifier.head(2))
-    form = world.filled(form_specs.ACT, machines=two, action="delete")
+    form = world.filled(form_specs.CHANGE_MACHINES, machines=two, action="delete")
     world.go(form, form.review)
     assert form.shown.challenge == "2 irreversible"
     world.go(form, form.confirm)
@@ -513,7 +513,7 @@ def test_price_difference(fast: Callable[..., World_]) -> None:
     """The plans to change to are told with what they add to the bill; none has a smaller disk."""
     world = fast()
     row = world.lc.inventory().query("state == 'running' and plan.notna() and total_disk_size < 240").iloc[0]
-    form = world.filled(form_specs.ACT, machines=(row.identifier,), action="change_plan")
+    form = world.filled(form_specs.CHANGE_MACHINES, machines=(row.identifier,), action="change_plan")
     texts = {each.value: each.text for each in form.shown.choices["plan"]}
     assert texts[row.plan].endswith("(as now)")
     assert any("(+" in text for text in texts.values())
@@ -565,7 +565,7 @@ def test_unknown_outcome(fast: Callable[..., World_], monkeypatch: pytest.Monkey
     world = fast({"rules": [lost, lag]})
     settings = world.lc.settings
     monkeypatch.setattr(world.lc, "settings", type(settings)(**{**settings.__dict__, "settle": 0.05}))
-    form = world.made(form_specs.CREATE, **NEW)
+    form = world.made(form_specs.CREATE_MACHINE, **NEW)
     assert form.shown.phase is Phase.UNKNOWN
     assert "Look again" in form.shown.notice
     world.sandbox.faults = Faults()
@@ -576,23 +576,23 @@ def test_unknown_outcome(fast: Callable[..., World_], monkeypatch: pytest.Monkey
 
 def test_stop_for_real(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who stops waiting for a machine that does not come ends the thread too; looking again finds it, sent once."""
-    monkeypatch.setattr("lcnb.changes.apply.TICKS", (0.02,))
+    monkeypatch.setattr("lcnb.changes.apply.POLL_DELAYS_S", (0.02,))
     sandbox, lc = served(fleet=2)
     world = World_(sandbox, lc)
-    form = world.filled(form_specs.CREATE, **NEW)
+    form = world.filled(form_specs.CREATE_MACHINE, **NEW)
     world.go(form, form.review)
     looking = threading.Event()
     form.subscribe(lambda shown: looking.set() if shown.progress[2].startswith("looking for") else None)
-    world.runner.spawn = thread
+    world.runner.spawn = run_in_thread
     (apply,) = form.confirm()
     world.runner.run(form, (apply,))
     assert looking.wait(600)
     form.stop()
-    assert isinstance(apply, Apply)
+    assert isinstance(apply, ApplyChanges)
     assert apply.ended.wait(600)
     assert form.shown.phase is Phase.UNKNOWN
     sandbox.world.clock.turn(300)
-    world.runner.spawn = inline
+    world.runner.spawn = run_inline
     world.go(form, form.resume)
     assert form.shown.phase is Phase.DONE, form.shown.notice
     assert world.writes() == [("POST", "/instances")]
@@ -621,8 +621,8 @@ def all_forms(world: World_, folder: Any) -> dict[str, Form]:
         "rename_snapshot": {"slug": snapshot, "label": "named"},
         "delete_snapshot": {"slug": snapshot},
     }
-    assert set(answers) == set(form_specs.NAMED)
-    return {name: world.filled(form_specs.NAMED[name], **given) for name, given in answers.items()}
+    assert set(answers) == set(form_specs.SPECS_BY_NAME)
+    return {name: world.filled(form_specs.SPECS_BY_NAME[name], **given) for name, given in answers.items()}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -724,7 +724,7 @@ def test_wrong_token(fast: Callable[..., World_]) -> None:
     bad = World_(
         world.sandbox, lcnb.connect(token="wrong-token-471147114711", base_url=world.lc.settings.base_url)
     )
-    form = bad.filled(form_specs.CREATE)
+    form = bad.filled(form_specs.CREATE_MACHINE)
     assert form.shown.alert
     assert "token" in form.shown.notice
     bad.lc.close()
@@ -734,9 +734,9 @@ def test_wrong_token(fast: Callable[..., World_]) -> None:
 
 
 @pytest.fixture
-def app(fast: Callable[..., World_]) -> Admin:
+def app(fast: Callable[..., World_]) -> AdminApp:
     """The whole admin widget of a small fleet, everything inline."""
-    return Admin(fast().lc, inline)
+    return AdminApp(fast().lc, run_inline)
 
 
 def click(widget: Any) -> None:
@@ -748,7 +748,7 @@ def say(widget: Any, answer: Any, n: int = 1) -> None:
     widget._handle_custom_msg({"answer": answer, "by": "page", "n": n}, [])
 
 
-def test_app(app: Admin) -> None:
+def test_app(app: AdminApp) -> None:
     """The table shows the fleet; ticking a machine, an action and two clicks make one write."""
     fleet = app.client.inventory()
     assert [row["identifier"] for row in app.fleet.grid.rows] == sorted(
@@ -768,7 +768,7 @@ def test_app(app: Admin) -> None:
     assert (row["state"], app.fleet.grid.selected) == ("off", [machine.identifier])
 
 
-def test_refresh_drops_what_is_gone(app: Admin) -> None:
+def test_refresh_drops_what_is_gone(app: AdminApp) -> None:
     """A refresh keeps the ticks of machines that are there, and drops those of the others."""
     there = app.fleet.grid.rows[0]["identifier"]
     app.fleet.grid.selected = [there, "gone-0000"]
@@ -776,7 +776,7 @@ def test_refresh_drops_what_is_gone(app: Admin) -> None:
     assert app.fleet.grid.selected == [there]
 
 
-def test_parts_can_be_opened(app: Admin) -> None:
+def test_parts_can_be_opened(app: AdminApp) -> None:
     """Each part reads what it shows when it is looked at, and shows no error."""
     nav = app.widget.children[2].children[0]
     for pick in nav.children:
@@ -788,7 +788,7 @@ def test_parts_can_be_opened(app: Admin) -> None:
         assert 'role="alert"' not in each.status.value
 
 
-def test_callback_errors_are_shown(app: Admin) -> None:
+def test_callback_errors_are_shown(app: AdminApp) -> None:
     """A fault in a callback, which ipywidgets would swallow, stands in the form's status line, escaped."""
     view = app.form("create")
 
@@ -800,7 +800,7 @@ def test_callback_errors_are_shown(app: Admin) -> None:
     assert "&lt;b&gt;broken&lt;/b&gt;" in view.status.value
 
 
-def test_no_secret_in_state(app: Admin) -> None:
+def test_no_secret_in_state(app: AdminApp) -> None:
     """A typed password and a revealed one are in no widget's state, which is what a notebook saves."""
     from ipywidgets import Widget
 
@@ -823,7 +823,7 @@ def test_no_secret_in_state(app: Admin) -> None:
     assert app._repr_mimebundle_()["text/plain"] == "lcnb admin: run this cell in Jupyter to see it"
 
 
-def test_listing_keeps_what_a_button_told(app: Admin) -> None:
+def test_listing_keeps_what_a_button_told(app: AdminApp) -> None:
     """What a button told stays to be read while the listing beside it is read anew; of other ticks it says nothing."""
     one, other, *_ = (row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running")
     app.fleet.grid.selected = [one, other]
@@ -837,7 +837,7 @@ def test_listing_keeps_what_a_button_told(app: Admin) -> None:
     assert "tick one machine" not in app.fleet.revealed.value
 
 
-def test_typing_is_not_set_back(app: Admin) -> None:
+def test_typing_is_not_set_back(app: AdminApp) -> None:
     """What a person types is never overwritten by what the form shows meanwhile."""
     view = app.form("create")
     label = view.controls[0].input
@@ -855,7 +855,7 @@ def sent_by(widget: Any) -> list[Any]:
     return told
 
 
-def test_answers_and_clicks_keep_their_order(app: Admin) -> None:
+def test_answers_and_clicks_keep_their_order(app: AdminApp) -> None:
     """An answer is a message like a click: what was ticked and chosen right before a review is what is reviewed."""
     act = app.form("act")
     three = [row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running"][:3]
@@ -867,7 +867,7 @@ def test_answers_and_clicks_keep_their_order(app: Admin) -> None:
     assert {each.identifier for each in act.form.shown.changes or ()} == {*three}
 
 
-def test_ticked_after_the_review(app: Admin) -> None:
+def test_ticked_after_the_review(app: AdminApp) -> None:
     """Who ticks another machine at the review is told that it is void."""
     act = app.form("act")
     running = [row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running"]
@@ -880,7 +880,7 @@ def test_ticked_after_the_review(app: Admin) -> None:
 
 def test_an_answer_is_told_with_what_was_heard() -> None:
     """What the program sets is told with how much was heard of each page, so that a page can tell which came later."""
-    box = Answer(label="Label")
+    box = InputField(label="Label")
     told, heard = sent_by(box), []
     box.on_answer(heard.append)
     say(box, "w")
@@ -893,12 +893,12 @@ def test_an_answer_is_told_with_what_was_heard() -> None:
     assert heard == ["w", "we", ""]
 
 
-def test_a_page_that_comes(app: Admin) -> None:
+def test_a_page_that_comes(app: AdminApp) -> None:
     """A page that has come is told all that can have changed while it did: listings, texts, choices, what is hidden."""
     arrival = app.widget.children[0]
-    assert isinstance(arrival, Arrival)
+    assert isinstance(arrival, PageSync)
     click(app.widget.children[2].children[0].children[1])  # New machine
-    told = {each: sent_by(each) for each in everything(app.widget)}
+    told = {each: sent_by(each) for each in walk_widgets(app.widget)}
     layouts = {each: sent_by(each.layout) for each in told}
     arrival._handle_custom_msg({"here": True}, [])
     assert ["columns", "rows"] in told[app.fleet.grid]
@@ -909,12 +909,12 @@ def test_a_page_that_comes(app: Admin) -> None:
     assert all(sent == [["display"]] for sent in layouts.values())
 
 
-def test_parts_are_made_when_they_are_looked_at(app: Admin) -> None:
+def test_parts_are_made_when_they_are_looked_at(app: AdminApp) -> None:
     """What nobody has looked at is not there: a page asks for each widget before it shows any."""
-    before = len([*everything(app.widget)])
+    before = len([*walk_widgets(app.widget)])
     for pick in app.widget.children[2].children[0].children:
         click(pick)
-    assert before < 60 < len([*everything(app.widget)])
+    assert before < 60 < len([*walk_widgets(app.widget)])
 
 
 def test_one_at_a_time() -> None:
@@ -928,7 +928,7 @@ def test_one_at_a_time() -> None:
         if len(ends) == 1:
             raise ValueError("this does not end it")
 
-    read = OneAtATime(thread, work)
+    read = OneAtATime(run_in_thread, work)
     read()
     assert begun.acquire(timeout=600)
     for _ in range(5):
@@ -947,7 +947,7 @@ def test_thread_runner(fast: Callable[..., World_]) -> None:
     """The runner of notebooks gives the caller its thread back at once."""
     done = threading.Event()
     here = []
-    thread(lambda: (here.append(threading.current_thread()), done.set()))  # type: ignore[arg-type, func-returns-value]
+    run_in_thread(lambda: (here.append(threading.current_thread()), done.set()))  # type: ignore[arg-type, func-returns-value]
     assert done.wait(600)
     assert here[0] is not threading.current_thread()
     assert here[0].daemon
@@ -956,15 +956,15 @@ def test_thread_runner(fast: Callable[..., World_]) -> None:
 def test_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a token the widget says where one was looked for, and how to go on without."""
     made = lcnb.admin()
-    assert isinstance(made, Unavailable)
+    assert isinstance(made, AdminUnavailable)
     assert 'role="alert"' in made.widget.value
     assert "--sandbox" in made.widget.value
 
 
 def test_status_is_escaped() -> None:
     """A status line is text, never markup, and tells screen readers how urgent it is."""
-    assert status("<script>", alert=True).count("<script>") == 0
-    assert 'role="status"' in status("fine")
+    assert status_html("<script>", alert=True).count("<script>") == 0
+    assert 'role="status"' in status_html("fine")
 
 
 @pytest.mark.parametrize(
@@ -973,18 +973,18 @@ def test_status_is_escaped() -> None:
 )
 def test_plain(value: Any, wanted: Any) -> None:
     """A cell is JSON: missing values are null."""
-    assert plain(value) == wanted
+    assert json_cell(value) == wanted
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.com", ""])
 def test_other_hosts_are_refused(host: str) -> None:
     """The page listens on this machine alone, and says how others can have it."""
     with pytest.raises(InputError, match="JupyterHub"):
-        checked_host(host)
+        check_host(host)
 
 
 def test_this_machine_is_taken() -> None:
     """Addresses of this machine are taken; the notebook that is served is there."""
     for host in ("127.0.0.1", "localhost", "::1"):
-        checked_host(host)
-    assert notebook().name == "admin.ipynb"
+        check_host(host)
+    assert find_admin_notebook().name == "admin.ipynb"

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import ConfirmationMissing, ParameterError
-from lcnb.runbooks.batch.rows import Row
+from lcnb.runbooks.batch.rows import BatchRow
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import secret_names, types
 from lcnb.runbooks.notebook.find import Runbook
@@ -17,14 +17,16 @@ from lcnb.runbooks.preflight import (
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from lcnb.runbooks.batch.executors import _Where
+    from lcnb.runbooks.batch.executors import Placement
 #: Wrong rows that a message names; the rest is counted.
-SHOWN = 20
+MAX_SHOWN_PROBLEMS = 20
 
 
-def _check_confirmed(book: Runbook, rows: list[Row], confirm: bool) -> None:
+def check_confirmed(book: Runbook, rows: list[BatchRow], confirm: bool) -> None:
     writing = [
-        row for row in rows if declared.effective(book.parameters, row.parameters).get("dry_run") is False
+        row
+        for row in rows
+        if declared.effective_values(book.parameters, row.parameters).get("dry_run") is False
     ]
     if writing and not confirm:
         raise ConfirmationMissing(
@@ -36,19 +38,21 @@ def _check_confirmed(book: Runbook, rows: list[Row], confirm: bool) -> None:
 # --- the check ------------------------------------------------------------------------------------------
 
 
-def _checked(book: Runbook, rows: list[Row], common: dict[str, object], where: _Where) -> list[Row]:
+def check_rows(
+    book: Runbook, rows: list[BatchRow], common: dict[str, object], where: Placement
+) -> list[BatchRow]:
     """The rows with all their parameters converted. ParameterError names all that is wrong, row by row."""
     check_language(
         book, {**common, **{name: value for row in rows for name, value in row.parameters.items()}}
     )
-    rows = [_as_written(row) for row in rows]
-    problems = _unknown_columns(book, rows)
+    rows = [_mark_csv_values(row) for row in rows]
+    problems = _unknown_column_problems(book, rows)
     names = {each.name for each in book.parameters}
     takes_account = "account" in names
     choices = cache(lambda account: where.choices(book, account))
-    declared.check(book.parameters, common)  # what is wrong for all rows is told once
+    declared.check_values(book.parameters, common)  # what is wrong for all rows is told once
     usable: dict[str | None, str] = {}
-    done: list[Row] = []
+    done: list[BatchRow] = []
     for row in rows:
         given = {**common, **row.parameters}
         account = row.account or given.get("account")
@@ -64,7 +68,7 @@ def _checked(book: Runbook, rows: list[Row], common: dict[str, object], where: _
                 continue  # told already, once for its column
             try:
                 known = choices(account) if name in declared.ACCOUNT_KINDS and not usable[account] else None
-                checked |= declared.check(book.parameters, {name: value}, known)
+                checked |= declared.check_values(book.parameters, {name: value}, known)
             except ParameterError as wrong:
                 text = str(wrong).removesuffix(" Nothing was started.").removeprefix(f"parameter {name}: ")
                 problems.append(f"{row.where}, {name}: {text}")
@@ -74,32 +78,32 @@ def _checked(book: Runbook, rows: list[Row], common: dict[str, object], where: _
             problems.append(f"{row.where}: {str(wrong).removesuffix(' Nothing was started.')}")
         done.append(replace(row, parameters=checked, account=account))
     if problems:
-        raise ParameterError(f"{_listed(problems)} Nothing was started.")
+        raise ParameterError(f"{_join_problems(problems)} Nothing was started.")
     return done
 
 
-def _as_written(row: Row) -> Row:
+def _mark_csv_values(row: BatchRow) -> BatchRow:
     """A row of a CSV file: its cells are texts of whatever type they look like."""
     if row.line is None:
         return row
     written = {
-        name: types.Written(value) if isinstance(value, str) else value
+        name: types.WrittenText(value) if isinstance(value, str) else value
         for name, value in row.parameters.items()
     }
     return replace(row, parameters=written)
 
 
-def _unknown_columns(book: Runbook, rows: list[Row]) -> list[str]:
+def _unknown_column_problems(book: Runbook, rows: list[BatchRow]) -> list[str]:
     """A column that is no parameter is told once, with the first row that has it, and never with a secret's value."""
     names = [each.name for each in book.parameters]
-    first: dict[str, Row] = {}
+    first: dict[str, BatchRow] = {}
     for row in rows:
         for name in row.parameters:
             if name not in names:
                 first.setdefault(str(name), row)
     problems = []
     for name, row in first.items():
-        if secret_names.names_a_secret(name):
+        if secret_names.is_secret_name(name):
             cure = "a secret cannot be a parameter, for parameters are saved; name an account"
             problems.append(f"column {name} (from {row.where}): {cure}.")
         else:
@@ -111,8 +115,10 @@ def _unknown_columns(book: Runbook, rows: list[Row]) -> list[str]:
     return problems
 
 
-def _listed(problems: list[str]) -> str:
+def _join_problems(problems: list[str]) -> str:
     if len(problems) == 1:
         return problems[0]
-    more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-    return f"{len(problems)} problems:\n  " + "\n  ".join(problems[:SHOWN]) + more + "\n"
+    more = (
+        f"\n  ... and {len(problems) - MAX_SHOWN_PROBLEMS} more" if len(problems) > MAX_SHOWN_PROBLEMS else ""
+    )
+    return f"{len(problems)} problems:\n  " + "\n  ".join(problems[:MAX_SHOWN_PROBLEMS]) + more + "\n"

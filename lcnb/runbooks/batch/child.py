@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     pass
 
 #: Called as cells begin: how many are done, how many there are, title.
-Progress = Callable[[int, int, str], object]
+CellProgress = Callable[[int, int, str], object]
 #: How long a row that changes an account waits for the one before it: they must not work on it at the same time.
-LOCK_WAIT_S = 86_400.0
+ROW_LOCK_TIMEOUT_S = 86_400.0
 
 
-def _folder_of(pid: int, task: Mapping[str, Any]) -> str | None:
+def find_run_folder(pid: int, task: Mapping[str, Any]) -> str | None:
     """The run's folder as its record tells it, for a run that could not tell it itself."""
     for record in sorted(Path(task.get("runs_dir") or runs_dir()).glob("*/run.json"), reverse=True):
         try:
@@ -47,54 +47,56 @@ def main() -> None:
     os.dup2(2, 1)
     open_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end, by SIGTERM
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     task = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    told = _run(task, lambda *cell: print(json.dumps({"cell": cell}), file=answer, flush=True))
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    told = _run_task(task, lambda *cell: print(json.dumps({"cell": cell}), file=answer, flush=True))
     print(json.dumps(told), file=answer, flush=True)
     os._exit(told["exit_code"] & 0xFF)  # nothing that a library left behind may keep the process
 
 
-def _end(number: int, frame: object) -> None:
+def _exit_on_signal(number: int, frame: object) -> None:
     raise SystemExit(143)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     """The parent holds the other end of our stdin: when it is gone, the run ends as by SIGTERM."""
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _run(task: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+def _run_task(task: Mapping[str, Any], progress: CellProgress) -> dict[str, Any]:
     from lcnb.runbooks.records import resume
     from lcnb.runbooks.run import run_runbook
 
     how: dict[str, Any] = {
         "folder": task["runs_dir"],
-        "lock_wait": task.get("lock_wait", LOCK_WAIT_S),
+        "lock_wait": task.get("lock_wait", ROW_LOCK_TIMEOUT_S),
         "engine": task.get("engine") or "auto",
         "progress": progress,
     }
     how |= {name: task[name] for name in ("kernel", "cwd") if task.get(name)}
     try:
         if task.get("plan"):
-            result = resume.apply_run(resume.Recorded.read(Path(task["plan"])), **how)
+            result = resume.apply_run(resume.RecordedRun.read(Path(task["plan"])), **how)
         else:
-            _same_notebook(task)
+            _check_same_notebook(task)
             result = run_runbook(
                 task["runbook"],
                 task["parameters"],
                 account=task["account"],
                 confirm=task["confirm"],
-                resumes=resume.settled(task["previous"], task["confirm"]) if task["previous"] else (),
+                resumes=resume.settle_predecessors(task["previous"], task["confirm"])
+                if task["previous"]
+                else (),
                 **how,
             )
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         folder = getattr(error, "folder", None)
         return {
-            **_ended(error),
-            "folder": str(folder) if folder else _folder_of(os.getpid(), task),
+            **_error_result(error),
+            "folder": str(folder) if folder else find_run_folder(os.getpid(), task),
         }
     return {
         "status": result.status,
@@ -104,11 +106,11 @@ def _run(task: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     }
 
 
-def _same_notebook(task: Mapping[str, Any]) -> None:
+def _check_same_notebook(task: Mapping[str, Any]) -> None:
     """All rows of a batch run the same notebook, also on another machine and when it is edited meanwhile."""
-    from lcnb.runbooks.notebook.find import find
+    from lcnb.runbooks.notebook.find import find_runbook
 
-    path = find(task["runbook"]).path
+    path = find_runbook(task["runbook"]).path
     if hashlib.sha256(path.read_bytes()).hexdigest() != task["sha256"]:
         raise InputError(
             f"{path} is not the notebook that this batch was started with. Nothing was started for this row; "
@@ -116,7 +118,7 @@ def _same_notebook(task: Mapping[str, Any]) -> None:
         )
 
 
-def _ended(error: BaseException) -> dict[str, Any]:
+def _error_result(error: BaseException) -> dict[str, Any]:
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return {"status": "interrupted", "exit_code": 143, "error": "interrupted: the batch was ended"}
     text = (

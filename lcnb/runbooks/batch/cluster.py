@@ -17,7 +17,7 @@ from typing import Any
 
 from lcnb.errors import InputError, RunError
 
-CONNECT_S = 10
+CONNECT_TIMEOUT_S = 10
 
 
 class ClusterStop:
@@ -52,7 +52,7 @@ class ClusterStop:
         return True
 
 
-def stop_of(executor: Executor, batch: str) -> ClusterStop | None:
+def find_executor_stop(executor: Executor, batch: str) -> ClusterStop | None:
     """The flags for an executor that a Dask client has given; None for another executor."""
     if "distributed" not in sys.modules:
         return None
@@ -65,7 +65,7 @@ def stop_of(executor: Executor, batch: str) -> ClusterStop | None:
 
 
 @contextmanager
-def connected(address: str, batch: str) -> Iterator[tuple[Executor, int, ClusterStop]]:
+def connect_cluster(address: str, batch: str) -> Iterator[tuple[Executor, int, ClusterStop]]:
     """An executor on the cluster at that address, how many rows it takes at a time, and how to stop them.
 
     Raises InputError when distributed is not installed, RunError when nobody answers or there is no worker.
@@ -76,7 +76,7 @@ def connected(address: str, batch: str) -> Iterator[tuple[Executor, int, Cluster
         raise InputError("a Dask cluster needs: pip install 'lcnb[dask]'. Nothing was started.") from None
     untyped: Any = distributed
     try:
-        client = untyped.Client(address, timeout=CONNECT_S, set_as_default=False)
+        client = untyped.Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise RunError(f"no Dask scheduler at {address}: {error}. Nothing was started.") from None
     with client:

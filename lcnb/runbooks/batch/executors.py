@@ -13,16 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, InputError, TokenMissing
-from lcnb.runbooks.batch.launcher import environment
-from lcnb.runbooks.batch.stops import FolderStop, Local, Stop
+from lcnb.runbooks.batch.launcher import account_environment
+from lcnb.runbooks.batch.stops import BatchStop, FolderStop, LocalStop
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
-from lcnb.runbooks.preflight import (
-    _choices,
-    _settings,
-)
+from lcnb.runbooks.preflight import account_choices, resolve_settings
 
 if TYPE_CHECKING:
     pass
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Where:
+class Placement:
     """Who starts the processes, how many at a time, and with which account."""
 
     executor: Executor | None
@@ -48,7 +45,7 @@ class _Where:
         workers: int | None,
         settings: Settings | None,
         max_errors: int | None,
-    ) -> _Where:
+    ) -> Placement:
         if executor is not None and dask is not None:
             raise InputError("say `executor` or `dask`, not both. Nothing was started.")
         if settings is not None and (executor is not None or dask is not None):
@@ -65,10 +62,10 @@ class _Where:
     def here(self) -> bool:
         return self.executor is None and self.dask is None
 
-    def choices(self, book: Runbook, account: str | None) -> declared.Choices:
+    def choices(self, book: Runbook, account: str | None) -> declared.AccountChoices:
         """What an account knows, asked once. Workers elsewhere may have accounts that are not known here."""
         settings = self._resolved(book, account)
-        known = cache(_choices(settings))
+        known = cache(account_choices(settings))
 
         def asked(kind: str) -> Sequence[str] | None:
             return known(kind)
@@ -92,43 +89,43 @@ class _Where:
                 raise ConfigError(f"{account!r} is named, but the settings are those of {whose}")
             return self.settings
         try:
-            return _settings(book, account) if self.here else resolve(account)
+            return resolve_settings(book, account) if self.here else load_settings(account)
         except (ConfigError, TokenMissing):
             if self.here:
                 raise
             return None
 
     @contextmanager
-    def started(self, folder: Path) -> Iterator[tuple[Executor, int, Stop]]:
+    def started(self, folder: Path) -> Iterator[tuple[Executor, int, BatchStop]]:
         """The executor, how many rows at a time, and which rows may begin and are to stop."""
         if self.dask is not None:
-            from lcnb.runbooks.batch.cluster import connected
+            from lcnb.runbooks.batch.cluster import connect_cluster
 
-            with connected(self.dask, folder.name) as (executor, threads, stop):
+            with connect_cluster(self.dask, folder.name) as (executor, threads, stop):
                 yield executor, self.workers or threads, stop
         elif self.executor is not None:
-            from lcnb.runbooks.batch.cluster import stop_of
+            from lcnb.runbooks.batch.cluster import find_executor_stop
 
-            workers = self.workers or getattr(self.executor, "_max_workers", None) or _processors()
-            if by_scheduler := stop_of(self.executor, folder.name):
+            workers = self.workers or getattr(self.executor, "_max_workers", None) or _count_processors()
+            if by_scheduler := find_executor_stop(self.executor, folder.name):
                 yield self.executor, workers, by_scheduler
                 return
-            with _flags_in(folder) as stop_by_files:
+            with _create_stop_folder(folder) as stop_by_files:
                 yield self.executor, workers, stop_by_files
         else:
-            workers = self.workers or _processors()
+            workers = self.workers or _count_processors()
             with ThreadPoolExecutor(workers, thread_name_prefix="lcnb-batch") as pool:
-                yield pool, workers, Local()
+                yield pool, workers, LocalStop()
 
     def env(self) -> dict[str, str | None]:
         """What the processes get beside this one's environment: the token of `settings`, never by a record."""
         if self.settings is None:
             return {}
-        return environment(self.settings)
+        return account_environment(self.settings)
 
 
 @contextmanager
-def _flags_in(folder: Path) -> Iterator[FolderStop]:
+def _create_stop_folder(folder: Path) -> Iterator[FolderStop]:
     """The flags of this attempt at a batch; a row that an executor starts after its end does not begin."""
     flags = FolderStop(folder / f"begun-{secrets.token_hex(6)}")
     flags.folder.mkdir(mode=0o700)
@@ -139,5 +136,5 @@ def _flags_in(folder: Path) -> Iterator[FolderStop]:
             shutil.rmtree(flags.folder, ignore_errors=True)
 
 
-def _processors() -> int:
+def _count_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,24 +16,24 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from lcnb import python_process
 from lcnb.errors import RunError
-from lcnb.runbooks.batch.child import Progress, _folder_of
-from lcnb.runbooks.batch.stops import Local, Stop
+from lcnb.runbooks.batch.child import CellProgress, find_run_folder
+from lcnb.runbooks.batch.stops import BatchStop, LocalStop
 from lcnb.runbooks.engine import warm_server
 from lcnb.runbooks.engine.warm import WarmProcess
-from lcnb.secret import Secret, mask
+from lcnb.secret import Secret, mask_secrets
 from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
     from lcnb.config import Settings
 #: How long a run that was told to stop may take to end its kernel and write its record.
-GRACE_S = 20.0
+STOP_GRACE_S = 20.0
 POLL_S = 0.1
 NOT_STARTED = "not started"
 #: What is told of each row.
-RESULT = ("row", "status", "exit_code", "seconds", "folder", "error")
+RESULT_FIELDS = ("row", "status", "exit_code", "seconds", "folder", "error")
 
 
-def environment(settings: Settings) -> dict[str, str | None]:
+def account_environment(settings: Settings) -> dict[str, str | None]:
     """What a process gets beside this one's environment to use `settings`: the token, never by a record."""
     beside: dict[str, str | None] = dict.fromkeys([*TOKEN_VARIABLES, "LCNB_ACCOUNT"])
     return beside | {
@@ -52,8 +52,8 @@ def child_environment(env: Mapping[str, str | None] | None) -> dict[str, str]:
 def run_row(
     task: Mapping[str, Any],
     env: Mapping[str, str | None] | None = None,
-    stop: Stop | None = None,
-    progress: Progress | None = None,
+    stop: BatchStop | None = None,
+    progress: CellProgress | None = None,
 ) -> dict[str, Any]:
     """Run one row of a batch: {row, runbook, sha256, parameters, account, runs_dir} → how it ended.
 
@@ -64,19 +64,19 @@ def run_row(
     takes a variable away). A child that dies is told as `died`, with the last words on its stderr; nothing is
     raised for it.
     """
-    result: dict[str, Any] = dict.fromkeys(RESULT) | {"row": task["row"], "status": NOT_STARTED}
+    result: dict[str, Any] = dict.fromkeys(RESULT_FIELDS) | {"row": task["row"], "status": NOT_STARTED}
     try:
         may_begin = stop is None or stop.begin(task["row"])
     except RunError as unknown:
         return result | {"status": "refused", "exit_code": 2, "error": str(unknown)}
     if not may_begin:
         if stop is not None and not stop.asked():
-            result |= {"status": "lost", "exit_code": 1, "error": LOST}
+            result |= {"status": "lost", "exit_code": 1, "error": LOST_MESSAGE}
         return result
     began = time.monotonic()
     environment = child_environment(env)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = _start(task, environment, out, err)
+        process = _start_process(task, environment, out, err)
         with process:
             stdin = cast("IO[bytes]", process.stdin)
             try:
@@ -84,23 +84,23 @@ def run_row(
                 stdin.flush()
             except BrokenPipeError:
                 pass  # it is gone already; its exit code and stderr tell more
-            _wait(process, stop, _teller(out, progress))
-            told = _last_line(out)
+            wait_for_exit(process, stop, _make_progress_reader(out, progress))
+            told = _read_result(out)
         result["seconds"] = round(time.monotonic() - began, 2)
-        result |= told or _died(process, task, _tail(err, environment))
+        result |= told or _died_result(process, task, _stderr_tail(err, environment))
     return result
 
 
-def _start(
+def _start_process(
     task: Mapping[str, Any], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
 ) -> subprocess.Popen[bytes] | WarmProcess:
     """A process for the run: a fork of one that has all imported, or, where that cannot be had, a new one."""
     if task.get("engine") != "kernel" and (
-        warm := warm_server.spawn("child", [], env=env, stdout=out, stderr=err)
+        warm := warm_server.spawn_process("child", [], env=env, stdout=out, stderr=err)
     ):
         return warm
     return subprocess.Popen(
-        python_process.command("lcnb.runbooks.batch.child"),
+        python_process.module_command("lcnb.runbooks.batch.child"),
         stdin=subprocess.PIPE,
         stdout=out,
         stderr=err,
@@ -109,13 +109,13 @@ def _start(
     )
 
 
-LOST = (
+LOST_MESSAGE = (
     "the worker that ran it was lost, and whether the run ended is not known: it was not started again. Look at "
     "that worker's runs; `lcnb batch --resume` starts it again"
 )
 
 
-def _teller(out: IO[bytes], progress: Progress | None) -> Callable[[], None]:
+def _make_progress_reader(out: IO[bytes], progress: CellProgress | None) -> Callable[[], None]:
     """Tells the lines of progress that have come since. Read at a place: to seek would move the child's end too."""
     place, rest = 0, b""
 
@@ -134,8 +134,8 @@ def _teller(out: IO[bytes], progress: Progress | None) -> Callable[[], None]:
     return tell
 
 
-def _wait(
-    process: subprocess.Popen[bytes] | WarmProcess, stop: Stop | None, tell: Callable[[], None]
+def wait_for_exit(
+    process: subprocess.Popen[bytes] | WarmProcess, stop: BatchStop | None, tell: Callable[[], None]
 ) -> None:
     """Until the child has ended; asked to stop, it gets SIGTERM and GRACE_S, and then is killed."""
     killed_at: float | None = None
@@ -151,12 +151,12 @@ def _wait(
             continue
         if killed_at is None:
             process.terminate()
-            killed_at = time.monotonic() + GRACE_S
-        elif time.monotonic() > killed_at or (isinstance(stop, Local) and stop.now.is_set()):
+            killed_at = time.monotonic() + STOP_GRACE_S
+        elif time.monotonic() > killed_at or (isinstance(stop, LocalStop) and stop.now.is_set()):
             process.kill()
 
 
-def _last_line(out: IO[bytes]) -> dict[str, Any] | None:
+def _read_result(out: IO[bytes]) -> dict[str, Any] | None:
     out.seek(0)
     lines = out.read().decode("utf-8", "replace").splitlines()
     try:
@@ -166,13 +166,13 @@ def _last_line(out: IO[bytes]) -> dict[str, Any] | None:
     return told if isinstance(told, dict) and "status" in told else None
 
 
-def _tail(err: IO[bytes], env: Mapping[str, str]) -> str:
+def _stderr_tail(err: IO[bytes], env: Mapping[str, str]) -> str:
     err.seek(max(0, err.seek(0, os.SEEK_END) - 4000))
     secrets = [Secret(env[name]) for name in TOKEN_VARIABLES if env.get(name)]
-    return mask(err.read().decode("utf-8", "replace").strip(), *secrets)
+    return mask_secrets(err.read().decode("utf-8", "replace").strip(), *secrets)
 
 
-def _died(
+def _died_result(
     process: subprocess.Popen[bytes] | WarmProcess, task: Mapping[str, Any], words: str
 ) -> dict[str, Any]:
     """A child that could not say how it ended."""
@@ -182,7 +182,7 @@ def _died(
     except ValueError:
         how = f"by signal {-code}"
     last = f": {words.splitlines()[-1]}" if words else ""
-    folder = _folder_of(process.pid, task)
+    folder = find_run_folder(process.pid, task)
     return {
         "status": "interrupted" if code == -signal.SIGTERM else "died",  # told to end before it listened
         "exit_code": 128 - code if code < 0 else code or 1,

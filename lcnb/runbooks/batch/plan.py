@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any
 from lcnb.errors import InputError, RunError
 from lcnb.files import write_atomically
 from lcnb.folders import runs_dir
-from lcnb.runbooks.batch.launcher import NOT_STARTED, RESULT
-from lcnb.runbooks.batch.rows import Row
-from lcnb.runbooks.ends import ENDED_WELL
+from lcnb.runbooks.batch.launcher import NOT_STARTED, RESULT_FIELDS
+from lcnb.runbooks.batch.rows import BatchRow
+from lcnb.runbooks.ends import COMPLETED_STATUSES
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
-DONE, PARTLY, NONE, ATTENTION = 0, 7, 3, 8
+EXIT_ALL_DONE, EXIT_PARTLY_DONE, EXIT_NONE_DONE, EXIT_ATTENTION = 0, 7, 3, 8
 
 
 # --- the folder -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Plan:
+class BatchPlan:
     """What a batch is to run, and the folder that knows how far it came."""
 
     folder: Path
@@ -38,7 +38,7 @@ class _Plan:
     source: str
     sha256: str
     runs_dir: str | None
-    rows: Sequence[Row]
+    rows: Sequence[BatchRow]
     confirm: bool = False
     engine: str = "auto"
     kernel: str | None = None
@@ -54,9 +54,13 @@ class _Plan:
             "runs_dir": self.runs_dir,
             "kernel": self.kernel,
             "cwd": self.cwd,
-            "started": _now(),
+            "started": _utc_timestamp(),
             "rows": [
-                {"row": row.number, "account": row.account, "parameters": declared.recordable(row.parameters)}
+                {
+                    "row": row.number,
+                    "account": row.account,
+                    "parameters": declared.to_json_values(row.parameters),
+                }
                 for row in self.rows
             ],
         }
@@ -77,7 +81,7 @@ class _Plan:
         """Keep how a row ended; an earlier try's folder stays named."""
         before = self.result(result["row"])
         earlier = [*before.get("earlier", ()), *([before["folder"]] if before.get("folder") else [])]
-        self._save(f"rows/{result['row']:04}.json", {**result, "ended": _now(), "earlier": earlier})
+        self._save(f"rows/{result['row']:04}.json", {**result, "ended": _utc_timestamp(), "earlier": earlier})
 
     def result(self, number: int) -> dict[str, Any]:
         try:
@@ -86,15 +90,15 @@ class _Plan:
             kept = None
         return kept if isinstance(kept, dict) else {"row": number, "status": NOT_STARTED}
 
-    def is_done(self, row: Row) -> bool:
-        return self.result(row.number).get("status") in ENDED_WELL
+    def is_done(self, row: BatchRow) -> bool:
+        return self.result(row.number).get("status") in COMPLETED_STATUSES
 
-    def task(self, row: Row) -> dict[str, Any]:
+    def task(self, row: BatchRow) -> dict[str, Any]:
         return {
             "row": row.number,
             "runbook": self.source,
             "sha256": self.sha256,
-            "parameters": declared.recordable(row.parameters),
+            "parameters": declared.to_json_values(row.parameters),
             "account": row.account,
             "runs_dir": self.runs_dir,
             "confirm": self.confirm,
@@ -108,52 +112,56 @@ class _Plan:
         import pandas as pd
 
         results = [self.result(row.number) for row in self.rows]
-        columns: dict[str, Any] = {"row": _array([row.number for row in self.rows], dtype="Int64")}
+        columns: dict[str, Any] = {"row": _typed_series([row.number for row in self.rows], dtype="Int64")}
         if any(row.account for row in self.rows):
-            columns["account"] = _array([row.account for row in self.rows], dtype="str")
+            columns["account"] = _typed_series([row.account for row in self.rows], dtype="str")
         names = dict.fromkeys(name for row in self.rows for name in row.parameters if name != "account")
         for name in names:
-            shown = f"{name} (parameter)" if name in (*RESULT, "account") else name
-            columns[shown] = _column([row.parameters.get(name) for row in self.rows])
-        for name, dtype in DTYPES.items():
-            columns[name] = _array([each.get(name) for each in results], dtype=dtype)
+            shown = f"{name} (parameter)" if name in (*RESULT_FIELDS, "account") else name
+            columns[shown] = _parameter_column([row.parameters.get(name) for row in self.rows])
+        for name, dtype in RESULT_DTYPES.items():
+            columns[name] = _typed_series([each.get(name) for each in results], dtype=dtype)
         frame = pd.DataFrame(columns)
-        frame.attrs["lcnb"] = {"kind": "batch", "folder": str(self.folder), "exit_code": exit_code(frame)}
+        frame.attrs["lcnb"] = {
+            "kind": "batch",
+            "folder": str(self.folder),
+            "exit_code": batch_exit_code(frame),
+        }
         return frame
 
 
-DTYPES = {"status": "str", "exit_code": "Int64", "seconds": "Float64", "folder": "str", "error": "str"}
+RESULT_DTYPES = {"status": "str", "exit_code": "Int64", "seconds": "Float64", "folder": "str", "error": "str"}
 
 
-def _array(values: list[Any], dtype: str) -> Any:
+def _typed_series(values: list[Any], dtype: str) -> Any:
     import pandas as pd
 
     series: Any = pd.Series  # its stubs know literal dtypes alone
     return series(values, dtype=dtype)
 
 
-def _column(values: list[Any]) -> Any:
+def _parameter_column(values: list[Any]) -> Any:
     """A parameter's values with the dtype that all of them have; texts, as JSON where they are no texts."""
     kinds = {type(value) for value in values if value is not None}
     for wanted, dtype in (({bool}, "boolean"), ({int}, "Int64"), ({int, float}, "Float64")):
         if kinds and kinds <= wanted and all(abs(value) < 2**53 for value in values if value is not None):
-            return _array(values, dtype=dtype)
+            return _typed_series(values, dtype=dtype)
     texts = [
         value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for value in values
     ]
-    return _array(texts, dtype="str")
+    return _typed_series(texts, dtype="str")
 
 
-def exit_code(frame: pd.DataFrame) -> int:
+def batch_exit_code(frame: pd.DataFrame) -> int:
     """0 when all rows are done, 8 when some of them ask for attention, 7 when some are not done, 3 when none is."""
-    done = int(frame["status"].isin(ENDED_WELL).sum())
+    done = int(frame["status"].isin(COMPLETED_STATUSES).sum())
     if done == len(frame):
-        return DONE if (frame["status"] == "done").all() else ATTENTION
-    return PARTLY if done else NONE
+        return EXIT_ALL_DONE if (frame["status"] == "done").all() else EXIT_ATTENTION
+    return EXIT_PARTLY_DONE if done else EXIT_NONE_DONE
 
 
-def _batch_folder(batch: str | Path, folder: str | Path | None) -> Path:
+def find_batch_folder(batch: str | Path, folder: str | Path | None) -> Path:
     parent = Path(folder).expanduser() if folder else runs_dir()
     for path in (parent / batch, Path(batch).expanduser()):
         if (path / "batch.json").is_file():
@@ -165,18 +173,18 @@ def _batch_folder(batch: str | Path, folder: str | Path | None) -> Path:
     )
 
 
-def _read_plan(folder: Path) -> _Plan:
+def read_plan(folder: Path) -> BatchPlan:
     path = folder / "batch.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        rows = [Row(each["row"], each["parameters"], each["account"]) for each in facts["rows"]]
+        rows = [BatchRow(each["row"], each["parameters"], each["account"]) for each in facts["rows"]]
         about = (facts["runbook"], facts["source"], facts["notebook_sha256"], facts["runs_dir"])
-        return _Plan(folder, *about, rows, kernel=facts.get("kernel"), cwd=facts.get("cwd"))
+        return BatchPlan(folder, *about, rows, kernel=facts.get("kernel"), cwd=facts.get("cwd"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not a batch that can be resumed: {error!r}. Nothing was started."
         ) from None
 
 
-def _now() -> str:
+def _utc_timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")

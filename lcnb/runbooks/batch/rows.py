@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class BatchRow:
     """One run to be made: its number (from 1), its parameters as given, its account."""
 
     number: int
@@ -35,29 +35,30 @@ class Row:
 # --- the rows -------------------------------------------------------------------------------------------
 
 
-def _rows(over: Any, book: Runbook) -> list[Row]:
+def collect_rows(over: Any, book: Runbook) -> list[BatchRow]:
     if over is None:
-        return [Row(1, {})]
+        return [BatchRow(1, {})]
     if isinstance(over, str | Path):
-        rows = read_rows(Path(over))
+        rows = read_csv_rows(Path(over))
     elif hasattr(over, "to_dict") and hasattr(over, "columns"):
-        rows = [Row(number, given) for number, given in enumerate(_of_frame(over), 1)]
+        rows = [BatchRow(number, given) for number, given in enumerate(_frame_rows(over), 1)]
     else:
         rows = []
         for number, given in enumerate(over, 1):
             if not isinstance(given, Mapping):
                 raise InputError(f"row {number} of `over` is {type(given).__name__}, not a dict")
-            rows.append(Row(number, dict(given)))
+            rows.append(BatchRow(number, dict(given)))
     if not rows:
         raise InputError("there are no rows to run over. Nothing was started.")
     if any(each.name == "account" for each in book.parameters):
-        return [replace(row, account=_account_of(row)) for row in rows]
+        return [replace(row, account=_row_account(row)) for row in rows]
     return [
-        replace(row, account=_account_of(row), parameters=_without(row.parameters, "account")) for row in rows
+        replace(row, account=_row_account(row), parameters=_drop_key(row.parameters, "account"))
+        for row in rows
     ]
 
 
-def _account_of(row: Row) -> str | None:
+def _row_account(row: BatchRow) -> str | None:
     given = row.parameters.get("account")
     if given is None or isinstance(given, str):
         return given or None
@@ -66,11 +67,11 @@ def _account_of(row: Row) -> str | None:
     )
 
 
-def _without(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _drop_key(given: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in given.items() if key != name}
 
 
-def _of_frame(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _frame_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     import pandas as pd
 
     names = [str(name) for name in frame.columns]
@@ -85,16 +86,16 @@ def _of_frame(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_csv_rows(path: Path) -> list[BatchRow]:
     """The rows of a CSV file with a header, every value a text; an empty cell is not given.
 
     Raises InputError that names the lines which cannot be read.
     """
     found = read_csv(path, consequence="Nothing was started.").rows
-    return [Row(number, row.values, line=row.line) for number, row in enumerate(found, 1)]
+    return [BatchRow(number, row.values, line=row.line) for number, row in enumerate(found, 1)]
 
 
-def _with_accounts(rows: list[Row], accounts: bool | Sequence[str]) -> list[Row]:
+def repeat_per_account(rows: list[BatchRow], accounts: bool | Sequence[str]) -> list[BatchRow]:
     """Each row for each of the accounts."""
     if isinstance(accounts, str):
         raise InputError(
@@ -102,7 +103,7 @@ def _with_accounts(rows: list[Row], accounts: bool | Sequence[str]) -> list[Row]
         )
     if not hasattr(accounts, "__iter__"):
         accounts = checked_flag("accounts", accounts, NOTHING_STARTED)
-    names = _all_accounts() if accounts is True else list(accounts or ())
+    names = _account_names() if accounts is True else list(accounts or ())
     if not names:
         return rows
     both = next((row for row in rows if row.account), None)
@@ -114,7 +115,7 @@ def _with_accounts(rows: list[Row], accounts: bool | Sequence[str]) -> list[Row]
     return [replace(row, number=number, account=name) for number, (row, name) in enumerate(pairs, 1)]
 
 
-def _all_accounts() -> list[str]:
+def _account_names() -> list[str]:
     from lcnb.token_places import accounts
 
     listed = accounts()

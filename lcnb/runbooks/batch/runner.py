@@ -20,29 +20,25 @@ from lcnb.config import Settings
 from lcnb.errors import RunError
 from lcnb.files import write_atomically
 from lcnb.flags import NOTHING_STARTED, checked_flag
-from lcnb.runbooks.batch.checks import _check_confirmed, _checked
-from lcnb.runbooks.batch.executors import _Where
+from lcnb.runbooks.batch.checks import check_confirmed, check_rows
+from lcnb.runbooks.batch.executors import Placement
 from lcnb.runbooks.batch.launcher import NOT_STARTED, child_environment, run_row
-from lcnb.runbooks.batch.plan import _batch_folder, _Plan, _read_plan
-from lcnb.runbooks.batch.rows import Row, _rows, _with_accounts
-from lcnb.runbooks.batch.stops import Local, Stop
-from lcnb.runbooks.ends import ENDED_WELL
+from lcnb.runbooks.batch.plan import BatchPlan, find_batch_folder, read_plan
+from lcnb.runbooks.batch.rows import BatchRow, collect_rows, repeat_per_account
+from lcnb.runbooks.batch.stops import BatchStop, LocalStop
+from lcnb.runbooks.ends import COMPLETED_STATUSES
 from lcnb.runbooks.engine import warm, warm_server
-from lcnb.runbooks.engine.kernelspecs import chosen_kernel
-from lcnb.runbooks.notebook.find import Runbook, find
-from lcnb.runbooks.preflight import (
-    check_engine,
-    new_folder,
-    working_directory,
-)
-from lcnb.secret import mask
-from lcnb.signals import raising
+from lcnb.runbooks.engine.kernelspecs import choose_kernel
+from lcnb.runbooks.notebook.find import Runbook, find_runbook
+from lcnb.runbooks.preflight import check_engine, create_run_folder, working_directory
+from lcnb.secret import mask_secrets
+from lcnb.signals import exit_on_signals
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Called as rows begin and end: how many have ended, how many there are, and a word on them.
-Progress = Callable[[int, int, str], None]
+RowProgress = Callable[[int, int, str], None]
 
 
 def batch(
@@ -58,7 +54,7 @@ def batch(
     dask: str | None = None,
     settings: Settings | None = None,
     confirm: bool = False,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
     engine: str = "auto",
     kernel: str | None = None,
     cwd: str | Path | None = None,
@@ -96,25 +92,34 @@ def batch(
         ...
     lcnb.errors.ParameterError: row 1, state: 'of' is not one of 'running', 'off', ...
     """
-    book = find(name)
+    book = find_runbook(name)
     check_engine(engine)
     confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
     common = dict(parameters or {})
-    rows = _with_accounts(_rows(over, book), accounts)
-    where = _Where.of(executor, dask, workers, settings, max_errors)
-    checked = _checked(book, rows, common, where)
-    _check_confirmed(book, checked, confirm)
+    rows = repeat_per_account(collect_rows(over, book), accounts)
+    where = Placement.of(executor, dask, workers, settings, max_errors)
+    checked = check_rows(book, rows, common, where)
+    check_confirmed(book, checked, confirm)
     if where.here:
-        chosen_kernel(book, kernel)
+        choose_kernel(book, kernel)
         cwd = working_directory(cwd)
     cwd = str(cwd) if cwd else None
-    place = new_folder(book, folder, "batch")
+    place = create_run_folder(book, folder, "batch")
     runs = str(Path(folder).expanduser().absolute()) if folder else None
-    plan = _Plan(
-        place, book.name, _source(name, book), _sha256(book), runs, checked, confirm, engine, kernel, cwd
+    plan = BatchPlan(
+        place,
+        book.name,
+        _notebook_source(name, book),
+        _hash_notebook(book),
+        runs,
+        checked,
+        confirm,
+        engine,
+        kernel,
+        cwd,
     )
     plan.write(common)
-    return _carry_out(plan, where, max_errors, progress, fresh=True)
+    return _execute_plan(plan, where, max_errors, progress, fresh=True)
 
 
 def resume_batch(
@@ -127,7 +132,7 @@ def resume_batch(
     dask: str | None = None,
     settings: Settings | None = None,
     confirm: bool = False,
-    progress: Progress | None = None,
+    progress: RowProgress | None = None,
     engine: str = "auto",
     kernel: str | None = None,
     cwd: str | Path | None = None,
@@ -148,25 +153,25 @@ def resume_batch(
     """
     check_engine(engine)
     confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
-    plan = _read_plan(_batch_folder(batch, folder))
-    book = find(plan.source)
-    where = _Where.of(executor, dask, workers, settings, max_errors)
+    plan = read_plan(find_batch_folder(batch, folder))
+    book = find_runbook(plan.source)
+    where = Placement.of(executor, dask, workers, settings, max_errors)
     left = [row for row in plan.rows if not plan.is_done(row)]
-    _check_confirmed(book, _checked(book, left, {}, where), confirm)
+    check_confirmed(book, check_rows(book, left, {}, where), confirm)
     kernel, cwd = kernel or plan.kernel, cwd or plan.cwd
     if where.here:
-        chosen_kernel(book, kernel)
+        choose_kernel(book, kernel)
         cwd = working_directory(cwd)
     cwd = str(cwd) if cwd else None
-    plan = replace(plan, sha256=_sha256(book), confirm=confirm, engine=engine, kernel=kernel, cwd=cwd)
-    return _carry_out(plan, where, max_errors, progress)
+    plan = replace(plan, sha256=_hash_notebook(book), confirm=confirm, engine=engine, kernel=kernel, cwd=cwd)
+    return _execute_plan(plan, where, max_errors, progress)
 
 
-def _sha256(book: Runbook) -> str:
+def _hash_notebook(book: Runbook) -> str:
     return hashlib.sha256(book.path.read_bytes()).hexdigest()
 
 
-def _source(name: str, book: Runbook) -> str:
+def _notebook_source(name: str, book: Runbook) -> str:
     """How another process finds the notebook: a shipped one by name, another by its whole path."""
     return name if name == book.name else str(book.path)
 
@@ -174,54 +179,59 @@ def _source(name: str, book: Runbook) -> str:
 # --- running --------------------------------------------------------------------------------------------
 
 
-def _carry_out(
-    plan: _Plan, where: _Where, max_errors: int | None, progress: Progress | None, *, fresh: bool = False
+def _execute_plan(
+    plan: BatchPlan,
+    where: Placement,
+    max_errors: int | None,
+    progress: RowProgress | None,
+    *,
+    fresh: bool = False,
 ) -> pd.DataFrame:
     with ExitStack() as stack:
-        stack.enter_context(_locked(plan.folder))
+        stack.enter_context(_lock_batch(plan.folder))
         tell = progress or stack.enter_context(_notebook_progress())
-        stack.enter_context(raising())
+        stack.enter_context(exit_on_signals())
         try:
             executor, workers, stop = stack.enter_context(where.started(plan.folder))
         except BaseException:
             if fresh:  # no cluster there: nothing was started, so nothing stays
                 shutil.rmtree(plan.folder, ignore_errors=True)
             raise
-        if where.here and plan.engine == "auto" and not warm.stays():
-            warm_server.begin(child_environment(where.env()))
+        if where.here and plan.engine == "auto" and not warm.is_server_running():
+            warm_server.start_server(child_environment(where.env()))
         import_module("pandas")  # the frame at the end needs it; until that server listens there is time
-        running = _Running(plan, where.env(), executor, workers, stop, max_errors, tell)
+        running = _RowScheduler(plan, where.env(), executor, workers, stop, max_errors, tell)
         try:
             running.go()
         except BaseException as interrupt:
             running.end()
-            _finish(plan)
+            _save_results(plan)
             interrupt.add_note(
                 f"what there is of the batch: {plan.folder} (lcnb batch --resume {plan.folder.name})"
             )
             raise
-    return _finish(plan)
+    return _save_results(plan)
 
 
-def _finish(plan: _Plan) -> pd.DataFrame:
+def _save_results(plan: BatchPlan) -> pd.DataFrame:
     """The frame, kept beside the rows as CSV."""
     frame = plan.frame()
     write_atomically(plan.folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
     return frame
 
 
-class _Running:
+class _RowScheduler:
     """Keeps as many rows under way as there are workers, until all have ended or no more may start."""
 
     def __init__(
         self,
-        plan: _Plan,
+        plan: BatchPlan,
         env: Mapping[str, str | None],
         executor: Executor,
         workers: int,
-        stop: Stop,
+        stop: BatchStop,
         max_errors: int | None,
-        tell: Progress,
+        tell: RowProgress,
     ) -> None:
         self.plan, self.env, self.executor, self.workers, self.stop = plan, env, executor, workers, stop
         self.max_errors, self.tell = max_errors, tell
@@ -229,7 +239,7 @@ class _Running:
         self.done = len(plan.rows) - len(self.waiting)
         self.failed = 0
         self.refusing = False  # the executor takes no more rows
-        self.under_way: dict[Future[dict[str, Any]], Row] = {}
+        self.under_way: dict[Future[dict[str, Any]], BatchRow] = {}
 
     def go(self) -> None:
         self.waiting.reverse()
@@ -256,19 +266,19 @@ class _Running:
             row = self.under_way.pop(future)
             self._keep(row, self._result(future, row))
 
-    def _keep(self, row: Row, result: dict[str, Any]) -> None:
+    def _keep(self, row: BatchRow, result: dict[str, Any]) -> None:
         if result["status"] == NOT_STARTED and not result.get("error"):
             return
-        well = result["status"] in ENDED_WELL
+        well = result["status"] in COMPLETED_STATUSES
         self.done += well
         self.failed += not well
         self.plan.ended(result)
 
-    def _not_started(self, row: Row, error: Exception) -> dict[str, Any]:
-        text = mask(f"the executor did not start the run: {type(error).__name__}: {error}")
+    def _not_started(self, row: BatchRow, error: Exception) -> dict[str, Any]:
+        text = mask_secrets(f"the executor did not start the run: {type(error).__name__}: {error}")
         return {"row": row.number, "status": NOT_STARTED, "exit_code": 1, "error": text}
 
-    def _result(self, future: Future[dict[str, Any]], row: Row) -> dict[str, Any]:
+    def _result(self, future: Future[dict[str, Any]], row: BatchRow) -> dict[str, Any]:
         if future.cancelled():
             return {"row": row.number, "status": NOT_STARTED}
         try:
@@ -276,7 +286,7 @@ class _Running:
         except Exception as error:  # the executor's own: a lost worker, a broken pool
             with suppress(Exception):  # the flags may be gone with what had them
                 self.stop.begin(row.number)  # if it has not begun yet, it never will
-            text = mask(f"the executor lost the run: {type(error).__name__}: {error}")
+            text = mask_secrets(f"the executor lost the run: {type(error).__name__}: {error}")
             return {"row": row.number, "status": "lost", "exit_code": 1, "error": text}
 
     def _tell(self) -> None:
@@ -294,13 +304,13 @@ class _Running:
             try:
                 self._take(wait(self.under_way, return_when=FIRST_COMPLETED).done)
             except (KeyboardInterrupt, SystemExit):
-                if not isinstance(self.stop, Local):
+                if not isinstance(self.stop, LocalStop):
                     return  # they go on where they are
                 self.stop.now.set()
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock_batch(folder: Path) -> Iterator[None]:
     """One process at a time works on a batch; the lock ends with the process."""
     from filelock import FileLock, Timeout
 
@@ -318,7 +328,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _notebook_progress() -> Iterator[Progress]:
+def _notebook_progress() -> Iterator[RowProgress]:
     """One line of text in a notebook; nothing elsewhere."""
     if "ipykernel" not in sys.modules:
         yield lambda ended, total, text: None

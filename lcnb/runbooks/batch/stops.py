@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Stop(Protocol):
+class BatchStop(Protocol):
     """Whether the batch is being stopped, and whether a row may (still) begin."""
 
     def asked(self) -> bool:
@@ -29,7 +29,7 @@ class Stop(Protocol):
         """Whether this row may start: False when it was started before, elsewhere."""
 
 
-class Local:
+class LocalStop:
     """A stop within this process: `now` kills what `stop` had asked to end."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import threading
 from lcnb.runbooks.engine.papermill_imports import ensure_event_loop
 
 
-def _idle_loop() -> asyncio.AbstractEventLoop | None:
+def idle_loop() -> asyncio.AbstractEventLoop | None:
     """The event loop that jupyter_client runs in this thread from call to call; None where one runs already."""
     try:
         asyncio.get_running_loop()
@@ -17,15 +17,15 @@ def _idle_loop() -> asyncio.AbstractEventLoop | None:
     return None
 
 
-def _close_loop() -> None:
+def close_loop() -> None:
     """jupyter_client makes an event loop for a thread that has none, and leaves it open when that ends."""
-    if threading.current_thread() is not threading.main_thread() and (loop := _idle_loop()):
+    if threading.current_thread() is not threading.main_thread() and (loop := idle_loop()):
         loop.close()
 
 
-def _drop_tasks() -> None:
+def drop_tasks() -> None:
     """What an interrupt left in the event loop would go on when the kernel is shut down, and complain of that."""
-    loop = _idle_loop()
+    loop = idle_loop()
     tasks = asyncio.all_tasks(loop) if loop else set()
     if loop and tasks:
         for task in tasks:

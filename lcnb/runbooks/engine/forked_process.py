@@ -13,27 +13,27 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 #: Handles below this are for those that a run brings with their numbers.
-ABOVE = 200
+MIN_HANDLE = 200
 #: As nbclient starts a kernel: the sources of cells are not kept in the user's history.
-HISTORY = "--HistoryManager.hist_file=:memory:"
+NO_HISTORY_ARGUMENT = "--HistoryManager.hist_file=:memory:"
 
 
-def _die_with(runner: int) -> None:
+def die_with_parent(runner: int) -> None:
     """The runner may be killed without a word; nobody would then end a cell that goes on for ever."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != runner:
         os._exit(1)
 
 
-def _above(handle: int) -> int:
+def move_handle(handle: int) -> int:
     import fcntl  # not on Windows, where there are no warm runs
 
-    moved = fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, ABOVE)
+    moved = fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, MIN_HANDLE)
     os.close(handle)
     return moved
 
 
-def _standard_stream(number: int, name: str) -> Any:
+def standard_stream(number: int, name: str) -> Any:
     """A standard stream as Python makes it when it starts."""
     mode = "w" if number else "r"
     raw = FileIO(number, mode, closefd=False)
@@ -45,7 +45,7 @@ def _standard_stream(number: int, name: str) -> Any:
     return stream
 
 
-def adopt(env: Mapping[str, str], cwd: str) -> None:
+def adopt_environment(env: Mapping[str, str], cwd: str) -> None:
     """After a fork: the environment and folder of whoever asked, and chance of one's own."""
     import random
 

@@ -29,20 +29,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from lcnb.runbooks.engine.framing import receive, send
-from lcnb.runbooks.engine.warm import (
-    ONE_THREAD,
-    SOCKET,
-    fingerprint,
-)
-from lcnb.runbooks.engine.warm_server import close_shared
-from lcnb.runbooks.notebook.deferred_imports import grammar_later
-from lcnb.signals import ENDING
+from lcnb.runbooks.engine.framing import receive_message, send_message
+from lcnb.runbooks.engine.warm import SINGLE_THREAD_ENV, SOCKET_NAME, start_fingerprint
+from lcnb.runbooks.engine.warm_server import close_shared_server
+from lcnb.runbooks.notebook.deferred_imports import defer_iri_grammar
+from lcnb.signals import ENDING_SIGNALS
 
 #: What a fork may become.
-MAINS = {"child": "lcnb.runbooks.batch.child", "command": "lcnb.cli.main"}
+ENTRY_MODULES = {"child": "lcnb.runbooks.batch.child", "command": "lcnb.cli.main"}
 #: What runs need, slow to import.
-MODULES = (
+PRELOADED_MODULES = (
     "numpy", "pandas", "pandas.io.formats.html", "pandas.io.formats.string", "pandas.io.formats.style", "pyarrow",
     "pyarrow.pandas_compat", "pyarrow.parquet", "httpx", "matplotlib.pyplot", "matplotlib.backends.backend_agg",
     "pyarrow.vendored.version", "IPython", "IPython.core.application", "IPython.core.completerlib",
@@ -52,17 +48,21 @@ MODULES = (
     "lcnb.client", "lcnb.cli.main", "lcnb.cli.runbooks", "lcnb.display.charts", "lcnb.display.terminal", "lcnb.cli.magic",
     "lcnb.runbooks.records.resume", "lcnb.runbooks.batch.child", "lcnb.runbooks.toolkit.reachability", "lcnb.runbooks.engine.papermill_engine",
     "lcnb.runbooks.publish.report", "lcnb.runbooks.run", "lcnb.runbooks.engine.shell", "lcnb.runbooks.engine.shell_client",
-    "lcnb.runbooks.engine.shell_kernel",
+    "lcnb.runbooks.engine.shell_kernel", "lcnb.runbooks.execution", "lcnb.runbooks.preflight", "lcnb.runbooks.engine.kernelspecs",
+    "lcnb.runbooks.engine.papermill_client", "lcnb.runbooks.engine.forked_process", "lcnb.runbooks.notebook.injected_values",
+    "lcnb.display.tables", "lcnb.display.panels", "lcnb.display.formats", "lcnb.display.markup", "lcnb.cli.printing",
+    "lcnb.runbooks.publish.cells", "lcnb.runbooks.batch.launcher", "lcnb.runbooks.toolkit.account_balance",
+    "lcnb.runbooks.toolkit.plan_prices", "lcnb.runbooks.toolkit.ssh_keys", "lcnb.runbooks.toolkit.machine_health",
 )  # fmt: skip
 #: How long a server waits for a request of somebody who has connected.
-REQUEST_S = 30.0
+REQUEST_TIMEOUT_S = 30.0
 
 
 # --- the server -----------------------------------------------------------------------------------------
 
 
 @dataclass
-class _Running:
+class _ForkedRun:
     """A process under way: who asked for it."""
 
     pid: int
@@ -70,39 +70,41 @@ class _Running:
     gone: bool = field(default=False)
 
 
-def serve(folder: Path, told: str = "ready", *, owner: int | None = None, lock: int | None = None) -> None:
+def run_server(
+    folder: Path, told: str = "ready", *, owner: int | None = None, lock: int | None = None
+) -> None:
     """Listen in `folder` until `owner` (a handle) is closed, or SIGTERM or SIGINT comes; runs under way end first.
 
     `lock` is a handle that forks do not keep.
     """
-    preload()
-    server = _Listening(folder, owner, lock)
+    preload_modules()
+    server = _ForkServer(folder, owner, lock)
     print(told, flush=True)
     server.loop()
 
 
-def preload() -> None:
+def preload_modules() -> None:
     """Import what runs need; nothing of it is used, but to compile templates and to look through what is installed."""
     import gc
 
-    os.environ.update(ONE_THREAD)
+    os.environ.update(SINGLE_THREAD_ENV)
     gc.disable()  # what is imported stays: to look for garbage in it takes a fifth of the time
-    with _as_in_a_notebook():
+    with _pretend_notebook():
         import_module("pandas")
-    with grammar_later():
-        for name in MODULES:
+    with defer_iri_grammar():
+        for name in PRELOADED_MODULES:
             import_module(name)
     for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib_inline"]:
         del sys.modules[name]  # it sets pictures up when it is imported, and only in a shell
-    import_module("lcnb.runbooks.publish.cells").exporter()
-    import_module("lcnb.runbooks.execution").versions()
+    import_module("lcnb.runbooks.publish.cells").html_exporter()
+    import_module("lcnb.runbooks.execution").package_versions()
     import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
     gc.freeze()  # what all have in common is not written to by the collector
     gc.enable()
 
 
 @contextmanager
-def _as_in_a_notebook() -> Iterator[None]:
+def _pretend_notebook() -> Iterator[None]:
     """pandas looks for a kernel when it is imported, and sets how many columns of a frame are printed."""
     builtins.get_ipython = lambda: SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
     try:
@@ -111,24 +113,24 @@ def _as_in_a_notebook() -> Iterator[None]:
         del builtins.get_ipython  # type: ignore[attr-defined]
 
 
-class _Listening:
+class _ForkServer:
     def __init__(self, folder: Path, owner: int | None, lock: int | None) -> None:
-        self.fingerprint = fingerprint(os.environ)
+        self.fingerprint = start_fingerprint(os.environ)
         self.owner, self.lock = owner, lock
-        self.path = folder / SOCKET
+        self.path = folder / SOCKET_NAME
         self.listener = socket.socket(socket.AF_UNIX)
         handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-        self.listener.bind(f"/proc/self/fd/{handle}/{SOCKET}")
+        self.listener.bind(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
         os.close(handle)
         self.path.chmod(0o600)
         self.listener.listen(128)
-        self.running: dict[int, _Running] = {}
+        self.running: dict[int, _ForkedRun] = {}
         self.ending = False
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        for number in ENDING:
+        for number in ENDING_SIGNALS:
             signal.signal(number, self._end)
 
     def _end(self, number: int, frame: object) -> None:
@@ -158,7 +160,7 @@ class _Listening:
         for each in list(self.running.values()):
             if each.connection in ready and not each.gone:
                 each.gone = True  # nothing more is ever said by this side: he is gone
-                _signal(each.pid, signal.SIGTERM)
+                _send_signal(each.pid, signal.SIGTERM)
         self._bury()
         if self.owner in ready:
             shutil.rmtree(self.path.parent, ignore_errors=True)
@@ -176,10 +178,10 @@ class _Listening:
 
     def _accept(self) -> None:
         connection, _ = self.listener.accept()
-        connection.settimeout(REQUEST_S)
+        connection.settimeout(REQUEST_TIMEOUT_S)
         try:
-            send(connection, {"fingerprint": self.fingerprint})
-            request, handles = receive(connection)
+            send_message(connection, {"fingerprint": self.fingerprint})
+            request, handles = receive_message(connection)
         except (OSError, ValueError):
             connection.close()
             return
@@ -203,19 +205,19 @@ class _Listening:
         end = os.pidfd_open(pid)  # not buried before the next turn
         self._answer(connection, {"pid": pid}, [end])
         os.close(end)
-        self.running[pid] = _Running(pid, connection)
+        self.running[pid] = _ForkedRun(pid, connection)
 
     def _answer(
         self, connection: socket.socket, answer: Mapping[str, Any], handles: Sequence[int] = ()
     ) -> None:
         try:
-            send(connection, answer, handles)
+            send_message(connection, answer, handles)
         except OSError:
             pass  # he is gone; his process is told by the next turn
 
     def _unfit(self, request: Mapping[str, Any] | None, handles: Sequence[int]) -> str:
         """Why this request cannot be forked for; empty when it can."""
-        if request is None or len(handles) != 3 or request.get("main") not in MAINS:
+        if request is None or len(handles) != 3 or request.get("main") not in ENTRY_MODULES:
             return "no request"
         threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         return f"{threads} threads" if threads != 1 else ""
@@ -236,25 +238,25 @@ class _Listening:
             os.close(self._woken)
             os.close(self._wake)
             os.setsid()
-            for number in (*ENDING, signal.SIGCHLD):
+            for number in (*ENDING_SIGNALS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             for number in request["ignored"]:
                 signal.signal(number, signal.SIG_IGN)
-            code = _main(request, handles)
+            code = _run_request(request, handles)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(code & 0xFF)
 
 
-def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
+def _run_request(request: Mapping[str, Any], handles: Sequence[int]) -> int:
     """The work of a forked process; its exit code."""
     import resource
 
-    from lcnb.runbooks.engine.forked_process import ABOVE, adopt
-    from lcnb.runbooks.engine.shell import prepare
-    from lcnb.runbooks.engine.shell_client import keep
+    from lcnb.runbooks.engine.forked_process import MIN_HANDLE, adopt_environment
+    from lcnb.runbooks.engine.shell import prepare_shell
+    from lcnb.runbooks.engine.shell_client import store_prepared
 
     for name, (soft, hard) in request["limits"].items():
         number = getattr(resource, f"RLIMIT_{name}")
@@ -264,18 +266,20 @@ def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
             soft = min(soft, hard) if soft != resource.RLIM_INFINITY else hard
         resource.setrlimit(number, (soft, hard))
     os.umask(request["umask"])
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 2 * ABOVE:
-        keep(prepare())  # otherwise the run has an ordinary kernel: a shell's handles have high numbers
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 2 * MIN_HANDLE:
+        store_prepared(
+            prepare_shell()
+        )  # otherwise the run has an ordinary kernel: a shell's handles have high numbers
     for wanted, handle in enumerate(handles):
         os.dup2(handle, wanted, inheritable=True)
         os.close(handle)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        setattr(sys, name, _text(number, "w" if number else "r"))
+        setattr(sys, name, _open_stream(number, "w" if number else "r"))
         setattr(sys, f"__{name}__", getattr(sys, name))
-    adopt(request["env"], request["cwd"])
+    adopt_environment(request["env"], request["cwd"])
     sys.argv = ["lcnb", *request["argv"]]
-    code = _run(import_module(MAINS[request["main"]]).main)
-    atexit.unregister(close_shared)
+    code = _call_main(import_module(ENTRY_MODULES[request["main"]]).main)
+    atexit.unregister(close_shared_server)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -285,7 +289,7 @@ def _main(request: Mapping[str, Any], handles: Sequence[int]) -> int:
     return code
 
 
-def _text(number: int, mode: str) -> Any:
+def _open_stream(number: int, mode: str) -> Any:
     """A standard stream as Python makes it."""
     encoding = os.environ.get("PYTHONIOENCODING", "utf-8").partition(":")[0] or "utf-8"
     errors = "backslashreplace" if number == 2 else "strict"
@@ -293,7 +297,7 @@ def _text(number: int, mode: str) -> Any:
     return open(number, mode, buffering, encoding=encoding, errors=errors, closefd=False)
 
 
-def _run(main: Any) -> int:
+def _call_main(main: Any) -> int:
     try:
         main()
     except SystemExit as end:
@@ -309,7 +313,7 @@ def _run(main: Any) -> int:
     return 0
 
 
-def _signal(pid: int, number: int) -> None:
+def _send_signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)  # not buried yet, so it is that process still
     except ProcessLookupError:
@@ -322,9 +326,9 @@ def main() -> None:
     folder, *stays = sys.argv[1:]
     if stays:
         told, lock = stays
-        serve(Path(folder), told, lock=int(lock))
+        run_server(Path(folder), told, lock=int(lock))
     else:
-        serve(Path(folder), owner=0)
+        run_server(Path(folder), owner=0)
 
 
 if __name__ == "__main__":

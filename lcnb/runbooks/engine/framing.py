@@ -11,35 +11,35 @@ TYPE_CHECKING = False  # as in `warm`: typing itself takes milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
-LENGTH = struct.Struct("!I")
+LENGTH_PREFIX = struct.Struct("!I")
 #: Handles that come with one message at most.
-HANDLES = 16
+MAX_HANDLES = 16
 
 
-def framed(packed: bytes) -> bytes:
+def frame_message(packed: bytes) -> bytes:
     """What is sent for a message that is packed already."""
-    return LENGTH.pack(len(packed)) + packed
+    return LENGTH_PREFIX.pack(len(packed)) + packed
 
 
-def cut(buffer: bytearray) -> bytes | None:
+def take_message(buffer: bytearray) -> bytes | None:
     """Take the first packed message out of what was read; None while it is not complete.
 
     >>> buffer = bytearray(framed(b"one") + b"rest")
     >>> cut(buffer), bytes(buffer), cut(buffer)
     (b'one', b'rest', None)
     """
-    if len(buffer) < LENGTH.size:
+    if len(buffer) < LENGTH_PREFIX.size:
         return None
-    (size,) = LENGTH.unpack_from(buffer)
-    end = LENGTH.size + size
+    (size,) = LENGTH_PREFIX.unpack_from(buffer)
+    end = LENGTH_PREFIX.size + size
     if len(buffer) < end:
         return None
-    packed = bytes(buffer[LENGTH.size : end])
+    packed = bytes(buffer[LENGTH_PREFIX.size : end])
     del buffer[:end]
     return packed
 
 
-def pack(message: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
+def pack_message(message: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
     """A message of the Jupyter protocol as JSON, as jupyter_client writes it; `buffers` as base64 within it.
 
     >>> unpack(pack({"header": {}, "parent_header": {}}, [b"0"]))["buffers"]
@@ -53,7 +53,7 @@ def pack(message: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
     return packed
 
 
-def unpack(packed: bytes) -> dict[str, Any]:
+def unpack_message(packed: bytes) -> dict[str, Any]:
     """The message, with its times as times."""
     from base64 import b64decode
 
@@ -67,21 +67,21 @@ def unpack(packed: bytes) -> dict[str, Any]:
     return message
 
 
-def send(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
+def send_message(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
     """Send one message. OSError when the other side is gone."""
     body = json.dumps(message).encode()
-    socket.send_fds(connection, [LENGTH.pack(len(body))], list(handles))
+    socket.send_fds(connection, [LENGTH_PREFIX.pack(len(body))], list(handles))
     connection.sendall(body)
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+def receive_message(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """One message and the handles that came with it; None at the end of the connection."""
-    head, handles, _, _ = socket.recv_fds(connection, LENGTH.size, HANDLES)
+    head, handles, _, _ = socket.recv_fds(connection, LENGTH_PREFIX.size, MAX_HANDLES)
     buffer = bytearray(head)
-    while (packed := cut(buffer)) is None:
-        wanted = LENGTH.size
-        if len(buffer) >= LENGTH.size:
-            wanted += LENGTH.unpack_from(buffer)[0]
+    while (packed := take_message(buffer)) is None:
+        wanted = LENGTH_PREFIX.size
+        if len(buffer) >= LENGTH_PREFIX.size:
+            wanted += LENGTH_PREFIX.unpack_from(buffer)[0]
         more = connection.recv(wanted - len(buffer))
         if not more:
             return None, handles

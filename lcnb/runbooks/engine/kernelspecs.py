@@ -13,29 +13,29 @@ from lcnb.errors import (
 )
 from lcnb.folders import check_home
 from lcnb.runbooks.notebook.find import Runbook
-from lcnb.runbooks.notebook.languages import PYTHON, normalized
+from lcnb.runbooks.notebook.languages import PYTHON, normalize_language
 
 if TYPE_CHECKING:
     pass
 
 
-def chosen_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
+def choose_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
     """The runbook with the kernel that it will run in, and the spec of that kernel.
 
     InputError when the kernel is not installed, or runs another language than the notebook's.
     """
     book = replace(book, kernel=kernel if kernel is not None else book.kernel)
-    spec = _kernel_spec(book, kernel)
-    language = normalized(spec.language or book.language)
+    spec = _find_kernel_spec(book, kernel)
+    language = normalize_language(spec.language or book.language)
     if language != book.language and PYTHON in (language, book.language):
         raise InputError(
             f"{book.path} is written in {book.language}, and the Jupyter kernel {book.kernel!r} runs {language}. "
-            f"Nothing was started. {_kernels_for(book)}"
+            f"Nothing was started. {_suggest_kernel(book)}"
         )
     return book, spec
 
 
-def _kernel_spec(book: Runbook, chosen: str | None) -> Any:
+def _find_kernel_spec(book: Runbook, chosen: str | None) -> Any:
     """The spec of the runbook's kernel. InputError when it is not here; `chosen`: by --kernel."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
@@ -52,16 +52,18 @@ def _kernel_spec(book: Runbook, chosen: str | None) -> Any:
     else:
         problem = f"{book.path} names no kernel"
     installed = ", ".join(sorted(manager.find_kernel_specs()))
-    raise InputError(f"{problem}. Installed: {installed}. Nothing was started. {_kernels_for(book)}")
+    raise InputError(f"{problem}. Installed: {installed}. Nothing was started. {_suggest_kernel(book)}")
 
 
-def _kernels_for(book: Runbook) -> str:
+def _suggest_kernel(book: Runbook) -> str:
     """What to do about a kernel that is not here, or is for another language."""
     from jupyter_client.kernelspec import KernelSpecManager
 
     specs = KernelSpecManager().get_all_specs()
     fit = [
-        name for name, each in specs.items() if normalized(each["spec"].get("language", "")) == book.language
+        name
+        for name, each in specs.items()
+        if normalize_language(each["spec"].get("language", "")) == book.language
     ]
     if not fit:
         return f"Install a Jupyter kernel for {book.language}, and name it: --kernel NAME (in Python: kernel=...)."
@@ -69,7 +71,7 @@ def _kernels_for(book: Runbook) -> str:
     return f"To run it in one that is here: --kernel {best} (in Python: kernel={best!r})."
 
 
-def _fits_a_shell(spec: Any) -> bool:
+def fits_forked_shell(spec: Any) -> bool:
     """Whether the kernel is ipykernel in this very Python, and nobody has changed how IPython starts."""
     program, *words = spec.argv
     words = [each for each in words if not each.startswith("-X")]

@@ -9,10 +9,16 @@ from contextlib import contextmanager, suppress
 from queue import Empty
 from typing import Any
 
-from lcnb.runbooks.ends import ENDS
+from lcnb.runbooks.ends import END_OF_ERROR
 from lcnb.runbooks.engine import outputs
-from lcnb.runbooks.engine.event_loop import _drop_tasks
-from lcnb.runbooks.engine.outputs import NOTEBOOK_MESSAGES, OUTPUT_MESSAGES, Outputs, _size, _storable
+from lcnb.runbooks.engine.event_loop import drop_tasks
+from lcnb.runbooks.engine.outputs import (
+    NOTEBOOK_MESSAGES,
+    OUTPUT_MESSAGES,
+    OutputLimits,
+    content_size,
+    to_storable,
+)
 from lcnb.runbooks.engine.papermill_imports import (
     CellExecutionComplete,
     CellExecutionError,
@@ -24,24 +30,24 @@ from lcnb.runbooks.engine.papermill_imports import (
     run_sync,
     zmq,
 )
-from lcnb.runbooks.engine.run_job import FOR_THE_START, CellError, Job
+from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START, CellError, RunJob
 from lcnb.runbooks.notebook.languages import PYTHON
-from lcnb.signals import held
+from lcnb.signals import hold_signals
 
 KERNEL_START_S = 60
 
 #: Seconds that an interrupted cell has for its own clean end; then its kernel is killed.
-GRACE_S = 10.0
+INTERRUPT_GRACE_S = 10.0
 
 
 #: One expression, so that no name of it stays. PYTHONSAFEPATH is for the kernel's own start, not for what cells start.
-_FIND_MODULES = (
+_EXTEND_PATH_CODE = (
     "(__import__('sys').path.extend({folders!r}), "
     "{ours} and __import__('os').environ.pop('PYTHONSAFEPATH', None)) and None"
 )
 
 
-class _GivenUp(Exception):
+class EndedEarly(Exception):
     """The kernel does not listen any more; how the run ended stands in the job."""
 
 
@@ -56,20 +62,20 @@ class _OutputWidget(OutputWidget):
             socket.get(zmq.EVENTS)  # has the socket look for what has come
 
 
-class _Client(PapermillNotebookClient):  # type: ignore[misc]
+class CellRunner(PapermillNotebookClient):  # type: ignore[misc]
     """Runs the cells; how each ended is told by what it raised, never assumed."""
 
     clear_before_next_output: bool
 
     def start_new_kernel(self, **kwargs: Any) -> None:
-        with _start_is_death(), _signals_wait():
+        with _start_error_as_death(), defer_signals():
             super().start_new_kernel(**kwargs)
         kernel = getattr(self.km.provisioner, "process", None)
         self.nb_man.kernel = kernel.pid if kernel is not None else None
         self.nb_man.job.on_kernel(self.nb_man.kernel)
 
     def start_new_kernel_client(self, **kwargs: Any) -> Any:
-        with _start_is_death():
+        with _start_error_as_death():
             return super().start_new_kernel_client(**kwargs)
 
     def papermill_execute_cells(self) -> None:
@@ -81,7 +87,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def _execute_cells(self) -> None:
         job = self.nb_man.job
-        self._outputs = Outputs()
+        self._outputs = OutputLimits()
         #: The cell of each request (None: of no cell); cells whose next output takes the place of what they show.
         self._cell_of: dict[str, int | None] = {}
         self._clearing: set[int] = set()
@@ -109,27 +115,29 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 self.nb_man.cell_exception(self.nb.cells[index], cell_index=index)
                 job.end("timeout", 4, f"cell {index + 1}: its outputs did not end in time")
                 self.shutdown_kernel = "immediate"
-                raise _GivenUp from None  # papermill would ask the kernel once more
+                raise EndedEarly from None  # papermill would ask the kernel once more
             except BaseException as stop:
                 self.nb_man.cell_exception(self.nb.cells[index], cell_index=index)
-                _drop_tasks()
+                drop_tasks()
                 if isinstance(stop, KeyboardInterrupt | SystemExit):
                     self._clean_up(index)
                 raise
             self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
             if self._exit_asked:
                 job.end("done", 0, f"ended by exit() in cell {index + 1}")
-                raise _GivenUp  # the kernel is ending itself: papermill would wait for its answer
+                raise EndedEarly  # the kernel is ending itself: papermill would wait for its answer
             if self.nb_man.job.status != "running":
                 return
 
-    async def _find_modules(self, job: Job) -> None:
+    async def _find_modules(self, job: RunJob) -> None:
         """Have the kernel look for modules in the notebook's folder too, last: no file there hides another module.
 
         Its reply comes before that of the first cell, and nobody waits for it.
         """
         folders = [*([""] if job.cwd else []), str(job.source.parent)]
-        code = _FIND_MODULES.format(folders=folders, ours=job.env.get("PYTHONSAFEPATH") == FOR_THE_START)
+        code = _EXTEND_PATH_CODE.format(
+            folders=folders, ours=job.env.get("PYTHONSAFEPATH") == SAFE_PATH_AT_START
+        )
         request = await ensure_async(self.kc.execute(code, silent=True, store_history=False))
         self._cell_of[request] = None  # that it has ended does not end the first cell
 
@@ -156,7 +164,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         job.end("timeout", 4, f"cell {self._at + 1}: {job.late()}")
         await ensure_async(self.km.interrupt_kernel())
         try:
-            return await ensure_async(self.kc.shell_channel.get_msg(timeout=GRACE_S))
+            return await ensure_async(self.kc.shell_channel.get_msg(timeout=INTERRUPT_GRACE_S))
         except Empty:
             raise CellTimeoutError(f"not ended by an interrupt after {timeout:g} s") from None
 
@@ -165,7 +173,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
         async def listen() -> None:
             await ensure_async(self.km.interrupt_kernel())
-            over = time.monotonic() + GRACE_S
+            over = time.monotonic() + INTERRUPT_GRACE_S
             while True:
                 left = max(0.01, over - time.monotonic())
                 self._sort_in(await ensure_async(self.kc.iopub_channel.get_msg(timeout=left)), index)
@@ -191,7 +199,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         request = self.kc.kernel_info()
 
         async def listen() -> None:
-            over = time.monotonic() + GRACE_S
+            over = time.monotonic() + INTERRUPT_GRACE_S
             while time.monotonic() < over and await ensure_async(self.kc.is_alive()):
                 with suppress(Empty):
                     message = await ensure_async(self.kc.iopub_channel.get_msg(timeout=1))
@@ -230,7 +238,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         if msg["msg_type"] not in NOTEBOOK_MESSAGES:
             return None
         if isinstance(content.get("data"), dict) and msg["msg_type"] in OUTPUT_MESSAGES:
-            content["data"] = {mime: _storable(mime, value) for mime, value in content["data"].items()}
+            content["data"] = {mime: to_storable(mime, value) for mime, value in content["data"].items()}
         said = content.get("metadata", {}).get("lcnb_progress")
         if isinstance(said, str):
             self.nb_man.job.on_cell(cell_index, len(self.nb.cells), said[:120])
@@ -256,7 +264,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         for state in self.widget_state.values():
             if state.get("_model_name") == "PasswordModel":
                 state["value"] = ""
-        if _size(self.widget_state) + _size(self.widget_buffers) > outputs.CELL_OUTPUT:
+        if content_size(self.widget_state) + content_size(self.widget_buffers) > outputs.MAX_CELL_BYTES:
             # As much as a cell may print; the report says of each widget without a state that it was left out.
             self.widget_state.clear()
             self.widget_buffers.clear()
@@ -269,19 +277,19 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def _left_well(self, index: int, error: CellExecutionError) -> bool:
         """Note what a cell raised; True for `sys.exit(0)`, by which a notebook says that it is done."""
         cell, job = self.nb.cells[index], self.nb_man.job
-        code = _exit_code(error)
+        code = _system_exit_code(error)
         if code == 0:
             job.end("done", 0, f"ended by sys.exit in cell {index + 1}")
             return True
         self.nb_man.cell_exception(cell, cell_index=index)
         job.error = CellError(index, cell.source, error.ename, error.evalue, error.traceback)
-        status, known = ENDS.get(error.ename, ("failed", 3))
+        status, known = END_OF_ERROR.get(error.ename, ("failed", 3))
         job.end(status, known if code is None else code, f"cell {index + 1}: {error.ename}: {error.evalue}")
         self.nb_man.cell_complete(cell, cell_index=index)
         return False
 
 
-def _exit_code(error: CellExecutionError) -> int | None:
+def _system_exit_code(error: CellExecutionError) -> int | None:
     """The code of `sys.exit(n)`; None for any other error, 1 for `sys.exit("text")`."""
     if error.ename != "SystemExit":
         return None
@@ -292,16 +300,16 @@ def _exit_code(error: CellExecutionError) -> int | None:
 
 
 @contextmanager
-def _signals_wait() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM take effect at the end: nobody could end a process that is not known yet."""
-    with held() as came:
+    with hold_signals() as came:
         yield
     if came:
         signal.raise_signal(came[0])
 
 
 @contextmanager
-def _start_is_death() -> Iterator[None]:
+def _start_error_as_death() -> Iterator[None]:
     """A kernel that does not start has died: no interpreter at its path, a broken package, no answer in time."""
     try:
         yield

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.files import write_atomically
-from lcnb.runbooks.ends import END_SIGNALS
+from lcnb.runbooks.ends import SIGNAL_OF_CODE
 from lcnb.runbooks.engine import parameter_cell as parameter_cell  # registers the translators
-from lcnb.runbooks.engine.event_loop import _close_loop
-from lcnb.runbooks.engine.papermill_client import KERNEL_START_S, _Client, _GivenUp
+from lcnb.runbooks.engine.event_loop import close_loop
+from lcnb.runbooks.engine.papermill_client import KERNEL_START_S, CellRunner, EndedEarly
 from lcnb.runbooks.engine.papermill_imports import (
     AsyncKernelManager,
     CellExecutionError,
@@ -38,33 +38,33 @@ from lcnb.runbooks.engine.papermill_imports import (
     papermill_io,
     remove_error_markers,
 )
-from lcnb.runbooks.engine.run_job import _JOBS, SCHEME, Job, _Files
-from lcnb.runbooks.engine.shell_client import ShellManager, take
-from lcnb.runbooks.notebook.parameters import recordable
-from lcnb.signals import held
+from lcnb.runbooks.engine.run_job import FILE_SCHEME, JOBS_BY_PATH, JobFiles, RunJob
+from lcnb.runbooks.engine.shell_client import ShellManager, take_prepared
+from lcnb.runbooks.notebook.parameters import to_json_values
+from lcnb.signals import hold_signals
 
-ENGINE = "lcnb"
+ENGINE_NAME = "lcnb"
 #: A save may take this share of the run's time at most; the next one waits accordingly.
-SAVE_SHARE = 20
+SAVE_PAUSE_FACTOR = 20
 #: Seconds after which what is saved must outlast a power cut.
-YOUNG_S = 1.0
+SYNC_AFTER_S = 1.0
 #: What all saves before the last one may write: this many times the notebook's size, or this many bytes.
-SAVES_SIZE, SAVES_BYTES = 2, 1_000_000
+MAX_SAVES_FACTOR, MAX_SAVES_BYTES = 2, 1_000_000
 
 
-def execute(job: Job) -> None:
+def execute_job(job: RunJob) -> None:
     """Run the notebook of a job; how it ended stands in the job afterwards.
 
     Raises only what is not the notebook's own doing: KeyboardInterrupt, SystemExit, OSError (disk full). The
     job tells the status in these cases too.
     """
-    _JOBS[job.path] = job
+    JOBS_BY_PATH[job.path] = job
     try:
         execute_notebook(
             job.path,
             job.path,
             parameters=dict(job.parameters),
-            engine_name=ENGINE,
+            engine_name=ENGINE_NAME,
             kernel_name=job.kernel,
             language=job.language,
             progress_bar=False,
@@ -77,28 +77,28 @@ def execute(job: Job) -> None:
         )  # a cell that may raise by its tag did; one that may not has ended the job before
     except DeadKernelError as error:
         job.end("died", 5, str(error))
-    except _GivenUp:
+    except EndedEarly:
         pass
     except KeyboardInterrupt:
         job.end("interrupted", 130, "interrupted")
         raise
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 143
-        job.end("interrupted", code, f"ended by {END_SIGNALS.get(code, 'SIGTERM')}")
+        job.end("interrupted", code, f"ended by {SIGNAL_OF_CODE.get(code, 'SIGTERM')}")
         raise
     except BaseException as error:
         job.end("failed", 1, f"{type(error).__name__}: {error}")
         raise
     finally:
         try:
-            with held():  # how it ended stands; it only has to be written down
-                _finish(job)
+            with hold_signals():  # how it ended stands; it only has to be written down
+                _save_final(job)
         finally:
-            del _JOBS[job.path]
-            _close_loop()
+            del JOBS_BY_PATH[job.path]
+            close_loop()
 
 
-def _finish(job: Job) -> None:
+def _save_final(job: RunJob) -> None:
     """The last word on the saved notebook is ours: papermill writes markers of its own into a failed one.
 
     What is kept in memory, for the report, is what was saved: without secrets.
@@ -106,7 +106,7 @@ def _finish(job: Job) -> None:
     job.judge(job)
     if job.notebook is not None:
         remove_error_markers(job.notebook)
-        _stamp(job)
+        _write_status(job)
         text = job.redact(str(nbformat.writes(job.notebook)))  # type: ignore[no-untyped-call]
         job.notebook = nbformat.v4.reads_json(text)  # type: ignore[no-untyped-call]
         try:
@@ -115,11 +115,11 @@ def _finish(job: Job) -> None:
             # Even a run that ended well has not done what it should: its notebook is lost.
             job.status, job.exit_code = "failed", 1
             job.reason = f"the notebook could not be written: {error.strerror or error}"
-            _write_bare(job)
+            _save_without_outputs(job)
             raise
 
 
-def _write_bare(job: Job) -> None:
+def _save_without_outputs(job: RunJob) -> None:
     """Where the disk has no room for the outputs, how each cell ended may still fit."""
     bare = copy.deepcopy(job.notebook)
     for cell in bare.cells:
@@ -131,7 +131,7 @@ def _write_bare(job: Job) -> None:
         write_atomically(job.target, str(nbformat.writes(bare)))  # type: ignore[no-untyped-call]
 
 
-def _stamp(job: Job) -> None:
+def _write_status(job: RunJob) -> None:
     about = job.notebook.metadata.setdefault("papermill", {})
     about["exception"] = job.status not in ("done", "attention")
     about["input_path"], about["output_path"] = str(job.source), str(job.target)
@@ -142,14 +142,14 @@ def _stamp(job: Job) -> None:
     }
 
 
-class _Manager(NotebookExecutionManager):  # type: ignore[misc]
+class _ExecutionManager(NotebookExecutionManager):  # type: ignore[misc]
     """Keeps the status of cells and the saved notebook true."""
 
     SKIPPED = "skipped"
     #: The number of the kernel's process, once there is one.
     kernel: int | None = None
 
-    def __init__(self, nb: Any, job: Job) -> None:
+    def __init__(self, nb: Any, job: RunJob) -> None:
         super().__init__(nb, output_path=job.path, progress_bar=False, autosave_cell_every=5)
         self.job = job
         self._next_save = 0.0
@@ -165,17 +165,17 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         if time.monotonic() < self._next_save:
             return
         started = time.monotonic()
-        _stamp(self.job)
+        _write_status(self.job)
         text = self.job.redact(str(nbformat.writes(self.nb)))  # type: ignore[no-untyped-call]
         size = len(text.encode("utf-8", "replace"))
-        if self._written + size <= max(SAVES_BYTES, SAVES_SIZE * size):
+        if self._written + size <= max(MAX_SAVES_BYTES, MAX_SAVES_FACTOR * size):
             # A young run has little that a power cut could take, and is soon written to its end.
-            write_atomically(self.job.target, text, sync=self.job.age() > YOUNG_S)
+            write_atomically(self.job.target, text, sync=self.job.age() > SYNC_AFTER_S)
             self._written += size
-        self._next_save = time.monotonic() + SAVE_SHARE * (time.monotonic() - started)
+        self._next_save = time.monotonic() + SAVE_PAUSE_FACTOR * (time.monotonic() - started)
 
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        self.job.on_cell(cell_index or 0, len(self.nb.cells), _title(cell))
+        self.job.on_cell(cell_index or 0, len(self.nb.cells), _cell_title(cell))
         super().cell_start(cell, cell_index)
 
     def cell_skipped(self, cell: Any) -> None:
@@ -191,19 +191,19 @@ class _Manager(NotebookExecutionManager):  # type: ignore[misc]
         self.job.notebook = self.nb
 
 
-def _title(cell: Any) -> str:
+def _cell_title(cell: Any) -> str:
     """What a person calls a cell: its first comment or first line."""
     lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
     return lines[0].lstrip("#% ")[:60] if lines else ""
 
 
-class _Engine(Engine):  # type: ignore[misc]
+class _LcnbEngine(Engine):  # type: ignore[misc]
     @classmethod
-    def execute_notebook(cls, nb: Any, kernel_name: str, lcnb_job: Job, **kwargs: Any) -> Any:
-        nb.metadata.papermill["parameters"] = recordable(dict(lcnb_job.parameters))
+    def execute_notebook(cls, nb: Any, kernel_name: str, lcnb_job: RunJob, **kwargs: Any) -> Any:
+        nb.metadata.papermill["parameters"] = to_json_values(dict(lcnb_job.parameters))
         if lcnb_job.kernelspec:
             nb.metadata["kernelspec"] = dict(lcnb_job.kernelspec)
-        manager = _Manager(nb, lcnb_job)
+        manager = _ExecutionManager(nb, lcnb_job)
         manager.notebook_start()
         try:
             _run_in_kernel(manager, kernel_name, lcnb_job)
@@ -212,8 +212,8 @@ class _Engine(Engine):  # type: ignore[misc]
         return manager.nb
 
 
-def _run_in_kernel(manager: _Manager, kernel_name: str, job: Job) -> None:
-    client = _Client(
+def _run_in_kernel(manager: _ExecutionManager, kernel_name: str, job: RunJob) -> None:
+    client = CellRunner(
         manager,
         kernel_name=kernel_name,
         kernel_manager_class=_IpcKernelManager if os.name == "posix" else AsyncKernelManager,
@@ -222,7 +222,7 @@ def _run_in_kernel(manager: _Manager, kernel_name: str, job: Job) -> None:
         iopub_timeout=30,
         raise_on_iopub_timeout=True,
     )
-    prepared = take() if job.shell else None
+    prepared = take_prepared() if job.shell else None
     sockets = _socket_folder() if os.name == "posix" and prepared is None else None
     try:
         if prepared is not None:
@@ -232,36 +232,36 @@ def _run_in_kernel(manager: _Manager, kernel_name: str, job: Job) -> None:
             client.create_kernel_manager()
         if sockets:
             client.km.connection_file = str(sockets / "k.json")
-        _execute(client, job)
+        _execute_cells(client, job)
     finally:
         if client.km is not None and client.km.has_kernel:
-            _kill(client)
-        _end_group(manager.kernel)
+            _kill_unstarted(client)
+        _kill_group(manager.kernel)
         if sockets:
             shutil.rmtree(sockets, ignore_errors=True)
 
 
 #: Clients whose start was interrupted. To close their sockets, as the garbage collector would, can take for ever.
-_LEFT: list[_Client] = []
+_UNSTARTED_CLIENTS: list[CellRunner] = []
 
 
-def _kill(client: _Client) -> None:
+def _kill_unstarted(client: CellRunner) -> None:
     """End a kernel whose start was interrupted. A shutdown would meet the start, which is in the event loop still."""
-    _LEFT.append(client)
+    _UNSTARTED_CLIENTS.append(client)
     kernel = getattr(client.km.provisioner, "process", None)
     if kernel is not None:
         kernel.kill()
         kernel.wait()
 
 
-def _end_group(kernel: int | None) -> None:
+def _kill_group(kernel: int | None) -> None:
     """A kernel leads a group of its own: what its cells have left running there ends with the run."""
     if kernel is not None and os.name == "posix":
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(kernel, signal.SIGKILL)
 
 
-def _execute(client: _Client, job: Job) -> None:
+def _execute_cells(client: CellRunner, job: RunJob) -> None:
     """Run the cells. What the kernel's process says beside them is told when it dies, and else not worth a word."""
     with tempfile.TemporaryFile() as words:
         inherits = {"pass_fds": job.inherits} if job.inherits else {}
@@ -293,5 +293,5 @@ class _IpcKernelManager(AsyncKernelManager):
 
 #: It warns of each parameter whose declaration its own reader does not know; ours has checked them all.
 logging.getLogger("papermill").setLevel(logging.ERROR)
-papermill_engines.register(ENGINE, _Engine)
-papermill_io.register(SCHEME, _Files())
+papermill_engines.register(ENGINE_NAME, _LcnbEngine)
+papermill_io.register(FILE_SCHEME, JobFiles())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lcnb.runbooks.notebook.deferred_imports import grammar_later
+from lcnb.runbooks.notebook.deferred_imports import defer_iri_grammar
 
-with grammar_later():
+with defer_iri_grammar():
     import nbformat
     import zmq
     from jupyter_client.manager import AsyncKernelManager

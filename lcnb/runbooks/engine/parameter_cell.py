@@ -35,7 +35,7 @@ def why_unwritable(kernel: str, language: str, parameters: Mapping[str, Any]) ->
     return ""
 
 
-class _Python(PythonTranslator):  # type: ignore[misc]
+class PythonCellTranslator(PythonTranslator):  # type: ignore[misc]
     """papermill's, with the keys of a dict as what they are: it writes each as a text."""
 
     @classmethod
@@ -50,7 +50,7 @@ class _Python(PythonTranslator):  # type: ignore[misc]
         return f"{{{', '.join(pairs)}}}"
 
 
-class _Bash(BashTranslator):  # type: ignore[misc]
+class BashCellTranslator(BashTranslator):  # type: ignore[misc]
     """papermill's, without lists that an array cannot hold: it loses a None, and writes a list within one as code."""
 
     @classmethod
@@ -60,7 +60,7 @@ class _Bash(BashTranslator):  # type: ignore[misc]
         return str(super().translate_list(value))
 
 
-def _with_texts(base: Any, literal: Callable[[str], str]) -> Any:
+def with_text_literals(base: Any, literal: Callable[[str], str]) -> Any:
     """A translator of papermill with texts as that language writes them: papermill escapes all as Python does."""
 
     class WithTexts(base):  # type: ignore[misc]
@@ -71,22 +71,26 @@ def _with_texts(base: Any, literal: Callable[[str], str]) -> Any:
     return WithTexts
 
 
-def _quoted(text: str) -> str:
+def quote_json(text: str) -> str:
     """As JSON, which R, Scala, C# and F# read as it is meant."""
     return json.dumps(text, ensure_ascii=False)
 
 
 for _name in (PYTHON, "pysparkkernel"):
-    papermill_translators.register(_name, _Python)
-papermill_translators.register("bash", _Bash)
+    papermill_translators.register(_name, PythonCellTranslator)
+papermill_translators.register("bash", BashCellTranslator)
 for _name, _base, _literal in (
-    ("R", RTranslator, _quoted),
-    ("sparkrkernel", RTranslator, _quoted),
-    ("scala", ScalaTranslator, _quoted),
-    ("sparkkernel", ScalaTranslator, _quoted),
-    (".net-csharp", CSharpTranslator, _quoted),
-    (".net-fsharp", FSharpTranslator, _quoted),
-    ("julia", JuliaTranslator, lambda text: _quoted(text).replace("$", "\\$")),  # Julia puts in what follows
+    ("R", RTranslator, quote_json),
+    ("sparkrkernel", RTranslator, quote_json),
+    ("scala", ScalaTranslator, quote_json),
+    ("sparkkernel", ScalaTranslator, quote_json),
+    (".net-csharp", CSharpTranslator, quote_json),
+    (".net-fsharp", FSharpTranslator, quote_json),
+    (
+        "julia",
+        JuliaTranslator,
+        lambda text: quote_json(text).replace("$", "\\$"),
+    ),  # Julia puts in what follows
     (".net-powershell", PowershellTranslator, lambda text: "'" + text.replace("'", "''") + "'"),
 ):
-    papermill_translators.register(_name, _with_texts(_base, _literal))
+    papermill_translators.register(_name, with_text_literals(_base, _literal))

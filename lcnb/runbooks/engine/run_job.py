@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lcnb.runbooks.ends import Status
+from lcnb.runbooks.ends import RunStatus
 from lcnb.runbooks.notebook.file_format import read_notebook
 from lcnb.runbooks.notebook.languages import PYTHON
 
-SCHEME = "lcnb+file://"
+FILE_SCHEME = "lcnb+file://"
 #: The value of PYTHONSAFEPATH that is for the start of a kernel alone; Python wants any text.
-FOR_THE_START = "lcnb"
+SAFE_PATH_AT_START = "lcnb"
 
 
 @dataclass
@@ -30,7 +30,7 @@ class CellError:
 
 
 @dataclass
-class Job:
+class RunJob:
     """One execution: what to run, where to, and (afterwards) how it ended."""
 
     source: Path
@@ -51,13 +51,13 @@ class Job:
     timeout: float | None = None
     cell_timeout: float | None = None
     #: Called once at the end, before the last save: may tell more of how it ended than the cells do.
-    judge: Callable[[Job], None] = lambda job: None
+    judge: Callable[[RunJob], None] = lambda job: None
     on_kernel: Callable[[int | None], None] = lambda pid: None
     #: Whether the cells may run in the shell that was forked for this process, if one was.
     shell: bool = False
     #: What they run in.
     engine: Literal["kernel", "shell"] = "kernel"
-    status: Status = "running"
+    status: RunStatus = "running"
     exit_code: int = 0
     reason: str = ""
     error: CellError | None = None
@@ -82,26 +82,26 @@ class Job:
     @property
     def path(self) -> str:
         """The address that papermill is given; it must not contain braces, so it is no real path."""
-        return f"{SCHEME}{id(self):x}.ipynb"
+        return f"{FILE_SCHEME}{id(self):x}.ipynb"
 
-    def end(self, status: Status, exit_code: int, reason: str) -> None:
+    def end(self, status: RunStatus, exit_code: int, reason: str) -> None:
         """The first reason stays: what follows a failure is its consequence."""
         if self.status == "running":
             self.status, self.exit_code, self.reason = status, exit_code, reason
 
 
 #: The jobs under way, by the address that papermill knows them by.
-_JOBS: dict[str, Job] = {}
+JOBS_BY_PATH: dict[str, RunJob] = {}
 
 
 # --- papermill's hooks ----------------------------------------------------------------------------------
 
 
-class _Files:
+class JobFiles:
     """papermill's way to files: reads a job's source. What is written is written by the manager and at the end."""
 
     def read(self, path: str) -> str:
-        return json.dumps(read_notebook(_JOBS[path].source))
+        return json.dumps(read_notebook(JOBS_BY_PATH[path].source))
 
     def write(self, buf: str, path: str) -> None:
         """papermill's last write comes just before ours, which has the last word: nothing to do."""

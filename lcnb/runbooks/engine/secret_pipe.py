@@ -14,15 +14,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lcnb.api.record_reader import SECRET_NAME
-from lcnb.secret import TOLD_VARIABLE, Secret
+from lcnb.api.record_reader import SECRET_NAME_PATTERN
+from lcnb.secret import SECRET_PIPE_VARIABLE, Secret
 from lcnb.transport.network import proxy_secrets
 
 #: Shorter values of the environment would mask ordinary words.
-SHORTEST = 8
+MIN_SECRET_LENGTH = 8
 
 
-class Told:
+class SecretPipe:
     """The reading end of the pipe, and what came through it."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Told:
         reader = threading.Thread(target=self._keep_reading, args=(over,), daemon=True)
         reader.start()  # a pipe that is full would stop the cell
         try:
-            yield {TOLD_VARIABLE: f"{self.write}:{os.fstat(self.write).st_ino}"}
+            yield {SECRET_PIPE_VARIABLE: f"{self.write}:{os.fstat(self.write).st_ino}"}
         finally:
             self._drain()
             over.set()
@@ -75,21 +75,21 @@ class Told:
         except ValueError:
             return
         if isinstance(value, str):
-            for part in parts(value):
+            for part in split_secret(value):
                 self._secrets.setdefault(part, Secret(part))
 
 
-def parts(value: str) -> list[str]:
+def split_secret(value: str) -> list[str]:
     """A secret of many lines, such as a private key, and each of its lines that would give a part of it away."""
     lines = [line for line in value.splitlines() if len(line) >= 20 and not line.startswith("-----")]
     return [value, value.strip(), *lines] if len(lines) > 1 else [value]
 
 
-def of_environment() -> list[Secret]:
+def environment_secrets() -> list[Secret]:
     """The values of variables that are called a secret, and passwords of proxies: a cell may print them."""
     return proxy_secrets() + [
         Secret(part)
         for name, value in os.environ.items()
-        if SECRET_NAME.search(name) and len(value) >= SHORTEST
-        for part in parts(value)
+        if SECRET_NAME_PATTERN.search(name) and len(value) >= MIN_SECRET_LENGTH
+        for part in split_secret(value)
     ]

@@ -19,15 +19,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lcnb.runbooks.engine.forked_process import HISTORY, _above, _die_with, _standard_stream, adopt
-from lcnb.runbooks.engine.framing import receive
+from lcnb.runbooks.engine.forked_process import (
+    NO_HISTORY_ARGUMENT,
+    adopt_environment,
+    die_with_parent,
+    move_handle,
+    standard_stream,
+)
+from lcnb.runbooks.engine.framing import receive_message
 
 #: Modules that look, when they are imported, whether they are in a notebook.
-LOOK_AROUND = ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook")
+NOTEBOOK_DETECTORS = ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook")
 
 
 @dataclass
-class Prepared:
+class PreparedShell:
     """A forked process that waits to become a shell: the runner's ends of its socket and pipe."""
 
     pid: int
@@ -35,7 +41,7 @@ class Prepared:
     iopub: int
 
 
-def prepare() -> Prepared:
+def prepare_shell() -> PreparedShell:
     """Fork the process of a shell. To be called while this process has one thread."""
     ours, theirs = socket.socketpair()
     read, write = os.pipe()
@@ -45,47 +51,49 @@ def prepare() -> Prepared:
         try:
             ours.close()
             os.close(read)
-            _main(theirs, write, runner)
+            _become_shell(theirs, write, runner)
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)  # told by the runner, with the death
         finally:
             os._exit(1)
     theirs.close()
     os.close(write)
-    return Prepared(pid, ours, read)
+    return PreparedShell(pid, ours, read)
 
 
-def _main(control: socket.socket, iopub: int, runner: int) -> NoReturn:
+def _become_shell(control: socket.socket, iopub: int, runner: int) -> NoReturn:
     os.setsid()  # what a cell leaves behind is of this group, and ends with it
-    _die_with(runner)
+    die_with_parent(runner)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
-    control = socket.socket(fileno=_above(control.detach()))
-    iopub = _above(iopub)
-    start, handles = receive(control)
+    control = socket.socket(fileno=move_handle(control.detach()))
+    iopub = move_handle(iopub)
+    start, handles = receive_message(control)
     if start is None:
         os._exit(0)  # this run needs no shell
-    _take_over(start, handles, runner)
-    _forget_the_terminal()
-    from lcnb.runbooks.engine.shell_kernel import serve  # ipykernel, which an ordinary runner has no need for
+    _adopt_start(start, handles, runner)
+    _forget_terminal()
+    from lcnb.runbooks.engine.shell_kernel import (
+        run_kernel,  # ipykernel, which an ordinary runner has no need for
+    )
 
-    serve(control, iopub)
+    run_kernel(control, iopub)
     os._exit(0)
 
 
-def _take_over(start: Mapping[str, Any], handles: list[int], runner: int) -> None:
+def _adopt_start(start: Mapping[str, Any], handles: list[int], runner: int) -> None:
     """Become the process that this run wants: its environment, folder and handles."""
-    words, *received = [_above(handle) for handle in handles]
+    words, *received = [move_handle(handle) for handle in handles]
     for wanted, handle in zip(start["handles"], received, strict=True):
         os.dup2(handle, wanted, inheritable=True)
     null = os.open(os.devnull, os.O_RDWR)
     for number, handle in enumerate((null, null, words)):
         os.dup2(handle, number, inheritable=True)
         name = ("stdin", "stdout", "stderr")[number]
-        setattr(sys, name, _standard_stream(number, name))
+        setattr(sys, name, standard_stream(number, name))
         setattr(sys, f"__{name}__", getattr(sys, name))
     os.close(null)
-    adopt(start["env"], start["cwd"])
+    adopt_environment(start["env"], start["cwd"])
     os.environ["JPY_PARENT_PID"] = str(runner)
     if "matplotlib" in sys.modules:
         backend = os.environ.get("MPLBACKEND") or "module://matplotlib_inline.backend_inline"
@@ -96,14 +104,14 @@ def _take_over(start: Mapping[str, Any], handles: list[int], runner: int) -> Non
         str(launcher and launcher.origin),
         "-f",
         str(Path(tempfile.gettempdir(), "kernel.json")),
-        HISTORY,
+        NO_HISTORY_ARGUMENT,
     ]
     faulthandler.enable(words)
 
 
-def _forget_the_terminal() -> None:
+def _forget_terminal() -> None:
     """What has looked, when the server imported it, whether there is a notebook, looks again when a cell imports it."""
-    for name in LOOK_AROUND:
+    for name in NOTEBOOK_DETECTORS:
         sys.modules.pop(name, None)
         parent, _, child = name.rpartition(".")
         if parent in sys.modules:

@@ -16,25 +16,31 @@ from contextlib import suppress
 from queue import Empty
 from typing import IO, Any
 
-from lcnb.runbooks.engine.framing import cut, framed, pack, send, unpack
-from lcnb.runbooks.engine.shell import Prepared
+from lcnb.runbooks.engine.framing import (
+    frame_message,
+    pack_message,
+    send_message,
+    take_message,
+    unpack_message,
+)
+from lcnb.runbooks.engine.shell import PreparedShell
 
 #: How long a shell has for its own end (what cells have registered with atexit).
-END_S = 5.0
+SHUTDOWN_S = 5.0
 POLL_S = 0.005
 
 #: The shell that was forked for the run of this process, until one takes it.
-_PREPARED: list[Prepared] = []
+_PREPARED_SHELLS: list[PreparedShell] = []
 
 
-def keep(prepared: Prepared) -> None:
+def store_prepared(prepared: PreparedShell) -> None:
     """The shell for the run that this process is about to make."""
-    _PREPARED.append(prepared)
+    _PREPARED_SHELLS.append(prepared)
 
 
-def take() -> Prepared | None:
+def take_prepared() -> PreparedShell | None:
     """That shell, once."""
-    return _PREPARED.pop() if _PREPARED else None
+    return _PREPARED_SHELLS.pop() if _PREPARED_SHELLS else None
 
 
 class ShellProcess:
@@ -74,7 +80,7 @@ class ShellProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
 
-class _Provisioner:
+class _ShellProvisioner:
     def __init__(self, process: ShellProcess) -> None:
         self.process = process
 
@@ -82,10 +88,10 @@ class _Provisioner:
 class ShellManager:
     """Starts and ends a prepared shell. `dead` is what is raised when it has died while somebody waits for a reply."""
 
-    def __init__(self, prepared: Prepared, dead: type[Exception]) -> None:
+    def __init__(self, prepared: PreparedShell, dead: type[Exception]) -> None:
         self._prepared, self._dead = prepared, dead
         self.process = ShellProcess(prepared.pid)
-        self.provisioner = _Provisioner(self.process)
+        self.provisioner = _ShellProvisioner(self.process)
         self.has_kernel = False
 
     def start_kernel(
@@ -99,7 +105,7 @@ class ShellManager:
     ) -> None:
         """Give it what it starts with. OSError when it is gone."""
         start = {"cwd": cwd, "env": dict(env), "handles": pass_fds}
-        send(self._prepared.control, start, [stderr.fileno(), *pass_fds])
+        send_message(self._prepared.control, start, [stderr.fileno(), *pass_fds])
         self.has_kernel = True
 
     def client(self) -> ShellClient:
@@ -117,7 +123,7 @@ class ShellManager:
             self._prepared.control.shutdown(socket.SHUT_WR)
             end = os.pidfd_open(self.process.pid)
             try:
-                await asyncio.wait_for(_readable(end), END_S)
+                await asyncio.wait_for(_wait_readable(end), SHUTDOWN_S)
             except TimeoutError:
                 pass  # it is killed
             finally:
@@ -134,7 +140,7 @@ class ShellClient:
 
     allow_stdin = False
 
-    def __init__(self, prepared: Prepared, process: ShellProcess, dead: type[Exception]) -> None:
+    def __init__(self, prepared: PreparedShell, process: ShellProcess, dead: type[Exception]) -> None:
         from jupyter_client.session import Session
 
         self._prepared, self._process, self._dead = prepared, process, dead
@@ -142,8 +148,8 @@ class ShellClient:
         prepared.control.setblocking(True)
         os.set_blocking(prepared.iopub, False)
         control = prepared.control
-        self.iopub_channel = _Channel(prepared.iopub, lambda: os.read(prepared.iopub, 1 << 18))
-        self.shell_channel = _Channel(
+        self.iopub_channel = _ShellChannel(prepared.iopub, lambda: os.read(prepared.iopub, 1 << 18))
+        self.shell_channel = _ShellChannel(
             control.fileno(),
             lambda: control.recv(1 << 18, socket.MSG_DONTWAIT),
             self._at_end,
@@ -194,18 +200,18 @@ class ShellClient:
         raise self._dead("Kernel died")
 
 
-async def _for_ever() -> None:
+async def _wait_forever() -> None:
     await asyncio.Event().wait()
 
 
-class _Channel:
+class _ShellChannel:
     """Messages from a handle. What was read stays here when a wait is given up: nothing is lost."""
 
     def __init__(
         self,
         handle: int,
         read: Callable[[], bytes],
-        ended: Callable[[], Awaitable[None]] = _for_ever,
+        ended: Callable[[], Awaitable[None]] = _wait_forever,
         write: Callable[[bytes], object] = lambda data: None,
     ) -> None:
         self._handle, self._read, self._ended, self._write = handle, read, ended, write
@@ -215,7 +221,7 @@ class _Channel:
     def send(self, message: Mapping[str, Any]) -> None:
         """Send one message; what nobody reads any more is dropped."""
         with suppress(OSError):  # it is dead: whoever waits for the reply is told so
-            self._write(framed(pack(message)))
+            self._write(frame_message(pack_message(message)))
 
     async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
         """The next message. Empty when none comes within `timeout` seconds."""
@@ -234,7 +240,7 @@ class _Channel:
             try:
                 data = self._read()
             except (BlockingIOError, InterruptedError):
-                await _readable(self._handle)
+                await _wait_readable(self._handle)
                 continue
             except ConnectionResetError:
                 data = b""
@@ -243,11 +249,11 @@ class _Channel:
         return message
 
     def _complete(self) -> dict[str, Any] | None:
-        packed = cut(self._buffer)
-        return None if packed is None else unpack(packed)
+        packed = take_message(self._buffer)
+        return None if packed is None else unpack_message(packed)
 
 
-async def _readable(handle: int) -> None:
+async def _wait_readable(handle: int) -> None:
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(handle, ready.set)

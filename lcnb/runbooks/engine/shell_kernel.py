@@ -34,13 +34,13 @@ from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 from jupyter_client.session import Session
 
-from lcnb.runbooks.engine.forked_process import HISTORY
-from lcnb.runbooks.engine.framing import cut, framed, pack, unpack
+from lcnb.runbooks.engine.forked_process import NO_HISTORY_ARGUMENT
+from lcnb.runbooks.engine.framing import frame_message, pack_message, take_message, unpack_message
 
 #: Bytes of last words that are kept.
-WORDS = 64_000
+MAX_STDERR_BYTES = 64_000
 #: How long what Python prints waits for what a program writes meanwhile, which may never stop.
-PATIENCE_S = 0.2
+DRAIN_WAIT_S = 0.2
 
 
 class PipeSocket:
@@ -53,7 +53,7 @@ class PipeSocket:
 
     def send_multipart(self, parts: list[bytes], *args: object, **kwargs: object) -> None:
         for packed in parts:
-            write_all(self._handle, framed(packed))
+            write_all(self._handle, frame_message(packed))
 
     def close(self) -> None:
         """The pipe ends with the process."""
@@ -84,8 +84,8 @@ class ControlStream:
         def read() -> None:
             data = self._control.recv(65536, socket.MSG_DONTWAIT)
             self._buffer += data
-            while (packed := cut(self._buffer)) is not None:
-                task = asyncio.ensure_future(receive(unpack(packed)), loop=loop)
+            while (packed := take_message(self._buffer)) is not None:
+                task = asyncio.ensure_future(receive(unpack_message(packed)), loop=loop)
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             if not data:
@@ -98,7 +98,7 @@ class ControlStream:
         def write() -> None:
             with suppress(OSError):  # the runner has gone
                 for packed in parts:
-                    self._control.sendall(framed(packed))
+                    self._control.sendall(frame_message(packed))
 
         self._thread.schedule(write)
 
@@ -129,7 +129,7 @@ class PipeSession(Session):
             else self.msg(msg_or_type, content=content, parent=parent, header=header, metadata=metadata)
         )
         if stream is not None:
-            stream.send_multipart([pack(message, buffers or message.get("buffers") or ())])
+            stream.send_multipart([pack_message(message, buffers or message.get("buffers") or ())])
         return dict(message)
 
     def feed_identities(self, msg_list: Any, copy: bool = True) -> tuple[list[bytes], Any]:
@@ -177,7 +177,7 @@ class HandleReader:
         process that a cell has forked nobody reads.
         """
         if os.getpid() == self._owner:
-            over = time.monotonic() + PATIENCE_S
+            over = time.monotonic() + DRAIN_WAIT_S
             while self._poll.poll(0) and time.monotonic() < over:
                 time.sleep(0.0005)
             with self._lock:
@@ -200,13 +200,13 @@ class HandleReader:
     def _keep_words(self, data: bytes) -> None:
         """What a process says before it dies is told by the runner; it need not know all that was ever said."""
         with suppress(OSError):  # a full disk is no reason for a cell to fail that prints
-            if os.lseek(self._words, 0, os.SEEK_CUR) > WORDS:
+            if os.lseek(self._words, 0, os.SEEK_CUR) > MAX_STDERR_BYTES:
                 os.ftruncate(self._words, 0)
                 os.lseek(self._words, 0, os.SEEK_SET)
             write_all(self._words, data)
 
 
-class _NoThread:
+class _NoSubshellThread:
     """ipykernel's thread for subshells, which is not there: cells run in the main thread."""
 
     parent_thread = threading.main_thread()
@@ -296,7 +296,7 @@ class ShellApp(IPKernelApp):
                 parent=self,
                 session=self.session,
                 shell_stream=ControlStream(self.control, self.iopub_thread),
-                shell_channel_thread=_NoThread(),
+                shell_channel_thread=_NoSubshellThread(),
                 iopub_thread=self.iopub_thread,
                 iopub_socket=self.iopub_socket,
                 log=self.log,
@@ -307,12 +307,12 @@ class ShellApp(IPKernelApp):
         self.displayhook.get_execution_count = lambda: self.kernel.execution_count
 
 
-def serve(control: socket.socket, iopub: int) -> None:
+def run_kernel(control: socket.socket, iopub: int) -> None:
     """Be a kernel until the runner closes its end of the socket, or a cell calls `exit()`."""
     app: Any = ShellApp.instance()
     app.control, app.iopub = control, iopub
-    app.initialize([HISTORY])
-    _import_again(app.kernel)
+    app.initialize([NO_HISTORY_ARGUMENT])
+    _repeat_kernel_setup(app.kernel)
     app.kernel.session.send(app.kernel.shell_stream, "ready")
     app.start()
     for thread in threading.enumerate():
@@ -321,18 +321,18 @@ def serve(control: socket.socket, iopub: int) -> None:
     atexit._run_exitfuncs()
 
 
-def _import_again(kernel: Any) -> None:
+def _repeat_kernel_setup(kernel: Any) -> None:
     """What packages find or do in a kernel when they are imported: the server that has imported these has none."""
     if find_spec("debugpy") is not None:
         os.environ.setdefault("PYDEVD_USE_FRAME_EVAL", "NO")
-        sys.breakpointhook = _no_debugger
+        sys.breakpointhook = _ignore_breakpoint
     if "ipywidgets" in sys.modules:
         sys.modules["ipywidgets"].register_comm_target(kernel)
     if "click.termui" in sys.modules:  # it keeps the `input` that it finds
         vars(sys.modules["click.termui"])["visible_prompt_func"] = kernel.raw_input
 
 
-def _no_debugger(*args: object, **kwargs: object) -> None:
+def _ignore_breakpoint(*args: object, **kwargs: object) -> None:
     """`breakpoint()` does nothing in a kernel that no debugger is attached to."""
 
 

@@ -17,29 +17,40 @@ from pathlib import Path
 
 import lcnb
 from lcnb.folders import state_dir
-from lcnb.runbooks.engine.framing import receive, send
-from lcnb.signals import ENDING
+from lcnb.runbooks.engine.framing import receive_message, send_message
+from lcnb.signals import ENDING_SIGNALS
 
 TYPE_CHECKING = False  # typing itself takes milliseconds
 if TYPE_CHECKING:
     from typing import IO, Any
 
-SOCKET = "warm.sock"
+SOCKET_NAME = "warm.sock"
 #: Variables that count when Python starts or when those modules are imported: a server with others is of no use.
-STARTING = ("PYTHON", "LD_", "MPL", "OPENBLAS_", "OMP_", "MKL_", "ARROW_", "HOME", "IPYTHONDIR", "XDG_CONFIG")
+STARTUP_PREFIXES = (
+    "PYTHON",
+    "LD_",
+    "MPL",
+    "OPENBLAS_",
+    "OMP_",
+    "MKL_",
+    "ARROW_",
+    "HOME",
+    "IPYTHONDIR",
+    "XDG_CONFIG",
+)
 #: A library that starts threads when it is imported could not be forked.
-ONE_THREAD = {
+SINGLE_THREAD_ENV = {
     "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"
 }  # fmt: skip
-LIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "NOFILE", "AS")
+RESOURCE_LIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "NOFILE", "AS")
 
 
-def usable() -> bool:
+def is_supported() -> bool:
     """Whether this system can have warm runs at all."""
     return sys.platform == "linux" and hasattr(os, "pidfd_open")
 
 
-def fingerprint(env: Mapping[str, str]) -> str:
+def start_fingerprint(env: Mapping[str, str]) -> str:
     """What must be the same for a server to be of use: Python, packages, lcnb's own files, variables at start. As text:
     to import hashlib would take longer than to send it.
 
@@ -51,7 +62,9 @@ def fingerprint(env: Mapping[str, str]) -> str:
     python = (sys.prefix, os.path.realpath(sys.executable))
     facts: list[object] = [*python, sys.version, lcnb.__version__, str(package)]
     facts += sorted(
-        (name, value) for name, value in env.items() if name.startswith(STARTING) and name not in ONE_THREAD
+        (name, value)
+        for name, value in env.items()
+        if name.startswith(STARTUP_PREFIXES) and name not in SINGLE_THREAD_ENV
     )
     facts += [(str(path), path.stat().st_mtime_ns) for path in sorted(package.rglob("*.py"))]
     facts += [(each, os.stat(each).st_mtime_ns) for each in sys.path if each.endswith("-packages")]  # noqa: PTH116
@@ -85,13 +98,13 @@ class WarmProcess:
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, when it has ended. TimeoutExpired otherwise."""
         if self.returncode is None:
-            wait_for((self._connection.fileno(), self._end), timeout)
+            wait_readable((self._connection.fileno(), self._end), timeout)
             try:
-                told, _ = receive(self._connection)
+                told, _ = receive_message(self._connection)
             except OSError:
                 told = None
             if told is None:
-                wait_for((self._end,), timeout)
+                wait_readable((self._end,), timeout)
                 self.lost = True
                 told = {"code": 1}
             self.returncode = int(told["code"])
@@ -111,7 +124,7 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def wait_for(handles: Sequence[int], timeout: float | None) -> None:
+def wait_readable(handles: Sequence[int], timeout: float | None) -> None:
     """Until one of them is readable. TimeoutExpired when none becomes so."""
     poll = select.poll()
     for each in handles:
@@ -122,7 +135,7 @@ def wait_for(handles: Sequence[int], timeout: float | None) -> None:
         raise TimeoutExpired("a warm run", timeout or 0)
 
 
-def ask(
+def request_process(
     folder: Path,
     main: str,
     argv: Sequence[str],
@@ -137,16 +150,16 @@ def ask(
     """
     connection = socket.socket(socket.AF_UNIX)
     try:
-        _connect(connection, folder)
-        hello, _ = receive(connection)
-        if not hello or hello["fingerprint"] != fingerprint(env):
+        _connect_server(connection, folder)
+        hello, _ = receive_message(connection)
+        if not hello or hello["fingerprint"] != start_fingerprint(env):
             raise ConnectionRefusedError("of no use")
-        send(connection, _request(main, argv, env), handles)
+        send_message(connection, _build_request(main, argv, env), handles)
     except (OSError, ValueError, KeyError):
         connection.close()
         return None
     try:
-        told, ends = receive(connection)
+        told, ends = receive_message(connection)
     except OSError:
         told = None
     if told is None:
@@ -163,7 +176,7 @@ def ask(
     return WarmProcess(connection, told["pid"], ends[0], stdin)
 
 
-def _request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
+def _build_request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
     import resource
 
     umask = os.umask(0o077)
@@ -174,16 +187,16 @@ def _request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str
         "env": dict(env),
         "cwd": os.getcwd(),  # noqa: PTH109 - what the process has, as text
         "umask": umask,
-        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in LIMITS},
-        "ignored": [number for number in ENDING if signal.getsignal(number) == signal.SIG_IGN],
+        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in RESOURCE_LIMITS},
+        "ignored": [number for number in ENDING_SIGNALS if signal.getsignal(number) == signal.SIG_IGN],
     }
 
 
-def _connect(connection: socket.socket, folder: Path) -> None:
+def _connect_server(connection: socket.socket, folder: Path) -> None:
     """By the folder's handle: the address of a socket has room for 100 bytes, a path may be longer."""
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        connection.connect(f"/proc/self/fd/{handle}/{SOCKET}")
+        connection.connect(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
         _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if uid != os.getuid():  # somebody else's server would be given our token
             raise PermissionError(f"the server in {folder} is not ours")
@@ -191,32 +204,32 @@ def _connect(connection: socket.socket, folder: Path) -> None:
         os.close(handle)
 
 
-def folder_of_all() -> Path:
+def user_server_folder() -> Path:
     """Where the server is that `lcnb warm` keeps, for all processes of this user."""
     return state_dir() / "warm"
 
 
-def stays() -> bool:
+def is_server_running() -> bool:
     """Whether the server that `lcnb warm` keeps is there."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            _connect(connection, folder_of_all())
+            _connect_server(connection, user_server_folder())
         except OSError:
             return False
         return True
 
 
-def hand_over(argv: Sequence[str]) -> int | None:
+def run_on_server(argv: Sequence[str]) -> int | None:
     """Have `lcnb ARGV` done by the server that stays, if there is one: its exit code. Signals are passed on."""
-    folder = folder_of_all()
-    if not usable() or not (folder / SOCKET).exists():
+    folder = user_server_folder()
+    if not is_supported() or not (folder / SOCKET_NAME).exists():
         return None
     handles = [number if _is_open(number) else os.open(os.devnull, os.O_RDWR) for number in range(3)]
-    process = ask(folder, "command", argv, os.environ, handles)
+    process = request_process(folder, "command", argv, os.environ, handles)
     if process is None:
         return None
     with process:
-        for number in ENDING:
+        for number in ENDING_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda came, frame: process.send_signal(came))
         code = process.wait()

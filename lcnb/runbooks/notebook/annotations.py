@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lcnb.runbooks.notebook.types import _MISSING, Type, _union
+from lcnb.runbooks.notebook.types import MISSING, ParameterType, union_type
 
 
-def _literal(node: ast.expr) -> Any:
+def _literal_value(node: ast.expr) -> Any:
     """The value of a literal, or `_MISSING` for one that only running it would tell."""
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return _MISSING
+        return MISSING
 
 
-_NAMES = {
+_KIND_OF_NAME = {
     "str": "str",
     "int": "int",
     "float": "float",
@@ -49,9 +49,16 @@ _NAMES = {
     "Any": "any",
     "object": "any",
 }
-_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <="}
+_BOUND_SIGNS = {
+    "ge": ">=",
+    "gt": ">",
+    "le": "<=",
+    "lt": "<",
+    "min_length": "length >=",
+    "max_length": "length <=",
+}
 #: What `Ge(1)`, `MinLen(1)`, `Len(1, 9)` call their arguments, in order.
-_ARGUMENTS = {
+_BOUND_ARGUMENTS = {
     "Ge": ("ge",),
     "Gt": ("gt",),
     "Le": ("le",),
@@ -61,26 +68,28 @@ _ARGUMENTS = {
     "Len": ("min_length", "max_length"),
 }
 #: What an alias may be written as; `date = date.today()` is none, whatever else is called `date`.
-_TYPE_NODES = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp)
-_ENUMS = {"Enum", "StrEnum", "IntEnum"}
+_ALIAS_NODES = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp)
+_ENUM_BASES = {"Enum", "StrEnum", "IntEnum"}
 
 
-class _Types:
+class CellTypes:
     """The types that annotations of one cell name: known ones, and those that the cell itself makes.
 
     These are classes derived from Enum, and aliases: `Size = Literal["s", "m"]`, when an annotation says `Size`.
     """
 
     def __init__(self, tree: ast.Module) -> None:
-        self._own: dict[str, Type] = {}
+        self._own: dict[str, ParameterType] = {}
         self._members: dict[str, dict[str, Any]] = {}
-        self._annotating = _names_in_annotations(tree)
+        self._annotating = _annotation_names(tree)
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 self._enum(node)
             elif isinstance(node, ast.AnnAssign) and _last_name(node.annotation) == "TypeAlias":
-                self._own[_last_name(node.target)] = self.of(node.value) if node.value else Type("any")
-            elif isinstance(node, ast.Assign) and isinstance(node.value, _TYPE_NODES):
+                self._own[_last_name(node.target)] = (
+                    self.of(node.value) if node.value else ParameterType("any")
+                )
+            elif isinstance(node, ast.Assign) and isinstance(node.value, _ALIAS_NODES):
                 for target in node.targets:
                     if isinstance(target, ast.Name) and target.id in self._annotating:
                         self._own[target.id] = self.of(node.value)
@@ -93,95 +102,105 @@ class _Types:
 
     def _enum(self, node: ast.ClassDef) -> None:
         bases = {_last_name(base) for base in node.bases}
-        if not bases & _ENUMS:
+        if not bases & _ENUM_BASES:
             return
         members: dict[str, Any] = {}
         for each in node.body:
             if isinstance(each, ast.Assign):
                 names = [target.id for target in each.targets if isinstance(target, ast.Name)]
-                value = _member(each.value, names, members, texts="StrEnum" in bases)
+                value = _enum_member_value(each.value, names, members, texts="StrEnum" in bases)
                 members |= dict.fromkeys((name for name in names if not name.startswith("_")), value)
-        plain = members and all(_scalar(value) for value in members.values())
+        plain = members and all(_is_scalar(value) for value in members.values())
         self._members[node.name] = members if plain else {}
         values = tuple(dict.fromkeys(members.values())) if plain else ()
         self._own[node.name] = (
-            Type("literal", values=values, names=tuple(members.items())) if plain else Type("any")
+            ParameterType("literal", values=values, names=tuple(members.items()))
+            if plain
+            else ParameterType("any")
         )
 
     def value(self, node: ast.expr) -> Any:
         """The value of a literal or of a member (`Size.SMALL`, `Size("s")`); `_MISSING` for any other."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            return self._members.get(node.value.id, {}).get(node.attr, _MISSING)
+            return self._members.get(node.value.id, {}).get(node.attr, MISSING)
         if isinstance(node, ast.Attribute) and node.attr == "value":
             return self.value(node.value)
         if isinstance(node, ast.Call) and _last_name(node.func) in self._members and len(node.args) == 1:
-            return _literal(node.args[0])
+            return _literal_value(node.args[0])
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            value = _literal(node.operand)
-            return value if value is _MISSING else not value
-        return _literal(node)
+            value = _literal_value(node.operand)
+            return value if value is MISSING else not value
+        return _literal_value(node)
 
-    def of(self, node: ast.expr) -> Type:
+    def of(self, node: ast.expr) -> ParameterType:
         """The type that an annotation names; one that is not known accepts any value."""
         if isinstance(node, ast.Constant):
             if node.value is None:
-                return Type("none")
+                return ParameterType("none")
             if isinstance(node.value, str):  # a quoted annotation
                 try:
                     return self.of(ast.parse(node.value, mode="eval").body)
                 except (SyntaxError, ValueError):
-                    return Type("any")
+                    return ParameterType("any")
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            return _union([self.of(node.left), self.of(node.right)])
+            return union_type([self.of(node.left), self.of(node.right)])
         if isinstance(node, ast.Subscript):
             return self._generic(_last_name(node.value), node.slice)
         name = _last_name(node)
         if isinstance(node, ast.Name) and name in self._own:
             return self._own[name]
-        return _bare(_NAMES.get(name, "any"))
+        return _bare_type(_KIND_OF_NAME.get(name, "any"))
 
-    def _generic(self, name: str, inner: ast.expr) -> Type:
+    def _generic(self, name: str, inner: ast.expr) -> ParameterType:
         items = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
         if name == "Literal":
             values = tuple(self.value(item) for item in items)
-            return Type("literal", values=values) if all(map(_scalar, values)) else Type("any")
+            return (
+                ParameterType("literal", values=values)
+                if all(map(_is_scalar, values))
+                else ParameterType("any")
+            )
         if name == "Optional":
-            return _union([self.of(items[0]), Type("none")])
+            return union_type([self.of(items[0]), ParameterType("none")])
         if name == "Union":
-            return _union([self.of(item) for item in items])
+            return union_type([self.of(item) for item in items])
         if name == "Annotated":
-            return _bounded(self.of(items[0]), tuple(_bounds(items[1:])))
+            return _add_bounds(self.of(items[0]), tuple(_read_bounds(items[1:])))
         if name in ("Final", "ClassVar"):
             return self.of(items[0])
-        kind = _NAMES.get(name, "any")
+        kind = _KIND_OF_NAME.get(name, "any")
         if kind == "tuple" and isinstance(items[-1], ast.Constant) and items[-1].value is Ellipsis:
             kind, items = "list", items[:1]
         takes = ("list", "set", "dict", "tuple")
-        return Type(kind, tuple(self.of(item) for item in items)) if kind in takes else _bare(kind)
+        return (
+            ParameterType(kind, tuple(self.of(item) for item in items)) if kind in takes else _bare_type(kind)
+        )
 
 
-def _bare(kind: str) -> Type:
+def _bare_type(kind: str) -> ParameterType:
     """A tuple of which nothing more is said is as a list."""
-    return Type("list" if kind == "tuple" else kind)
+    return ParameterType("list" if kind == "tuple" else kind)
 
 
-def _member(node: ast.expr, names: Sequence[str], before: Mapping[str, Any], *, texts: bool) -> Any:
+def _enum_member_value(
+    node: ast.expr, names: Sequence[str], before: Mapping[str, Any], *, texts: bool
+) -> Any:
     """The value of an Enum's member. `auto()` is the name in small letters for texts, else it counts on."""
     if not (isinstance(node, ast.Call) and _last_name(node.func) == "auto"):
-        return _literal(node)
+        return _literal_value(node)
     if texts:
-        return names[0].lower() if names else _MISSING
+        return names[0].lower() if names else MISSING
     if not all(isinstance(value, int) for value in before.values()):
-        return _MISSING
+        return MISSING
     return max(before.values(), default=0) + 1
 
 
-def _scalar(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     """Whether a cell can be written with it."""
     return value is None or isinstance(value, str | int | float | bool)
 
 
-def _names_in_annotations(tree: ast.Module) -> set[str]:
+def _annotation_names(tree: ast.Module) -> set[str]:
     """Each name that an annotation of the cell says, quoted ones too."""
     found: set[str] = set()
     open_ = [node.annotation for node in tree.body if isinstance(node, ast.AnnAssign)]
@@ -202,25 +221,25 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-def _bounded(declared: Type, bounds: tuple[tuple[str, int | float], ...]) -> Type:
+def _add_bounds(declared: ParameterType, bounds: tuple[tuple[str, int | float], ...]) -> ParameterType:
     """The type with the bounds that can be meant: in `Annotated[int | None, Ge(1)]` they are the int's."""
     if declared.kind == "union":
-        return replace(declared, parts=tuple(_bounded(part, bounds) for part in declared.parts))
+        return replace(declared, parts=tuple(_add_bounds(part, bounds) for part in declared.parts))
     number = declared.kind in ("int", "float")
     long = declared.kind in ("str", "path", "list", "set", "dict", "any")
     fit = tuple(each for each in bounds if (long if each[0].startswith("length") else number))
     return replace(declared, bounds=declared.bounds + fit)
 
 
-def _bounds(items: Sequence[ast.expr]) -> list[tuple[str, int | float]]:
+def _read_bounds(items: Sequence[ast.expr]) -> list[tuple[str, int | float]]:
     """`Ge(1)`, or `Interval(ge=1, le=9)`, as annotated-types writes them."""
     found = []
     for item in items:
         if isinstance(item, ast.Call):
             named = [(word.arg or "", word.value) for word in item.keywords]
-            named += list(zip(_ARGUMENTS.get(_last_name(item.func), ()), item.args, strict=False))
+            named += list(zip(_BOUND_ARGUMENTS.get(_last_name(item.func), ()), item.args, strict=False))
             for name, value in named:
-                sign, limit = _BOUNDS.get(name), _literal(value)
+                sign, limit = _BOUND_SIGNS.get(name), _literal_value(value)
                 if sign and isinstance(limit, int | float):
                     found.append((sign, limit))
     return found

@@ -18,25 +18,27 @@ from enum import Enum
 from numbers import Real
 from typing import Any, cast
 
-from lcnb.runbooks.notebook.types import Type, Written, _article
+from lcnb.runbooks.notebook.types import ParameterType, WrittenText, with_article
 
 #: Characters of a value that an error tells.
-SHOWN = 200
+MAX_SHOWN_CHARS = 200
 
 
-def _shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value as an error tells it: not all of a long one, and nothing that fails itself (such as a huge number)."""
     try:
         text = repr(value)
     except Exception:
         return f"a value of type {type(value).__name__}"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 20]}… ({len(text)} characters)"
+    return (
+        text if len(text) <= MAX_SHOWN_CHARS else f"{text[: MAX_SHOWN_CHARS - 20]}… ({len(text)} characters)"
+    )
 
 
-def _plain(value: object) -> object:
+def unwrap_value(value: object) -> object:
     """A numpy or pandas value as the Python value inside, an array as a list; a missing one as None."""
     if isinstance(value, Enum):
-        return _plain(value.value)
+        return unwrap_value(value.value)
     package = type(value).__module__.partition(".")[0]
     if package == "pyarrow" and hasattr(value, "as_py"):
         return value.as_py()
@@ -51,89 +53,96 @@ def _plain(value: object) -> object:
     return value
 
 
-def _number(value: object) -> object:
+def _simplify_number(value: object) -> object:
     """A number of another kind (Decimal, Fraction, a long double) as an int if it is whole, else as a float."""
     if isinstance(value, int | float) or not isinstance(value, Real | Decimal):
         return value
-    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_DIGITS:
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_INT_DIGITS:
         raise ValueError("it is too large")
     try:
         whole = int(cast("Any", value))
     except (ValueError, OverflowError):  # nan, inf
         return float(value)
-    return whole if whole == value else _float(float(value))
+    return whole if whole == value else _parse_float(float(value))
 
 
-def convert(declared: Type, value: object) -> Any:
+def convert_value(declared: ParameterType, value: object) -> Any:
     """`value` as the declared type. ValueError when it is not one; a text is read as a person means it."""
     if declared.kind == "union":
         return _convert_union(declared, value)
     if declared.kind == "literal":
-        return _convert_literal(declared, _number(value))
+        return _convert_literal(declared, _simplify_number(value))
     converted = _convert_kind(declared, value)
     for sign, limit in declared.bounds:
-        if not _within(len(converted) if sign.startswith("length") else converted, sign, limit):
+        if not _is_within(len(converted) if sign.startswith("length") else converted, sign, limit):
             raise ValueError(f"it must be {sign} {limit}" if "length" not in sign else f"its {sign} {limit}")
     return converted
 
 
-def _convert_kind(declared: Type, value: object) -> Any:
+def _convert_kind(declared: ParameterType, value: object) -> Any:
     if declared.kind == "list":
-        return [convert(declared.parts[0] if declared.parts else Type("any"), item) for item in _items(value)]
+        return [
+            convert_value(declared.parts[0] if declared.parts else ParameterType("any"), item)
+            for item in _parse_items(value)
+        ]
     if declared.kind == "set":
-        part = declared.parts[0] if declared.parts else Type("any")
-        items = [convert(part, item) for item in _items(value)]
+        part = declared.parts[0] if declared.parts else ParameterType("any")
+        items = [convert_value(part, item) for item in _parse_items(value)]
         return [item for number, item in enumerate(items) if item not in items[:number]]
     if declared.kind == "tuple":
-        items = _items(value)
+        items = _parse_items(value)
         if len(items) != len(declared.parts):
             raise ValueError(f"it has {len(declared.parts)} values, this has {len(items)}")
-        return [convert(part, item) for part, item in zip(declared.parts, items, strict=True)]
+        return [convert_value(part, item) for part, item in zip(declared.parts, items, strict=True)]
     if declared.kind == "dict":
-        return _dict(declared, _pairs(value))
-    return _CONVERT.get(declared.kind, _any)(value if declared.kind == "str" else _number(value))
+        return _convert_dict(declared, _parse_mapping(value))
+    return CONVERTERS.get(declared.kind, _parse_any)(
+        value if declared.kind == "str" else _simplify_number(value)
+    )
 
 
-def _dict(declared: Type, pairs: Mapping[Any, Any]) -> dict[Any, Any]:
+def _convert_dict(declared: ParameterType, pairs: Mapping[Any, Any]) -> dict[Any, Any]:
     """A dict with keys and values of the declared types. Keys that would become the same one are refused."""
-    of_keys, of_values = declared.parts if len(declared.parts) == 2 else (Type("any"), Type("any"))
+    of_keys, of_values = (
+        declared.parts if len(declared.parts) == 2 else (ParameterType("any"), ParameterType("any"))
+    )
     found: dict[Any, Any] = {}
     for key, item in pairs.items():
         try:
-            new = _hashable(convert(of_keys, _plain(key)))
+            new = _hashable_key(convert_value(of_keys, unwrap_value(key)))
         except ValueError as wrong:
             told = f": {wrong}" if str(wrong) else ""
-            raise ValueError(f"the key {_shown(key)} is not {_article(of_keys)}{told}") from None
+            raise ValueError(f"the key {short_repr(key)} is not {with_article(of_keys)}{told}") from None
         if of_keys.kind == "any" and not isinstance(new, str):
             raise ValueError(
-                f"the key {_shown(key)} is no text, and the type of the keys is not declared: declare it, such as "
+                f"the key {short_repr(key)} is no text, and the type of the keys is not declared: declare it, such as "
                 f"dict[{type(new).__name__}, str]"
             )
         if new in found:
             raise ValueError(f"two of its keys become {new!r}")
-        found[new] = convert(of_values, _plain(item))
+        found[new] = convert_value(of_values, unwrap_value(item))
     return found
 
 
-def _hashable(key: Any) -> Any:
+def _hashable_key(key: Any) -> Any:
     """A tuple in place of a list: only that can be a key."""
     if isinstance(key, dict):
         raise ValueError("a dict cannot be a key")
-    return tuple(map(_hashable, key)) if isinstance(key, list) else key
+    return tuple(map(_hashable_key, key)) if isinstance(key, list) else key
 
 
-def _within(value: Any, sign: str, limit: float) -> bool:
+def _is_within(value: Any, sign: str, limit: float) -> bool:
     kind = sign.removeprefix("length ")
     return bool({">=": value >= limit, ">": value > limit, "<=": value <= limit, "<": value < limit}[kind])
 
 
-def _convert_union(declared: Type, value: object) -> Any:
+def _convert_union(declared: ParameterType, value: object) -> Any:
     """The first part that takes the value: the narrowest first, and text last, for it takes all."""
     order = {"literal": 0, "none": 1, "int": 2, "float": 3, "bool": 4, "path": 8, "str": 9, "any": 10}
     problems = []
     for part in sorted(declared.parts, key=lambda each: order.get(each.kind, 5)):
         try:
-            return convert(part, value)
+            return convert_value(part, value)
         except ValueError as wrong:
             problems.append(str(wrong))
     raise ValueError(
@@ -148,7 +157,7 @@ def _convert_union(declared: Type, value: object) -> Any:
     )
 
 
-def _convert_literal(declared: Type, value: object) -> Any:
+def _convert_literal(declared: ParameterType, value: object) -> Any:
     for allowed in declared.values:
         if type(value) is type(allowed) and value == allowed:
             return allowed
@@ -162,25 +171,25 @@ def _convert_literal(declared: Type, value: object) -> Any:
     raise ValueError
 
 
-def _items(value: object) -> list[object]:
+def _parse_items(value: object) -> list[object]:
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
-            return list(_json(text))
+            return list(_parse_json(text))
         return [item.strip() for item in text.split(",")] if text else []
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        return [_plain(item) for item in value]
+        return [unwrap_value(item) for item in value]
     raise ValueError
 
 
-def _json(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
 
-def _str(value: object) -> str:
+def _parse_text(value: object) -> str:
     if isinstance(value, str):
         return str.__str__(value)  # of a class of its own: as plain text
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value:
@@ -189,15 +198,15 @@ def _str(value: object) -> str:
 
 
 #: Python writes and reads integers up to this size.
-MAX_DIGITS = sys.int_info.default_max_str_digits
-MAX_BITS = int(MAX_DIGITS / math.log10(2))
+MAX_INT_DIGITS = sys.int_info.default_max_str_digits
+MAX_INT_BITS = int(MAX_INT_DIGITS / math.log10(2))
 
 
-def _int(value: object) -> int:
+def _parse_int(value: object) -> int:
     if isinstance(value, bool):
         raise ValueError("a flag is no number")
     if isinstance(value, int):
-        if value.bit_length() > MAX_BITS:
+        if value.bit_length() > MAX_INT_BITS:
             raise ValueError("it is too large")
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -205,13 +214,13 @@ def _int(value: object) -> int:
     if isinstance(value, str):
         text = value.strip()
         if text.lstrip("+-").isdecimal() and text.isascii():
-            if len(text) > MAX_DIGITS:
+            if len(text) > MAX_INT_DIGITS:
                 raise ValueError("it is too large")
             return int(text)
     raise ValueError
 
 
-def _float(value: object) -> float:
+def _parse_float(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError
     if isinstance(value, str) and "_" in value:
@@ -225,28 +234,28 @@ def _float(value: object) -> float:
     return number
 
 
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_TRUE_WORDS, _FALSE_WORDS = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def _bool(value: object) -> bool:
+def _parse_bool(value: object) -> bool:
     if isinstance(value, bool):
         return value
     text = str(value).strip().lower() if isinstance(value, int | str) else ""
-    if text in _TRUE:
+    if text in _TRUE_WORDS:
         return True
-    if text in _FALSE:
+    if text in _FALSE_WORDS:
         return False
     raise ValueError("say true or false")
 
 
-def _none(value: object) -> None:
+def _parse_none(value: object) -> None:
     missing = isinstance(value, float) and math.isnan(value)  # as pandas has a missing text or number
     if value is None or missing or (isinstance(value, str) and value.strip().lower() in ("", "none", "null")):
         return
     raise ValueError
 
 
-def _date(value: object) -> str:
+def _parse_date(value: object) -> str:
     """A date as its ISO text: papermill can write a text into a cell, not a date."""
     if isinstance(value, datetime):
         return value.date().isoformat()
@@ -257,7 +266,7 @@ def _date(value: object) -> str:
     raise ValueError("say it as 2026-01-31")
 
 
-def _datetime(value: object) -> str:
+def _parse_datetime(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, str):
@@ -265,14 +274,14 @@ def _datetime(value: object) -> str:
     raise ValueError("say it as 2026-01-31T14:00:00+00:00")
 
 
-def _pairs(value: object) -> Mapping[Any, Any]:
-    parsed = _json(value) if isinstance(value, str) else value
+def _parse_mapping(value: object) -> Mapping[Any, Any]:
+    parsed = _parse_json(value) if isinstance(value, str) else value
     if not isinstance(parsed, Mapping):
         raise ValueError("say it as JSON")
     return parsed
 
 
-def _path(value: object) -> str:
+def _parse_path(value: object) -> str:
     if not isinstance(value, str | os.PathLike):
         raise ValueError
     text = os.fspath(value)
@@ -281,11 +290,11 @@ def _path(value: object) -> str:
     return str(text)
 
 
-def _bytes(value: object) -> Any:
+def _reject_bytes(value: object) -> Any:
     raise ValueError("bytes cannot be written into a cell: pass the path of a file")
 
 
-def _by_looks(text: str) -> Any:
+def _guess_value(text: str) -> Any:
     """A written text as papermill's command line reads it. ValueError for a number that JSON does not have."""
     named = {"True": True, "False": False, "None": None}
     if text in named:
@@ -301,45 +310,45 @@ def _by_looks(text: str) -> Any:
     return str(text)
 
 
-def _any(value: object) -> Any:
+def _parse_any(value: object) -> Any:
     """For an undeclared type: what JSON can hold, in JSON's types, for papermill writes others as text."""
-    if isinstance(value, Written):
-        return _by_looks(value)
-    value = _with_plain_numbers(value)
+    if isinstance(value, WrittenText):
+        return _guess_value(value)
+    value = _simplify_numbers(value)
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         raise ValueError(f"a value of type {type(value).__name__} cannot be written into a cell") from None
 
 
-def _with_plain_numbers(value: object, depth: int = 100) -> object:
+def _simplify_numbers(value: object, depth: int = 100) -> object:
     """The value with its numbers as JSON has them, and with texts for keys. ValueError for other keys."""
     if isinstance(value, dict) and depth:
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(
-                    f"the key {_shown(key)} is no text, and the type of the keys is not declared: declare it, such as "
+                    f"the key {short_repr(key)} is no text, and the type of the keys is not declared: declare it, such as "
                     f"dict[{type(key).__name__}, str]"
                 )
-        return {key: _with_plain_numbers(item, depth - 1) for key, item in value.items()}
+        return {key: _simplify_numbers(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple) and depth:
-        return [_with_plain_numbers(item, depth - 1) for item in value]
-    return _number(_plain(value))
+        return [_simplify_numbers(item, depth - 1) for item in value]
+    return _simplify_number(unwrap_value(value))
 
 
-_CONVERT: dict[str, Callable[[object], Any]] = {
-    "str": _str,
-    "int": _int,
-    "float": _float,
-    "bool": _bool,
-    "none": _none,
-    "date": _date,
-    "datetime": _datetime,
-    "dict": lambda value: _pairs(value),
-    "path": _path,
-    "bytes": _bytes,
-    "any": _any,
-    "list": lambda value: _items(value),
-    "tuple": lambda value: _items(value),
-    "set": lambda value: _items(value),
+CONVERTERS: dict[str, Callable[[object], Any]] = {
+    "str": _parse_text,
+    "int": _parse_int,
+    "float": _parse_float,
+    "bool": _parse_bool,
+    "none": _parse_none,
+    "date": _parse_date,
+    "datetime": _parse_datetime,
+    "dict": lambda value: _parse_mapping(value),
+    "path": _parse_path,
+    "bytes": _reject_bytes,
+    "any": _parse_any,
+    "list": lambda value: _parse_items(value),
+    "tuple": lambda value: _parse_items(value),
+    "set": lambda value: _parse_items(value),
 }

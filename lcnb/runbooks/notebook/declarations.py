@@ -15,26 +15,33 @@ from dataclasses import replace
 from typing import Any
 
 from lcnb.errors import ParameterError
-from lcnb.runbooks.notebook.annotations import _Types
-from lcnb.runbooks.notebook.conversion import _CONVERT
-from lcnb.runbooks.notebook.secret_names import names_a_secret
-from lcnb.runbooks.notebook.types import _MISSING, Parameter, Type, _is_path, _may_be_text, _union
+from lcnb.runbooks.notebook.annotations import CellTypes
+from lcnb.runbooks.notebook.conversion import CONVERTERS
+from lcnb.runbooks.notebook.secret_names import is_secret_name
+from lcnb.runbooks.notebook.types import (
+    MISSING,
+    Parameter,
+    ParameterType,
+    accepts_text,
+    is_path_type,
+    union_type,
+)
 
 # --- reading the cell -----------------------------------------------------------------------------------
 
 
 def read_parameters(source: str, where: str = "the runbook") -> tuple[Parameter, ...]:
     """The parameters that a cell declares, in order. ParameterError when the cell is no valid Python."""
-    tree, source = _parsed(source, where)
-    comments = _comments(source)
-    types = _Types(tree)
+    tree, source = _parse_cell(source, where)
+    comments = _line_comments(source)
+    types = CellTypes(tree)
     found: dict[str, Parameter] = {}
     for node in tree.body:
-        for name, annotation, value in _assignments(node):
+        for name, annotation, value in _assigned_names(node):
             if not types.alias(name, value):
                 help_text = comments.get(node.end_lineno or 0, "")
-                new = _parameter(name, annotation, value, help_text, where, types)
-                found[name] = _again(found[name], new, annotation) if name in found else new
+                new = _build_parameter(name, annotation, value, help_text, where, types)
+                found[name] = _merge_declarations(found[name], new, annotation) if name in found else new
     return tuple(found.values())
 
 
@@ -43,7 +50,7 @@ _RUNNING_MAGICS = ("time", "capture", "prun")
 _CELL_MAGIC = re.compile(r"\s*%%(\w*).*\n?")
 
 
-def _parsed(source: str, where: str) -> tuple[ast.Module, str]:
+def _parse_cell(source: str, where: str) -> tuple[ast.Module, str]:
     """The cell as Python, and the text that was parsed: without magics and shell commands, as IPython reads them."""
     while magic := _CELL_MAGIC.match(source):
         if magic[1] not in _RUNNING_MAGICS:
@@ -73,7 +80,7 @@ def _parsed(source: str, where: str) -> tuple[ast.Module, str]:
     )
 
 
-def _again(before: Parameter, after: Parameter, annotation: ast.expr | None) -> Parameter:
+def _merge_declarations(before: Parameter, after: Parameter, annotation: ast.expr | None) -> Parameter:
     """A name that is declared twice: `days: int` and then `days = 30` are one declaration in two lines."""
     if after.required:
         kept = before.default, before.default_text, before.required
@@ -83,21 +90,21 @@ def _again(before: Parameter, after: Parameter, annotation: ast.expr | None) -> 
     return replace(after, help=after.help or before.help)
 
 
-def _comments(source: str) -> dict[int, str]:
+def _line_comments(source: str) -> dict[int, str]:
     """Line number → the comment that ends it. Tokens, not text: a `#` in a string is no comment."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return {
-        token.start[0]: _FORM.sub("", token.string.lstrip("# ")).strip()
+        token.start[0]: _COLAB_FORM.sub("", token.string.lstrip("# ")).strip()
         for token in tokens
         if token.type == tokenize.COMMENT
     }
 
 
 #: How Colab describes the form of a parameter, in a comment.
-_FORM = re.compile(r"@(?:param|markdown|title)\b\s*(?:\[[^]]*\]|\{[^}]*\})?(?:\s*\{[^}]*\})?")
+_COLAB_FORM = re.compile(r"@(?:param|markdown|title)\b\s*(?:\[[^]]*\]|\{[^}]*\})?(?:\s*\{[^}]*\})?")
 
 
-def _assignments(node: ast.stmt) -> list[tuple[str, ast.expr | None, ast.expr | None]]:
+def _assigned_names(node: ast.stmt) -> list[tuple[str, ast.expr | None, ast.expr | None]]:
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
         return [(node.target.id, node.annotation, node.value)]
     if isinstance(node, ast.Assign):
@@ -105,19 +112,21 @@ def _assignments(node: ast.stmt) -> list[tuple[str, ast.expr | None, ast.expr | 
     return []
 
 
-def _parameter(
+def _build_parameter(
     name: str,
     annotation: ast.expr | None,
     value: ast.expr | None,
     help_text: str,
     where: str,
-    types: _Types,
+    types: CellTypes,
 ) -> Parameter:
-    default = _MISSING if value is None else types.value(value)
-    declared = types.of(annotation) if annotation is not None else _inferred(default)
+    default = MISSING if value is None else types.value(value)
+    declared = types.of(annotation) if annotation is not None else _infer_type(default)
     # Where a secret is kept is none.
-    names_a_file = re.search(r"(_file|_path|_dir|_folder|File|Path|Dir|Folder)$", name) and _is_path(declared)
-    if names_a_secret(name) and _may_be_text(declared) and not names_a_file:
+    names_a_file = re.search(r"(_file|_path|_dir|_folder|File|Path|Dir|Folder)$", name) and is_path_type(
+        declared
+    )
+    if is_secret_name(name) and accepts_text(declared) and not names_a_file:
         raise ParameterError(
             f"{where}: the parameter {name!r} looks like a secret. A parameter is saved with the notebook, so "
             "none may be one. Take a token or a password from the environment (os.environ), and pass the name of an "
@@ -127,20 +136,26 @@ def _parameter(
     return Parameter(name, declared, default, text, help_text, value is None)
 
 
-def _inferred(default: Any) -> Type:
-    if default is None or default is _MISSING:
-        return Type("any")
+def _infer_type(default: Any) -> ParameterType:
+    if default is None or default is MISSING:
+        return ParameterType("any")
     kind = type(default).__name__
     if kind in ("list", "tuple", "set"):
         kinds = {type(item).__name__ for item in default}
         same = kinds.pop() if len(kinds) == 1 else "any"
-        return Type("set" if kind == "set" else "list", (Type(same if same in _CONVERT else "any"),))
+        return ParameterType(
+            "set" if kind == "set" else "list", (ParameterType(same if same in CONVERTERS else "any"),)
+        )
     if kind == "dict":
-        return Type("dict", (_inferred_keys(default), Type("any"))) if default else Type("dict")
-    return Type(kind if kind in _CONVERT else "any")
+        return (
+            ParameterType("dict", (_infer_key_type(default), ParameterType("any")))
+            if default
+            else ParameterType("dict")
+        )
+    return ParameterType(kind if kind in CONVERTERS else "any")
 
 
-def _inferred_keys(default: Mapping[Any, Any]) -> Type:
+def _infer_key_type(default: Mapping[Any, Any]) -> ParameterType:
     """The type of a default's keys: that of all of them, or either of theirs."""
-    found = list(dict.fromkeys(_inferred(key) for key in default))
-    return found[0] if len(found) == 1 else _union(found)
+    found = list(dict.fromkeys(_infer_type(key) for key in default))
+    return found[0] if len(found) == 1 else union_type(found)

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @contextmanager
-def grammar_later() -> Iterator[None]:
+def defer_iri_grammar() -> Iterator[None]:
     """Import nbformat, papermill or nbconvert in this block: they import jsonschema.
 
     jsonschema takes one function of a package that works a grammar out when it is imported, for longer than a third

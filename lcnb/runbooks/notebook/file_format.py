@@ -16,12 +16,12 @@ from typing import Any
 
 from lcnb.errors import InputError
 
-MAJOR, MINOR = 4, 5
-KINDS = ("code", "markdown", "raw")
-_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+FORMAT_MAJOR, FORMAT_MINOR = 4, 5
+CELL_TYPES = ("code", "markdown", "raw")
+_CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 #: Of a cell's metadata and of the language's: what must be of this kind, or programs that show the notebook fail.
-_CELL_METADATA: dict[str, Callable[[Any], bool]] = {
+_CELL_METADATA_CHECKS: dict[str, Callable[[Any], bool]] = {
     "jupyter": lambda value: _is_dict_of(value, bool, ("source_hidden", "outputs_hidden")),
     "execution": lambda value: _is_dict_of(value, str, value),
     "slideshow": lambda value: isinstance(value, dict),
@@ -30,14 +30,14 @@ _CELL_METADATA: dict[str, Callable[[Any], bool]] = {
     "name": lambda value: isinstance(value, str) and value != "",
     "format": lambda value: isinstance(value, str),
 }
-_LANGUAGE: dict[str, type | tuple[type, ...]] = {
+_LANGUAGE_METADATA: dict[str, type | tuple[type, ...]] = {
     "codemirror_mode": (str, dict),
     **dict.fromkeys(("file_extension", "mimetype", "pygments_lexer", "nbconvert_exporter", "version"), str),
 }
 #: Of an earlier run: the record of papermill, and of lcnb.
-_STALE = ("papermill", "lcnb")
+_STALE_METADATA = ("papermill", "lcnb")
 #: What the file may be instead of a notebook: how it begins, what it is, and what helps.
-_OTHERS = [
+_OTHER_FILES = [
     (r"version https://git-lfs", "a pointer of Git LFS: run `git lfs pull`"),
     (r"\s*<(?:!doctype|html|\?xml)", "a page, not the file itself: download the raw notebook"),
     (r"# Databricks notebook source", "source code of Databricks: export it there as IPython Notebook"),
@@ -61,21 +61,23 @@ def read_notebook(path: Path) -> dict[str, Any]:
         ) from None
     try:
         notebook = json.loads(text.removeprefix("\ufeff"))
-        if _HALF.search(text):  # half a character, which no file can hold
+        if _HALF_CHARACTER.search(text):  # half a character, which no file can hold
             notebook = json.loads(json.dumps(notebook, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a notebook: {_other(text) or error}. Nothing was started.") from None
+        raise InputError(
+            f"{path} is not a notebook: {_describe_other(text) or error}. Nothing was started."
+        ) from None
     try:
-        return _mended(_of_format_4(notebook))
-    except _Problem as problem:
+        return _mend_notebook(_to_format_4(notebook))
+    except _NotebookProblem as problem:
         raise InputError(f"{path} is not a notebook of format 4: {problem}. Nothing was started.") from None
 
 
-class _Problem(Exception):
+class _NotebookProblem(Exception):
     """What keeps a notebook from being read, and what helps."""
 
 
-def _other(text: str) -> str:
+def _describe_other(text: str) -> str:
     """What the file is instead, if that can be seen."""
     if not text.strip():
         return "the file is empty"
@@ -83,34 +85,34 @@ def _other(text: str) -> str:
         return (
             "it has marks of a merge in Git that was not finished (<<<<<<<): settle it, such as by `nbdime`"
         )
-    return next((f"it is {what}" for begin, what in _OTHERS if re.match(begin, text, re.IGNORECASE)), "")
+    return next((f"it is {what}" for begin, what in _OTHER_FILES if re.match(begin, text, re.IGNORECASE)), "")
 
 
-def _of_format_4(notebook: Any) -> dict[str, Any]:
+def _to_format_4(notebook: Any) -> dict[str, Any]:
     """The notebook as an object of format 4, as it is there; an older one converted."""
     if isinstance(notebook, dict) and "paragraphs" in notebook:
-        raise _Problem("it is a note of Zeppelin: export it there as .ipynb")
-    major = _whole(notebook.get("nbformat")) if isinstance(notebook, dict) else None
+        raise _NotebookProblem("it is a note of Zeppelin: export it there as .ipynb")
+    major = _parse_integer(notebook.get("nbformat")) if isinstance(notebook, dict) else None
     if major is None or major < 1:
-        raise _Problem(
+        raise _NotebookProblem(
             'it does not say nbformat 4; when its cells are as in that format, write `"nbformat": 4`'
         )
-    if major > MAJOR:
-        raise _Problem(
+    if major > FORMAT_MAJOR:
+        raise _NotebookProblem(
             f"it says nbformat {major}, and 4 is the newest that is known here. Save it as format 4 where it was "
             'written; when its cells are as in format 4, it is enough to write `"nbformat": 4`'
         )
-    return dict(notebook) if major == MAJOR else _converted(notebook, major)
+    return dict(notebook) if major == FORMAT_MAJOR else _convert_old(notebook, major)
 
 
-def _whole(value: Any) -> int | None:
+def _parse_integer(value: Any) -> int | None:
     try:
         return None if value is None or isinstance(value, bool) else int(float(value))
     except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _converted(notebook: dict[str, Any], major: int) -> dict[str, Any]:
+def _convert_old(notebook: dict[str, Any], major: int) -> dict[str, Any]:
     """A notebook of formats 1 to 3, by nbformat."""
     import logging
 
@@ -132,14 +134,14 @@ def _converted(notebook: dict[str, Any], major: int) -> dict[str, Any]:
             if cell.get("cell_type") != "code":
                 cell.setdefault("source", "")
     whole = {**notebook, "nbformat": major, "metadata": notebook.get("metadata") or {}}
-    whole["nbformat_minor"] = _whole(notebook.get("nbformat_minor")) or 0
+    whole["nbformat_minor"] = _parse_integer(notebook.get("nbformat_minor")) or 0
     log = logging.getLogger("traitlets")  # nbformat tells there what it mends
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        new = nbformat.convert(nbformat.from_dict(whole), MAJOR)  # type: ignore[no-untyped-call]
+        new = nbformat.convert(nbformat.from_dict(whole), FORMAT_MAJOR)  # type: ignore[no-untyped-call]
     except Exception as error:
-        raise _Problem(
+        raise _NotebookProblem(
             f"it is of format {major} and cannot be converted ({type(error).__name__}: {error}); open it in JupyterLab "
             "and save it"
         ) from None
@@ -148,16 +150,16 @@ def _converted(notebook: dict[str, Any], major: int) -> dict[str, Any]:
     return dict(json.loads(json.dumps(new)))
 
 
-def _mended(notebook: dict[str, Any]) -> dict[str, Any]:
+def _mend_notebook(notebook: dict[str, Any]) -> dict[str, Any]:
     cells = notebook.get("cells")
     if not isinstance(cells, list):
-        raise _Problem("its cells are no list; save it again where it was written")
-    metadata = _metadata(notebook.get("metadata"), "its metadata is")
+        raise _NotebookProblem("its cells are no list; save it again where it was written")
+    metadata = _clean_metadata(notebook.get("metadata"), "its metadata is")
     metadata.pop("widgets", None)
     for name in ("kernelspec", "language_info"):
         about = metadata.get(name)
         if about is not None and not isinstance(about, dict):
-            raise _Problem(f"its {name} is no object; without it the notebook can be read")
+            raise _NotebookProblem(f"its {name} is no object; without it the notebook can be read")
         if not about:
             metadata.pop(name, None)
     _mend_kernel(metadata)
@@ -168,10 +170,10 @@ def _mended(notebook: dict[str, Any]) -> dict[str, Any]:
         del metadata["title"]
     ids: set[str] = set()
     return {
-        "nbformat": MAJOR,
-        "nbformat_minor": MINOR,
+        "nbformat": FORMAT_MAJOR,
+        "nbformat_minor": FORMAT_MINOR,
         "metadata": metadata,
-        "cells": [_cell(cell, number, ids) for number, cell in enumerate(cells, 1)],
+        "cells": [_mend_cell(cell, number, ids) for number, cell in enumerate(cells, 1)],
     }
 
 
@@ -194,7 +196,9 @@ def _mend_kernel(metadata: dict[str, Any]) -> None:
         language = None
     if language:
         language = {
-            key: value for key, value in language.items() if isinstance(value, _LANGUAGE.get(key, object))
+            key: value
+            for key, value in language.items()
+            if isinstance(value, _LANGUAGE_METADATA.get(key, object))
         }
     for key, value in (("kernelspec", spec), ("language_info", language)):
         metadata.pop(key, None)
@@ -202,42 +206,42 @@ def _mend_kernel(metadata: dict[str, Any]) -> None:
             metadata[key] = value
 
 
-def _metadata(value: Any, what: str) -> dict[str, Any]:
+def _clean_metadata(value: Any, what: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
-        raise _Problem(f"{what} no object: write {{}} there")
-    return {name: each for name, each in (value or {}).items() if name not in _STALE}
+        raise _NotebookProblem(f"{what} no object: write {{}} there")
+    return {name: each for name, each in (value or {}).items() if name not in _STALE_METADATA}
 
 
-def _cell(cell: Any, number: int, ids: set[str]) -> dict[str, Any]:
+def _mend_cell(cell: Any, number: int, ids: set[str]) -> dict[str, Any]:
     if not isinstance(cell, dict):
-        raise _Problem(f"cell {number} has no metadata and no source: take it away")
+        raise _NotebookProblem(f"cell {number} has no metadata and no source: take it away")
     kind = cell.get("cell_type")
     heading = kind == "heading"  # of format 3, kept by some programs
-    if (kind not in KINDS and not heading) or "source" not in cell:
-        raise _Problem(
+    if (kind not in CELL_TYPES and not heading) or "source" not in cell:
+        raise _NotebookProblem(
             f"cell {number} has no type or no source; its cell_type is {kind!r}, which has to be code, markdown or "
             "raw. Take that cell away, or mend it"
         )
-    source = _source(cell["source"], number)
+    source = _mend_source(cell["source"], number)
     if heading:
         kind, source = (
             "markdown",
-            f"{'#' * min(_whole(cell.get('level')) or 1, 6)} {' '.join(source.split())}",
+            f"{'#' * min(_parse_integer(cell.get('level')) or 1, 6)} {' '.join(source.split())}",
         )
     made: dict[str, Any] = {
-        "id": _id(cell.get("id"), number, source, ids),
+        "id": _unique_id(cell.get("id"), number, source, ids),
         "cell_type": kind,
-        "metadata": _cell_metadata(cell.get("metadata"), number),
+        "metadata": _mend_cell_metadata(cell.get("metadata"), number),
         "source": source,
     }
     if kind == "code":
         return made | {"outputs": [], "execution_count": None}
-    if files := _attachments(cell.get("attachments")):
+    if files := _mend_attachments(cell.get("attachments")):
         made["attachments"] = files
     return made
 
 
-def _attachments(value: Any) -> dict[str, dict[str, str]]:
+def _mend_attachments(value: Any) -> dict[str, dict[str, str]]:
     """The files of a cell, by name and MIME type, each as one text."""
     found: dict[str, dict[str, str]] = {}
     for name, data in value.items() if isinstance(value, dict) else ():
@@ -248,26 +252,28 @@ def _attachments(value: Any) -> dict[str, dict[str, str]]:
     return found
 
 
-def _source(source: Any, number: int) -> str:
+def _mend_source(source: Any, number: int) -> str:
     if source is None:
         return ""
     lines = source if isinstance(source, list) else [source]
     if not all(isinstance(line, str) for line in lines):
-        raise _Problem(
+        raise _NotebookProblem(
             f"cell {number} has no type or no source; its source is no text: write a text or a list of lines there"
         )
     return "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _cell_metadata(value: Any, number: int) -> dict[str, Any]:
-    metadata = _metadata(value, f"cell {number}: its metadata is")
-    metadata = {name: each for name, each in metadata.items() if _CELL_METADATA.get(name, _is_any)(each)}
+def _mend_cell_metadata(value: Any, number: int) -> dict[str, Any]:
+    metadata = _clean_metadata(value, f"cell {number}: its metadata is")
+    metadata = {
+        name: each for name, each in metadata.items() if _CELL_METADATA_CHECKS.get(name, _accept_any)(each)
+    }
     if "tags" in metadata:
-        metadata["tags"] = tags(metadata["tags"])
+        metadata["tags"] = split_tags(metadata["tags"])
     return metadata
 
 
-def _is_any(value: Any) -> bool:
+def _accept_any(value: Any) -> bool:
     return True
 
 
@@ -276,16 +282,16 @@ def _is_dict_of(value: Any, kind: type, names: Iterable[str]) -> bool:
     return isinstance(value, dict) and all(isinstance(value[name], kind) for name in names if name in value)
 
 
-def tags(value: Any) -> list[str]:
+def split_tags(value: Any) -> list[str]:
     """A cell's tags, each once; in a text, or within a tag, commas part them."""
     given = value if isinstance(value, list) else [value]
     parts = [part.strip() for each in given if isinstance(each, str) for part in each.split(",")]
     return list(dict.fromkeys(part for part in parts if part))
 
 
-def _id(value: Any, number: int, source: str, ids: set[str]) -> str:
+def _unique_id(value: Any, number: int, source: str, ids: set[str]) -> str:
     """The cell's id if it is one, and the first cell's with it; else one that is the same each time."""
-    if not (isinstance(value, str) and _ID.fullmatch(value)) or value in ids:
+    if not (isinstance(value, str) and _CELL_ID.fullmatch(value)) or value in ids:
         value = hashlib.sha256(f"{number} {source}".encode()).hexdigest()[:12]
         while value in ids:
             value = hashlib.sha256(value.encode()).hexdigest()[:12]

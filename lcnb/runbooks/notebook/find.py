@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lcnb.errors import InputError
 from lcnb.runbooks.notebook.declarations import read_parameters
 from lcnb.runbooks.notebook.file_format import read_notebook
-from lcnb.runbooks.notebook.languages import PYTHON, assigned, language_of
+from lcnb.runbooks.notebook.languages import PYTHON, notebook_language, read_assignments
 from lcnb.runbooks.notebook.types import Parameter
 from lcnb.suggestions import did_you_mean
 
@@ -42,78 +42,78 @@ def notebooks_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "notebooks"
 
 
-def shipped() -> list[str]:
+def shipped_names() -> list[str]:
     """The names of the shipped runbooks."""
     return sorted(path.stem for path in (notebooks_dir() / "runbooks").glob("*.ipynb"))
 
 
-def find(name: str) -> Runbook:
+def find_runbook(name: str) -> Runbook:
     """The runbook of that name, or the notebook file at that path. InputError when there is none."""
     if name.endswith(".ipynb") or "/" in name or "\\" in name:
         path = Path(name).expanduser()
         if not path.is_file():
             raise InputError(f"no runbook file {name}: looked at {path.absolute()}. Nothing was started.")
-    elif name in shipped():
+    elif name in shipped_names():
         path = notebooks_dir() / "runbooks" / f"{name}.ipynb"
     else:
         raise InputError(
-            f"no runbook {name!r}{did_you_mean(name, shipped())}. Shipped: {', '.join(shipped())}; "
+            f"no runbook {name!r}{did_you_mean(name, shipped_names())}. Shipped: {', '.join(shipped_names())}; "
             f"a file of your own: ./{name}.ipynb. Nothing was started."
         )
-    return _load(path)
+    return _load_runbook(path)
 
 
-def _load(path: Path) -> Runbook:
+def _load_runbook(path: Path) -> Runbook:
     notebook = read_notebook(path)
     cells, metadata = notebook["cells"], notebook["metadata"]
-    title, purpose = _title(cells)
-    unclear = _unclear(cells)
+    title, purpose = _title_and_purpose(cells)
+    unclear = _tag_problem(cells)
     if unclear:
         raise InputError(f"{path}: {unclear} Nothing was started.")
-    source = next((cell["source"] for cell in cells if "parameters" in _tags(cell)), "")
+    source = next((cell["source"] for cell in cells if "parameters" in _code_tags(cell)), "")
     spec = metadata.get("kernelspec", {})
-    language = language_of(spec, metadata.get("language_info", {}))
+    language = notebook_language(spec, metadata.get("language_info", {}))
     python = language == PYTHON
     return Runbook(
         path.stem,
         path.absolute(),
         title or path.stem,
         purpose,
-        read_parameters(source, path.name) if python else assigned(source, language),
+        read_parameters(source, path.name) if python else read_assignments(source, language),
         spec.get("name") or (Runbook.kernel if python else ""),
         language,
     )
 
 
-def _unclear(cells: list[dict[str, Any]]) -> str:
+def _tag_problem(cells: list[dict[str, Any]]) -> str:
     """Why it is not clear which values a run would have; empty when it is.
 
     papermill puts what is given behind the first cell that has the tag, of any kind, and a later cell undoes it. A
     cell that it has put there before stays when nothing is given.
     """
     for number, cell in enumerate(cells, 1):
-        if "parameters" in _all_tags(cell) and cell["cell_type"] != "code":
+        if "parameters" in _cell_tags(cell) and cell["cell_type"] != "code":
             return f"cell {number} is tagged `parameters` and is no code: what is given would stand in the wrong place."
-        if "injected-parameters" in _all_tags(cell):
+        if "injected-parameters" in _cell_tags(cell):
             return (
                 f"cell {number} holds the parameters of an earlier run (its tag is `injected-parameters`). Run the "
                 "notebook that it was made from, or take that cell away."
             )
-    tagged = [number for number, cell in enumerate(cells, 1) if "parameters" in _tags(cell)]
+    tagged = [number for number, cell in enumerate(cells, 1) if "parameters" in _code_tags(cell)]
     if len(tagged) > 1:
         return f"cells {tagged[0]} and {tagged[1]} are both tagged `parameters`: only one can be."
     return ""
 
 
-def _tags(cell: dict[str, Any]) -> list[str]:
-    return _all_tags(cell) if cell["cell_type"] == "code" else []
+def _code_tags(cell: dict[str, Any]) -> list[str]:
+    return _cell_tags(cell) if cell["cell_type"] == "code" else []
 
 
-def _all_tags(cell: dict[str, Any]) -> list[str]:
+def _cell_tags(cell: dict[str, Any]) -> list[str]:
     return list(cell["metadata"].get("tags", ()))
 
 
-def _title(cells: list[dict[str, Any]]) -> tuple[str, str]:
+def _title_and_purpose(cells: list[dict[str, Any]]) -> tuple[str, str]:
     """The first heading, and the first paragraph after it."""
     text = next((cell["source"] for cell in cells if cell["cell_type"] == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")

@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-SECONDS = 2.0
+GIT_TIMEOUT_S = 2.0
 
 
-def commit_of(path: Path) -> dict[str, Any] | None:
+def find_commit(path: Path) -> dict[str, Any] | None:
     """`commit` and `dirty` of the repository that a file is in; None without git, repository or commit.
 
     Dirty is a repository with a tracked file that is not as committed, or where this file is not tracked. An
@@ -19,10 +19,10 @@ def commit_of(path: Path) -> dict[str, Any] | None:
     >>> commit_of(Path("/nowhere/at-all.ipynb")) is None
     True
     """
-    listed = _git(path, "ls-files", "-t", "--cached", "--others", "--exclude-standard", "--", path.name)
+    listed = _run_git(path, "ls-files", "-t", "--cached", "--others", "--exclude-standard", "--", path.name)
     if not listed:
         return None
-    lines = _git(path, "status", "--porcelain=v2", "--branch", "--untracked-files=no").splitlines()
+    lines = _run_git(path, "status", "--porcelain=v2", "--branch", "--untracked-files=no").splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "(initial)")
     if commit == "(initial)":
         return None
@@ -30,7 +30,7 @@ def commit_of(path: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": changed or listed.startswith("?")}
 
 
-def _git(path: Path, *words: str) -> str:
+def _run_git(path: Path, *words: str) -> str:
     """What git prints, or nothing. A repository's own settings must not start programs here."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(path.parent), *words]
@@ -40,7 +40,7 @@ def _git(path: Path, *words: str) -> str:
             env={**env, "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=GIT_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):

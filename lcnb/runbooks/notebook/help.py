@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lcnb.runbooks.notebook.find import Runbook, find, shipped
+from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 
 if TYPE_CHECKING:
     import click
     import pandas as pd
 
 
-def describe(name: str | None = None) -> pd.DataFrame:
+def describe_runbooks(name: str | None = None) -> pd.DataFrame:
     """The shipped runbooks (name, title, purpose); or the parameters of one (name, type, default, help)."""
     import pandas as pd
 
     if name is None:
-        rows = [(each.name, each.title, each.purpose) for each in map(find, shipped())]
+        rows = [(each.name, each.title, each.purpose) for each in map(find_runbook, shipped_names())]
         return pd.DataFrame(rows, columns=["name", "title", "purpose"]).astype("str")
     table = [
         (each.name, each.type_text, "(required)" if each.required else each.default_text, each.help)
-        for each in find(name).parameters
+        for each in find_runbook(name).parameters
     ]
     return pd.DataFrame(table, columns=["name", "type", "default", "help"]).astype("str")
 

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from lcnb.errors import ParameterError
 
-NUMBERS = (int, float, complex)
-LISTS = (list, tuple, set, frozenset)
+NUMBER_TYPES = (int, float, complex)
+LIST_TYPES = (list, tuple, set, frozenset)
 #: What papermill and a form may give instead; values of other types, and None, are left to the notebook.
-GIVEN = (str, *NUMBERS, list, dict)
+INJECTED_TYPES = (str, *NUMBER_TYPES, list, dict)
 
 
 def check_types(namespace: Mapping[str, Any]) -> None:
@@ -27,34 +27,38 @@ def check_types(namespace: Mapping[str, Any]) -> None:
 
     >>> check_types({"__annotations__": {"days": int}, "days": 30})
     """
-    for name, annotation in _annotations(namespace).items():
+    for name, annotation in _read_annotations(namespace).items():
         value = namespace.get(name)
-        if isinstance(value, GIVEN) and not isinstance(value, LISTS) and _wants_a_list(annotation):
+        if (
+            isinstance(value, INJECTED_TYPES)
+            and not isinstance(value, LIST_TYPES)
+            and _wants_list(annotation)
+        ):
             shown = json.dumps(value, default=str)
             raise ParameterError(
-                f"parameter {name}: {value!r} is no list, and {_shown(annotation)} was declared. In papermill: "
+                f"parameter {name}: {value!r} is no list, and {_type_name(annotation)} was declared. In papermill: "
                 f"-y '{name}: [{shown}]'; in a cell or in jupyter-scheduler: [{shown}]. Nothing was sent."
             )
-        for each, declared in _parts(value, annotation):
-            if problem := _problem(name, each, declared):
+        for each, declared in _value_parts(value, annotation):
+            if problem := _type_problem(name, each, declared):
                 raise ParameterError(f"parameter {name}: {problem} Nothing was sent.")
 
 
-def _problem(name: str, value: Any, declared: Any) -> str:
+def _type_problem(name: str, value: Any, declared: Any) -> str:
     """Why the value cannot be meant for that type, and what helps; "" when it can."""
-    if isinstance(value, NUMBERS) and not _takes_numbers(declared):
+    if isinstance(value, NUMBER_TYPES) and not _takes_numbers(declared):
         if isinstance(value, bool):
             return (
-                f"{value!r} is a flag, and {_shown(declared)} was declared. YAML reads on, off, yes and no as flags: "
+                f"{value!r} is a flag, and {_type_name(declared)} was declared. YAML reads on, off, yes and no as flags: "
                 f"a text needs quotes in papermill's -y, such as '{name}: \"off\"'."
             )
         return (
-            f"{value!r} is a number, and {_shown(declared)} was declared. jupyter-scheduler writes a value into the "
+            f"{value!r} is a number, and {_type_name(declared)} was declared. jupyter-scheduler writes a value into the "
             "notebook as it is typed: 2026-12-25 becomes the number 1989. There a text needs quotes: "
             '"2026-12-25".'
         )
-    alternatives = _alternatives(declared)
-    if isinstance(value, GIVEN) and all(
+    alternatives = _union_members(declared)
+    if isinstance(value, INJECTED_TYPES) and all(
         get_origin(each) is Literal or each is type(None) for each in alternatives
     ):
         words = [word for each in alternatives for word in get_args(each) or (None,)]
@@ -63,13 +67,13 @@ def _problem(name: str, value: Any, declared: Any) -> str:
     return ""
 
 
-def _wants_a_list(declared: Any) -> bool:
+def _wants_list(declared: Any) -> bool:
     """Whether nothing but a list of some kind, or None, was declared."""
-    kinds = [each for each in _alternatives(declared) if each is not type(None)]
-    return bool(kinds) and all(each in LISTS or get_origin(each) in LISTS for each in kinds)
+    kinds = [each for each in _union_members(declared) if each is not type(None)]
+    return bool(kinds) and all(each in LIST_TYPES or get_origin(each) in LIST_TYPES for each in kinds)
 
 
-def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
+def _read_annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
     """The annotations of the notebook's variables; Python 3.14 works them out when they are asked for."""
     found = namespace.get("__annotations__")
     if found is None and callable(annotate := namespace.get("__annotate__")):
@@ -77,35 +81,35 @@ def _annotations(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _parts(value: Any, declared: Any) -> list[tuple[Any, Any]]:
+def _value_parts(value: Any, declared: Any) -> list[tuple[Any, Any]]:
     """A value with its type, or each item of a list with the type of the items."""
-    if isinstance(value, LISTS):
-        for each in _alternatives(declared):
-            if get_origin(each) in LISTS and get_args(each):
+    if isinstance(value, LIST_TYPES):
+        for each in _union_members(declared):
+            if get_origin(each) in LIST_TYPES and get_args(each):
                 return [(item, get_args(each)[0]) for item in value]
     return [(value, declared)]
 
 
-def _alternatives(declared: Any) -> list[Any]:
+def _union_members(declared: Any) -> list[Any]:
     """The types of a union, and what `Annotated` is about."""
     if get_origin(declared) is Annotated:
-        return _alternatives(get_args(declared)[0])
+        return _union_members(get_args(declared)[0])
     if get_origin(declared) in (Union, types.UnionType):
-        return [inner for each in get_args(declared) for inner in _alternatives(each)]
+        return [inner for each in get_args(declared) for inner in _union_members(each)]
     return [declared]
 
 
 def _takes_numbers(declared: Any) -> bool:
-    for each in _alternatives(declared):
+    for each in _union_members(declared):
         if get_origin(each) is Literal:
-            if any(isinstance(value, NUMBERS) for value in get_args(each)):
+            if any(isinstance(value, NUMBER_TYPES) for value in get_args(each)):
                 return True
-        elif not isinstance(each, type) or issubclass(each, (*NUMBERS, bool)) or each is object:
+        elif not isinstance(each, type) or issubclass(each, (*NUMBER_TYPES, bool)) or each is object:
             return True  # a number, or a type that is not known here
         elif each.__module__ not in ("builtins", "datetime", "pathlib"):
             return True
     return False
 
 
-def _shown(declared: Any) -> str:
+def _type_name(declared: Any) -> str:
     return declared.__name__ if isinstance(declared, type) else str(declared).replace("typing.", "")

@@ -14,13 +14,13 @@ from typing import Any
 
 from lcnb.errors import InputError, ParameterError
 from lcnb.names import same_name
-from lcnb.runbooks.notebook.conversion import SHOWN, _plain, _shown, convert
-from lcnb.runbooks.notebook.secret_names import names_a_secret
-from lcnb.runbooks.notebook.types import Parameter, Type, _article, _is_path
+from lcnb.runbooks.notebook.conversion import MAX_SHOWN_CHARS, convert_value, short_repr, unwrap_value
+from lcnb.runbooks.notebook.secret_names import is_secret_name
+from lcnb.runbooks.notebook.types import Parameter, ParameterType, is_path_type, with_article
 from lcnb.suggestions import did_you_mean
 
 #: Given a kind ("location"), the values that the account knows; None when that kind is free text.
-Choices = Callable[[str], Sequence[str] | None]
+AccountChoices = Callable[[str], Sequence[str] | None]
 
 #: Parameters of this name, a text or a list of texts, are checked against the account: name → what it must be one of.
 #: A label of a machine that is still to be created needs another name.
@@ -35,21 +35,21 @@ ACCOUNT_KINDS = {
     "instances": "label",
 }
 #: Known in either case of letters.
-_SLUGS = ("location", "plan", "image")
+_CASELESS_KINDS = ("location", "plan", "image")
 #: A text that selects machines (`lcnb.frames.selection`).
-SELECTION = "selection"
+SELECTION_NAME = "selection"
 #: A path of this name is a file that is read: it must be there before anything starts.
-READ_FILES = ("fleet",)
+INPUT_FILE_NAMES = ("fleet",)
 
 #: So many of the account's values are told beside one that is none of them.
-KNOWN_SHOWN = 30
+MAX_SHOWN_VALUES = 30
 
 
 # --- checking what is given -----------------------------------------------------------------------------
 
 
-def check(
-    parameters: Sequence[Parameter], given: Mapping[str, object], choices: Choices | None = None
+def check_values(
+    parameters: Sequence[Parameter], given: Mapping[str, object], choices: AccountChoices | None = None
 ) -> dict[str, Any]:
     """The given values, converted to their declared types; plain Python that a cell can be written with.
 
@@ -61,31 +61,31 @@ def check(
     for name, value in given.items():
         parameter = known.get(name) if isinstance(name, str) else None
         if parameter is None:
-            raise ParameterError(_unknown(str(name), known))
-        converted = _converted(parameter, value)
-        if name == SELECTION and isinstance(converted, str):
+            raise ParameterError(_unknown_message(str(name), known))
+        converted = _convert_given(parameter, value)
+        if name == SELECTION_NAME and isinstance(converted, str):
             _check_selection(converted)
         elif choices is not None and name in ACCOUNT_KINDS and converted != parameter.default:
-            converted = _known_values(parameter, converted, choices)
+            converted = _check_account_values(parameter, converted, choices)
         checked[parameter.name] = converted
     return checked
 
 
 def _check_selection(text: str) -> None:
     """The form first, which needs no pandas; then the columns. What passes cannot fail on the machines."""
-    from lcnb.frames.selection import kind_of, parse
+    from lcnb.frames.selection import dtype_kind, parse_selection
 
     try:
-        parse(text)
+        parse_selection(text)
         from lcnb.frames.inventory import inventory_dtypes
 
-        parse(text, {name: kind_of(dtype) for name, dtype in inventory_dtypes().items()})
+        parse_selection(text, {name: dtype_kind(dtype) for name, dtype in inventory_dtypes().items()})
     except InputError as wrong:
         message = str(wrong).replace("Nothing was sent", "Nothing was started")
         raise ParameterError(f"parameter {message}") from None
 
 
-def located(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_paths(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
     """The values with every path made absolute, defaults too: the kernel has another working directory.
 
     ParameterError when a file that is to be read is not there.
@@ -94,10 +94,10 @@ def located(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict
     for each in parameters:
         value = checked.get(each.name, each.default)
         texts = value if isinstance(value, list) else [value]
-        if not texts or not all(isinstance(text, str) for text in texts) or not _is_path(each.type):
+        if not texts or not all(isinstance(text, str) for text in texts) or not is_path_type(each.type):
             continue
         paths = [Path(text).expanduser().absolute() for text in texts]
-        for path in paths if each.name in READ_FILES else ():
+        for path in paths if each.name in INPUT_FILE_NAMES else ():
             if not path.is_file():
                 problem = "is a folder" if path.is_dir() else "is not there"
                 raise ParameterError(
@@ -112,21 +112,21 @@ def check_required(parameters: Sequence[Parameter], given: Mapping[str, object])
     missing = [each for each in parameters if each.required and each.name not in given]
     if missing:
         told = "; ".join(
-            f"parameter {each.name} must be given, {_article(each.type)}{f': {each.help}' if each.help else ''}"
+            f"parameter {each.name} must be given, {with_article(each.type)}{f': {each.help}' if each.help else ''}"
             for each in missing
         )
         raise ParameterError(f"{told}. Nothing was started.")
 
 
-def effective(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
+def effective_values(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
     """All parameters with their values: the given ones, else the defaults (as text where JSON has no such value)."""
-    given = recordable(checked)
+    given = to_json_values(checked)
     return {
-        each.name: given[each.name] if each.name in given else _shown_default(each) for each in parameters
+        each.name: given[each.name] if each.name in given else _default_value(each) for each in parameters
     }
 
 
-def recordable(checked: Any) -> Any:
+def to_json_values(checked: Any) -> Any:
     """Checked values as JSON has them, from which `check` makes the same again: each key of a dict is a text.
 
     >>> recordable({"m": {7: "seven", True: "yes", (1, "a"): "pair"}})
@@ -134,15 +134,15 @@ def recordable(checked: Any) -> Any:
     """
     if isinstance(checked, Mapping):
         return {
-            key if isinstance(key, str) else json.dumps(key): recordable(value)
+            key if isinstance(key, str) else json.dumps(key): to_json_values(value)
             for key, value in checked.items()
         }
     if isinstance(checked, list | tuple):
-        return [recordable(value) for value in checked]
+        return [to_json_values(value) for value in checked]
     return checked
 
 
-def _shown_default(parameter: Parameter) -> Any:
+def _default_value(parameter: Parameter) -> Any:
     try:
         json.dumps(parameter.default, allow_nan=False)
     except (TypeError, ValueError):  # such as a set, or what only running the cell would tell
@@ -150,8 +150,8 @@ def _shown_default(parameter: Parameter) -> Any:
     return parameter.default
 
 
-def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
-    if names_a_secret(name):
+def _unknown_message(name: str, known: Mapping[str, Parameter]) -> str:
+    if is_secret_name(name):
         hint = ". A secret cannot be a parameter: parameters are saved with the notebook; name an account"
     else:
         hint = did_you_mean(name, known)
@@ -160,27 +160,31 @@ def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
     return f"no parameter {name!r}{hint}. Parameters: {', '.join(known)}. Nothing was started."
 
 
-def _converted(parameter: Parameter, value: object) -> Any:
+def _convert_given(parameter: Parameter, value: object) -> Any:
     if not parameter.name.isidentifier() or keyword.iskeyword(parameter.name):
         raise ParameterError(f"{parameter.name!r} cannot be a parameter's name. Nothing was started.")
     try:
-        return convert(parameter.type, _plain(value))
+        return convert_value(parameter.type, unwrap_value(value))
     except ValueError as wrong:
         detail = f" ({wrong})" if str(wrong) else ""
-        near = did_you_mean(value[:SHOWN], _literals(parameter.type)) if isinstance(value, str) else ""
+        near = (
+            did_you_mean(value[:MAX_SHOWN_CHARS], _allowed_values(parameter.type))
+            if isinstance(value, str)
+            else ""
+        )
         about = f" It means: {parameter.help}." if parameter.help else ""
         raise ParameterError(
-            f"parameter {parameter.name}: {_shown(value)} is not {_article(parameter.type)}{detail}{near}.{about} "
+            f"parameter {parameter.name}: {short_repr(value)} is not {with_article(parameter.type)}{detail}{near}.{about} "
             "Nothing was started."
         ) from None
 
 
-def _literals(declared: Type) -> tuple[Any, ...]:
+def _allowed_values(declared: ParameterType) -> tuple[Any, ...]:
     own = (*declared.values, *(name for name, _ in declared.names))
-    return (*own, *(value for part in declared.parts for value in _literals(part)))
+    return (*own, *(value for part in declared.parts for value in _allowed_values(part)))
 
 
-def _known_values(parameter: Parameter, value: Any, choices: Choices) -> Any:
+def _check_account_values(parameter: Parameter, value: Any, choices: AccountChoices) -> Any:
     """A text, or each of a list of texts, as the account has it; anything else as it is."""
     kind = ACCOUNT_KINDS[parameter.name]
     texts = value if isinstance(value, list) else [value]
@@ -189,22 +193,22 @@ def _known_values(parameter: Parameter, value: Any, choices: Choices) -> Any:
     known = choices(kind)
     if known is None:
         return value
-    found = [_known_value(parameter, each, kind, known) for each in texts]
+    found = [_check_account_value(parameter, each, kind, known) for each in texts]
     return found if isinstance(value, list) else found[0]
 
 
-def _known_value(parameter: Parameter, value: str, kind: str, known: Sequence[str]) -> str:
+def _check_account_value(parameter: Parameter, value: str, kind: str, known: Sequence[str]) -> str:
     if value in known:
         return value
-    for each in known if kind not in _SLUGS else ():
+    for each in known if kind not in _CASELESS_KINDS else ():
         if same_name(each, value):
             return each
-    for each in known if kind in _SLUGS else ():
+    for each in known if kind in _CASELESS_KINDS else ():
         if each.lower() == value.lower():
             return each
     names = sorted(set(known))
-    more = f" and {len(names) - KNOWN_SHOWN} more" if len(names) > KNOWN_SHOWN else ""
+    more = f" and {len(names) - MAX_SHOWN_VALUES} more" if len(names) > MAX_SHOWN_VALUES else ""
     raise ParameterError(
         f"parameter {parameter.name}: {value!r} is not one of the account's{did_you_mean(value, known)}. "
-        f"Known: {', '.join(names[:KNOWN_SHOWN]) or 'none'}{more}. Nothing was started."
+        f"Known: {', '.join(names[:MAX_SHOWN_VALUES]) or 'none'}{more}. Nothing was started."
     )

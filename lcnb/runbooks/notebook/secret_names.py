@@ -7,32 +7,32 @@ from itertools import pairwise
 
 # --- names of secrets -----------------------------------------------------------------------------------
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_WORD = re.compile(r".*(?:passwo?r?d|passphrase|token|secret|credential|apikey|privatekey)s?")
 #: Before `key`, as words of their own.
-_SECRET_KEYS = ("api", "private", "secret")
+_KEY_PREFIXES = ("api", "private", "secret")
 #: A name with such a word is a number of something: `max_tokens`, `password_length`.
-_AMOUNTS = frozenset(
+_AMOUNT_WORDS = frozenset(
     ("max", "min", "num", "number", "n", "count", "counts", "counter", "total", "length", "len", "size", "limit",
      "limits", "budget", "days", "hours", "minutes", "seconds", "s", "ms", "ttl", "age", "per", "rate", "index")
 )  # fmt: skip
 #: A name that ends with such a word says something about a secret, and is none: `secret_name`, `token_type`.
-_ABOUT = frozenset(
+_ATTRIBUTE_WORDS = frozenset(
     ("name", "names", "type", "types", "kind", "policy", "format", "env", "variable", "var", "provider", "backend",
      "store", "scope", "scopes", "url", "uri", "endpoint", "version", "label", "labels", "group", "field", "column",
      "header", "prefix", "rotation", "mode", "status", "state")
 )  # fmt: skip
 
 
-def names_a_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether a parameter of this name holds a secret when it is a text. Whole words count: `tokenizer` is none.
 
     >>> [names_a_secret(name) for name in ("api_token", "rootPassword", "tokenizer", "max_tokens", "secret_name")]
     [True, True, False, False, False]
     """
-    words = [word.lower() for word in _WORD.findall(name)]
-    if not words or words[-1] in _ABOUT or _AMOUNTS.intersection(words):
+    words = [word.lower() for word in _NAME_WORD.findall(name)]
+    if not words or words[-1] in _ATTRIBUTE_WORDS or _AMOUNT_WORDS.intersection(words):
         return False
     return any(map(_SECRET_WORD.fullmatch, words)) or any(
-        word in _SECRET_KEYS and after in ("key", "keys") for word, after in pairwise(words)
+        word in _KEY_PREFIXES and after in ("key", "keys") for word, after in pairwise(words)
     )

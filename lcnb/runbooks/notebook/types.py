@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_MISSING = object()
+MISSING = object()
 
 
-class Written(str):
+class WrittenText(str):
     """A text as somebody wrote it on a command line or in a CSV file: its type is only known by its looks."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
-class Type:
+class ParameterType:
     """A declared type: a kind, and what it is made of.
 
     Kinds: any, str, int, float, bool, bytes, date, datetime, path, none, literal (of `values`, which may have
@@ -30,7 +30,7 @@ class Type:
     """
 
     kind: str
-    parts: tuple[Type, ...] = ()
+    parts: tuple[ParameterType, ...] = ()
     values: tuple[Any, ...] = ()
     bounds: tuple[tuple[str, int | float], ...] = ()
     names: tuple[tuple[str, Any], ...] = ()
@@ -51,7 +51,7 @@ class Parameter:
     """One parameter: its name, type, default, and the comment behind it. One that is required has no default."""
 
     name: str
-    type: Type
+    type: ParameterType
     default: Any
     default_text: str
     help: str
@@ -62,24 +62,24 @@ class Parameter:
         return str(self.type)
 
 
-def _may_be_text(declared: Type) -> bool:
+def accepts_text(declared: ParameterType) -> bool:
     """Whether a text that is not in the notebook already could be given: numbers, flags and choices are no secrets."""
     if declared.parts:
-        return any(map(_may_be_text, declared.parts))
+        return any(map(accepts_text, declared.parts))
     return declared.kind not in ("int", "float", "bool", "date", "datetime", "none", "literal")
 
 
-def _union(parts: Sequence[Type]) -> Type:
-    flat: list[Type] = []
+def union_type(parts: Sequence[ParameterType]) -> ParameterType:
+    flat: list[ParameterType] = []
     for part in parts:
         flat.extend(part.parts if part.kind == "union" else [part])
-    return Type("union", tuple(flat))
+    return ParameterType("union", tuple(flat))
 
 
-def _is_path(declared: Type) -> bool:
+def is_path_type(declared: ParameterType) -> bool:
     return declared.kind == "path" or any(part.kind == "path" for part in declared.parts)
 
 
-def _article(declared: Type) -> str:
+def with_article(declared: ParameterType) -> str:
     text = str(declared)
     return text if text.startswith(("one of", "any")) else f"{'an' if text[0] in 'aeiou' else 'a'} {text}"

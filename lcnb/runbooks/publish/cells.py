@@ -11,37 +11,37 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from lcnb.runbooks.notebook.deferred_imports import grammar_later
-from lcnb.runbooks.publish.outputs import formula_note, still_output, widget_states
-from lcnb.runbooks.publish.pictures import Pictures
-from lcnb.runbooks.publish.sanitizer import _without_requests
-from lcnb.runbooks.publish.terminal_text import last_state
+from lcnb.runbooks.notebook.deferred_imports import defer_iri_grammar
+from lcnb.runbooks.publish.outputs import formula_note, make_output_static, widget_states
+from lcnb.runbooks.publish.pictures import PictureEmbedder
+from lcnb.runbooks.publish.sanitizer import remove_requests
+from lcnb.runbooks.publish.terminal_text import final_terminal_text
 
 
-def _body(facts: Mapping[str, Any], notebook: Any, pictures: Pictures) -> str:
+def render_cells(facts: Mapping[str, Any], notebook: Any, pictures: PictureEmbedder) -> str:
     shown = copy.deepcopy(notebook)
     widgets = widget_states(shown)
     shown.metadata.pop("widgets", None)  # nbconvert would write it into the page, for a script
     failed = facts.get("failed_cell")
-    _make_still(shown, failed["number"] - 1 if failed else None, widgets, _where(facts))
+    _make_outputs_static(shown, failed["number"] - 1 if failed else None, widgets, _where_to_look(facts))
     _drop_title(shown)
-    _drop_what_was_not_run(shown)
-    body, _ = exporter().from_notebook_node(shown)
-    return _without_requests(str(body), pictures)
+    _drop_skipped_cells(shown)
+    body, _ = html_exporter().from_notebook_node(shown)
+    return remove_requests(str(body), pictures)
 
 
-def _where(facts: Mapping[str, Any]) -> str:
+def _where_to_look(facts: Mapping[str, Any]) -> str:
     """Where what a page cannot show is seen."""
     name = Path(str(facts["notebook"])).name if facts.get("notebook") else "the executed notebook"
     return f"Open {name}, in the folder of this page, in JupyterLab to see it."
 
 
-def _make_still(notebook: Any, failed: int | None, widgets: Mapping[str, Any], where: str) -> None:
+def _make_outputs_static(notebook: Any, failed: int | None, widgets: Mapping[str, Any], where: str) -> None:
     """Give each output, and each text with formulas, a form that needs no script."""
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            cell.source = _pictures_with_spaces(cell.source)
-            _find_attachments(cell)
+            cell.source = _bracket_spaced_paths(cell.source)
+            _repair_attachments(cell)
             cell.source += formula_note(cell.source)
         if cell.cell_type != "code":
             continue
@@ -54,17 +54,17 @@ def _make_still(notebook: Any, failed: int | None, widgets: Mapping[str, Any], w
                     kept.append(output)
             elif output.output_type == "error":
                 if index != failed and output.ename != "SystemExit":  # those are above the cells, once
-                    kept.append(_allowed_error(output))
+                    kept.append(_allowed_error_output(output))
             else:
-                still_output(output, widgets, where)
+                make_output_static(output, widgets, where)
                 kept.append(output)
         for output in kept:
             if output.output_type == "stream":
-                output.text = last_state(output.text)
+                output.text = final_terminal_text(output.text)
         cell.outputs = kept
 
 
-def _allowed_error(output: Any) -> Any:
+def _allowed_error_output(output: Any) -> Any:
     """An error that the cell was allowed to raise, and that ended nothing."""
     import nbformat
 
@@ -77,7 +77,7 @@ def _allowed_error(output: Any) -> Any:
     return new.new_output("display_data", {"text/html": html})
 
 
-def _find_attachments(cell: Any) -> None:
+def _repair_attachments(cell: Any) -> None:
     """nbconvert makes no page at all of a notebook where an attachment is missing, or is written percent-encoded."""
     attachments = dict(cell.get("attachments", {}))
 
@@ -92,20 +92,20 @@ def _find_attachments(cell: Any) -> None:
         cell.attachments = attachments
 
 
-_SPACED = re.compile(
+_PATH_WITH_SPACES = re.compile(
     r"(!\[[^\]\n]*\]\()(?!<)([^()<>\n\"]*? [^()<>\n\"]*?\.(?:png|jpe?g|gif|svg|webp|bmp|avif))(?=[)\s])", re.I
 )
 
 
-def _pictures_with_spaces(markdown: str) -> str:
+def _bracket_spaced_paths(markdown: str) -> str:
     """Markdown takes a path with spaces only in angle brackets; people write it without."""
-    return _SPACED.sub(r"\1<\2>", markdown)
+    return _PATH_WITH_SPACES.sub(r"\1<\2>", markdown)
 
 
 @cache
-def exporter() -> Any:
+def html_exporter() -> Any:
     """nbconvert's exporter with its templates compiled, which takes longer than most pages."""
-    with grammar_later():
+    with defer_iri_grammar():
         import nbformat
         from nbconvert import HTMLExporter
 
@@ -131,7 +131,7 @@ def _drop_title(notebook: Any) -> None:
             return
 
 
-def _drop_what_was_not_run(notebook: Any) -> None:
+def _drop_skipped_cells(notebook: Any) -> None:
     """Headings without anything below them would look as if there were nothing to tell."""
     ran = [
         number

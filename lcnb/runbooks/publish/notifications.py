@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lcnb.config import notify_on, notify_targets
+from lcnb.config import notification_filter, notification_targets
 from lcnb.errors import ConfigError
 from lcnb.secret import STARS
 
 #: Seconds that all of them together may take.
-DEADLINE_S = 30.0
+SEND_TIMEOUT_S = 30.0
 #: What a file may have that Apprise leaves out, by a part of what it logs then; it returns success all the same.
-LEFT_OUT = {
+IGNORED_REASONS = {
     "Unparseable URL": "not an Apprise URL, or of a service that this Apprise does not know",
     "Could not load": "the URL lacks something that its service needs",
     "TEXT configuration format": "neither a URL, a comment nor a tag; Apprise uses no line of such a file",
@@ -32,35 +32,35 @@ LEFT_OUT = {
     "YAML Exception": "not valid YAML; no line of the file is used",
 }
 #: Where that is, in what Apprise logs of it.
-PLACE = re.compile(r"on line (\d+)|\bline (\d+), column|entry #(\d+)")
+LOG_POSITION = re.compile(r"on line (\d+)|\bline (\d+), column|entry #(\d+)")
 
 
-def notify(facts: Mapping[str, Any], folder: Path) -> None:
+def send_notification(facts: Mapping[str, Any], folder: Path) -> None:
     """Tell how a run ended. RuntimeError or ConfigError when nobody, or not everybody, could be told."""
-    if not notify_targets() or (notify_on() == "trouble" and facts["status"] == "done"):
+    if not notification_targets() or (notification_filter() == "trouble" and facts["status"] == "done"):
         return
     sender, problems = load_targets()
     kind = (
         "success" if facts["status"] == "done" else "warning" if facts["status"] == "attention" else "failure"
     )
     outcome: list[Any] = []
-    title, body = message(facts, folder)
+    title, body = compose_message(facts, folder)
     if len(sender):
         thread = threading.Thread(
             target=lambda: outcome.append(sender.notify(title=title, body=body, notify_type=kind)),
             daemon=True,
         )
         thread.start()
-        thread.join(DEADLINE_S)
+        thread.join(SEND_TIMEOUT_S)
         if not outcome:
-            problems.append(f"no answer within {DEADLINE_S:g} s")
+            problems.append(f"no answer within {SEND_TIMEOUT_S:g} s")
         elif not outcome[0]:
-            problems.append(_undelivered(outcome[0]))
+            problems.append(_describe_undelivered(outcome[0]))
     if problems:
         raise RuntimeError(f"the end of the run could not be told to everybody: {'; '.join(problems)}")
 
 
-def _undelivered(outcome: Any) -> str:
+def _describe_undelivered(outcome: Any) -> str:
     """Who did not take the message: Apprise 2 returns a result for each service, Apprise 1 only a bool or None."""
     failed = [
         f"{each.name} ({each.status.name.lower()})" for each in getattr(outcome, "results", ()) if not each
@@ -82,10 +82,10 @@ def load_targets() -> tuple[Any, list[str]]:
         ) from None
     sender = apprise.Apprise()
     problems: list[str] = []
-    for number, each in enumerate(notify_targets(), 1):
+    for number, each in enumerate(notification_targets(), 1):
         text = each.reveal()
         entry = f"LCNB_NOTIFY: entry {number}"
-        with _logged() as messages:
+        with _capture_log() as messages:
             if "://" in text:
                 understood = bool(sender.add(text))
             else:
@@ -95,7 +95,7 @@ def load_targets() -> tuple[Any, list[str]]:
                 sender.add(config)
                 if understood:
                     named = len(sender) - before  # reads the file
-                    found = [f"{entry}, {each}" for each in _left_out(messages, path)]
+                    found = [f"{entry}, {each}" for each in _ignored_entries(messages, path)]
                     problems += found or ([] if named else [f"{entry}: the file has no URL"])
         if not understood:
             raise ConfigError(f"{entry} is no Apprise URL and no file; nobody was told")
@@ -103,7 +103,7 @@ def load_targets() -> tuple[Any, list[str]]:
 
 
 @contextmanager
-def _logged() -> Iterator[list[str]]:
+def _capture_log() -> Iterator[list[str]]:
     """What Apprise logs meanwhile, at any level; nothing of it goes anywhere else, since it may hold passwords."""
     logger, messages = logging.getLogger("apprise"), list[str]()
     handler = logging.Handler()
@@ -119,7 +119,7 @@ def _logged() -> Iterator[list[str]]:
         logger.manager._clear_cache()  # type: ignore[attr-defined]
 
 
-def _left_out(messages: list[str], path: Path) -> list[str]:
+def _ignored_entries(messages: list[str], path: Path) -> list[str]:
     """The lines of a file that Apprise has left out, each with its reason."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -127,8 +127,8 @@ def _left_out(messages: list[str], path: Path) -> list[str]:
         return [f"the file cannot be read: {error.strerror or error}"]
     found: dict[str, str] = {}
     for text in messages:
-        reason = next((LEFT_OUT[part] for part in LEFT_OUT if part in text), None)
-        places = list(PLACE.finditer(text))
+        reason = next((IGNORED_REASONS[part] for part in IGNORED_REASONS if part in text), None)
+        places = list(LOG_POSITION.finditer(text))
         place = places[-1] if places else None  # the last one: YAML says first where the block began
         if reason is None or (place is None and "ignoring Include" not in text):
             continue
@@ -141,18 +141,18 @@ def _left_out(messages: list[str], path: Path) -> list[str]:
             found.setdefault(f"entry {place[3]} of the file", reason)
         else:
             number = int(place[1] or place[2])
-            found.setdefault(f"line {number}{_scheme(lines, number)}", reason)
+            found.setdefault(f"line {number}{_url_scheme(lines, number)}", reason)
     return [f"{where}: {reason}" for where, reason in found.items()]
 
 
-def _scheme(lines: list[str], number: int) -> str:
+def _url_scheme(lines: list[str], number: int) -> str:
     """Of a line's URL what is no secret."""
     line = lines[number - 1] if 0 < number <= len(lines) else ""
     scheme = re.search(r"(?:^|[=\s])([a-z][a-z0-9+.-]*)://", line, re.IGNORECASE)
     return f" ({scheme[1]}://{STARS})" if scheme else ""
 
 
-def message(facts: Mapping[str, Any], folder: Path) -> tuple[str, str]:
+def compose_message(facts: Mapping[str, Any], folder: Path) -> tuple[str, str]:
     """Title and text: how it ended, what needs attention, what was changed, where the report is."""
     lines = [str(facts["reason"])] if facts["reason"] and facts["status"] != "attention" else []
     lines += [f"! {each['text']}" for each in facts.get("attention") or ()]

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from html import escape, unescape
 from typing import Any
 
-from lcnb.runbooks.publish.pictures import left_out
-from lcnb.runbooks.publish.terminal_text import last_state
+from lcnb.runbooks.publish.pictures import left_out_note
+from lcnb.runbooks.publish.terminal_text import final_terminal_text
 
 #: Between these an output is shown whose scripts are named by a sentence of its own.
-SAID = ("<!--lcnb-said-->", "<!--/lcnb-said-->")
-WIDGET = "application/vnd.jupyter.widget-view+json"
-STATE = "application/vnd.jupyter.widget-state+json"
+NOTED_MARKERS = ("<!--lcnb-said-->", "<!--/lcnb-said-->")
+WIDGET_VIEW_TYPE = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE_TYPE = "application/vnd.jupyter.widget-state+json"
 #: What a type, or the text of a page, is known by, and what people call it.
-KINDS = (
+SCRIPT_KINDS = (
     ("itables", "an interactive table (itables)"),
     ("plotly", "an interactive chart (Plotly)"),
     ("bokeh", "an interactive chart (Bokeh)"),
@@ -39,81 +39,93 @@ KINDS = (
     ("application/pdf", "a PDF"),
 )
 #: Forms that need no script, the best first; each picture as a browser's own type.
-PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp")
-KNOWN = {*PICTURES, "text/html", "text/markdown", "text/latex", "text/plain", WIDGET}
-ACTIVE = re.compile(r"<\s*(?:script|iframe|frame|object|embed|applet|canvas|video|audio)\b", re.IGNORECASE)
-DROPPED = re.compile(
+PICTURE_TYPES = (
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "image/webp",
+    "image/gif",
+    "image/avif",
+    "image/bmp",
+)
+STATIC_TYPES = {*PICTURE_TYPES, "text/html", "text/markdown", "text/latex", "text/plain", WIDGET_VIEW_TYPE}
+ACTIVE_TAG = re.compile(
+    r"<\s*(?:script|iframe|frame|object|embed|applet|canvas|video|audio)\b", re.IGNORECASE
+)
+UNSEEN_ELEMENT = re.compile(
     r"<(script|style|iframe|object|applet|video|audio|noscript|template)\b.*?(?:</\1[^>]*>|\Z)|<!--.*?-->",
     re.DOTALL | re.IGNORECASE,
 )
 #: What pages say in place of what a script would show.
-PLACEHOLDER = re.compile(
+LOADING_PLACEHOLDER = re.compile(
     r"loading\s+(?:itables|bokeh)|make this notebook trusted|javascript|bokehjs|^\s*loading\b", re.IGNORECASE
 )
 #: How Python shows objects that have nothing to say as text.
-NO_TEXT = re.compile(r"\s*<[\w.]+(?: object)?(?: at 0x[0-9a-f]+)?>\s*")
+BARE_REPR = re.compile(r"\s*<[\w.]+(?: object)?(?: at 0x[0-9a-f]+)?>\s*")
 #: A progress bar (tqdm) as it was drawn first.
-AT_START = re.compile(r"(?:^|\s)0%\||\b0it \[")
-FORMULA = re.compile(
+EMPTY_PROGRESS_BAR = re.compile(r"(?:^|\s)0%\||\b0it \[")
+LATEX_FORMULA = re.compile(
     r"\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\\begin\{\w+\*?\}|(?<![\\\w$])\$(?=[^\s$\d])[^$\n]*[\\^_={}][^$\n]*(?<!\s)\$(?!\d)",
     re.DOTALL,
 )
 
 
-def kind_of(text: str) -> str:
+def script_kind(text: str) -> str:
     """What people call an output that needs a script."""
     lower = text.lower()
-    return next((name for mark, name in KINDS if mark in lower), "an output that needs a script (JavaScript)")
+    return next(
+        (name for mark, name in SCRIPT_KINDS if mark in lower), "an output that needs a script (JavaScript)"
+    )
 
 
-def sentence(kind: str, shown: str, where: str) -> str:
+def left_out_sentence(kind: str, shown: str, where: str) -> str:
     """What was left out, what is shown instead, and where the rest can be seen."""
     return f"Left out: {kind}; a report runs no scripts. {shown}{where}"
 
 
-def still_output(output: Any, widgets: Mapping[str, Any], where: str) -> None:
+def make_output_static(output: Any, widgets: Mapping[str, Any], where: str) -> None:
     """Give an output the form in which a page without scripts shows it, with a sentence for what that leaves out."""
     data = output.data
-    html = _text(data.get("text/html"))
-    extra = [name for name in data if name not in KNOWN and name != "application/json"]
-    active = extra or WIDGET in data or ACTIVE.search(html)
+    html = _joined_text(data.get("text/html"))
+    extra = [name for name in data if name not in STATIC_TYPES and name != "application/json"]
+    active = extra or WIDGET_VIEW_TYPE in data or ACTIVE_TAG.search(html)
     if not active and html:
         output.data = {"text/html": html}
         return
-    if WIDGET in data and not extra:
-        output.data = {"text/html": _widget(data, widgets, where)}
+    if WIDGET_VIEW_TYPE in data and not extra:
+        output.data = {"text/html": _widget_html(data, widgets, where)}
         return
-    if active and html and _says_something(html):
-        told = sentence(kind_of(" ".join([*extra, html])), "What needs none is shown. ", where)
-        output.data = {"text/html": f"{SAID[0]}{html}{SAID[1]}{left_out(told)}"}
+    if active and html and _has_visible_content(html):
+        told = left_out_sentence(script_kind(" ".join([*extra, html])), "What needs none is shown. ", where)
+        output.data = {"text/html": f"{NOTED_MARKERS[0]}{html}{NOTED_MARKERS[1]}{left_out_note(told)}"}
         return
-    still, shown = _fallback(data)
+    still, shown = _static_form(data)
     if active:
-        told = sentence(kind_of(" ".join([*extra, html])), shown, where)
-        output.data = {"text/html": still + left_out(told)}
+        told = left_out_sentence(script_kind(" ".join([*extra, html])), shown, where)
+        output.data = {"text/html": still + left_out_note(told)}
     elif "text/markdown" in data:
-        text = _text(data["text/markdown"])
+        text = _joined_text(data["text/markdown"])
         output.data = {"text/markdown": text + formula_note(text)}
     else:
         output.data = {"text/html": still}
 
 
-def _fallback(data: Mapping[str, Any]) -> tuple[str, str]:
+def _static_form(data: Mapping[str, Any]) -> tuple[str, str]:
     """The best form that needs no script, as HTML, and how the sentence calls it."""
-    for kind in PICTURES:
-        if picture := _text(data.get(kind)):
+    for kind in PICTURE_TYPES:
+        if picture := _joined_text(data.get(kind)):
             if kind == "image/svg+xml":
                 return f"<div>{picture}</div>", "A still picture is shown. "
-            alt = escape(_text(data.get("text/plain"))[:200])
+            alt = escape(_joined_text(data.get("text/plain"))[:200])
             return (
                 f'<img src="data:{kind};base64,{"".join(picture.split())}" alt="{alt}">',
                 "A still picture is shown. ",
             )
-    if latex := _text(data.get("text/latex")):
-        note = left_out("A formula is shown as its LaTeX source; a report runs no scripts.")
+    if latex := _joined_text(data.get("text/latex")):
+        note = left_out_note("A formula is shown as its LaTeX source; a report runs no scripts.")
         return f"<pre>{escape(latex)}</pre>{note}", "Its LaTeX source is shown. "
-    text = _text(data.get("text/plain"))
-    if text and not NO_TEXT.fullmatch(text):
+    text = _joined_text(data.get("text/plain"))
+    if text and not BARE_REPR.fullmatch(text):
         return f"<pre>{escape(text)}</pre>", "Its text is shown. "
     if "application/json" in data:
         shown = json.dumps(data["application/json"], ensure_ascii=False, indent=2)[:20_000]
@@ -121,22 +133,22 @@ def _fallback(data: Mapping[str, Any]) -> tuple[str, str]:
     return (f"<pre>{escape(text)}</pre>", "") if text and len(data) == 1 else ("", "")
 
 
-def _text(value: Any) -> str:
+def _joined_text(value: Any) -> str:
     """A form of an output: nbformat joins lines, yet a notebook made by hand may have a list."""
     if isinstance(value, list):
         return "".join(map(str, value))
     return value if isinstance(value, str) else ""
 
 
-def _says_something(html: str) -> bool:
+def _has_visible_content(html: str) -> bool:
     """Whether anything is left of HTML without its scripts, but for the word that something is loading."""
-    rest = DROPPED.sub(" ", html)
-    if PLACEHOLDER.search(_words(rest)):
+    rest = UNSEEN_ELEMENT.sub(" ", html)
+    if LOADING_PLACEHOLDER.search(_visible_text(rest)):
         return False
-    return bool(re.search(r"<(?:img|svg)\b", rest, re.IGNORECASE)) or bool(_words(rest))
+    return bool(re.search(r"<(?:img|svg)\b", rest, re.IGNORECASE)) or bool(_visible_text(rest))
 
 
-def _words(html: str) -> str:
+def _visible_text(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
@@ -146,26 +158,28 @@ def _words(html: str) -> str:
 def widget_states(notebook: Any) -> dict[str, Any]:
     """The last state of each widget, as far as the notebook has it: model id → its model and state."""
     saved = notebook.metadata.get("widgets", {})
-    found = saved.get(STATE, {}).get("state", {}) if isinstance(saved, Mapping) else {}
+    found = saved.get(WIDGET_STATE_TYPE, {}).get("state", {}) if isinstance(saved, Mapping) else {}
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _widget(data: Mapping[str, Any], widgets: Mapping[str, Any], where: str) -> str:
-    view = data[WIDGET]
+def _widget_html(data: Mapping[str, Any], widgets: Mapping[str, Any], where: str) -> str:
+    view = data[WIDGET_VIEW_TYPE]
     identifier = str(view.get("model_id")) if isinstance(view, Mapping) else ""
     still = "".join(_state_html(identifier, widgets, set()))
-    if still and _only_shows(identifier, widgets, set()):
+    if still and _is_display_only(identifier, widgets, set()):
         return still  # nothing of it asks for an answer: nothing is missing
     shown = "Its last state is shown. " if still else ""
-    if not still and AT_START.search(_text(data.get("text/plain"))):
-        return left_out(f"Left out: a progress bar, whose last state this run does not keep. {where}")
+    if not still and EMPTY_PROGRESS_BAR.search(_joined_text(data.get("text/plain"))):
+        return left_out_note(f"Left out: a progress bar, whose last state this run does not keep. {where}")
     if not still:
-        html = _text(data.get("text/html"))
-        still, shown = (html, "Its text is shown. ") if html and not ACTIVE.search(html) else _fallback(data)
-    return still + left_out(sentence("a control (ipywidgets)", shown, where))
+        html = _joined_text(data.get("text/html"))
+        still, shown = (
+            (html, "Its text is shown. ") if html and not ACTIVE_TAG.search(html) else _static_form(data)
+        )
+    return still + left_out_note(left_out_sentence("a control (ipywidgets)", shown, where))
 
 
-def _only_shows(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> bool:
+def _is_display_only(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> bool:
     """Whether a widget, and all that are in it, only show something: a progress bar, text, outputs."""
     model = widgets.get(identifier)
     if not isinstance(model, Mapping) or identifier in seen:
@@ -174,11 +188,11 @@ def _only_shows(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> 
     name = str(model.get("model_name", ""))
     known = ("Progress", "HTML", "Label", "Box", "Output", "Valid")
     return any(each in name for each in known) and all(
-        _only_shows(each, widgets, seen) for each in _children(model.get("state", {}))
+        _is_display_only(each, widgets, seen) for each in _child_ids(model.get("state", {}))
     )
 
 
-def _children(state: Mapping[str, Any]) -> list[str]:
+def _child_ids(state: Mapping[str, Any]) -> list[str]:
     children = state.get("children")
     found = [str(each) for each in children] if isinstance(children, list | tuple) else []
     return [each.removeprefix("IPY_MODEL_") for each in found]
@@ -193,16 +207,17 @@ def _state_html(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> 
     state, name = model.get("state", {}), str(model.get("model_name", ""))
     if "Output" in name:
         for each in state.get("outputs") or ():
-            yield _inner(each)
+            yield _nested_output_html(each)
         return
-    parts = [part for each in _children(state) for part in _state_html(each, widgets, seen)]
+    parts = [part for each in _child_ids(state) for part in _state_html(each, widgets, seen)]
     if parts:
         yield f'<div class="widget">{" ".join(parts)}</div>'
         return
-    description = escape(_words(str(state.get("description") or "")))
+    description = escape(_visible_text(str(state.get("description") or "")))
     if "Progress" in name:
         low, high, value = (
-            _number(state.get(each), default) for each, default in (("min", 0), ("max", 100), ("value", 0))
+            _number_or_default(state.get(each), default)
+            for each, default in (("min", 0), ("max", 100), ("value", 0))
         )
         share = min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 1.0
         yield f"{description} <progress max='1' value='{share:.4f}'>{share:.0%}</progress>"
@@ -215,28 +230,28 @@ def _state_html(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> 
         yield f"<span>{description}</span>"
 
 
-def _number(value: Any, default: float) -> float:
+def _number_or_default(value: Any, default: float) -> float:
     return float(value) if isinstance(value, int | float) else default
 
 
-def _inner(output: Any) -> str:
+def _nested_output_html(output: Any) -> str:
     """An output that a widget holds."""
     if not isinstance(output, Mapping):
         return ""
     if output.get("output_type") == "stream":
-        return f"<pre>{escape(last_state(_text(output.get('text'))))}</pre>"
+        return f"<pre>{escape(final_terminal_text(_joined_text(output.get('text'))))}</pre>"
     if output.get("output_type") == "error":
         return f"<pre>{escape(str(output.get('ename')))}: {escape(str(output.get('evalue')))}</pre>"
     data = output.get("data")
     if not isinstance(data, Mapping):
         return ""
-    html = _text(data.get("text/html"))
-    return html if html and not ACTIVE.search(html) else _fallback(data)[0]
+    html = _joined_text(data.get("text/html"))
+    return html if html and not ACTIVE_TAG.search(html) else _static_form(data)[0]
 
 
 def formula_note(markdown: str) -> str:
     """A sentence below Markdown with formulas, which nothing sets without a script; empty where there is none."""
     text = re.sub(r"```.*?```|~~~.*?~~~|`[^`\n]*`", "", markdown, flags=re.DOTALL)
-    if not FORMULA.search(text):
+    if not LATEX_FORMULA.search(text):
         return ""
-    return "\n\n" + left_out("Formulas are shown as their LaTeX source; a report runs no scripts.")
+    return "\n\n" + left_out_note("Formulas are shown as their LaTeX source; a report runs no scripts.")

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from lcnb.errors import RunError
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-DEADLINE_S = 60
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PRINT_TIMEOUT_S = 60
 
 
 def write_pdf(report: Path) -> Path:
     """Print `report.html` as `report.pdf` beside it. RunError when there is no Chromium, or it fails."""
-    browser = next(filter(None, map(shutil.which, NAMES)), None)
+    browser = next(filter(None, map(shutil.which, BROWSER_NAMES)), None)
     if browser is None:
-        raise RunError(f"no report.pdf: none of {', '.join(NAMES)} is installed here")
+        raise RunError(f"no report.pdf: none of {', '.join(BROWSER_NAMES)} is installed here")
     path = report.with_suffix(".pdf")
     with tempfile.TemporaryDirectory(prefix="lcnb-pdf-") as place:
         printed = Path(place, "report.pdf")
@@ -35,7 +35,7 @@ def write_pdf(report: Path) -> Path:
         ]
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S, check=False
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PRINT_TIMEOUT_S, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RunError(f"no report.pdf: {browser}: {error}") from None

@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 #: Bytes of a picture, and of all pictures of a page: a page must still open, and go by mail.
-PICTURE_BYTES, ALL_BYTES = 5_000_000, 20_000_000
+MAX_PICTURE_BYTES, MAX_PAGE_PICTURE_BYTES = 5_000_000, 20_000_000
 #: What a file begins with, and the type that a browser knows it by.
-MAGIC = (
+MAGIC_NUMBERS = (
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
     (rb"\xff\xd8\xff", "image/jpeg"),
     (rb"GIF8[79]a", "image/gif"),
@@ -27,12 +27,12 @@ MAGIC = (
 )  # fmt: skip
 
 
-class Pictures:
+class PictureEmbedder:
     """Reads the pictures of one page, from these folders and those below them, the first that has it."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [each.resolve() for each in folders]
-        self._left = ALL_BYTES
+        self._left = MAX_PAGE_PICTURE_BYTES
 
     def source(self, address: str) -> tuple[str | None, str]:
         """A `data:` address for the picture, or None and the reason why it is not shown."""
@@ -46,7 +46,7 @@ class Pictures:
         if parts.scheme.lower() in ("attachment", "missing-attachment"):
             return None, f"the cell has no attachment {unquote(parts.path)}"
         if parts.netloc or (parts.scheme and parts.scheme.lower() != "file" and len(parts.scheme) > 1):
-            return None, f"{_on_server(address)}, and this page asks no server"
+            return None, f"{_describe_server(address)}, and this page asks no server"
         return self._read(parts.path if parts.scheme.lower() == "file" else address)
 
     def _read(self, address: str) -> tuple[str | None, str]:
@@ -70,30 +70,33 @@ class Pictures:
     def _embedded(self, path: Path, name: str) -> tuple[str | None, str]:
         try:
             size = path.stat().st_size
-            if size > PICTURE_BYTES:
+            if size > MAX_PICTURE_BYTES:
                 return (
                     None,
-                    f"{name} has {size / 1e6:,.1f} MB; at most {PICTURE_BYTES / 1e6:g} MB are embedded",
+                    f"{name} has {size / 1e6:,.1f} MB; at most {MAX_PICTURE_BYTES / 1e6:g} MB are embedded",
                 )
             if size > self._left:
-                return None, f"{name}: the pictures of this page have {ALL_BYTES / 1e6:g} MB together already"
+                return (
+                    None,
+                    f"{name}: the pictures of this page have {MAX_PAGE_PICTURE_BYTES / 1e6:g} MB together already",
+                )
             content = path.read_bytes()
         except OSError as error:
             return None, f"{name} cannot be read: {error.strerror or error}"
-        kind = next((kind for magic, kind in MAGIC if re.match(magic, content, re.DOTALL)), None)
+        kind = next((kind for magic, kind in MAGIC_NUMBERS if re.match(magic, content, re.DOTALL)), None)
         if kind is None:
             return None, f"{name} is not a picture that browsers show" if content else f"{name} is empty"
         self._left -= size
         return f"data:{kind};base64,{base64.b64encode(content).decode()}", ""
 
 
-def _on_server(address: str) -> str:
+def _describe_server(address: str) -> str:
     """A picture's name and its server, for people; a query, a user or a password in the address may be a secret."""
     parts = urlsplit(address)
     name = unquote(parts.path).strip("/") or "the picture"
     return f"{name[:150]} is on the server {parts.netloc.rpartition('@')[2] or parts.scheme}"
 
 
-def left_out(sentence: str) -> str:
+def left_out_note(sentence: str) -> str:
     """A sentence in the place of what the page does not show."""
     return f'<span class="left-out" role="note">{escape(sentence)}</span>'

@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import quote
 
 from lcnb.files import write_atomically
-from lcnb.runbooks.publish.cells import _body
-from lcnb.runbooks.publish.pictures import Pictures
+from lcnb.runbooks.publish.cells import render_cells
+from lcnb.runbooks.publish.pictures import PictureEmbedder
 
-_COLORS = {
+_STATUS_COLORS = {
     "done": "#0a9b74",
     "running": "#3d8fd1",
     "interrupted": "#dd9a1f",
@@ -79,7 +79,7 @@ code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:
 
 
 #: What a browser may load for this page: its own styles, pictures inside it or beside it, nothing else.
-POLICY = (
+CONTENT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self' file:; base-uri 'none'; "
     "form-action 'none'"
 )
@@ -94,34 +94,40 @@ def write_report(
     """
     files = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".log"))
     places = [Path(str(facts["notebook"])).parent, folder] if facts.get("notebook") else [folder]
-    page = render(facts, notebook, [path.name for path in files], places)
+    page = render_page(facts, notebook, [path.name for path in files], places)
     return write_atomically(folder / "report.html", redact(page))
 
 
-def render(facts: Mapping[str, Any], notebook: Any, files: list[str], places: Sequence[Path] = ()) -> str:
+def render_page(
+    facts: Mapping[str, Any], notebook: Any, files: list[str], places: Sequence[Path] = ()
+) -> str:
     """The whole page as text; `places` are the folders whose pictures it may hold."""
-    body = _body(facts, notebook, Pictures(places)) if notebook is not None else "<p>No cell was run.</p>"
+    body = (
+        render_cells(facts, notebook, PictureEmbedder(places))
+        if notebook is not None
+        else "<p>No cell was run.</p>"
+    )
     title = escape(str(facts["title"]))
     status = str(facts["status"])
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{CONTENT_POLICY}">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{title} – {escape(status)}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>
 <body><main>
-<header><h1>{title}<span class="status" style="--c:{_COLORS.get(status, "#d1552b")}">{escape(status)}</span></h1>
+<header><h1>{title}<span class="status" style="--c:{_STATUS_COLORS.get(status, "#d1552b")}">{escape(status)}</span></h1>
 <p>{escape(str(facts["purpose"]))}</p>
-{_facts(facts)}</header>
-{_failure(facts)}{_notes(facts)}{_checks(facts)}
-{_changes(facts)}
+{_facts_html(facts)}</header>
+{_failure_html(facts)}{_notes_html(facts)}{_checks_html(facts)}
+{_changes_html(facts)}
 <section class="body">{body}</section>
-<footer>{_files(files)}<p>Run <code>{escape(str(facts["id"]))}</code>, lcnb {escape(facts["versions"]["lcnb"])}</p>
+<footer>{_files_html(files)}<p>Run <code>{escape(str(facts["id"]))}</code>, lcnb {escape(facts["versions"]["lcnb"])}</p>
 </footer>
 </main></body></html>
 """
 
 
-def _facts(facts: Mapping[str, Any]) -> str:
+def _facts_html(facts: Mapping[str, Any]) -> str:
     started = datetime.fromisoformat(facts["started"])
     rows = {
         "Account": facts["account"] or facts["base_url"] or "none",
@@ -142,7 +148,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
     return f'<dl class="facts">{items}</dl>'
 
 
-def _failure(facts: Mapping[str, Any]) -> str:
+def _failure_html(facts: Mapping[str, Any]) -> str:
     if facts["status"] in ("done", "running", "attention"):
         reason = str(facts.get("reason") or "") if facts["status"] == "done" else ""
         text = f"{reason[:1].upper()}{reason[1:]}: the cells after it were not run."
@@ -159,49 +165,49 @@ def _failure(facts: Mapping[str, Any]) -> str:
 
 
 #: A page is for people: of more notes than these the rest stands in run.json.
-MOST_NOTES = 100
+MAX_NOTES = 100
 
 
-def _notes(facts: Mapping[str, Any]) -> str:
+def _notes_html(facts: Mapping[str, Any]) -> str:
     """What somebody has to look at, above all else but a failure."""
     texts = [str(each["text"]) for each in facts.get("attention") or ()]
     if not texts:
         return ""
     return (
-        f'<div class="notes" role="note"><h2>{_count(len(texts), "thing")} need{"s" if len(texts) == 1 else ""} '
-        f"attention</h2><ul>{_items(f'<li>{escape(text)}</li>' for text in texts)}</ul></div>"
+        f'<div class="notes" role="note"><h2>{_count_text(len(texts), "thing")} need{"s" if len(texts) == 1 else ""} '
+        f"attention</h2><ul>{_list_items(f'<li>{escape(text)}</li>' for text in texts)}</ul></div>"
     )
 
 
-def _checks(facts: Mapping[str, Any]) -> str:
+def _checks_html(facts: Mapping[str, Any]) -> str:
     """All checks with their outcome: in words and by a sign, not by colour alone."""
     checks = facts.get("checks") or []
     if not checks:
         return ""
     words = {True: ("held", "✓ ok"), False: ("not", "✗ failed")}
     rows = [(*words[bool(each["ok"])], escape(str(each["text"]))) for each in checks]
-    items = _items(f'<li class="{kind}"><b>{word}</b> {text}</li>' for kind, word, text in rows)
+    items = _list_items(f'<li class="{kind}"><b>{word}</b> {text}</li>' for kind, word, text in rows)
     failed = sum(not each["ok"] for each in checks)
-    told = f"{_count(len(checks), 'check')}, {failed or 'none'} failed"
+    told = f"{_count_text(len(checks), 'check')}, {failed or 'none'} failed"
     return f'<details class="checks"{" open" if failed else ""}><summary>{told}</summary><ul>{items}</ul></details>'
 
 
-def _items(items: Iterable[str]) -> str:
+def _list_items(items: Iterable[str]) -> str:
     shown = list(items)
-    more = len(shown) - MOST_NOTES
-    return "".join(shown[:MOST_NOTES]) + (f"<li>and {more} more, in run.json</li>" if more > 0 else "")
+    more = len(shown) - MAX_NOTES
+    return "".join(shown[:MAX_NOTES]) + (f"<li>and {more} more, in run.json</li>" if more > 0 else "")
 
 
-def _count(number: int, thing: str) -> str:
+def _count_text(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def _changes(facts: Mapping[str, Any]) -> str:
+def _changes_html(facts: Mapping[str, Any]) -> str:
     """What the run has changed or would change, and what that adds to the monthly cost."""
     changes = facts.get("changes") or []
     if not changes:
         return ""
-    from lcnb.changes.changeset import made_frame, monthly_difference
+    from lcnb.changes.changeset import monthly_difference, recorded_frame
     from lcnb.display.tables import table
 
     counts = Counter(each["outcome"] for each in changes)
@@ -212,10 +218,10 @@ def _changes(facts: Mapping[str, Any]) -> str:
         planned = monthly_difference(changes).items()
         told += [f"would be {value:+,.2f} {code} a month" for code, value in planned]
     heading = f"<h2>Changes: {escape(', '.join(told))}</h2>"
-    return f'<section class="body">{heading}{table(made_frame(changes))._repr_html_()}</section>'
+    return f'<section class="body">{heading}{table(recorded_frame(changes))._repr_html_()}</section>'
 
 
-def _files(files: list[str]) -> str:
+def _files_html(files: list[str]) -> str:
     if not files:
         return ""
     items = "".join(f'<li><a href="{quote(name)}">{escape(name)}</a></li>' for name in files)

@@ -6,10 +6,10 @@ import re
 
 # --- text -----------------------------------------------------------------------------------------------
 
-_MOVES = re.compile(r"\r\n|[\r\n\b]|\x1b\[(\d*)([A-DGJK])|\x1b\[\?25[lh]")
+_CURSOR_MOVES = re.compile(r"\r\n|[\r\n\b]|\x1b\[(\d*)([A-DGJK])|\x1b\[\?25[lh]")
 
 
-def last_state(text: str) -> str:
+def final_terminal_text(text: str) -> str:
     """A text as a terminal shows it at its end: a progress bar that was drawn over itself is there once.
 
     Carriage returns, backspaces and the moves of a cursor that progress bars use are followed; colours stay.
@@ -17,7 +17,7 @@ def last_state(text: str) -> str:
     >>> last_state("  0%|    | 0/3\\r100%|####| 3/3\\n").strip()
     '100%|####| 3/3'
     """
-    if not _MOVES.search(text.replace("\n", "")):
+    if not _CURSOR_MOVES.search(text.replace("\n", "")):
         return text
     lines: list[str] = [""]
     row, column, start = 0, 0, 0
@@ -26,7 +26,7 @@ def last_state(text: str) -> str:
         nonlocal column
         if piece:
             line = lines[row].ljust(column)
-            if column == 0 and len(_plain(piece)) >= len(_plain(line)):
+            if column == 0 and len(_strip_colors(piece)) >= len(_strip_colors(line)):
                 lines[row] = piece
             elif column >= len(line):
                 lines[row] = line + piece
@@ -34,7 +34,7 @@ def last_state(text: str) -> str:
                 lines[row] = line[:column] + piece + line[column + len(piece) :]
             column += len(piece)
 
-    for move in _MOVES.finditer(text):
+    for move in _CURSOR_MOVES.finditer(text):
         write(text[start : move.start()])
         start = move.end()
         count = int(move[1] or 1) if move[2] else 1
@@ -61,5 +61,5 @@ def last_state(text: str) -> str:
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
+def _strip_colors(text: str) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", text)

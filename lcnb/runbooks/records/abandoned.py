@@ -13,28 +13,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, load_settings
 from lcnb.errors import LcnbError
 from lcnb.files import write_atomically
-from lcnb.runbooks.outcomes import made_by
+from lcnb.runbooks.outcomes import run_changes
 from lcnb.runbooks.records import artifacts, index, notes, process
-from lcnb.secret import Secret, mask
+from lcnb.secret import Secret, mask_secrets
 from lcnb.tokens import TOKEN_VARIABLES
 
-STATUS = "abandoned"
+ABANDONED = "abandoned"
 #: Seconds for which somebody who only looks waits for others at the index.
-LOCK_S = 1.0
+READER_LOCK_TIMEOUT_S = 1.0
 
 
-def settle(folder: Path, *, thorough: bool = True) -> list[str]:
+def settle_runs(folder: Path, *, thorough: bool = True) -> list[str]:
     """Settle the abandoned runs of a runs folder; gives their ids. Never raises: who looks must not fail by it.
 
     `thorough` reads every record; without it only those that the index does not name, which is quick with
     any number of runs (it leaves out one whose process ended between its line and its record).
     """
     try:
-        closed = {} if thorough else index.ended(folder)
-        return [path.name for path in index.run_folders(folder) if path.name not in closed and _settled(path)]
+        closed = {} if thorough else index.last_lines(folder)
+        return [
+            path.name
+            for path in index.list_run_folders(folder)
+            if path.name not in closed and _settle_if_abandoned(path)
+        ]
     except OSError:
         return []
 
@@ -42,52 +46,52 @@ def settle(folder: Path, *, thorough: bool = True) -> list[str]:
 def is_abandoned(record: Mapping[str, Any]) -> bool:
     """Whether a record was never closed, and the process that should have done so is gone."""
     known = record.get("process")
-    return record.get("closed") is False and isinstance(known, dict) and process.gone(known)
+    return record.get("closed") is False and isinstance(known, dict) and process.is_gone(known)
 
 
-def _record(folder: Path) -> dict[str, Any] | None:
+def _read_record(folder: Path) -> dict[str, Any] | None:
     try:
-        return index.parsed((folder / artifacts.RECORD).read_bytes())
+        return index.parse_record((folder / artifacts.RECORD_FILE).read_bytes())
     except OSError:
         return None
 
 
-def _settled(folder: Path) -> bool:
-    record = _record(folder)
+def _settle_if_abandoned(folder: Path) -> bool:
+    record = _read_record(folder)
     if record is None or not is_abandoned(record):
         return False
     try:
-        with index.locked(folder.parent, LOCK_S):
-            record = _record(folder)  # another one may have been quicker
+        with index.lock_index(folder.parent, READER_LOCK_TIMEOUT_S):
+            record = _read_record(folder)  # another one may have been quicker
             if record is None or not is_abandoned(record):
                 return False
-            _settle(folder, record)
+            _settle_run(folder, record)
     except Exception:  # no permission, no space, no time, an odd record: the next one who looks tries again
         return False
     return True
 
 
-def _settle(folder: Path, record: dict[str, Any]) -> None:
+def _settle_run(folder: Path, record: dict[str, Any]) -> None:
     kernel = record.get("kernel_process")
     if isinstance(kernel, dict):
-        process.end(kernel)  # nobody is left to tell what it does
-    last = _last_sign(folder)
-    settings = _settings(record)
-    redact = _redaction(settings)
-    problems = _stamp_notebooks(folder, redact)
-    problems += artifacts.search(folder, redact)
-    record |= ended_record(record, last)
-    record |= notes.facts(folder)
+        process.kill_process(kernel)  # nobody is left to tell what it does
+    last = _last_write_time(folder)
+    settings = _account_settings(record)
+    redact = _build_redactor(settings)
+    problems = _mark_notebooks(folder, redact)
+    problems += artifacts.redact_files(folder, redact)
+    record |= abandoned_facts(record, last)
+    record |= notes.note_facts(folder)
     try:
-        record["changes"] = made_by(folder, settings)
+        record["changes"] = run_changes(folder, settings)
     except Exception as error:  # whatever is wrong with the journal, the run is settled
         problems.append(f"what the run changed is not known: {type(error).__name__}: {error}")
-    record["files"] = artifacts.fingerprints(folder)
+    record["files"] = artifacts.fingerprint_files(folder)
     record["problems"] = problems
     index.close_record_locked(folder, redact(json.dumps(record, ensure_ascii=False, indent=2)))
 
 
-def ended_record(record: Mapping[str, Any], last: datetime) -> dict[str, Any]:
+def abandoned_facts(record: Mapping[str, Any], last: datetime) -> dict[str, Any]:
     """What a record says of a run that was abandoned; `last`, the last sign of it, counts as its end."""
     known, before = record["process"], record.get("status")
     reason = f"its process ({known.get('pid')} on {known.get('host')}) ended without a word"
@@ -98,40 +102,40 @@ def ended_record(record: Mapping[str, Any], last: datetime) -> dict[str, Any]:
     except (ValueError, TypeError):
         duration = None
     return {
-        "status": STATUS,
+        "status": ABANDONED,
         "exit_code": None,
         "reason": reason,
         "ended": last.isoformat(timespec="milliseconds"),
         "duration_s": duration,
         "closed": True,
-        "settled": {**process.identity(), "at": notes.now()},
+        "settled": {**process.identify_process(), "at": notes.utc_timestamp()},
     }
 
 
-def _last_sign(folder: Path) -> datetime:
+def _last_write_time(folder: Path) -> datetime:
     """When anything was last written into a run's folder."""
-    paths = [*artifacts.files(folder), folder / artifacts.RECORD]
+    paths = [*artifacts.list_files(folder), folder / artifacts.RECORD_FILE]
     return datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC)
 
 
-def _settings(record: Mapping[str, Any]) -> Settings | None:
+def _account_settings(record: Mapping[str, Any]) -> Settings | None:
     """The account of a run, as far as who settles it has it."""
     account = record.get("account")
     try:
-        return resolve(account if isinstance(account, str) else None)
+        return load_settings(account if isinstance(account, str) else None)
     except (LcnbError, OSError):
         return None
 
 
-def _redaction(settings: Settings | None) -> Callable[[str], str]:
+def _build_redactor(settings: Settings | None) -> Callable[[str], str]:
     """As the run itself would have redacted, but for tokens that are not here (what a kernel saves is redacted)."""
     secrets = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
     if settings is not None:
         secrets.append(settings.token)
-    return lambda text: mask(text, *secrets)
+    return lambda text: mask_secrets(text, *secrets)
 
 
-def _stamp_notebooks(folder: Path, redact: Callable[[str], str]) -> list[str]:
+def _mark_notebooks(folder: Path, redact: Callable[[str], str]) -> list[str]:
     """The saved notebook says `abandoned`: the cell that ran has failed; of those after it nothing is known.
 
     Saves are rare while cells are quick, so a cell that was saved as waiting may have been begun since.
@@ -143,10 +147,10 @@ def _stamp_notebooks(folder: Path, redact: Callable[[str], str]) -> list[str]:
             about = notebook["metadata"].get("lcnb")
             if about is None:
                 continue  # a file of the notebook's own
-            about |= {"status": STATUS, "exit_code": None, "reason": "its process ended without a word"}
+            about |= {"status": ABANDONED, "exit_code": None, "reason": "its process ended without a word"}
             notebook["metadata"].setdefault("papermill", {})["exception"] = True
             for cell in notebook["cells"]:
-                _end_cell(cell["metadata"].get("papermill") or {})
+                _mark_cell(cell["metadata"].get("papermill") or {})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             problems.append(f"{path.name} cannot be read, and was left as it is")
             continue
@@ -155,6 +159,6 @@ def _stamp_notebooks(folder: Path, redact: Callable[[str], str]) -> list[str]:
     return problems
 
 
-def _end_cell(about: dict[str, Any]) -> None:
+def _mark_cell(about: dict[str, Any]) -> None:
     ends = {"running": "failed", "pending": "unknown"}
     about["status"] = ends.get(about.get("status", ""), about.get("status"))

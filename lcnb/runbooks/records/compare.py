@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.csv_file import read_table
-from lcnb.runbooks.records.store import Kept, readable
+from lcnb.runbooks.records.store import RunRecord, require_readable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KEYS = ("identifier", "label", "slug", "id", "name")
-FACTS = ("runbook", "status", "exit_code", "notebook", "notebook_sha256", "git", "account", "base_url",
+KEY_COLUMNS = ("identifier", "label", "slug", "id", "name")
+COMPARED_FACTS = ("runbook", "status", "exit_code", "notebook", "notebook_sha256", "git", "account", "base_url",
          "user", "host", "python")  # fmt: skip
-COLUMNS = ("what", "row", "change", "column", "first", "second")
+DIFFERENCE_COLUMNS = ("what", "row", "change", "column", "first", "second")
 
 Difference = tuple[str, str | None, str, str | None, str | None, str | None]
 
 
-def diff(first: Kept, second: Kept) -> pd.DataFrame:
+def compare_runs(first: RunRecord, second: RunRecord) -> pd.DataFrame:
     """A row for each difference; no row when there is none.
 
     `what` is a fact of the record, `parameter x`, `version x`, `attention` or `table x`; `change` is `differs`,
@@ -33,70 +33,82 @@ def diff(first: Kept, second: Kept) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [*_records(readable(first), readable(second)), *_tables(first.folder, second.folder)]
-    columns = {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
+    rows = [
+        *_record_differences(require_readable(first), require_readable(second)),
+        *_saved_table_differences(first.folder, second.folder),
+    ]
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(DIFFERENCE_COLUMNS)}
     return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
 
 
-def _records(first: Kept, second: Kept) -> Iterator[Difference]:
-    yield from _values("", *({name: each.record.get(name) for name in FACTS} for each in (first, second)))
-    yield from _values("", *({"reason": _reason(each)} for each in (first, second)))
+def _record_differences(first: RunRecord, second: RunRecord) -> Iterator[Difference]:
+    yield from _value_differences(
+        "", *({name: each.record.get(name) for name in COMPARED_FACTS} for each in (first, second))
+    )
+    yield from _value_differences("", *({"reason": _end_reason(each)} for each in (first, second)))
     for what, name in (("parameter ", "parameters"), ("version ", "versions")):
-        yield from _values(what, *(each.value(name, dict) or {} for each in (first, second)))
+        yield from _value_differences(what, *(each.value(name, dict) or {} for each in (first, second)))
     for change, one, other in (("removed", first, second), ("added", second, first)):
-        there = _notes(other)
-        for text in _notes(one):
+        there = _attention_texts(other)
+        for text in _attention_texts(one):
             if text not in there:
                 values = (text, None) if change == "removed" else (None, text)
                 yield "attention", None, change, None, *values
 
 
-def _reason(run: Kept) -> Any:
+def _end_reason(run: RunRecord) -> Any:
     """Why it ended so; for `attention` that is its notes, which are compared one by one."""
     return None if run.status == "attention" else run.record.get("reason") or None
 
 
-def _notes(run: Kept) -> list[str]:
+def _attention_texts(run: RunRecord) -> list[str]:
     found = run.record.get("attention")
     return (
         [str(each.get("text")) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     )
 
 
-def _values(what: str, first: dict[str, Any], second: dict[str, Any]) -> Iterator[Difference]:
+def _value_differences(what: str, first: dict[str, Any], second: dict[str, Any]) -> Iterator[Difference]:
     for name in {**first, **second}:
         if first.get(name) != second.get(name):
-            yield f"{what}{name}", None, "differs", None, _text(first.get(name)), _text(second.get(name))
+            yield (
+                f"{what}{name}",
+                None,
+                "differs",
+                None,
+                _text_or_none(first.get(name)),
+                _text_or_none(second.get(name)),
+            )
 
 
-def _text(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
 # --- tables ---------------------------------------------------------------------------------------------
 
 
-def _tables(first: Path, second: Path) -> Iterator[Difference]:
-    there = [_files(first), _files(second)]
+def _saved_table_differences(first: Path, second: Path) -> Iterator[Difference]:
+    there = [_table_files(first), _table_files(second)]
     for name in sorted({*there[0], *there[1]}):
         what = f"table {name}"
         if name not in there[0] or name not in there[1]:
             yield what, None, "added" if name in there[1] else "removed", None, None, None
             continue
         try:
-            one, other = (_read(files[name]) for files in there)
+            one, other = (_read_table_file(files[name]) for files in there)
         except Exception as error:  # whatever a reader makes of bytes that are no table
             yield what, None, "unreadable", None, str(error), None
             continue
-        yield from _table(what, one, other)
+        yield from _table_differences(what, one, other)
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _table_files(folder: Path) -> dict[str, Path]:
     """The saved tables by name, as parquet where there is that."""
     return {path.stem: path for kind in ("csv", "parquet") for path in sorted(folder.glob(f"*.{kind}"))}
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read_table_file(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
@@ -113,14 +125,14 @@ def _read(path: Path) -> pd.DataFrame:
     return texts
 
 
-def _table(what: str, first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Difference]:
+def _table_differences(what: str, first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Difference]:
     for name in first.columns.difference(second.columns, sort=False):
         yield what, None, "removed", str(name), None, None
     for name in second.columns.difference(first.columns, sort=False):
         yield what, None, "added", str(name), None, None
-    key = _key(first, second)
+    key = _key_column(first, second)
     if key is None:
-        yield from _whole_rows(what, first, second)
+        yield from _row_differences(what, first, second)
         return
     first, second = first.set_index(key), second.set_index(key)
     for row in first.index.difference(second.index, sort=False):
@@ -131,15 +143,15 @@ def _table(what: str, first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Dif
     for name in first.columns.intersection(second.columns, sort=False):
         one, other = first.loc[both, name], second.loc[both, name]
         for row in both[((one != other) & ~(one.isna() & other.isna())).to_numpy(bool)]:
-            yield what, row, "changed", str(name), _cell(one[row]), _cell(other[row])
+            yield what, row, "changed", str(name), _text_cell(one[row]), _text_cell(other[row])
 
 
-def _cell(value: Any) -> str | None:
+def _text_cell(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _key(first: pd.DataFrame, second: pd.DataFrame) -> str | None:
-    for name in (*KEYS, *first.columns):
+def _key_column(first: pd.DataFrame, second: pd.DataFrame) -> str | None:
+    for name in (*KEY_COLUMNS, *first.columns):
         if all(
             name in each and each[name].notna().all() and each[name].is_unique for each in (first, second)
         ):
@@ -147,7 +159,7 @@ def _key(first: pd.DataFrame, second: pd.DataFrame) -> str | None:
     return None
 
 
-def _whole_rows(what: str, first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Difference]:
+def _row_differences(what: str, first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Difference]:
     from collections import Counter
 
     names = list(first.columns.intersection(second.columns, sort=False))

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-FILE = "notes.jsonl"
-LOG = "run.log"
+NOTES_FILE = "notes.jsonl"
+LOG_FILE = "run.log"
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,27 @@ class Note:
         return self.ok is not True
 
 
-def now() -> str:
+def utc_timestamp() -> str:
     """UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def keep(folder: Path, note: Note) -> Note:
+def append_note(folder: Path, note: Note) -> Note:
     """Append a note to the folder's notes, and a line to its log."""
-    _append(folder / FILE, json.dumps(asdict(note), ensure_ascii=False))
+    _append_line(folder / NOTES_FILE, json.dumps(asdict(note), ensure_ascii=False))
     kind = {None: "ATTENTION", True: "check ok", False: "CHECK FAILED"}[note.ok]
-    log(folder, f"{kind}: {note.text}", note.at)
+    append_log(folder, f"{kind}: {note.text}", note.at)
     return note
 
 
-def log(folder: Path, text: str, at: str | None = None) -> str:
+def append_log(folder: Path, text: str, at: str | None = None) -> str:
     """Append a time-stamped line to the folder's log, and give it; further lines of the text are indented."""
-    line = f"{at or now()} " + "\n    ".join(text.splitlines() or [""])
-    _append(folder / LOG, line)
+    line = f"{at or utc_timestamp()} " + "\n    ".join(text.splitlines() or [""])
+    _append_line(folder / LOG_FILE, line)
     return line
 
 
-def _append(path: Path, line: str) -> None:
+def _append_line(path: Path, line: str) -> None:
     """One write: lines of several processes do not mix."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -61,17 +61,17 @@ def _append(path: Path, line: str) -> None:
         os.close(handle)
 
 
-def read(folder: Path) -> list[Note]:
+def read_notes(folder: Path) -> list[Note]:
     """The notes of a folder in their order; none where there is no such file, or none that can be read."""
-    path = folder / FILE
+    path = folder / NOTES_FILE
     try:
         content = path.read_bytes() if path.is_file() else b""
     except OSError:
         return []
-    return [note for line in content.decode("utf-8", "replace").split("\n") if (note := _note(line))]
+    return [note for line in content.decode("utf-8", "replace").split("\n") if (note := _parse_note(line))]
 
 
-def _note(line: str) -> Note | None:
+def _parse_note(line: str) -> Note | None:
     try:
         each = json.loads(line)
     except (ValueError, RecursionError):
@@ -82,14 +82,14 @@ def _note(line: str) -> Note | None:
     return Note(each["at"], each["text"], ok) if ok is None or isinstance(ok, bool) else None
 
 
-def attention(notes: Iterable[Note]) -> list[str]:
+def attention_texts(notes: Iterable[Note]) -> list[str]:
     """The texts that somebody has to look at."""
     return [note.text for note in notes if note.attention]
 
 
-def facts(folder: Path) -> dict[str, Any]:
+def note_facts(folder: Path) -> dict[str, Any]:
     """The notes as run.json keeps them: attention notes (failed checks among them), and all checks."""
-    notes = read(folder)
+    notes = read_notes(folder)
     return {
         "attention": [{"at": note.at, "text": note.text} for note in notes if note.attention],
         "checks": [asdict(note) for note in notes if note.ok is not None],

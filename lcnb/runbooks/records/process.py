@@ -13,26 +13,26 @@ from pathlib import Path
 from typing import Any
 
 #: psutil tells the start in seconds; a clock that is being set moves it a little.
-SLACK_S = 2.0
+START_TOLERANCE_S = 2.0
 
 
-def identity(pid: int | None = None) -> dict[str, Any]:
+def identify_process(pid: int | None = None) -> dict[str, Any]:
     """What to write down about a process (this one by default); `started` is None when it is gone.
 
     >>> identity()["pid"] == os.getpid()
     True
     """
     pid = os.getpid() if pid is None else pid
-    return {"pid": pid, "started": _started(pid), "host": socket.gethostname(), **_machine()}
+    return {"pid": pid, "started": _start_time(pid), "host": socket.gethostname(), **_machine_identity()}
 
 
-def gone(known: Mapping[str, Any]) -> bool:
+def is_gone(known: Mapping[str, Any]) -> bool:
     """Whether that process certainly runs no more. False also when that cannot be told from here.
 
     >>> gone(identity())
     False
     """
-    pid, started, machine = known.get("pid"), known.get("started"), _machine()
+    pid, started, machine = known.get("pid"), known.get("started"), _machine_identity()
     if not isinstance(pid, int) or not isinstance(started, int | float) or pid <= 0:
         return False
     if known.get("boot") != machine["boot"]:  # started anew since then, or another machine
@@ -41,16 +41,16 @@ def gone(known: Mapping[str, Any]) -> bool:
         return False
     if machine["boot"] is None and known.get("host") != socket.gethostname():
         return False
-    now = _started(pid)
-    return now is None or abs(now - started) >= (SLACK_S if machine["boot"] is None else 0.001)
+    now = _start_time(pid)
+    return now is None or abs(now - started) >= (START_TOLERANCE_S if machine["boot"] is None else 0.001)
 
 
-def end(known: Mapping[str, Any]) -> None:
+def kill_process(known: Mapping[str, Any]) -> None:
     """Kill that process, if it is of this machine and still runs, and wait until it is gone (half a second)."""
     import psutil
 
-    here = identity()
-    if any(known.get(name) != here[name] for name in ("host", "boot", "space")) or gone(known):
+    here = identify_process()
+    if any(known.get(name) != here[name] for name in ("host", "boot", "space")) or is_gone(known):
         return
     try:
         process = psutil.Process(known["pid"])
@@ -60,7 +60,7 @@ def end(known: Mapping[str, Any]) -> None:
         pass  # it was quicker, or is somebody else's; its files are as they are
 
 
-def _machine() -> dict[str, Any]:
+def _machine_identity() -> dict[str, Any]:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return {"boot": boot, "space": str(Path("/proc/self/ns/pid").readlink())}
@@ -68,10 +68,10 @@ def _machine() -> dict[str, Any]:
         return {"boot": None, "space": None}
 
 
-def _started(pid: int) -> float | None:
+def _start_time(pid: int) -> float | None:
     """When it started, in seconds since boot (Linux) or since 1970; None when it is gone, or only not buried."""
-    if _machine()["boot"] is None:
-        return _started_elsewhere(pid)
+    if _machine_identity()["boot"] is None:
+        return _psutil_start_time(pid)
     try:
         facts = (
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -81,7 +81,7 @@ def _started(pid: int) -> float | None:
     return None if facts[0] in "ZX" else int(facts[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def _started_elsewhere(pid: int) -> float | None:
+def _psutil_start_time(pid: int) -> float | None:
     import psutil
 
     try:

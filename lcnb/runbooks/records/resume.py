@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lcnb.errors import ParameterError
 from lcnb.runbooks.records import artifacts
-from lcnb.runbooks.records.store import Kept, readable
+from lcnb.runbooks.records.store import RunRecord, require_readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +24,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, load_settings
 from lcnb.errors import InputError
-from lcnb.runbooks.ends import ENDED_WELL
-from lcnb.runbooks.outcomes import PLANNED, open_changesets_of
+from lcnb.runbooks.ends import COMPLETED_STATUSES
+from lcnb.runbooks.outcomes import NOT_MADE, open_changesets
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedRun:
     """A run as its `run.json` tells it."""
 
     folder: Path
     facts: Mapping[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> Recorded:
+    def read(cls, folder: Path) -> RecordedRun:
         """InputError when the folder holds no record of a run."""
         path = folder / "run.json"
         try:
@@ -60,13 +60,13 @@ class Recorded:
     @property
     def planned(self) -> list[Mapping[str, Any]]:
         """The changes that this run has shown and not made."""
-        return [each for each in self.facts.get("changes", []) if each["outcome"] == PLANNED]
+        return [each for each in self.facts.get("changes", []) if each["outcome"] == NOT_MADE]
 
     def settings(self) -> Settings | None:
         """The account of this run, as it is configured now. InputError when that is another one."""
         if self.facts["base_url"] is None:
             return None
-        settings = resolve(self.facts["account"])
+        settings = load_settings(self.facts["account"])
         if settings.base_url != self.facts["base_url"]:
             raise InputError(
                 f"the run {self.folder.name} was for {self.facts['base_url']}, the account is now at "
@@ -90,10 +90,10 @@ class Recorded:
             )
 
 
-def check_plan(planned: Recorded) -> None:
+def check_plan(planned: RecordedRun) -> None:
     """InputError unless this is a dry run that ended well and has something to apply."""
     facts = planned.facts
-    if facts["status"] not in ENDED_WELL:
+    if facts["status"] not in COMPLETED_STATUSES:
         raise InputError(
             f"the run {planned.folder.name} is {facts['status']}: only a dry run that ended well can be applied. "
             "Nothing was started."
@@ -106,7 +106,7 @@ def check_plan(planned: Recorded) -> None:
     planned.check_notebook()
 
 
-def apply_run(planned: Recorded, **how: Any) -> RunResult:
+def apply_run(planned: RecordedRun, **how: Any) -> RunResult:
     """Make the very changes that a dry run planned, by the same notebook with dry_run=False.
 
     Returns the RunResult of the new run. Raises InputError when there is nothing to apply or the notebook is another
@@ -114,22 +114,22 @@ def apply_run(planned: Recorded, **how: Any) -> RunResult:
     """
     check_plan(planned)
     given = {**planned.facts["given"], "dry_run": False}
-    how = where(planned.facts) | how
+    how = kernel_and_cwd(planned.facts) | how
     return run_runbook(
         planned.facts["notebook"], given, settings=planned.settings(), approved=planned.folder, **how
     )
 
 
-def resume_run(broken: Recorded, **how: Any) -> RunResult:
+def resume_run(broken: RecordedRun, **how: Any) -> RunResult:
     """Run the notebook of a broken run again; what that run has done is not done again.
 
     Its open changes must be settled before by `settle`.
     """
-    if broken.facts["status"] in ENDED_WELL:
+    if broken.facts["status"] in COMPLETED_STATUSES:
         raise InputError(f"the run {broken.folder.name} ended well: there is nothing to resume.")
     broken.check_notebook()
     confirmed = broken.facts.get("confirmed", "")
-    how = where(broken.facts) | how
+    how = kernel_and_cwd(broken.facts) | how
     return run_runbook(
         broken.facts["notebook"],
         broken.facts["given"],
@@ -141,12 +141,12 @@ def resume_run(broken: Recorded, **how: Any) -> RunResult:
     )
 
 
-def where(facts: Mapping[str, Any]) -> dict[str, Any]:
+def kernel_and_cwd(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The kernel and the working directory that were chosen for a run, for another run of the same notebook."""
     return {name: facts.get(name) for name in ("kernel", "cwd")}
 
 
-def settle(broken: Recorded, confirm: Confirm, **how: Any) -> list[pd.DataFrame]:
+def settle_changes(broken: RecordedRun, confirm: Confirm, **how: Any) -> list[pd.DataFrame]:
     """Settle the changes that a broken run, and those that it went on with, left without an outcome: their results.
 
     Takes what `LetsCloud.resume` takes, and raises what that raises.
@@ -155,25 +155,25 @@ def settle(broken: Recorded, confirm: Confirm, **how: Any) -> list[pd.DataFrame]
     if settings is None:
         return []
     runs = [*broken.facts.get("resumes", []), broken.folder.name]
-    left = [name for run in runs for name in open_changesets_of(run, settings)]
+    left = [name for run in runs for name in open_changesets(run, settings)]
     from lcnb.client import LetsCloud  # slow, and a batch takes only a name from this module
 
     with LetsCloud(settings) as lc:
         return [lc.resume(name, confirm, **how) for name in left]
 
 
-def settled(folder: str, confirm: bool) -> list[str]:
+def settle_predecessors(folder: str, confirm: bool) -> list[str]:
     """The runs that a run in place of a broken one goes on with, their changes settled; none if it made none."""
     try:
-        broken = Recorded.read(Path(folder))
+        broken = RecordedRun.read(Path(folder))
     except InputError:
         return []  # it had not begun
-    settle(broken, confirm or None)
+    settle_changes(broken, confirm or None)
     return [*broken.facts.get("resumes", []), broken.folder.name]
 
 
-def rerun(
-    run: Kept,
+def rerun_notebook(
+    run: RunRecord,
     *,
     account: str | None = None,
     settings: Settings | None = None,
@@ -193,7 +193,7 @@ def rerun(
     """
     from lcnb.runbooks.run import run_runbook
 
-    record = readable(run).record
+    record = require_readable(run).record
     path = Path(str(record.get("notebook")))
     if not path.is_file():
         raise InputError(f"the notebook of the run {run.id} is gone: {path}. Nothing was started.")
@@ -204,7 +204,7 @@ def rerun(
         given = {name: value for name, value in given.items() if name != "account"}
     else:
         account = run.value("account", str)
-        _same_place(run, account)
+        _check_base_url(run, account)
     return run_runbook(
         str(path),
         given,
@@ -217,16 +217,16 @@ def rerun(
     )
 
 
-def _same_place(run: Kept, account: str | None) -> None:
+def _check_base_url(run: RunRecord, account: str | None) -> None:
     then = run.value("base_url", str)
-    if then is not None and (now := resolve(account).base_url) != then:
+    if then is not None and (now := load_settings(account).base_url) != then:
         raise ParameterError(
             f"the run {run.id} asked {then}, and {account or 'the account of now'} is at {now}. Nothing was started. "
             "To run it there: --account NAME; on a new sandbox: --sandbox."
         )
 
 
-def notebook_changed(run: Kept) -> bool:
+def has_notebook_changed(run: RunRecord) -> bool:
     """Whether the notebook of a run is another one now."""
     path = Path(str(run.record.get("notebook")))
-    return path.is_file() and artifacts.fingerprint(path)["sha256"] != run.record.get("notebook_sha256")
+    return path.is_file() and artifacts.fingerprint_file(path)["sha256"] != run.record.get("notebook_sha256")

@@ -18,11 +18,11 @@ from lcnb.suggestions import did_you_mean
 if TYPE_CHECKING:
     pass
 DAMAGED, RUNNING = "damaged", "running"
-EXAMPLES = 8
+MAX_CANDIDATES = 8
 
 
 @dataclass(frozen=True)
-class Kept:
+class RunRecord:
     """A run's folder and what its record says; `problem` tells why that is not all."""
 
     folder: Path
@@ -39,7 +39,7 @@ class Kept:
         """As its record says; `damaged` for one that cannot be read, `abandoned` when its process is gone."""
         if self.problem is not None and not self.record:
             return DAMAGED
-        return abandoned.STATUS if abandoned.is_abandoned(self.record) else str(self.record.get("status"))
+        return abandoned.ABANDONED if abandoned.is_abandoned(self.record) else str(self.record.get("status"))
 
     @property
     def finished(self) -> bool:
@@ -50,7 +50,7 @@ class Kept:
         """A value of the record, None where it is missing, or not of that kind, or no frame could hold it."""
         value = self.record.get(name)
         if isinstance(value, str):
-            value = _text(value)
+            value = encodable_text(value)
         if isinstance(value, int | float) and not abs(value) < 2**53:
             return None
         return value if isinstance(value, kind) and not isinstance(value, bool) else None
@@ -68,11 +68,11 @@ class Kept:
         return None
 
 
-def kept(folder: Path | None = None) -> list[Kept]:
+def read_runs(folder: Path | None = None) -> list[RunRecord]:
     """The runs of a folder, the newest first. InputError when the folder is none or cannot be read."""
     folder = folder or runs_dir()
     try:
-        found = [_kept(path) for path in index.run_folders(folder)]
+        found = [read_run(path) for path in index.list_run_folders(folder)]
     except OSError as error:
         raise InputError(f"the runs in {folder} cannot be read: {error.strerror or error}") from None
     found = [each for each in found if each.record or each.folder.exists()]  # pruned just now
@@ -81,48 +81,48 @@ def kept(folder: Path | None = None) -> list[Kept]:
     )
 
 
-def _kept(folder: Path) -> Kept:
-    path = folder / artifacts.RECORD
+def read_run(folder: Path) -> RunRecord:
+    path = folder / artifacts.RECORD_FILE
     try:
-        record = index.parsed(path.read_bytes())
+        record = index.parse_record(path.read_bytes())
     except FileNotFoundError:
-        return Kept(folder, problem=f"no {artifacts.RECORD}")
+        return RunRecord(folder, problem=f"no {artifacts.RECORD_FILE}")
     except OSError as error:
-        return Kept(folder, problem=f"{artifacts.RECORD} cannot be read: {error.strerror}")
+        return RunRecord(folder, problem=f"{artifacts.RECORD_FILE} cannot be read: {error.strerror}")
     if record is None:
-        return Kept(folder, problem=f"{artifacts.RECORD} is damaged")
+        return RunRecord(folder, problem=f"{artifacts.RECORD_FILE} is damaged")
     if not isinstance(record.get("status"), str) or not isinstance(record.get("closed"), bool):
-        return Kept(folder, problem=f"{artifacts.RECORD} is not a record of lcnb")
+        return RunRecord(folder, problem=f"{artifacts.RECORD_FILE} is not a record of lcnb")
     problem = None if record.get("id") == folder.name else f"the record is that of {record.get('id')}"
-    return Kept(folder, record, problem)
+    return RunRecord(folder, record, problem)
 
 
-def _text(value: object) -> str:
+def encodable_text(value: object) -> str:
     """Without what UTF-8 cannot hold: a name of a file may have it, and JSON too."""
     return str(value).encode("utf-8", "replace").decode()
 
 
-def _place(folder: str | Path | None) -> Path:
+def find_runs_folder(folder: str | Path | None) -> Path:
     return Path(folder).expanduser().absolute() if folder else runs_dir()
 
 
 # --- one run --------------------------------------------------------------------------------------------
 
 
-def find_run(name: str, folder: str | Path | None = None) -> Kept:
+def find_run(name: str, folder: str | Path | None = None) -> RunRecord:
     """A run by its id, the beginning of its id, `last`, or the path of its folder.
 
     InputError when there is none, or more than one; then `candidates` has the ids of those that it could be.
     """
-    if is_path(name):
+    if is_run_path(name):
         path = Path(name).expanduser().absolute()
-        if not (path / artifacts.RECORD).is_file():
-            raise InputError(f"no run in {path}: it has no {artifacts.RECORD}")
-        abandoned.settle(path.parent)
-        return _kept(path)
-    place = _place(folder)
-    abandoned.settle(place)
-    found = kept(place)
+        if not (path / artifacts.RECORD_FILE).is_file():
+            raise InputError(f"no run in {path}: it has no {artifacts.RECORD_FILE}")
+        abandoned.settle_runs(path.parent)
+        return read_run(path)
+    place = find_runs_folder(folder)
+    abandoned.settle_runs(place)
+    found = read_runs(place)
     if not found:
         raise InputError(
             f"no run {name!r}: there are none in {place}. Another place: --runs-dir, or LCNB_RUNS_DIR."
@@ -135,8 +135,8 @@ def find_run(name: str, folder: str | Path | None = None) -> Kept:
     if len(hits) == 1:
         return hits[0]
     if hits:
-        ids = ", ".join(each.id for each in hits[:EXAMPLES])
-        more = ", …" if len(hits) > EXAMPLES else ""
+        ids = ", ".join(each.id for each in hits[:MAX_CANDIDATES])
+        more = ", …" if len(hits) > MAX_CANDIDATES else ""
         raise InputError(
             f"{name!r} begins {len(hits)} runs: {ids}{more}. Write more of its id.",
             candidates=[each.id for each in hits],
@@ -146,12 +146,14 @@ def find_run(name: str, folder: str | Path | None = None) -> Kept:
     )
 
 
-def is_path(name: str) -> bool:
+def is_run_path(name: str) -> bool:
     """Whether a RUN is the path of a folder: by a slash, or because the working directory has such a folder."""
-    return "/" in name or "\\" in name or name in (".", "..") or (Path(name) / artifacts.RECORD).is_file()
+    return (
+        "/" in name or "\\" in name or name in (".", "..") or (Path(name) / artifacts.RECORD_FILE).is_file()
+    )
 
 
-def readable(run: Kept) -> Kept:
+def require_readable(run: RunRecord) -> RunRecord:
     """That run, when its record can be read. InputError otherwise."""
     if not run.record:
         raise InputError(f"the run {run.id} cannot be read: {run.problem}. What there is of it: {run.folder}")

@@ -6,18 +6,18 @@ import re
 import shlex
 
 from lcnb.errors import InputError
-from lcnb.runbooks.schedule.entry import UTC_CLOCK, Schedule, _clock
+from lcnb.runbooks.schedule.entry import UTC_CLOCK_NOTE, ScheduleEntry, clock_note
 
 # --- Airflow --------------------------------------------------------------------------------------------
 
 
-def _airflow(schedule: Schedule) -> dict[str, str]:
+def airflow_files(schedule: ScheduleEntry) -> dict[str, str]:
     zone = schedule.timezone or "UTC"
     slug = re.sub(r"\W+", "_", schedule.account or "", flags=re.ASCII).strip("_").lower()
     connection = f"letscloud_{slug}" if slug else "letscloud"
-    env = {name: _not_a_template(value) for name, value in schedule.env.items()}
+    env = {name: _raw_template(value) for name, value in schedule.env.items()}
     token = {schedule.variable: f"{{{{ conn.{connection}.password }}}}"} if schedule.variable else {}
-    command = _not_a_template(f"exec {shlex.join([schedule.here, *schedule.argv])}")
+    command = _raw_template(f"exec {shlex.join([schedule.here, *schedule.argv])}")
     if schedule.cron.hours:
         clock = "a time in the skipped hour runs an hour later, one in the repeated hour runs once, the second time."
     else:
@@ -27,7 +27,7 @@ def _airflow(schedule: Schedule) -> dict[str, str]:
     )
     head = schedule.head(
         *([make] if schedule.variable else []),
-        UTC_CLOCK if not schedule.timezone else _clock(schedule, clock),
+        UTC_CLOCK_NOTE if not schedule.timezone else clock_note(schedule, clock),
     )
     text = f"""\
 {head}\
@@ -60,7 +60,7 @@ with DAG(
     return {f"{schedule.label.replace('-', '_')}.py": text}
 
 
-def _not_a_template(text: str) -> str:
+def _raw_template(text: str) -> str:
     """A text that Airflow hands on as it is: it is no template, and no name of a file of one."""
     if "endraw" in text:
         raise InputError("a value with 'endraw' cannot be kept from Airflow's templates")

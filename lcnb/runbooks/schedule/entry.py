@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from lcnb.errors import InputError
 from lcnb.runbooks.schedule import cron as crons
 
-IMAGE = "registry.example.com/lcnb:latest"
+PLACEHOLDER_IMAGE = "registry.example.com/lcnb:latest"
 
 
 @dataclass(frozen=True)
-class Schedule:
+class ScheduleEntry:
     """What is to run when; `argv` is the command behind the executable."""
 
     label: str
     title: str
-    cron: crons.Cron
+    cron: crons.CronExpression
     timezone: str | None
     argv: tuple[str, ...]
     here: str
-    image: str = IMAGE
+    image: str = PLACEHOLDER_IMAGE
     #: Variables without a secret that the command needs.
     env: Mapping[str, str] = field(default_factory=dict)
     #: The variable that the command takes the token from; None: it comes from a file or a keyring.
@@ -34,14 +34,14 @@ class Schedule:
     def head(self, *lines: str) -> str:
         """The comment that begins a file: what it is, what to do with it, and what is to be known."""
         shown = (self.title, *lines, *self.notes)
-        return "".join(f"# {_printable(line)}\n" for line in shown)
+        return "".join(f"# {printable_text(line)}\n" for line in shown)
 
 
-def _printable(text: str) -> str:
+def printable_text(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text)
 
 
-def _check_text(text: str) -> None:
+def check_printable(text: str) -> None:
     if not text.isprintable():
         raise InputError(
             f"{text!r} has a line end or another control character, which a schedule cannot hold"
@@ -49,9 +49,9 @@ def _check_text(text: str) -> None:
 
 
 #: Said of a time zone without clock changes.
-UTC_CLOCK = "UTC has no clock changes: where clocks change, the local time of the runs moves by an hour."
+UTC_CLOCK_NOTE = "UTC has no clock changes: where clocks change, the local time of the runs moves by an hour."
 
 
-def _clock(schedule: Schedule, text: str) -> str:
+def clock_note(schedule: ScheduleEntry, text: str) -> str:
     """The line on what happens to runs when clocks change."""
-    return UTC_CLOCK if schedule.timezone in ("UTC", "Etc/UTC") else f"When clocks change: {text}"
+    return UTC_CLOCK_NOTE if schedule.timezone in ("UTC", "Etc/UTC") else f"When clocks change: {text}"

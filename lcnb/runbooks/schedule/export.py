@@ -14,28 +14,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lcnb.config import Settings, resolve
+from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, ParameterError, TokenMissing
-from lcnb.runbooks.engine.kernelspecs import chosen_kernel
+from lcnb.runbooks.engine.kernelspecs import choose_kernel
 from lcnb.runbooks.notebook import parameters as declared
-from lcnb.runbooks.notebook.find import Runbook, find
-from lcnb.runbooks.preflight import _choices, check_language, working_directory
+from lcnb.runbooks.notebook.find import Runbook, find_runbook
+from lcnb.runbooks.preflight import account_choices, check_language, working_directory
 from lcnb.runbooks.schedule import cron as crons
-from lcnb.runbooks.schedule.airflow import _airflow
-from lcnb.runbooks.schedule.crontab import _cron
-from lcnb.runbooks.schedule.entry import IMAGE, Schedule, _check_text, _printable
-from lcnb.runbooks.schedule.github import _github
-from lcnb.runbooks.schedule.job_environment import LOCAL, _Job
-from lcnb.runbooks.schedule.kubernetes import _k8s
-from lcnb.runbooks.schedule.systemd import _systemd
-from lcnb.token_places import place_of_token
+from lcnb.runbooks.schedule.airflow import airflow_files
+from lcnb.runbooks.schedule.crontab import crontab_files
+from lcnb.runbooks.schedule.entry import PLACEHOLDER_IMAGE, ScheduleEntry, check_printable, printable_text
+from lcnb.runbooks.schedule.github import github_files
+from lcnb.runbooks.schedule.job_environment import LOCAL_SYSTEMS, JobEnvironment
+from lcnb.runbooks.schedule.kubernetes import kubernetes_files
+from lcnb.runbooks.schedule.systemd import systemd_files
+from lcnb.token_places import find_token_place
 
 #: Kubernetes adds eleven characters to a CronJob's name and takes 63.
-LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
+LABEL_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
 
 
 @contextmanager
-def nothing_written() -> Iterator[None]:
+def say_nothing_written() -> Iterator[None]:
     """What is checked as for a run says that nothing was started; here nothing would have been."""
     try:
         yield
@@ -45,8 +45,8 @@ def nothing_written() -> Iterator[None]:
         raise
 
 
-@nothing_written()
-def export(
+@say_nothing_written()
+def export_schedule(
     name: str,
     cron: str,
     to: str,
@@ -55,7 +55,7 @@ def export(
     account: str | None = None,
     timezone: str | None = None,
     label: str | None = None,
-    image: str = IMAGE,
+    image: str = PLACEHOLDER_IMAGE,
     kernel: str | None = None,
     cwd: str | Path | None = None,
     confirm: bool = False,
@@ -78,22 +78,22 @@ def export(
     """
     if to not in WRITERS:
         raise InputError(f"to: {to!r} is none of {', '.join(WRITERS)}")
-    book = find(name)
+    book = find_runbook(name)
     given = dict(parameters or {})
     check_language(book, given)
     if to in ("cron", "systemd"):
-        chosen_kernel(book, kernel)
+        choose_kernel(book, kernel)
         cwd = working_directory(cwd)
     account = account or (os.environ.get("LCNB_ACCOUNT") or None)
     settings = _check_account(book, given, account, to)
-    checked = _check(book, given, settings)
-    writes = declared.effective(book.parameters, checked).get("dry_run") is False
+    checked = _check_parameters(book, given, settings)
+    writes = declared.effective_values(book.parameters, checked).get("dry_run") is False
     if writes and not confirm:
         raise ConfirmationMissing(
             f"{book.name} with dry_run=false changes the account at each run, and nobody confirmed that. Nothing was "
             f"written. Look at what it would do (lcnb plan-run {book.name}), then export it with --yes."
         )
-    job = _Job(book, name, to, account or given.get("account") or None, settings)
+    job = JobEnvironment(book, name, to, account or given.get("account") or None, settings)
     argv = ["run", job.source]
     for key, value in {**given, **job.paths(given, checked)}.items():
         argv += ["-p", f"{key}={value}"]
@@ -103,21 +103,21 @@ def export(
     argv += job.options()
     job_env = job.env()
     for each in (*argv, *job_env.values()):
-        _check_text(each)
+        check_printable(each)
     label = label or f"lcnb-{re.sub(r'[^a-z0-9]+', '-', book.name.lower()).strip('-') or 'notebook'}"[
         :52
     ].strip("-")
-    if not LABEL.fullmatch(label):
+    if not LABEL_PATTERN.fullmatch(label):
         raise InputError(f"label {label!r}: small letters, digits and - only, at most 52")
     if not re.fullmatch(r"[\w./:@+-]+", image, re.ASCII):
         raise InputError(f"image {image!r} is not the name of a container image")
-    schedule = Schedule(
+    schedule = ScheduleEntry(
         label,
-        _printable(f"{book.title}: `lcnb run {book.name}`"),
-        crons.parse(cron),
-        crons.timezone(timezone),
+        printable_text(f"{book.title}: `lcnb run {book.name}`"),
+        crons.parse_cron(cron),
+        crons.checked_timezone(timezone),
         tuple(argv),
-        executable(),
+        find_executable(),
         image,
         job_env,
         job.variable,
@@ -134,34 +134,34 @@ def _check_account(book: Runbook, given: Mapping[str, str], account: str | None,
         raise ParameterError(f"parameter account: {by_parameter!r}, but the option says {account!r}.")
     named = account or by_parameter or None
     try:
-        return resolve(named)
+        return load_settings(named)
     except TokenMissing:
-        if named and to in LOCAL and (place := place_of_token(named)) and place.variable is None:
+        if named and to in LOCAL_SYSTEMS and (place := find_token_place(named)) and place.variable is None:
             raise  # a file or a keyring of this machine is the same at each run
         return None
     except ConfigError:
-        if to in LOCAL:
+        if to in LOCAL_SYSTEMS:
             raise
         return None
 
 
-def _check(book: Runbook, given: Mapping[str, str], settings: Settings | None) -> dict[str, Any]:
+def _check_parameters(book: Runbook, given: Mapping[str, str], settings: Settings | None) -> dict[str, Any]:
     """The parameters as `lcnb run` would check them."""
-    known = _choices(settings) if any(name in declared.ACCOUNT_KINDS for name in given) else None
+    known = account_choices(settings) if any(name in declared.ACCOUNT_KINDS for name in given) else None
     declared.check_required(book.parameters, given)
-    return declared.check(book.parameters, given, known)
+    return declared.check_values(book.parameters, given, known)
 
 
-def executable() -> str:
+def find_executable() -> str:
     """The absolute path of the `lcnb` command that goes with this Python."""
     beside = Path(sys.executable).with_name("lcnb")
     return str(beside if beside.exists() else shutil.which("lcnb") or beside)
 
 
-WRITERS: dict[str, Callable[[Schedule], dict[str, str]]] = {
-    "cron": _cron,
-    "systemd": _systemd,
-    "k8s": _k8s,
-    "airflow": _airflow,
-    "github": _github,
+WRITERS: dict[str, Callable[[ScheduleEntry], dict[str, str]]] = {
+    "cron": crontab_files,
+    "systemd": systemd_files,
+    "k8s": kubernetes_files,
+    "airflow": airflow_files,
+    "github": github_files,
 }

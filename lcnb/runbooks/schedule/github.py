@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 
 from lcnb.errors import InputError
-from lcnb.runbooks.schedule.entry import UTC_CLOCK, Schedule, _clock
-from lcnb.runbooks.schedule.yaml_text import _yaml
+from lcnb.runbooks.schedule.entry import UTC_CLOCK_NOTE, ScheduleEntry, clock_note
+from lcnb.runbooks.schedule.yaml_text import format_yaml
 
 # --- GitHub ---------------------------------------------------------------------------------------------
 
 
-def _github(schedule: Schedule) -> dict[str, str]:
+def github_files(schedule: ScheduleEntry) -> dict[str, str]:
     command = shlex.join(["lcnb", *schedule.argv])
     if any("${{" in each for each in (command, *schedule.env.values())):
         raise InputError("GitHub would evaluate a value with '${{'; it cannot be written into a workflow")
@@ -40,6 +40,6 @@ def _github(schedule: Schedule) -> dict[str, str]:
     head = schedule.head(
         "For .github/workflows/.",
         *([make] if schedule.variable else []),
-        _clock(schedule, clock) if zone else UTC_CLOCK,
+        clock_note(schedule, clock) if zone else UTC_CLOCK_NOTE,
     )
-    return {f"{schedule.label}.yml": head + _yaml(workflow)}
+    return {f"{schedule.label}.yml": head + format_yaml(workflow)}

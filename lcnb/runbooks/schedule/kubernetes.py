@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from lcnb.runbooks.schedule.entry import IMAGE, UTC_CLOCK, Schedule, _clock
-from lcnb.runbooks.schedule.yaml_text import _yaml
-from lcnb.tokens import SINGLE_QUOTES
+from lcnb.runbooks.schedule.entry import PLACEHOLDER_IMAGE, UTC_CLOCK_NOTE, ScheduleEntry, clock_note
+from lcnb.runbooks.schedule.yaml_text import format_yaml
+from lcnb.tokens import SINGLE_QUOTES_ADVICE
 
 # --- Kubernetes -----------------------------------------------------------------------------------------
 
 
-def _k8s(schedule: Schedule) -> dict[str, str]:
+def kubernetes_files(schedule: ScheduleEntry) -> dict[str, str]:
     slug = re.sub(r"[^a-z0-9]+", "-", (schedule.account or "").lower()).strip("-")
     secret = {"name": f"letscloud-{slug}" if slug else "letscloud", "key": "api-key"}
     container = {
@@ -49,15 +49,19 @@ def _k8s(schedule: Schedule) -> dict[str, str]:
     if schedule.timezone:
         clock = "a time in the skipped hour is left out, one in the repeated hour runs twice."
     else:
-        clock = UTC_CLOCK
+        clock = UTC_CLOCK_NOTE
     make = [
-        f"The token: printf %s '...' >FILE  ({SINGLE_QUOTES}),",
+        f"The token: printf %s '...' >FILE  ({SINGLE_QUOTES_ADVICE}),",
         f"then: kubectl create secret generic {secret['name']} --from-file=api-key=FILE",
     ]
     head = schedule.head(
         *(make if schedule.variable else []),
-        *([f"The image {IMAGE} is a placeholder: name yours by --image."] if schedule.image == IMAGE else []),
+        *(
+            [f"The image {PLACEHOLDER_IMAGE} is a placeholder: name yours by --image."]
+            if schedule.image == PLACEHOLDER_IMAGE
+            else []
+        ),
         "Reports are lost with the pod: replace emptyDir by a persistentVolumeClaim.",
-        clock if clock == UTC_CLOCK else _clock(schedule, clock),
+        clock if clock == UTC_CLOCK_NOTE else clock_note(schedule, clock),
     )
-    return {f"{schedule.label}.yaml": head + _yaml(job)}
+    return {f"{schedule.label}.yaml": head + format_yaml(job)}

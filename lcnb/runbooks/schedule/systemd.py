@@ -5,22 +5,20 @@ from __future__ import annotations
 import re
 
 from lcnb.errors import InputError
-from lcnb.runbooks.schedule.entry import Schedule, _clock
+from lcnb.runbooks.schedule.entry import ScheduleEntry, clock_note
 
 # --- systemd --------------------------------------------------------------------------------------------
 
 
-def _systemd(schedule: Schedule) -> dict[str, str]:
+def systemd_files(schedule: ScheduleEntry) -> dict[str, str]:
     if not re.fullmatch(r"/[\w./@+-]+", schedule.here):
         raise InputError(
             f"{schedule.here!r} cannot be written into a unit: a path of letters, digits and ./_@+- only"
         )
-    command = " ".join([schedule.here, *(_systemd_quoted(each, dollar="$$") for each in schedule.argv)])
+    command = " ".join([schedule.here, *(_quote_word(each, dollar="$$") for each in schedule.argv)])
     title = schedule.title.replace("\\", "/").replace("%", "%%")
     calendar = "\n".join(f"OnCalendar={line}" for line in schedule.cron.on_calendar(schedule.timezone))
-    env = "".join(
-        f"Environment={_systemd_quoted(f'{name}={value}')}\n" for name, value in schedule.env.items()
-    )
+    env = "".join(f"Environment={_quote_word(f'{name}={value}')}\n" for name, value in schedule.env.items())
     clock = "a time in the skipped hour is left out, one in the repeated hour runs once"
     clock += "." if schedule.cron.hours else "; hourly runs pause for two hours then."
     service = f"""\
@@ -36,7 +34,7 @@ TimeoutStopSec=60
 """
     timer = f"""\
 # systemctl --user enable --now {schedule.label}.timer
-# {_clock(schedule, clock)}
+# {clock_note(schedule, clock)}
 [Unit]
 Description=When {schedule.label} runs
 
@@ -51,7 +49,7 @@ WantedBy=timers.target
     return {f"{schedule.label}.service": service, f"{schedule.label}.timer": timer}
 
 
-def _systemd_quoted(text: str, dollar: str = "$") -> str:
+def _quote_word(text: str, dollar: str = "$") -> str:
     """A quoted word of a unit. A dollar sign begins a variable in commands alone, where it is doubled."""
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", dollar)
     return f'"{text}"'

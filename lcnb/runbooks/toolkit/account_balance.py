@@ -14,18 +14,18 @@ import pandas as pd
 from lcnb.api.models import CURRENCY_SYMBOLS, Profile
 from lcnb.display import formats, markup, panels
 from lcnb.flags import checked_flag
-from lcnb.runbooks.toolkit.typed_frames import _frame, _known, _records
+from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
 #: Prices are a month; the provider charges by the hour, 730 of them a month (an assumption).
-DAYS_A_MONTH = 730 / 24
+DAYS_PER_MONTH = 730 / 24
 #: A projection reaches no further than this.
-MOST_DAYS = 365
+MAX_PROJECTION_DAYS = 365
 
 
 # --- balance_runway -------------------------------------------------------------------------------------
 
 
-def spend(fleet: pd.DataFrame) -> pd.DataFrame:
+def spend_by_currency(fleet: pd.DataFrame) -> pd.DataFrame:
     """What an inventory costs, one row a currency; machines without a price have a last row without money.
 
     Columns: currencycode, machines, running (`Int64`), a_day, monthly_value, not_running (`Float64`;
@@ -39,30 +39,30 @@ def spend(fleet: pd.DataFrame) -> pd.DataFrame:
         "monthly_value": "Float64",
         "not_running": "Float64",
     }
-    priced = fleet[_priced(fleet)]
-    rows = [_spent(str(code), part) for code, part in priced.groupby("currencycode")]
+    priced = fleet[_has_price(fleet)]
+    rows = [_currency_spend(str(code), part) for code, part in priced.groupby("currencycode")]
     rows.sort(key=lambda row: -row["machines"])
-    left = fleet[~_priced(fleet)]
+    left = fleet[~_has_price(fleet)]
     if len(left):
-        rows.append({"machines": len(left), "running": _running(left)})
-    return _frame(rows, dtypes)
+        rows.append({"machines": len(left), "running": _count_running(left)})
+    return typed_frame(rows, dtypes)
 
 
-def _priced(fleet: pd.DataFrame) -> pd.Series[bool]:
+def _has_price(fleet: pd.DataFrame) -> pd.Series[bool]:
     return (fleet.monthly_value.notna() & fleet.currencycode.notna()).astype(bool)
 
 
-def _running(fleet: pd.DataFrame) -> int:
+def _count_running(fleet: pd.DataFrame) -> int:
     return int((fleet.state == "running").sum())
 
 
-def _spent(code: str, part: pd.DataFrame) -> dict[str, Any]:
+def _currency_spend(code: str, part: pd.DataFrame) -> dict[str, Any]:
     total = float(part.monthly_value.sum())
     return {
         "currencycode": code,
         "machines": len(part),
-        "running": _running(part),
-        "a_day": total / DAYS_A_MONTH,
+        "running": _count_running(part),
+        "a_day": total / DAYS_PER_MONTH,
         "monthly_value": total,
         "not_running": float(part[(part.state != "running").fillna(True)].monthly_value.sum()),
     }
@@ -86,13 +86,13 @@ class Runway:
     @property
     def a_day(self) -> float:
         """What a day costs, in the account's currency."""
-        return self.monthly_value / DAYS_A_MONTH
+        return self.monthly_value / DAYS_PER_MONTH
 
     def marks(self, now: datetime, days: float) -> dict[str, datetime]:
         """What a picture of the projection points at: when it is gone, and the day it should reach."""
         end = self.ends(now)
         return {f"in {days:g} days": now + timedelta(days=days)} | (
-            {f"gone on {end.day} {end:%b %Y}": end} if end and (end - now).days < MOST_DAYS else {}
+            {f"gone on {end.day} {end:%b %Y}": end} if end and (end - now).days < MAX_PROJECTION_DAYS else {}
         )
 
     @property
@@ -121,7 +121,7 @@ class Runway:
         return now + timedelta(days=self.days)
 
 
-def runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = True) -> Runway:
+def compute_runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = True) -> Runway:
     """How long the balance of `profile` lasts for the machines of an inventory.
 
     Machines that are off or suspended are counted: they are not known to be free. The API does not tell
@@ -133,8 +133,8 @@ def runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = True) -> Ru
     'USD'
     """
     prepaid = checked_flag("prepaid", prepaid, "Nothing was computed.")
-    code = _code(profile.currency)
-    priced = fleet[_priced(fleet)]
+    code = _currency_code(profile.currency)
+    priced = fleet[_has_price(fleet)]
     own = priced[priced.currencycode == code] if code else priced.iloc[:0]
     monthly = float(own.monthly_value.sum())
 
@@ -151,28 +151,28 @@ def runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = True) -> Ru
         return found(0.0)
     if code is None:
         return found(None, f"the account's currency is {profile.currency or 'not told'}")
-    at_most = _not_counted(fleet, code)
+    at_most = _uncounted_costs(fleet, code)
     if monthly <= 0:
         if at_most:
             return found(None, f"no machine has a price in {code} ({'; '.join(at_most)})")
         return found(math.inf)
-    return found(profile.balance / (monthly / DAYS_A_MONTH), at_most=at_most)
+    return found(profile.balance / (monthly / DAYS_PER_MONTH), at_most=at_most)
 
 
-def _code(symbol: str | None) -> str | None:
+def _currency_code(symbol: str | None) -> str | None:
     codes = {symbol: code for code, symbol in CURRENCY_SYMBOLS.items()} | {
         code: code for code in CURRENCY_SYMBOLS
     }
     return codes.get((symbol or "").strip().upper())
 
 
-def _not_counted(fleet: pd.DataFrame, code: str) -> tuple[str, ...]:
+def _uncounted_costs(fleet: pd.DataFrame, code: str) -> tuple[str, ...]:
     """What is charged beside the account's own currency, in words."""
-    costs = spend(fleet)
+    costs = spend_by_currency(fleet)
     words = []
-    for row in _records(costs[(costs.currencycode != code).fillna(True)]):
+    for row in frame_records(costs[(costs.currencycode != code).fillna(True)]):
         count = f"{row['machines']} machine{'s' if row['machines'] != 1 else ''}"
-        if _known(row["currencycode"]):
+        if is_known(row["currencycode"]):
             words.append(f"{row['monthly_value']:,.2f} {row['currencycode']} a month for {count}")
         else:
             words.append(f"{count} without a known price")
@@ -204,15 +204,15 @@ def runway_note(found: Runway, days: float, now: datetime) -> markup.Html:
     return panels.note(" ".join(words))
 
 
-def projection(found: Runway, now: datetime, days: float) -> pd.DataFrame:
+def project_balance(found: Runway, now: datetime, days: float) -> pd.DataFrame:
     """The balance day by day from `now`, until a while after `days` or after its end, a year at the most.
 
     Columns: at (UTC), balance (`Float64`, the account's currency), never below 0. No row when the runway is
     not known or unlimited. The moment when the balance is gone has a row of its own.
     """
     if found.days is None or found.balance is None or math.isinf(found.days):
-        return pd.DataFrame({"at": pd.Series(dtype="datetime64[us, UTC]"), "balance": _no_money()})
-    length = min(MOST_DAYS, max(days, found.days) * 1.15)
+        return pd.DataFrame({"at": pd.Series(dtype="datetime64[us, UTC]"), "balance": _empty_amounts()})
+    length = min(MAX_PROJECTION_DAYS, max(days, found.days) * 1.15)
     steps = sorted({*range(math.ceil(length) + 1), *([found.days] if found.days < length else [])})
     rows = {
         "at": pd.Series([now + timedelta(days=step) for step in steps]).astype("datetime64[us, UTC]"),
@@ -223,5 +223,5 @@ def projection(found: Runway, now: datetime, days: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _no_money() -> pd.Series[Any]:
+def _empty_amounts() -> pd.Series[Any]:
     return pd.Series(dtype="Float64")

@@ -15,24 +15,24 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lcnb.errors import ConfigError, InputError
 from lcnb.files import write_atomically
-from lcnb.keyring_entries import check_in_keyring, drop_from_keyring, keep_in_keyring, read_from_keyring
-from lcnb.runbooks.toolkit.targets import NOTHING
+from lcnb.keyring_entries import check_in_keyring, delete_from_keyring, read_from_keyring, store_in_keyring
+from lcnb.runbooks.toolkit.targets import NOTHING_SENT
 from lcnb.secret import Secret
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
-    from lcnb.runbooks.current import Run
+    from lcnb.runbooks.current import RunContext
 
 #: What is known of a password. IN_FORCE: the machine has it. NOT_SET: it has not, its reset was not made.
 IN_FORCE, NOT_KNOWN, NOT_SET = "in force", "not known to be in force", "not set"
 #: What is written for a trial, and read back, before anything is sent: more than the passwords of some 250 machines.
 TRIAL_BYTES = 65536
 #: Passwords of one machine that are not known to be in force, at most.
-MAX_UNKNOWN = 9
+MAX_UNKNOWN_PASSWORDS = 9
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredPassword:
     """The root password of a machine, as it is kept."""
 
     identifier: str
@@ -43,8 +43,8 @@ class Kept:
     ipv6: str | None = None
 
 
-class Store(Protocol):
-    def write(self, kept: Sequence[Kept]) -> None: ...
+class CredentialStore(Protocol):
+    def write(self, kept: Sequence[StoredPassword]) -> None: ...
 
     def where(self) -> str: ...
 
@@ -53,7 +53,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
-class FileStore:
+class PasswordFileStore:
     """A JSON file, mode 0600: identifier → label, addresses, user, password, state. What it holds already stays.
 
     A password that is not in force does not take the place of another: that one is kept under `earlier`.
@@ -61,17 +61,17 @@ class FileStore:
 
     path: Path
 
-    def check(self) -> FileStore:
+    def check(self) -> PasswordFileStore:
         """This store. InputError when the path holds something else, or keeps nothing: before anything is sent."""
         self.read()
         if not os.access(self.path.parent, os.W_OK | os.X_OK):
-            raise InputError(f"credentials_file {self.path}: its folder cannot be written. {NOTHING}")
+            raise InputError(f"credentials_file {self.path}: its folder cannot be written. {NOTHING_SENT}")
         trial = self.path.with_name(f".{self.path.name[:40]}.{secrets.token_hex(6)}.trial")
         try:
             write_atomically(trial, b"0" * TRIAL_BYTES, read_back=True)
         except OSError as error:
             raise InputError(
-                f"credentials_file {self.path}: passwords cannot be kept there: {error.strerror}. {NOTHING}"
+                f"credentials_file {self.path}: passwords cannot be kept there: {error.strerror}. {NOTHING_SENT}"
             ) from None
         finally:
             trial.unlink(missing_ok=True)
@@ -85,12 +85,12 @@ class FileStore:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise InputError(f"credentials_file {self.path}: {error}. {NOTHING}") from None
+            raise InputError(f"credentials_file {self.path}: {error}. {NOTHING_SENT}") from None
         if not isinstance(document, dict) or document.get("lcnb") != "credentials":
-            raise InputError(f"credentials_file {self.path}: it holds something else. {NOTHING}")
+            raise InputError(f"credentials_file {self.path}: it holds something else. {NOTHING_SENT}")
         return dict(document["machines"])
 
-    def write(self, kept: Sequence[Kept]) -> None:
+    def write(self, kept: Sequence[StoredPassword]) -> None:
         machines = self.read()
         for each in kept:
             facts = {"label": each.label, "ipv4": each.ipv4, "ipv6": each.ipv6, "user": "root"}
@@ -118,7 +118,7 @@ def _earlier_passwords(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[d
     return [each for each in before if each["password"] != new["password"] and each["state"] != NOT_SET]
 
 
-def file_store(run: Run, lc: LetsCloud, path: str | Path | None) -> FileStore:
+def open_file_store(run: RunContext, lc: LetsCloud, path: str | Path | None) -> PasswordFileStore:
     """The given path, or a file named after the run, in a folder of lcnb's own that only its user can read.
 
     Never the run's folder: that is handed on with its report, and is searched for secrets, which are masked there.
@@ -126,11 +126,13 @@ def file_store(run: Run, lc: LetsCloud, path: str | Path | None) -> FileStore:
     if path is None:
         folder = lc.settings.state_dir / "credentials"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileStore(folder / f"{run.folder.name}.json").check()
+        return PasswordFileStore(folder / f"{run.folder.name}.json").check()
     where = Path(path).expanduser().absolute()
     if where.is_relative_to(run.folder) and run.confirmed:
-        raise InputError(f"credentials_file {where}: in the run's own folder it would be masked. {NOTHING}")
-    return FileStore(where).check()
+        raise InputError(
+            f"credentials_file {where}: in the run's own folder it would be masked. {NOTHING_SENT}"
+        )
+    return PasswordFileStore(where).check()
 
 
 # --- the keyring ----------------------------------------------------------------------------------------
@@ -142,11 +144,11 @@ class KeyringStore:
 
     service: str
 
-    def write(self, kept: Sequence[Kept]) -> None:
+    def write(self, kept: Sequence[StoredPassword]) -> None:
         unknown = {each.label: self._unknown(each.label) for each in kept}
         entries = [(self._entry(each, unknown[each.label]), each.password) for each in kept]
         for user, password in entries:
-            keep_in_keyring(self.service, user, password)
+            store_in_keyring(self.service, user, password)
         for user, password in entries:  # a keyring may hold one entry alone
             check_in_keyring(self.service, user, password)
         for each in kept:
@@ -155,27 +157,27 @@ class KeyringStore:
                 for user, password in unknown[each.label].items()
                 if each.state == IN_FORCE or (each.state == NOT_SET and password == each.password)
             ]
-            for user in [*over, *([_marked(each.label, NOT_SET)] if each.state == IN_FORCE else [])]:
-                drop_from_keyring(self.service, user)
+            for user in [*over, *([_marked_entry(each.label, NOT_SET)] if each.state == IN_FORCE else [])]:
+                delete_from_keyring(self.service, user)
 
-    def _entry(self, kept: Kept, unknown: Mapping[str, Secret]) -> str:
+    def _entry(self, kept: StoredPassword, unknown: Mapping[str, Secret]) -> str:
         """Under which name a password is kept; one that may be in force is never replaced by another such one."""
         if kept.state == IN_FORCE:
             return kept.label
         if kept.state == NOT_SET:
-            return _marked(kept.label, NOT_SET)
-        for user in _names_of_unknown(kept.label):
+            return _marked_entry(kept.label, NOT_SET)
+        for user in _unknown_entries(kept.label):
             if unknown.get(user, kept.password) == kept.password:
                 return user
         raise ConfigError(
-            f"{self.where()} has {MAX_UNKNOWN} passwords of {kept.label} that are not known to be in force, and no "
+            f"{self.where()} has {MAX_UNKNOWN_PASSWORDS} passwords of {kept.label} that are not known to be in force, and no "
             "further one is kept. Find the one that works, and delete the others."
         )
 
     def _unknown(self, label: str) -> dict[str, Secret]:
         """The passwords of a machine that are not known to be in force, by their entries."""
         found: dict[str, Secret] = {}
-        for user in _names_of_unknown(label):
+        for user in _unknown_entries(label):
             password = read_from_keyring(self.service, user)
             if password is None:
                 break
@@ -186,18 +188,20 @@ class KeyringStore:
         return f"the keyring, service {self.service}"
 
 
-def _marked(label: str, state: str) -> str:
+def _marked_entry(label: str, state: str) -> str:
     return f"{label} ({state})"
 
 
-def store(run: Run, lc: LetsCloud, keep_in: Literal["file", "keyring"], path: str | Path | None) -> Store:
+def open_store(
+    run: RunContext, lc: LetsCloud, keep_in: Literal["file", "keyring"], path: str | Path | None
+) -> CredentialStore:
     """Where a runbook keeps passwords, by its parameters."""
     if keep_in == "keyring":
         return KeyringStore(f"lcnb/passwords of {lc.settings.account or lc.settings.base_url}")
-    return file_store(run, lc, path)
+    return open_file_store(run, lc, path)
 
 
-def _names_of_unknown(label: str) -> list[str]:
+def _unknown_entries(label: str) -> list[str]:
     """The entries for passwords that are not known to be in force: that of an earlier run may be the right one."""
-    first = _marked(label, NOT_KNOWN)
-    return [first, *(f"{first} {number}" for number in range(2, MAX_UNKNOWN + 1))]
+    first = _marked_entry(label, NOT_KNOWN)
+    return [first, *(f"{first} {number}" for number in range(2, MAX_UNKNOWN_PASSWORDS + 1))]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lcnb.changes.accessor import rows_of
-from lcnb.changes.build import DESIRED
+from lcnb.changes.accessor import plain_rows
+from lcnb.changes.build import DESIRED_COLUMNS
 from lcnb.csv_file import read_csv
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
-from lcnb.runbooks.toolkit.targets import NOTHING, has_label
+from lcnb.runbooks.toolkit.targets import NOTHING_SENT, has_label
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # --- a fleet as a file ----------------------------------------------------------------------------------
 
 
-def read_fleet(path: str | Path, columns: Sequence[str] = DESIRED) -> pd.DataFrame:
+def read_fleet(path: str | Path, columns: Sequence[str] = DESIRED_COLUMNS) -> pd.DataFrame:
     """The rows of a CSV file with some of these columns and a label in each; an empty cell is missing.
 
     All columns are texts, spaces around values are no part of them. `attrs["lcnb"]` has the lines that are comments:
@@ -49,10 +49,10 @@ def _check_columns(path: str | Path, names: Sequence[str], columns: Sequence[str
         if name not in columns:
             raise InputError(
                 f"{path}: {name!r} is not a column of a fleet{did_you_mean(name, columns)}. Columns: "
-                f"{', '.join(columns)}. {NOTHING}"
+                f"{', '.join(columns)}. {NOTHING_SENT}"
             )
     if "label" not in names:
-        raise InputError(f"{path}: there is no column label. Columns: {', '.join(columns)}. {NOTHING}")
+        raise InputError(f"{path}: there is no column label. Columns: {', '.join(columns)}. {NOTHING_SENT}")
 
 
 def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
@@ -60,10 +60,10 @@ def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str]]]) 
     for line, row in rows:
         label = row.get("label")
         if label is None:
-            raise InputError(f"{path}, line {line}: the label is missing. {NOTHING}")
+            raise InputError(f"{path}, line {line}: the label is missing. {NOTHING_SENT}")
         if label in seen:
             raise InputError(
-                f"{path}, line {line}: the label {label!r} stands in line {seen[label]} too. {NOTHING}"
+                f"{path}, line {line}: the label {label!r} stands in line {seen[label]} too. {NOTHING_SENT}"
             )
         seen[label] = line
 
@@ -71,7 +71,7 @@ def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str]]]) 
 # --- drift ----------------------------------------------------------------------------------------------
 
 
-def differences(changes: SyncChangeSet, wanted: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
+def find_differences(changes: SyncChangeSet, wanted: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
     """In what the account is not as a fleet file says; columns label, what, is, should_be, all `str`.
 
     what: missing, differs, cannot be changed in place, not in the file.
@@ -86,7 +86,7 @@ def differences(changes: SyncChangeSet, wanted: pd.DataFrame, live: pd.DataFrame
         label, found, why = note.partition(" cannot be changed in place: ")
         if found:
             rows.append((label, "cannot be changed in place", why, None))
-    others = rows_of(live[~has_label(live, wanted.label)])
+    others = plain_rows(live[~has_label(live, wanted.label)])
     rows += [
         (each["label"], "not in the file", f"{each['state']} at {each['location']}", None) for each in others
     ]

@@ -10,14 +10,14 @@ import pandas as pd
 
 from lcnb.display import markup, panels
 from lcnb.errors import InputError
-from lcnb.runbooks.toolkit.reachability import OUTCOMES, _address
-from lcnb.runbooks.toolkit.reporting import holds
-from lcnb.runbooks.toolkit.typed_frames import _frame, _known, _records
+from lcnb.runbooks.toolkit.reachability import OUTCOMES, machine_address
+from lcnb.runbooks.toolkit.reporting import label_check
+from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
 # --- health_watch ---------------------------------------------------------------------------------------
 
-UNSETTLED = ("building", "busy")
-WATCHED = {
+UNSETTLED_STATES = ("building", "busy")
+WATCH_DTYPES = {
     "label": "str",
     "hostname": "str",
     "location": "str",
@@ -31,7 +31,7 @@ WATCHED = {
 }
 
 
-def watch(
+def watch_machines(
     read: Callable[[], pd.DataFrame],
     watch_s: float,
     every_s: float,
@@ -49,46 +49,46 @@ def watch(
     if every_s <= 0:
         raise InputError(f"every_s: {every_s:g} is not a number of seconds above 0")
     start = clock()
-    looks = [_look(read())]
+    looks = [_observe_machines(read())]
     times = [0.0]
-    while _pending(looks) and clock() - start < watch_s:
+    while _any_pending(looks) and clock() - start < watch_s:
         sleep(min(every_s, max(0.0, watch_s - (clock() - start))))
-        looks.append(_look(read()))
+        looks.append(_observe_machines(read()))
         times.append(clock() - start)
     keys = list(dict.fromkeys(key for look in looks for key in look))
-    return _frame([_history(key, looks, times) for key in keys], WATCHED)
+    return typed_frame([_watch_row(key, looks, times) for key in keys], WATCH_DTYPES)
 
 
-_Look = dict[tuple[str, int], dict[str, Any]]
+_Observation = dict[tuple[str, int], dict[str, Any]]
 
 
-def _look(machines: pd.DataFrame) -> _Look:
+def _observe_machines(machines: pd.DataFrame) -> _Observation:
     """The machines by what stays the same while one builds: label and host name. Twins are numbered."""
-    found: _Look = {}
+    found: _Observation = {}
     met: dict[str, int] = {}
-    for row in _records(machines):
-        key = "\0".join(str(row[name]) for name in ("label", "hostname") if _known(row[name]))
+    for row in frame_records(machines):
+        key = "\0".join(str(row[name]) for name in ("label", "hostname") if is_known(row[name]))
         key = key or str(row["identifier"])
         met[key] = met.get(key, 0) + 1
         found[key, met[key]] = row
     return found
 
 
-def _pending(looks: Sequence[_Look]) -> bool:
+def _any_pending(looks: Sequence[_Observation]) -> bool:
     """Whether any machine was building or busy at all looks so far."""
-    return any(all(_unsettled(look.get(key)) for look in looks) for key in looks[0])
+    return any(all(_is_unsettled(look.get(key)) for look in looks) for key in looks[0])
 
 
-def _unsettled(row: dict[str, Any] | None) -> bool:
-    return row is not None and _known(row["state"]) and row["state"] in UNSETTLED
+def _is_unsettled(row: dict[str, Any] | None) -> bool:
+    return row is not None and is_known(row["state"]) and row["state"] in UNSETTLED_STATES
 
 
-def _history(key: tuple[str, int], looks: Sequence[_Look], times: Sequence[float]) -> dict[str, Any]:
+def _watch_row(key: tuple[str, int], looks: Sequence[_Observation], times: Sequence[float]) -> dict[str, Any]:
     seen = [(moment, look.get(key)) for moment, look in zip(times, looks, strict=True)]
     rows = [row for _, row in seen if row is not None]
     since = None
     for moment, row in seen:
-        since = (moment if since is None else since) if _unsettled(row) else None
+        since = (moment if since is None else since) if _is_unsettled(row) else None
     latest = rows[-1] if seen[-1][1] is not None else {**rows[-1], "state": "gone"}
     return latest | {
         "first_state": rows[0]["state"],
@@ -98,7 +98,7 @@ def _history(key: tuple[str, int], looks: Sequence[_Look], times: Sequence[float
     }
 
 
-HEALTH = {
+HEALTH_DTYPES = {
     "label": "str",
     "state": "str",
     "location": "str",
@@ -109,21 +109,21 @@ HEALTH = {
 }
 
 
-def health(watched: pd.DataFrame, reached: pd.DataFrame) -> pd.DataFrame:
+def assess_health(watched: pd.DataFrame, reached: pd.DataFrame) -> pd.DataFrame:
     """One row a machine with what is wrong with it in `concern` (missing when nothing is).
 
     Columns as `HEALTH` says: `tcp` tells each port's outcome, `reached` whether all were open (missing where
     none was asked, or from here none can be).
     """
     outcomes: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    for row in _records(reached):
-        outcomes.setdefault(_machine(row, row["address"]), []).append((row["port"], row["outcome"]))
+    for row in frame_records(reached):
+        outcomes.setdefault(_machine_key(row, row["address"]), []).append((row["port"], row["outcome"]))
     rows = []
-    for row in _records(watched):
-        asked = outcomes.get(_machine(row, _address(row)), []) if row["state"] == "running" else []
+    for row in frame_records(watched):
+        asked = outcomes.get(_machine_key(row, machine_address(row)), []) if row["state"] == "running" else []
         bad = [(port, outcome) for port, outcome in asked if outcome in OUTCOMES[1:4]]
         from_here = [outcome for _, outcome in asked if outcome != OUTCOMES[4]]
-        concerns = [*_concerns(row), *(f"port {port}: {outcome}" for port, outcome in bad)]
+        concerns = [*_state_concerns(row), *(f"port {port}: {outcome}" for port, outcome in bad)]
         rows.append(
             row
             | {
@@ -132,15 +132,15 @@ def health(watched: pd.DataFrame, reached: pd.DataFrame) -> pd.DataFrame:
                 "reached": not bad if from_here else None,
             }
         )
-    return _frame(rows, HEALTH)
+    return typed_frame(rows, HEALTH_DTYPES)
 
 
-def _machine(row: dict[str, Any], address: Any) -> tuple[str, str]:
-    return str(row["label"]), str(address) if _known(address) else ""
+def _machine_key(row: dict[str, Any], address: Any) -> tuple[str, str]:
+    return str(row["label"]), str(address) if is_known(address) else ""
 
 
-def _concerns(row: dict[str, Any]) -> list[str]:
-    if not _known(row["state"]):
+def _state_concerns(row: dict[str, Any]) -> list[str]:
+    if not is_known(row["state"]):
         return ["its state is not told"]
     if row["state"] == "suspended":
         return ["suspended by the provider"]
@@ -149,7 +149,7 @@ def _concerns(row: dict[str, Any]) -> list[str]:
     return []
 
 
-def concerns(found: pd.DataFrame) -> pd.DataFrame:
+def list_concerns(found: pd.DataFrame) -> pd.DataFrame:
     """The rows of `health` with a concern, alike ones together, those of running machines last."""
     rows = found[found.concern.notna()].sort_values(["concern", "label"], kind="stable")
     return rows.sort_values("state", key=lambda states: states == "running", kind="stable")
@@ -163,7 +163,7 @@ def health_checks(watched: pd.DataFrame, reached: pd.DataFrame) -> list[tuple[bo
         ("No machine is suspended", watched.label[watched.state == "suspended"]),
         ("The state of every machine is told", watched.label[watched.state.isna()]),
     ]
-    if watched.looks.max() > 1 or not watched.state.isin(UNSETTLED).any():
+    if watched.looks.max() > 1 or not watched.state.isin(UNSETTLED_STATES).any():
         checks.append(("No machine was building or busy all the time", watched.label[watched.all_along]))
     for port, part in reached.groupby("port"):
         shut = part.label[part.outcome.isin(OUTCOMES[1:4])]
@@ -171,12 +171,12 @@ def health_checks(watched: pd.DataFrame, reached: pd.DataFrame) -> list[tuple[bo
     far = reached[reached.outcome == OUTCOMES[4]].drop_duplicates(["label", "address"])
     if len(far):
         checks.append(("This computer has a network that leads to every machine", far.label))
-    return [holds(text, bad) for text, bad in checks]
+    return [label_check(text, bad) for text, bad in checks]
 
 
 def watch_note(watched: pd.DataFrame, watch_s: float) -> markup.Html:
     """How long was watched, and what that can tell."""
-    unsettled = int(watched.state.isin(UNSETTLED).sum())
+    unsettled = int(watched.state.isin(UNSETTLED_STATES).sum())
     if not len(watched):
         return panels.note("There is no machine to watch.")
     looks, be = int(watched.looks.max()), "is" if unsettled == 1 else "are"

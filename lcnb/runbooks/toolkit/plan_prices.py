@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 
 from lcnb.display import markup, panels, tables
-from lcnb.runbooks.toolkit.reporting import _joined
-from lcnb.runbooks.toolkit.typed_frames import _frame, _known, _records
+from lcnb.runbooks.toolkit.reporting import join_html
+from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
 # --- price_compare --------------------------------------------------------------------------------------
 
-SIZE = ["core", "memory", "disk"]
-OFFERS = {
+SIZE_COLUMNS = ["core", "memory", "disk"]
+OFFER_DTYPES = {
     "currencycode": "str",
     "size": "str",
     "plan": "str",
@@ -30,7 +30,7 @@ OFFERS = {
 }
 
 
-def offers(plans: pd.DataFrame, locations: pd.DataFrame) -> pd.DataFrame:
+def list_offers(plans: pd.DataFrame, locations: pd.DataFrame) -> pd.DataFrame:
     """Each plan at each location with its price, and in `left_out` why it cannot be compared (else missing).
 
     Columns as `OFFERS` says: memory in MB, disk and bandwidth in GB, `available` of the location (missing
@@ -41,23 +41,27 @@ def offers(plans: pd.DataFrame, locations: pd.DataFrame) -> pd.DataFrame:
     >>> offers(lc.plans(), lc.locations()).query("location == 'LON1'").available.unique().tolist()
     [False]
     """
-    places = {str(row["slug"]).upper(): row for row in _records(locations) if _known(row["slug"])}
-    return _frame([_offer(row, places) for row in _records(plans)], OFFERS)
+    places = {str(row["slug"]).upper(): row for row in frame_records(locations) if is_known(row["slug"])}
+    return typed_frame([_offer_row(row, places) for row in frame_records(plans)], OFFER_DTYPES)
 
 
-def _offer(plan: dict[str, Any], places: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _offer_row(plan: dict[str, Any], places: dict[str, dict[str, Any]]) -> dict[str, Any]:
     place = places.get(str(plan["location"]).upper(), {})
-    holes = [name for name in (*SIZE, "location", "currencycode") if not _known(plan[name])]
+    holes = [name for name in (*SIZE_COLUMNS, "location", "currencycode") if not is_known(plan[name])]
     price = plan["monthly_value"]
     if holes:
         reason = f"not told: {', '.join(holes)}"
-    elif not _known(price):
+    elif not is_known(price):
         reason = "it has no price"
     elif price <= 0:
         reason = f"its price is {price:.2f}"
     else:
         reason = None
-    size = None if any(not _known(plan[name]) for name in SIZE) else size_text(*(plan[name] for name in SIZE))
+    size = (
+        None
+        if any(not is_known(plan[name]) for name in SIZE_COLUMNS)
+        else size_text(*(plan[name] for name in SIZE_COLUMNS))
+    )
     return {**plan, **{n: place.get(n) for n in ("city", "country", "available")}} | {
         "plan": plan["slug"],
         "size": size,
@@ -74,7 +78,7 @@ def size_text(core: int, memory: int, disk: int) -> str:
     return f"{core} CPU, {memory / 1024:g} GB, {disk} GB disk"
 
 
-def cheapest(offered: pd.DataFrame) -> pd.DataFrame:
+def cheapest_by_size(offered: pd.DataFrame) -> pd.DataFrame:
     """One row a currency and size: where it costs least, and how much more it costs where it costs most.
 
     Only locations count where machines can be made; where that is not told, they count. A size that no such
@@ -93,8 +97,8 @@ def cheapest(offered: pd.DataFrame) -> pd.DataFrame:
         "difference_percent": "Float64",
     }
     rows = []
-    for (code, *_), part in _comparable(offered).groupby(["currencycode", *SIZE]):
-        open_ones = part[_open(part)]
+    for (code, *_), part in _comparable_offers(offered).groupby(["currencycode", *SIZE_COLUMNS]):
+        open_ones = part[_is_open(part)]
         row: dict[str, Any] = {
             "currencycode": code,
             "size": part["size"].iloc[0],
@@ -104,27 +108,27 @@ def cheapest(offered: pd.DataFrame) -> pd.DataFrame:
         if len(open_ones):
             least, most = float(open_ones.monthly_value.min()), float(open_ones.monthly_value.max())
             row |= {
-                "cheapest_at": _at(open_ones, least),
+                "cheapest_at": _locations_at_price(open_ones, least),
                 "monthly_value": least,
-                "dearest_at": _at(open_ones, most) if most > least else None,
+                "dearest_at": _locations_at_price(open_ones, most) if most > least else None,
                 "dearest_value": most if most > least else None,
                 "difference_percent": 100 * (most / least - 1) if most > least else None,
             }
         rows.append(row)
-    return _frame(rows, dtypes)
+    return typed_frame(rows, dtypes)
 
 
-def _comparable(offered: pd.DataFrame) -> pd.DataFrame:
+def _comparable_offers(offered: pd.DataFrame) -> pd.DataFrame:
     """Once for each currency, size and location: the lower price, where there are two."""
     rows = offered[offered.left_out.isna()].sort_values("monthly_value", kind="stable")
-    return rows.drop_duplicates(["currencycode", *SIZE, "location"])
+    return rows.drop_duplicates(["currencycode", *SIZE_COLUMNS, "location"])
 
 
-def _open(offered: pd.DataFrame) -> pd.Series[bool]:
+def _is_open(offered: pd.DataFrame) -> pd.Series[bool]:
     return offered.available.fillna(True).astype(bool)
 
 
-def _at(offered: pd.DataFrame, price: float) -> str:
+def _locations_at_price(offered: pd.DataFrame, price: float) -> str:
     return ", ".join(sorted(offered[offered.monthly_value == price].location))
 
 
@@ -134,10 +138,10 @@ def price_matrix(offered: pd.DataFrame, currencycode: str) -> tuple[pd.DataFrame
     The second frame has the same rows and columns: True where no location that can be used is cheaper. A
     location where no machine can be made is named so in its column's head, and is never True.
     """
-    here = _comparable(offered)
+    here = _comparable_offers(offered)
     here = here[here.currencycode == currencycode].copy()
-    here["place"] = here.location.where(_open(here), here.location + " (closed)")
-    sizes = here.sort_values(SIZE)["size"].drop_duplicates()
+    here["place"] = here.location.where(_is_open(here), here.location + " (closed)")
+    sizes = here.sort_values(SIZE_COLUMNS)["size"].drop_duplicates()
     places = here.sort_values("location").place.drop_duplicates()
 
     def table(values: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +150,7 @@ def price_matrix(offered: pd.DataFrame, currencycode: str) -> tuple[pd.DataFrame
         return wide.rename_axis(columns=None).astype("Float64")
 
     prices = table("monthly_value", here)
-    candidates = table("monthly_value", here[_open(here)])
+    candidates = table("monthly_value", here[_is_open(here)])
     least = candidates.min(axis=1)
     return prices, candidates.eq(least, axis=0).fillna(False).astype(bool)
 
@@ -154,25 +158,25 @@ def price_matrix(offered: pd.DataFrame, currencycode: str) -> tuple[pd.DataFrame
 def price_tables(offered: pd.DataFrame) -> markup.Html:
     """The price matrix of each currency as a table, the cheapest places marked."""
     drawn = []
-    for code in currencies(offered):
+    for code in offered_currencies(offered):
         prices, marked = price_matrix(offered, code)
         drawn.append(tables.table(prices, mark=marked, caption=f"{code} a month"))
-    return _joined(drawn, "There are no prices to compare.")
+    return join_html(drawn, "There are no prices to compare.")
 
 
-def currencies(offered: pd.DataFrame) -> list[str]:
+def offered_currencies(offered: pd.DataFrame) -> list[str]:
     """The currencies of the offers that can be compared."""
     return sorted(offered[offered.left_out.isna()].currencycode.unique())
 
 
-def closed(offered: pd.DataFrame) -> list[str]:
+def closed_locations(offered: pd.DataFrame) -> list[str]:
     """The locations where no machine can be made now."""
-    return sorted(offered[~_open(offered)].location.dropna().unique())
+    return sorted(offered[~_is_open(offered)].location.dropna().unique())
 
 
 def closed_note(offered: pd.DataFrame) -> markup.Html:
     """Which locations are closed, or not told to be open, in words."""
-    places = closed(offered)
+    places = closed_locations(offered)
     silent = sorted(offered[offered.available.isna()].location.dropna().unique())
     words = []
     if places:
@@ -188,25 +192,29 @@ def closed_note(offered: pd.DataFrame) -> markup.Html:
     return panels.note(" ".join(words) or "Machines can be made at every location.")
 
 
-def basket(offered: pd.DataFrame, currencycode: str) -> tuple[pd.Series[Any], int]:
+def basket_prices(offered: pd.DataFrame, currencycode: str) -> tuple[pd.Series[Any], int]:
     """What one machine of each size costs at each open location, of the sizes that all of those offer.
 
     Gives the sums by location, cheapest first, and the number of sizes. Both are empty where nothing can be
     compared: fewer than two locations, or no size that all of them have.
     """
-    here = _comparable(offered)
-    here = here[(here.currencycode == currencycode) & _open(here)]
-    wide = here.pivot_table(index=SIZE, columns="location", values="monthly_value", aggfunc="min").dropna()
+    here = _comparable_offers(offered)
+    here = here[(here.currencycode == currencycode) & _is_open(here)]
+    wide = here.pivot_table(
+        index=SIZE_COLUMNS, columns="location", values="monthly_value", aggfunc="min"
+    ).dropna()
     if wide.shape[1] < 2 or not len(wide):
         return pd.Series(dtype="float64"), 0
     return wide.sum().astype("float64").sort_values(kind="stable"), len(wide)
 
 
-def fitting(offered: pd.DataFrame, cpus: int, memory_gb: float, disk_gb: int, most: int = 5) -> pd.DataFrame:
+def fitting_offers(
+    offered: pd.DataFrame, cpus: int, memory_gb: float, disk_gb: int, most: int = 5
+) -> pd.DataFrame:
     """The cheapest offers with at least so much, `most` of each currency, at locations that can be used."""
-    here = _comparable(offered)
+    here = _comparable_offers(offered)
     fits = (here.core >= cpus) & (here.memory >= memory_gb * 1024) & (here.disk >= disk_gb)
     order = ["currencycode", "monthly_value", "core", "memory", "disk", "location"]
-    found = here[fits & _open(here)].sort_values(order, kind="stable")
+    found = here[fits & _is_open(here)].sort_values(order, kind="stable")
     columns = ["currencycode", "monthly_value", "plan", "core", "memory", "disk", "location", "city"]
     return found.groupby("currencycode").head(most)[columns].reset_index(drop=True)

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from lcnb.errors import InputError
-from lcnb.runbooks.toolkit.typed_frames import _frame, _known, _records
+from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
-REACHED = {
+REACH_DTYPES = {
     "label": "str",
     "location": "str",
     "address": "str",
@@ -24,12 +24,19 @@ REACHED = {
 }
 #: What a connect can come to; the first is the good one.
 OUTCOMES = ("open", "refused", "no answer", "no address", "no way from here")
-_HERE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EACCES, errno.EPERM, errno.EMFILE)
+_LOCAL_ERRNOS = (
+    errno.ENETUNREACH,
+    errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+)
 
 Connect = Callable[[tuple[str, int], float], Any]
 
 
-def reach(
+def probe_ports(
     machines: pd.DataFrame,
     ports: Sequence[int],
     timeout_s: float,
@@ -48,8 +55,8 @@ def reach(
     if odd:
         raise InputError(f"ports: {odd[0]!r} is not a TCP port, which is a whole number from 1 to 65535")
     asked = [
-        {"label": row["label"], "location": row["location"], "address": _address(row), "port": port}
-        for row in _records(machines[(machines.state == "running").fillna(False)])
+        {"label": row["label"], "location": row["location"], "address": machine_address(row), "port": port}
+        for row in frame_records(machines[(machines.state == "running").fillna(False)])
         for port in dict.fromkeys(ports)
     ]
 
@@ -57,31 +64,31 @@ def reach(
         if row["address"] is None:
             return {**row, "outcome": "no address"}
         start = time.perf_counter()
-        outcome = _connected(connect, (row["address"], row["port"]), timeout_s)
+        outcome = _connect_outcome(connect, (row["address"], row["port"]), timeout_s)
         took = (time.perf_counter() - start) * 1000 if outcome in ("open", "refused") else None
         return {**row, "outcome": outcome, "milliseconds": took}
 
     if not asked:
-        return _frame([], REACHED)
+        return typed_frame([], REACH_DTYPES)
     with ThreadPoolExecutor(min(at_once, len(asked))) as pool:
-        return _frame(list(pool.map(ask, asked)), REACHED)
+        return typed_frame(list(pool.map(ask, asked)), REACH_DTYPES)
 
 
-def _address(row: dict[str, Any]) -> str | None:
-    return next((str(row[name]) for name in ("ipv4", "ipv6") if _known(row[name])), None)
+def machine_address(row: dict[str, Any]) -> str | None:
+    return next((str(row[name]) for name in ("ipv4", "ipv6") if is_known(row[name])), None)
 
 
-def _connected(connect: Connect, place: tuple[str, int], timeout_s: float) -> str:
+def _connect_outcome(connect: Connect, place: tuple[str, int], timeout_s: float) -> str:
     try:
         connect(place, timeout_s).close()
     except (ConnectionRefusedError, ConnectionResetError):
         return "refused"
     except OSError as error:
-        return "no way from here" if error.errno in _HERE else "no answer"
+        return "no way from here" if error.errno in _LOCAL_ERRNOS else "no answer"
     return "open"
 
 
-def reach_summary(reached: pd.DataFrame) -> pd.DataFrame:
+def outcomes_by_port(reached: pd.DataFrame) -> pd.DataFrame:
     """Ports by outcome, a row a port: how many machines came to which; outcomes that nobody has are left out."""
     counts = reached.pivot_table(
         index="port", columns="outcome", values="address", aggfunc="size", fill_value=0
@@ -90,7 +97,7 @@ def reach_summary(reached: pd.DataFrame) -> pd.DataFrame:
     return counts.rename(index=lambda port: f"port {port}")
 
 
-def reach_table(reached: pd.DataFrame, most: int = 8) -> pd.DataFrame:
+def slowest_responses(reached: pd.DataFrame, most: int = 8) -> pd.DataFrame:
     """The machines that took longest to answer, slowest first."""
     answered = reached.dropna(subset="milliseconds").sort_values(
         "milliseconds", ascending=False, kind="stable"

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lcnb.changes.accessor import rows_of
+from lcnb.changes.accessor import plain_rows
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
-from lcnb.runbooks.toolkit.earlier_runs import done_before
-from lcnb.runbooks.toolkit.targets import NOTHING, _check_list, _name_of, named
+from lcnb.runbooks.toolkit.earlier_runs import changes_done
+from lcnb.runbooks.toolkit.targets import NOTHING_SENT, check_label_list, comparable_label, find_by_label
 
 if TYPE_CHECKING:
     from lcnb.changes.apply import SyncChangeSet
     from lcnb.client import LetsCloud
-    from lcnb.runbooks.current import Run
+    from lcnb.runbooks.current import RunContext
 
 
 # --- sizes and prices -----------------------------------------------------------------------------------
 
 
-def resize_advice(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None = None) -> pd.DataFrame:
+def suggest_plans(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None = None) -> pd.DataFrame:
     """For each machine the cheapest plan at its location that is nowhere smaller, where that is worth a look.
 
     A disk cannot shrink, and nothing tells how much of a machine is used; so a plan is suggested where it costs less
@@ -33,9 +33,9 @@ def resize_advice(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None
     (missing where the present price is not known), why.
     """
     rows = []
-    for machine in rows_of(fleet):
+    for machine in plain_rows(fleet):
         here = plans[plans.location.str.upper() == str(machine["location"]).upper()]
-        best = _cheapest_fitting(machine, here, currency)
+        best = _cheapest_fitting_plan(machine, here, currency)
         price = machine["monthly_value"]
         if best is None or (price is not None and best["monthly_value"] >= price):
             continue
@@ -51,10 +51,10 @@ def resize_advice(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None
                 "why": "its size is no plan here" if price is None else "costs less, nowhere smaller",
             }
         )
-    return _typed(rows, _ADVICE)
+    return _typed_columns(rows, _ADVICE_DTYPES)
 
 
-_ADVICE = {
+_ADVICE_DTYPES = {
     "label": "str",
     "identifier": "str",
     "state": "str",
@@ -67,7 +67,7 @@ _ADVICE = {
     "saves": "Float64",
     "why": "str",
 }
-_ELSEWHERE = {
+_ELSEWHERE_DTYPES = {
     "label": "str",
     "location": "str",
     "plan": "str",
@@ -86,17 +86,19 @@ def cheaper_elsewhere(fleet: pd.DataFrame, plans: pd.DataFrame) -> pd.DataFrame:
     Columns: label, location, plan, monthly_value, currencycode, cheapest_at, there_plan, there_value, difference.
     """
     rows = []
-    for machine in rows_of(fleet[fleet.monthly_value.notna()]):
+    for machine in plain_rows(fleet[fleet.monthly_value.notna()]):
         others = plans[plans.location.str.upper() != str(machine["location"]).upper()]
-        best = _cheapest_fitting(machine, others, None)
+        best = _cheapest_fitting_plan(machine, others, None)
         if best is not None and best["monthly_value"] < machine["monthly_value"]:
             difference = round(machine["monthly_value"] - best["monthly_value"], 2)
             there = {"cheapest_at": best["location"], "there_plan": best["slug"]}
             rows.append({**machine, **there, "there_value": best["monthly_value"], "difference": difference})
-    return _typed(rows, _ELSEWHERE).sort_values("difference", ascending=False, ignore_index=True)
+    return _typed_columns(rows, _ELSEWHERE_DTYPES).sort_values(
+        "difference", ascending=False, ignore_index=True
+    )
 
 
-def _cheapest_fitting(
+def _cheapest_fitting_plan(
     machine: Mapping[str, Any], plans: pd.DataFrame, currency: str | None
 ) -> dict[str, Any] | None:
     """The cheapest plan that is nowhere smaller than a machine, in its currency; None when there is none."""
@@ -110,7 +112,7 @@ def _cheapest_fitting(
         plans = plans[plans.currencycode == machine["currencycode"]]
     fitting = [
         plan
-        for plan in rows_of(plans)
+        for plan in plain_rows(plans)
         if plan["monthly_value"] is not None
         and all(
             plan[name] is not None and plan[name] >= least
@@ -121,22 +123,24 @@ def _cheapest_fitting(
     return min(fitting, key=lambda plan: [plan[name] for name in order], default=None)
 
 
-def _typed(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
+def _typed_columns(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in dtypes.items()}
     )
 
 
-def resizes(lc: LetsCloud, run: Run, advice: pd.DataFrame, labels: Sequence[str]) -> SyncChangeSet:
+def resize_changes(
+    lc: LetsCloud, run: RunContext, advice: pd.DataFrame, labels: Sequence[str]
+) -> SyncChangeSet:
     """What gives the machines of these labels their suggested plans. InputError for one without a suggestion."""
-    _check_list("apply_labels", labels)
-    before = {comparable_name(entry.target) for entry in done_before(run, lc, "change plan")}
+    check_label_list("apply_labels", labels)
+    before = {comparable_name(entry.target) for entry in changes_done(run, lc, "change plan")}
     chosen = [label for label in labels if comparable_name(label) not in before]
-    advised = set(map(_name_of, advice.label))
+    advised = set(map(comparable_label, advice.label))
     without = [label for label in chosen if comparable_name(label) not in advised]
     if without:
-        raise InputError(f"apply_labels: there is no suggestion for {without[0]!r}. {NOTHING}")
-    rows = named(advice, chosen)
+        raise InputError(f"apply_labels: there is no suggestion for {without[0]!r}. {NOTHING_SENT}")
+    rows = find_by_label(advice, chosen)
     return lc.changes(
         lc.change_plan(identifier, plan=plan)
         for identifier, plan in zip(rows.identifier, rows.suggested, strict=True)

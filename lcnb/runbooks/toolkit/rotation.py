@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lcnb.changes.accessor import rows_of
+from lcnb.changes.accessor import plain_rows
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
-from lcnb.runbooks.toolkit.targets import ABLE, NOTHING, _name_of
+from lcnb.runbooks.toolkit.targets import CHANGEABLE_STATES, NOTHING_SENT, comparable_label
 
 if TYPE_CHECKING:
     pass
@@ -25,7 +25,7 @@ def rotation_title(label: str, date: str) -> str:
     return f"{label} rotation {date}"
 
 
-def rotation(machines: pd.DataFrame, snapshots: pd.DataFrame, keep: int, date: str) -> pd.DataFrame:
+def plan_rotation(machines: pd.DataFrame, snapshots: pd.DataFrame, keep: int, date: str) -> pd.DataFrame:
     """What is due for each machine that can be changed: a snapshot of today, and the oldest ones too many.
 
     Columns: label, identifier, title (of today's snapshot), there (it exists already), kept (labels that stay),
@@ -33,17 +33,17 @@ def rotation(machines: pd.DataFrame, snapshots: pd.DataFrame, keep: int, date: s
     itself are looked at; one that is not built counts for nothing and stays.
     """
     if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-        raise InputError(f"keep: expected 1 or more, got {keep!r}. {NOTHING}")
-    labels = [_name_of(label) for label in machines.label]
+        raise InputError(f"keep: expected 1 or more, got {keep!r}. {NOTHING_SENT}")
+    labels = [comparable_label(label) for label in machines.label]
     rows: list[dict[str, Any]] = []
-    for machine in rows_of(machines):
+    for machine in plain_rows(machines):
         label, why_not = machine["label"], None
         if label is None or labels.count(comparable_name(label)) > 1:
             why_not = "no label of its own"
-        elif machine["state"] not in ABLE or machine["identifier"] is None:
+        elif machine["state"] not in CHANGEABLE_STATES or machine["identifier"] is None:
             why_not = f"it is {machine['state']}"
         title = comparable_name(rotation_title(label or "", date))
-        mine = list(_of_rotation(label or "", snapshots))
+        mine = list(_rotation_snapshots(label or "", snapshots))
         older = sorted(((name, slug) for name, slug, built in mine if name != title and built), reverse=True)
         surplus = [] if why_not else older[keep - 1 :]
         rows.append(
@@ -62,10 +62,10 @@ def rotation(machines: pd.DataFrame, snapshots: pd.DataFrame, keep: int, date: s
     return pd.DataFrame(rows, columns=columns)
 
 
-def _of_rotation(label: str, snapshots: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
+def _rotation_snapshots(label: str, snapshots: pd.DataFrame) -> Iterator[tuple[str, str, bool]]:
     """(label, slug, built) of the snapshots of a machine that were labelled here: by name and a real date."""
     start = comparable_name(rotation_title(label, "")) + " "
-    for snapshot in rows_of(snapshots):
+    for snapshot in plain_rows(snapshots):
         title, slug = comparable_name(snapshot["label"]), snapshot["slug"]
         if slug and title.startswith(start) and _is_date(title.removeprefix(start)):
             yield title, slug, bool(snapshot["build"])

@@ -7,10 +7,10 @@ from itertools import chain, repeat
 from time import sleep
 from typing import TYPE_CHECKING
 
-from lcnb.changes.apply import TICKS, WAIT_S
+from lcnb.changes.apply import DEFAULT_WAIT_S, POLL_DELAYS_S
 from lcnb.errors import WaitTimeout
 from lcnb.names import comparable_name
-from lcnb.runbooks.toolkit.targets import _name_of
+from lcnb.runbooks.toolkit.targets import comparable_label
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 # --- waiting --------------------------------------------------------------------------------------------
 
 
-def _wait(look: Callable[[], dict[str, str]], goal: str, clock: Callable[[], float], timeout: float) -> None:
+def _wait_until(
+    look: Callable[[], dict[str, str]], goal: str, clock: Callable[[], float], timeout: float
+) -> None:
     """Look until nothing is left (name → what was seen); WaitTimeout with what was seen last."""
     deadline = clock() + timeout
-    for tick in chain(TICKS, repeat(TICKS[-1])):
+    for tick in chain(POLL_DELAYS_S, repeat(POLL_DELAYS_S[-1])):
         left = look()
         if not left:
             return
@@ -33,15 +35,15 @@ def _wait(look: Callable[[], dict[str, str]], goal: str, clock: Callable[[], flo
         sleep(pause)
 
 
-def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = WAIT_S) -> None:
+def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = DEFAULT_WAIT_S) -> None:
     """Until the machines of these labels run and have an address."""
     wanted = list(labels)
 
     def look() -> dict[str, str]:
         machines = lc.instances()
         ready = machines[(machines.state == "running") & (machines.ipv4.notna() | machines.ipv6.notna())]
-        states = dict(zip(map(_name_of, machines.label), machines.state, strict=True))
-        done = set(map(_name_of, ready.label))
+        states = dict(zip(map(comparable_label, machines.label), machines.state, strict=True))
+        done = set(map(comparable_label, ready.label))
         return {
             label: str(states.get(comparable_name(label), "in no listing"))
             for label in wanted
@@ -49,10 +51,10 @@ def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = W
         }
 
     if wanted:
-        _wait(look, "ready", lc.clock, timeout)
+        _wait_until(look, "ready", lc.clock, timeout)
 
 
-def wait_until_free(lc: LetsCloud, identifiers: Iterable[str], *, timeout: float = WAIT_S) -> None:
+def wait_until_free(lc: LetsCloud, identifiers: Iterable[str], *, timeout: float = DEFAULT_WAIT_S) -> None:
     """Until no action is in progress on these machines; one that is gone is free."""
     wanted = set(identifiers)
 
@@ -62,7 +64,7 @@ def wait_until_free(lc: LetsCloud, identifiers: Iterable[str], *, timeout: float
         return dict(zip(waiting.label, waiting.state, strict=True))
 
     if wanted:
-        _wait(look, "free", lc.clock, timeout)
+        _wait_until(look, "free", lc.clock, timeout)
 
 
 def wait_until_built(lc: LetsCloud, titles: Iterable[str], *, timeout: float = 3600.0) -> None:
@@ -72,10 +74,12 @@ def wait_until_built(lc: LetsCloud, titles: Iterable[str], *, timeout: float = 3
     def look() -> dict[str, str]:
         snapshots = lc.snapshots()
         built = snapshots.build.fillna(False).astype(bool)
-        there, open_ = (set(map(_name_of, labels)) for labels in (snapshots.label, snapshots.label[~built]))
+        there, open_ = (
+            set(map(comparable_label, labels)) for labels in (snapshots.label, snapshots.label[~built])
+        )
         names = {title: comparable_name(title) for title in wanted}
         left = [title for title in wanted if names[title] not in there or names[title] in open_]
         return {title: "being built" if names[title] in there else "in no listing" for title in left}
 
     if wanted:
-        _wait(look, "built", lc.clock, timeout)
+        _wait_until(look, "built", lc.clock, timeout)

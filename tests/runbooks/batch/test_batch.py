@@ -28,11 +28,11 @@ from click.testing import CliRunner
 import lcnb
 from conftest import TOKEN, write_notebook
 from lcnb.cli.main import cli
-from lcnb.config import resolve
+from lcnb.config import load_settings
 from lcnb.errors import ConfigError, InputError, ParameterError, RunError
 from lcnb.runbooks.batch import launcher
 from lcnb.runbooks.batch import runner as batches
-from lcnb.runbooks.batch.rows import read_rows
+from lcnb.runbooks.batch.rows import read_csv_rows
 from lcnb.runbooks.batch.stops import FolderStop
 
 SOURCE = """
@@ -172,7 +172,7 @@ def test_csv_cells(tmp_path: Path) -> None:
     """Cells are texts as they stand, quoted or not; an empty one is not given; an empty line is no row."""
     path = tmp_path / "p.csv"
     path.write_bytes('\ufeffn,words,day\r\n007,"a,b",\r\n\r\n,"say ""x""\nand y",2026-01-31\r\n'.encode())
-    rows = read_rows(path)
+    rows = read_csv_rows(path)
     assert [dict(row.parameters) for row in rows] == [
         {"n": "007", "words": "a,b"},
         {"words": 'say "x"\nand y', "day": "2026-01-31"},
@@ -197,7 +197,7 @@ def test_c12_blank_rows(text: str, tmp_path: Path) -> None:
     """Blank rows of a spreadsheet, in every separator, are no runs with all defaults."""
     path = tmp_path / "p.csv"
     path.write_text(text, encoding="utf-8")
-    assert [dict(row.parameters) for row in read_rows(path)] == [{"location": "MIA1"}]
+    assert [dict(row.parameters) for row in read_csv_rows(path)] == [{"location": "MIA1"}]
 
 
 @pytest.mark.parametrize("text", ["location\n", "location,state\n,\n", "location\n#MIA1\n"])
@@ -257,7 +257,7 @@ def test_max_errors(tmp_path: Path) -> None:
     assert "0 of 3 done" in done.output
 
 
-def test_token_by_environment(tmp_path: Path, server: lcnb.sandbox.Running) -> None:
+def test_token_by_environment(tmp_path: Path, server: lcnb.sandbox.SandboxProcess) -> None:
     """A row's process has the token in its environment alone: not in its arguments, and in no file of the batch."""
     look = """
 import os, psutil
@@ -266,7 +266,7 @@ process = psutil.Process()
 Path("found.txt").write_text(f"{'LETSCLOUD_API_KEY' in os.environ} {os.environ['LCNB_BASE_URL']}")
 Path("argv.txt").write_text(repr([each.cmdline() for each in (process, process.parent(), process.parent().parent())]))
 """
-    given = resolve(token=server.token, base_url=server.base_url)
+    given = load_settings(token=server.token, base_url=server.base_url)
     frame = lcnb.batch(book(tmp_path / "b.ipynb", look), [{}], settings=given)
     assert frame["status"].tolist() == ["done"], frame["error"][0]
     run = Path(frame["folder"][0])
@@ -277,7 +277,7 @@ Path("argv.txt").write_text(repr([each.cmdline() for each in (process, process.p
             assert TOKEN.encode() not in path.read_bytes(), path
 
 
-def test_accounts(own_home: Path, server: lcnb.sandbox.Running, tmp_path: Path) -> None:
+def test_accounts(own_home: Path, server: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> None:
     """Each row runs for each account, by its name; the token is where lcnb.toml says."""
     config = own_home / "config"
     config.mkdir()
@@ -322,7 +322,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     """A batch that a process works on is not begun by another one."""
     frame = lcnb.batch(book(tmp_path / "b.ipynb"), [{}], executor=Broken())
     place = Path(frame.attrs["lcnb"]["folder"])
-    with batches._locked(place), pytest.raises(RunError, match="another process runs the batch"):
+    with batches._lock_batch(place), pytest.raises(RunError, match="another process runs the batch"):
         lcnb.resume_batch(place)
 
 

@@ -17,7 +17,7 @@ from lcnb.runbooks.engine import warm, warm_server
 from lcnb.runbooks.run import run_runbook
 
 pytestmark = [
-    pytest.mark.skipif(not warm.usable(), reason="warm runs need Linux"),
+    pytest.mark.skipif(not warm.is_supported(), reason="warm runs need Linux"),
     pytest.mark.timeout(900),  # many cells in one run, on a machine that may be busy
 ]
 
@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         return run_row(task, home)
 
     yield run_cells
-    warm_server.close_shared()
+    warm_server.close_shared_server()
 
 
 #: Each shows something that a front end, a library or a kernel does in its own way. The last one fails.
@@ -377,7 +377,7 @@ def test_c2_same_end(run: Run, cells: tuple[Cell, ...], status: str, code: int) 
 
 def test_c1_widget_states_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Widgets whose states are larger than what a cell may print are left out of the notebook; the run is done."""
-    monkeypatch.setattr("lcnb.runbooks.engine.outputs.CELL_OUTPUT", 50_000)
+    monkeypatch.setattr("lcnb.runbooks.engine.outputs.MAX_CELL_BYTES", 50_000)
     code = "import ipywidgets\nipywidgets.HTML('x' * 60_000)"
     run = run_runbook(str(write_notebook(tmp_path / "large.ipynb", code)))
     assert run.check().status == "done"

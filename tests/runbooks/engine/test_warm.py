@@ -24,7 +24,7 @@ from lcnb.runbooks.batch.launcher import run_row
 from lcnb.runbooks.engine import framing, warm
 from lcnb.runbooks.engine import warm_server as warm_server_module
 
-pytestmark = pytest.mark.skipif(not warm.usable(), reason="warm runs need Linux")
+pytestmark = pytest.mark.skipif(not warm.is_supported(), reason="warm runs need Linux")
 
 Run = Callable[..., dict[str, Any]]
 
@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         return run_row(task, {**home, **(env or {})})
 
     yield run_cells
-    warm_server_module.close_shared()
+    warm_server_module.close_shared_server()
 
 
 def folder(result: dict[str, Any]) -> Path:
@@ -168,7 +168,7 @@ def test_files_named_as_modules(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
             "own = 7" if name == "mine" else "raise ImportError('not the module')"
         )
     monkeypatch.chdir(tmp_path)
-    warm_server_module.close_shared()
+    warm_server_module.close_shared_server()
     cells = f"import os, sys\nos.chdir({str(tmp_path)!r})", "import mine\nprint(mine.own, sys.path)"
     paths = set()
     for engine, name in (("auto", "shell"), ("kernel", "kernel")):
@@ -239,13 +239,13 @@ def test_ordinary(why: str, tmp_path: Path) -> None:
 
 def test_other_name_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`python` and `python3` of an environment are one Python for a warm run; another environment's is not."""
-    mine = warm.fingerprint({})
+    mine = warm.start_fingerprint({})
     link = tmp_path / "python3"
     link.symlink_to(sys.executable)
     monkeypatch.setattr(sys, "executable", str(link))
-    assert warm.fingerprint({}) == mine
+    assert warm.start_fingerprint({}) == mine
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    assert warm.fingerprint({}) != mine
+    assert warm.start_fingerprint({}) != mine
 
 
 def test_no_other_word() -> None:
@@ -263,26 +263,26 @@ def test_never_twice(tmp_path: Path) -> None:
     folder.mkdir()
     for after_request in (False, True):
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(folder / warm.SOCKET))
+        listener.bind(str(folder / warm.SOCKET_NAME))
         listener.listen()
 
         def serve(listener: socket.socket = listener, after_request: bool = after_request) -> None:
             connection, _ = listener.accept()
             if after_request:
-                framing.send(connection, {"fingerprint": warm.fingerprint(os.environ)})
-                assert framing.receive(connection)[0]
+                framing.send_message(connection, {"fingerprint": warm.start_fingerprint(os.environ)})
+                assert framing.receive_message(connection)[0]
             connection.close()
 
         thread = threading.Thread(target=serve)
         thread.start()
         if after_request:
             with pytest.raises(RunError, match="whether that goes on is not known"):
-                warm.ask(folder, "child", [], os.environ, (0, 1, 2))
+                warm.request_process(folder, "child", [], os.environ, (0, 1, 2))
         else:
-            assert warm.ask(folder, "child", [], os.environ, (0, 1, 2)) is None
+            assert warm.request_process(folder, "child", [], os.environ, (0, 1, 2)) is None
         thread.join()
         listener.close()
-        (folder / warm.SOCKET).unlink()
+        (folder / warm.SOCKET_NAME).unlink()
 
 
 # --- lcnb warm ------------------------------------------------------------------------------------------

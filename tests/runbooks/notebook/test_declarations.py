@@ -21,9 +21,9 @@ from papermill.parameterize import parameterize_notebook
 from conftest import write_notebook
 from lcnb.errors import ParameterError
 from lcnb.runbooks.notebook.declarations import read_parameters
-from lcnb.runbooks.notebook.find import find
-from lcnb.runbooks.notebook.help import describe
-from lcnb.runbooks.notebook.parameters import check, check_required, effective
+from lcnb.runbooks.notebook.find import find_runbook
+from lcnb.runbooks.notebook.help import describe_runbooks
+from lcnb.runbooks.notebook.parameters import check_required, check_values, effective_values
 from lcnb.runbooks.notebook.types import Parameter
 from lcnb.runbooks.run import run_runbook
 
@@ -152,11 +152,11 @@ def test_declaration(case: Case) -> None:
     """A declaration is read with its type, default and help; it takes what is meant and refuses what cannot be."""
     read = parameter(case)
     assert (read.type_text, read.help) == (case.type, case.help)
-    assert (REQUIRED if read.required else effective([read], {})["NAME"]) == case.default
-    taken = check([read], {"NAME": case.given})["NAME"]
+    assert (REQUIRED if read.required else effective_values([read], {})["NAME"]) == case.default
+    taken = check_values([read], {"NAME": case.given})["NAME"]
     assert (type(taken), taken) == (type(case.arrives), case.arrives)
     with pytest.raises(ParameterError, match=r"^parameter NAME: (?s:.*) Nothing was started\.$"):
-        check([read], {"NAME": case.refused})
+        check_values([read], {"NAME": case.refused})
 
 
 def test_in_a_kernel(tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_required(tmp_path: Path) -> None:
     ):
         run_runbook(str(path), folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
-    check_required(find(str(path)).parameters, {"days": 1, "label": ""})
-    assert describe(str(path)).default.tolist() == ["(required)", "(required)", "1", "5"]
+    check_required(find_runbook(str(path)).parameters, {"days": 1, "label": ""})
+    assert describe_runbooks(str(path)).default.tolist() == ["(required)", "(required)", "1", "5"]
 
 
 class Size(Enum):
@@ -217,7 +217,7 @@ class Text(str):
 )
 def test_objects(source: str, value: object, arrives: object) -> None:
     """Members of Enums, sets and texts of a class of their own arrive as plain values."""
-    got = check(read_parameters(source), {"x": value})["x"]
+    got = check_values(read_parameters(source), {"x": value})["x"]
     assert (type(got), got) == (type(arrives), arrives)
 
 
@@ -227,7 +227,7 @@ def test_objects(source: str, value: object, arrives: object) -> None:
 def test_huge(value: object) -> None:
     """What is too long to be told is refused too, in a short text."""
     with pytest.raises(ParameterError) as refused:
-        check(read_parameters("x: Annotated[list[int], MinLen(1)] | int = 1"), {"x": value})
+        check_values(read_parameters("x: Annotated[list[int], MinLen(1)] | int = 1"), {"x": value})
     assert len(str(refused.value)) < 600
 
 
@@ -337,7 +337,7 @@ def test_fuzzed() -> None:
         name = dice.choice(NAMES) if dice.random() < 0.95 else fuzz_text(dice)
         value = fuzz_value(dice)
         try:
-            checked = check(parameters, {name: value})
+            checked = check_values(parameters, {name: value})
         except ParameterError as refused:
             assert len(str(refused)) < 2000
             continue

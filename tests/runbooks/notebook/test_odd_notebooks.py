@@ -20,10 +20,10 @@ from lcnb.errors import InputError, ParameterError, RunError
 from lcnb.runbooks.batch import launcher
 from lcnb.runbooks.engine.parameter_cell import why_unwritable
 from lcnb.runbooks.notebook.file_format import read_notebook
-from lcnb.runbooks.notebook.find import find
-from lcnb.runbooks.notebook.help import describe
-from lcnb.runbooks.notebook.languages import ASSIGNMENTS, assigned
-from lcnb.runbooks.records.index import verify
+from lcnb.runbooks.notebook.find import find_runbook
+from lcnb.runbooks.notebook.help import describe_runbooks
+from lcnb.runbooks.notebook.languages import ASSIGNMENT_PATTERNS, read_assignments
+from lcnb.runbooks.records.index import verify_runs
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 
@@ -67,10 +67,10 @@ def test_d8_encodings(encoding: str, problem: str, tmp_path: Path) -> None:
     text = json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False)
     path.write_text(text, encoding=encoding)
     if not problem:
-        assert find(str(path)).parameters[0].default == "S\u00e3o Paulo"
+        assert find_runbook(str(path)).parameters[0].default == "S\u00e3o Paulo"
         return
     with pytest.raises(InputError, match=rf"{problem}.*Save it as UTF-8\. Nothing was started\.$") as refused:
-        find(str(path))
+        find_runbook(str(path))
     assert "\n" not in str(refused.value)
 
 
@@ -123,7 +123,7 @@ def test_trespasses(runs: dict[str, RunResult]) -> None:
     assert "kept where the run is" in (run.folder / "run.log").read_text()
     assert statuses(run.folder) == ["completed", "completed"]
     assert sorted(record(run.folder)["files"]) == ["report.html", "run.log", "trespasses.ipynb", "victim.txt"]
-    assert verify(run.folder.parent, [run.folder.name]).problems == []
+    assert verify_runs(run.folder.parent, [run.folder.name]).problems == []
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_unclear(tags: list[tuple[str, str]], told: str, tmp_path: Path) -> None
         json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": made}), encoding="utf-8"
     )
     with pytest.raises(InputError, match=rf"{told}.* Nothing was started\.$"):
-        find(str(path))
+        find_runbook(str(path))
 
 
 def test_folder_deleted(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_c3_format5_cure(tmp_path: Path) -> None:
     text = (PLACE / "format5.ipynb").read_text(encoding="utf-8")
     path = tmp_path / "mended.ipynb"
     path.write_text(text.replace('"nbformat": 5', '"nbformat": 4'), encoding="utf-8")
-    assert [each.name for each in find(str(path)).parameters] == ["n", "name"]
+    assert [each.name for each in find_runbook(str(path)).parameters] == ["n", "name"]
 
 
 def test_c3_read() -> None:
@@ -317,7 +317,7 @@ def test_c3_read() -> None:
         "n:",
         "as",
     ]
-    assert describe(str(PLACE / "colab.ipynb")).values.tolist() == [
+    assert describe_runbooks(str(PLACE / "colab.ipynb")).values.tolist() == [
         ["n", "int", "1", ""],
         ["name", "any value", "None", ""],
     ]
@@ -345,12 +345,12 @@ def test_c3_read() -> None:
 )  # fmt: skip
 def test_c5_assigned(language: str, source: str, found: list[tuple[str, str, str]]) -> None:
     """The parameters of another language's cell are found where values could be written for them."""
-    assert [(each.name, each.default_text, each.help) for each in assigned(source, language)] == found
+    assert [(each.name, each.default_text, each.help) for each in read_assignments(source, language)] == found
 
 
 def test_c5_papermill() -> None:
     """The languages with parameters are those that papermill writes."""
-    assert not any(why_unwritable("", language, {"n": 1}) for language in ASSIGNMENTS)
+    assert not any(why_unwritable("", language, {"n": 1}) for language in ASSIGNMENT_PATTERNS)
     assert all(why_unwritable("", language, {"n": 1}) for language in ("go", "rust", "javascript", "java"))
     for language, value in (
         ("bash", {"b": 1}),
@@ -557,7 +557,7 @@ def test_c3_each_value_as_another(tmp_path: Path) -> None:
             path.write_text(json.dumps(changed), encoding="utf-8")
             try:
                 read = read_notebook(path)
-                find(str(path))
+                find_runbook(str(path))
             except InputError as error:
                 assert str(error).endswith("Nothing was started.")
                 refused.add(".".join("N" if isinstance(key, int) else key for key in place))

@@ -21,10 +21,10 @@ from papermill.translators import PythonTranslator, translate_parameters
 
 import lcnb.runbooks.engine.papermill_engine
 from lcnb.errors import ParameterError
-from lcnb.runbooks.notebook.conversion import convert
+from lcnb.runbooks.notebook.conversion import convert_value
 from lcnb.runbooks.notebook.declarations import read_parameters
-from lcnb.runbooks.notebook.parameters import check, effective, located, recordable
-from lcnb.runbooks.notebook.types import Parameter, Type, Written
+from lcnb.runbooks.notebook.parameters import check_values, effective_values, resolve_paths, to_json_values
+from lcnb.runbooks.notebook.types import Parameter, ParameterType, WrittenText
 
 NAN, INF = float("nan"), float("inf")
 
@@ -35,7 +35,7 @@ def declared(declaration: str) -> Parameter:
 
 
 def taken(declaration: str, value: object) -> Any:
-    return check([declared(declaration)], {"x": value})["x"]
+    return check_values([declared(declaration)], {"x": value})["x"]
 
 
 # --- values ---------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ VALUES = (
 )
 
 
-def is_a(kind: Type, value: Any) -> bool:
+def is_a(kind: ParameterType, value: Any) -> bool:
     """Whether a value is one of the type, after what the annotation says."""
     if kind.kind == "union":
         return any(is_a(part, value) for part in kind.parts)
@@ -363,7 +363,7 @@ def test_convert(annotation: str, value: object) -> None:
     """For any type and value `convert` gives a value of that type or a ValueError, and nothing else."""
     kind = declared(f"x: {annotation} = None").type
     try:
-        converted = convert(kind, value)
+        converted = convert_value(kind, value)
     except ValueError:
         return
     assert is_a(kind, converted)
@@ -408,7 +408,7 @@ NAMES = "days: int = 30\nlocation: str | None = None"
 def test_unknown_name(name: Any, told: str) -> None:
     """A name that is not declared is refused with a near one and all there are, and its value is not told."""
     with pytest.raises(ParameterError) as refused:
-        check(read_parameters(NAMES), {"days": 1, name: "hunter2"})
+        check_values(read_parameters(NAMES), {"days": 1, name: "hunter2"})
     text = str(refused.value)
     assert told in text
     assert "hunter2" not in text
@@ -418,7 +418,7 @@ def test_unknown_name(name: Any, told: str) -> None:
 def test_none_declared() -> None:
     """A runbook without parameters says so."""
     with pytest.raises(ParameterError, match=r"no parameter 'days'\. This runbook takes none\."):
-        check(read_parameters(""), {"days": 1})
+        check_values(read_parameters(""), {"days": 1})
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,9 @@ def test_secret_declared(name: str) -> None:
 
 
 def asked(value: object, known: list[str] | None) -> Any:
-    return check(read_parameters(NAMES), {"location": value, "days": 3}, lambda kind: known)["location"]
+    return check_values(read_parameters(NAMES), {"location": value, "days": 3}, lambda kind: known)[
+        "location"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -568,7 +570,7 @@ def test_broken_cell(source: str, told: str) -> None:
 def test_effective(declaration: str, value: object) -> None:
     """A run is written down with all its parameters: the given ones, else the defaults, as JSON can hold them."""
     parameters = read_parameters(f"{declaration}\ny: int = 1")
-    assert effective(parameters, check(parameters, {"y": "5"})) == {"x": value, "y": 5}
+    assert effective_values(parameters, check_values(parameters, {"y": "5"})) == {"x": value, "y": 5}
 
 
 # --- the account ----------------------------------------------------------------------------------------
@@ -602,7 +604,7 @@ ACCOUNT: dict[str, list[str]] = {
 def test_of_the_account(source: str, value: Any, expected: Any) -> None:
     """A parameter whose name says what it is of the account is taken as the account has it."""
     (parameter,) = read_parameters(source)
-    assert check([parameter], {parameter.name: value}, ACCOUNT.get) == {parameter.name: expected}
+    assert check_values([parameter], {parameter.name: value}, ACCOUNT.get) == {parameter.name: expected}
 
 
 @pytest.mark.parametrize(
@@ -624,7 +626,7 @@ def test_not_of_the_account(source: str, value: Any, told: str) -> None:
     """What the account has not, and what selects nothing sensible, is refused before anything starts."""
     (parameter,) = read_parameters(source)
     with pytest.raises(ParameterError, match=told):
-        check([parameter], {parameter.name: value}, ACCOUNT.get)
+        check_values([parameter], {parameter.name: value}, ACCOUNT.get)
 
 
 def test_only_what_is_needed() -> None:
@@ -636,7 +638,7 @@ def test_only_what_is_needed() -> None:
         return ACCOUNT[kind]
 
     parameters = read_parameters("location: str = ''\nlabels: list[str] = []\nplan: str = ''\nfree: str = ''")
-    check(parameters, {"labels": ["web-01"], "free": "x", "plan": ""}, known)
+    check_values(parameters, {"labels": ["web-01"], "free": "x", "plan": ""}, known)
     assert asked == ["label"]
 
 
@@ -645,16 +647,18 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     parameters = read_parameters("fleet: Path = 'fleet.csv'\nout: Path | None = None\ndays: int = 1")
     with pytest.raises(ParameterError, match=rf"parameter fleet: the file {tmp_path}/fleet.csv is not there"):
-        located(parameters, {})
+        resolve_paths(parameters, {})
     (tmp_path / "fleet.csv").mkdir()
     with pytest.raises(ParameterError, match="is a folder"):
-        located(parameters, {})
+        resolve_paths(parameters, {})
     (tmp_path / "mine.csv").touch()
-    assert located(parameters, {"fleet": "mine.csv", "days": 2}) == {
+    assert resolve_paths(parameters, {"fleet": "mine.csv", "days": 2}) == {
         "fleet": f"{tmp_path}/mine.csv",
         "days": 2,
     }
-    assert located(parameters, {"fleet": "mine.csv", "out": "new.json"})["out"] == f"{tmp_path}/new.json"
+    assert (
+        resolve_paths(parameters, {"fleet": "mine.csv", "out": "new.json"})["out"] == f"{tmp_path}/new.json"
+    )
 
 
 def test_where_a_secret_is_kept() -> None:
@@ -686,7 +690,7 @@ def test_c4_by_looks(source: str, text: str) -> None:
     from papermill.cli import _resolve_type
 
     parameters = read_parameters(source)
-    got = check(parameters, {parameters[0].name: Written(text)})[parameters[0].name]
+    got = check_values(parameters, {parameters[0].name: WrittenText(text)})[parameters[0].name]
     assert (type(got), got) == (type(_resolve_type(text)), _resolve_type(text))
 
 
@@ -694,7 +698,7 @@ def test_c4_by_looks(source: str, text: str) -> None:
 def test_c4_not_finite(text: str) -> None:
     """A text that papermill would read as a number that JSON does not have is refused with what helps."""
     with pytest.raises(ParameterError, match=r"not finite; for a text declare it: str\)"):
-        taken("x = None", Written(text))
+        taken("x = None", WrittenText(text))
 
 
 @pytest.mark.parametrize(
@@ -714,7 +718,7 @@ def test_c4_not_finite(text: str) -> None:
 def test_c4_with_a_type(source: str, text: str, converted: object) -> None:
     """With a type, by declaration or by its default, the same text is of that type; what is within JSON stays as it is."""
     (parameter,) = read_parameters(source)
-    got = check([parameter], {parameter.name: Written(text)})[parameter.name]
+    got = check_values([parameter], {parameter.name: WrittenText(text)})[parameter.name]
     assert (type(got), got) == (type(converted), converted)
 
 
@@ -770,13 +774,13 @@ def test_a10_arrives(declaration: str, value: Any) -> None:
     """Keys are written into the cell with their type; from the record of a run the same values are made again."""
     assert not lcnb.runbooks.engine.parameter_cell.why_unwritable("python3", "python", {"m": value})
     parameters = read_parameters(f"m: {declaration}")
-    checked = check(parameters, {"m": value})
+    checked = check_values(parameters, {"m": value})
     assert checked == {"m": value}
     (statement,) = ast.parse(translate_parameters("python3", "python", checked)).body
     assert isinstance(statement, ast.Assign)
     arrived = ast.literal_eval(statement.value)
     assert (arrived, repr(arrived)) == (value, repr(value))
-    again = check(parameters, json.loads(json.dumps(recordable(checked))))
+    again = check_values(parameters, json.loads(json.dumps(to_json_values(checked))))
     assert (again, repr(again)) == (checked, repr(checked))
 
 

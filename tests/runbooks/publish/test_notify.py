@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import record, write_notebook
-from lcnb.runbooks.publish.notifications import load_targets, notify
+from lcnb.runbooks.publish.notifications import load_targets, send_notification
 from lcnb.runbooks.run import run_runbook
 
 #: Apprise 2 imports a module that Python 3.13 no longer has, in a `try`.
@@ -195,10 +195,10 @@ def test_d11_results(
     monkeypatch.setattr(apprise.Apprise, "notify", lambda self, **how: outcome)
     facts = {"status": "done", "reason": "", "host": "here", "runbook": "night"}
     if problem is None:
-        notify(facts, tmp_path)
+        send_notification(facts, tmp_path)
         return
     with pytest.raises(RuntimeError) as raised:
-        notify(facts, tmp_path)
+        send_notification(facts, tmp_path)
     assert str(raised.value) == f"the end of the run could not be told to everybody: {problem}"
 
 
@@ -213,7 +213,7 @@ def test_pdf(tmp_path: Path) -> None:
 
 def test_no_chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Chromium the run ends as it does, and the missing PDF is told."""
-    monkeypatch.setattr("lcnb.runbooks.publish.pdf.NAMES", ("no-such-browser",))
+    monkeypatch.setattr("lcnb.runbooks.publish.pdf.BROWSER_NAMES", ("no-such-browser",))
     result = run_runbook(str(write_notebook(tmp_path / "night.ipynb", "1")), pdf=True)
     assert result.status == "done"
     assert result.problems == ["no report.pdf: none of no-such-browser is installed here"]

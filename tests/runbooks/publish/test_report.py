@@ -14,9 +14,9 @@ import pytest
 
 from conftest import write_notebook
 from lcnb.runbooks.publish import pictures
-from lcnb.runbooks.publish.outputs import WIDGET
-from lcnb.runbooks.publish.report import render
-from lcnb.runbooks.publish.terminal_text import last_state
+from lcnb.runbooks.publish.outputs import WIDGET_VIEW_TYPE
+from lcnb.runbooks.publish.report import render_page
+from lcnb.runbooks.publish.terminal_text import final_terminal_text
 from lcnb.runbooks.run import run_runbook
 
 FACTS: dict[str, Any] = {
@@ -47,7 +47,7 @@ def page(*cells: Any, folder: Path | None = None, widgets: Any = None, **facts: 
     notebook = ANYTHING.new_notebook(cells=list(cells))
     if widgets:
         notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": widgets}}
-    html = render(FACTS | facts, notebook, [], [folder] if folder else [])
+    html = render_page(FACTS | facts, notebook, [], [folder] if folder else [])
     no_request(html)
     return html.partition("</header>")[2]
 
@@ -85,7 +85,7 @@ def folder(tmp_path: Path) -> Path:
     (place / "img" / "j.jpg").write_bytes(b"\xff\xd8\xff\xe0rest")
     (place / "img" / "text.png").write_text("root:x:0:0")
     (place / "img" / "empty.png").write_bytes(b"")
-    (place / "img" / "big.png").write_bytes(png() + bytes(pictures.PICTURE_BYTES))
+    (place / "img" / "big.png").write_bytes(png() + bytes(pictures.MAX_PICTURE_BYTES))
     (tmp_path / "secret.png").write_bytes(png(99))
     (place / "img" / "link.png").symlink_to(tmp_path / "secret.png")
     (place / "img" / "inner.png").symlink_to(place / "a.png")
@@ -166,7 +166,7 @@ def test_c10_named(source: str, problem: str, folder: Path) -> None:
 
 def test_c10_all_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All pictures of a page together have a limit, and the first one beyond it is named."""
-    monkeypatch.setattr(pictures, "ALL_BYTES", len(png()) + 10)
+    monkeypatch.setattr(pictures, "MAX_PAGE_PICTURE_BYTES", len(png()) + 10)
     html = page(markdown("![a](a.png) ![b](img/a.png)"), folder=folder)
     assert data_address(png()) in html
     assert "Picture left out (b): img/a.png: the pictures of this page have" in html
@@ -211,7 +211,7 @@ SCRIPTS = {
         {"text/html": "<table><tr><td>web-03</td></tr></table><script>sort()</script>"},
         ["web-03", "What needs none is shown."], ["sort()"],
     ),
-    "a widget": ({WIDGET: {"model_id": "m"}, "text/plain": "IntSlider(value=7)"},
+    "a widget": ({WIDGET_VIEW_TYPE: {"model_id": "m"}, "text/plain": "IntSlider(value=7)"},
                  ["a control (ipywidgets)", "IntSlider(value=7)"], []),
     "a formula": ({"text/latex": "$x^2$", "text/plain": "x**2"}, ["$x^2$", "LaTeX source"], []),
     "a formula with a picture": ({"text/latex": "$x^2$", "image/png": DOT}, [data_address(png())], ["left-out"]),
@@ -291,7 +291,7 @@ def test_c10_errors() -> None:
 )
 def test_c10_last_state(text: str, end: str) -> None:
     """A text that draws over itself is shown as a terminal shows it at its end."""
-    assert last_state(text) == end
+    assert final_terminal_text(text) == end
 
 
 def bar(value: float) -> dict[str, Any]:
@@ -306,21 +306,24 @@ def bar(value: float) -> dict[str, Any]:
 
 def test_c10_widgets() -> None:
     """The last state of a bar made of widgets is shown without a word of what is missing; of a control, with it."""
-    first = {WIDGET: {"model_id": "box"}, "text/plain": "machines:   0%|          | 0/3 [00:00<?, ?it/s]"}
+    first = {
+        WIDGET_VIEW_TYPE: {"model_id": "box"},
+        "text/plain": "machines:   0%|          | 0/3 [00:00<?, ?it/s]",
+    }
     html = page(mime(first), widgets=bar(3.0))
     assert "machines: 100%" in html and "3/3 [00:00&lt;00:00]" in html and ">100%</progress>" in html
     assert "left-out" not in html and "0/3" not in html
     unknown = page(mime(first))
     assert "a progress bar, whose last state this run does not keep" in unknown and "0/3" not in unknown
     slider = {"m": {"model_name": "IntSliderModel", "state": {"description": "days", "value": 7}}}
-    html = page(mime({WIDGET: {"model_id": "m"}, "text/plain": "IntSlider()"}), widgets=slider)
+    html = page(mime({WIDGET_VIEW_TYPE: {"model_id": "m"}, "text/plain": "IntSlider()"}), widgets=slider)
     assert "days 7" in html and "Left out: a control (ipywidgets)" in html
     lines = [{"output_type": "stream", "name": "stdout", "text": "Working 0%\rWorking 100%"}]
     held = {"o": {"model_name": "OutputModel", "state": {"outputs": lines}}}
-    html = page(mime({WIDGET: {"model_id": "o"}, "text/plain": "Output()"}), widgets=held)
+    html = page(mime({WIDGET_VIEW_TYPE: {"model_id": "o"}, "text/plain": "Output()"}), widgets=held)
     assert "<pre>Working 100%</pre>" in html and "left-out" not in html
     loop = {"box": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_box", "IPY_MODEL_gone", 7]}}}
-    page(mime({WIDGET: {"model_id": "box"}}), widgets=loop)
+    page(mime({WIDGET_VIEW_TYPE: {"model_id": "box"}}), widgets=loop)
 
 
 def test_c10_run(tmp_path: Path) -> None:

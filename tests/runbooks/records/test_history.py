@@ -25,13 +25,13 @@ import pytest
 
 import lcnb
 from conftest import TOKEN, lcnb_here, record, saved
-from lcnb.changes.journal import Entry, Journal
+from lcnb.changes.journal import Journal, JournalEntry
 from lcnb.config import Settings
 from lcnb.errors import InputError, ParameterError, RunError
 from lcnb.folders import state_dir
-from lcnb.runbooks.notebook.git import commit_of
+from lcnb.runbooks.notebook.git import find_commit
 from lcnb.runbooks.records import abandoned, artifacts, history, index, notes, process, resume, store
-from lcnb.runbooks.records.compare import diff
+from lcnb.runbooks.records.compare import compare_runs
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 
@@ -87,7 +87,7 @@ def make_run(place: Path, number: int, *, closed: bool = True, **facts: Any) -> 
         "duration_s": 1.5, "account": None, "user": "me", "host": "here", "attention": [], "checks": [],
         "parameters": {}, "given": {}, "closed": closed, **facts,
     }  # fmt: skip
-    facts["files"] = artifacts.fingerprints(folder)
+    facts["files"] = artifacts.fingerprint_files(folder)
     if closed:
         index.close_record(folder, json.dumps(facts))
     else:
@@ -97,7 +97,7 @@ def make_run(place: Path, number: int, *, closed: bool = True, **facts: Any) -> 
 
 @pytest.fixture(scope="module")
 def watched(
-    tmp_path_factory: pytest.TempPathFactory, server: lcnb.sandbox.Running
+    tmp_path_factory: pytest.TempPathFactory, server: lcnb.sandbox.SandboxProcess
 ) -> Iterator[list[RunResult]]:
     """Three runs of one notebook: done, a failed check, and an attention note that holds the token."""
     place = tmp_path_factory.mktemp("watched")
@@ -171,7 +171,7 @@ def test_notes_hold_no_token(watched: list[RunResult]) -> None:
     """The token that a note held stands in no file of the run, and the notes can still be read."""
     for path in watched[2].folder.iterdir():
         assert TOKEN.encode() not in path.read_bytes(), path
-    assert notes.attention(notes.read(watched[2].folder)) == ["look at *****"]
+    assert notes.attention_texts(notes.read_notes(watched[2].folder)) == ["look at *****"]
 
 
 def test_log(watched: list[RunResult]) -> None:
@@ -231,7 +231,7 @@ def test_plain_papermill(tmp_path: Path) -> None:
     shown = json.dumps(nbformat.read(tmp_path / "out.ipynb", as_version=4))
     assert "lcnb-attention" in shown
     assert "<b>CHECK FAILED</b> fewer than &lt;4&gt; machines" in shown
-    assert [each.text for each in notes.read(tmp_path)] == [
+    assert [each.text for each in notes.read_notes(tmp_path)] == [
         "there are machines",
         "fewer than <4> machines",
         "see ",
@@ -241,14 +241,14 @@ def test_plain_papermill(tmp_path: Path) -> None:
 
 def test_notes_are_forgiving(tmp_path: Path) -> None:
     """Lines that are no notes, such as half a line of a kernel that was killed, are passed over."""
-    notes.keep(tmp_path, notes.Note("now", "kept", None))
-    with (tmp_path / notes.FILE).open("ab") as file:
+    notes.append_note(tmp_path, notes.Note("now", "kept", None))
+    with (tmp_path / notes.NOTES_FILE).open("ab") as file:
         file.write(
             b'\xff\n[1]\n{"at": 1, "text": "x"}\n{"at": "", "text": "x", "ok": "no"}\n'
             + b"[" * 99_999
             + b'\n{"at": "n'
         )
-    assert notes.attention(notes.read(tmp_path)) == ["kept"]
+    assert notes.attention_texts(notes.read_notes(tmp_path)) == ["kept"]
 
 
 # --- the record -----------------------------------------------------------------------------------------
@@ -258,9 +258,9 @@ def test_record(watched: list[RunResult]) -> None:
     """run.json tells given and effective parameters, process, host, user, and that it is closed."""
     facts = record(watched[1].folder)
     assert (facts["given"], facts["parameters"]) == ({"n": 5}, {"n": 5, "note": ""})
-    assert facts["process"] == process.identity()
+    assert facts["process"] == process.identify_process()
     assert facts["kernel_process"]["pid"] != os.getpid()
-    assert process.gone(facts["kernel_process"])
+    assert process.is_gone(facts["kernel_process"])
     assert (facts["host"], facts["closed"], facts["git"]) == (socket.gethostname(), True, None)
 
 
@@ -304,7 +304,7 @@ def test_git(case: str, dirty: bool | None, tmp_path: Path, monkeypatch: pytest.
         (path := place / "new.skip").write_text("{}")
     elif case == "no git":
         monkeypatch.setenv("PATH", str(tmp_path))
-    found = commit_of(path)
+    found = find_commit(path)
     assert (found and found["dirty"]) is dirty
     assert found is None or re.fullmatch("[0-9a-f]{40}", found["commit"])
     assert not (tmp_path / "run-by-git").exists()
@@ -326,7 +326,7 @@ def test_frame(tmp_path: Path) -> None:
     place = tmp_path / "runs"
     for count in range(4):
         frame = lcnb.runs()
-        assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == history.COLUMNS
+        assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == history.RUN_COLUMNS
         assert frame.id.tolist() == sorted(frame.id, reverse=True)
         assert len(frame) == count
         make_run(place, count, attention=[{"at": "", "text": "x"}] * count)
@@ -340,7 +340,7 @@ def test_frame(tmp_path: Path) -> None:
     (place / "notes" / "a").write_text("somebody's own")
     (place / "20251124T120000Z-link").symlink_to(tmp_path)
     frame = lcnb.runs()
-    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == history.COLUMNS
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == history.RUN_COLUMNS
     assert frame.status.tolist() == ["done"] * 4 + ["d?ne"] + ["damaged"] * 5
     assert frame.attention.tolist()[:4] == [3, 2, 1, 0]
     assert frame.problem.dropna().tolist() == ["run.json is damaged"] * 2 + list(reversed(NO_RECORDS))
@@ -400,7 +400,7 @@ def test_find_none() -> None:
 
 # --- abandoned ------------------------------------------------------------------------------------------
 
-ME = process.identity()
+ME = process.identify_process()
 
 
 @pytest.mark.parametrize(
@@ -422,17 +422,17 @@ ME = process.identity()
 @pytest.mark.skipif(ME["boot"] is None, reason="only Linux tells the boot")
 def test_gone(change: dict[str, Any], gone: bool) -> None:
     """A process is gone when its number is free or somebody else's; on another machine nobody knows."""
-    assert process.gone({**ME, **change}) is gone
+    assert process.is_gone({**ME, **change}) is gone
 
 
 def test_zombie_is_gone() -> None:
     """A process that ended and was not waited for yet is gone."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        known = process.identity(child.pid)
-        assert not process.gone(known)
+        known = process.identify_process(child.pid)
+        assert not process.is_gone(known)
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert process.gone(known)
+        assert process.is_gone(known)
 
 
 def gone_process() -> dict[str, Any]:
@@ -460,7 +460,7 @@ def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
             time.sleep(0.05)
         (folder,) = (each.parent for each in begun)
         assert lcnb.runs().status.tolist() == ["running"]
-        assert index.verify(place).problems == []
+        assert index.verify_runs(place).problems == []
         kernel = psutil.Process(int(begun[0].read_text()))
         assert record(folder)["kernel_process"]["pid"] == kernel.pid
         runner.kill()
@@ -474,7 +474,7 @@ def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
         each.stdin.flush()
     told = [each.communicate(timeout=600)[0].strip() for each in lookers]
     assert sorted(told) == ["", "", "", folder.name]
-    assert process.gone({**ME, "pid": kernel.pid, "started": record(folder)["kernel_process"]["started"]})
+    assert process.is_gone({**ME, "pid": kernel.pid, "started": record(folder)["kernel_process"]["started"]})
     facts = record(folder)
     assert (facts["status"], facts["exit_code"], facts["closed"]) == ("abandoned", None, True)
     assert facts["reason"] == f"its process ({runner.pid} on {socket.gethostname()}) ended without a word"
@@ -484,8 +484,8 @@ def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
     assert notebook.metadata.papermill.exception
     assert notebook.cells[-1].metadata.papermill.status == "unknown"
     nbformat.validate(notebook)
-    assert [line.run for line in index.read(place)[0]] == [folder.name]
-    assert index.verify(place).problems == []
+    assert [line.run for line in index.read_index(place)[0]] == [folder.name]
+    assert index.verify_runs(place).problems == []
     assert lcnb.runs().status.tolist() == ["abandoned"]
 
 
@@ -494,7 +494,7 @@ def test_next_run_settles(tmp_path: Path) -> None:
     left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
     run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1"))).check()
     assert record(left)["status"] == "abandoned"
-    assert index.verify(tmp_path / "runs").problems == []
+    assert index.verify_runs(tmp_path / "runs").problems == []
 
 
 @pytest.mark.parametrize("before", ["running", "done", "failed"])
@@ -502,23 +502,23 @@ def test_killed_late(before: str, tmp_path: Path) -> None:
     """A run killed after its cells, while it wrote its report, is abandoned, and its reason tells of its end."""
     left = make_run(tmp_path / "runs", 1, closed=False, status=before, process=gone_process())
     (left / "raw.txt").write_text("made late")
-    assert abandoned.settle(left.parent) == [left.name]
+    assert abandoned.settle_runs(left.parent) == [left.name]
     facts = record(left)
     assert facts["status"] == "abandoned"
     assert (f"had ended: {before}" in facts["reason"]) == (before != "running")
     assert set(facts["files"]) == {"nightly.ipynb", "raw.txt"}
-    assert abandoned.settle(left.parent) == []
+    assert abandoned.settle_runs(left.parent) == []
 
 
 def test_killed_between(tmp_path: Path) -> None:
     """A process killed between its line in the index and its record leaves nothing that stays wrong."""
     left = make_run(tmp_path / "runs", 1, closed=False, status="done", process=gone_process())
-    index.append(left.parent, index.ENDED, left.name, "a" * 64)
-    assert [each.problem for each in index.verify(left.parent).problems] == [
+    index.append_line(left.parent, index.ENDED, left.name, "a" * 64)
+    assert [each.problem for each in index.verify_runs(left.parent).problems] == [
         "was changed after the run ended"
     ]
-    abandoned.settle(left.parent)
-    assert index.verify(left.parent).problems == []
+    abandoned.settle_runs(left.parent)
+    assert index.verify_runs(left.parent).problems == []
 
 
 def test_settle_hides_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -527,7 +527,7 @@ def test_settle_hides_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
     (left / "raw.txt").write_text(f"the token is {TOKEN}")
     (left / "bad.ipynb").write_text("{")
-    abandoned.settle(left.parent)
+    abandoned.settle_runs(left.parent)
     assert (left / "raw.txt").read_text() == "the token is *****"
     assert record(left)["problems"] == ["bad.ipynb cannot be read, and was left as it is"]
 
@@ -539,7 +539,7 @@ def test_read_only(tmp_path: Path) -> None:
     left.parent.chmod(0o500)
     try:
         assert lcnb.runs().status.tolist() == ["abandoned"]
-        assert index.verify(left.parent).problems == []
+        assert index.verify_runs(left.parent).problems == []
     finally:
         left.parent.chmod(0o700)
 
@@ -549,13 +549,15 @@ def test_abandoned_changes(tmp_path: Path) -> None:
     left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
     names = ("identifier", "before", "after", "monthly_before", "monthly_after", "currencycode")
     plan = {"action": "power off", "target": "web-01", **dict.fromkeys(names)}
-    entry = Entry("cs-1", 0, "planned", "power off", "web-01", "PUT", "/instances/1/power-off", None, plan)
+    entry = JournalEntry(
+        "cs-1", 0, "planned", "power off", "web-01", "PUT", "/instances/1/power-off", None, plan
+    )
     journal = Journal(state_dir())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LCNB_RUN_DIR", str(left))
         journal.begin("cs-1", [entry], account=None, base_url="https://api.example.com/api")
     journal.sending("cs-1", 0, [])
-    abandoned.settle(left.parent)
+    abandoned.settle_runs(left.parent)
     assert [(each["target"], each["outcome"]) for each in record(left)["changes"]] == [("web-01", "unknown")]
     assert lcnb.runs().changes.tolist() == [1]
 
@@ -566,19 +568,19 @@ def test_live_runs_are_left(tmp_path: Path) -> None:
     for number, known in enumerate((ME, elsewhere, None)):
         make_run(tmp_path / "runs", number, closed=False, status="running", process=known)
     assert lcnb.runs().status.tolist() == ["running"] * 3
-    assert not (tmp_path / "runs" / index.INDEX).exists()
+    assert not (tmp_path / "runs" / index.INDEX_FILE).exists()
 
 
 # --- verify ---------------------------------------------------------------------------------------------
 
 
 def places(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != index.LOCK]
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != index.LOCK_FILE]
 
 
 def test_every_byte(copy: Path) -> None:
     """Of 1,000 bytes that are changed one by one, anywhere in runs and index, each is found and named."""
-    assert index.verify(copy).problems == []
+    assert index.verify_runs(copy).problems == []
     chance = random.Random(4)
     files = places(copy)
     assert len(files) == 3 * 7 + 1
@@ -587,27 +589,27 @@ def test_every_byte(copy: Path) -> None:
         content = path.read_bytes()
         at = chance.randrange(len(content))
         path.write_bytes(content[:at] + bytes([content[at] ^ chance.randrange(1, 256)]) + content[at + 1 :])
-        problems = index.verify(copy, [path.parent.name] if path.parent != copy else None).problems
+        problems = index.verify_runs(copy, [path.parent.name] if path.parent != copy else None).problems
         if path.parent == copy:
             assert any(
-                each.file == index.INDEX or each.file == "run.json" or not each.file for each in problems
+                each.file == index.INDEX_FILE or each.file == "run.json" or not each.file for each in problems
             ), at
         else:
             assert (path.parent.name, path.name) in {(each.run, each.file) for each in problems}, (path, at)
         path.write_bytes(content)
-    assert index.verify(copy).problems == []
+    assert index.verify_runs(copy).problems == []
 
 
 def first(copy: Path) -> Path:
-    return index.run_folders(copy)[0]
+    return index.list_run_folders(copy)[0]
 
 
 def lines(copy: Path) -> list[bytes]:
-    return (copy / index.INDEX).read_bytes().splitlines(keepends=True)
+    return (copy / index.INDEX_FILE).read_bytes().splitlines(keepends=True)
 
 
 def write_lines(copy: Path, found: list[bytes]) -> None:
-    (copy / index.INDEX).write_bytes(b"".join(found))
+    (copy / index.INDEX_FILE).write_bytes(b"".join(found))
 
 
 SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -616,7 +618,7 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "record gone": (lambda copy: (first(copy) / "run.json").unlink(), "run.json: is missing"),
     "folder gone": (lambda copy: shutil.rmtree(first(copy)), "its folder is gone, and it was not pruned"),
     "folder renamed": (lambda copy: first(copy).rename(copy / "other"), "run.json: is in no line of the index"),
-    "index gone": (lambda copy: (copy / index.INDEX).unlink(), "run.json: is in no line of the index"),
+    "index gone": (lambda copy: (copy / index.INDEX_FILE).unlink(), "run.json: is in no line of the index"),
     "first line gone": (lambda copy: write_lines(copy, lines(copy)[1:]), "line 1 does not follow"),
     "middle line gone": (lambda copy: write_lines(copy, [lines(copy)[0], lines(copy)[2]]), "line 2 does not follow"),
     "last line gone": (lambda copy: write_lines(copy, lines(copy)[:-1]), "run.json: is in no line of the index"),
@@ -631,7 +633,7 @@ def test_spoiled(case: str, copy: Path) -> None:
     """What was added, taken away or moved is found, named, and ends `lcnb verify` with 1."""
     spoil, told = SPOILED[case]
     spoil(copy)
-    assert any(told in f"{each.file}: {each.problem}" for each in index.verify(copy).problems)
+    assert any(told in f"{each.file}: {each.problem}" for each in index.verify_runs(copy).problems)
 
 
 def test_hidden_files_may_come(copy: Path) -> None:
@@ -639,17 +641,17 @@ def test_hidden_files_may_come(copy: Path) -> None:
     (first(copy) / ".ipynb_checkpoints").mkdir()
     (first(copy) / ".ipynb_checkpoints" / "watch-checkpoint.ipynb").write_text("{}")
     (copy / "README").write_text("my runs")
-    assert index.verify(copy).problems == []
+    assert index.verify_runs(copy).problems == []
 
 
 def test_torn_line(tmp_path: Path) -> None:
     """A line that a power cut left half written is cut off by the next one."""
     place = tmp_path / "runs"
     make_run(place, 1)
-    with (place / index.INDEX).open("ab") as file:
+    with (place / index.INDEX_FILE).open("ab") as file:
         file.write(b'{"event": "ended", "ru')
     make_run(place, 2)
-    assert index.verify(place).problems == []
+    assert index.verify_runs(place).problems == []
 
 
 CLOSE = """
@@ -674,13 +676,13 @@ def test_many_at_once(tmp_path: Path) -> None:
     for each in writers:
         each.communicate("go\n", timeout=600)
         assert each.returncode == 0
-    assert len(index.read(tmp_path)[0]) == 100
-    assert index.verify(tmp_path).problems == []
+    assert len(index.read_index(tmp_path)[0]) == 100
+    assert index.verify_runs(tmp_path).problems == []
 
 
 def test_unwritten_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose line cannot be written has its record all the same, which says so."""
-    (tmp_path / "runs" / index.INDEX).mkdir(parents=True)
+    (tmp_path / "runs" / index.INDEX_FILE).mkdir(parents=True)
     run = run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1"))).check()
     assert run.problems == ["the run could not be written into index.jsonl: Is a directory"]
     facts = record(run.folder)
@@ -697,15 +699,15 @@ def test_prune(tmp_path: Path) -> None:
     running = make_run(place, -1, closed=False, status="running", process=ME)
     damaged = make_run(place, -2)
     (damaged / "run.json").write_text("{")
-    found = history.to_prune(2)
+    found = history.runs_to_prune(2)
     assert [each.folder for each in found] == made[:3]
-    deleted, left = history.prune(found)
+    deleted, left = history.prune_runs(found)
     assert ([each.folder for each in deleted], left) == (made[:3], [])
     assert [path for path in [*made, running, damaged] if path.exists()] == [*made[3:], running, damaged]
-    assert {each.run for each in index.verify(place).problems} == {damaged.name}
+    assert {each.run for each in index.verify_runs(place).problems} == {damaged.name}
     make_run(place, 9)
-    assert [each.run for each in index.verify(place).problems if each.run != damaged.name] == []
-    assert history.prune(found[:1])[1][0][1] == "it is not there any more, or it has not ended"
+    assert [each.run for each in index.verify_runs(place).problems if each.run != damaged.name] == []
+    assert history.prune_runs(found[:1])[1][0][1] == "it is not there any more, or it has not ended"
 
 
 def test_half_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -713,13 +715,13 @@ def test_half_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_run(tmp_path / "runs", 1)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda path: (_ for _ in ()).throw(PermissionError(13, "not yours")))
-        deleted, left = history.prune(history.to_prune(0))
+        deleted, left = history.prune_runs(history.runs_to_prune(0))
     assert (deleted, [reason for _, reason in left]) == ([], ["not yours"])
-    assert [each.problem for each in index.verify(tmp_path / "runs").problems] == [
+    assert [each.problem for each in index.verify_runs(tmp_path / "runs").problems] == [
         "was pruned, but its folder is there"
     ]
-    history.prune(history.to_prune(0))
-    assert index.verify(tmp_path / "runs").problems == []
+    history.prune_runs(history.runs_to_prune(0))
+    assert index.verify_runs(tmp_path / "runs").problems == []
     assert len(lines(tmp_path / "runs")) == 2
 
 
@@ -731,10 +733,10 @@ def test_rerun(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'x'", "print(n, word)")
     then = run_runbook(str(path), {"n": "7"}, folder=tmp_path / "kept")
     kept = store.find_run(str(then.folder))
-    assert not resume.notebook_changed(kept)
+    assert not resume.has_notebook_changed(kept)
     write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'y'", "print(n, word)")
-    assert resume.notebook_changed(kept)
-    again = resume.rerun(kept)
+    assert resume.has_notebook_changed(kept)
+    again = resume.rerun_notebook(kept)
     assert again.folder.parent == then.folder.parent
     assert record(again.folder)["given"] == {"n": 7}
     assert again.parameters == {"n": 7, "word": "y"}
@@ -742,7 +744,7 @@ def test_rerun(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"the notebook of the run .* is gone: .*a\.ipynb\. Nothing was started"
     ):
-        resume.rerun(kept)
+        resume.rerun_notebook(kept)
 
 
 def test_rerun_elsewhere(
@@ -753,7 +755,7 @@ def test_rerun_elsewhere(
     with pytest.raises(
         ParameterError, match=r"asked http://127.*at https://core\.letscloud\.io/api\. Nothing was started"
     ):
-        resume.rerun(store.find_run(str(watched[0].folder)))
+        resume.rerun_notebook(store.find_run(str(watched[0].folder)))
 
 
 def test_rerun_damaged(tmp_path: Path) -> None:
@@ -762,19 +764,19 @@ def test_rerun_damaged(tmp_path: Path) -> None:
         tmp_path / "runs", 1, notebook=str(write_notebook(tmp_path / "a.ipynb", "1")), given=None
     )
     with pytest.raises(InputError, match="does not tell its parameters"):
-        resume.rerun(store.find_run("last"))
+        resume.rerun_notebook(store.find_run("last"))
     (damaged / "run.json").write_text("{")
     with pytest.raises(InputError, match=r"cannot be read: run\.json is damaged"):
-        resume.rerun(store.find_run("last"))
+        resume.rerun_notebook(store.find_run("last"))
 
 
 def test_diff(watched: list[RunResult]) -> None:
     """What differs between two runs is a row each: parameters, status, notes, and the rows of saved tables."""
     runs = [store.find_run(str(run.folder)) for run in watched]
-    assert diff(runs[0], runs[0]).empty
+    assert compare_runs(runs[0], runs[0]).empty
     found = {
         tuple(None if value != value else value for value in row)
-        for row in diff(*runs[:2]).itertuples(index=False)
+        for row in compare_runs(*runs[:2]).itertuples(index=False)
     }
     assert found == {
         ("status", None, "differs", None, "done", "attention"),
@@ -787,7 +789,9 @@ def test_diff(watched: list[RunResult]) -> None:
         ("table machines", "web-2", "changed", "size", "6", "10"),
     }
     assert (
-        set(diff(*runs[:2]).dtypes.astype(str)) == set(diff(runs[0], runs[0]).dtypes.astype(str)) == {"str"}
+        set(compare_runs(*runs[:2]).dtypes.astype(str))
+        == set(compare_runs(runs[0], runs[0]).dtypes.astype(str))
+        == {"str"}
     )
 
 
@@ -818,7 +822,7 @@ def test_diff_tables(one: Any, other: Any, found: list[Any], tmp_path: Path) -> 
         runs.append(store.find_run(folder.name))
     rows = [
         tuple(None if value != value else value for value in row)
-        for row in diff(*runs).itertuples(index=False)
+        for row in compare_runs(*runs).itertuples(index=False)
     ]
     assert rows == [("table t", *row) for row in found]
 
@@ -851,7 +855,7 @@ def test_d13_diff_of_csv(one: str, other: str, found: list[Any] | None, tmp_path
         runs.append(store.find_run(folder.name))
     rows = [
         tuple(None if value != value else value for value in row)
-        for row in diff(*runs).itertuples(index=False)
+        for row in compare_runs(*runs).itertuples(index=False)
     ]
     if found is None:
         assert [row[2] for row in rows] == ["unreadable"]
@@ -865,7 +869,7 @@ def test_diff_files(tmp_path: Path) -> None:
     (one / "only.csv").write_text("a\n1\n")
     (one / "bad.parquet").write_text("no")
     (other / "bad.parquet").write_text("no")
-    found = diff(store.find_run(one.name), store.find_run(other.name))
+    found = compare_runs(store.find_run(one.name), store.find_run(other.name))
     assert found[["what", "change"]].to_numpy().tolist() == [
         ["table bad", "unreadable"],
         ["table only", "removed"],
@@ -898,7 +902,7 @@ def test_commands(copy: Path, tmp_path: Path, watched: list[RunResult]) -> None:
     verified = lcnb_command("verify")
     assert verified.returncode == 0
     assert verified.stdout.strip().endswith(
-        f"3 runs, 21 files: all as written; the index ends with {index.read(copy)[2]}"
+        f"3 runs, 21 files: all as written; the index ends with {index.read_index(copy)[2]}"
     )
     with (copy / done / "machines.csv").open("a") as file:
         file.write("x")
@@ -911,7 +915,7 @@ def test_commands(copy: Path, tmp_path: Path, watched: list[RunResult]) -> None:
     assert lcnb_command("verify", str(copy / done)).returncode == 1
 
     asked = lcnb_command("runs", "prune", "--keep", "1", stdin="n\n")
-    assert (asked.returncode, len(index.run_folders(copy))) == (6, 3)
+    assert (asked.returncode, len(index.list_run_folders(copy))) == (6, 3)
     assert "Delete 2 runs with all their files?" in asked.stderr
     pruned = lcnb_command("runs", "prune", "--keep", "1", "--yes")
     assert pruned.stdout.splitlines() == [f"deleted {copy / row['id']}" for row in reversed(listed[1:])]

@@ -20,7 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 import lcnb
 from conftest import MANY, TOKEN
 from lcnb.errors import ConfirmationMissing, ParameterError
-from lcnb.runbooks.notebook.find import find, shipped
+from lcnb.runbooks.notebook.find import find_runbook, shipped_names
 from lcnb.sandbox import start
 
 PASTED = 2026 - 12 - 25  # what jupyter-scheduler makes of a date without quotes
@@ -127,16 +127,18 @@ def test_b9_annotations_of_later_pythons() -> None:
     lcnb.run().check_types({})
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_names())
 def test_b9_each_shipped_runbook(
     name: str, account_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each shipped runbook refuses a number for each of its texts, in the cell that uses them first."""
     monkeypatch.chdir(tmp_path)
-    notebook = nbformat.read(find(name).path, as_version=4)
+    notebook = nbformat.read(find_runbook(name).path, as_version=4)
     parameters, first = [cell.source for cell in notebook.cells if cell.cell_type == "code"][:2]
     texts = [
-        each.name for each in find(name).parameters if "text" in each.type_text or "path" in each.type_text
+        each.name
+        for each in find_runbook(name).parameters
+        if "text" in each.type_text or "path" in each.type_text
     ]
     for text in texts:
         if text == "account":
@@ -150,7 +152,7 @@ def test_b9_each_shipped_runbook(
 
 
 def find_default(name: str, text: str) -> Any:
-    return next(each.default for each in find(name).parameters if each.name == text)
+    return next(each.default for each in find_runbook(name).parameters if each.name == text)
 
 
 # --- confirmation ---------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ def test_b8_papermill(account: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     def run() -> None:
         papermill.execute_notebook(
-            find("power_schedule").path, tmp_path / "out.ipynb", given, progress_bar=False
+            find_runbook("power_schedule").path, tmp_path / "out.ipynb", given, progress_bar=False
         )
 
     with pytest.raises(PapermillExecutionError) as caught:
@@ -222,7 +224,7 @@ def test_b8_b9_jupyter_scheduler(account: str, tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy")
     right = {"selection": json.dumps(f"label == '{account}'"), "power": '"off"', "dry_run": "False"}
     wrong = {**right, "selection": "2026-12-25"}
-    source = shutil.copy(find("power_schedule").path, tmp_path / "b.ipynb")
+    source = shutil.copy(find_runbook("power_schedule").path, tmp_path / "b.ipynb")
     done = subprocess.run(
         [sys.executable, "-c", JOB, str(source), str(tmp_path), json.dumps([wrong, right])],
         capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "LCNB_RUN_CONFIRM": "yes"},

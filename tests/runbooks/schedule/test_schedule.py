@@ -32,10 +32,10 @@ import lcnb
 from conftest import TOKEN, Call, write_notebook
 from lcnb.cli.main import cli
 from lcnb.errors import ConfigError, InputError, ParameterError
-from lcnb.runbooks.notebook.find import find
+from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.runbooks.schedule import export as schedules
-from lcnb.runbooks.schedule.cron import parse, timezone
-from lcnb.runbooks.schedule.export import WRITERS, export
+from lcnb.runbooks.schedule.cron import checked_timezone, parse_cron
+from lcnb.runbooks.schedule.export import WRITERS, export_schedule
 
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
@@ -72,7 +72,7 @@ def moments(text: str, count: int = 5) -> list[datetime]:
 @settings(max_examples=200, deadline=None)
 def test_rewritten(text: str) -> None:
     """What is written for cron, Kubernetes, GitHub and Airflow comes at the same moments as what was given."""
-    assert moments(str(parse(text))) == moments(text)
+    assert moments(str(parse_cron(text))) == moments(text)
 
 
 def elapses(line: str, count: int) -> list[datetime]:
@@ -97,7 +97,7 @@ def elapses(line: str, count: int) -> list[datetime]:
 def test_on_calendar(text: str) -> None:
     """systemd's lines together come at the very moments of the cron expression, either day being enough."""
     wanted = moments(text)
-    union = {moment for line in parse(text).on_calendar("UTC") for moment in elapses(line, len(wanted))}
+    union = {moment for line in parse_cron(text).on_calendar("UTC") for moment in elapses(line, len(wanted))}
     assert sorted(union)[: len(wanted)] == wanted
 
 
@@ -146,14 +146,14 @@ EQUIVALENT = [
 @pytest.mark.parametrize(("text", "wanted"), EQUIVALENT)
 def test_b6_equivalents(text: str, wanted: str) -> None:
     """What only some schedulers accept is written as numbers that all of them read the same way."""
-    assert str(parse(text)) == wanted
-    assert str(parse(wanted)) == wanted
+    assert str(parse_cron(text)) == wanted
+    assert str(parse_cron(wanted)) == wanted
 
 
 @needs_systemd
 def test_b6_equivalents_for_systemd() -> None:
     """systemd itself normalises the lines of every equivalent, and keeps them as they are."""
-    lines = [line for text, _ in EQUIVALENT for line in parse(text).on_calendar("Europe/Berlin")]
+    lines = [line for text, _ in EQUIVALENT for line in parse_cron(text).on_calendar("Europe/Berlin")]
     done = subprocess.run([str(ANALYZE), "calendar", *lines], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Normalized form:") == len(lines)
@@ -197,19 +197,19 @@ REFUSED = [
 def test_b6_refused(text: str, told: str, cure: str | None) -> None:
     """A wrong expression, and one without an equivalent everywhere, is refused; the cure that is named works."""
     with pytest.raises(InputError, match=f"^cron {re.escape(repr(text))}: .*{told}") as caught:
-        parse(text)
+        parse_cron(text)
     named = [each for each in re.findall('"([^"]+)"', str(caught.value)) if len(each.split()) == 5]
     assert cure in (named or [None])
     for each in named:
-        parse(each)
+        parse_cron(each)
 
 
 def test_timezone() -> None:
     """A time zone is one that the machine's data know."""
-    assert timezone("America/Sao_Paulo") == "America/Sao_Paulo"
+    assert checked_timezone("America/Sao_Paulo") == "America/Sao_Paulo"
     for wrong in ("Sao Paulo", "../etc/passwd", ""):
         with pytest.raises(InputError, match="no time zone"):
-            timezone(wrong)
+            checked_timezone(wrong)
 
 
 # --- values go through unchanged ------------------------------------------------------------------------
@@ -292,14 +292,14 @@ READERS: dict[str, Callable[[str, Path], list[str]]] = {
 @pytest.mark.parametrize("to", WRITERS)
 def test_values_arrive(to: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a value holds, `lcnb` gets it as it was given, or it is refused before a file is made."""
-    monkeypatch.setattr(schedules, "executable", lambda: str(place / "lcnb"))
+    monkeypatch.setattr(schedules, "find_executable", lambda: str(place / "lcnb"))
     book = str(place / "my book.ipynb")
 
     @given(values)
     @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
     def check(value: str) -> None:
         try:
-            files = export(book, "0 6 * * *", to, parameters={"text": value})
+            files = export_schedule(book, "0 6 * * *", to, parameters={"text": value})
         except InputError as refused:
             assert re.search(r"endraw|\$\{\{|percent sign", str(refused))
             assert "endraw" in value or "${{" in value or "\\%" in value
@@ -318,7 +318,7 @@ def test_values_arrive(to: str, place: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_control_characters(to: str, value: str, place: Path) -> None:
     """A line end or another control character is refused: no file of these could hold it safely."""
     with pytest.raises(InputError, match="control character"):
-        export(str(place / "my book.ipynb"), "0 6 * * *", to, parameters={"text": value})
+        export_schedule(str(place / "my book.ipynb"), "0 6 * * *", to, parameters={"text": value})
 
 
 # --- what is refused ------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ def test_control_characters(to: str, value: str, place: Path) -> None:
 def test_refused(to: str, options: dict[str, Any], told: str, account_env: Any) -> None:
     """What could not run, or would not mean what it says, is refused before a file is made."""
     with pytest.raises((InputError, ParameterError), match=told):
-        export("inventory", "0 6 * * *", to, **options)
+        export_schedule("inventory", "0 6 * * *", to, **options)
 
 
 def test_required(tmp_path: Path, account_env: Any) -> None:
@@ -351,20 +351,20 @@ def test_required(tmp_path: Path, account_env: Any) -> None:
     with pytest.raises(
         ParameterError, match=r"^parameter size must be given, an int\. Nothing was written\."
     ):
-        export(str(path), "0 6 * * *", "cron")
+        export_schedule(str(path), "0 6 * * *", "cron")
 
 
 def test_long_command(place: Path) -> None:
     """A command that cron would cut off is refused."""
     with pytest.raises(InputError, match="at most 990 characters"):
-        export(str(place / "my book.ipynb"), "0 6 * * *", "cron", parameters={"text": "x" * 1000})
+        export_schedule(str(place / "my book.ipynb"), "0 6 * * *", "cron", parameters={"text": "x" * 1000})
 
 
 def test_unknown_account() -> None:
     """An account that is not here is refused for this machine's schedulers, and may exist on another's."""
     with pytest.raises(ConfigError, match="'lab' is not in"):
-        export("inventory", "0 6 * * *", "systemd", account="lab")
-    assert '"lab"' in export("inventory", "0 6 * * *", "k8s", account="lab")["lcnb-inventory.yaml"]
+        export_schedule("inventory", "0 6 * * *", "systemd", account="lab")
+    assert '"lab"' in export_schedule("inventory", "0 6 * * *", "k8s", account="lab")["lcnb-inventory.yaml"]
 
 
 # --- each system's own check ----------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def test_systemd_verifies(zone: str | None, tmp_path: Path, account_env: Any) ->
 def test_crontab_reads(place: Path, tmp_path: Path) -> None:
     """Debian's crontab finds nothing wrong with the line."""
     book = str(place / "my book.ipynb")
-    (text,) = export(book, "*/20 6 * * 0", "cron", parameters={"text": "it's 100% $HOME"}).values()
+    (text,) = export_schedule(book, "*/20 6 * * 0", "cron", parameters={"text": "it's 100% $HOME"}).values()
     (tmp_path / "crontab").write_text(text)
     if "-n" not in subprocess.run(["crontab", "-h"], capture_output=True, text=True).stderr:
         pytest.skip("this crontab has no dry run")
@@ -470,17 +470,19 @@ def test_loopback_elsewhere(
 ) -> None:
     """A base URL that only this machine reaches is named in the head of a file for another machine."""
     monkeypatch.setenv("LCNB_BASE_URL", url)
-    ((_, text),) = export("inventory", "0 6 * * *", to).items()
+    ((_, text),) = export_schedule("inventory", "0 6 * * *", to).items()
     assert (f"# LCNB_BASE_URL is {url}, which only this machine reaches: {whose}" in text) == unreachable
-    assert "only this machine reaches" not in "".join(export("inventory", "0 6 * * *", "cron").values())
+    assert "only this machine reaches" not in "".join(
+        export_schedule("inventory", "0 6 * * *", "cron").values()
+    )
 
 
 def test_k8s_head(place: Path) -> None:
     """The head says that the image is a placeholder, until one is named, and that reports go with the pod."""
-    head = export("inventory", "0 6 * * *", "k8s")["lcnb-inventory.yaml"]
+    head = export_schedule("inventory", "0 6 * * *", "k8s")["lcnb-inventory.yaml"]
     assert "# The image registry.example.com/lcnb:latest is a placeholder: name yours by --image.\n" in head
     assert "# Reports are lost with the pod: replace emptyDir by a persistentVolumeClaim.\n" in head
-    named = export("inventory", "0 6 * * *", "k8s", image="ghcr.io/me/lcnb:1")["lcnb-inventory.yaml"]
+    named = export_schedule("inventory", "0 6 * * *", "k8s", image="ghcr.io/me/lcnb:1")["lcnb-inventory.yaml"]
     assert "placeholder" not in named
 
 
@@ -548,10 +550,10 @@ with create_session(url)() as session:
 """
 
 
-def test_jupyter_scheduler(account_env: lcnb.sandbox.Running, tmp_path: Path) -> None:
+def test_jupyter_scheduler(account_env: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> None:
     """A shipped runbook runs in jupyter-scheduler's own execution manager, parameters and all."""
     pytest.importorskip("sqlalchemy")
-    source = shutil.copy(find("inventory").path, tmp_path / "inventory.ipynb")
+    source = shutil.copy(find_runbook("inventory").path, tmp_path / "inventory.ipynb")
     command = [sys.executable, "-c", JOB, str(source), str(tmp_path), json.dumps({"location": '"MIA1"'})]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -30,15 +30,15 @@ from click.testing import CliRunner
 from conftest import MANY, record, write_notebook
 from lcnb.cli.main import cli
 from lcnb.client import LetsCloud
-from lcnb.config import resolve
+from lcnb.config import load_settings
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, ParameterError, TokenMissing
 from lcnb.runbooks.notebook import parameters as declared
-from lcnb.runbooks.notebook.find import find
+from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.runbooks.schedule import export as schedules
 from lcnb.runbooks.schedule import job_environment
-from lcnb.runbooks.schedule.export import WRITERS, export
-from lcnb.runbooks.schedule.job_environment import LOCAL
-from lcnb.sandbox import Clock, Sandbox, World, running
+from lcnb.runbooks.schedule.export import WRITERS, export_schedule
+from lcnb.runbooks.schedule.job_environment import LOCAL_SYSTEMS
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 
 ANALYZE = shutil.which("systemd-analyze")
 AIRFLOW = os.environ.get("AIRFLOW_PYTHON") or (sys.executable if find_spec("airflow") else None)
@@ -87,7 +87,7 @@ class Machine:
 def machine(
     own_home: Path, tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Machine]:
-    for name in (*job_environment.CARRIED_HERE, *job_environment.NOT_CARRIED):
+    for name in (*job_environment.LOCAL_CARRIED_VARIABLES, *job_environment.SECRET_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     # The working folder has a short path: it comes several times in a line of cron, which may have 990 characters.
     work, place = memory / "work it's", tmp_path / "bin"
@@ -96,10 +96,10 @@ def machine(
     (place / "lcnb").write_text(STAND_IN)
     (place / "lcnb").chmod(0o755)
     monkeypatch.chdir(work)
-    monkeypatch.setattr(schedules, "executable", lambda: str(place / "lcnb"))
+    monkeypatch.setattr(schedules, "find_executable", lambda: str(place / "lcnb"))
     monkeypatch.setenv("LCNB_CONFIG_DIR", str(own_home / "con fig 50%"))
     monkeypatch.setenv("LCNB_STATE_DIR", str(own_home / "state"))
-    with running(Sandbox(World(Clock(0), fleet=3), TOKEN, rate_limit=MANY)) as base_url:
+    with serve_in_thread(Sandbox(World(Clock(0), fleet=3), TOKEN, rate_limit=MANY)) as base_url:
         yield Machine(own_home, work, place, base_url, monkeypatch.setenv)
 
 
@@ -212,9 +212,9 @@ def carried_out(told: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def run_runbook(name: str, given: Any, *, account: Any, settings: Any, confirm: bool, **how: Any) -> Any:
-        book = find(name)
-        settings = resolve(account)
-        checked = declared.located(book.parameters, declared.check(book.parameters, given))
+        book = find_runbook(name)
+        settings = load_settings(account)
+        checked = declared.resolve_paths(book.parameters, declared.check_values(book.parameters, given))
         with LetsCloud(settings) as lc:
             assert lc.profile().name
         found.update(
@@ -243,7 +243,7 @@ def carried_out(told: str) -> dict[str, Any]:
 
 def executed(to: str, machine: Machine, name: str = "inventory", **options: Any) -> dict[str, Any]:
     """What the exported command does when its system runs it."""
-    files = export(name, "0/30 6 * * FRI-MON", to, **options)
+    files = export_schedule(name, "0/30 6 * * FRI-MON", to, **options)
     assert not any(token in text for text in files.values() for token in (TOKEN, OTHER))
     done = SYSTEMS[to](files, machine)
     assert done.returncode == 0, done.stderr
@@ -266,19 +266,19 @@ def test_b1_token_of_the_environment(to: str, machine: Machine) -> None:
     machine.env("LCNB_BASE_URL", machine.base_url)
     machine.env("LCNB_SETTLE", "77")
     machine.secrets |= {"letscloud": TOKEN, "LETSCLOUD_API_KEY": TOKEN}
-    if to in LOCAL:
-        line = written_line(export("inventory", "@daily", to), TOKEN)
+    if to in LOCAL_SYSTEMS:
+        line = written_line(export_schedule("inventory", "@daily", to), TOKEN)
         machine.file(machine.config / "schedule.env", f"# nightly\n{line}")
     found = executed(to, machine)
     assert (found["token"], found["source"]) == (TOKEN, "environment variable LETSCLOUD_API_KEY")
     assert (found["base_url"], found["settle"], found["account"]) == (machine.base_url, 77, None)
 
 
-@pytest.mark.parametrize("to", LOCAL)
+@pytest.mark.parametrize("to", LOCAL_SYSTEMS)
 def test_b1_the_other_variable(to: str, machine: Machine) -> None:
     """A token that comes from LETSCLOUD_API_TOKEN is asked for under that name."""
     machine.env("LETSCLOUD_API_TOKEN", TOKEN)
-    files = export("inventory", "@daily", to)
+    files = export_schedule("inventory", "@daily", to)
     assert written_line(files, TOKEN) == f"LETSCLOUD_API_TOKEN='{TOKEN}'\n"
 
 
@@ -324,18 +324,18 @@ def test_b5_account_with_a_variable(to: str, by: str, machine: Machine) -> None:
         options = {"parameters": {"account": "lab"}}
     elif by == "LCNB_ACCOUNT":
         machine.env("LCNB_ACCOUNT", "lab")
-    if to in LOCAL:
-        line = written_line(export("inventory", "@daily", to, **options), TOKEN)
+    if to in LOCAL_SYSTEMS:
+        line = written_line(export_schedule("inventory", "@daily", to, **options), TOKEN)
         assert line.startswith("LAB_TOKEN=")
         machine.file(machine.config / "schedule.env", line)
     found = executed(to, machine, **options)
     assert (found["account"], found["token"]) == ("lab", TOKEN)
     assert found["source"] == "environment variable LAB_TOKEN"
-    if to in (*LOCAL, "airflow"):
+    if to in (*LOCAL_SYSTEMS, "airflow"):
         assert found["state"] == str(machine.home / "state")
 
 
-@pytest.mark.parametrize("to", [*LOCAL, "airflow"])
+@pytest.mark.parametrize("to", [*LOCAL_SYSTEMS, "airflow"])
 @pytest.mark.parametrize("named", [True, False])
 def test_b5_account_with_a_file(to: str, named: bool, machine: Machine) -> None:
     """An account whose token is in a file needs no variable; the default account is named, so that it stays the same."""
@@ -346,10 +346,10 @@ def test_b5_account_with_a_file(to: str, named: bool, machine: Machine) -> None:
     machine.file(machine.config / "schedule.env", f"LETSCLOUD_API_KEY='{OTHER}'")
     found = executed(to, machine, account="lab" if named else None)
     assert (found["account"], found["token"]) == ("lab", TOKEN)
-    assert "--env-file" not in next(iter(export("inventory", "@daily", to, account="lab").values()))
+    assert "--env-file" not in next(iter(export_schedule("inventory", "@daily", to, account="lab").values()))
 
 
-@pytest.mark.parametrize("to", LOCAL)
+@pytest.mark.parametrize("to", LOCAL_SYSTEMS)
 def test_b5_file_of_the_official_cli(to: str, machine: Machine) -> None:
     """A token that the official CLI keeps is found in the home folder; a file of variables is not needed."""
     machine.file(machine.home / ".letscloud", f"LETSCLOUD_API_KEY={TOKEN}\n")
@@ -364,7 +364,7 @@ def test_b5_token_that_comes_later(machine: Machine) -> None:
     machine.file(machine.config / "schedule.env", f"LAB_TOKEN='{TOKEN}'")
     assert executed("cron", machine, account="lab")["token"] == TOKEN
     with pytest.raises(TokenMissing, match=r"prod\.token, and: chmod 600"):
-        export("inventory", "@daily", "cron", account="prod")
+        export_schedule("inventory", "@daily", "cron", account="prod")
 
 
 @pytest.mark.parametrize("to", ["k8s", "github"])
@@ -373,7 +373,7 @@ def test_b5_account_that_cannot_travel(to: str, token: str, machine: Machine) ->
     """A container or a runner has no file or keyring of this machine: that is refused, and the cure works."""
     machine.toml(ACCOUNT.format(token=token))
     with pytest.raises(InputError, match=f"which {to} does not have") as caught:
-        export("inventory", "@daily", to, account="lab")
+        export_schedule("inventory", "@daily", to, account="lab")
     machine.toml(ACCOUNT.format(token=re.findall(r'token_env = "\w+"', str(caught.value))[0]))
     machine.secrets |= dict.fromkeys(("letscloud-lab", "LAB_TOKEN"), TOKEN)
     assert executed(to, machine, account="lab")["token"] == TOKEN
@@ -384,7 +384,7 @@ def test_b5_settings_with_a_password(machine: Machine) -> None:
     machine.env("LETSCLOUD_API_KEY", TOKEN)
     machine.env("LCNB_BASE_URL", machine.base_url)
     machine.env("LCNB_NOTIFY", "json://user:geheim@localhost")
-    (text,) = export("inventory", "@daily", "cron").values()
+    (text,) = export_schedule("inventory", "@daily", "cron").values()
     assert "LCNB_NOTIFY" in text
     assert "geheim" not in text
     lines = f"LETSCLOUD_API_KEY='{TOKEN}'\nLCNB_NOTIFY='json://user:geheim@localhost'\n"
@@ -397,7 +397,7 @@ def test_b5_settings_with_a_password(machine: Machine) -> None:
 FLEET = "label,location,plan,image\nweb-1,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n"
 
 
-@pytest.mark.parametrize("to", [*LOCAL, "airflow", "github"])
+@pytest.mark.parametrize("to", [*LOCAL_SYSTEMS, "airflow", "github"])
 @pytest.mark.parametrize(
     "given",
     ["fleet.csv", "./fleet.csv", "../work it's/fleet.csv", "sub/50% $HOME.csv", "~/fleet.csv", None],
@@ -422,14 +422,14 @@ def test_b3_paths(to: str, given: str | None, machine: Machine) -> None:
     assert Path(found["cwd"]) != machine.work or to == "github"
 
 
-@pytest.mark.parametrize("to", [*LOCAL, "airflow", "github"])
+@pytest.mark.parametrize("to", [*LOCAL_SYSTEMS, "airflow", "github"])
 @pytest.mark.parametrize("given", ["fleet.csv", "~/none.csv", "sub", "/nowhere/fleet.csv", None])
 def test_b3_missing_files(to: str, given: str | None, machine: Machine) -> None:
     """A file that is not there, or is a folder, is refused when the schedule is exported."""
     machine.env("LETSCLOUD_API_KEY", TOKEN)
     (machine.work / "sub").mkdir()
     with pytest.raises(ParameterError, match=r"parameter fleet: the file .* (is not there|is a folder)"):
-        export("drift", "@daily", to, parameters={} if given is None else {"fleet": given})
+        export_schedule("drift", "@daily", to, parameters={} if given is None else {"fleet": given})
 
 
 def test_b3_paths_in_a_repository(machine: Machine) -> None:
@@ -446,7 +446,7 @@ def test_b3_paths_in_a_repository(machine: Machine) -> None:
     assert found["parameters"]["fleet"] == str(machine.work / "fleet.csv")
 
 
-@pytest.mark.parametrize("to", [*LOCAL, "airflow"])
+@pytest.mark.parametrize("to", [*LOCAL_SYSTEMS, "airflow"])
 def test_b4_own_notebook_and_runs(to: str, machine: Machine) -> None:
     """A notebook of one's own is found from anywhere, and runs land in a folder that stays."""
     declared = (
@@ -473,7 +473,7 @@ def test_b4_own_notebook_without_a_token(machine: Machine) -> None:
     """A notebook that may need no token is not held up by a file that is not there, and gets what the file has."""
     write_notebook(machine.work / "own.ipynb", "1")
     machine.env("LCNB_BASE_URL", machine.base_url)
-    files = export("./own.ipynb", "@daily", "cron")
+    files = export_schedule("./own.ipynb", "@daily", "cron")
     with pytest.raises(TokenMissing):  # here the job gets as far as to need one
         carried_out(by_cron(files, machine).stdout)
     machine.file(machine.config / "schedule.env", written_line(files, TOKEN))
@@ -496,7 +496,7 @@ def test_b2_changes_are_confirmed(to: str, value: str | None, machine: Machine) 
         name, parameters = "./own.ipynb", {}
         write_notebook(machine.work / "own.ipynb", ("dry_run: bool = False", "parameters"))
     with pytest.raises(ConfirmationMissing, match=r"at each run, and nobody confirmed that.*with --yes"):
-        export(name, "@daily", to, parameters=parameters)
+        export_schedule(name, "@daily", to, parameters=parameters)
     if value == "false" or (value is None and to != "k8s"):  # a container has notebooks of its own
         assert executed(to, machine, name, parameters=parameters, confirm=True)["confirm"] is True
 
@@ -507,7 +507,7 @@ def test_b2_dry_runs_need_no_yes(value: str | None, machine: Machine) -> None:
     machine.env("LETSCLOUD_API_KEY", TOKEN)
     parameters = {} if value is None else {"dry_run": value}
     for confirm in (False, True):
-        (text,) = export(
+        (text,) = export_schedule(
             "snapshot_rotation", "@daily", "cron", parameters=parameters, confirm=confirm
         ).values()
         assert "--yes" not in text
@@ -547,9 +547,9 @@ def test_b7_clock_changes(to: str, cron: str, zone: str | None, machine: Machine
     machine.env("LETSCLOUD_API_KEY", TOKEN)
     if to == "cron" and zone:
         return  # refused: Debian's cron has its machine's zone alone
-    text = "".join(export("inventory", cron, to, timezone=zone).values())
+    text = "".join(export_schedule("inventory", cron, to, timezone=zone).values())
     (line,) = re.findall(r"^# .*[Ww](?:hen|here) clocks change.*$", text, re.MULTILINE)
-    changes = zone == "America/New_York" or (zone is None and to in LOCAL)
+    changes = zone == "America/New_York" or (zone is None and to in LOCAL_SYSTEMS)
     assert line.startswith("# When clocks change: ") == changes
     if changes:
         assert {
@@ -577,7 +577,7 @@ def test_b7_clock_changes(to: str, cron: str, zone: str | None, machine: Machine
 def test_b7_clock_changes_of_systemd(cron: str, base: str, wanted: list[str], machine: Machine) -> None:
     """What the timer says about clock changes is what systemd itself works out."""
     machine.env("LETSCLOUD_API_KEY", TOKEN)
-    timer = export("inventory", cron, "systemd", timezone="Europe/Berlin")["lcnb-inventory.timer"]
+    timer = export_schedule("inventory", cron, "systemd", timezone="Europe/Berlin")["lcnb-inventory.timer"]
     (line,) = re.findall(r"^OnCalendar=(.*)$", timer, re.MULTILINE)
     done = subprocess.run(
         [str(ANALYZE), "calendar", f"--iterations={len(wanted)}", f"--base-time={base}", line],
@@ -589,7 +589,7 @@ def test_b7_clock_changes_of_systemd(cron: str, base: str, wanted: list[str], ma
 def test_b7_time_zone_on_github(machine: Machine) -> None:
     """GitHub takes a time zone beside the expression; UTC is what it has without one."""
     texts = [
-        next(iter(export("inventory", "@daily", "github", timezone=zone).values()))
+        next(iter(export_schedule("inventory", "@daily", "github", timezone=zone).values()))
         for zone in (None, "UTC", "Asia/Tokyo")
     ]
     found = [yaml.safe_load(text)[True]["schedule"] for text in texts]  # YAML 1.1 reads `on` as a flag
@@ -608,7 +608,7 @@ def test_b1_b4_a_whole_run(machine: Machine, monkeypatch: pytest.MonkeyPatch) ->
         "LCNB_BASE_URL": machine.base_url, "LETSCLOUD_API_KEY": TOKEN,
     }.items():  # fmt: skip
         monkeypatch.setenv(name, str(value))
-    files = export("inventory", "@daily", "cron", parameters={"location": "mia1"})
+    files = export_schedule("inventory", "@daily", "cron", parameters={"location": "mia1"})
     machine.file(machine.config / "schedule.env", written_line(files, TOKEN))
     done = by_cron(files, machine)
     assert done.returncode == 0, done.stderr
@@ -648,7 +648,7 @@ def test_b4_real_airflow(code: int, machine: Machine) -> None:
     machine.env("LETSCLOUD_API_KEY", TOKEN)
     machine.env("LCNB_BASE_URL", machine.base_url)
     machine.env("LCNB_STATE_DIR", str(machine.home / "state {{ ds }}.sh"))
-    files = export("drift", "@daily", "airflow", timezone="Europe/Berlin")
+    files = export_schedule("drift", "@daily", "airflow", timezone="Europe/Berlin")
     ((name, text),) = files.items()
     path = machine.file(machine.home / name, text)
     env = {

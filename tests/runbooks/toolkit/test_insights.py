@@ -25,7 +25,7 @@ import lcnb
 from conftest import MANY, TOKEN, HandClock, warm_run, warm_server, without_account
 from lcnb.api.models import Instance, Location, Plan, Profile, SSHKey
 from lcnb.errors import InputError, ParameterError
-from lcnb.frames.columns import frame_of
+from lcnb.frames.columns import records_frame
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 from lcnb.runbooks.toolkit import (
@@ -36,7 +36,7 @@ from lcnb.runbooks.toolkit import (
     reporting,
     ssh_keys,
 )
-from lcnb.sandbox import Clock, Sandbox, World, running
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SHAPES = ["list", "object", "null", "missing", "strings", "extra", "object,missing,strings,extra,null"]
@@ -84,12 +84,12 @@ RUNWAYS: dict[str, tuple[float | None, str | None, list[tuple[float | None, str 
 def test_runway(case: str) -> None:
     """The days are told where they can be, as at most where something is not counted, and never guessed."""
     balance, symbol, machines, days, text, said = RUNWAYS[case]
-    found = account_balance.runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
+    found = account_balance.compute_runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
     if case != "for ever":
         assert found.days == pytest.approx(days)
         assert found.days_text == text
     assert said in repr(account_balance.runway_note(found, MONTH, NOW))
-    projection = account_balance.projection(found, NOW, 30)
+    projection = account_balance.project_balance(found, NOW, 30)
     assert projection.dtypes.astype(str).tolist() == ["datetime64[us, UTC]", "Float64"]
     assert len(projection) == 0 if found.days in (None, math.inf) else projection.balance.min() >= 0
 
@@ -99,7 +99,7 @@ def test_runway(case: str) -> None:
 )
 def test_enough(days: int, lasts: bool, missing: float) -> None:
     """What lasts long enough misses nothing; else it is told how much."""
-    found = account_balance.runway(Profile(currency="$", balance=30.0), fleet_of((30.0, "USD")))
+    found = account_balance.compute_runway(Profile(currency="$", balance=30.0), fleet_of((30.0, "USD")))
     assert found.lasts(days) is lasts
     assert found.missing(days) == pytest.approx(missing)
 
@@ -108,7 +108,7 @@ def test_enough(days: int, lasts: bool, missing: float) -> None:
 def test_unknown_is_not_enough(case: str) -> None:
     """A runway that is not known is never said to be long enough."""
     balance, symbol, machines, *_ = RUNWAYS[case]
-    found = account_balance.runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
+    found = account_balance.compute_runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
     assert not found.lasts(1)
     assert found.missing(30) is None
     assert found.ends(NOW) is None
@@ -116,15 +116,17 @@ def test_unknown_is_not_enough(case: str) -> None:
 
 def test_postpaid() -> None:
     """The balance of a post-paid account is no limit."""
-    found = account_balance.runway(Profile(currency="$", balance=0.0), fleet_of((30.0, "USD")), prepaid=False)
+    found = account_balance.compute_runway(
+        Profile(currency="$", balance=0.0), fleet_of((30.0, "USD")), prepaid=False
+    )
     assert (found.days, found.days_text) == (None, "not known")
     assert "post-paid" in repr(account_balance.runway_note(found, 30, NOW))
 
 
 def test_projection() -> None:
     """The balance goes down evenly to zero, has the moment of its end, and stays there."""
-    found = account_balance.runway(Profile(currency="$", balance=15.0), fleet_of((30.0, "USD")))
-    rows = account_balance.projection(found, NOW, 30)
+    found = account_balance.compute_runway(Profile(currency="$", balance=15.0), fleet_of((30.0, "USD")))
+    rows = account_balance.project_balance(found, NOW, 30)
     assert rows["at"].iloc[0] == NOW
     assert rows.balance.iloc[0] == 15.0
     assert rows.balance.is_monotonic_decreasing
@@ -138,18 +140,18 @@ def test_spend() -> None:
     """Each currency has a row of its own, what has no price a row without money; nothing is added across."""
     fleet = fleet_of((10.0, "USD"), (20.0, "USD"), (90.0, "BRL"), (None, None), (7.0, None))
     fleet.loc[1, "state"] = "off"
-    costs = account_balance.spend(fleet)
+    costs = account_balance.spend_by_currency(fleet)
     assert costs.currencycode.fillna("").tolist() == ["USD", "BRL", ""]
     assert costs.machines.tolist() == [2, 1, 2]
     assert costs.monthly_value.fillna(-1).tolist() == [30.0, 90.0, -1]
     assert costs.not_running.fillna(-1).tolist() == [20.0, 0.0, -1]
     assert costs.a_day.iloc[0] == pytest.approx(30 / MONTH)
-    assert_frame_equal(account_balance.spend(fleet.iloc[:0]), costs.iloc[:0])
+    assert_frame_equal(account_balance.spend_by_currency(fleet.iloc[:0]), costs.iloc[:0])
 
 
 # --- prices ---------------------------------------------------------------------------------------------
 
-PLACES = frame_of(
+PLACES = records_frame(
     Location,
     [Location("MIA1", "US", "Miami", True), Location("LON1", "UK", "London", False), Location("SFO1", "US", "SF", None)],
 )  # fmt: skip
@@ -160,7 +162,7 @@ def plan(location: str | None, price: float | None, code: str | None = "USD", co
 
 
 def offers_of(*plans: Plan) -> pd.DataFrame:
-    return plan_prices.offers(frame_of(Plan, plans), PLACES)
+    return plan_prices.list_offers(records_frame(Plan, plans), PLACES)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_left_out(row: Plan, reason: str | None) -> None:
     """What cannot be compared is left out with its reason; the rest is compared."""
     found = offers_of(row)
     assert found.left_out.fillna("").tolist() == [reason or ""]
-    assert len(plan_prices.cheapest(found)) == (reason is None)
+    assert len(plan_prices.cheapest_by_size(found)) == (reason is None)
 
 
 def test_closed_is_never_cheapest() -> None:
@@ -192,11 +194,11 @@ def test_closed_is_never_cheapest() -> None:
     assert prices.columns.tolist() == ["LON1 (closed)", "MIA1", "SFO1"]
     assert prices.iloc[0].tolist() == [1.0, 6.0, 5.0]
     assert marked.iloc[0].tolist() == [False, False, True]
-    row = plan_prices.cheapest(found).iloc[0]
+    row = plan_prices.cheapest_by_size(found).iloc[0]
     assert (row.cheapest_at, row.monthly_value, row.dearest_at, row.places) == ("SFO1", 5.0, "MIA1", 2)
     assert row.difference_percent == pytest.approx(20)
-    assert plan_prices.fitting(found, 1, 1, 0).location.tolist() == ["SFO1", "MIA1"]
-    assert plan_prices.closed(found) == ["LON1"]
+    assert plan_prices.fitting_offers(found, 1, 1, 0).location.tolist() == ["SFO1", "MIA1"]
+    assert plan_prices.closed_locations(found) == ["LON1"]
     said = repr(plan_prices.closed_note(found))
     assert "No machine can be made at LON1" in said
     assert "at SFO1 is not told" in said
@@ -205,9 +207,9 @@ def test_closed_is_never_cheapest() -> None:
 def test_only_closed() -> None:
     """A size that only closed locations offer has no cheapest place."""
     found = offers_of(plan("LON1", 1.0))
-    assert plan_prices.cheapest(found).cheapest_at.isna().all()
+    assert plan_prices.cheapest_by_size(found).cheapest_at.isna().all()
     assert not plan_prices.price_matrix(found, "USD")[1].to_numpy().any()
-    assert not len(plan_prices.fitting(found, 1, 1, 0))
+    assert not len(plan_prices.fitting_offers(found, 1, 1, 0))
 
 
 def test_currencies_stay_apart() -> None:
@@ -215,16 +217,16 @@ def test_currencies_stay_apart() -> None:
     found = offers_of(
         plan("MIA1", 5.0), plan("SFO1", 6.0), plan("MIA1", 30.0, "BRL"), plan("SFO1", 20.0, "BRL")
     )
-    cheapest = plan_prices.cheapest(found).set_index("currencycode").cheapest_at.to_dict()
+    cheapest = plan_prices.cheapest_by_size(found).set_index("currencycode").cheapest_at.to_dict()
     assert cheapest == {"BRL": "SFO1", "USD": "MIA1"}
-    assert plan_prices.currencies(found) == ["BRL", "USD"]
-    assert plan_prices.basket(found, "BRL")[0].to_dict() == {"SFO1": 20.0, "MIA1": 30.0}
+    assert plan_prices.offered_currencies(found) == ["BRL", "USD"]
+    assert plan_prices.basket_prices(found, "BRL")[0].to_dict() == {"SFO1": 20.0, "MIA1": 30.0}
 
 
 def test_ties_and_doubles() -> None:
     """Equal prices share the place, and of two prices of one size at one place the lower counts."""
     found = offers_of(plan("MIA1", 5.0), plan("SFO1", 5.0), plan("SFO1", 9.0))
-    row = plan_prices.cheapest(found).iloc[0]
+    row = plan_prices.cheapest_by_size(found).iloc[0]
     assert (row.cheapest_at, row.places) == ("MIA1, SFO1", 2)
     assert pd.isna(row.dearest_at)
     assert plan_prices.price_matrix(found, "USD")[1].iloc[0].tolist() == [True, True]
@@ -235,20 +237,22 @@ def test_basket() -> None:
     found = offers_of(
         plan("MIA1", 5.0), plan("SFO1", 6.0), plan("SFO1", 9.0, core=2), plan("LON1", 1.0, core=2)
     )
-    sums, count = plan_prices.basket(found, "USD")
+    sums, count = plan_prices.basket_prices(found, "USD")
     assert (sums.to_dict(), count) == ({"MIA1": 5.0, "SFO1": 6.0}, 1)
-    assert plan_prices.basket(offers_of(plan("MIA1", 5.0)), "USD")[1] == 0
+    assert plan_prices.basket_prices(offers_of(plan("MIA1", 5.0)), "USD")[1] == 0
 
 
 def test_no_offers() -> None:
     """No plan at all gives empty frames of the same columns and dtypes, and sentences."""
     nothing, some = offers_of(), offers_of(plan("MIA1", 5.0))
     assert_frame_equal(nothing, some.iloc[:0].reset_index(drop=True))
-    assert_frame_equal(plan_prices.cheapest(nothing), plan_prices.cheapest(some).iloc[:0])
-    assert plan_prices.fitting(nothing, 1, 1, 0).dtypes.equals(plan_prices.fitting(some, 1, 1, 0).dtypes)
+    assert_frame_equal(plan_prices.cheapest_by_size(nothing), plan_prices.cheapest_by_size(some).iloc[:0])
+    assert plan_prices.fitting_offers(nothing, 1, 1, 0).dtypes.equals(
+        plan_prices.fitting_offers(some, 1, 1, 0).dtypes
+    )
     assert repr(plan_prices.price_tables(nothing)) == "There are no prices to compare."
     assert "no plan to compare" in repr(plan_prices.closed_note(nothing))
-    assert repr(reporting.pictures([])) == "There is nothing to show."
+    assert repr(reporting.money_bars([])) == "There is nothing to show."
 
 
 # --- keys -----------------------------------------------------------------------------------------------
@@ -313,7 +317,7 @@ KEYS: dict[str, tuple[str | None, str, str | None, int | None, str]] = {
 
 def audited(*keys: tuple[str | None, str | None], **options: int) -> pd.DataFrame:
     rows = [SSHKey(f"k{number}", title, text) for number, (title, text) in enumerate(keys)]
-    return ssh_keys.audit_keys(frame_of(SSHKey, rows), **options)
+    return ssh_keys.audit_keys(records_frame(SSHKey, rows), **options)
 
 
 @pytest.mark.parametrize("case", KEYS)
@@ -378,13 +382,13 @@ class Film:
 
     def read(self) -> pd.DataFrame:
         self.looks += 1
-        return frame_of(Instance, self.frames[min(self.looks, len(self.frames)) - 1])
+        return records_frame(Instance, self.frames[min(self.looks, len(self.frames)) - 1])
 
     def sleep(self, seconds: float) -> None:
         self.clock.now += seconds
 
     def watched(self, watch_s: float = 10, every_s: float = 5) -> pd.DataFrame:
-        return machine_health.watch(self.read, watch_s, every_s, clock=self.clock, sleep=self.sleep)
+        return machine_health.watch_machines(self.read, watch_s, every_s, clock=self.clock, sleep=self.sleep)
 
 
 #: What one machine is seen to be → looks, seconds without a break, all along, last state.
@@ -418,7 +422,7 @@ def test_one_look_tells_no_time() -> None:
     assert "cannot be told by one look" in repr(machine_health.watch_note(watched, 0))
     assert not [
         text
-        for _, text in machine_health.health_checks(watched, reachability.reach(watched, [22], 1))
+        for _, text in machine_health.health_checks(watched, reachability.probe_ports(watched, [22], 1))
         if "all the time" in text
     ]
 
@@ -448,14 +452,14 @@ def test_gone_and_new() -> None:
 def test_no_machine() -> None:
     """Without a machine nothing is checked, and the frames have their columns and dtypes."""
     watched = Film([]).watched()
-    reached = reachability.reach(watched, [22], 1)
+    reached = reachability.probe_ports(watched, [22], 1)
     some = Film([machine("a", "running", ipv4="127.0.0.1")]).watched()
-    full = reachability.reach(some, [1], 1, connect=lambda place, timeout: socket.socket())
+    full = reachability.probe_ports(some, [1], 1, connect=lambda place, timeout: socket.socket())
     assert_frame_equal(watched, some.iloc[:0].reset_index(drop=True))
     assert_frame_equal(reached, full.iloc[:0].reset_index(drop=True))
     assert machine_health.health_checks(watched, reached) == []
-    assert len(machine_health.health(watched, reached)) == 0
-    assert reachability.reach_summary(reached).empty
+    assert len(machine_health.assess_health(watched, reached)) == 0
+    assert reachability.outcomes_by_port(reached).empty
     assert "no machine" in repr(machine_health.watch_note(watched, 10))
 
 
@@ -465,8 +469,8 @@ def test_damaged_machines() -> None:
         [Instance(), Instance(), machine(None, "suspended"), Instance(state="running", ipv4="127.0.0.1")]
     )
     watched = film.watched()
-    reached = reachability.reach(watched, [22], 1, connect=lambda place, timeout: socket.socket())
-    found = machine_health.health(watched, reached)
+    reached = reachability.probe_ports(watched, [22], 1, connect=lambda place, timeout: socket.socket())
+    found = machine_health.assess_health(watched, reached)
     assert found.concern.fillna("").tolist() == [
         "its state is not told",
         "its state is not told",
@@ -484,9 +488,9 @@ def test_damaged_machines() -> None:
 def test_concerns() -> None:
     """What needs a look stands in the order of its weight: a machine that does not run comes first."""
     watched = Film([machine("b", "running"), machine("a", "running"), machine("z", "suspended")]).watched()
-    found = machine_health.health(watched, reachability.reach(watched, [22], 1))
-    assert machine_health.concerns(found).label.tolist() == ["z", "a", "b"]
-    assert len(machine_health.concerns(found.iloc[:0])) == 0
+    found = machine_health.assess_health(watched, reachability.probe_ports(watched, [22], 1))
+    assert machine_health.list_concerns(found).label.tolist() == ["z", "a", "b"]
+    assert len(machine_health.list_concerns(found.iloc[:0])) == 0
 
 
 @pytest.fixture
@@ -509,7 +513,7 @@ def test_reach(listener: int) -> None:
     ]
     shut = closed_port()
     watched = Film(machines).watched()
-    reached = reachability.reach(watched, [listener, shut, listener], 5)
+    reached = reachability.probe_ports(watched, [listener, shut, listener], 5)
     assert reached[["label", "port", "outcome"]].to_records(index=False).tolist() == [
         ("a", listener, "open"),
         ("a", shut, "refused"),
@@ -517,13 +521,13 @@ def test_reach(listener: int) -> None:
         ("b", shut, "no address"),
     ]
     assert reached.milliseconds.notna().tolist() == [True, True, False, False]
-    found = machine_health.health(watched, reached).set_index("label")
+    found = machine_health.assess_health(watched, reached).set_index("label")
     assert found.concern.fillna("").to_dict() == {
         "a": f"port {shut}: refused",
         "b": f"port {listener}: no address; port {shut}: no address",
         "c": "",
     }
-    assert reachability.reach_summary(reached).index.tolist() == sorted(
+    assert reachability.outcomes_by_port(reached).index.tolist() == sorted(
         [f"port {listener}", f"port {shut}"], key=lambda text: int(text[5:])
     )
 
@@ -547,9 +551,9 @@ def test_reach_errors(error: OSError, outcome: str, reached: bool | None) -> Non
         raise error
 
     watched = Film([machine("a", "running", ipv6="::1")]).watched()
-    found = reachability.reach(watched, [22], 1, connect=connect)
+    found = reachability.probe_ports(watched, [22], 1, connect=connect)
     assert found.outcome.tolist() == [outcome]
-    (row,) = machine_health.health(watched, found).to_dict("records")
+    (row,) = machine_health.assess_health(watched, found).to_dict("records")
     assert (None if pd.isna(row["reached"]) else row["reached"]) is reached
     failed = [text for ok, text in machine_health.health_checks(watched, found) if not ok]
     here = "This computer has a network that leads to every machine (not so for 1: a)."
@@ -569,14 +573,14 @@ def test_reach_at_once() -> None:
         return socket.socket()
 
     watched = Film([machine(f"m{n}", "running", ipv4=f"127.0.0.{n + 1}") for n in range(20)]).watched()
-    assert reachability.reach(watched, [22], 1, connect=connect).outcome.tolist() == ["open"] * 20
+    assert reachability.probe_ports(watched, [22], 1, connect=connect).outcome.tolist() == ["open"] * 20
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, True, 22.5])
 def test_odd_port(port: Any) -> None:
     """A port that there cannot be is refused, also where the cell's own check was passed by."""
     with pytest.raises(InputError, match="from 1 to 65535"):
-        reachability.reach(frame_of(Instance, []), [port], 1)
+        reachability.probe_ports(records_frame(Instance, []), [port], 1)
 
 
 @pytest.mark.parametrize(("ports", "said"), [("0", ">= 1"), ("22,65536", "<= 65535"), ("ssh", "list of int")])
@@ -588,7 +592,7 @@ def test_port_parameter(ports: str, said: str, settings: Any) -> None:
 
 def test_named() -> None:
     """Names in a sentence are counted, and only some are listed."""
-    assert reporting.named(["a", None, "c"], most=2) == "3: a, (no label) and 1 more"
+    assert reporting.summarize_labels(["a", None, "c"], most=2) == "3: a, (no label) and 1 more"
 
 
 # --- against the sandbox, in every shape of its answers -------------------------------------------------
@@ -600,16 +604,16 @@ def test_every_shape(shapes: str, fleet: int, served: Served) -> None:
     """Every documented shape of the answers, of an empty account too, is worked out without an error."""
     _, lc = served(shapes=shapes, fleet=fleet)
     inventory = lc.inventory()
-    found = account_balance.runway(lc.profile(), inventory)
+    found = account_balance.compute_runway(lc.profile(), inventory)
     assert (found.days == math.inf) == (fleet == 0)
-    assert account_balance.spend(inventory).machines.sum() == fleet
-    offered = plan_prices.offers(lc.plans(), lc.locations())
+    assert account_balance.spend_by_currency(inventory).machines.sum() == fleet
+    offered = plan_prices.list_offers(lc.plans(), lc.locations())
     assert len(offered[offered.left_out.isna()]) == 54
     assert len(plan_prices.price_tables(offered)._repr_html_()) > 1000
     assert (ssh_keys.audit_keys(lc.sshkeys()).verdict == "ok").all()
-    watched = machine_health.watch(lc.instances, 0, 1)
-    reached = reachability.reach(watched, [22], 1, connect=lambda place, timeout: socket.socket())
-    assert len(machine_health.health(watched, reached)) == fleet
+    watched = machine_health.watch_machines(lc.instances, 0, 1)
+    reached = reachability.probe_ports(watched, [22], 1, connect=lambda place, timeout: socket.socket())
+    assert len(machine_health.assess_health(watched, reached)) == fleet
     assert len(machine_health.health_checks(watched, reached)) == (3 if fleet else 0)
 
 
@@ -703,7 +707,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RunResu
                 key: ",".join(ports.get(part, part) for part in value.split(","))
                 for key, value in parameters.items()
             }
-            with running(sandbox) as base_url:
+            with serve_in_thread(sandbox) as base_url:
                 return warm_run(book, given, env, place / name, base_url)
 
         with ThreadPoolExecutor(2) as pool:

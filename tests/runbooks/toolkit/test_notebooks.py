@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 import lcnb
 from conftest import LCNB, ROOT, TOKEN, record, warm_run, warm_server, without_account
 from lcnb.frames.inventory import by_location
-from lcnb.runbooks.notebook.find import find, shipped
+from lcnb.runbooks.notebook.find import find_runbook, shipped_names
 from lcnb.runbooks.records import notes
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
@@ -88,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fleets() -> Iterator[dict[int, lcnb.sandbox.Running]]:
+def fleets() -> Iterator[dict[int, lcnb.sandbox.SandboxProcess]]:
     """A sandbox for each size of a fleet; their clocks stand still, so that all runs see the same."""
     with (
         start(fleet=0, speed=0, token=TOKEN) as none,
@@ -107,7 +107,9 @@ def env(place: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def runs(fleets: dict[int, lcnb.sandbox.Running], place: Path, env: dict[str, str]) -> dict[str, RunResult]:
+def runs(
+    fleets: dict[int, lcnb.sandbox.SandboxProcess], place: Path, env: dict[str, str]
+) -> dict[str, RunResult]:
     """The runs of RUNS, two at a time."""
 
     def one(name: str) -> RunResult:
@@ -118,7 +120,7 @@ def runs(fleets: dict[int, lcnb.sandbox.Running], place: Path, env: dict[str, st
         return dict(zip(RUNS, pool.map(one, RUNS), strict=True))
 
 
-def expected(server: lcnb.sandbox.Running, parameters: dict[str, str]) -> pd.DataFrame:
+def expected(server: lcnb.sandbox.SandboxProcess, parameters: dict[str, str]) -> pd.DataFrame:
     with lcnb.connect(token=server.token, base_url=server.base_url) as lc:
         fleet = lc.inventory()
     columns = {"location": "location", "state": "state", "currency": "currencycode"}
@@ -138,7 +140,9 @@ def by_label(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_inventory(run: str, runs: dict[str, RunResult], fleets: dict[int, lcnb.sandbox.Running]) -> None:
+def test_inventory(
+    run: str, runs: dict[str, RunResult], fleets: dict[int, lcnb.sandbox.SandboxProcess]
+) -> None:
     """The runbook saves the machines that its parameters ask for, of an empty fleet too, as the API tells them."""
     fleet, parameters = RUNS[run]
     result = runs[run].check()
@@ -204,7 +208,7 @@ FILES = {
     "new.csv": "label,location,plan,image\nnew-01,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\nnew-02,SAO1,1vcpu-1gb-10ssd,debian-12-x86_64\n",
 }
 #: What warm runs are compared with: papermill's command, which takes a kernel; for one, a kernel of lcnb's and one by hand.
-EVERY = [*((book, "papermill") for book in shipped()), ("inventory", "lcnb"), ("inventory", "by hand")]
+EVERY = [*((book, "papermill") for book in shipped_names()), ("inventory", "lcnb"), ("inventory", "by hand")]
 HAND = """
 import json, sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
@@ -228,7 +232,7 @@ for line in sys.stdin:
 
 def command(way: str, book: str, place: Path) -> list[str]:
     """How a runbook is run that way; for papermill, the words of its command."""
-    path = str(find(book).path)
+    path = str(find_runbook(book).path)
     given = {
         name: str(place / value) if str(value) in FILES else value for name, value in GIVEN[book].items()
     }  # fmt: skip
@@ -245,14 +249,14 @@ def command(way: str, book: str, place: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def elsewhere(
-    fleets: dict[int, lcnb.sandbox.Running], place: Path, env: dict[str, str]
+    fleets: dict[int, lcnb.sandbox.SandboxProcess], place: Path, env: dict[str, str]
 ) -> dict[tuple[str, str], Path]:
     """Runbook and way → the folder with what it has kept, run that way against the fleet of 60; those that write, dry."""
     env = {**env, "LETSCLOUD_API_KEY": fleets[60].token, "LCNB_BASE_URL": fleets[60].base_url}
     for name, text in FILES.items():
         (place / name).write_text(text)
 
-    every = [*((book, "warm") for book in shipped()), *EVERY]
+    every = [*((book, "warm") for book in shipped_names()), *EVERY]
     folders = {(book, way): place / f"{way}-{book}" for book, way in every}
     for folder in folders.values():
         folder.mkdir()
@@ -305,12 +309,12 @@ def test_every_way(book: str, way: str, elsewhere: dict[tuple[str, str], Path]) 
     for each in kept(ours):
         if each.endswith(".parquet"):
             assert_frame_equal(table(theirs / each), table(ours / each))
-    said = [[(note.text, note.ok) for note in notes.read(folder)] for folder in (theirs, ours)]
+    said = [[(note.text, note.ok) for note in notes.read_notes(folder)] for folder in (theirs, ours)]
     assert said[0] == said[1]
 
 
 def test_dry_runs_write_nothing(
-    fleets: dict[int, lcnb.sandbox.Running], elsewhere: dict[tuple[str, str], Path]
+    fleets: dict[int, lcnb.sandbox.SandboxProcess], elsewhere: dict[tuple[str, str], Path]
 ) -> None:
     """Whichever way a runbook is run dry, nothing but reads reaches the API."""
     address = f"{fleets[60].base_url.removesuffix('/api')}/_sandbox/log"

@@ -27,16 +27,16 @@ from conftest import MANY, ROOT, TOKEN, in_thread, lcnb_here, record, warm_run, 
 from lcnb.config import Settings
 from lcnb.errors import ChangeFailed, Drifted, InputError, NotFound, WaitTimeout
 from lcnb.files import write_atomically
-from lcnb.runbooks.current import Run
+from lcnb.runbooks.current import RunContext
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.toolkit import credential_stores, earlier_runs, fleet_file, resizing
 from lcnb.runbooks.toolkit.credential_stores import (
     IN_FORCE,
     NOT_KNOWN,
     NOT_SET,
-    FileStore,
-    Kept,
     KeyringStore,
+    PasswordFileStore,
+    StoredPassword,
 )
 from lcnb.sandbox import Sandbox
 from lcnb.sandbox.faults import Faults
@@ -51,7 +51,7 @@ NODES = "label,location,plan,image,hostname,ssh_key\n" + "".join(
     f"node-{number:02d},MIA1,1vcpu-1gb-10ssd,debian-12-x86_64,,{'ci-deploy' if number == 2 else ''}\n"
     for number in range(3)
 )
-TODAY = earlier_runs.day(Run(Path()))
+TODAY = earlier_runs.work_date(RunContext(Path()))
 
 
 def machines(box: Sandbox) -> dict[str, dict[str, Any]]:
@@ -267,7 +267,7 @@ def passwords(state_dir: Path, *runs: str) -> dict[str, str]:
         if path.exists():
             assert path.stat().st_mode & 0o777 == 0o600
             assert path.parent.stat().st_mode & 0o777 == 0o700
-            kept = FileStore(path).read().values()
+            kept = PasswordFileStore(path).read().values()
             return {each["label"]: each["password"] for each in kept if each["state"] == "in force"}
     return {}
 
@@ -399,7 +399,7 @@ def test_password_not_set(place: Path, settings: Settings) -> None:
     """A password whose reset was refused stands in the file as not set, the other as in force."""
     box = failing("reset-password", times=1, nth=1)
     run_cells("password_rotation", client(box, settings), place / "run", parameters("password_rotation", place, dry_run=False))  # fmt: skip
-    kept = FileStore(settings.state_dir / "credentials" / "run.json").read().values()
+    kept = PasswordFileStore(settings.state_dir / "credentials" / "run.json").read().values()
     assert {each["label"]: each["state"] for each in kept} == {"web-01": "not set", "api-01": "in force"}
     assert passwords(settings.state_dir, "run") == {"api-01": machines(box)["api-01"]["password"]}
 
@@ -413,7 +413,7 @@ def test_passwords_are_kept_before(place: Path, settings: Settings) -> None:
 
     def look(what: str) -> None:
         if what.startswith("PUT"):
-            seen.extend(FileStore(path).read().values())
+            seen.extend(PasswordFileStore(path).read().values())
             assert path.stat().st_mode & 0o777 == 0o600
             raise Stopped
 
@@ -548,7 +548,7 @@ def test_a6_keyring_keeps_what_may_be_in_force(
     store = KeyringStore("s")
 
     def write(password: str, state: str) -> dict[str, str]:
-        store.write([Kept("a", "web", lcnb.Secret(password), state)])
+        store.write([StoredPassword("a", "web", lcnb.Secret(password), state)])
         return {user: text for (_, user), text in kept.shelf.items()}
 
     write("first", IN_FORCE)
@@ -562,10 +562,10 @@ def test_a6_keyring_keeps_what_may_be_in_force(
 
 def test_a6_file_keeps_what_may_be_in_force(tmp_path: Path) -> None:
     """In a file that is used again the password in force stays until the next one is in force."""
-    store = FileStore(tmp_path / "kept.json")
+    store = PasswordFileStore(tmp_path / "kept.json")
 
     def write(password: str, state: str) -> tuple[str, str, list[str]]:
-        store.write([Kept("a", "web", lcnb.Secret(password), state)])
+        store.write([StoredPassword("a", "web", lcnb.Secret(password), state)])
         entry = store.read()["a"]
         return entry["password"], entry["state"], [each["password"] for each in entry.get("earlier", [])]
 
@@ -677,9 +677,9 @@ def test_a6_private_key_is_read_back(
 
 def test_file_keeps_what_it_holds(tmp_path: Path) -> None:
     """A file of passwords is added to, machine by machine, and is its user's alone even when it was not before."""
-    store = FileStore(tmp_path / "kept.json")
+    store = PasswordFileStore(tmp_path / "kept.json")
     first, second = (
-        Kept(name, f"web-{name}", lcnb.Secret(f"secret-{name}"), IN_FORCE) for name in ("a", "b")
+        StoredPassword(name, f"web-{name}", lcnb.Secret(f"secret-{name}"), IN_FORCE) for name in ("a", "b")
     )
     store.write([first])
     store.path.chmod(0o644)
@@ -738,7 +738,7 @@ def test_fleet(tmp_path: Path) -> None:
 )
 def test_day(resumes: tuple[str, ...], confirmed: str, expected: str) -> None:
     """The day of a work is that of its plan, or of the run that is resumed: midnight changes nothing."""
-    assert earlier_runs.day(Run(Path(), confirmed, resumes)) == expected
+    assert earlier_runs.work_date(RunContext(Path(), confirmed, resumes)) == expected
 
 
 def test_advice(place: Path, settings: Settings) -> None:
@@ -746,14 +746,14 @@ def test_advice(place: Path, settings: Settings) -> None:
     box = prepared()
     lc = client(box, settings)
     fleet, plans = lc.inventory(), lc.plans()
-    advice = resizing.resize_advice(fleet, plans, lc.profile().currency)
+    advice = resizing.suggest_plans(fleet, plans, lc.profile().currency)
     assert dict(zip(advice.label, advice.suggested, strict=True))["web-01"] == "4vcpu-8gb-80ssd"
     assert advice.saves.isna().all()
     assert set(advice.label) == set(fleet.label[fleet.plan.isna() & fleet.location.notna()])
     dear = plans.copy()
     dear.loc[dear.slug == "1vcpu-2gb-20ssd", "monthly_value"] = 40.0
     fleet.loc[fleet.plan == "1vcpu-2gb-20ssd", "monthly_value"] = 40.0
-    advice = resizing.resize_advice(fleet, dear, "$")
+    advice = resizing.suggest_plans(fleet, dear, "$")
     cheaper = advice[advice.saves.notna()]
     assert len(cheaper)
     assert (cheaper.suggested_value < cheaper.monthly_value).all()
@@ -766,7 +766,7 @@ def test_advice(place: Path, settings: Settings) -> None:
             == each.there_value
             < each.monthly_value
         )
-    assert resizing.resize_advice(fleet.iloc[:0], plans.iloc[:0]).dtypes.equals(advice.dtypes)
+    assert resizing.suggest_plans(fleet.iloc[:0], plans.iloc[:0]).dtypes.equals(advice.dtypes)
 
 
 # --- killed ---------------------------------------------------------------------------------------------
