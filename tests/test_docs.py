@@ -1,4 +1,4 @@
-"""What the documentation says is run: README blocks, docstring examples, links, the wheel."""
+"""The documentation is run: code blocks of the pages, docstring examples, links, the wheel."""
 
 from __future__ import annotations
 
@@ -23,17 +23,24 @@ from conftest import ROOT, warm_server
 from lcnb.client import _shared_sandbox
 from lcnb.config import ENVIRONMENT_VARIABLES
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: The pages whose code blocks are run, each as a session of its own.
+PAGES = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if path.name not in ("api.md", "decisions.md", "glossary.md")
+}
 BIN = Path(sys.executable).parent
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
 
 
 def commands() -> list[str]:
-    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
-    return [line for line in lines if line]
+    """Each line of a shell block, once."""
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
+    found = [line.split("  #")[0].strip() for line in lines]
+    return [line for line in dict.fromkeys(found) if line]
 
 
 def run(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
@@ -60,14 +67,14 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     "command", [each for each in commands() if each.startswith("lcnb") and " --port" not in each]
 )
 def test_command(command: str, account_env: Any, warm: dict[str, str], tmp_path: Path) -> None:
-    """Each `lcnb` line of the README does what it says and ends well."""
+    """Each `lcnb` line of the pages ends well."""
     done = run(command, tmp_path, **warm)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_sandbox_command(tmp_path: Path) -> None:
-    """The README's sandbox stays, and its first line tells base URL and token."""
+    """The sandbox of the page stays, and its first line shows the base URL and the token."""
     (command,) = [each for each in commands() if "lcnb sandbox" in each]
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     with subprocess.Popen(
@@ -90,21 +97,25 @@ def test_make_targets() -> None:
         assert work in plan.stdout
 
 
-def test_python_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's Python blocks run, one after the other, as cells of a notebook would."""
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_python_blocks(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python blocks of a page run in order, as the cells of a notebook would."""
     monkeypatch.chdir(tmp_path)
+    _shared_sandbox.cache_clear()  # a sandbox in which nothing was changed
     names: dict[str, Any] = {}
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), names)
-    assert repr(names["password"]) == "*****"
-    names["lc"].close()
+    for block in blocks(page, "python"):
+        exec(compile(block, page, "exec"), names)
+    if "password" in names:
+        assert repr(names["password"]) == "*****"
+    if "lc" in names:
+        names["lc"].close()
 
 
 def test_toml_block(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's lcnb.toml is a valid one, and both of its accounts can be used."""
+    """The lcnb.toml of the page is valid, and both of its accounts can be used."""
     folder = own_home / "config"
     folder.mkdir()
-    (folder / "lcnb.toml").write_text(blocks("toml")[0])
+    (folder / "lcnb.toml").write_text(blocks("configuration.md", "toml")[0])
     (folder / "prod.token").write_text("the-token-of-the-prod-account")
     (folder / "prod.token").chmod(0o600)
     monkeypatch.setenv("LAB_TOKEN", "the-token-of-the-lab-account")
@@ -113,8 +124,9 @@ def test_toml_block(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_variables() -> None:
-    """The README's table names each environment variable of lcnb, and no other."""
-    table = README[README.index("| variable |") :].partition("\n\n")[0]
+    """The table of the page names each environment variable of lcnb, and no other."""
+    page = PAGES["configuration.md"]
+    table = page[page.index("| variable |") :].partition("\n\n")[0]
     assert set(re.findall(r"LCNB_[A-Z_]+", table)) == set(ENVIRONMENT_VARIABLES)
 
 
@@ -143,7 +155,7 @@ def modules() -> list[str]:
 def test_examples(module: str, account_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each example in a docstring gives what it shows."""
     monkeypatch.chdir(tmp_path)
-    _shared_sandbox.cache_clear()  # one that nothing was changed in
+    _shared_sandbox.cache_clear()  # a sandbox in which nothing was changed
     found = doctest.testmod(importlib.import_module(module), raise_on_error=False)
     assert found.failed == 0
 
