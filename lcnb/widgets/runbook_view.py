@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from lcnb.display.palette import status_color
 from lcnb.errors import LcnbError
-from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.flags import checked_flag
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import help_text
 from lcnb.widgets.confirm_panel import ConfirmPanel
@@ -158,7 +158,7 @@ def runbook(
     Usage: lcnb run inventory [-p NAME=VALUE]... [OPTIONS]
     """
     book = find_runbook(name)
-    checked_flag("sandbox", sandbox, NOTHING_STARTED)
+    checked_flag("sandbox", sandbox, not_done="started")
     if client is None:
         from lcnb.client import connect
 
