@@ -1,7 +1,7 @@
 """Your LetsCloud account as DataFrames, forms and runbooks.
 
-The public names are listed once, below, with the module that holds each; a module loads on first use, so
-that `import lcnb` costs milliseconds and `lcnb --help` does not wait for pandas.
+The public names are listed below, each with its module. A module loads on first use, so that `import lcnb` takes
+milliseconds and `lcnb --help` does not wait for pandas.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> object:
+    """Load the module of a public name on first use."""
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'lcnb' has no attribute {name!r}")
@@ -93,14 +94,16 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
+    """The public names, for completion in an editor or notebook."""
     return [*__all__, "__version__"]
 
 
 class _PandasFinder:
-    """Gives DataFrames their `.lc` once pandas is imported: `import lcnb` alone must not wait for pandas."""
+    """An import hook that adds `.lc` to DataFrames once pandas is imported: `import lcnb` must not wait for pandas."""
 
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> object:
+        """Return the spec of pandas, whose loader also registers the accessor; None for any other module."""
         if name != "pandas":
             return None
         sys.meta_path.remove(cls)  # type: ignore[arg-type]
@@ -108,18 +111,18 @@ class _PandasFinder:
 
         spec = find_spec(name)
         if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module
+            load = spec.loader.exec_module
 
-            def run_and_register(module: object) -> None:
-                run(module)  # type: ignore[arg-type]
+            def load_and_register(module: object) -> None:
+                load(module)  # type: ignore[arg-type]
                 _register_accessor(module)
 
-            spec.loader.exec_module = run_and_register  # type: ignore[method-assign]
+            spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
         return spec
 
 
 def _register_accessor(pandas: object) -> None:
-    """`frame.lc` for every DataFrame, read from a file or made by pandas; the module behind it loads on first use."""
+    """Add `.lc` to every DataFrame. The module of the accessor loads on first use."""
 
     def lc(frame: object) -> object:
         from lcnb.changes.accessor import SelectedRows
@@ -129,8 +132,10 @@ def _register_accessor(pandas: object) -> None:
     lc.__doc__ = (
         "The selected rows of an lcnb listing, as a ChangeSet: see lcnb.changes.accessor.SelectedRows."
     )
-    there = getattr(pandas.DataFrame, "lc", None)  # type: ignore[attr-defined]
-    if getattr(there, "__module__", None) != __name__:  # of another library: pandas warns that it is replaced
+    existing = getattr(pandas.DataFrame, "lc", None)  # type: ignore[attr-defined]
+    if (
+        getattr(existing, "__module__", None) != __name__
+    ):  # pandas warns when it replaces another library's accessor
         pandas.api.extensions.register_dataframe_accessor("lc")(lc)  # type: ignore[attr-defined]
 
 
@@ -141,7 +146,7 @@ else:
 
 
 def load_ipython_extension(shell: object) -> None:
-    """`%load_ext lcnb`: the magic `%lcnb instances --location MIA1`."""
+    """Register the magic `%lcnb`, such as `%lcnb instances --location MIA1`, for `%load_ext lcnb`."""
     from lcnb.cli.magic import register_magic
 
     register_magic(shell)

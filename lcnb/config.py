@@ -1,18 +1,9 @@
-"""Which account, which token, which base URL, which folders; and where each came from.
+"""The settings of one client: account, token, base URL, folders, time limits; and the source of each.
 
-`resolve()` gives a frozen `Settings`. Sources, first that holds: an argument, the environment, an account in
-`lcnb.toml`, the official CLI's `~/.letscloud`, the keyring. An account that is named (argument or
-`LCNB_ACCOUNT`) is taken whole, token and base URL together: a token of another account in the environment
-must never be sent for it. Files with a token must be readable by their owner only; the official CLI leaves its file
-readable by others, so that one is used with a warning that names the cure.
-
-    # lcnb.toml, in the folder that `lcnb accounts` prints
-    default = "prod"
-    [accounts.prod]
-    token_file = "prod.token"          # or token_env = "PROD_TOKEN", or keyring = "lcnb/prod"
-    [accounts.lab]
-    token_env = "LAB_TOKEN"
-    base_url = "https://api.letscloud.io"
+`load_settings()` returns a frozen `Settings`. The first source that has a token is used: an argument, the environment,
+an account in lcnb.toml (see `lcnb.config_file`), the official CLI's `~/.letscloud`, the keyring. When an account is
+named, by an argument or by `LCNB_ACCOUNT`, both its token and its base URL are used: the token of another account must
+never be sent for it.
 """
 
 from __future__ import annotations
@@ -21,7 +12,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lcnb.base_url import DEFAULT_BASE_URL, DEFAULT_SOURCE, checked_base_url
 from lcnb.config_file import account_entry, read_config
@@ -31,33 +22,34 @@ from lcnb.secret import Secret
 from lcnb.token_places import TokenPlace, iter_token_places, named_account
 from lcnb.tokens import checked_token
 
-if TYPE_CHECKING:
-    pass
-#: Seconds that one call may take, its retries and pages included.
+#: Seconds that one call may take, including its retries and pages.
 DEFAULT_TIMEOUT_S = 60.0
-#: Seconds for which a create with unknown outcome is looked for before it may be sent again.
+#: Seconds during which lcnb looks for the result of a create with unknown outcome, before it may send it again.
 DEFAULT_SETTLE_S = 150.0
-#: Seconds for which locations, plans and images are kept for reading.
+#: Seconds for which locations, plans and images are cached.
 DEFAULT_CATALOGUE_S = 600.0
-#: The environment variables of lcnb itself, each with what it sets.
+#: The environment variables of lcnb, and what each sets.
 ENVIRONMENT_VARIABLES = {
     "LCNB_ACCOUNT": "the account in lcnb.toml to use",
     "LCNB_BASE_URL": f"base URL of the API (default {DEFAULT_BASE_URL})",
-    "LCNB_TIMEOUT": f"seconds that one call may take, retries included (default {DEFAULT_TIMEOUT_S:g})",
+    "LCNB_TIMEOUT": f"seconds that one call may take, including retries (default {DEFAULT_TIMEOUT_S:g})",
     "LCNB_SETTLE": f"seconds for which a change may still take effect after its last attempt (default {DEFAULT_SETTLE_S:g})",
-    "LCNB_CATALOGUE": f"seconds for which locations, plans and images are kept (default {DEFAULT_CATALOGUE_S:g}; 0: not)",
-    "LCNB_REDIS_URL": "a Redis that keeps the rate budget of a token for several machines",
+    "LCNB_CATALOGUE": f"seconds for which locations, plans and images are cached (default {DEFAULT_CATALOGUE_S:g}; 0: never)",
+    "LCNB_REDIS_URL": "URL of a Redis server that shares the rate budget of a token between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
-    "LCNB_STATE_DIR": "folder of what lcnb remembers between runs",
-    "LCNB_RUNS_DIR": "folder where runbook runs are kept (default ./runs)",
-    "LCNB_NOTIFY": "whom to tell how a run ended: Apprise URLs, apart by spaces, or a file of them",
-    "LCNB_NOTIFY_ON": "which ends are told: all (the default) or trouble",
+    "LCNB_STATE_DIR": "folder of journals, locks and caches",
+    "LCNB_RUNS_DIR": "folder of runbook runs (default ./runs)",
+    "LCNB_NOTIFY": "where to report how a run ended: Apprise URLs separated by spaces, or a file of them",
+    "LCNB_NOTIFY_ON": "which runs are reported: all (the default) or trouble (all but successful ones)",
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What one client works with; `token_source` and `base_url_source` say where those came from."""
+    """The settings of one client. `token_source` and `base_url_source` name the places of token and base URL.
+
+    `timeout`, `settle` and `catalogue` are seconds.
+    """
 
     account: str | None
     token: Secret
@@ -71,31 +63,31 @@ class Settings:
     catalogue: float = 0.0
 
 
-# --- single settings ------------------------------------------------------------------------------------
-
-
 def notification_targets() -> list[Secret]:
-    """Whom to tell how a run ended: Apprise URLs, which may hold passwords, or the path of a file of them."""
+    """Where to report how a run ended: Apprise URLs, which may contain passwords, or the path of a file of them."""
     value = os.environ.get("LCNB_NOTIFY", "").strip()
-    one = "://" not in value and os.path.isfile(os.path.expanduser(value))  # noqa: PTH111, PTH113 - with spaces in it
-    return [Secret(each) for each in ([value] if one else value.split())]
+    # A path may contain spaces, so an existing file is looked for before the value is split.
+    is_file = "://" not in value and os.path.isfile(os.path.expanduser(value))  # noqa: PTH111, PTH113
+    return [Secret(each) for each in ([value] if is_file else value.split())]
 
 
 def notification_filter() -> str:
-    """Which ends are told: `all`, or `trouble` (all but `done`). ConfigError for another value."""
-    when = os.environ.get("LCNB_NOTIFY_ON") or "all"
-    if when not in ("all", "trouble"):
-        raise ConfigError(f"LCNB_NOTIFY_ON: {when!r} is neither 'all' nor 'trouble'; nobody was told")
-    return when
+    """Which runs are reported: `all`, or `trouble` (all but `done`). ConfigError for another value."""
+    reported = os.environ.get("LCNB_NOTIFY_ON") or "all"
+    if reported not in ("all", "trouble"):
+        raise ConfigError(
+            f"{reported!r} is neither 'all' nor 'trouble'",
+            field="LCNB_NOTIFY_ON",
+            value=reported,
+            not_done="reported",
+        )
+    return reported
 
 
 def redis_url() -> Secret | None:
-    """The Redis that keeps the rate budget for several machines, if there is one; its URL may hold a password."""
+    """The URL of the Redis server that shares the rate budget between machines, if set. It may contain a password."""
     url = os.environ.get("LCNB_REDIS_URL")
     return Secret(url) if url else None
-
-
-# --- the answer -----------------------------------------------------------------------------------------
 
 
 def load_settings(
@@ -105,9 +97,15 @@ def load_settings(
     base_url: str | None = None,
     timeout: float | None = None,
 ) -> Settings:
-    """The settings of one client.
+    """Return the settings of one client.
 
-    Raises TokenMissing with every place that was looked at, or ConfigError naming the setting that is wrong.
+    Args:
+        account: An account of lcnb.toml; None for `LCNB_ACCOUNT` or the first place that has a token.
+        token: A token, instead of the one that would be found.
+        base_url: A base URL, instead of the account's.
+        timeout: Seconds that one call may take, instead of `LCNB_TIMEOUT`.
+
+    Raises TokenMissing with every place that was looked at, or ConfigError that names the wrong setting.
     """
     place, found = (
         _place_from_argument(account, token) if token is not None else _first_place_with_token(account)
@@ -130,7 +128,7 @@ def load_settings(
 def _place_from_argument(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret]:
     text = token.reveal() if isinstance(token, Secret) else token
     if not isinstance(text, str):
-        raise ConfigError(f"token: expected a text, got {type(token).__name__}")
+        raise ConfigError(f"expected a text, got {type(token).__name__}", field="token")
     base_url = None
     if account is not None:
         base_url = account_entry(account, read_config()).get("base_url")
@@ -159,12 +157,9 @@ def _no_token_message(looked_at: list[TokenPlace]) -> str:
     cure = (own or looked_at[0]).cure
     return (
         f"no LetsCloud API token{whose}. Looked at:\n{places}\n"
-        f"Make one in the LetsCloud panel (your profile, tab API), then: {cure}\n"
-        "No account at hand? lcnb.connect(sandbox=True), or `lcnb demo`, works on a sandbox without any token."
+        f"Make a token in the LetsCloud panel (your profile, tab API), then: {cure}\n"
+        "To try lcnb without an account, use lcnb.connect(sandbox=True) or `lcnb demo`: they need no token."
     )
-
-
-# --- base URL and time-out ------------------------------------------------------------------------------
 
 
 def _choose_base_url(argument: str | None, place: TokenPlace, *, named: bool) -> tuple[str, str]:
@@ -188,5 +183,5 @@ def _read_seconds(variable: str, argument: float | None, default: float, *, zero
     if not 0 < seconds < 86_400 and not (zero and seconds == 0):
         source = "the timeout argument" if argument is not None else variable
         least = "from 0" if zero else "above 0"
-        raise ConfigError(f"{source}: expected seconds {least} and below 86400, got {raw!r}")
+        raise ConfigError(field=source, expected=f"seconds {least} and below 86400", value=raw)
     return seconds

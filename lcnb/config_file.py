@@ -1,70 +1,87 @@
-"""The file lcnb.toml: its accounts, its default account, and the check of its keys."""
+"""The file lcnb.toml: its accounts, its default account, and the check of its keys.
+
+# lcnb.toml, in the folder that `lcnb accounts` prints
+default = "prod"
+[accounts.prod]
+token_file = "prod.token"          # or token_env = "PROD_TOKEN", or keyring = "lcnb/prod"
+[accounts.lab]
+token_env = "LAB_TOKEN"
+base_url = "https://api.letscloud.io"
+"""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lcnb.errors import ConfigError
 from lcnb.files import NotText, read_text
 from lcnb.folders import config_dir
 from lcnb.suggestions import did_you_mean
 
-if TYPE_CHECKING:
-    pass
-_ACCOUNT_KEYS = ("token_env", "token_file", "keyring", "base_url")
+#: The keys that say where the token of an account is. An account has at most one of them.
+_TOKEN_KEYS = ("token_env", "token_file", "keyring")
+_ACCOUNT_KEYS = (*_TOKEN_KEYS, "base_url")
 
 
 def default_account(config: dict[str, Any]) -> str | None:
-    """The account that is used unasked: the default one, or the only one."""
+    """The account for calls that name none: the one in `default`, or the only one."""
     only = next(iter(config["accounts"])) if len(config["accounts"]) == 1 else None
     return config.get("default", only)
 
 
 def no_default_message(config: dict[str, Any]) -> str:
+    """The place that was looked at when lcnb.toml names no default account."""
     if not config["accounts"]:
         return f"an account in {config_dir() / 'lcnb.toml'}"
     names = ", ".join(config["accounts"])
     return f"a default account in {config_dir() / 'lcnb.toml'} (it has {names}, but no line `default = ...`)"
 
 
-# --- lcnb.toml ------------------------------------------------------------------------------------------
-
-
 def read_config() -> dict[str, Any]:
+    """Return the content of lcnb.toml; no accounts when there is no such file.
+
+    Raises ConfigError when the file cannot be read, or has an unknown key or a wrong value.
+    """
     path = config_dir() / "lcnb.toml"
     try:
         config = tomllib.loads(read_text(path))
     except FileNotFoundError:
         return {"accounts": {}}
-    except (OSError, NotText, tomllib.TOMLDecodeError) as odd:
-        raise ConfigError(f"{path} cannot be read: {odd}") from None
+    except (OSError, NotText, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
     _check_config(path, config)
     return {"accounts": {}, **config}
 
 
 def _check_config(path: Path, config: dict[str, Any]) -> None:
-    _check_keys(path, "the top", config, ("default", "accounts"))
+    _check_keys(path, "the top level", config, ("default", "accounts"))
     if not isinstance(config.get("default", ""), str):
         raise ConfigError(f"{path}: default must be the name of an account, got {config['default']!r}")
     accounts = config.get("accounts", {})
     if not isinstance(accounts, dict) or not all(isinstance(entry, dict) for entry in accounts.values()):
         raise ConfigError(f"{path}: accounts must be tables, each as [accounts.NAME]")
     for name, entry in accounts.items():
-        where = f"[accounts.{name}]"
-        if "token" in entry:
-            raise ConfigError(
-                f"{path}, {where}: a token does not belong into this file. Put it into a file of mode 0600 "
-                "and write token_file = ..., or name a variable by token_env, or a keyring entry by keyring."
-            )
-        _check_keys(path, where, entry, _ACCOUNT_KEYS)
-        for key, value in entry.items():
-            if not isinstance(value, str) or not value:
-                raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
-        if sum(key in entry for key in ("token_env", "token_file", "keyring")) > 1:
-            raise ConfigError(f"{path}, {where}: name one of token_env, token_file, keyring, not several")
+        _check_account(path, f"[accounts.{name}]", entry)
+
+
+def _check_account(path: Path, where: str, entry: Mapping[str, Any]) -> None:
+    if "token" in entry:
+        raise ConfigError(
+            f"{path}, {where}: a token does not belong into this file",
+            cure=(
+                "Put it into a file of mode 0600 and write token_file = ..., or name a variable by token_env, or a "
+                "keyring entry by keyring."
+            ),
+        )
+    _check_keys(path, where, entry, _ACCOUNT_KEYS)
+    for key, value in entry.items():
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
+    if sum(key in entry for key in _TOKEN_KEYS) > 1:
+        raise ConfigError(f"{path}, {where}: name one of {', '.join(_TOKEN_KEYS)}, not several")
 
 
 def _check_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
@@ -76,6 +93,7 @@ def _check_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[s
 
 
 def account_entry(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of one account. ConfigError for an unknown name, with the most similar one."""
     try:
         return dict(config["accounts"][name])
     except KeyError:
@@ -83,6 +101,7 @@ def account_entry(name: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def unknown_account_message(name: str, config: dict[str, Any], what: str) -> str:
+    """The message about an account that lcnb.toml does not have; `what` names the setting ("account", "default")."""
     known = ", ".join(config["accounts"]) or "none"
     return (
         f"{what} {name!r} is not in {config_dir() / 'lcnb.toml'}"
@@ -90,9 +109,6 @@ def unknown_account_message(name: str, config: dict[str, Any], what: str) -> str
     )
 
 
-# --- the list -------------------------------------------------------------------------------------------
-
-
 def account_names() -> list[str]:
-    """The names of the accounts in lcnb.toml, in its order. ConfigError when it cannot be read."""
+    """The names of the accounts in lcnb.toml, in its order. ConfigError when the file cannot be read."""
     return list(read_config()["accounts"])

@@ -1,9 +1,9 @@
 """The one reader of CSV files: fleets, batches of parameters, saved tables.
 
-A file of desired machines decides what is deleted, so nothing in it is guessed or dropped: every value is a text (`007`
-and `NA` too), only an empty cell is missing, a row of another length than the header is an error with its line, and
-what spreadsheets add (byte order mark, semicolons, empty rows) is understood. A `#` begins a comment at the start of a
-line and nowhere else.
+A file of desired machines decides what is deleted, so the reader guesses and drops nothing. Every value is a text
+(`007` and `NA` too), and only an empty cell is missing. A row whose length differs from the header's is an error with
+its line number. What spreadsheets add is understood: a byte order mark, semicolons, empty rows. A `#` begins a comment
+at the start of a line and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from lcnb.errors import InputError
 from lcnb.files import NotText, read_text
 from lcnb.names import comparable_name
 
-#: What may separate the values of a row: the comma, the semicolon (Excel, where the comma is decimal), the tab.
+#: Separators and their names: the comma, the semicolon (Excel with decimal commas), the tab.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-#: Wrong rows that one message names; the rest are counted.
+#: Wrong rows that one message lists; the others are counted.
 MAX_PROBLEMS_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class CsvRow:
-    """One row: the physical line of the file where it begins, and its values. An empty cell has no value."""
+    """One row: the line of the file where it begins, and its values by column. An empty cell has no entry."""
 
     line: int
     values: Mapping[str, str]
@@ -35,24 +35,25 @@ class CsvRow:
 
 @dataclass(frozen=True)
 class CsvFile:
-    """What a CSV file holds: the names of its columns, its rows, and its comments (line → text)."""
+    """The content of a CSV file: the names of its columns, its rows, and its comments by line number."""
 
     columns: list[str]
     rows: list[CsvRow]
     comments: Mapping[int, str] = field(default_factory=dict)
 
 
-def read_csv(path: str | Path, *, consequence: str = "Nothing was sent.") -> CsvFile:
-    """Read a CSV file that a person wrote or a spreadsheet saved.
+def read_csv(path: str | Path, *, not_done: str = "sent") -> CsvFile:
+    """Read a CSV file that a user wrote or a spreadsheet saved.
 
-    Names of columns are trimmed and Unicode-normalised. Values are texts as they are written; spaces after a separator
-    are no part of them. Columns without a name, and rows without a value, are left out when they are entirely empty.
+    Names of columns are trimmed and Unicode-normalised. Values are texts as they are written, without the spaces after
+    a separator. Rows without a value, and columns without a name and a value, are left out.
 
     Args:
-        consequence: the end of each error message: what was not done.
+        path: The file.
+        not_done: What did not happen, for the messages: "sent", "started".
 
     Raises InputError for a file that cannot be read, is not UTF-8, has no header, a column twice, a row with more or
-    fewer values than columns, or a quote that does not end.
+    fewer values than columns, or a quote that is not closed.
     """
     try:
         text = read_text(Path(path), "save it as CSV UTF-8")
@@ -62,20 +63,24 @@ def read_csv(path: str | Path, *, consequence: str = "Nothing was sent.") -> Csv
         records = _iter_records(reader, lines)
         start, names = next(records, (1, []))
         columns = [comparable_name(name) for name in names]
-        _check_columns(path, start, columns, separator, consequence)
-        rows = _parse_rows(path, columns, records, separator, consequence)
+        _check_columns(path, start, columns, separator)
+        rows = _parse_rows(path, columns, records, separator)
     except (OSError, NotText) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path} cannot be read: {reason}. {consequence}") from None
+        raise InputError(f"{path} cannot be read: {reason}", not_done=not_done) from None
     except csv.Error as error:
-        raise InputError(f"{path}, line {lines.start}: {error}. {consequence}") from None
+        raise InputError(f"{path}, line {lines.start}: {error}", not_done=not_done) from None
+    except InputError as error:
+        error.restate(not_done=not_done)
+        raise
     return CsvFile([name for name in columns if name], rows, lines.comments)
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a table that lcnb saved itself: no comments, no row left out, every cell a text.
+    """Return the header and the rows of a table that lcnb saved: no comments, every row, every cell a text.
 
-    Raises InputError for a row with more or fewer values than columns, OSError, NotText or csv.Error otherwise.
+    Raises InputError for a row with more or fewer values than columns; OSError, NotText or csv.Error for a file that
+    cannot be read.
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     header = next(reader, [])
@@ -86,16 +91,16 @@ def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 class _CsvLines:
-    """The lines of a text for `csv.reader`: comments are left out, and the line where each record begins is known.
+    """The lines of a text for `csv.reader`, without comments. `start` is the line where the current record begins.
 
-    Within a quoted value a line that begins with # is no comment; so the caller says when a record begins.
+    A line of a quoted value may begin with # and is not a comment. So the caller resets `inside` at the end of each
+    record.
     """
 
     def __init__(self, text: str) -> None:
         self._lines = iter(io.StringIO(text, newline=""))
         self._number = 0
-        self._first = ""
-        #: The line where the present record begins.
+        self._header = ""
         self.start = 0
         self.comments: dict[int, str] = {}
         self.inside = False
@@ -104,8 +109,8 @@ class _CsvLines:
         return self
 
     def __next__(self) -> str:
-        if self._first:
-            line, self._first = self._first, ""
+        if self._header:
+            line, self._header = self._header, ""
             return line
         for line in self._lines:
             self._number += 1
@@ -122,27 +127,27 @@ class _CsvLines:
             return line
         raise StopIteration
 
-    def first(self) -> str:
-        """The first line that is no comment and not blank; it is read again as the first record."""
+    def read_header(self) -> str:
+        """Return the first line that is neither blank nor a comment. It is also the next line of the iterator."""
         for line in self:
             self.inside = False
             if line.strip(" ,;\t\r\n"):
-                self._first, self.inside = line, True
+                self._header, self.inside = line, True
                 return line
         return ""
 
 
 def _detect_separator(lines: _CsvLines) -> str:
-    """What separates the values: as the header shows, or as Excel's own first line `sep=;` says."""
-    header = lines.first()
+    """Return the separator that splits the header into most columns, or the one in Excel's first line `sep=;`."""
+    header = lines.read_header()
     declared = header.strip().removeprefix("sep=")
     if header.startswith("sep=") and (declared or "\t") in SEPARATORS:
         next(lines)
         lines.inside = False
-        lines.first()
+        lines.read_header()
         return declared or "\t"
     counts = {each: _count_columns(header, each) for each in SEPARATORS}
-    return max(counts, key=lambda each: counts[each])  # of equals the first: the comma
+    return max(counts, key=lambda each: counts[each])  # for equal counts the first: the comma
 
 
 def _count_columns(header: str, separator: str) -> int:
@@ -153,25 +158,21 @@ def _count_columns(header: str, separator: str) -> int:
 
 
 def _iter_records(reader: Iterator[list[str]], lines: _CsvLines) -> Iterator[tuple[int, list[str]]]:
-    """Each record that holds something, with the line where it begins."""
+    """Yield each record that has a value, with the line where it begins."""
     for cells in reader:
         lines.inside = False
         if any(cell.strip() for cell in cells):
             yield lines.start, cells
 
 
-def _check_columns(
-    path: str | Path, line: int, columns: Sequence[str], separator: str, consequence: str
-) -> None:
+def _check_columns(path: str | Path, line: int, columns: Sequence[str], separator: str) -> None:
     if not columns:
-        raise InputError(
-            f"{path} is empty: its first line, which names the columns, is missing. {consequence}"
-        )
+        raise InputError(f"{path} is empty: its first line, which names the columns, is missing")
     doubled = [name for name, times in Counter(columns).items() if name and times > 1]
     if doubled:
         raise InputError(
             f"{path}, line {line}: the column {doubled[0]!r} is there twice (the file was read with "
-            f"{SEPARATORS[separator]} between values). {consequence}"
+            f"{SEPARATORS[separator]} between values)"
         )
 
 
@@ -180,9 +181,8 @@ def _parse_rows(
     columns: Sequence[str],
     records: Iterable[tuple[int, list[str]]],
     separator: str,
-    consequence: str,
 ) -> list[CsvRow]:
-    """The rows as values by column. InputError that names the rows which do not fit the header."""
+    """Return the rows as values by column. InputError lists the rows that do not fit the header."""
     rows: list[CsvRow] = []
     problems: list[str] = []
     for line, cells in records:
@@ -195,11 +195,11 @@ def _parse_rows(
         else:
             rows.append(CsvRow(line, values))
     if problems:
-        more = (
-            f"; and {len(problems) - MAX_PROBLEMS_SHOWN} more" if len(problems) > MAX_PROBLEMS_SHOWN else ""
-        )
+        others = len(problems) - MAX_PROBLEMS_SHOWN
+        more = f"; and {others} more" if others > 0 else ""
         raise InputError(
             f"{path}, {'; '.join(problems[:MAX_PROBLEMS_SHOWN])}{more}. The values were read with "
-            f'{SEPARATORS[separator]} between them; quote a value that holds one: "a{separator}b". {consequence}'
+            f"{SEPARATORS[separator]} between them",
+            cure=f'Quote a value that contains one: "a{separator}b".',
         )
     return rows

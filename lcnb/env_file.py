@@ -1,6 +1,7 @@
 """Files of `NAME='value'` lines that only their owner may read.
 
-Nothing in such a file is executed or expanded. A file that others can read is reported, because it may hold a token."""
+Nothing in such a file is executed or expanded. A file that others can read is refused, because it may hold a token.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +11,31 @@ import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lcnb.errors import ConfigError
 from lcnb.secret import Secret
 from lcnb.tokens import SINGLE_QUOTES_ADVICE, TOKEN_VARIABLES, token_line
 
-if TYPE_CHECKING:
-    pass
+#: Characters of a file that are read: a token file is much smaller.
+MAX_CHARACTERS = 65_536
 
 
 def read_private_file(path: Path) -> tuple[str, int]:
-    """The text of a file, and its mode where others than its owner may open it (0 where not)."""
+    """Return the text of a file, and its mode when other users may read or change it (0 when they may not).
+
+    Raises OSError, or ValueError for a file that is not UTF-8.
+    """
     with path.open(encoding="utf-8-sig") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         try:
-            text = file.read(65536)
+            text = file.read(MAX_CHARACTERS)
         except UnicodeDecodeError:
             raise ValueError("it is not UTF-8 text. Write the token into it again, as plain text") from None
         return text, mode if os.name == "posix" and mode & 0o077 else 0
 
 
 def too_open_message(path: Path, mode: int) -> str:
+    """The message about a token file that other users may read or change, with the command that mends it."""
     how = "changed" if mode & stat.S_IWOTH else "read"
     return (
         f"the token file {path} may be {how} by others (mode {mode:04o}), so it was not used. "
@@ -39,19 +43,16 @@ def too_open_message(path: Path, mode: int) -> str:
     )
 
 
-# --- files of variables -----------------------------------------------------------------------------------
-
-
 def read_variables(path: Path) -> dict[str, Secret]:
-    """The variables of a file of lines `NAME='value'`, for its owner only. Nothing in it is run or replaced.
+    """Return the variables of a file of `NAME='value'` lines. Nothing in it is executed or expanded.
 
-    ConfigError when it is not there, may be read by others, or has a line that is no such line.
+    Raises ConfigError when the file is missing, may be read by others, has another line, or a name twice.
     """
     try:
         text, mode = read_private_file(path)
         pairs = list(parse_variables(text))
-    except (OSError, ValueError) as odd:
-        reason = odd.strerror or odd if isinstance(odd, OSError) else odd
+    except (OSError, ValueError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else error
         raise ConfigError(
             f"the file of variables {path}: {reason}. It has lines such as {token_line(TOKEN_VARIABLES[0])} "
             f"({SINGLE_QUOTES_ADVICE})"
@@ -67,9 +68,16 @@ def read_variables(path: Path) -> dict[str, Secret]:
 
 
 def parse_variables(text: str, only: str | None = None) -> Iterator[tuple[str, str]]:
-    """Each `NAME=value` of a text, with or without `export`, quotes, spaces and comments; or those of one name.
+    """Yield name and value of each `NAME=value` line, with or without `export`, quotes, spaces and comments.
 
-    ValueError for a line that is no such line, or has a quote that is not closed.
+    Args:
+        text: The content of the file.
+        only: Yield the lines of this name only, and ignore what the others contain.
+
+    Raises ValueError for another line, or a quote that is not closed.
+
+    >>> list(parse_variables("export LAB_TOKEN='a$b'  # of the lab"))
+    [('LAB_TOKEN', 'a$b')]
     """
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
@@ -81,14 +89,15 @@ def parse_variables(text: str, only: str | None = None) -> Iterator[tuple[str, s
             raise ValueError(f"line {number} is not NAME='value'")
         try:
             yield name, unquote_value(value.strip())
-        except ValueError as odd:
-            raise ValueError(f"line {number}: {odd}") from None
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
 
 
 def unquote_value(text: str) -> str:
-    """A value without the quotes around it and the comment after it.
+    """Return a value without the quotes around it and the comment after it.
 
-    In single quotes nothing is special; elsewhere a backslash before a dollar sign, quote or backslash goes.
+    In single quotes nothing is special. Elsewhere a backslash before a dollar sign, a quote or a backslash is removed.
+    Raises ValueError when a quote is not closed.
     """
     quote = text[:1] if text[:1] in ("'", '"') else ""
     form = {"'": r"'([^']*)'", '"': r'"((?:[^"\\]|\\.)*)"', "": r"(.*?)"}[quote]

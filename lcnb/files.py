@@ -12,12 +12,17 @@ from pathlib import Path
 def write_atomically(
     path: Path, content: str | bytes, *, mode: int = 0o600, sync: bool = True, read_back: bool = False
 ) -> Path:
-    """Write a file in one step: a reader sees the old one or the new one, never a part. Returns the path.
+    """Write a file in one step and return its path. A reader sees the old file or the new one, never a part.
 
-    `sync=False`: not forced to the disk, for what may be lost with the machine's power. `read_back=True`: the new file
-    is read before it takes the old one's place, for what must not be lost.
-    Raises OSError (no space, no permission, other bytes read back); then the old file is untouched and nothing is left
-    over.
+    Args:
+        path: The file. Its folder must exist.
+        content: Bytes, or a text that is written as UTF-8.
+        mode: The permissions of the file.
+        sync: Force the file to the disk. False for content that may be lost in a power failure.
+        read_back: Compare the new file with `content` before it replaces the old one.
+
+    Raises OSError when the disk is full, the folder may not be written, or different bytes are read back. Then the old
+    file is unchanged and no temporary file is left.
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
@@ -39,13 +44,14 @@ def write_atomically(
 
 
 class NotText(ValueError):
-    """A file is no UTF-8 text; the message says why and how to mend it, and shows nothing of what it holds."""
+    """A file is not UTF-8 text. The message says why and what to do, and shows nothing of the content."""
 
 
 def read_text(path: Path, cure: str = "save it as UTF-8") -> str:
-    """The text of a file that people or other programs wrote: UTF-8, a byte order mark at its start left out.
+    """Return the text of a UTF-8 file that a user or another program wrote, without a byte order mark.
 
-    Raises OSError, or NotText for another encoding (UTF-16 of Windows tools, Windows-1252 of spreadsheets).
+    Raises OSError, or NotText for another encoding (UTF-16 of Windows tools, Windows-1252 of spreadsheets). `cure` ends
+    the message of NotText.
     """
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
@@ -59,4 +65,4 @@ def read_text(path: Path, cure: str = "save it as UTF-8") -> str:
 
 def _verify_content(path: Path, data: bytes) -> None:
     if path.read_bytes() != data:
-        raise OSError(errno.EIO, "other bytes were read back than were written")
+        raise OSError(errno.EIO, "the bytes read back differ from the bytes written")

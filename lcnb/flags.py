@@ -1,22 +1,30 @@
-"""One check of everything that is switched on or off: a flag is True or False, and nothing else is taken for one.
+"""The one check of every value that switches something on or off: True and False are accepted, and nothing else.
 
-Python takes the text "false" for true. A flag may decide what is deleted, sent or confirmed, so a value that is no bool
-is refused before anything happens.
+Python takes the text "false" for true. A flag may decide what is deleted, sent or confirmed, so any other value is
+refused before anything happens.
 """
 
 from __future__ import annotations
 
 import sys
 
-from lcnb.errors import InputError
+from lcnb.errors import MAX_VALUE_CHARACTERS, InputError
 
 NOTHING_SENT, NOTHING_STARTED = "Nothing was sent.", "Nothing was started."
-#: How papermill's command line passes a flag: its `-p` knows Python's words alone, its `-r` passes text in any case.
+#: How to pass a flag on papermill's command line: `-p` knows Python's spelling only, `-r` passes every value as text.
 PAPERMILL_ADVICE = "In papermill: `-p {name} True` or `-p {name} False`, with a capital letter."
 
 
-def checked_flag(name: str, value: object, then: str = NOTHING_SENT) -> bool:
-    """The flag as a bool. InputError for all but True and False, Python's or numpy's; `then` says what was not done.
+def checked_flag(name: str, value: object, *, not_done: str = "sent", cure: str = "") -> bool:
+    """Return the flag as a bool.
+
+    Args:
+        name: The parameter or option, for the message.
+        value: True or False, of Python or numpy.
+        not_done: What did not happen, for the message: "sent", "started".
+        cure: What the user can do, for the message.
+
+    Raises InputError for every other value.
 
     >>> checked_flag("prune", False)
     False
@@ -27,25 +35,31 @@ def checked_flag(name: str, value: object, then: str = NOTHING_SENT) -> bool:
     """
     if isinstance(value, bool):
         return value
-    numpy = sys.modules.get("numpy")  # its flags exist only where it was imported
+    numpy = sys.modules.get("numpy")  # a numpy flag exists only where numpy was imported
     if numpy is not None and isinstance(value, numpy.bool_):
         return bool(value)
-    raise InputError(f"{name}: expected True or False, got {_describe_value(value)}. {then}")
+    raise InputError(
+        f"expected True or False, got {_describe_value(value)}",
+        field=name,
+        value=value,
+        cure=cure,
+        not_done=not_done,
+    )
 
 
 def check_parameters(**flags: object) -> None:
     """Check the flags among a notebook's parameters, before its first request.
 
-    papermill, JupyterLab and jupyter-scheduler pass values on without looking at the declared type.
+    papermill, JupyterLab and jupyter-scheduler pass values without a look at the declared type.
 
     >>> check_parameters(prune=False, dry_run=True)
     """
     for name, value in flags.items():
-        checked_flag(name, value, f"{NOTHING_SENT} {PAPERMILL_ADVICE.format(name=name)}")
+        checked_flag(name, value, cure=PAPERMILL_ADVICE.format(name=name))
 
 
 def _describe_value(value: object) -> str:
     if isinstance(value, str):
         return f"the text {value!r}"
     text = repr(value)
-    return f"{text[:80]} ({type(value).__name__})" if value is not None else text
+    return f"{text[:MAX_VALUE_CHARACTERS]} ({type(value).__name__})" if value is not None else text

@@ -1,4 +1,4 @@
-"""The folders of lcnb's own: of its configuration, of what it remembers, of runs."""
+"""The folders of lcnb: configuration, state, runs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ def config_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """The folder of what lcnb remembers: `LCNB_STATE_DIR`, or the platform's folder for user state."""
+    """The folder of journals, locks and caches: `LCNB_STATE_DIR`, or the platform's folder for user state."""
     return _configured_folder("LCNB_STATE_DIR", "user_state_path")
 
 
 def runs_dir() -> Path:
-    """The folder where runs are kept: `LCNB_RUNS_DIR`, or `runs` in the working directory."""
+    """The folder of runbook runs: `LCNB_RUNS_DIR`, or `runs` in the working directory."""
     return expand_path("LCNB_RUNS_DIR", os.environ.get("LCNB_RUNS_DIR") or "runs")
 
 
 def make_state_folder(path: Path) -> Path:
-    """Make a folder of what lcnb remembers, for this user alone. ConfigError with the cure when it cannot be made."""
+    """Make a folder below the state folder that only this user can open. ConfigError when it cannot be made."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         from lcnb.errors import ConfigError
 
         raise ConfigError(
-            f"the folder {path} cannot be made: {error.strerror or error}. Cure: set LCNB_STATE_DIR to a folder "
-            "that you may write. Nothing was sent."
+            f"the folder {path} cannot be made: {error.strerror or error}",
+            cure="Cure: set LCNB_STATE_DIR to a folder that you may write.",
+            not_done="sent",
         ) from None
     return path
 
 
 def check_home() -> None:
-    """ConfigError when this user has no home folder: Jupyter keeps its kernels below it, and IPython its settings."""
+    """Raise ConfigError when this user has no home folder, which Jupyter and IPython need for their files."""
     try:
         Path.home()
     except RuntimeError:
@@ -44,7 +45,10 @@ def check_home() -> None:
 
 
 def expand_path(variable: str, value: str) -> Path:
-    """A path out of a variable, absolute. ConfigError when it begins with the `~` of a user that has no home."""
+    """Return the value of a variable as an absolute path.
+
+    Raises ConfigError when it begins with `~` and the user has no home folder.
+    """
     try:
         return Path(value).expanduser().absolute()
     except RuntimeError:
@@ -60,9 +64,7 @@ def _configured_folder(variable: str, fallback: str) -> Path:
         path = Path(getattr(platformdirs, fallback)("lcnb", appauthor=False))
     except RuntimeError:
         raise _no_home_error(variable) from None
-    if (
-        not path.is_absolute()
-    ):  # of an older platformdirs: a folder that is called `~`, in the working directory
+    if not path.is_absolute():  # an older platformdirs returns a folder named `~` in the working directory
         raise _no_home_error(variable)
     return path
 
@@ -72,7 +74,10 @@ def _no_home_error(wanted: str) -> Exception:
 
     user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
     return ConfigError(
-        f"there is no home folder ({wanted} needs one): HOME is not set, and {user} is not in the system's list of "
-        "users. Cure: export HOME=/a/folder/that/you/may/write, or set both LCNB_CONFIG_DIR and LCNB_STATE_DIR to such "
-        "folders. Nothing was sent."
+        f"there is no home folder ({wanted} needs one): HOME is not set, and {user} is not in the system's list of users",
+        cure=(
+            "Cure: export HOME=/a/folder/that/you/may/write, or set both LCNB_CONFIG_DIR and LCNB_STATE_DIR to such "
+            "folders."
+        ),
+        not_done="sent",
     )

@@ -1,75 +1,85 @@
-"""Entries of the system's keyring: store, read back, and delete a secret.
+"""Entries of the system's keyring: read, store and delete a secret.
 
-A stored secret is always read back, because some backends accept a secret without an error and do not keep it."""
+This is the only module that imports `keyring`. A stored secret is always read back, because some backends accept a
+secret without an error and do not keep it.
+"""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from lcnb.errors import ConfigError
 from lcnb.secret import Secret
 
-if TYPE_CHECKING:
-    pass
+INSTALL_COMMAND = "pip install 'lcnb[keyring]'"
 _KEYRING_CURE = (
-    "`keyring --list-backends` lists what can keep secrets here, and a locked keyring must be unlocked first; or keep "
-    "them in a file."
+    "`keyring --list-backends` lists the backends of this machine. Unlock the keyring if it is locked, or keep the "
+    "secrets in a file."
 )
 
 
-def store_in_keyring(service: str, user: str, secret: Secret) -> None:
-    """Keep a secret in the keyring, and read it back. ConfigError when there is none, or it does not give it back.
+def read_keyring_password(service: str, user: str) -> str | None:
+    """Return the text of an entry; None when the keyring has no such entry.
 
-    Backends differ: the null backend takes every secret without an error and keeps none, others cut long ones.
+    Raises ImportError when the package is not installed, and whatever the backend raises when it cannot be read.
     """
-    entry = f"{service}/{user}"
+    import keyring
+
+    return keyring.get_password(service, user)
+
+
+def store_in_keyring(service: str, user: str, secret: Secret) -> None:
+    """Store a secret in the keyring and read it back.
+
+    Raises ConfigError when there is no keyring, or when it does not return the secret. The null backend, for example,
+    accepts every secret and keeps none; others cut long secrets.
+    """
     try:
         import keyring
 
         keyring.set_password(service, user, secret.reveal())
     except ImportError:
         raise ConfigError(
-            "there is no keyring here: pip install 'lcnb[keyring]'. Nothing was kept."
+            "the keyring package is not installed", cure=INSTALL_COMMAND, not_done="stored"
         ) from None
-    except Exception as odd:
+    except Exception as error:
         raise ConfigError(
-            f"the keyring did not take {entry}: {type(odd).__name__}. {_KEYRING_CURE}"
+            f"the keyring did not accept the entry {service}/{user}: {type(error).__name__}",
+            cure=_KEYRING_CURE,
+            not_done="stored",
         ) from None
     check_in_keyring(service, user, secret)
 
 
 def check_in_keyring(service: str, user: str, secret: Secret) -> None:
-    """ConfigError unless the keyring gives back this secret for this entry."""
+    """Raise ConfigError unless the keyring returns this secret for this entry."""
     import keyring
 
-    kept = read_from_keyring(service, user)
-    if kept != secret:
-        what = "nothing" if kept is None else "something else"
+    stored = read_from_keyring(service, user)
+    if stored != secret:
+        returned = "nothing" if stored is None else "a different text"
         backend = type(keyring.get_keyring())
         raise ConfigError(
-            f"the keyring did not keep {service}/{user}: it took the secret without an error, and gives back {what} "
-            f"(backend {backend.__module__}.{backend.__qualname__}). {_KEYRING_CURE}"
+            f"the keyring did not store {service}/{user}: it accepted the secret without an error, but returns "
+            f"{returned} (backend {backend.__module__}.{backend.__qualname__})",
+            cure=_KEYRING_CURE,
         )
 
 
 def read_from_keyring(service: str, user: str) -> Secret | None:
-    """An entry of the keyring; None when it is not there. ConfigError when it cannot be read."""
-    import keyring
-
+    """Return the secret of an entry; None when the keyring has no such entry. ConfigError when it cannot be read."""
     try:
-        kept = keyring.get_password(service, user)
-    except Exception as odd:
+        stored = read_keyring_password(service, user)
+    except Exception as error:
         raise ConfigError(
-            f"the keyring does not give {service}/{user} back: {type(odd).__name__}. {_KEYRING_CURE}"
+            f"the keyring entry {service}/{user} cannot be read: {type(error).__name__}", cure=_KEYRING_CURE
         ) from None
-    return None if kept is None else Secret(str(kept))
+    return None if stored is None else Secret(str(stored))
 
 
 def delete_from_keyring(service: str, user: str) -> None:
-    """Take an entry out of the keyring, if it is there."""
+    """Delete an entry of the keyring, if it exists."""
     import keyring
 
     try:
         keyring.delete_password(service, user)
-    except Exception:  # backends differ in what they raise for an entry that is not there
+    except Exception:  # for an entry that does not exist, each backend raises an error of a different class
         return

@@ -1,8 +1,8 @@
 """A value that prints as stars.
 
-`Secret` holds a token, a password or a private key. Everything that shows it (repr, str, format, %-format,
-a log line, a traceback with locals, a notebook, a pickle, JSON) shows stars. `reveal()` is the one way to
-the text. Comparing takes the same time whatever the difference is.
+`Secret` holds a token, a password or a private key. Everything that shows it shows stars: repr, str, format, %-format, a
+log line, a traceback with locals, a notebook, a pickle, JSON. `reveal()` is the only way to the text. A comparison takes
+the same time for every difference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from html import escape
 from urllib.parse import quote, quote_plus
 
 STARS = "*****"
-#: In the kernel of a run: the pipe to its runner, as `handle:inode`. It masks what came through in all that it keeps.
+#: In the kernel of a run: the pipe to its runner, as `handle:inode`. The runner masks each secret that it receives here.
 SECRET_PIPE_VARIABLE = "LCNB_RUN_SECRETS"
 
 
@@ -39,7 +39,7 @@ class Secret:
         self._value: str | None = value
 
     def reveal(self) -> str:
-        """The text itself. Raises ValueError for one that came out of a pickle: pickles carry stars only."""
+        """Return the text. Raises ValueError for a secret that was unpickled: a pickle contains stars only."""
         if self._value is None:
             raise ValueError("this secret went through a pickle, which keeps stars only; read it again")
         _report_to_runner(self._value)
@@ -71,12 +71,12 @@ class Secret:
 
 
 def _report_to_runner(value: str) -> None:
-    """Tell the runner of a notebook, if this is one, before the value is given away."""
+    """Send the text to the runner of this notebook, if there is one, before the caller gets it."""
     handle, _, inode = os.environ.get(SECRET_PIPE_VARIABLE, "").partition(":")
     if not inode:
         return
     with suppress(OSError, ValueError):
-        # A process that the kernel has started knows the variable, but may have another file under that number.
+        # A process that the kernel started inherits the variable, but its handle may refer to another file.
         if os.fstat(int(handle)).st_ino == int(inode):
             os.write(int(handle), json.dumps(value).encode() + b"\n")
 
@@ -92,7 +92,11 @@ def _encode_text(value: str) -> bytes:
 
 
 def mask_secrets(text: str, *secrets: Secret | None) -> str:
-    """`text` with every occurrence of the secrets replaced by stars: plain, JSON-, URL- or base64-encoded."""
+    """Return `text` with stars in place of every occurrence of the secrets: plain, JSON-, URL- or base64-encoded.
+
+    >>> mask_secrets("password=correct%20horse", Secret("correct horse"))
+    'password=*****'
+    """
     for secret in secrets:
         if secret:
             for form in _encoded_forms(secret.reveal()):
@@ -102,9 +106,9 @@ def mask_secrets(text: str, *secrets: Secret | None) -> str:
 
 @cache
 def _encoded_forms(value: str) -> tuple[str, ...]:
-    """The ways in which a text may stand in another one, the longest first."""
+    """The encodings of a text that may occur in another text, the longest first."""
     html = escape(value)
-    # As a page has it, by Python's and other libraries' ways of writing quotes.
+    # HTML, with quotes escaped as Python and as other libraries do it.
     forms = {value, repr(value)[1:-1], html, escape(value, quote=False)}
     forms |= {html.replace("&#x27;", "&#39;"), html.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")}
     for _ in range(2):  # a notebook is JSON, and what a cell prints may be JSON too
@@ -114,7 +118,9 @@ def _encoded_forms(value: str) -> tuple[str, ...]:
         forms |= {form.replace("/", "\\/") for form in forms}  # as PHP writes JSON
     raw = _encode_text(value)
     forms |= {quote(raw), quote(raw, safe=""), quote_plus(raw)}
-    for before in range(3):  # base64 depends on what stands before; what it shares with that is cut off
+    for before in range(
+        3
+    ):  # base64 depends on the bytes before the text; the characters shared with those are cut off
         coded = base64.b64encode(b"\0" * before + raw).decode()
         padding = coded.count("=")
         inner = coded[-(-before * 8 // 6) : len(coded) - (padding and padding + 1)]

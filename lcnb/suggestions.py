@@ -1,16 +1,24 @@
-"""The nearest known name for one that does not exist, as the end of an error message."""
+"""The one lookup that names a known name for an unknown one: every message about an unknown name uses it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    pass
+#: How similar two names must be, from 0 to 1.
+MIN_SIMILARITY = 0.6
 
 
-def did_you_mean(name: str, known: Any) -> str:
-    """` (did you mean 'x'?)`, or nothing when no known name is near."""
-    lower = {str(each).lower(): str(each) for each in known}
-    near = get_close_matches(str(name).lower(), lower, n=1, cutoff=0.6)
-    return f" (did you mean {lower[near[0]]!r}?)" if near else ""
+def did_you_mean(name: str, known: Iterable[object]) -> str:
+    """Return ` (did you mean 'x'?)` for the known name that is most similar, or "" when none is.
+
+    Upper and lower case make no difference.
+
+    >>> did_you_mean("Instnces", ["instances", "plans"])
+    " (did you mean 'instances'?)"
+    >>> did_you_mean("xyz", ["instances", "plans"])
+    ''
+    """
+    by_lower_name = {str(each).lower(): str(each) for each in known}
+    nearest = get_close_matches(str(name).lower(), by_lower_name, n=1, cutoff=MIN_SIMILARITY)
+    return f" (did you mean {by_lower_name[nearest[0]]!r}?)" if nearest else ""

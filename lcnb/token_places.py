@@ -1,7 +1,8 @@
 """The places that may hold a token, in the order in which lcnb looks at them.
 
-These are the environment, an account in lcnb.toml, the official CLI's `~/.letscloud`, and the keyring. An account that
-is named is taken whole, token and base URL together: the token of another account must never be sent for it."""
+The places are the environment, an account in lcnb.toml, the official CLI's `~/.letscloud`, and the keyring. Token and
+base URL of a named account belong together: the token of another account must never be sent for it.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +25,28 @@ from lcnb.config_file import (
 from lcnb.env_file import parse_variables, read_private_file, too_open_message, unquote_value
 from lcnb.errors import ConfigError
 from lcnb.folders import config_dir
+from lcnb.keyring_entries import INSTALL_COMMAND, read_keyring_password
 from lcnb.secret import Secret
 from lcnb.tokens import CLI_FILE, CLI_VARIABLE, TOKEN_VARIABLES, checked_token, export_advice
 
 if TYPE_CHECKING:
     import pandas as pd
+
 KEYRING_SERVICE = "lcnb"
 
 
 @dataclass(frozen=True)
 class TokenPlace:
-    """One place that may hold a token, and what was found there (never the token itself in a repr)."""
+    """One place that may hold a token, and what was found there. Its repr never shows the token."""
 
     account: str | None
     place: str
     token: Secret | None
     base_url: str | None = None
     problem: str = ""
-    #: What is to be mended, although the token can be used.
+    #: What is wrong although the token can be used.
     warning: str = ""
-    #: How to put a token there, as a sentence for a person.
+    #: How to put a token there, for a message.
     cure: str = ""
     #: The environment variable, if the place is one.
     variable: str | None = None
@@ -52,9 +55,10 @@ class TokenPlace:
 
 
 def find_token_place(account: str | None = None) -> TokenPlace | None:
-    """The place where `resolve` finds the token, or, for an account, where it would be; None when there is none.
+    """Return the place where `load_settings` finds the token.
 
-    Raises ConfigError for a wrong setting.
+    When no place holds one: the place of the account's token, or None without an account. Raises ConfigError for a
+    wrong setting.
     """
     own = None
     for place in iter_token_places(account):
@@ -67,8 +71,11 @@ def find_token_place(account: str | None = None) -> TokenPlace | None:
 
 
 def iter_token_places(account: str | None = None) -> Iterator[TokenPlace]:
-    """Every place that may hold a token, in the order in which they are asked; each is looked at when its
-    turn comes, so that a keyring is not unlocked for a token that the environment holds."""
+    """Yield every place that may hold a token, in their order.
+
+    Each place is looked at when the caller reaches it, so that a keyring is not unlocked for a token that the
+    environment holds.
+    """
     config = read_config()
     named = named_account(account)
     if named is not None:
@@ -88,6 +95,7 @@ def iter_token_places(account: str | None = None) -> Iterator[TokenPlace]:
 
 
 def named_account(account: str | None) -> str | None:
+    """The account that the caller or `LCNB_ACCOUNT` names; None when neither does."""
     return account if account is not None else os.environ.get("LCNB_ACCOUNT") or None
 
 
@@ -99,13 +107,13 @@ def _variable_place(account: str | None, name: str, base_url: str | None = None)
 
 
 def _place_with_token(place: TokenPlace, text: str) -> TokenPlace:
-    """The place with the token that was found there, or with what is wrong with it."""
+    """Return the place with the token that was found there, or with the problem of that token."""
     if not text:
         return place
     try:
         return replace(place, token=checked_token(text, place.place))
-    except ConfigError as wrong:
-        return replace(place, problem=str(wrong))
+    except ConfigError as error:
+        return replace(place, problem=str(error))
 
 
 def _account_place(name: str, entry: Mapping[str, Any]) -> TokenPlace:
@@ -115,17 +123,17 @@ def _account_place(name: str, entry: Mapping[str, Any]) -> TokenPlace:
     if "token_file" in entry:
         try:
             path = config_dir() / Path(entry["token_file"]).expanduser()
-        except RuntimeError as odd:  # ~somebody who is not here
+        except RuntimeError as error:  # the `~name` of an unknown user
             place = f"file {entry['token_file']}"
-            return TokenPlace(name, place, None, base_url, problem=f"the token {place}: {odd}")
+            return TokenPlace(name, place, None, base_url, problem=f"the token {place}: {error}")
         return _file_place(name, path, base_url)
     service, _, user = str(entry.get("keyring", f"{KEYRING_SERVICE}/{name}")).rpartition("/")
     return _keyring_place(name, service or KEYRING_SERVICE, user, base_url)
 
 
 def _file_place(account: str | None, path: Path, base_url: str | None = None) -> TokenPlace:
-    """A file for its owner only that holds a token alone, or as the official CLI writes it."""
-    cure = f"put it, without quotes and alone, into the file {path}, and: chmod 600 {shlex.quote(str(path))}"
+    """A file that only its owner may read. It holds a token alone, or a line as the official CLI writes it."""
+    cure = f"write it into the file {path}, alone and without quotes, and run: chmod 600 {shlex.quote(str(path))}"
     place = TokenPlace(account, f"file {path}", None, base_url, cure=cure, file=path)
     try:
         text, mode = read_private_file(path)
@@ -134,15 +142,18 @@ def _file_place(account: str | None, path: Path, base_url: str | None = None) ->
         ]
     except FileNotFoundError:
         return place
-    except (OSError, ValueError) as odd:
-        return replace(place, problem=f"the token file {path}: {odd}")
+    except (OSError, ValueError) as error:
+        return replace(place, problem=f"the token file {path}: {error}")
     if mode:
         return replace(place, problem=too_open_message(path, mode))
     return _place_with_token(place, found[0].strip())
 
 
 def _cli_file_place() -> TokenPlace:
-    """The official CLI's file: a line `LETSCLOUD_API_KEY=...`. The CLI leaves it with the mode that the umask gives."""
+    """The official CLI's file with its line `LETSCLOUD_API_KEY=...`.
+
+    The CLI does not protect this file, so one that others can read is used with a warning.
+    """
     try:
         path = Path("~").expanduser() / CLI_FILE
     except RuntimeError:  # no home folder, so no such file
@@ -153,42 +164,38 @@ def _cli_file_place() -> TokenPlace:
         found = [value for _, value in parse_variables(text, only=CLI_VARIABLE)]
     except FileNotFoundError:
         return place
-    except (OSError, ValueError) as odd:
-        return replace(place, problem=f"the token file {path}: {odd}")
+    except (OSError, ValueError) as error:
+        return replace(place, problem=f"the token file {path}: {error}")
     if mode & stat.S_IWOTH:
         return replace(place, problem=too_open_message(path, mode))
     if mode:
         warning = (
-            f"the token file {path} may be read by others on this machine (mode {mode:04o}), as the official CLI "
-            f"leaves it. It was used. Cure, once: chmod 600 {shlex.quote(str(path))}"
+            f"the token file {path} may be read by others on this machine (mode {mode:04o}), because the official CLI "
+            f"does not protect it. It was used. Cure, once: chmod 600 {shlex.quote(str(path))}"
         )
         place = replace(place, warning=warning)
     return _place_with_token(place, found[0].strip() if found else "")
-
-
-# --- the keyring ------------------------------------------------------------------------------------------
 
 
 def _keyring_place(account: str | None, service: str, user: str, base_url: str | None = None) -> TokenPlace:
     cure = f"keyring set {shlex.quote(service)} {shlex.quote(user)} (it asks for the token)"
     place = TokenPlace(account, f"keyring entry {service}/{user}", None, base_url, cure=cure)
     try:
-        import keyring
+        text = read_keyring_password(service, user) or ""
     except ImportError:
-        needs = "pip install 'lcnb[keyring]'"
-        return replace(place, place=f"{place.place} (needs: {needs})", cure=f"{needs}, then: {cure}")
-    try:
-        text = keyring.get_password(service, user) or ""
-    except Exception as odd:
-        return replace(place, place=f"{place.place} (not readable here: {type(odd).__name__})")
+        return replace(
+            place, place=f"{place.place} (needs: {INSTALL_COMMAND})", cure=f"{INSTALL_COMMAND}, then: {cure}"
+        )
+    except Exception as error:
+        return replace(place, place=f"{place.place} (not readable here: {type(error).__name__})")
     return _place_with_token(place, text.strip())
 
 
 def accounts() -> pd.DataFrame:
-    """The accounts that lcnb can use, one row a place of a token; never the token itself.
+    """List the accounts that lcnb can use: one row per place that may hold a token, and never the token itself.
 
-    Columns (all `str` but `ready`, `boolean`): account, token_from, base_url, ready, problem. Rows stand in
-    the order in which the places are asked. Raises ConfigError when lcnb.toml cannot be read.
+    Columns (all `str` except `ready`, which is `boolean`): account, token_from, base_url, ready, problem. The rows are
+    in the order in which lcnb looks at the places. Raises ConfigError when lcnb.toml cannot be read.
 
     >>> import lcnb
     >>> lcnb.accounts().columns.tolist()
@@ -200,13 +207,14 @@ def accounts() -> pd.DataFrame:
     places = [_variable_place(None, name) for name in TOKEN_VARIABLES]
     places += [_account_place(name, entry) for name, entry in config["accounts"].items()]
     places += [_cli_file_place(), _keyring_place(None, KEYRING_SERVICE, "default")]
-    unasked = (None, None if named_account(None) else default_account(config))
+    defaults = (None, None if named_account(None) else default_account(config))
     fallback = os.environ.get("LCNB_BASE_URL") or DEFAULT_BASE_URL
     rows = {
         "account": [place.account for place in places],
         "token_from": [place.place for place in places],
         "base_url": [
-            place.base_url or (fallback if place.account in unasked else DEFAULT_BASE_URL) for place in places
+            place.base_url or (fallback if place.account in defaults else DEFAULT_BASE_URL)
+            for place in places
         ],
         "ready": [place.token is not None for place in places],
         "problem": [place.problem or place.warning or None for place in places],

@@ -1,33 +1,30 @@
 """API tokens: the variables that hold them, how to set one in a shell, and the check of their form.
 
-A token contains `$`, so a shell damages it outside single quotes. A damaged token is refused with the cure before
-anything is sent."""
+A token contains `$`, so a shell changes it outside single quotes. A damaged token is refused before anything is sent,
+and the message says how to set it.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
 
 from lcnb.errors import ConfigError
 from lcnb.secret import Secret
 
-if TYPE_CHECKING:
-    pass
-#: Environment variables that the provider's own tools read, in this order [go, cli, doc; tf, mcp].
+#: Environment variables that the provider's tools read, in this order [go, cli, doc; tf, mcp].
 TOKEN_VARIABLES = ("LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN")
-#: How long LetsCloud's tokens are, and what is taken for one at all.
+#: Characters of a LetsCloud token, and the fewest that are accepted as one.
 TOKEN_LENGTH, MIN_TOKEN_LENGTH = 54, 20
-#: No token begins or ends with one of these: straight ones, and those that word processors put in their place.
+#: No token begins or ends with one of these: straight quotes, and the curly ones of word processors.
 QUOTE_CHARACTERS = "'\"`\u2018\u2019\u201c\u201d"
-#: The file of the official CLI, in the home directory, and the name before the token in it.
+#: The file of the official CLI in the home directory, and the name before the token in it.
 CLI_FILE, CLI_VARIABLE = ".letscloud", "LETSCLOUD_API_KEY"
-
-
-# --- how to give a token ----------------------------------------------------------------------------------
+#: The reason for the single quotes, wherever a message shows a line that sets a token.
+SINGLE_QUOTES_ADVICE = "keep the single quotes: a token contains $, and a shell would replace what follows it"
 
 
 def token_line(variable: str) -> str:
-    """The line that sets a token, for a shell or a file of variables: in single quotes, for a token contains `$`.
+    """The line that sets a token in a shell or a file of variables, in single quotes because a token contains `$`.
 
     >>> token_line("LAB_TOKEN")
     "LAB_TOKEN='...'"
@@ -35,60 +32,66 @@ def token_line(variable: str) -> str:
     return f"{variable}='...'"
 
 
-#: Said where a person is to write such a line.
-SINGLE_QUOTES_ADVICE = "keep the single quotes: a token contains $, and a shell would replace what follows it"
-
-
 def export_advice(variable: str) -> str:
-    """The command that sets a token in a shell, and why it has single quotes."""
+    """The command that sets a token in a shell, with the reason for its single quotes."""
     return f"export {token_line(variable)} ({SINGLE_QUOTES_ADVICE})"
 
 
-# --- each place -----------------------------------------------------------------------------------------
-
-
 def checked_token(text: str, place: str) -> Secret:
-    """The token as a Secret, refused before it could become a header if a header could not carry it."""
+    """Return the token as a Secret.
+
+    Args:
+        text: The token as it was found.
+        place: Where it was found, for the message.
+
+    Raises ConfigError for a text that is empty, too short, in quotes, or has characters that a header cannot carry.
+    """
     if not text:
-        raise ConfigError(f"the token from {place} is empty. Nothing was sent.")
+        raise ConfigError(f"the token from {place} is empty", not_done="sent")
     refuse_quoted_token(text, place)
     for position, character in enumerate(text, 1):
         if not "!" <= character <= "~":
             raise ConfigError(
-                f"the token from {place} has {_character_name(character)}, which no token has: it is character {position} of "
-                f"{len(text)}. Copy the token again, without spaces and without the end of the line. Nothing was sent."
+                f"the token from {place} contains {_character_name(character)}, which no token does: it is character "
+                f"{position} of {len(text)}",
+                cure="Copy the token again, without spaces and without the line end.",
+                not_done="sent",
             )
     refuse_cut_token(text, place)
     return Secret(text)
 
 
 def _character_name(character: str) -> str:
-    """What a person calls a character that cannot be seen, or looks like another one."""
+    """The name of a character that is not visible or looks like another one."""
     common = {" ": "a space", "\n": "a line end", "\r": "a line end", "\t": "a tab"}
     name = unicodedata.name(character, "a control character")
     return common.get(character) or f"{name} (U+{ord(character):04X})"
 
 
 def refuse_quoted_token(text: str, place: str) -> None:
-    """ConfigError for a token with the quotes that were to keep a shell away from it."""
+    """Raise ConfigError for a token that still has a quote at its start or end."""
     if text[0] in QUOTE_CHARACTERS or text[-1] in QUOTE_CHARACTERS:
         raise ConfigError(
-            f"the token from {place} still has a quote around it. One pair of quotes is for a shell or a file of "
-            "variables, which take it off; a second pair stays in the token. In a shell: "
-            f"{export_advice(CLI_VARIABLE)}. Where no shell reads it (a container's --env-file, a secret of CI or "
-            "Kubernetes): no quotes. Nothing was sent."
+            f"the token from {place} still has a quote around it. A shell or a file of variables removes one pair of "
+            "quotes; a second pair becomes part of the token",
+            cure=(
+                f"In a shell: {export_advice(CLI_VARIABLE)}. Where no shell reads the token (a container's --env-file, "
+                "a secret of CI or Kubernetes): use no quotes."
+            ),
+            not_done="sent",
         )
 
 
 def refuse_cut_token(text: str, place: str) -> None:
-    """ConfigError for a text that is too short to be a token, such as the part that a shell leaves of one.
+    """Raise ConfigError for a text that is too short to be a token, such as the rest that a shell leaves of one.
 
-    It would also be masked wherever it occurs in a report, in ordinary words too.
+    A short text would also be masked wherever it occurs in a report, in ordinary words too.
     """
     if len(text) < MIN_TOKEN_LENGTH:
         characters = "1 character" if len(text) == 1 else f"{len(text)} characters"
         raise ConfigError(
-            f"the token from {place} has only {characters}; LetsCloud's have {TOKEN_LENGTH}, and contain $: a "
-            "shell expands that outside single quotes, so that a part is lost. Copy the whole token again; in a shell: "
-            f"{export_advice(CLI_VARIABLE)}. Nothing was sent."
+            f"the token from {place} has only {characters}. A LetsCloud token has {TOKEN_LENGTH} and contains $. "
+            "Outside single quotes a shell replaces the $ and what follows it, so part of the token is lost",
+            cure=f"Copy the whole token again. In a shell: {export_advice(CLI_VARIABLE)}.",
+            not_done="sent",
         )

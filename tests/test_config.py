@@ -311,8 +311,8 @@ def test_unknown_account_without_file() -> None:
         ('[accounts.a]\ntoken = "canary"', r"\[accounts\.a\]: a token does not belong into this file"),
         ('[accounts.a]\ntokenfile = "x"', r"\[accounts\.a\]: unknown key 'tokenfile' \(did you mean 'token_file'\?\)\. Known: token_env, token_file, keyring, base_url"),
         ('[accounts.a]\nzzz = "x"', r"unknown key 'zzz'\. Known"),
-        ('token = "canary"', r"the top: unknown key 'token'\. Known: default, accounts"),
-        ('[account.a]\ntoken_env = "X"', r"the top: unknown key 'account' \(did you mean 'accounts'\?\)"),
+        ('token = "canary"', r"the top level: unknown key 'token'\. Known: default, accounts"),
+        ('[account.a]\ntoken_env = "X"', r"the top level: unknown key 'account' \(did you mean 'accounts'\?\)"),
         ("default = 5", "default must be the name of an account, got 5"),
         ('default = "prd"\n[accounts.prod]', r"default 'prd' is not in .* \(did you mean 'prod'\?\)"),
         ("accounts = []", r"accounts must be tables, each as \[accounts\.NAME\]"),
@@ -519,8 +519,8 @@ def test_b1_odd_file_of_variables(place: Place, text: str | bytes | None, mode: 
     [
         ('[accounts.lab]\ntoken_env = "LAB_TOKEN"', "then: export LAB_TOKEN='...' (keep the single quotes"),
         ('[accounts.lab]\ntoken_env = "X9"', "then: export X9='...' (keep the single quotes"),
-        ('[accounts.lab]\ntoken_file = "my token"', "into the file {config}/my token, and: chmod 600 '{config}/my token'"),
-        ('[accounts.lab]\ntoken_file = "~/t"', "into the file {home}/t, and: chmod 600 {home}/t"),
+        ('[accounts.lab]\ntoken_file = "my token"', "into the file {config}/my token, alone and without quotes, and run: chmod 600 '{config}/my token'"),
+        ('[accounts.lab]\ntoken_file = "~/t"', "into the file {home}/t, alone and without quotes, and run: chmod 600 {home}/t"),
         ('[accounts.lab]\nkeyring = "a b/ops"', "keyring set 'a b' ops"),
         ("[accounts.lab]", "keyring set lcnb lab"),
     ],
@@ -606,7 +606,7 @@ def test_odd_token(place: Place, token: str) -> None:
     asked += [lambda: load_settings("ring")] if token.strip()[0] == TOKEN[0] and token[0] != " " else []
     for ask in asked:
         with pytest.raises(
-            ConfigError, match=r"has .*, which no token has: it is character \d+ of \d+\."
+            ConfigError, match=r"contains .*, which no token does: it is character \d+ of \d+\."
         ) as caught:
             ask()
         assert "canary" not in str(caught.value)
@@ -615,15 +615,15 @@ def test_odd_token(place: Place, token: str) -> None:
 @pytest.mark.parametrize(
     ("token", "what"),
     [
-        (f" {TOKEN}", "has a space, which no token has: it is character 1 of"),
+        (f" {TOKEN}", "contains a space, which no token does: it is character 1 of"),
         (
             f"{TOKEN} ",
-            f"has a space, which no token has: it is character {len(TOKEN) + 1} of {len(TOKEN) + 1}",
+            f"contains a space, which no token does: it is character {len(TOKEN) + 1} of {len(TOKEN) + 1}",
         ),
-        (f"{TOKEN}\r\n", f"has a line end, which no token has: it is character {len(TOKEN) + 1}"),
-        (f"\t{TOKEN}", "has a tab, which no token has: it is character 1 of"),
-        (f"\ufeff{TOKEN}", r"has ZERO WIDTH NO-BREAK SPACE \(U\+FEFF\), which no token has"),
-        (f"{TOKEN}\x7f", r"has a control character \(U\+007F\)"),
+        (f"{TOKEN}\r\n", f"contains a line end, which no token does: it is character {len(TOKEN) + 1}"),
+        (f"\t{TOKEN}", "contains a tab, which no token does: it is character 1 of"),
+        (f"\ufeff{TOKEN}", r"contains ZERO WIDTH NO-BREAK SPACE \(U\+FEFF\), which no token does"),
+        (f"{TOKEN}\x7f", r"contains a control character \(U\+007F\)"),
         (f"'{TOKEN}'", "still has a quote around it"),
         (f'"{TOKEN}"', "still has a quote around it"),
         (f"'{TOKEN}", "still has a quote around it"),
@@ -657,7 +657,7 @@ def test_d14_short_token(place: Place, token: str) -> None:
         lambda: load_settings("ring"),
     ):
         with pytest.raises(
-            ConfigError, match=r"has only \d+ characters?; LetsCloud's have 54.*outside single quotes"
+            ConfigError, match=r"has only \d+ characters?\. A LetsCloud token has 54.*Outside single quotes"
         ) as caught:
             ask()
         assert "Nothing was sent" in str(caught.value)
@@ -893,9 +893,10 @@ def test_nothing_is_made(place: Place) -> None:
 
 
 @pytest.mark.parametrize("variable", list(config.ENVIRONMENT_VARIABLES))
-def test_variables_are_told(variable: str) -> None:
-    """Each variable in the list is read by the module or that of the folders, and says what it sets."""
-    source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (config, folders))
+def test_variables_are_documented(variable: str) -> None:
+    """Each variable in the list is read by one of these modules, and has a text that says what it sets."""
+    modules = (config, folders, token_places)
+    source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in modules)
     assert source.count(f'"{variable}"') >= 2
     assert config.ENVIRONMENT_VARIABLES[variable]
 

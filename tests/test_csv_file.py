@@ -84,7 +84,7 @@ def test_d6_refused(content: str | bytes, problem: str, tmp_path: Path) -> None:
     """What cannot be meant is refused in one line that names the file, the line, the reason and the cure."""
     path = written(tmp_path / "f.csv", content)
     with pytest.raises(InputError, match=problem) as refused:
-        read_csv(path, consequence="Nothing was started.")
+        read_csv(path, not_done="started")
     text = str(refused.value)
     assert text.startswith(str(path))
     assert text.endswith("Nothing was started.")

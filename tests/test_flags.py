@@ -104,7 +104,7 @@ def test_a8_no_text_or_number_is_a_flag(
         "AsyncLetsCloud": lcnb.AsyncLetsCloud(settings),
         "SyncChangeSet": changes,
         "AsyncChangeSet": AsyncChangeSet(changes.changes, lcnb.AsyncLetsCloud(settings)),
-        "Run": RunContext(tmp_path),
+        "RunContext": RunContext(tmp_path),
     }
     needed = {**NEEDED, "changes": changes, "profile": None, "fleet": None, "dry_run": True}
     owner = function.__qualname__.partition(".")[0]

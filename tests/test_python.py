@@ -57,4 +57,4 @@ def test_d10_one_place() -> None:
                 if "'-m'" not in map(ast.unparse, node.elts):
                     continue  # no command
                 found[path.relative_to(PACKAGE).as_posix()] = ast.unparse(node.elts[1])
-    assert found == {"python.py": "'-P'", "sandbox/server.py": "'-P'"}
+    assert found == {"python_process.py": "'-P'", "sandbox/process.py": "'-P'"}

@@ -21,7 +21,7 @@ from lcnb.errors import (
     ConfirmationMissing,
     ParameterError,
 )
-from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.flags import checked_flag
 from lcnb.runbooks.engine.kernelspecs import choose_kernel, fits_forked_shell
 from lcnb.runbooks.execution import ProgressCallback, RunExecution, RunLimits
 from lcnb.runbooks.locks import runbook_lock
@@ -92,8 +92,8 @@ def run_runbook(
     interrupt that comes when the cells have ended changes nothing any more and is passed over.
     """
     check_engine(engine)
-    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
-    pdf = checked_flag("pdf", pdf, NOTHING_STARTED)
+    confirm = checked_flag("confirm", confirm, not_done="started")
+    pdf = checked_flag("pdf", pdf, not_done="started")
     book = find_runbook(name)
     given = dict(parameters or {})
     check_language(book, given)

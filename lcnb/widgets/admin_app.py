@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
-from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.flags import checked_flag
 from lcnb.widgets import form_specs
 from lcnb.widgets.admin_panels import AccountPanel, JournalPanel, RunsPanel
 from lcnb.widgets.elements import make_button, status_html
@@ -197,7 +197,7 @@ def admin(
     >>> lcnb.admin(sandbox=True).client.settings.account is None
     True
     """
-    checked_flag("sandbox", sandbox, NOTHING_STARTED)
+    checked_flag("sandbox", sandbox, not_done="started")
     if client is None:
         from lcnb.client import connect
 

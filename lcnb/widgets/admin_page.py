@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from lcnb.config import load_settings
 from lcnb.errors import ConfigError, InputError
-from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.flags import checked_flag
 from lcnb.folders import runs_dir
 
 #: What the page needs of JupyterLab; whatever else is installed there it would load too.
@@ -110,7 +110,7 @@ def serve_page(
     """Serve the page until interrupted; `told` gets its address. InputError for a host that is not this machine."""
     check_host(host)
     sandbox, dark = (
-        checked_flag(name, flag, NOTHING_STARTED) for name, flag in (("sandbox", sandbox), ("dark", dark))
+        checked_flag(name, flag, not_done="started") for name, flag in (("sandbox", sandbox), ("dark", dark))
     )
     if find_spec("voila") is None:
         raise ConfigError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.csv_file import read_csv
 from lcnb.errors import ConfigError, InputError, ParameterError
-from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.flags import checked_flag
 from lcnb.runbooks.notebook.find import Runbook
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def read_csv_rows(path: Path) -> list[BatchRow]:
 
     Raises InputError that names the lines which cannot be read.
     """
-    found = read_csv(path, consequence="Nothing was started.").rows
+    found = read_csv(path, not_done="started").rows
     return [BatchRow(number, row.values, line=row.line) for number, row in enumerate(found, 1)]
 
 
@@ -102,7 +102,7 @@ def repeat_per_account(rows: list[BatchRow], accounts: bool | Sequence[str]) -> 
             f"accounts: {accounts!r} is a text; say [{accounts!r}], or True for all. Nothing was started."
         )
     if not hasattr(accounts, "__iter__"):
-        accounts = checked_flag("accounts", accounts, NOTHING_STARTED)
+        accounts = checked_flag("accounts", accounts, not_done="started")
     names = _account_names() if accounts is True else list(accounts or ())
     if not names:
         return rows

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lcnb.config import Settings
 from lcnb.errors import RunError
 from lcnb.files import write_atomically
-from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.flags import checked_flag
 from lcnb.runbooks.batch.checks import check_confirmed, check_rows
 from lcnb.runbooks.batch.executors import Placement
 from lcnb.runbooks.batch.launcher import NOT_STARTED, child_environment, run_row
@@ -94,7 +94,7 @@ def batch(
     """
     book = find_runbook(name)
     check_engine(engine)
-    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
+    confirm = checked_flag("confirm", confirm, not_done="started")
     common = dict(parameters or {})
     rows = repeat_per_account(collect_rows(over, book), accounts)
     where = Placement.of(executor, dask, workers, settings, max_errors)
@@ -152,7 +152,7 @@ def resume_batch(
     lcnb.errors.InputError: no batch 'batch-20260101T000000Z-inventory-000000' in ...
     """
     check_engine(engine)
-    confirm = checked_flag("confirm", confirm, NOTHING_STARTED)
+    confirm = checked_flag("confirm", confirm, not_done="started")
     plan = read_plan(find_batch_folder(batch, folder))
     book = find_runbook(plan.source)
     where = Placement.of(executor, dask, workers, settings, max_errors)

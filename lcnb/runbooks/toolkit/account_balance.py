@@ -132,7 +132,7 @@ def compute_runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = Tru
     >>> runway(lc.profile(), lc.inventory()).currencycode
     'USD'
     """
-    prepaid = checked_flag("prepaid", prepaid, "Nothing was computed.")
+    prepaid = checked_flag("prepaid", prepaid, not_done="computed")
     code = _currency_code(profile.currency)
     priced = fleet[_has_price(fleet)]
     own = priced[priced.currencycode == code] if code else priced.iloc[:0]

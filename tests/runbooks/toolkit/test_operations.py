@@ -512,11 +512,11 @@ def test_keyring(
 @pytest.mark.parametrize(
     ("backend", "told"),
     [
-        (NullKeyring, r"gives back nothing \(backend keyring.backends.null.Keyring\)"),
-        (Cutting, "gives back something else"),
-        (Changing, "gives back something else"),
-        (OneEntry, r"did not keep .*/web-01 .*gives back nothing"),
-        (WriteOnly, "does not give .* back: KeyringLocked"),
+        (NullKeyring, r"returns nothing \(backend keyring.backends.null.Keyring\)"),
+        (Cutting, "returns a different text"),
+        (Changing, "returns a different text"),
+        (OneEntry, r"did not store .*/web-01: .*returns nothing"),
+        (WriteOnly, "cannot be read: KeyringLocked"),
         (Constant, "has 9 passwords of web-01"),
         (Empty, "has 9 passwords of web-01"),
         (LockedKeyring, "did not take .*: KeyringLocked"),
@@ -647,7 +647,7 @@ def test_a6_write_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "folder").mkdir()
     path = write_atomically(tmp_path / "folder" / "f", "old")
     monkeypatch.setattr(Path, "read_bytes", lambda self: b"other")
-    with pytest.raises(OSError, match="other bytes were read back"):
+    with pytest.raises(OSError, match="the bytes read back differ"):
         write_atomically(path, "new", read_back=True)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
