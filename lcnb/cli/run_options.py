@@ -85,8 +85,8 @@ def parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise ParameterError(f"-p {pair!r}: expected NAME=VALUE. Nothing was started.")
+            raise ParameterError(f"-p {pair!r}: expected NAME=VALUE", not_done="started")
         if key in given:
-            raise ParameterError(f"-p {key}: given twice, {given[key]!r} and {value!r}. Nothing was started.")
+            raise ParameterError(f"-p {key}: given twice, {given[key]!r} and {value!r}", not_done="started")
         given[key] = WrittenText(value)
     return given

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from lcnb.cli.run_options import kernel_options
-
-SCHEDULERS = ("cron", "systemd", "k8s", "airflow", "github")
+from lcnb.runbooks.schedule.systems import SYSTEMS
 
 
 @click.group()
@@ -25,7 +24,7 @@ def schedule_group() -> None:
     metavar="EXPR",
     help='Five fields, such as "30 6 * * 1-5", or a word such as @daily.',
 )
-@click.option("--to", required=True, type=click.Choice(SCHEDULERS), help="The system that keeps time.")
+@click.option("--to", required=True, type=click.Choice(tuple(SYSTEMS)), help="The system that keeps time.")
 @click.option(
     "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
 )

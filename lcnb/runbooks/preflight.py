@@ -49,7 +49,8 @@ def merge_account(book: Runbook, given: dict[str, object], account: str | None) 
     by_parameter = given.get("account") or None
     if account and by_parameter and account != by_parameter:
         raise ParameterError(
-            f"parameter account: {by_parameter!r}, but the option says {account!r}. Nothing was started."
+            f"parameter account: {by_parameter!r}, but the option says {account!r}",
+            not_done="started",
         )
     if account and any(each.name == "account" for each in book.parameters):
         given["account"] = account
@@ -107,7 +108,7 @@ def working_directory(cwd: str | Path | None) -> Path | None:
         return None
     path = Path(cwd).expanduser().absolute()
     if not path.is_dir():
-        raise InputError(f"cwd: {str(path)!r} is not a folder. Nothing was started.")
+        raise InputError(f"cwd: {str(path)!r} is not a folder", not_done="started")
     return path
 
 

@@ -52,13 +52,14 @@ def find_runbook(name: str) -> Runbook:
     if name.endswith(".ipynb") or "/" in name or "\\" in name:
         path = Path(name).expanduser()
         if not path.is_file():
-            raise InputError(f"no runbook file {name}: looked at {path.absolute()}. Nothing was started.")
+            raise InputError(f"no runbook file {name}: looked at {path.absolute()}", not_done="started")
     elif name in shipped_names():
         path = notebooks_dir() / "runbooks" / f"{name}.ipynb"
     else:
         raise InputError(
             f"no runbook {name!r}{did_you_mean(name, shipped_names())}. Shipped: {', '.join(shipped_names())}; "
-            f"a file of your own: ./{name}.ipynb. Nothing was started."
+            f"a file of your own: ./{name}.ipynb",
+            not_done="started",
         )
     return _load_runbook(path)
 
@@ -69,7 +70,7 @@ def _load_runbook(path: Path) -> Runbook:
     title, purpose = _title_and_purpose(cells)
     unclear = _tag_problem(cells)
     if unclear:
-        raise InputError(f"{path}: {unclear} Nothing was started.")
+        raise InputError(f"{path}: {unclear}", not_done="started")
     source = next((cell["source"] for cell in cells if "parameters" in _code_tags(cell)), "")
     spec = metadata.get("kernelspec", {})
     language = notebook_language(spec, metadata.get("language_info", {}))

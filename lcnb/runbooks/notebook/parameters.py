@@ -61,7 +61,7 @@ def check_values(
     for name, value in given.items():
         parameter = known.get(name) if isinstance(name, str) else None
         if parameter is None:
-            raise ParameterError(_unknown_message(str(name), known))
+            raise ParameterError(_unknown_message(str(name), known), not_done="started")
         converted = _convert_given(parameter, value)
         if name == SELECTION_NAME and isinstance(converted, str):
             _check_selection(converted)
@@ -81,8 +81,7 @@ def _check_selection(text: str) -> None:
 
         parse_selection(text, {name: dtype_kind(dtype) for name, dtype in inventory_dtypes().items()})
     except InputError as wrong:
-        message = str(wrong).replace("Nothing was sent", "Nothing was started")
-        raise ParameterError(f"parameter {message}") from None
+        raise ParameterError(f"parameter {wrong.statement}", not_done="started") from None
 
 
 def resolve_paths(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,9 +99,7 @@ def resolve_paths(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -
         for path in paths if each.name in INPUT_FILE_NAMES else ():
             if not path.is_file():
                 problem = "is a folder" if path.is_dir() else "is not there"
-                raise ParameterError(
-                    f"parameter {each.name}: the file {path} {problem}. Nothing was started."
-                )
+                raise ParameterError(f"parameter {each.name}: the file {path} {problem}", not_done="started")
         found[each.name] = list(map(str, paths)) if isinstance(value, list) else str(paths[0])
     return found
 
@@ -115,7 +112,7 @@ def check_required(parameters: Sequence[Parameter], given: Mapping[str, object])
             f"parameter {each.name} must be given, {with_article(each.type)}{f': {each.help}' if each.help else ''}"
             for each in missing
         )
-        raise ParameterError(f"{told}. Nothing was started.")
+        raise ParameterError(told, not_done="started")
 
 
 def effective_values(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,13 +153,13 @@ def _unknown_message(name: str, known: Mapping[str, Parameter]) -> str:
     else:
         hint = did_you_mean(name, known)
     if not known:
-        return f"no parameter {name!r}{hint}. This runbook takes none. Nothing was started."
-    return f"no parameter {name!r}{hint}. Parameters: {', '.join(known)}. Nothing was started."
+        return f"no parameter {name!r}{hint}. This runbook takes none"
+    return f"no parameter {name!r}{hint}. Parameters: {', '.join(known)}"
 
 
 def _convert_given(parameter: Parameter, value: object) -> Any:
     if not parameter.name.isidentifier() or keyword.iskeyword(parameter.name):
-        raise ParameterError(f"{parameter.name!r} cannot be a parameter's name. Nothing was started.")
+        raise ParameterError(f"{parameter.name!r} cannot be a parameter's name", not_done="started")
     try:
         return convert_value(parameter.type, unwrap_value(value))
     except ValueError as wrong:
@@ -174,8 +171,8 @@ def _convert_given(parameter: Parameter, value: object) -> Any:
         )
         about = f" It means: {parameter.help}." if parameter.help else ""
         raise ParameterError(
-            f"parameter {parameter.name}: {short_repr(value)} is not {with_article(parameter.type)}{detail}{near}.{about} "
-            "Nothing was started."
+            f"parameter {parameter.name}: {short_repr(value)} is not {with_article(parameter.type)}{detail}{near}.{about}",
+            not_done="started",
         ) from None
 
 
@@ -210,5 +207,6 @@ def _check_account_value(parameter: Parameter, value: str, kind: str, known: Seq
     more = f" and {len(names) - MAX_SHOWN_VALUES} more" if len(names) > MAX_SHOWN_VALUES else ""
     raise ParameterError(
         f"parameter {parameter.name}: {value!r} is not one of the account's{did_you_mean(value, known)}. "
-        f"Known: {', '.join(names[:MAX_SHOWN_VALUES]) or 'none'}{more}. Nothing was started."
+        f"Known: {', '.join(names[:MAX_SHOWN_VALUES]) or 'none'}{more}",
+        not_done="started",
     )

@@ -1,4 +1,4 @@
-"""A schedule as an Airflow DAG."""
+"""Write a schedule as an Airflow DAG."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ import re
 import shlex
 
 from lcnb.errors import InputError
-from lcnb.runbooks.schedule.entry import UTC_CLOCK_NOTE, ScheduleEntry, clock_note
-
-# --- Airflow --------------------------------------------------------------------------------------------
+from lcnb.runbooks.schedule.entry import UTC_CLOCK_NOTE, ScheduleEntry, ScheduleSystem
 
 
 def airflow_files(schedule: ScheduleEntry) -> dict[str, str]:
+    """Return one Python file with the DAG, for Airflow 2 and 3. InputError for a value that a template would change."""
     zone = schedule.timezone or "UTC"
     slug = re.sub(r"\W+", "_", schedule.account or "", flags=re.ASCII).strip("_").lower()
     connection = f"letscloud_{slug}" if slug else "letscloud"
     env = {name: _raw_template(value) for name, value in schedule.env.items()}
-    token = {schedule.variable: f"{{{{ conn.{connection}.password }}}}"} if schedule.variable else {}
-    command = _raw_template(f"exec {shlex.join([schedule.here, *schedule.argv])}")
+    token, lines = {}, []
+    if schedule.token_variable:
+        token = {schedule.token_variable: f"{{{{ conn.{connection}.password }}}}"}
+        lines = [f"Store the token, without quotes, as the password of an Airflow connection `{connection}`."]
+    command = _raw_template(f"exec {shlex.join([schedule.executable, *schedule.argv])}")
     if schedule.cron.hours:
-        clock = "a time in the skipped hour runs an hour later, one in the repeated hour runs once, the second time."
+        clock = (
+            "a run in the skipped hour starts one hour later; a run in the repeated hour starts only once, "
+            "the second time."
+        )
     else:
-        clock = "the skipped hour is left out, the repeated hour runs twice."
-    make = (
-        f"The token is the password of an Airflow connection called `{connection}`, as it is, without quotes."
-    )
-    head = schedule.head(
-        *([make] if schedule.variable else []),
-        UTC_CLOCK_NOTE if not schedule.timezone else clock_note(schedule, clock),
-    )
+        clock = "runs in the skipped hour do not happen; runs in the repeated hour start twice."
+    header = schedule.header(*lines, schedule.clock_note(clock) if schedule.timezone else UTC_CLOCK_NOTE)
     text = f"""\
-{head}\
+{header}\
 import pendulum
 
 try:
@@ -53,7 +52,7 @@ with DAG(
         bash_command={command!r},
         env={token | env!r},
         append_env=True,
-        skip_on_exit_code=None,  # each code but 0 is a failure; 99 would be "skipped"
+        skip_on_exit_code=None,  # every exit code but 0 is a failure; by default 99 would mean "skipped"
         retries=0,
     )
 """
@@ -61,7 +60,15 @@ with DAG(
 
 
 def _raw_template(text: str) -> str:
-    """A text that Airflow hands on as it is: it is no template, and no name of a file of one."""
+    """Return a text that Airflow passes on unchanged: neither a template nor the file name of one."""
     if "endraw" in text:
-        raise InputError("a value with 'endraw' cannot be kept from Airflow's templates")
+        raise InputError("Airflow would read a value with 'endraw' as a template, so no DAG can hold it")
     return "{% raw %}" + text + "{% endraw %}"
+
+
+SYSTEM = ScheduleSystem(
+    "airflow",
+    airflow_files,
+    unreachable="an Airflow worker on another machine cannot reach it",
+    notes=("The paths are those of the machine on which this file was exported.",),
+)

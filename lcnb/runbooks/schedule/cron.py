@@ -1,9 +1,9 @@
-"""A cron expression that every scheduler reads the same way, and what it is in systemd's words.
+"""Read cron expressions so that every scheduler reads them the same way, and translate them for systemd.
 
-Each field is first written out as numbers, because schedulers differ in what they accept beyond that: names, Sunday
-as 7, ranges over the end (`fri-mon`, `22-2`), a start with a step (`0/15`), `?`, and words such as `@daily`. cronsim
-then parses it (as Debian's cron: with a day of the month *and* a weekday, either is enough). What has no equivalent
-in every scheduler is refused, and the message names an expression that has one.
+Each field is first written out as numbers, because schedulers differ in everything else: names, Sunday as 7, ranges
+over the end of a field (`fri-mon`, `22-2`), a start with a step (`0/15`), `?`, and words such as `@daily`. Then cronsim
+parses the result as Debian's cron does: when both a day of the month and a weekday are given, either is enough. An
+expression that some scheduler cannot express is refused, and the message suggests one that all of them can.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MONTH_NAMES = (
     "JANUARY", "FEBRUARY", "MARCH", "APRIL", "MAY", "JUNE", "JULY", "AUGUST", "SEPTEMBER", "OCTOBER", "NOVEMBER",
     "DECEMBER",
 )  # fmt: skip
-#: What cron, systemd, Kubernetes and Airflow mean by these words.
+#: What these words mean in cron, systemd, Kubernetes and Airflow.
 _SHORTCUTS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -44,7 +44,7 @@ _SHORTCUTS = {
 
 @dataclass(frozen=True)
 class _CronField:
-    """A field of an expression: its name, its values (in the order in which a range runs), their names."""
+    """One of the five fields: its name, its values in ascending order, and the names of the values."""
 
     name: str
     values: range
@@ -60,33 +60,40 @@ _CRON_FIELDS = (
 )
 
 
+#: The values of a field, in ascending order; None stands for a star.
+_Values = tuple[int, ...] | None
+
+
 @dataclass(frozen=True)
 class CronExpression:
-    """When: for each field the values that fit, or None for a star. With both days given, either is enough."""
+    """The times of a schedule: for each field its values, or None for a star.
 
-    minutes: tuple[int, ...] | None
-    hours: tuple[int, ...] | None
-    days: tuple[int, ...] | None
-    months: tuple[int, ...] | None
-    weekdays: tuple[int, ...] | None
+    When both `days` and `weekdays` are given, a day that is in either of them is enough.
+    """
+
+    minutes: _Values
+    hours: _Values
+    days: _Values
+    months: _Values
+    weekdays: _Values
 
     def __str__(self) -> str:
-        """As text for cron, Kubernetes, GitHub and Airflow: numbers, lists and ranges alone."""
+        """Return the expression for cron, Kubernetes, GitHub and Airflow, with numbers, lists and ranges only."""
         fields = (self.minutes, self.hours, self.days, self.months, self.weekdays)
         return " ".join("*" if values is None else _format_spans(values, "-") for values in fields)
 
     def next(self, after: datetime) -> datetime:
-        """The first moment after that one, in its time zone.
+        """Return the first scheduled time after `after`, in the same time zone.
 
-        >>> parse("0 6 * * 7").next(datetime(2026, 11, 24)).isoformat()
+        >>> parse_cron("0 6 * * 7").next(datetime(2026, 11, 24)).isoformat()
         '2026-11-29T06:00:00'
         """
         return next(_make_cronsim(str(self), str(self), after))
 
     def on_calendar(self, timezone: str | None = None) -> list[str]:
-        """Lines for systemd's OnCalendar, which together mean the same.
+        """Return lines for systemd's OnCalendar which together mean the same.
 
-        >>> parse("*/20 6 13 * 5").on_calendar("UTC")
+        >>> parse_cron("*/20 6 13 * 5").on_calendar("UTC")
         ['*-*-13 06:00,20,40:00 UTC', 'Fri *-*-* 06:00,20,40:00 UTC']
         """
         months, hours, minutes = (
@@ -103,9 +110,11 @@ class CronExpression:
 
 
 def parse_cron(text: str) -> CronExpression:
-    """The expression as values. InputError says what is wrong with it, or read differently somewhere.
+    """Return the times that an expression means.
 
-    >>> str(parse("0/20 6 * jan-mar FRI-mon"))
+    InputError when the expression is wrong, or when schedulers would read it differently.
+
+    >>> str(parse_cron("0/20 6 * jan-mar FRI-mon"))
     '0,20,40 6 * 1-3 0,1,5,6'
     """
     parts = _split_fields(text)
@@ -116,35 +125,45 @@ def parse_cron(text: str) -> CronExpression:
     if "*" not in (days, weekdays) and (days.startswith("*") or weekdays.startswith("*")):
         raise _cron_error(
             text,
-            "a step after a star beside another day is 'and' for some and 'or' for others; list the days",
+            "a star with a step next to another day means 'and' for some schedulers and 'or' for others; list the days",
         )
-    written = [_expand_field(text, field, part) for field, part in zip(_CRON_FIELDS, parts, strict=True)]
-    sim = _make_cronsim(text, " ".join(written), datetime(2026, 1, 1))
+    numbers = [_expand_field(text, field, part) for field, part in zip(_CRON_FIELDS, parts, strict=True)]
+    sim = _make_cronsim(text, " ".join(numbers), datetime(2026, 1, 1))
     weekdays_found = {each % 7 for each in sim.weekdays if isinstance(each, int)}
     found = (sim.minutes, sim.hours, sim.days, sim.months, weekdays_found)
-    values = [
-        None
-        if part == "*" or (number in (0, 1, 3) and set(field.values) <= set(each))
-        else tuple(sorted(each))
-        for number, (part, each, field) in enumerate(zip(written, found, _CRON_FIELDS, strict=True))
-    ]
-    full_days, full_weekdays = (values[each] == tuple(_CRON_FIELDS[each].values) for each in (2, 4))
-    if values[2] and values[4] and (full_days or full_weekdays):  # either is enough, and one is each day
-        values[2] = values[4] = None
-    elif full_days or full_weekdays:
-        values[2], values[4] = (None, values[4]) if full_days else (values[2], None)
-    return CronExpression(*values)
+    minutes, hours, month_days, months, week_days = (
+        None if part == "*" else tuple(sorted(each)) for part, each in zip(numbers, found, strict=True)
+    )
+    month_days, week_days = _combine_days(month_days, week_days)
+    return CronExpression(
+        minutes=_star_if_full(_CRON_FIELDS[0], minutes),
+        hours=_star_if_full(_CRON_FIELDS[1], hours),
+        days=month_days,
+        months=_star_if_full(_CRON_FIELDS[3], months),
+        weekdays=week_days,
+    )
+
+
+def _star_if_full(field: _CronField, values: _Values) -> _Values:
+    """Return None, which stands for a star, when the values are all that the field has."""
+    return None if values is None or set(field.values) <= set(values) else values
+
+
+def _combine_days(days: _Values, weekdays: _Values) -> tuple[_Values, _Values]:
+    """Simplify the two fields for days. Either is enough, so when one of them is every day, both become a star."""
+    found = (_star_if_full(_CRON_FIELDS[2], days), _star_if_full(_CRON_FIELDS[4], weekdays))
+    return (None, None) if days and weekdays and None in found else found
 
 
 def _split_fields(text: str) -> list[str]:
-    """The five fields; a word such as `@daily` has five too. InputError for another number of fields."""
+    """Return the five fields, also those that a word such as `@daily` stands for. InputError for another number."""
     parts = text.split()
     if parts and parts[0].startswith("@"):
         fields = _SHORTCUTS.get(parts[0].lower()) if len(parts) == 1 else None
         if fields is None:
             raise _cron_error(
                 text,
-                f"this is no time that every scheduler knows; {', '.join(_SHORTCUTS)} are. {_EXAMPLE_TEXT}",
+                f"not every scheduler knows this word; they all know {', '.join(_SHORTCUTS)}. {_EXAMPLE_TEXT}",
             )
         return fields.split()
     if len(parts) == 5:
@@ -155,7 +174,7 @@ def _split_fields(text: str) -> list[str]:
 
 
 def _suggest_without_seconds(parts: list[str]) -> Iterator[str]:
-    """What to say in place of an expression with seconds or a year, as far as that is an expression."""
+    """Yield the expression that is left without the seconds or the year, as far as it is valid."""
     if len(parts) not in (6, 7):
         return
     readings = [("the first field is the seconds", parts[1:6])]
@@ -165,11 +184,11 @@ def _suggest_without_seconds(parts: list[str]) -> Iterator[str]:
     for condition, five in readings:
         with suppress(InputError):
             parse_cron(" ".join(five))
-            yield f'If {condition}, say it as "{" ".join(five)}". '
+            yield f'If {condition}, write "{" ".join(five)}". '
 
 
 def _refuse_extensions(text: str, parts: Sequence[str], number: int) -> None:
-    """InputError for the signs of single schedulers, with what every scheduler knows in their place."""
+    """InputError for signs that only some schedulers know; the message suggests what all of them know."""
     field, part = _CRON_FIELDS[number], parts[number]
     where = f"{field.name} {part!r}"
 
@@ -189,7 +208,7 @@ def _refuse_extensions(text: str, parts: Sequence[str], number: int) -> None:
             cure = f"{instead(day='28')} runs on the last day that every month has"
         raise _cron_error(text, f"{where}: L, W and # are not known to every scheduler; {cure}")
     if "?" in part:
-        raise _cron_error(text, f"{where}: ? is known for days only, where it means *; say *")
+        raise _cron_error(text, f"{where}: ? is known for days only, where it means *; write *")
     if re.search(r"\bH\b|~", part, re.IGNORECASE):
         some = field.values[len(field.values) // 3]
         raise _cron_error(
@@ -198,46 +217,62 @@ def _refuse_extensions(text: str, parts: Sequence[str], number: int) -> None:
 
 
 def _expand_field(text: str, field: _CronField, part: str) -> str:
-    """The field as a star or a list of numbers. What is no list of numbers, ranges and steps is left as it is."""
+    """Return a field as a star or a list of numbers. What cannot be read as numbers is left for cronsim to refuse."""
+    if part == "*":
+        return part
     found: set[int] = set()
     for item in part.split(","):
-        span, slash, step_text = item.partition("/")
-        step = int(step_text) if step_text.isdecimal() else 0
-        start_text, dash, end_text = span.partition("-")
-        start, end = _field_value(field, start_text), _field_value(field, end_text)
-        if step > len(field.values):
-            raise _cron_error(
-                text,
-                f"{field.name} {part!r}: the field has {len(field.values)} values, so a step of {step} takes only the "
-                'first. Give the step to the next field: "0 */2 * * *" is every two hours',
-            )
-        if (slash and not step) or (span != "*" and (start is None or (dash and end is None))):
+        values = _item_values(text, field, part, item)
+        if values is None:
             return part
-        if span == "*":
-            values = list(field.values)
-        elif start is not None and end is not None:
-            values = _wrapped_range(field, start, end)
-        elif start is not None and slash:
-            values = _open_range(text, field, part, start, step)
-        else:
-            values = [start] if start is not None else []
-        found |= {each % 7 if field.names is _WEEKDAY_NAMES else each for each in values[:: step or 1]}
-    return "*" if part == "*" else ",".join(map(str, sorted(found)))
+        found |= {each % 7 if field.names is _WEEKDAY_NAMES else each for each in values}
+    return ",".join(map(str, sorted(found)))
+
+
+def _item_values(text: str, field: _CronField, part: str, item: str) -> list[int] | None:
+    """Return the values of one item, such as `5`, `mon-fri` or `0-30/10`; None when it is not made of numbers."""
+    span, slash, step_text = item.partition("/")
+    step = int(step_text) if step_text.isdecimal() else 0
+    if step > len(field.values):
+        raise _cron_error(
+            text,
+            f"{field.name} {part!r}: the field has {len(field.values)} values, so a step of {step} takes only the "
+            'first. Give the step to the next field: "0 */2 * * *" is every two hours',
+        )
+    if slash and not step:
+        return None
+    if span == "*":
+        return list(field.values)[:: step or 1]
+    start_text, dash, end_text = span.partition("-")
+    start, end = _field_value(field, start_text), _field_value(field, end_text)
+    if start is None or (dash and end is None):
+        return None
+    if end is not None:
+        return _wrapped_range(field, start, end)[:: step or 1]
+    return _open_range(text, field, part, start, step)[::step] if slash else [start]
 
 
 def _field_value(field: _CronField, text: str) -> int | None:
-    """A number or a name (three letters of it or more, in any case) as a value; Sunday may be 7."""
-    if len(text) >= 3 and text.isascii() and text.isalpha():
-        found = [number for number, name in enumerate(field.names) if name.startswith(text.upper())]
-        return field.values[found[0]] if found else None
-    if not text.isdecimal() or not text.isascii():
+    """Return the value of a number or of a name with at least three letters. Sunday may be 7."""
+    if not text.isascii():
+        return None
+    if len(text) >= 3 and text.isalpha():
+        return next(
+            (
+                value
+                for value, name in zip(field.values, field.names, strict=False)
+                if name.startswith(text.upper())
+            ),
+            None,
+        )
+    if not text.isdecimal():
         return None
     number = int(text)
     return number if number in field.values or (field.names is _WEEKDAY_NAMES and number == 7) else None
 
 
 def _wrapped_range(field: _CronField, start: int, end: int) -> list[int]:
-    """From `start` to `end`, over the end of the field where that is the way: Friday to Monday, 22 to 2."""
+    """Return the values from `start` to `end`, over the end of the field if needed: Friday to Monday, 22 to 2."""
     if start <= end:
         return list(range(start, end + 1))
     first, count = field.values[0], len(field.values)
@@ -245,29 +280,29 @@ def _wrapped_range(field: _CronField, start: int, end: int) -> list[int]:
 
 
 def _open_range(text: str, field: _CronField, part: str, start: int, step: int) -> list[int]:
-    """From `start` to the end of the field. A week ends on Saturday for some, on Sunday for others."""
+    """Return the values from `start` to the end of the field. InputError where schedulers end the week differently."""
     values = list(range(start, field.values[-1] + 1))
     if field.names is _WEEKDAY_NAMES and (7 - start) % step == 0 and start % 7:
         raise _cron_error(
             text,
-            f"{field.name} {part!r}: a week ends on day 6 for some schedulers, on 7 for others; list the days",
+            f"{field.name} {part!r}: a week ends on day 6 for some schedulers, on day 7 for others; list the days",
         )
     return values or [0]
 
 
 def checked_timezone(name: str | None) -> str | None:
-    """A time zone's name, if there is such a one. InputError otherwise."""
+    """Return the name of a time zone unchanged. InputError when this machine does not know the zone."""
     if name is None:
         return None
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(f"no time zone {name!r}; they are called as America/Sao_Paulo, or UTC") from None
+        raise InputError(f"no time zone {name!r}; use a name such as America/Sao_Paulo or UTC") from None
     return name
 
 
 def _make_cronsim(text: str, written: str, after: datetime) -> CronSim:
-    """cronsim's reading of the fields that are written out; an error shows the text that was given."""
+    """Parse fields that are written out as numbers. An error quotes the text that the user gave."""
     from cronsim import CronSim, CronSimError
 
     try:
@@ -276,12 +311,16 @@ def _make_cronsim(text: str, written: str, after: datetime) -> CronSim:
         raise _cron_error(text, f"{wrong}. {_EXAMPLE_TEXT}") from None
 
 
-def _cron_error(text: str, what: str) -> InputError:
-    return InputError(f"cron {text!r}: {what[0].lower()}{what[1:]}")
+def _cron_error(text: str, problem: str) -> InputError:
+    return InputError(f"cron {text!r}: {problem[0].lower()}{problem[1:]}")
 
 
 def _format_spans(values: Iterable[int], to: str, width: int = 1) -> str:
-    """`1-5,7` for 1, 2, 3, 4, 5, 7; a span begins at three numbers."""
+    """Return values as text, with ranges of at least three numbers.
+
+    >>> _format_spans([1, 2, 3, 5, 6], "-"), _format_spans([1, 2, 3], "..", width=2)
+    ('1-3,5,6', '01..03')
+    """
     spans: list[list[int]] = []
     for value in values:
         if spans and value == spans[-1][-1] + 1:

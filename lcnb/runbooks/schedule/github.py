@@ -1,21 +1,25 @@
-"""A schedule as a GitHub Actions workflow."""
+"""Write a schedule as a GitHub Actions workflow."""
 
 from __future__ import annotations
 
 import shlex
 
 from lcnb.errors import InputError
-from lcnb.runbooks.schedule.entry import UTC_CLOCK_NOTE, ScheduleEntry, clock_note
+from lcnb.runbooks.schedule.entry import UTC_CLOCK_NOTE, ScheduleEntry, ScheduleSystem
 from lcnb.runbooks.schedule.yaml_text import format_yaml
-
-# --- GitHub ---------------------------------------------------------------------------------------------
 
 
 def github_files(schedule: ScheduleEntry) -> dict[str, str]:
+    """Return one workflow, which can be started by hand too. InputError for a value that GitHub would evaluate."""
     command = shlex.join(["lcnb", *schedule.argv])
     if any("${{" in each for each in (command, *schedule.env.values())):
-        raise InputError("GitHub would evaluate a value with '${{'; it cannot be written into a workflow")
-    token = {schedule.variable: f"${{{{ secrets.{schedule.variable} }}}}"} if schedule.variable else {}
+        raise InputError("GitHub would evaluate a value with '${{', so no workflow can hold it")
+    token, lines = {}, ["Put this file into .github/workflows/."]
+    if schedule.token_variable:
+        token = {schedule.token_variable: f"${{{{ secrets.{schedule.token_variable} }}}}"}
+        lines.append(
+            f"Store the token, without quotes, as the repository's secret {schedule.token_variable}."
+        )
     steps = [
         {"uses": "actions/checkout@v4"},
         {"uses": "actions/setup-python@v5", "with": {"python-version": "3.12"}},
@@ -35,11 +39,15 @@ def github_files(schedule: ScheduleEntry) -> dict[str, str]:
         "concurrency": {"group": schedule.label, "cancel-in-progress": False},
         "jobs": {"run": {"runs-on": "ubuntu-latest", "timeout-minutes": 60, "steps": steps}},
     }
-    make = f"The token is the repository's secret {schedule.variable}, as it is, without quotes."
-    clock = "a time in the skipped hour runs at the next time that exists."
-    head = schedule.head(
-        "For .github/workflows/.",
-        *([make] if schedule.variable else []),
-        clock_note(schedule, clock) if zone else UTC_CLOCK_NOTE,
-    )
-    return {f"{schedule.label}.yml": head + format_yaml(workflow)}
+    clock = "a run in the skipped hour starts at the next time that exists."
+    lines.append(schedule.clock_note(clock) if zone else UTC_CLOCK_NOTE)
+    return {f"{schedule.label}.yml": schedule.header(*lines) + format_yaml(workflow)}
+
+
+SYSTEM = ScheduleSystem(
+    "github",
+    github_files,
+    files="repository",
+    runs_dir="runs",
+    unreachable="no runner of GitHub can reach it",
+)

@@ -1,28 +1,28 @@
-"""A schedule as a systemd service and timer."""
+"""Write a schedule as a systemd service and timer."""
 
 from __future__ import annotations
 
 import re
 
 from lcnb.errors import InputError
-from lcnb.runbooks.schedule.entry import ScheduleEntry, clock_note
-
-# --- systemd --------------------------------------------------------------------------------------------
+from lcnb.runbooks.schedule.entry import ScheduleEntry, ScheduleSystem
 
 
 def systemd_files(schedule: ScheduleEntry) -> dict[str, str]:
-    if not re.fullmatch(r"/[\w./@+-]+", schedule.here):
+    """Return the service and the timer. InputError when a unit cannot hold the path of `lcnb`."""
+    if not re.fullmatch(r"/[\w./@+-]+", schedule.executable):
         raise InputError(
-            f"{schedule.here!r} cannot be written into a unit: a path of letters, digits and ./_@+- only"
+            f"{schedule.executable!r} cannot be written into a unit: its path may have letters, digits and ./_@+- only"
         )
-    command = " ".join([schedule.here, *(_quote_word(each, dollar="$$") for each in schedule.argv)])
+    command = " ".join([schedule.executable, *(_quote_word(each, dollar="$$") for each in schedule.argv)])
     title = schedule.title.replace("\\", "/").replace("%", "%%")
     calendar = "\n".join(f"OnCalendar={line}" for line in schedule.cron.on_calendar(schedule.timezone))
     env = "".join(f"Environment={_quote_word(f'{name}={value}')}\n" for name, value in schedule.env.items())
-    clock = "a time in the skipped hour is left out, one in the repeated hour runs once"
-    clock += "." if schedule.cron.hours else "; hourly runs pause for two hours then."
+    clock = "a run in the skipped hour does not happen; a run in the repeated hour starts only once."
+    if not schedule.cron.hours:
+        clock += " Hourly runs then pause for two hours."
     service = f"""\
-{schedule.head("For ~/.config/systemd/user/ or /etc/systemd/system/ (there with User=).")}\
+{schedule.header("Put both files into ~/.config/systemd/user/, or into /etc/systemd/system/ and add User=.")}\
 [Unit]
 Description={title}
 
@@ -33,8 +33,8 @@ KillMode=mixed
 TimeoutStopSec=60
 """
     timer = f"""\
-# systemctl --user enable --now {schedule.label}.timer
-# {clock_note(schedule, clock)}
+# Switch it on: systemctl --user enable --now {schedule.label}.timer
+# {schedule.clock_note(clock)}
 [Unit]
 Description=When {schedule.label} runs
 
@@ -50,6 +50,9 @@ WantedBy=timers.target
 
 
 def _quote_word(text: str, dollar: str = "$") -> str:
-    """A quoted word of a unit. A dollar sign begins a variable in commands alone, where it is doubled."""
+    """Quote a word of a unit. A dollar sign starts a variable in commands only, where it is doubled."""
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", dollar)
     return f'"{text}"'
+
+
+SYSTEM = ScheduleSystem("systemd", systemd_files, is_local=True)

@@ -35,7 +35,8 @@ from lcnb.errors import ConfigError, InputError, ParameterError
 from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.runbooks.schedule import export as schedules
 from lcnb.runbooks.schedule.cron import checked_timezone, parse_cron
-from lcnb.runbooks.schedule.export import WRITERS, export_schedule
+from lcnb.runbooks.schedule.export import export_schedule
+from lcnb.runbooks.schedule.systems import SYSTEMS
 
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
@@ -163,8 +164,8 @@ def test_b6_equivalents_for_systemd() -> None:
 REFUSED = [
     ("* * * *", "it has 4 fields", "30 6 * * 1-5"),
     ("", "it has 0 fields", "30 6 * * 1-5"),
-    ("@reboot", "no time that every scheduler knows", "30 6 * * 1-5"),
-    ("@every 5m", "no time that every scheduler knows", "30 6 * * 1-5"),
+    ("@reboot", "not every scheduler knows this word", "30 6 * * 1-5"),
+    ("@every 5m", "not every scheduler knows this word", "30 6 * * 1-5"),
     ("0 0 6 * * *", "it has 6 fields.*first field is the seconds", "0 6 * * *"),
     ("0 30 6 ? * MON-FRI", "it has 6 fields.*first field is the seconds", "30 6 ? * MON-FRI"),
     ("0 6 * * * 0", "it has 6 fields.*last field is the seconds", "0 6 * * *"),
@@ -188,8 +189,8 @@ REFUSED = [
     ("0 0 * * friL", "L, W and # are not known.*every week", "0 0 * * fri"),
     ("0 0 * * 5#2", "L, W and # are not known.*every week", "0 0 * * 5"),
     ("0 0 * * fri/2", "a week ends on day 6 for some schedulers", None),
-    ("0 0 */2 * 1", "'and' for some and 'or' for others", None),
-    ("0 0 1 * */2", "'and' for some and 'or' for others", None),
+    ("0 0 */2 * 1", "'and' for some schedulers and 'or' for others", None),
+    ("0 0 1 * */2", "'and' for some schedulers and 'or' for others", None),
 ]
 
 
@@ -289,7 +290,7 @@ READERS: dict[str, Callable[[str, Path], list[str]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize("to", SYSTEMS)
 def test_values_arrive(to: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a value holds, `lcnb` gets it as it was given, or it is refused before a file is made."""
     monkeypatch.setattr(schedules, "find_executable", lambda: str(place / "lcnb"))
@@ -313,7 +314,7 @@ def test_values_arrive(to: str, place: Path, monkeypatch: pytest.MonkeyPatch) ->
             check.hypothesis.inner_test(value)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize("to", SYSTEMS)
 @pytest.mark.parametrize("value", ["a\nb", "a\r", "\0", "\x1b[0m", "\u2028"])
 def test_control_characters(to: str, value: str, place: Path) -> None:
     """A line end or another control character is refused: no file of these could hold it safely."""
@@ -327,7 +328,7 @@ def test_control_characters(to: str, value: str, place: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "options", "told"),
     [
-        ("crno", {}, "to: 'crno' is none of cron, systemd"),
+        ("crno", {}, "to: 'crno' is not one of cron, systemd"),
         ("cron", {"parameters": {"state": "of"}}, "did you mean 'off'"),
         ("k8s", {"parameters": {"stat": "off"}}, "did you mean 'state'"),
         ("k8s", {"parameters": {"api_token": "x"}}, "A secret cannot be a parameter"),
@@ -379,7 +380,7 @@ def exported(to: str, tmp_path: Path, *more: str) -> list[Path]:
     return [Path(line) for line in done.output.splitlines()]
 
 
-@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize("to", SYSTEMS)
 def test_no_secret(to: str, tmp_path: Path, account_env: Any) -> None:
     """No file holds the token; each says where its system keeps it."""
     text = "".join(path.read_text(encoding="utf-8") for path in exported(to, tmp_path))
@@ -452,7 +453,7 @@ def test_k8s_shape(tmp_path: Path, account_env: Any) -> None:
 
 @pytest.mark.parametrize(
     ("to", "whose"),
-    [("k8s", "no pod does"), ("github", "no runner of GitHub does"), ("airflow", "an Airflow worker")],
+    [("k8s", "no pod can"), ("github", "no runner of GitHub can"), ("airflow", "an Airflow worker")],
 )
 @pytest.mark.parametrize(
     ("url", "unreachable"),
@@ -471,8 +472,8 @@ def test_loopback_elsewhere(
     """A base URL that only this machine reaches is named in the head of a file for another machine."""
     monkeypatch.setenv("LCNB_BASE_URL", url)
     ((_, text),) = export_schedule("inventory", "0 6 * * *", to).items()
-    assert (f"# LCNB_BASE_URL is {url}, which only this machine reaches: {whose}" in text) == unreachable
-    assert "only this machine reaches" not in "".join(
+    assert (f"# LCNB_BASE_URL is {url}, an address of this machine: {whose}" in text) == unreachable
+    assert "an address of this machine" not in "".join(
         export_schedule("inventory", "0 6 * * *", "cron").values()
     )
 
@@ -480,8 +481,8 @@ def test_loopback_elsewhere(
 def test_k8s_head(place: Path) -> None:
     """The head says that the image is a placeholder, until one is named, and that reports go with the pod."""
     head = export_schedule("inventory", "0 6 * * *", "k8s")["lcnb-inventory.yaml"]
-    assert "# The image registry.example.com/lcnb:latest is a placeholder: name yours by --image.\n" in head
-    assert "# Reports are lost with the pod: replace emptyDir by a persistentVolumeClaim.\n" in head
+    assert "# The image registry.example.com/lcnb:latest is a placeholder: name yours with --image.\n" in head
+    assert "# Reports are lost with the pod: replace emptyDir with a persistentVolumeClaim.\n" in head
     named = export_schedule("inventory", "0 6 * * *", "k8s", image="ghcr.io/me/lcnb:1")["lcnb-inventory.yaml"]
     assert "placeholder" not in named
 

@@ -36,8 +36,8 @@ from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.runbooks.schedule import export as schedules
 from lcnb.runbooks.schedule import job_environment
-from lcnb.runbooks.schedule.export import WRITERS, export_schedule
-from lcnb.runbooks.schedule.job_environment import LOCAL_SYSTEMS
+from lcnb.runbooks.schedule.export import export_schedule
+from lcnb.runbooks.schedule.systems import SYSTEMS, load_system
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 
 ANALYZE = shutil.which("systemd-analyze")
@@ -199,10 +199,11 @@ def run(argv: list[str], env: dict[str, str], cwd: str) -> subprocess.CompletedP
     return subprocess.run(argv, env=env, cwd=cwd, capture_output=True, text=True)
 
 
-SYSTEMS: dict[str, Callable[[Mapping[str, str], Machine], subprocess.CompletedProcess[str]]] = {
+EXECUTORS: dict[str, Callable[[Mapping[str, str], Machine], subprocess.CompletedProcess[str]]] = {
     "cron": by_cron, "systemd": by_systemd, "k8s": by_k8s, "airflow": by_airflow, "github": by_github,
 }  # fmt: skip
-assert set(SYSTEMS) == set(WRITERS)
+LOCAL_SYSTEMS = [name for name in SYSTEMS if load_system(name).is_local]
+assert set(EXECUTORS) == set(SYSTEMS)
 
 
 def carried_out(told: str) -> dict[str, Any]:
@@ -245,7 +246,7 @@ def executed(to: str, machine: Machine, name: str = "inventory", **options: Any)
     """What the exported command does when its system runs it."""
     files = export_schedule(name, "0/30 6 * * FRI-MON", to, **options)
     assert not any(token in text for text in files.values() for token in (TOKEN, OTHER))
-    done = SYSTEMS[to](files, machine)
+    done = EXECUTORS[to](files, machine)
     assert done.returncode == 0, done.stderr
     return carried_out(done.stdout)
 
@@ -259,7 +260,7 @@ def written_line(files: Mapping[str, str], token: str) -> str:
 # --- the token ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize("to", SYSTEMS)
 def test_b1_token_of_the_environment(to: str, machine: Machine) -> None:
     """A token with dollar signs reaches the provider whole, written as the exported file says."""
     machine.env("LETSCLOUD_API_KEY", TOKEN)
@@ -311,7 +312,7 @@ def test_b1_missing_file(machine: Machine) -> None:
 ACCOUNT = '[accounts.lab]\n{token}\nbase_url = "URL"\n[accounts.prod]\ntoken_file = "prod.token"\nbase_url = "URL"\n'
 
 
-@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize("to", SYSTEMS)
 @pytest.mark.parametrize("by", ["option", "parameter", "LCNB_ACCOUNT"])
 def test_b5_account_with_a_variable(to: str, by: str, machine: Machine) -> None:
     """A named account gets its token by its own variable, and the folders of its configuration and state."""
@@ -483,7 +484,7 @@ def test_b4_own_notebook_without_a_token(machine: Machine) -> None:
 # --- changes --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize("to", SYSTEMS)
 @pytest.mark.parametrize("value", ["false", "False", "no", "off", "0", None])
 def test_b2_changes_are_confirmed(to: str, value: str | None, machine: Machine) -> None:
     """A schedule that changes the account needs --yes, and its runs have it; without, nothing is exported."""
@@ -541,7 +542,7 @@ def test_b2_command(machine: Machine) -> None:
 
 @pytest.mark.parametrize("zone", [None, "UTC", "Etc/UTC", "America/New_York"])
 @pytest.mark.parametrize("cron", ["30 2 * * *", "@hourly", "*/5 9-17 * * *"])
-@pytest.mark.parametrize("to", WRITERS)
+@pytest.mark.parametrize("to", SYSTEMS)
 def test_b7_clock_changes(to: str, cron: str, zone: str | None, machine: Machine) -> None:
     """One line of each export says what happens when clocks change, or that its zone has no changes."""
     machine.env("LETSCLOUD_API_KEY", TOKEN)
@@ -555,12 +556,12 @@ def test_b7_clock_changes(to: str, cron: str, zone: str | None, machine: Machine
         assert {
             "cron": "soon after"
             if cron == "30 2 * * *"
-            else "go by the new time"
+            else "follow the new time"
             if cron == "@hourly"
             else "",
-            "systemd": "pause for two hours" if cron == "@hourly" else "runs once",
-            "k8s": "runs twice",
-            "airflow": "runs twice" if cron == "@hourly" else "an hour later",
+            "systemd": "pause for two hours" if cron == "@hourly" else "only once",
+            "k8s": "starts twice",
+            "airflow": "start twice" if cron == "@hourly" else "one hour later",
             "github": "next time that exists",
         }[to] in line
 
