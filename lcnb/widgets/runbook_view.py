@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
 from lcnb.flags import NOTHING_STARTED, checked_flag
+from lcnb.runbooks.ends import ATTENTION, status_tone
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import help_text
 from lcnb.widgets.confirm_panel import ConfirmPanel
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 #: A report is shown in the page up to this size; a larger one is named.
 MAX_REPORT_BYTES = 4_000_000
-_STATUS_COLORS = {"done": "#0a7d5d", "attention": "#96590a", "partly": "#96590a", "interrupted": "#96590a"}
+_TONE_COLORS = {"good": "#0a7d5d", "open": "#96590a", "warning": "#96590a", "bad": "#b3261e"}
 
 
 class RunPanel(ConfirmPanel):
@@ -65,14 +66,14 @@ def _end_html(ended: FinishedRun) -> str:
     from lcnb.changes.changeset import recorded_frame
     from lcnb.display import panels, tables
 
-    color = _STATUS_COLORS.get(ended.status, "#b3261e")
+    color = _TONE_COLORS[status_tone(ended.status)]
     parts = [
         f'<p class="lcnb-ended"><b style="background:{color}">{escape(ended.status)}</b> '
         f"exit code {ended.exit_code}</p>"
     ]
     if ended.attention:
         parts.append(panels.attention("Attention", "\n".join(ended.attention))._repr_html_())
-    if ended.error and ended.status != "attention":
+    if ended.error and ended.status != ATTENTION.status:
         parts.append(f'<pre class="lcnb-error" role="alert">{escape(ended.error)}</pre>')
     if ended.made:
         parts.append(tables.table(recorded_frame(ended.made))._repr_html_())

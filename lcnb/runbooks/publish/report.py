@@ -15,16 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 from lcnb.files import write_atomically
+from lcnb.runbooks.ends import COMPLETED_STATUSES, DONE, RUNNING, status_tone
 from lcnb.runbooks.publish.cells import render_cells
 from lcnb.runbooks.publish.pictures import PictureEmbedder
 
-_STATUS_COLORS = {
-    "done": "#0a9b74",
-    "running": "#3d8fd1",
-    "interrupted": "#dd9a1f",
-    "attention": "#b56d00",
-    "partly": "#b56d00",
-}
+_TONE_COLORS = {"good": "#0a9b74", "open": "#3d8fd1", "warning": "#b56d00", "bad": "#d1552b"}
 
 CSS = """
 :root{color-scheme:light dark;--ink:#1d2530;--soft:#5c6878;--line:#dfe4ea;--page:#f5f7f9;--card:#fff;--bad:#b3411c;
@@ -115,7 +110,7 @@ def render_page(
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{title} – {escape(status)}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>
 <body><main>
-<header><h1>{title}<span class="status" style="--c:{_STATUS_COLORS.get(status, "#d1552b")}">{escape(status)}</span></h1>
+<header><h1>{title}<span class="status" style="--c:{_TONE_COLORS[status_tone(status)]}">{escape(status)}</span></h1>
 <p>{escape(str(facts["purpose"]))}</p>
 {_facts_html(facts)}</header>
 {_failure_html(facts)}{_notes_html(facts)}{_checks_html(facts)}
@@ -149,8 +144,8 @@ def _facts_html(facts: Mapping[str, Any]) -> str:
 
 
 def _failure_html(facts: Mapping[str, Any]) -> str:
-    if facts["status"] in ("done", "running", "attention"):
-        reason = str(facts.get("reason") or "") if facts["status"] == "done" else ""
+    if facts["status"] in (*COMPLETED_STATUSES, RUNNING.status):
+        reason = str(facts.get("reason") or "") if facts["status"] == DONE.status else ""
         text = f"{reason[:1].upper()}{reason[1:]}: the cells after it were not run."
         return f'<div class="early" role="note">{escape(text)}</div>' if reason else ""
     cell = facts["failed_cell"]
