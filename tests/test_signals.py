@@ -1,4 +1,4 @@
-"""Interrupts at the edges of a run: before it has a record, after its cells have ended, inside of a finaliser."""
+"""Interrupts at the edges of a run: before its first record, after its last cell, inside a finalizer."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from conftest import record, saved, write_notebook
-from lcnb.runbooks import run as running
+from lcnb.runbooks import execution
 from lcnb.runbooks.run import run_runbook
 from lcnb.signals import hold_signals
 
 
-@pytest.mark.parametrize("step", ["commit_of", "write_atomically"])
+@pytest.mark.parametrize("step", ["find_commit", "write_atomically"])
 def test_before(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted before its record is written, a run leaves no folder."""
 
     def stop(*args: object, **options: object) -> Any:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(running, step, stop)
+    monkeypatch.setattr(execution, step, stop)
     path = write_notebook(tmp_path / "night.ipynb", "1")
     with pytest.raises(KeyboardInterrupt):
         run_runbook(str(path), folder=tmp_path / "runs")
@@ -37,7 +37,7 @@ def test_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*args: object) -> None:
         came.append(signal.raise_signal(signal.SIGINT))
 
-    monkeypatch.setattr(running, "notify", stop)
+    monkeypatch.setattr(execution, "send_notification", stop)
     path = write_notebook(tmp_path / "night.ipynb", "1")
     run = run_runbook(str(path), folder=tmp_path / "runs").check()
     facts = record(run.folder)
@@ -48,7 +48,7 @@ def test_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_held() -> None:
-    """Signals are told, not lost, and afterwards work as before; what the process passes over stays so."""
+    """Held signals are listed, not lost, and signals work as before afterwards."""
     with hold_signals() as came:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
@@ -62,7 +62,7 @@ import signal, sys, time
 from lcnb.signals import resend_lost_signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-sys.unraisablehook = send_lost_again
+sys.unraisablehook = resend_lost_signal
 class Last:
     def __del__(self):
         signal.raise_signal({number})
@@ -77,7 +77,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_swallowed(number: int, code: int) -> None:
-    """An interrupt that Python drops in a finaliser ends the process all the same, and prints nothing."""
+    """An interrupt that Python drops in a finalizer still ends the process, and nothing is printed."""
     command = [sys.executable, "-c", SWALLOWED.replace("{number}", str(number))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stderr) == (code, "")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli.options import OUTPUT_FORMATS, account_options, output_option
+from lcnb.runbooks.ends import NOT_CONFIRMED, PARTLY, RUN_FAILED, TIMED_OUT
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.changes.changeset import ChangeSet
 
-EXIT_PARTLY, EXIT_TIMED_OUT, EXIT_NOT_CONFIRMED = 7, 4, 6
 #: Said before changes that may have been sent already are gone on with.
 RESUME_NOTICE = "resume looks at the account first, and sends only the changes whose effect is not there"
 
@@ -77,13 +77,13 @@ def apply_and_print(
         if error.result is None:
             raise
         result = error.result
-        code = EXIT_TIMED_OUT if isinstance(error, WaitTimeout) else 1
+        code = (TIMED_OUT if isinstance(error, WaitTimeout) else RUN_FAILED).exit_code
     except ConfirmationMissing as error:
         print_error(error)
-        sys.exit(EXIT_NOT_CONFIRMED)
+        sys.exit(NOT_CONFIRMED.exit_code)
     streams.mark_action_done()
     if progress.declined and not len(result):
-        sys.exit(EXIT_NOT_CONFIRMED)
+        sys.exit(NOT_CONFIRMED.exit_code)
     print_outcomes(result, output)
     sys.exit(_outcome_exit_code(result, code))
 
@@ -91,7 +91,7 @@ def apply_and_print(
 def _outcome_exit_code(result: pd.DataFrame, code: int) -> int:
     outcomes = set(result["outcome"])
     if outcomes == {"not tried"}:
-        return EXIT_NOT_CONFIRMED  # somebody was asked, and said no
+        return NOT_CONFIRMED.exit_code  # somebody was asked, and said no
     if outcomes & {"unknown", "twins"} or ("done" in outcomes and outcomes & {"failed", "not tried"}):
-        return EXIT_PARTLY
-    return 1 if "failed" in outcomes else code
+        return PARTLY.exit_code
+    return RUN_FAILED.exit_code if "failed" in outcomes else code

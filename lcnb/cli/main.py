@@ -27,6 +27,7 @@ from lcnb.cli.local import COMMANDS as LOCAL
 from lcnb.cli.runbooks import COMMANDS as RUNBOOKS
 from lcnb.cli.runs import COMMANDS as RUNS
 from lcnb.cli.schedule import schedule_group
+from lcnb.runbooks.ends import INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
 from lcnb.signals import resend_lost_signal
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def main() -> None:
         cli(prog_name="lcnb", standalone_mode=False)
         code = 0
     except click.exceptions.Abort:
-        code = 130
+        code = INTERRUPTED.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -116,7 +117,7 @@ def _report_error(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         _print_notes(error)
-        return 130
+        return INTERRUPTED.exit_code
     if not isinstance(error, LcnbError | OSError):
         raise error
     from lcnb.display.terminal import print_error
@@ -124,10 +125,10 @@ def _report_error(error: BaseException) -> int:
     print_error(error)
     _print_notes(error)
     if isinstance(error, ConfirmationMissing):
-        return 6
+        return NOT_CONFIRMED.exit_code
     if isinstance(error, Locked):
-        return 75
-    return 2 if isinstance(error, InputError | ConfigError) else 1
+        return LOCKED.exit_code
+    return (MISUSED if isinstance(error, InputError | ConfigError) else RUN_FAILED).exit_code
 
 
 def _print_notes(error: BaseException) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.display import terminal
 from lcnb.display.terminal import escape_markup, frame_table, print_error, stderr_console, stdout_console
+from lcnb.runbooks.ends import ATTENTION, DONE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
         return
     terminal.print_frame(frame.assign(error=frame["error"].str.partition("\n")[0]))
     facts = frame.attrs["lcnb"]
-    done = int((frame["status"] == "done").sum())
+    done = int((frame["status"] == DONE.status).sum())
     color = "green" if done == len(frame) else "bold red"
     console = stdout_console()
     console.print(
@@ -41,7 +42,8 @@ def print_result(result: RunResult) -> None:
     for problem in result.problems:
         stderr_console().print(f"[yellow]warning:[/] {escape_markup(problem)}", soft_wrap=True)
     console = stdout_console()
-    color = {"done": "green", "attention": "bold yellow"}.get(result.status, "bold red")
+    colors: dict[str, str] = {DONE.status: "green", ATTENTION.status: "bold yellow"}
+    color = colors.get(result.status, "bold red")
     console.print(
         f"[{color}]{result.status}[/] {escape_markup(str(result.folder))}", soft_wrap=True, highlight=False
     )
@@ -54,7 +56,7 @@ def print_run(run: RunRecord) -> None:
     """The record of a run: a line a fact, then what asks for attention, the checks, and the files."""
     console = stdout_console()
     for name, value in run.record.items():
-        own = name in _SKIPPED_FIELDS or (name == "reason" and run.status == "attention")
+        own = name in _SKIPPED_FIELDS or (name == "reason" and run.status == ATTENTION.status)
         if own or value in (None, "", [], {}):
             continue
         text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lcnb.cli.runbooks import run_and_print
+from lcnb.runbooks.ends import NOT_CONFIRMED
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
@@ -77,7 +78,7 @@ def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
         f"Make {'this change' if count == 1 else f'these {count} changes'}? Type yes: "
     ):
         click.echo("not confirmed: nothing was sent", err=True)
-        return 6
+        return NOT_CONFIRMED.exit_code
     return run_and_print(lambda **how: resume.apply_run(planned, **how), runs_dir=runs_dir)
 
 
@@ -85,7 +86,7 @@ def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: A
     """`lcnb resume RUN`: what it left open is settled, then its notebook goes on with the rest."""
     from lcnb import streams
     from lcnb.changes.progress import change_progress
-    from lcnb.cli.applying import EXIT_NOT_CONFIRMED, RESUME_NOTICE
+    from lcnb.cli.applying import RESUME_NOTICE
     from lcnb.display.previews import print_changes
     from lcnb.display.terminal import print_frame
     from lcnb.runbooks.records import resume
@@ -103,7 +104,7 @@ def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: A
         results = resume.settle_changes(broken, confirm, progress=progress, **how)
     streams.mark_action_done()
     if progress.declined:
-        return EXIT_NOT_CONFIRMED
+        return NOT_CONFIRMED.exit_code
     for result in results:
         print_frame(result)
     return run_and_print(lambda **limits: resume.resume_run(broken, **limits), runs_dir=runs_dir)

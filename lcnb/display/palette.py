@@ -19,15 +19,8 @@ DARK_GREEN, DARK_BLUE, DARK_AMBER, DARK_RED = "#0a7d5d", "#1565c0", "#96590a", "
 
 #: The color of each state of a machine, in the order in which states are listed.
 STATE_COLORS = {"running": GREEN, "off": GREY, "building": BLUE, "busy": AMBER, "suspended": VERMILION}
-#: The background of each status of a run, for white text; every other status is a failure.
-STATUS_COLORS = {
-    "done": DARK_GREEN,
-    "running": DARK_BLUE,
-    "interrupted": DARK_AMBER,
-    "attention": DARK_AMBER,
-    "partly": DARK_AMBER,
-}
-FAILURE_COLOR = DARK_RED
+#: The background for each tone of a run's end (`lcnb.runbooks.ends`), for white text.
+TONE_COLORS = {"good": DARK_GREEN, "open": DARK_BLUE, "warning": DARK_AMBER, "bad": DARK_RED}
 #: The colors of a chart's series, used in this order.
 SERIES_COLORS = (BLUE, AMBER, GREEN, PURPLE, GREY, VERMILION)
 #: A placeholder for the text color of the page, which replaces it when the SVG is written.
@@ -37,12 +30,3 @@ WARNING_COLOR = AMBER
 
 #: Styles of a terminal, as rich names them.
 WARNING_STYLE, ERROR_STYLE, SUCCESS_STYLE, MISSING_STYLE = "yellow", "bold red", "green", "dim"
-
-
-def status_color(status: str) -> str:
-    """The background of a run's status, for white text.
-
-    >>> status_color("done"), status_color("failed")
-    ('#0a7d5d', '#b3261e')
-    """
-    return STATUS_COLORS.get(status, FAILURE_COLOR)

@@ -1,8 +1,8 @@
-"""What a notebook calls: `lcnb.run()` is the run that it is part of.
+"""What a notebook calls: `lcnb.run()` returns the run that the notebook belongs to.
 
-Under `lcnb run` files land in the run's folder, and attention notes and checks in its record and report.
-Under plain papermill, in JupyterLab or in a script there is no run, and the same calls put them into the
-working directory (`run.log`, `notes.jsonl`).
+Under `lcnb run`, files are saved in the folder of the run, and attention notes and checks in its record and report.
+Under plain papermill, in JupyterLab or in a script no run exists: the same calls save into the working directory
+(`run.log`, `notes.jsonl`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
-from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
+from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE, is_in_kernel
 from lcnb.runbooks.records import notes
 from lcnb.streams import print_line
 
@@ -28,18 +27,24 @@ if TYPE_CHECKING:
     from lcnb.changes.apply import SyncChangeSet
     from lcnb.changes.changeset import OnError
 TABLE_FORMATS = ("parquet", "csv")
-#: The notes that this process has made, by folder.
+
+#: The notes that this process has recorded, by folder.
 _NOTES_BY_FOLDER: dict[Path, list[notes.Note]] = {}
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """The current run: its folder, and how to keep something there."""
+    """The run that a notebook belongs to: its folder, and methods that save files, notes and changes there.
+
+    >>> import lcnb
+    >>> lcnb.run().folder.is_dir()
+    True
+    """
 
     folder: Path
-    #: "yes", the folder of an approved dry run, or nothing: then somebody is asked, or the change refused.
+    #: "yes", or the folder of an approved dry run. Empty: `apply` asks the user, or refuses where nobody can answer.
     confirmed: str = ""
-    #: The runs that this one goes on with.
+    #: The ids of the runs that this run resumes.
     resumes: tuple[str, ...] = ()
 
     def apply(
@@ -52,17 +57,23 @@ class RunContext:
         timeout: float | None = None,
         on_error: OnError = "stop",
     ) -> pd.DataFrame:
-        """Show changes, keep them beside the report, and make them unless this is a dry run.
+        """Show changes, save them next to the report, and apply them unless this is a dry run.
 
         Args:
-            dry_run: True: only show and keep them. False: they must be confirmed (by `lcnb run --yes`, by
-                `lcnb apply RUN` for the very changes that a dry run planned, or by who sits at the notebook).
-            name: tells several sets of one runbook apart: the files are `name.json`, `name.csv`, `name.parquet`.
+            changes: the changes, from a client of `lcnb.connect()`.
+            dry_run: True: only show and save the changes. False: also apply them, when they are confirmed: by
+                `lcnb run --yes`, by `lcnb apply RUN` for exactly the changes of a dry run, or by the user's answer.
+            name: the name of the files `name.json`, `name.csv` and `name.parquet`. A runbook that applies several
+                sets of changes gives each its own name.
             wait, timeout, on_error: as for `ChangeSet.apply`.
 
-        Returns the frame of the changes with outcome ("not made" in a dry run), detail, tries, seconds. What a run
-        that this one resumes has done is left out. Raises ConfirmationMissing, Drifted, Locked (nothing was sent),
-        ChangeFailed, WaitTimeout.
+        Returns:
+            The frame of the changes with the columns outcome ("not made" in a dry run), detail, tries and seconds.
+            Changes that a resumed run has done are left out.
+
+        Raises:
+            ConfirmationMissing, Drifted, Locked: nothing was sent.
+            ChangeFailed, WaitTimeout: some changes were not made, or not seen finished in time.
 
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
@@ -86,16 +97,23 @@ class RunContext:
         )
 
     def file(self, name: str) -> Path:
-        """The path of a file of the run: letters, digits, `-`, `_` and a suffix. InputError for another name."""
+        """Return the path of a file in the folder of the run.
+
+        `name` has letters, digits, `-` and `_`, and a suffix such as `.csv`. InputError for any other name.
+
+        >>> import lcnb
+        >>> lcnb.run().file("machines.csv").name
+        'machines.csv'
+        """
         if not re.fullmatch(r"[A-Za-z0-9][\w-]*\.\w+", name):
-            raise InputError(f"{name!r} cannot name a file here: letters, digits, - and _ only")
+            raise InputError(f"{name!r} cannot name a file of the run: use only letters, digits, - and _")
         return self.folder / name
 
     def save(self, name: str, frame: pd.DataFrame, formats: Sequence[str] = TABLE_FORMATS) -> list[Path]:
-        """Keep a frame beside the executed notebook, as `name.parquet` and `name.csv`; gives the paths.
+        """Save a frame next to the executed notebook, as `name.parquet` and `name.csv`; return the paths.
 
-        A file is replaced in one step. InputError for a name with other than letters, digits, - and _, or for
-        an unknown format; OSError when it cannot be written.
+        Each file is replaced in one step. InputError for an unknown format, or for a name with characters other than
+        letters, digits, - and _. OSError when a file cannot be written.
 
         >>> import lcnb, pandas as pd
         >>> [path.name for path in lcnb.run().save("machines", pd.DataFrame({"n": [1]}), ["csv"])]
@@ -103,11 +121,11 @@ class RunContext:
         """
         unknown = [each for each in formats if each not in TABLE_FORMATS]
         if unknown:
-            raise InputError(f"unknown format {unknown[0]!r}; there are {', '.join(TABLE_FORMATS)}")
+            raise InputError(f"unknown format {unknown[0]!r}; the formats are {', '.join(TABLE_FORMATS)}")
         return [write_atomically(self.file(f"{name}.{each}"), _encode_frame(frame, each)) for each in formats]
 
     def log(self, text: object) -> None:
-        """Print a line with the time (UTC), and keep it in `run.log`. OSError when it cannot be written.
+        """Print a line with the time (UTC), and append it to `run.log`. OSError when it cannot be written.
 
         >>> import lcnb
         >>> lcnb.run().log("60 machines read")  # doctest: +ELLIPSIS
@@ -116,20 +134,20 @@ class RunContext:
         print_line(notes.append_log(self.folder, str(text)))
 
     def attention(self, text: object) -> None:
-        """Tell people that something needs a look: shown here, kept in the record and atop the report.
+        """Ask for attention: the note is shown here, and saved in the record and at the top of the report.
 
-        A run that ends well and asks for attention has status `attention` and exit code 8.
+        A run that ends well but asks for attention has status `attention` and exit code 8.
 
         >>> import lcnb
         >>> lcnb.run().attention("web-03 was building for two hours")
         ATTENTION: web-03 was building for two hours
         """
-        _show_note(self._keep(notes.Note(notes.utc_timestamp(), str(text))))
+        _show_note(self._record_note(notes.Note(notes.utc_timestamp(), str(text))))
 
     def check(self, ok: object, text: object) -> bool:
-        """Keep a check with its outcome, which it gives back; one that failed asks for attention and is shown.
+        """Record a check and return whether it holds. A check that fails is shown and asks for attention.
 
-        `text` says what should hold. InputError for an `ok` that is neither true nor false: pandas.NA, a text.
+        `text` says what should hold. InputError when `ok` is neither true nor false, such as pandas.NA or a text.
 
         >>> import lcnb
         >>> lcnb.run().check(2 < 3, "fewer than 3 machines are off")
@@ -141,17 +159,17 @@ class RunContext:
             held = None
         if held is None:
             raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false")
-        note = self._keep(notes.Note(notes.utc_timestamp(), str(text), held))
+        note = self._record_note(notes.Note(notes.utc_timestamp(), str(text), held))
         if not held:
             _show_note(note)
         return held
 
     def check_types(self, namespace: Mapping[str, Any]) -> None:
-        """ParameterError for a value that a declared parameter of the notebook does not take.
+        """Raise ParameterError for a value that does not fit the declared type of its parameter.
 
-        That is a number or a flag where a text, a date or a path is declared, one value for a list, and a word that is
-        not among those of a Literal. Call it with `globals()`. jupyter-scheduler writes values into the notebook as
-        they are typed: a date without quotes is a subtraction, and arrives as a number. papermill checks no value.
+        Refused are a number or a flag where a text, a date or a path is declared, a single value for a list, and a
+        word that is not one of a Literal. Call it with `globals()`. jupyter-scheduler writes values into the notebook
+        as they are typed: a date without quotes is a subtraction, and arrives as a number. papermill checks no value.
 
         >>> import lcnb
         >>> account: str | None = None
@@ -163,24 +181,34 @@ class RunContext:
 
     @property
     def attentions(self) -> list[str]:
-        """What this notebook has asked attention for, failed checks among it, in order."""
+        """The attention notes of this notebook, failed checks included, in order.
+
+        >>> import lcnb
+        >>> "web-09 is missing" in lcnb.run().attentions
+        False
+        """
         return notes.attention_texts(_NOTES_BY_FOLDER.get(self.folder, []))
 
     @property
     def checks(self) -> pd.DataFrame:
-        """The checks that this notebook has made: at (UTC), ok, text."""
+        """The checks of this notebook as a frame with the columns at (UTC), ok and text.
+
+        >>> import lcnb
+        >>> list(lcnb.run().checks.columns)
+        ['at', 'ok', 'text']
+        """
         import pandas as pd
 
-        made = [note for note in _NOTES_BY_FOLDER.get(self.folder, []) if note.ok is not None]
+        checks = [note for note in _NOTES_BY_FOLDER.get(self.folder, []) if note.ok is not None]
         return pd.DataFrame(
             {
-                "at": pd.to_datetime([note.at for note in made], utc=True).astype("datetime64[us, UTC]"),
-                "ok": pd.array([note.ok for note in made], dtype="boolean"),
-                "text": pd.Series([note.text for note in made], dtype="str"),
+                "at": pd.to_datetime([note.at for note in checks], utc=True).astype("datetime64[us, UTC]"),
+                "ok": pd.array([note.ok for note in checks], dtype="boolean"),
+                "text": pd.Series([note.text for note in checks], dtype="str"),
             }
         )
 
-    def _keep(self, note: notes.Note) -> notes.Note:
+    def _record_note(self, note: notes.Note) -> notes.Note:
         if not note.text.strip():
             raise InputError("a note needs a text that says what to look at")
         notes.append_note(self.folder, note)
@@ -189,12 +217,11 @@ class RunContext:
 
 
 def _show_note(note: notes.Note) -> None:
-    """A coloured box in a notebook, a line elsewhere."""
+    """Show a colored box in a notebook, or print a line elsewhere."""
     from lcnb.display.panels import attention
 
     box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
-    ipython = sys.modules.get("IPython")
-    if ipython is None or ipython.get_ipython() is None:
+    if not is_in_kernel():
         print_line(repr(box))
     else:
         from IPython.display import display
@@ -211,7 +238,7 @@ def _encode_frame(frame: pd.DataFrame, output: str) -> bytes:
 
 
 def run() -> RunContext:
-    """The run that this notebook is part of; outside of one, the working directory.
+    """Return the run that this notebook belongs to; without a run, its files go into the working directory.
 
     >>> import lcnb
     >>> lcnb.run().folder.is_dir()

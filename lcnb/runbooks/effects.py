@@ -1,40 +1,53 @@
-"""What a notebook does with changes: show them, save them next to the report, have them confirmed, apply them.
+"""How a notebook applies changes: show them, save them next to the report, confirm them, apply them.
 
-`apply_changes` implements `lcnb.run().apply(...)`. Nothing is kept in the kernel: a run that was killed is resumed
-from what is stored on the disk.
+`apply_changes` implements `lcnb.run().apply(...)`. The kernel keeps no state: a run that was killed is resumed from
+the files on the disk.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lcnb.changes.apply import SyncChangeSet, check_arguments, untouched_frame
 from lcnb.changes.changeset import ChangeSet, OnError, monthly_difference, recorded_frame
 from lcnb.changes.journal import Journal
 from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError
 from lcnb.flags import checked_flag
+from lcnb.runbooks.environment import CONFIRM_VARIABLE, is_in_kernel
 from lcnb.runbooks.outcomes import NOT_MADE
 from lcnb.streams import print_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.runbooks.current import RunContext
 
+class RunFiles(Protocol):
+    """What `apply_changes` needs of a run: where its files are, and what confirms its changes."""
 
-# --- in the notebook ------------------------------------------------------------------------------------
+    @property
+    def confirmed(self) -> str:
+        """ "yes", the folder of an approved dry run, or nothing."""
+
+    @property
+    def resumes(self) -> Sequence[str]:
+        """The ids of the runs that this run resumes."""
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file of the run."""
+
+    def save(self, name: str, frame: pd.DataFrame) -> Sequence[Path]:
+        """Save a frame as files of the run; return their paths."""
 
 
 def apply_changes(
-    run: RunContext,
+    run: RunFiles,
     changes: ChangeSet,
     *,
     dry_run: bool,
@@ -43,7 +56,7 @@ def apply_changes(
     timeout: float | None,
     on_error: OnError,
 ) -> pd.DataFrame:
-    """What `Run.apply` says."""
+    """Show, save and, unless this is a dry run, apply changes: the body of `RunContext.apply`."""
     if not isinstance(changes, SyncChangeSet):
         kind = type(changes).__name__
         raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
@@ -53,7 +66,7 @@ def apply_changes(
     update = _show_changes(changes)
     changes.save(run.file(f"{name}.json"))
     if dry_run:
-        _print_line("A dry run: nothing was sent." if len(changes) else "A dry run, and nothing to do.")
+        print_line("A dry run: nothing was sent." if len(changes) else "A dry run, and nothing to do.")
         return _save_outcomes(run, name, changes, None)
     confirm = _check_confirmation(run, name, changes)
     try:
@@ -71,43 +84,45 @@ def apply_changes(
 
 
 def _confirmation_hint(changes: ChangeSet) -> str:
-    """What to do where a notebook runs without `lcnb run`, and so has no --yes."""
-    from lcnb.runbooks.environment import CONFIRM_VARIABLE
-
+    """Explain how to confirm changes where a notebook runs without `lcnb run`, and so without --yes."""
     return (
         f"{changes.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Look at a dry run "
         f"first. Then, under papermill or nbconvert, set the variable {CONFIRM_VARIABLE}=yes for that command: "
-        f"{CONFIRM_VARIABLE}=yes papermill ... Under jupyter-scheduler it is a variable of the Jupyter server, where "
-        "it confirms the changes of every notebook; to confirm one notebook alone, use `lcnb run NOTEBOOK "
+        f"{CONFIRM_VARIABLE}=yes papermill ... Under jupyter-scheduler, the variable belongs to the Jupyter server and "
+        "confirms the changes of every notebook; to confirm only one notebook, use `lcnb run NOTEBOOK "
         "-p dry_run=false --yes`, or `lcnb schedule export` with --yes."
     )
 
 
-def _check_confirmation(run: RunContext, name: str, changes: ChangeSet) -> bool | None:
-    """True when the changes are confirmed: as such, or because they are those of an approved dry run."""
+def _check_confirmation(run: RunFiles, name: str, changes: ChangeSet) -> bool | None:
+    """Whether the changes are confirmed; None when the user must be asked. Drifted when a dry run planned others."""
     if run.confirmed in ("", "yes"):
         return True if run.confirmed else None
-    plan = Path(run.confirmed) / f"{name}.json"
+    plan_file = Path(run.confirmed) / f"{name}.json"
     try:
-        approved = json.loads(plan.read_text(encoding="utf-8"))["changes"]
+        approved = json.loads(plan_file.read_text(encoding="utf-8"))["changes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Drifted(f"the approved plan {plan} cannot be read: {error}. Nothing was sent.") from None
-    planned = {_change_key(each): each for each in approved}
-    now = {_change_key(plan): plan for plan in json.loads(json.dumps([each.plan() for each in changes]))}
-    problems = [f"{_format_key(key)} was not planned" for key in now.keys() - planned.keys()]
-    if not run.resumes:  # what an earlier run has made is no longer to be made
-        problems += [f"{_format_key(key)} is no longer to be made" for key in planned.keys() - now.keys()]
-    problems += [
-        f"{_format_key(key)} is another request"
-        for key in now.keys() & planned.keys()
-        if now[key] != planned[key]
-    ]
-    if problems:
+        raise Drifted(f"the approved plan {plan_file} cannot be read: {error}. Nothing was sent.") from None
+    wanted = json.loads(json.dumps([each.plan() for each in changes]))
+    # A change that a resumed run has made is in the plan, and no longer in `changes`.
+    if problems := _plan_differences(approved, wanted, may_lack=bool(run.resumes)):
         raise Drifted(
-            f"the account is no longer as it was when {plan.parent.name} was planned: {'; '.join(sorted(problems))}. "
-            "Nothing was sent. Plan anew, look at it, and apply that."
+            f"the account is no longer as it was when {plan_file.parent.name} was planned: "
+            f"{'; '.join(sorted(problems))}. Nothing was sent. Plan again, look at the new plan, and apply it."
         )
     return True
+
+
+def _plan_differences(
+    approved: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]], *, may_lack: bool
+) -> list[str]:
+    """How the wanted changes differ from the approved ones. With `may_lack` some approved ones may be missing."""
+    planned, now = ({_change_key(each): each for each in changes} for changes in (approved, wanted))
+    problems = [f"{_format_key(key)} was not planned" for key in now.keys() - planned.keys()]
+    if not may_lack:
+        problems += [f"{_format_key(key)} is no longer needed" for key in planned.keys() - now.keys()]
+    both = now.keys() & planned.keys()
+    return problems + [f"{_format_key(key)} is another request" for key in both if now[key] != planned[key]]
 
 
 def _change_key(plan: Mapping[str, Any]) -> tuple[str, str, str | None]:
@@ -119,7 +134,7 @@ def _format_key(key: tuple[str, str, str | None]) -> str:
 
 
 def _remaining_changes(changes: SyncChangeSet, resumes: Sequence[str]) -> SyncChangeSet:
-    """Without what the runs that this one goes on with have made already."""
+    """The changes without those that the resumed runs have made already."""
     if not resumes:
         return changes
     journal = Journal(changes._client.settings.state_dir)
@@ -132,42 +147,39 @@ def _remaining_changes(changes: SyncChangeSet, resumes: Sequence[str]) -> SyncCh
     )
 
 
-def _save_outcomes(
-    run: RunContext, name: str, changes: ChangeSet, result: pd.DataFrame | None
-) -> pd.DataFrame:
-    """The changes with their outcomes, kept beside the report."""
+def _save_outcomes(run: RunFiles, name: str, changes: ChangeSet, result: pd.DataFrame | None) -> pd.DataFrame:
+    """Save the changes with their outcomes next to the report, and return them as a frame."""
     frame = changes.to_frame()
-    told = untouched_frame(changes).assign(outcome=NOT_MADE) if result is None else result
+    outcomes = untouched_frame(changes).assign(outcome=NOT_MADE) if result is None else result
     for column in ("outcome", "detail", "tries", "seconds"):
-        frame[column] = told[column].to_numpy(dtype=object)
-        frame[column] = frame[column].astype(told[column].dtype)
-    frame["identifier"] = told["identifier"]
+        frame[column] = outcomes[column].to_numpy(dtype=object)
+        frame[column] = frame[column].astype(outcomes[column].dtype)
+    frame["identifier"] = outcomes["identifier"]
     run.save(name, frame)
     return frame
 
 
 def _show_changes(changes: ChangeSet) -> Callable[[object], None]:
-    """Show changes; what it gives shows their outcomes in the same place, where a page can do that."""
-    if not _is_in_kernel():
+    """Show changes. Returns a function that shows their outcomes in the same place, where a page can do that."""
+    if not is_in_kernel():
         from lcnb.display.previews import print_changes
 
         print_changes(changes)
-        return lambda made: None
+        return lambda applied: None
     from IPython.display import display
 
     handle = display(changes, display_id=f"lcnb-changes-{os.urandom(6).hex()}")  # type: ignore[no-untyped-call]
-    return lambda made: handle.update(made) if len(changes) else None
+    return lambda applied: handle.update(applied) if len(changes) else None
 
 
 class _AppliedChanges:
-    """Changes with their outcomes, where they stood as planned."""
+    """Changes with their outcomes, shown in the place of the planned changes."""
 
     def __init__(self, changes: ChangeSet, result: pd.DataFrame) -> None:
         rows = zip(changes, result.itertuples(), strict=True)
         self.changes = changes
         self.rows = [
-            {**vars(each), "outcome": told.outcome, "detail": _text_or_none(told.detail)}
-            for each, told in rows
+            {**vars(each), "outcome": row.outcome, "detail": _text_or_none(row.detail)} for each, row in rows
         ]
 
     def __repr__(self) -> str:
@@ -182,7 +194,7 @@ class _AppliedChanges:
         figures: dict[str, object] = dict(Counter(str(each["outcome"]) for each in self.rows))
         warn = [outcome for outcome in figures if outcome != "done"]
         made = [each for each in self.rows if each["outcome"] in ("done", "twins")]
-        figures |= {f"{code} a month": f"{value:+,.2f}" for code, value in monthly_difference(made).items()}
+        figures |= {f"{code} per month": f"{value:+,.2f}" for code, value in monthly_difference(made).items()}
         parts = [cards(figures, warn=warn), table(recorded_frame(self.rows))]
         parts += [details("Notes", self.changes.notes)] if self.changes.notes else []
         return Html.joined(parts, repr(self))._repr_html_()
@@ -192,19 +204,10 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _print_line(text: str) -> None:
-    print_line(text)
-
-
-def _is_in_kernel() -> bool:
-    shell = sys.modules.get("IPython")
-    return getattr(shell.get_ipython() if shell else None, "kernel", None) is not None
-
-
 @contextmanager
 def _show_progress() -> Iterator[Callable[[int, int, str], None]]:
-    """One line in the cell that changes while the work goes on; `lcnb run` shows it in the terminal too."""
-    if not _is_in_kernel():
+    """Show progress as one line in the cell that is updated; `lcnb run` shows it in the terminal too."""
+    if not is_in_kernel():
         from lcnb.changes.progress import change_progress
 
         with change_progress() as progress:
@@ -215,7 +218,7 @@ def _show_progress() -> Iterator[Callable[[int, int, str], None]]:
     transient = {"display_id": f"lcnb-progress-{os.urandom(6).hex()}"}
     shown = False
 
-    def tell(ended: int, total: int, text: str) -> None:
+    def show(ended: int, total: int, text: str) -> None:
         nonlocal shown
         line = f"{ended}/{total}  {text}"
         data = {"text/plain": line, "text/html": f"<p role='status'>{escape(line)}</p>"}
@@ -224,6 +227,6 @@ def _show_progress() -> Iterator[Callable[[int, int, str], None]]:
         )
         shown = True
 
-    yield tell
-    if shown:  # all has ended: the outcomes say it, and what is going on is over
+    yield show
+    if shown:  # every change has ended, and the outcomes are shown instead
         publish_display_data({"text/plain": "", "text/html": ""}, {}, transient=transient, update=True)  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
-"""One run from its first record to its last: environment, secrets, execution, report, `run.json`.
+"""One run from its first record to its last: environment, secrets, cells, report, `run.json`.
 
-`run_runbook` (in `run`) checks first; nothing is refused here.
+`run_runbook` (in `run`) makes all checks before; here nothing is refused any more.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 import socket
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,19 +23,17 @@ from typing import TYPE_CHECKING, Any
 import lcnb
 from lcnb.changes.journal import user_name
 from lcnb.config import Settings, notification_targets
-from lcnb.errors import (
-    LcnbError,
-    RunError,
-)
+from lcnb.errors import LcnbError, RunError
 from lcnb.files import write_atomically
 from lcnb.folders import config_dir, state_dir
-from lcnb.runbooks.ends import ATTENTION_CODE
+from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
 from lcnb.runbooks.engine.secret_pipe import SecretPipe, environment_secrets
 from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
+from lcnb.runbooks.judgement import judge, judge_interrupt
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.notebook.git import find_commit
-from lcnb.runbooks.outcomes import NOT_MADE, run_changes, summarize_changes, was_confirmed
+from lcnb.runbooks.outcomes import run_changes, summarize_changes, was_confirmed
 from lcnb.runbooks.publish.notifications import send_notification
 from lcnb.runbooks.publish.pdf import write_pdf
 from lcnb.runbooks.records import artifacts, notes, process
@@ -47,7 +44,7 @@ from lcnb.signals import exit_on_signals, hold_signals
 from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
-    pass
+    from lcnb.runbooks.engine.run_job import RunJob
 
 #: Called before each cell with its number, the number of cells, and its title.
 ProgressCallback = Callable[[int, int, str], None]
@@ -56,21 +53,30 @@ RECORDED_PACKAGES = ("lcnb", "pandas", "papermill", "nbclient", "ipykernel", "ht
 
 @dataclass(frozen=True)
 class RunLimits:
-    """Seconds that a run, and each of its cells, may take; None: no limit."""
+    """Seconds that a run, and each of its cells, may take; None: no limit.
+
+    >>> RunLimits(cell_s=60)
+    RunLimits(run_s=None, cell_s=60)
+    """
 
     run_s: float | None = None
     cell_s: float | None = None
 
 
 class RunExecution:
+    """One run: `execute` performs it, and records it from its start to its end."""
+
     #: What confirms changes: "yes", or the folder of an approved dry run.
     confirmation = ""
+    #: The ids of the runs that this run resumes.
     resumes: tuple[str, ...] = ()
+    #: Whether the report is printed as a PDF too.
     pdf = False
+    #: Whether the cells may run in a forked shell.
     shell = False
     kernelspec: Mapping[str, str] = MappingProxyType({})
-    #: The kernel and the working directory that were chosen, if any.
-    chosen: str | None = None
+    #: The kernel that the caller chose instead of the notebook's, and the working directory; None: not chosen.
+    chosen_kernel: str | None = None
     cwd: Path | None = None
 
     def __init__(
@@ -91,16 +97,39 @@ class RunExecution:
         self.started = datetime.now(UTC)
         self.changes: list[dict[str, Any]] = []
         self.problems: list[str] = []
-        self.told = SecretPipe()
-        self._beside = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
-        self._beside += [*environment_secrets(), *notification_targets()]
+        self.secret_pipe = SecretPipe()
+        self._other_secrets = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
+        self._other_secrets += [*environment_secrets(), *notification_targets()]
         self.sha256 = hashlib.sha256(book.path.read_bytes()).hexdigest()
         self.git = find_commit(book.path)
         self.process = process.identify_process()
         self.kernel: dict[str, Any] | None = None
 
     def execute(self, progress: ProgressCallback) -> RunResult:
-        from lcnb.runbooks.engine.papermill_engine import execute_job
+        """Perform the run and return how it ended.
+
+        RunError when the folder of the run cannot be written. KeyboardInterrupt and SystemExit pass, after the record
+        says `interrupted`.
+        """
+        job = self._build_job(progress)
+        self._write_first_record(job)
+        interrupted: BaseException | None = None
+        try:
+            self._execute_job(job)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            job.end(judge_interrupt(stop))
+            if job.status == INTERRUPTED.status:
+                stop.add_note(f"what was saved of the run: {self.folder}")
+                interrupted = stop
+                raise
+        finally:
+            with hold_signals():  # too late to change how it ended: record, notebook and exit code agree
+                problems = self._close(job)
+            if interrupted and (made := [each for each in self.changes if was_confirmed(each)]):
+                interrupted.add_note(summarize_changes(made, self.folder.name, ended_well=False))
+        return self._result(job, problems)
+
+    def _build_job(self, progress: ProgressCallback) -> RunJob:
         from lcnb.runbooks.engine.run_job import RunJob
 
         job = RunJob(
@@ -117,78 +146,70 @@ class RunExecution:
             judge=self._judge,
             kernelspec=self.kernelspec,
             cwd=self.cwd,
-            on_kernel=lambda pid: self._kernel_started(job, pid),
+            on_kernel=lambda pid: self._note_kernel(job, pid),
             shell=self.shell,
         )
-        self._begin(job)
-        interrupted: BaseException | None = None
+        return job
+
+    def _execute_job(self, job: RunJob) -> None:
+        """Execute the cells. RunError for anything that is not the notebook's own failure."""
+        from lcnb.runbooks.engine.papermill_engine import execute_job
+
         try:
-            with exit_on_signals(), self.told.open() as variables:
+            with exit_on_signals(), self.secret_pipe.open() as variables:
                 job.env = {**job.env, **variables}
-                job.inherits = (self.told.write,) if variables else ()
+                job.inherits = (self.secret_pipe.write,) if variables else ()
                 execute_job(job)
         except OSError as error:
             raise RunError(
-                f"the run in {self.folder} could not be written: {error.strerror or error}. What it did before "
-                "stands in that folder as far as it was saved.",
+                f"the run in {self.folder} could not be written: {error.strerror or error}. The folder holds what was "
+                "saved before.",
                 folder=self.folder,
             ) from None
         except Exception as error:
-            what = self.redact(f"{type(error).__name__}: {error}")
-            raise RunError(f"the run in {self.folder} ended by {what}", folder=self.folder) from error
-        except (KeyboardInterrupt, SystemExit) as stop:
-            job.end("interrupted", 130 if isinstance(stop, KeyboardInterrupt) else 143, "interrupted")
-            if job.status == "interrupted":
-                stop.add_note(f"what there is of the run: {self.folder}")
-                interrupted = stop
-                raise
-        finally:
-            with hold_signals():  # too late to change how it ended: record, notebook and exit code agree
-                problems = self._close(job)
-            if interrupted and (made := [each for each in self.changes if was_confirmed(each)]):
-                interrupted.add_note(summarize_changes(made, self.folder.name, ended_well=False))
-        return self._result(job, problems)
+            cause = self.redact(f"{type(error).__name__}: {error}")
+            raise RunError(f"the run in {self.folder} ended by {cause}", folder=self.folder) from error
 
-    def _begin(self, job: Any) -> None:
+    def _write_first_record(self, job: RunJob) -> None:
         try:
-            self._record(job)
+            self._write_record(job)
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise RunError(
                 f"the run's folder {self.folder} cannot be written: {error.strerror or error}. Nothing was started. "
-                "Another place: --runs-dir, or LCNB_RUNS_DIR."
+                "Choose another folder with --runs-dir or LCNB_RUNS_DIR."
             ) from None
-        except BaseException:  # interrupted before there is a run
+        except BaseException:  # interrupted before the run exists
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
-    def _kernel_started(self, job: Any, pid: int | None) -> None:
-        """Whoever settles this run when we are gone must know its kernel."""
+    def _note_kernel(self, job: RunJob, pid: int | None) -> None:
+        """Record the kernel's process: who settles an abandoned run has to end its kernel."""
         self.kernel = process.identify_process(pid) if pid else None
         try:
-            self._record(job)
+            self._write_record(job)
         except OSError:
-            pass  # a full disk is told at the end, with how the run ended
+            pass  # a full disk is reported at the end, with how the run ended
 
-    def _judge(self, job: Any) -> None:
-        """How the run ended, beyond its cells: by what it has changed, then by what it asks attention for."""
-        self._judge_changes(job)
-        texts = notes.attention_texts(notes.read_notes(self.folder))
-        if job.status == "done" and texts:
-            job.status, job.exit_code, job.reason = "attention", ATTENTION_CODE, "\n".join(texts)
-
-    # --- secrets ----------------------------------------------------------------------------------------
+    def _judge(self, cells: RunEnd) -> RunEnd:
+        """Return how the run ended. The journal knows what it changed, whatever ended it."""
+        try:
+            self.changes = run_changes(self.folder, self.settings)
+        except (LcnbError, OSError, ValueError) as error:
+            self.problems.append(f"what the run changed is not known: {type(error).__name__}: {error}")
+        return judge(cells, self.changes, notes.read_notes(self.folder))
 
     def redact(self, text: str) -> str:
+        """Return the text with every known secret replaced by stars."""
         return mask_secrets(text, *self._secrets())
 
     def _secrets(self) -> list[Secret]:
-        """The token, others that the kernel's environment holds beside it, and what the notebook has used."""
-        beside = [*self._beside, *self.told.secrets()]
-        return [self.settings.token, *beside] if self.settings else beside
+        """The token, other secrets in the kernel's environment, and those that the notebook has revealed."""
+        others = [*self._other_secrets, *self.secret_pipe.secrets()]
+        return [self.settings.token, *others] if self.settings else others
 
     def _environment(self) -> dict[str, str]:
-        """The kernel's environment: this one, with account and folder as they were resolved here."""
+        """The kernel's environment: that of this process, with the resolved account and folder."""
         env = {
             **os.environ,
             RUN_FOLDER_VARIABLE: str(self.folder),
@@ -205,21 +226,17 @@ class RunExecution:
         if self.cwd and not env.get("PYTHONSAFEPATH"):
             from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START
 
-            env["PYTHONSAFEPATH"] = (
-                SAFE_PATH_AT_START  # no file there is taken for a module that the kernel needs
-            )
-        env.pop("PYTEST_CURRENT_TEST", None)  # ipykernel would lose what programs print
+            env["PYTHONSAFEPATH"] = SAFE_PATH_AT_START  # a file there must not hide a module of the kernel
+        env.pop("PYTEST_CURRENT_TEST", None)  # with it ipykernel would lose the output of programs
         return env
 
-    # --- the end ----------------------------------------------------------------------------------------
-
-    def _close(self, job: Any) -> list[str]:
-        """Record, report, search for secrets, last record. A full disk here must not hide how the run ended."""
+    def _close(self, job: RunJob) -> list[str]:
+        """Write the records and the report, and redact all files. Return the problems: none hides how the run ended."""
         from lcnb.runbooks.publish.report import write_report
 
         problems = self.problems
         for step in (
-            lambda: self._record(job),
+            lambda: self._write_record(job),
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
             lambda: problems.extend(artifacts.redact_files(self.folder, self.redact)),
             lambda: self.pdf and write_pdf(self.folder / "report.html"),
@@ -231,56 +248,39 @@ class RunExecution:
                 kind = "" if isinstance(error, LcnbError) else f"{type(error).__name__}: "
                 problems.append(f"{kind}{error}")
         try:
-            self._record(job, problems)
+            self._write_record(job, problems)
         except OSError as error:
             raise RunError(
                 f"the record of the run in {self.folder} could not be written: {error.strerror or error}. The "
-                f"run itself: {job.status} (exit code {job.exit_code}).",
+                f"run itself ended as {job.status} (exit code {job.ended.exit_code}).",
                 folder=self.folder,
             ) from None
         return problems
 
-    def _judge_changes(self, job: Any) -> None:
-        """The journal knows what the run has changed: changes that did not all come to their end are told."""
-        try:
-            self.changes = run_changes(self.folder, self.settings)
-        except (LcnbError, OSError, ValueError) as error:
-            self.problems.append(f"what the run changed is not known: {type(error).__name__}: {error}")
-            return
-        outcomes = Counter(each["outcome"] for each in self.changes if each["outcome"] != NOT_MADE)
-        if outcomes.total() == outcomes["done"]:
-            return
-        told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
-        if job.status == "done":
-            status, code = ("partly", 7) if outcomes["done"] or outcomes["unknown"] else ("failed", 3)
-            job.status, job.exit_code, job.reason = status, code, f"changes: {told}"
-        elif job.status == "failed" and (outcomes["done"] or outcomes["sent"] or outcomes["unknown"]):
-            job.status, job.exit_code, job.reason = "partly", 7, f"changes: {told}; {job.reason}"
-
-    def _record(self, job: Any, problems: list[str] | None = None) -> None:
-        """Write run.json; with `problems` the last one, which is closed and gets its line in the index."""
+    def _write_record(self, job: RunJob, problems: list[str] | None = None) -> None:
+        """Write run.json. With `problems` it is the last record: it is closed, and the index gets a line."""
         facts = self._facts(job)
-        if job.status != "running":
+        if not job.running:
             facts["files"] = artifacts.fingerprint_files(self.folder)
             facts["problems"] = problems or []
         facts["closed"] = problems is not None
         if problems is None:
-            started = self.kernel is not None  # before that nothing happens that a power cut may not hide
-            write_atomically(self.record, self._text(facts), sync=started)
+            started = self.kernel is not None  # before that a power cut may lose the record
+            write_atomically(self.record, self._to_json(facts), sync=started)
             return
         try:
-            run_index.close_record(self.folder, self._text(facts))
+            run_index.close_record(self.folder, self._to_json(facts))
         except OSError as error:
             problems.append(
                 f"the run could not be written into {run_index.INDEX_FILE}: {error.strerror or error}"
             )
-            write_atomically(self.record, self._text(facts | {"problems": problems}))
+            write_atomically(self.record, self._to_json(facts | {"problems": problems}))
 
-    def _text(self, facts: dict[str, Any]) -> str:
+    def _to_json(self, facts: dict[str, Any]) -> str:
         return self.redact(json.dumps(facts, ensure_ascii=False, indent=2))
 
-    def _facts(self, job: Any) -> dict[str, Any]:
-        ended = datetime.now(UTC) if job.status != "running" else None
+    def _facts(self, job: RunJob) -> dict[str, Any]:
+        ended = None if job.running else datetime.now(UTC)
         error = job.error
         facts = {
             "format": 1,
@@ -292,8 +292,8 @@ class RunExecution:
             "notebook_sha256": self.sha256,
             "git": self.git,
             "status": job.status,
-            "exit_code": job.exit_code if ended else None,
-            "reason": job.reason,
+            "exit_code": job.ended.exit_code if ended else None,
+            "reason": job.ended.reason,
             "started": self.started.isoformat(timespec="milliseconds"),
             "ended": ended.isoformat(timespec="milliseconds") if ended else None,
             "duration_s": round((ended - self.started).total_seconds(), 2) if ended else None,
@@ -309,7 +309,7 @@ class RunExecution:
             "python": platform.python_version(),
             "versions": package_versions(),
             "engine": job.engine,
-            "kernel": self.chosen,
+            "kernel": self.chosen_kernel,
             "cwd": str(self.cwd) if self.cwd else None,
             "limits": {"run_s": self.limits.run_s, "cell_s": self.limits.cell_s},
             "resumes": list(self.resumes),
@@ -320,18 +320,22 @@ class RunExecution:
         }
         return dict(json.loads(self.redact(json.dumps(facts, ensure_ascii=False))))
 
-    def _result(self, job: Any, problems: list[str]) -> RunResult:
+    def _result(self, job: RunJob, problems: list[str]) -> RunResult:
         error = None
-        if job.status != "done":
+        if job.status != DONE.status:
             error = self.redact(format_failure(job))
         files = [*artifacts.list_files(self.folder), self.record]
         effective = declared.effective_values(self.book.parameters, self.checked) | self.checked
         return RunResult(
-            self.book.name, job.status, job.exit_code, self.folder, error, effective, files, problems
+            self.book.name, job.status, job.ended.exit_code, self.folder, error, effective, files, problems
         )
 
 
 @cache
 def package_versions() -> dict[str, str]:
-    """What a run stands on."""
+    """The versions of lcnb and of the packages that a run depends on.
+
+    >>> "pandas" in package_versions()
+    True
+    """
     return {name: lcnb.__version__ if name == "lcnb" else version(name) for name in RECORDED_PACKAGES}

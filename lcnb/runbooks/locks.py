@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from lcnb.runbooks.notebook.find import Runbook
 
 
-# --- one at a time --------------------------------------------------------------------------------------
-
-
 @contextmanager
 def runbook_lock(
     book: Runbook, settings: Settings | None, parameters: Mapping[str, Any] | None, wait: float | None
 ) -> Iterator[None]:
-    """Keep other processes of this machine from the same work; the lock ends with this process.
+    """Hold the lock of a runbook, so that no other process of this machine runs it. It ends with this process.
 
-    `parameters` None: from any run of this runbook for this account; else from one with the same parameters.
-    `wait`: seconds to wait for it; None: no lock.
+    Args:
+        book: the runbook.
+        settings: the account that it runs for; None for a notebook without an account.
+        parameters: only runs with the same parameters are kept out; None keeps out every run for this account.
+        wait: seconds to wait for the lock; None takes no lock.
+
+    Locked when another process holds the lock; RunError when the lock file cannot be created.
     """
     if wait is None:
         yield
@@ -44,13 +46,13 @@ def runbook_lock(
         which = "" if parameters is None else " with these parameters"
         which += f" for {whose[0] or whose[1]}" if whose else ""
         raise Locked(
-            f"another process runs {book.name}{which} now. Nothing was started. Wait for its end "
+            f"another process runs {book.name}{which} now. Nothing was started. Wait until it ends "
             "(--lock-wait SECONDS), or look at it: lcnb runs."
         ) from None
     except OSError as error:
         raise RunError(
-            f"the lock of {book.name} cannot be made in {folder}: {error.strerror or error}. Nothing was started. "
-            "Another place: LCNB_STATE_DIR; without a lock: --no-lock."
+            f"the lock of {book.name} cannot be created in {folder}: {error.strerror or error}. Nothing was started. "
+            "Set LCNB_STATE_DIR to another folder, or use --no-lock to run without a lock."
         ) from None
     try:
         yield

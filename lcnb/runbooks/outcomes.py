@@ -1,4 +1,4 @@
-"""What a run has changed, as the journal and the files in its folder say, whatever ended the run."""
+"""What a run changed, according to the journal and the files in its folder, whatever ended the run."""
 
 from __future__ import annotations
 
@@ -21,49 +21,60 @@ if TYPE_CHECKING:
 NOT_MADE = "not made"
 
 
-# --- afterwards -----------------------------------------------------------------------------------------
-
-
 def run_changes(folder: Path, settings: Settings | None) -> list[dict[str, Any]]:
-    """What the run of a folder has changed, and what it planned and did not make; plain JSON, a row a change.
+    """Return the changes of a run, made or only planned, as plain JSON: one row per change.
 
-    Outcomes: done, failed, twins, unknown (sent, and no outcome known), not tried, not made.
+    Outcomes: done, failed, twins, unknown (sent, but the outcome is not known), not tried, not made (only shown).
     """
     journal = Journal(settings.state_dir if settings else state_dir())
     entries = journal.entries(run=folder.name)
-    begun = {entry.changeset for entry in entries}
+    started = {entry.changeset for entry in entries}
     rows = [_change_row(entry.plan, _entry_outcome(entry), entry) for entry in entries]
     for path in sorted(folder.glob("*.json")):
         document = _read_plan(path)
-        if document and document["id"] not in begun:
+        if document and document["id"] not in started:
             rows += [_change_row(plan, NOT_MADE) for plan in document["changes"]]
     return rows
 
 
 def was_confirmed(change: Mapping[str, Any]) -> bool:
-    """Whether a change of a record was to be made, and not only shown."""
+    """Whether a change of a record was confirmed, and not only shown."""
     return bool(change["outcome"] != NOT_MADE)
 
 
 def summarize_changes(changes: Sequence[Mapping[str, Any]], run: str, *, ended_well: bool) -> str:
-    """How many changes of a run were made, and which; how many are open; how to go on with what is left.
+    """Summarize in one line how many changes of a run were made and which, and how many are open.
 
-    >>> changes_line([{"outcome": "done", "action": "create snapshot", "target": "api-02"}], "RUN", ended_well=True)
+    Args:
+        changes: rows of `run_changes`.
+        run: the id of the run.
+        ended_well: False adds the command that resumes the run.
+
+    >>> made = {"outcome": "done", "action": "create snapshot", "target": "api-02"}
+    >>> summarize_changes([made], "RUN", ended_well=True)
     '1 change made (create snapshot api-02), 0 open'
     """
     done = [f"{each['action']} {each['target']}" for each in changes if each["outcome"] == "done"]
     counts = Counter(
         "open" if each["outcome"] in ("unknown", "not tried") else each["outcome"] for each in changes
     )
-    named = ", ".join(done[:3]) + (f" and {len(done) - 3} more" if len(done) > 3 else "")
-    parts = [f"{len(done)} change{'' if len(done) == 1 else 's'} made{f' ({named})' if done else ''}"]
+    parts = [f"{len(done)} change{'' if len(done) == 1 else 's'} made{_format_examples(done)}"]
     parts += [f"{count} {outcome}" for outcome, count in counts.items() if outcome not in ("done", "open")]
     parts.append(f"{counts['open']} open")
-    return ", ".join(parts) + ("" if ended_well else f". Go on: lcnb resume {run}")
+    return ", ".join(parts) + ("" if ended_well else f". Continue: lcnb resume {run}")
+
+
+def _format_examples(names: Sequence[str]) -> str:
+    """The first three names in brackets, and the number of the others."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f" ({', '.join(names[:3])}{more})" if names else ""
 
 
 def planned_changes(folder: Path, client: LetsCloud) -> SyncChangeSet:
-    """The changes that a dry run kept in its folder, to be looked at; passwords are others than will be made."""
+    """Return the changes that a dry run saved in its folder, to look at them.
+
+    Passwords that lcnb generates are placeholders here: `apply` generates new ones.
+    """
     documents = [document for path in sorted(folder.glob("*.json")) if (document := _read_plan(path))]
     changes = [Change.from_plan(plan, anew=True) for document in documents for plan in document["changes"]]
     return SyncChangeSet(changes, client, id=folder.name)
@@ -93,6 +104,6 @@ def _change_row(plan: Mapping[str, Any], outcome: str, entry: JournalEntry | Non
 
 
 def open_changesets(run: str, settings: Settings) -> list[str]:
-    """The ChangeSets of a run that have changes without an outcome, the oldest first."""
+    """Return the ids of a run's ChangeSets that have changes without an outcome, oldest first."""
     entries = Journal(settings.state_dir).entries(run=run)
     return list(dict.fromkeys(entry.changeset for entry in entries if entry.state in OPEN_STATES))

@@ -6,17 +6,10 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lcnb.errors import (
-    CellFailed,
-    KernelDied,
-    RunError,
-    RunTimeout,
-)
-
-if TYPE_CHECKING:
-    pass
+from lcnb.errors import CellFailed, KernelDied, RunError, RunTimeout
+from lcnb.runbooks.ends import CELL_FAILED, DIED, DONE, PARTLY, TIMED_OUT
 
 
 @dataclass
@@ -47,7 +40,7 @@ class RunResult:
         >>> RunResult("inventory", "done", 0, Path("runs")).check().status
         'done'
         """
-        if self.status == "done":
+        if self.status == DONE.status:
             return self
         kind = _ERROR_OF_STATUS.get(self.status, RunError)
         raise kind(f"{self.runbook}: {self.error}", folder=self.folder, exit_code=self.exit_code)
@@ -65,10 +58,10 @@ class RunResult:
 
 
 _ERROR_OF_STATUS: dict[str, type[RunError]] = {
-    "failed": CellFailed,
-    "partly": CellFailed,
-    "died": KernelDied,
-    "timeout": RunTimeout,
+    CELL_FAILED.status: CellFailed,
+    PARTLY.status: CellFailed,
+    DIED.status: KernelDied,
+    TIMED_OUT.status: RunTimeout,
 }
 
 
@@ -90,7 +83,7 @@ def _strip_colours(text: str) -> str:
 def format_failure(job: Any) -> str:
     """The failing cell and its error, as the terminal shows them."""
     if job.error is None:
-        return f"{job.status}: {job.reason}"
+        return f"{job.status}: {job.ended.reason}"
     source = "\n".join(f"    {line}" for line in job.error.source.splitlines())
     last = _strip_colours(job.error.traceback).strip().splitlines()
     tail = "\n".join(f"  {line}" for line in last[-12:])

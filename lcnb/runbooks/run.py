@@ -1,11 +1,10 @@
 """Run a runbook: check everything that can be refused, create a folder, execute, record how it ended.
 
-Everything that can be refused (`preflight`) is refused before a folder or a kernel exists. Then the folder holds,
-in any case, the executed notebook, `run.json` (status, exit code, parameters, versions, files with their hashes),
-and `report.html`. The token reaches the kernel only by its environment, and every file is searched for it at the
-end.
+Everything that can be refused (`preflight`) is refused before a folder or a kernel exists. After that the folder always
+holds the executed notebook, `run.json` (status, exit code, parameters, versions, files with their hashes) and
+`report.html`. The token reaches the kernel only through its environment, and every file is searched for it at the end.
 
-The exit codes are listed in `lcnb.runbooks.ends`.
+`lcnb.runbooks.ends` lists the exit codes.
 """
 
 from __future__ import annotations
@@ -14,19 +13,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from lcnb.config import Settings
-from lcnb.errors import (
-    ConfirmationMissing,
-    ParameterError,
-)
+from lcnb.errors import ConfirmationMissing, ParameterError
 from lcnb.flags import checked_flag
 from lcnb.runbooks.engine.kernelspecs import choose_kernel, fits_forked_shell
 from lcnb.runbooks.execution import ProgressCallback, RunExecution, RunLimits
 from lcnb.runbooks.locks import runbook_lock
 from lcnb.runbooks.notebook import parameters as declared
-from lcnb.runbooks.notebook.find import find_runbook
+from lcnb.runbooks.notebook.find import Runbook, find_runbook
 from lcnb.runbooks.preflight import (
     account_choices,
     check_engine,
@@ -39,9 +35,6 @@ from lcnb.runbooks.preflight import (
 )
 from lcnb.runbooks.records import abandoned
 from lcnb.runbooks.result import RunResult
-
-if TYPE_CHECKING:
-    pass
 
 
 def run_runbook(
@@ -63,33 +56,46 @@ def run_runbook(
     kernel: str | None = None,
     cwd: str | Path | None = None,
 ) -> RunResult:
-    """Run a runbook (a shipped name or a notebook's path) with checked parameters.
+    """Run a runbook with checked parameters.
 
     Args:
-        parameters: name → value; texts, Python, numpy or pandas scalars.
+        name: the name of a shipped runbook, or the path of a notebook.
+        parameters: name → value: texts, Python, numpy or pandas scalars.
         account: an account of lcnb.toml, as for `lcnb.connect`.
-        settings: instead of an account, settings that are already resolved.
-        folder: where runs are kept; each gets a folder of its own below it.
+        settings: resolved settings instead of an account.
+        folder: the folder for runs; each run gets a folder of its own in it.
         progress: called before each cell.
-        timeout: seconds for the whole run. What takes longer is interrupted, and killed when it does not end.
+        timeout: seconds for the whole run. At the deadline the cell is interrupted, and killed when it does not end.
         cell_timeout: seconds for each cell.
-        lock_wait: seconds to wait while another process runs the same runbook for this account (one that changes
-            nothing: with the same parameters); None: do not look.
-        confirm: the changes that the runbook makes are confirmed (`dry_run=False` needs it).
+        lock_wait: seconds to wait while another process runs the same runbook; None takes no lock. A run with
+            `dry_run=False` keeps out every run of the runbook for this account, other runs only those with the same
+            parameters.
+        confirm: the changes are confirmed in advance: needed for `dry_run=False`.
         approved: the folder of a dry run; exactly the changes that it planned are confirmed.
-        resumes: runs that this one goes on with; what they have done is not done again.
-        pdf: print the report as report.pdf too, by the Chromium that is there.
-        engine: "kernel" for an ordinary Jupyter kernel in any case; "auto" for the forked shell of a warm run where
+        resumes: the ids of runs that this run resumes; changes that they made are not made again.
+        pdf: also print the report as report.pdf, with an installed Chromium.
+        engine: "kernel" always starts an ordinary Jupyter kernel; "auto" uses the forked shell of a warm run where
             there is one and the notebook asks for the kernel of this Python.
         kernel: the Jupyter kernel to run in, instead of the one that the notebook names.
-        cwd: the working directory of the cells; by default the run's own folder. What lcnb keeps of a run is in that
-            folder in any case, and modules are found in the folder of the notebook too.
+        cwd: the working directory of the cells; by default the run's own folder. lcnb saves its files in that folder
+            in any case, and modules are also found in the folder of the notebook.
 
-    Returns a RunResult, also when a cell failed or the kernel died. Raises before anything is started: InputError or
-    ParameterError (wrong name or parameter), ConfirmationMissing (changes that nobody confirmed), Locked, ConfigError
-    (no token), ApiError or TransportError (a value had to be checked against the account and could not be). Raises
-    RunError when the folder cannot be written; KeyboardInterrupt when interrupted, after that was written down. An
-    interrupt that comes when the cells have ended changes nothing any more and is passed over.
+    Returns:
+        A RunResult, also when a cell failed or the kernel died.
+
+    Raises:
+        InputError, ParameterError: a wrong name or parameter. This and the next four: nothing was started.
+        ConfirmationMissing: changes that nobody confirmed.
+        Locked: another process runs the same runbook.
+        ConfigError: no token.
+        ApiError, TransportError: a value had to be checked against the account, and that failed.
+        RunError: the folder cannot be written.
+        KeyboardInterrupt: the run was interrupted, and its record says so. An interrupt after the last cell has ended
+            does not change the run any more and is ignored.
+
+    >>> result = run_runbook("inventory", {"account": "sandbox"})  # doctest: +SKIP
+    >>> result.check().report  # doctest: +SKIP
+    PosixPath('.../report.html')
     """
     check_engine(engine)
     confirm = checked_flag("confirm", confirm, not_done="started")
@@ -97,18 +103,9 @@ def run_runbook(
     book = find_runbook(name)
     given = dict(parameters or {})
     check_language(book, given)
-    place = working_directory(cwd)
-    account = merge_account(book, given, account)
-    if settings is not None and account not in (None, settings.account):
-        raise ParameterError(
-            f"parameter account: {account!r}, but the settings are those of {settings.account or settings.base_url}. "
-            "Nothing was started."
-        )
-    settings = settings or resolve_settings(book, account)
-    declared.check_required(book.parameters, given)
-    # What a resumed run was given was checked when that began; since then it may have deleted machines.
-    choices = None if resumes else account_choices(settings)
-    checked = declared.resolve_paths(book.parameters, declared.check_values(book.parameters, given, choices))
+    cells_dir = working_directory(cwd)
+    settings = _choose_settings(book, given, account, settings)
+    checked = _check_given(book, given, settings, resumed=bool(resumes))
     limits = RunLimits(check_seconds("timeout", timeout), check_seconds("cell_timeout", cell_timeout))
     effective = declared.effective_values(book.parameters, checked)
     writes = effective.get("dry_run") is False
@@ -118,14 +115,8 @@ def run_runbook(
             f"at what it would do (lcnb plan-run {book.name}), and apply that (lcnb apply RUN), or pass --yes."
         )
     book, spec = choose_kernel(book, kernel)
-    shell = fits_forked_shell(spec) and engine != "kernel"
     import_module("lcnb.runbooks.engine.papermill_engine")  # slow: an interrupt now leaves nothing behind
-    if checked and (
-        problem := import_module("lcnb.runbooks.engine.parameter_cell").why_unwritable(
-            book.kernel, book.language, checked
-        )
-    ):
-        raise ParameterError(f"{problem}. Nothing was started.")
+    _check_writable(book, checked)
     with runbook_lock(book, settings, None if writes else effective, lock_wait):
         path = create_run_folder(book, folder)
         try:
@@ -137,8 +128,40 @@ def run_runbook(
         run.confirmation = str(approved) if approved else "yes" if confirm and writes else ""
         run.resumes = tuple(resumes)
         run.pdf = pdf
-        run.shell = shell
+        run.shell = fits_forked_shell(spec) and engine != "kernel"
         run.kernelspec = {"name": book.kernel, "display_name": spec.display_name, "language": spec.language}
-        run.chosen = kernel
-        run.cwd = place
+        run.chosen_kernel = kernel
+        run.cwd = cells_dir
         return run.execute(progress)
+
+
+def _choose_settings(
+    book: Runbook, given: dict[str, object], account: str | None, settings: Settings | None
+) -> Settings | None:
+    """The settings of the run's account. ParameterError when `settings` belong to another account."""
+    account = merge_account(book, given, account)
+    if settings is not None and account not in (None, settings.account):
+        raise ParameterError(
+            f"parameter account: {account!r}, but the settings are those of {settings.account or settings.base_url}. "
+            "Nothing was started."
+        )
+    return settings or resolve_settings(book, account)
+
+
+def _check_given(
+    book: Runbook, given: Mapping[str, object], settings: Settings | None, *, resumed: bool
+) -> dict[str, Any]:
+    """The given values, checked and converted. The values of a resumed run are not checked against the account.
+
+    They were checked when that run started; since then it may have deleted machines.
+    """
+    declared.check_required(book.parameters, given)
+    choices = None if resumed else account_choices(settings)
+    return declared.resolve_paths(book.parameters, declared.check_values(book.parameters, given, choices))
+
+
+def _check_writable(book: Runbook, checked: Mapping[str, Any]) -> None:
+    """ParameterError when papermill cannot write the values into a cell of the notebook's language."""
+    parameter_cell = import_module("lcnb.runbooks.engine.parameter_cell")
+    if checked and (problem := parameter_cell.why_unwritable(book.kernel, book.language, checked)):
+        raise ParameterError(f"{problem}. Nothing was started.")

@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lcnb.runbooks.batch.stops import LocalStop
-from lcnb.runbooks.ends import COMPLETED_STATUSES
+from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, INTERRUPTED, MISUSED
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects, StartRun
 from lcnb.widgets.form_messages import error_message, invalid_fields_notice
@@ -121,14 +121,14 @@ class RunForm(Form):
             if ended.unknown:
                 phase = Phase.UNKNOWN
             self._show(
-                phase=phase, run=ended, notice=_end_notice(self, run, ended), alert=ended.status != "done",
+                phase=phase, run=ended, notice=_end_notice(self, run, ended), alert=ended.status != DONE.status,
                 changes=None, stopped=False,
             )  # fmt: skip
             return ()
 
     def _refuses(self, ended: FinishedRun) -> bool:
         """A value that the account does not know is told at its field."""
-        found = re.match(r"parameter (\w+): ", ended.error) if ended.status == "refused" else None
+        found = re.match(r"parameter (\w+): ", ended.error) if ended.status == MISUSED.status else None
         if found is None or found[1] not in self.shown.asked:
             return False
         name = found[1]
@@ -166,12 +166,12 @@ def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
             f"{many} no known outcome: it may have happened. “Look again” settles that, sends nothing twice, and goes "
             f"on with what is left, as lcnb resume {ended.folder.name if ended.folder else ''} does."
         )
-    if ended.status == "interrupted":
+    if ended.status == INTERRUPTED.status:
         return f"Stopped: {name} was interrupted. What it did until then stands in its folder."
     if ended.status not in COMPLETED_STATUSES:
         first = (ended.error.strip().splitlines() or ["no reason was told"])[0]
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"
-    if ended.status == "attention":
+    if ended.status == ATTENTION.status:
         return f"{name} is done, and asks for attention: {'; '.join(ended.attention)}"
     if not run.dry:
         count = len(ended.made)

@@ -18,7 +18,7 @@ from lcnb.config import load_settings
 from lcnb.errors import InputError, LcnbError
 from lcnb.folders import runs_dir
 from lcnb.runbooks.batch import launcher
-from lcnb.runbooks.ends import COMPLETED_STATUSES
+from lcnb.runbooks.ends import COMPLETED_STATUSES, RUN_FAILED, TERMINATED
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import types
 from lcnb.runbooks.outcomes import NOT_MADE, planned_changes, run_changes
@@ -86,7 +86,7 @@ def run_and_wait(
     }
     result = launcher.run_row(task, env, run.stop, progress)
     if result["status"] == launcher.NOT_STARTED:
-        return FinishedRun("interrupted", 143, "stopped before it began")
+        return FinishedRun(TERMINATED.status, TERMINATED.exit_code, "stopped before it began")
     return _read_finished(result, client, dry=run.dry)
 
 
@@ -114,7 +114,7 @@ def _resume_broken(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str,
             launcher.wait_for_exit(process, stop, lambda: None)
         words.seek(0)
         said = mask_secrets(words.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
-    told: dict[str, Any] = {"folder": broken, "status": "failed", "error": said}
+    told: dict[str, Any] = {"folder": broken, "status": RUN_FAILED.status, "error": said}
     for record in sorted(runs_dir().glob("*/run.json"), reverse=True):
         with suppress(InputError):
             facts = RecordedRun.read(record.parent).facts

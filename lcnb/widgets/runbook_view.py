@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from lcnb.display.palette import status_color
+from lcnb.display.palette import TONE_COLORS
 from lcnb.errors import LcnbError
 from lcnb.flags import checked_flag
+from lcnb.runbooks.ends import ATTENTION, status_tone
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import help_text
 from lcnb.widgets.confirm_panel import ConfirmPanel
@@ -65,13 +66,14 @@ def _end_html(ended: FinishedRun) -> str:
     from lcnb.changes.changeset import recorded_frame
     from lcnb.display import panels, tables
 
+    color = TONE_COLORS[status_tone(ended.status)]
     parts = [
-        f'<p class="lcnb-ended"><b style="background:{status_color(ended.status)}">{escape(ended.status)}</b> '
+        f'<p class="lcnb-ended"><b style="background:{color}">{escape(ended.status)}</b> '
         f"exit code {ended.exit_code}</p>"
     ]
     if ended.attention:
         parts.append(panels.attention("Attention", "\n".join(ended.attention))._repr_html_())
-    if ended.error and ended.status != "attention":
+    if ended.error and ended.status != ATTENTION.status:
         parts.append(f'<pre class="lcnb-error" role="alert">{escape(ended.error)}</pre>')
     if ended.made:
         parts.append(tables.table(recorded_frame(ended.made))._repr_html_())

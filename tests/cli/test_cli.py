@@ -638,7 +638,7 @@ def test_demo_interrupted(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     (folder,) = (tmp_path / "runs").glob("*/")
-    assert err == f"interrupted\nwhat there is of the run: {folder}\n"
+    assert err == f"interrupted\nwhat was saved of the run: {folder}\n"
     assert started
     assert all_end(started)
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"

@@ -103,19 +103,19 @@ def test_interrupted_says_what_was_made(
     ended = call("run", str(path), "-p", "dry_run=false", "--yes")
     assert ended.code == code, ended.err
     (folder,) = folders(tmp_path)
-    line = "2 changes made (power off web-01, power off web-03), 0 open. Go on: lcnb resume"
+    line = "2 changes made (power off web-01, power off web-03), 0 open. Continue: lcnb resume"
     assert f"{line} {folder.name}\n" in ended.err
 
 
 @pytest.mark.parametrize(
     ("outcomes", "line"),
     [
-        (["done", "unknown"], "1 change made (power off m-0), 1 open. Go on: lcnb resume RUN"),
-        (["not tried", "failed"], "0 changes made, 1 failed, 1 open. Go on: lcnb resume RUN"),
+        (["done", "unknown"], "1 change made (power off m-0), 1 open. Continue: lcnb resume RUN"),
+        (["not tried", "failed"], "0 changes made, 1 failed, 1 open. Continue: lcnb resume RUN"),
         (
             ["done"] * 5 + ["twins"],
             "5 changes made (power off m-0, power off m-1, power off m-2 and 2 more), 1 twins, 0 open. "
-            "Go on: lcnb resume RUN",
+            "Continue: lcnb resume RUN",
         ),
     ],
 )
@@ -328,16 +328,16 @@ def test_100_race(tmp_path: Path) -> None:
     """Of 100 processes that want one lock at once exactly one gets it; when it is killed the lock is free."""
     code = (
         "import sys\n"
-        "from lcnb.runbooks.locks import runbook_lock\nfrom lcnb.runbooks.notebook.find import find\n"
+        "from lcnb.runbooks.locks import runbook_lock\nfrom lcnb.runbooks.notebook.find import find_runbook\n"
         "from lcnb.errors import Locked\nimport pathlib, os\n"
-        "book = find('inventory')\n"
+        "book = find_runbook('inventory')\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "pids = []\n"
         "for n in range(25):\n"
         "    pid = os.fork()\n"
         "    if pid: pids.append(pid); continue\n"
         "    try:\n"
-        "        with locked_runbook(book, None, {}, 0):\n"
+        "        with runbook_lock(book, None, {}, 0):\n"
         "            os.write(1, b'won\\n'); sys.stdin.readline()\n"
         "        os._exit(0)\n"
         "    except Locked: os.write(1, b'locked\\n'); os._exit(75)\n"

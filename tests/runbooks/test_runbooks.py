@@ -333,13 +333,13 @@ def test_save(ends: dict[str, RunResult], tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", ["../a", "a/b", "", ".a", "a.b", "a b"])
 def test_save_name(name: str) -> None:
     """A name that could leave the folder, or is no plain word, is refused."""
-    with pytest.raises(InputError, match="cannot name a file here"):
+    with pytest.raises(InputError, match="cannot name a file of the run"):
         lcnb.run().save(name, pd.DataFrame())
 
 
 def test_save_format() -> None:
     """An unknown format is refused before anything is written."""
-    with pytest.raises(InputError, match=r"unknown format 'xlsx'; there are parquet, csv"):
+    with pytest.raises(InputError, match=r"unknown format 'xlsx'; the formats are parquet, csv"):
         lcnb.run().save("a", pd.DataFrame(), ["csv", "xlsx"])
 
 
@@ -493,7 +493,7 @@ def test_interrupted(number: int, code: int, tmp_path: Path) -> None:
     assert out == ""
     assert err.split() == [
         *(["interrupted"] if code == 130 else []),
-        *f"what there is of the run: {folder}".split(),
+        *f"what was saved of the run: {folder}".split(),
     ]
     assert ends_within(600, lambda: not psutil.pid_exists(kernel))
     assert (record(folder)["status"], record(folder)["exit_code"]) == ("interrupted", code)
@@ -531,7 +531,7 @@ def test_interrupted_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (kernel,) = (each for each in started if each not in before)
     assert ends_within(600, lambda: not kernel.is_running())
     (folder,) = (tmp_path / "runs").glob("*/")
-    assert stopped.value.__notes__ == [f"what there is of the run: {folder}"]
+    assert stopped.value.__notes__ == [f"what was saved of the run: {folder}"]
     assert (record(folder)["status"], statuses(folder)) == ("interrupted", ["skipped"])
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import ConfigError, InputError, RunError
 from lcnb.folders import runs_dir
+from lcnb.runbooks import ends
 from lcnb.streams import open_streams
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 def _exit_on_signal(number: int, frame: object) -> None:
-    raise SystemExit(143)
+    raise SystemExit(ends.TERMINATED.exit_code)
 
 
 def _exit_with_parent() -> None:
@@ -120,15 +121,20 @@ def _check_same_notebook(task: Mapping[str, Any]) -> None:
 
 def _error_result(error: BaseException) -> dict[str, Any]:
     if isinstance(error, SystemExit | KeyboardInterrupt):
-        return {"status": "interrupted", "exit_code": 143, "error": "interrupted: the batch was ended"}
+        return {
+            "status": ends.TERMINATED.status,
+            "exit_code": ends.TERMINATED.exit_code,
+            "error": "interrupted: the batch was ended",
+        }
     text = (
         str(error)
         if isinstance(error, RunError | InputError | ConfigError)
         else f"{type(error).__name__}: {error}"
     )
     refused = isinstance(error, InputError | ConfigError)
-    code = getattr(error, "exit_code", None) or (2 if refused else 1)
-    return {"status": "refused" if refused else "failed", "exit_code": code, "error": text}
+    end = ends.MISUSED if refused else ends.RUN_FAILED
+    code = getattr(error, "exit_code", None) or end.exit_code
+    return {"status": end.status, "exit_code": code, "error": text}
 
 
 if __name__ == "__main__":

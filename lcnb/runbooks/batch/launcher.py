@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from lcnb import python_process
 from lcnb.errors import RunError
+from lcnb.runbooks import ends
 from lcnb.runbooks.batch.child import CellProgress, find_run_folder
 from lcnb.runbooks.batch.stops import BatchStop, LocalStop
 from lcnb.runbooks.engine import warm_server
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 #: How long a run that was told to stop may take to end its kernel and write its record.
 STOP_GRACE_S = 20.0
 POLL_S = 0.1
-NOT_STARTED = "not started"
+NOT_STARTED = ends.NOT_STARTED.status
 #: What is told of each row.
 RESULT_FIELDS = ("row", "status", "exit_code", "seconds", "folder", "error")
 
@@ -68,10 +69,14 @@ def run_row(
     try:
         may_begin = stop is None or stop.begin(task["row"])
     except RunError as unknown:
-        return result | {"status": "refused", "exit_code": 2, "error": str(unknown)}
+        return result | {
+            "status": ends.MISUSED.status,
+            "exit_code": ends.MISUSED.exit_code,
+            "error": str(unknown),
+        }
     if not may_begin:
         if stop is not None and not stop.asked():
-            result |= {"status": "lost", "exit_code": 1, "error": LOST_MESSAGE}
+            result |= {"status": ends.LOST.status, "exit_code": ends.LOST.exit_code, "error": LOST_MESSAGE}
         return result
     began = time.monotonic()
     environment = child_environment(env)
@@ -184,7 +189,9 @@ def _died_result(
     last = f": {words.splitlines()[-1]}" if words else ""
     folder = find_run_folder(process.pid, task)
     return {
-        "status": "interrupted" if code == -signal.SIGTERM else "died",  # told to end before it listened
+        "status": (
+            ends.TERMINATED if code == -signal.SIGTERM else ends.DIED
+        ).status,  # told to end before it listened
         "exit_code": 128 - code if code < 0 else code or 1,
         "folder": folder,
         "error": f"the process of the run ended {how}{last}",

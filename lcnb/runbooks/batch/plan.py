@@ -17,13 +17,12 @@ from lcnb.files import write_atomically
 from lcnb.folders import runs_dir
 from lcnb.runbooks.batch.launcher import NOT_STARTED, RESULT_FIELDS
 from lcnb.runbooks.batch.rows import BatchRow
-from lcnb.runbooks.ends import COMPLETED_STATUSES
+from lcnb.runbooks.ends import ATTENTION, CELL_FAILED, COMPLETED_STATUSES, DONE, PARTLY
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
-EXIT_ALL_DONE, EXIT_PARTLY_DONE, EXIT_NONE_DONE, EXIT_ATTENTION = 0, 7, 3, 8
 
 
 # --- the folder -----------------------------------------------------------------------------------------
@@ -157,8 +156,8 @@ def batch_exit_code(frame: pd.DataFrame) -> int:
     """0 when all rows are done, 8 when some of them ask for attention, 7 when some are not done, 3 when none is."""
     done = int(frame["status"].isin(COMPLETED_STATUSES).sum())
     if done == len(frame):
-        return EXIT_ALL_DONE if (frame["status"] == "done").all() else EXIT_ATTENTION
-    return EXIT_PARTLY_DONE if done else EXIT_NONE_DONE
+        return (DONE if (frame["status"] == DONE.status).all() else ATTENTION).exit_code
+    return (PARTLY if done else CELL_FAILED).exit_code
 
 
 def find_batch_folder(batch: str | Path, folder: str | Path | None) -> Path:

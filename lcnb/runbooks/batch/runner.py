@@ -20,6 +20,7 @@ from lcnb.config import Settings
 from lcnb.errors import RunError
 from lcnb.files import write_atomically
 from lcnb.flags import checked_flag
+from lcnb.runbooks import ends
 from lcnb.runbooks.batch.checks import check_confirmed, check_rows
 from lcnb.runbooks.batch.executors import Placement
 from lcnb.runbooks.batch.launcher import NOT_STARTED, child_environment, run_row
@@ -276,7 +277,12 @@ class _RowScheduler:
 
     def _not_started(self, row: BatchRow, error: Exception) -> dict[str, Any]:
         text = mask_secrets(f"the executor did not start the run: {type(error).__name__}: {error}")
-        return {"row": row.number, "status": NOT_STARTED, "exit_code": 1, "error": text}
+        return {
+            "row": row.number,
+            "status": NOT_STARTED,
+            "exit_code": ends.NOT_STARTED.exit_code,
+            "error": text,
+        }
 
     def _result(self, future: Future[dict[str, Any]], row: BatchRow) -> dict[str, Any]:
         if future.cancelled():
@@ -287,7 +293,12 @@ class _RowScheduler:
             with suppress(Exception):  # the flags may be gone with what had them
                 self.stop.begin(row.number)  # if it has not begun yet, it never will
             text = mask_secrets(f"the executor lost the run: {type(error).__name__}: {error}")
-            return {"row": row.number, "status": "lost", "exit_code": 1, "error": text}
+            return {
+                "row": row.number,
+                "status": ends.LOST.status,
+                "exit_code": ends.LOST.exit_code,
+                "error": text,
+            }
 
     def _tell(self) -> None:
         ended = self.done + self.failed

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+from lcnb.runbooks.ends import INTERRUPTED
 from lcnb.runbooks.engine.framing import receive_message, send_message
 from lcnb.runbooks.engine.warm import SINGLE_THREAD_ENV, SOCKET_NAME, start_fingerprint
 from lcnb.runbooks.engine.warm_server import close_shared_server
@@ -306,7 +307,7 @@ def _call_main(main: Any) -> int:
         print(end.code, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED.exit_code
     except BaseException:
         traceback.print_exc()
         return 1

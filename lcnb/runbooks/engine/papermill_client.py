@@ -1,4 +1,8 @@
-"""Runs the cells in a kernel: limits, interrupts, outputs, and how each cell ended."""
+"""Execute the cells of a notebook in a kernel: limits, interrupts, outputs, and how each cell ended.
+
+`CellRunner` is papermill's client with the parts replaced that report a wrong end: a timeout, a dead kernel and an
+interrupt become an end of the run (`RunJob.end`), and every output goes to the cell that caused it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty
 from typing import Any
 
-from lcnb.runbooks.ends import END_OF_ERROR
+from lcnb.runbooks.ends import DONE, TIMED_OUT
 from lcnb.runbooks.engine import outputs
 from lcnb.runbooks.engine.event_loop import drop_tasks
 from lcnb.runbooks.engine.outputs import (
@@ -31,16 +35,16 @@ from lcnb.runbooks.engine.papermill_imports import (
     zmq,
 )
 from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START, CellError, RunJob
+from lcnb.runbooks.judgement import judge_cell_error
 from lcnb.runbooks.notebook.languages import PYTHON
 from lcnb.signals import hold_signals
 
 KERNEL_START_S = 60
 
-#: Seconds that an interrupted cell has for its own clean end; then its kernel is killed.
+#: Seconds that an interrupted cell may take to clean up; then its kernel is killed.
 INTERRUPT_GRACE_S = 10.0
-
-
-#: One expression, so that no name of it stays. PYTHONSAFEPATH is for the kernel's own start, not for what cells start.
+#: One expression, so that it leaves no name behind. PYTHONSAFEPATH is only for the start of the kernel itself, not for
+#: programs that cells start.
 _EXTEND_PATH_CODE = (
     "(__import__('sys').path.extend({folders!r}), "
     "{ours} and __import__('os').environ.pop('PYTHONSAFEPATH', None)) and None"
@@ -48,26 +52,30 @@ _EXTEND_PATH_CODE = (
 
 
 class EndedEarly(Exception):
-    """The kernel does not listen any more; how the run ended stands in the job."""
+    """The kernel does not answer any more. The job says how the run ended."""
 
 
 class _OutputWidget(OutputWidget):
-    """nbclient's part of an Output widget."""
+    """nbclient's side of an Output widget."""
 
     def _publish_msg(self, *args: Any, **kwargs: Any) -> None:
-        """jupyter_client sends past asyncio's socket, which then may never see a reply that came at the same moment."""
+        """Publish a message, then look for replies.
+
+        jupyter_client sends past asyncio's socket, which then may never notice a reply that came at the same moment.
+        """
         super()._publish_msg(*args, **kwargs)
         socket = getattr(self.kernel_client.shell_channel, "socket", None)
         if socket is not None:
-            socket.get(zmq.EVENTS)  # has the socket look for what has come
+            socket.get(zmq.EVENTS)  # makes the socket notice what has arrived
 
 
 class CellRunner(PapermillNotebookClient):  # type: ignore[misc]
-    """Runs the cells; how each ended is told by what it raised, never assumed."""
+    """Executes the cells. How a cell ended follows from what it raised, and is never assumed."""
 
     clear_before_next_output: bool
 
     def start_new_kernel(self, **kwargs: Any) -> None:
+        """Start the kernel and report its process. A kernel that cannot start counts as dead."""
         with _start_error_as_death(), defer_signals():
             super().start_new_kernel(**kwargs)
         kernel = getattr(self.km.provisioner, "process", None)
@@ -75,146 +83,157 @@ class CellRunner(PapermillNotebookClient):  # type: ignore[misc]
         self.nb_man.job.on_kernel(self.nb_man.kernel)
 
     def start_new_kernel_client(self, **kwargs: Any) -> Any:
+        """Connect to the kernel. A kernel that does not answer counts as dead."""
         with _start_error_as_death():
             return super().start_new_kernel_client(**kwargs)
 
     def papermill_execute_cells(self) -> None:
+        """Execute all cells: the method that papermill calls."""
         try:
             self._execute_cells()
-            self._hear_out()
+            self._read_last_outputs()
         finally:
             self.set_widgets_metadata()  # papermill does so only where all went well
 
     def _execute_cells(self) -> None:
         job = self.nb_man.job
         self._outputs = OutputLimits()
-        #: The cell of each request (None: of no cell); cells whose next output takes the place of what they show.
+        #: The cell of each request; None for a request of no cell.
         self._cell_of: dict[str, int | None] = {}
+        #: Cells whose next output replaces what they show.
         self._clearing: set[int] = set()
-        self._exit_asked = False
+        self._exit_requested = False
         self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": _OutputWidget}}
-        self.on_cell_executed = self._look_for_exit
+        self.on_cell_executed = self._note_exit_request
         if job.language == PYTHON:
-            run_sync(self._find_modules)(job)
+            run_sync(self._extend_module_path)(job)
         for index, cell in enumerate(self.nb.cells):
-            if not self._runs(cell):
+            if not self._is_executable(cell):
                 self.nb_man.cell_skipped(cell)
                 continue
-            left = job.left()
+            left = job.seconds_left()
             if left is not None and left <= 0:
-                job.end("timeout", 4, f"before cell {index + 1}: the run took longer than {job.timeout:g} s")
+                reason = f"before cell {index + 1}: the run took longer than {job.timeout:g} s"
+                job.end(TIMED_OUT.because(reason))
                 return
-            self._at = index
-            self.nb_man.cell_start(cell, index)
-            try:
-                self.execute_cell(cell, index)
-            except CellExecutionError as error:
-                if not self._left_well(index, error):
-                    return
-            except CellTimeoutError:
-                self.nb_man.cell_exception(self.nb.cells[index], cell_index=index)
-                job.end("timeout", 4, f"cell {index + 1}: its outputs did not end in time")
-                self.shutdown_kernel = "immediate"
-                raise EndedEarly from None  # papermill would ask the kernel once more
-            except BaseException as stop:
-                self.nb_man.cell_exception(self.nb.cells[index], cell_index=index)
-                drop_tasks()
-                if isinstance(stop, KeyboardInterrupt | SystemExit):
-                    self._clean_up(index)
-                raise
-            self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
-            if self._exit_asked:
-                job.end("done", 0, f"ended by exit() in cell {index + 1}")
-                raise EndedEarly  # the kernel is ending itself: papermill would wait for its answer
-            if self.nb_man.job.status != "running":
+            self._execute_one(index, cell)
+            if not job.running:
                 return
 
-    async def _find_modules(self, job: RunJob) -> None:
-        """Have the kernel look for modules in the notebook's folder too, last: no file there hides another module.
+    def _execute_one(self, index: int, cell: Any) -> None:
+        """Execute one cell and note how it ended. EndedEarly when the kernel does not answer any more."""
+        job = self.nb_man.job
+        self._current = index
+        self.nb_man.cell_start(cell, index)
+        try:
+            self.execute_cell(cell, index)
+        except CellExecutionError as error:
+            if not self._note_cell_error(index, error):
+                return
+        except CellTimeoutError:
+            self.nb_man.cell_exception(self.nb.cells[index], cell_index=index)
+            job.end(TIMED_OUT.because(f"cell {index + 1}: its outputs did not end in time"))
+            self.shutdown_kernel = "immediate"
+            raise EndedEarly from None  # papermill would send the kernel another request
+        except BaseException as stop:
+            self.nb_man.cell_exception(self.nb.cells[index], cell_index=index)
+            drop_tasks()
+            if isinstance(stop, KeyboardInterrupt | SystemExit):
+                self._interrupt_cell(index)
+            raise
+        self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
+        if self._exit_requested:
+            job.end(DONE.because(f"ended by exit() in cell {index + 1}"))
+            raise EndedEarly  # the kernel ends by itself: papermill would wait for its reply
 
-        Its reply comes before that of the first cell, and nobody waits for it.
+    async def _extend_module_path(self, job: RunJob) -> None:
+        """Let the kernel find modules in the notebook's folder too. It comes last, so no file there hides a module.
+
+        The reply comes before that of the first cell, and is not waited for.
         """
         folders = [*([""] if job.cwd else []), str(job.source.parent)]
         code = _EXTEND_PATH_CODE.format(
             folders=folders, ours=job.env.get("PYTHONSAFEPATH") == SAFE_PATH_AT_START
         )
         request = await ensure_async(self.kc.execute(code, silent=True, store_history=False))
-        self._cell_of[request] = None  # that it has ended does not end the first cell
+        self._cell_of[request] = None  # the end of this request does not end the first cell
 
-    def _look_for_exit(self, execute_reply: Any, **about: object) -> None:
-        """`exit()` and `quit()` raise nothing: the kernel asks the front end to end it, and ends a moment later."""
+    def _note_exit_request(self, execute_reply: Any, **details: object) -> None:
+        """Note a call of `exit()` or `quit()`: it raises nothing, and the kernel ends a moment after its reply."""
         payload = execute_reply["content"].get("payload") or ()
-        self._exit_asked = any(each.get("source") == "ask_exit" for each in payload)
+        self._exit_requested = any(each.get("source") == "ask_exit" for each in payload)
 
     # --- limits and interrupts --------------------------------------------------------------------------
 
     def _get_timeout(self, cell: Any) -> float | None:
-        """Seconds that a cell may take; nbclient takes 0 for no limit."""
+        """Seconds that a cell may take; None: no limit. (nbclient would take 0 for no limit.)"""
         if cell is None:
             return KERNEL_START_S
         job = self.nb_man.job
-        limits = [limit for limit in (job.cell_timeout, job.left()) if limit is not None]
+        limits = [limit for limit in (job.cell_timeout, job.seconds_left()) if limit is not None]
         return max(0.01, min(limits)) if limits else None
 
     async def _async_handle_timeout(self, timeout: float, cell: Any = None) -> Any:
-        """Interrupt a cell that takes too long, so that it can clean up; its reply if it gives one, else its end."""
+        """Interrupt a slow cell, so that it can clean up, and return its reply. CellTimeoutError without a reply."""
         if cell is None:
-            raise DeadKernelError(f"the kernel does not answer for {timeout:g} s")
+            raise DeadKernelError(f"the kernel did not answer within {timeout:g} s")
         job = self.nb_man.job
-        job.end("timeout", 4, f"cell {self._at + 1}: {job.late()}")
+        job.end(TIMED_OUT.because(f"cell {self._current + 1}: {job.exceeded_limit()}"))
         await ensure_async(self.km.interrupt_kernel())
         try:
             return await ensure_async(self.kc.shell_channel.get_msg(timeout=INTERRUPT_GRACE_S))
         except Empty:
-            raise CellTimeoutError(f"not ended by an interrupt after {timeout:g} s") from None
+            raise CellTimeoutError(f"an interrupt after {timeout:g} s did not end it") from None
 
-    def _clean_up(self, index: int) -> None:
-        """After an interrupt of ours: interrupt the cell, and keep what it says while it ends; not for ever."""
+    def _interrupt_cell(self, index: int) -> None:
+        """Interrupt the cell because this run was interrupted, and keep its last outputs, for a limited time."""
 
         async def listen() -> None:
             await ensure_async(self.km.interrupt_kernel())
-            over = time.monotonic() + INTERRUPT_GRACE_S
+            deadline = time.monotonic() + INTERRUPT_GRACE_S
             while True:
-                left = max(0.01, over - time.monotonic())
-                self._sort_in(await ensure_async(self.kc.iopub_channel.get_msg(timeout=left)), index)
+                left = max(0.01, deadline - time.monotonic())
+                self._dispatch_message(await ensure_async(self.kc.iopub_channel.get_msg(timeout=left)), index)
 
-        self.shutdown_kernel = "immediate"  # it has had its time, or nobody wants to wait for it
-        # A kernel that is gone already, or does not listen, is killed: nothing else is of interest here.
+        self.shutdown_kernel = "immediate"  # it had its time to end
+        # A kernel that is gone or does not answer is killed; why it does not answer makes no difference.
         with suppress(CellExecutionComplete, Empty, OSError, RuntimeError):
             run_sync(listen)()
 
     # --- outputs ----------------------------------------------------------------------------------------
 
     async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        """Until the cell has ended; what earlier cells still say meanwhile is kept too."""
+        """Read outputs until the cell has ended; outputs of earlier cells that still arrive are kept too."""
         self._cell_of[parent_msg_id] = cell_index
         with suppress(CellExecutionComplete):
             while True:
-                self._sort_in(await ensure_async(self.kc.iopub_channel.get_msg(timeout=None)), cell_index)
+                self._dispatch_message(
+                    await ensure_async(self.kc.iopub_channel.get_msg(timeout=None)), cell_index
+                )
         if self.clear_before_next_output:
             self._clearing.add(cell_index)
 
-    def _hear_out(self) -> None:
-        """Keep what cells said just before the last one ended: a kernel sends it with its answer to another request."""
+    def _read_last_outputs(self) -> None:
+        """Keep outputs from just before the last cell ended: the kernel sends them with its next reply."""
         request = self.kc.kernel_info()
 
         async def listen() -> None:
-            over = time.monotonic() + INTERRUPT_GRACE_S
-            while time.monotonic() < over and await ensure_async(self.kc.is_alive()):
+            deadline = time.monotonic() + INTERRUPT_GRACE_S
+            while time.monotonic() < deadline and await ensure_async(self.kc.is_alive()):
                 with suppress(Empty):
                     message = await ensure_async(self.kc.iopub_channel.get_msg(timeout=1))
                     if message["parent_header"].get("msg_id") != request:
-                        self._sort_in(message, None)
+                        self._dispatch_message(message, None)
                     elif message["content"].get("execution_state") == "idle":
                         return
 
-        with suppress(DeadKernelError):  # papermill asks it once more, and tells that it is dead
+        with suppress(DeadKernelError):  # papermill sends another request and reports the death
             run_sync(listen)()
 
-    def _sort_in(self, message: Any, current: int | None) -> None:
-        """Put a message into the cell that has caused it, as a front end does: a task may go on after its cell.
+    def _dispatch_message(self, message: Any, current: int | None) -> None:
+        """Give a message to the cell that caused it, as a front end does: a task may continue after its cell.
 
-        CellExecutionComplete when it says that the current cell has ended.
+        CellExecutionComplete when the message says that the current cell has ended.
         """
         parent = message["parent_header"]
         unknown = current if parent.get("msg_type") == "execute_request" else None
@@ -233,75 +252,64 @@ class CellRunner(PapermillNotebookClient):  # type: ignore[misc]
                 self.clear_before_next_output = waiting
 
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
-        """What a cell says; too much of it is left out. A progress that it shows is shown where the run is."""
+        """Add an output to a cell, within the limits. Progress of changes is also shown where the run was started."""
         content = msg["content"]
         if msg["msg_type"] not in NOTEBOOK_MESSAGES:
             return None
         if isinstance(content.get("data"), dict) and msg["msg_type"] in OUTPUT_MESSAGES:
             content["data"] = {mime: to_storable(mime, value) for mime, value in content["data"].items()}
-        said = content.get("metadata", {}).get("lcnb_progress")
-        if isinstance(said, str):
-            self.nb_man.job.on_cell(cell_index, len(self.nb.cells), said[:120])
+        progress = content.get("metadata", {}).get("lcnb_progress")
+        if isinstance(progress, str):
+            self.nb_man.job.on_cell(cell_index, len(self.nb.cells), progress[:120])
         if msg["msg_type"] in OUTPUT_MESSAGES and not self._outputs.take(cell_index, msg):
             return None
         return super().process_message(msg, cell, cell_index)
 
     def handle_comm_msg(self, outs: Any, msg: Any, cell_index: int) -> None:
-        """What a widget says to a front end. What ours does not understand is no failure of the cell."""
+        """Process a widget's message to a front end. A message that is not understood does not fail the cell."""
         try:
             super().handle_comm_msg(outs, msg, cell_index)
         except Exception as error:
             self.log.warning(f"a widget's message is passed over: {type(error).__name__}: {error}")
 
     def remove_output_hook(self, msg_id: str, hook: Any) -> None:
-        """Contexts of Output widgets may end in another order than they began in, in generators or threads."""
+        """Remove a hook wherever it is: contexts of Output widgets may end in another order than they began."""
         hooks = self.output_hook_stack[msg_id]
         if hook in hooks:
             hooks.remove(hook)
 
     def set_widgets_metadata(self) -> None:
-        """The states of widgets, without which a notebook shows none; what was typed as a password is no part of it."""
+        """Save the states of widgets, without which a notebook shows none. Typed passwords are removed."""
         for state in self.widget_state.values():
             if state.get("_model_name") == "PasswordModel":
                 state["value"] = ""
         if content_size(self.widget_state) + content_size(self.widget_buffers) > outputs.MAX_CELL_BYTES:
-            # As much as a cell may print; the report says of each widget without a state that it was left out.
+            # The limit of a cell's output; the report says of each widget without a state that it was left out.
             self.widget_state.clear()
             self.widget_buffers.clear()
         super().set_widgets_metadata()
 
-    def _runs(self, cell: Any) -> bool:
+    def _is_executable(self, cell: Any) -> bool:
         tagged = self.skip_cells_with_tag in cell.metadata.get("tags", [])
         return cell.cell_type == "code" and bool(cell.source.strip()) and not tagged
 
-    def _left_well(self, index: int, error: CellExecutionError) -> bool:
-        """Note what a cell raised; True for `sys.exit(0)`, by which a notebook says that it is done."""
+    def _note_cell_error(self, index: int, error: CellExecutionError) -> bool:
+        """Note what a cell raised. Returns True for `sys.exit(0)`, which ends a notebook well."""
         cell, job = self.nb.cells[index], self.nb_man.job
-        code = _system_exit_code(error)
-        if code == 0:
-            job.end("done", 0, f"ended by sys.exit in cell {index + 1}")
+        end = judge_cell_error(index + 1, error.ename, error.evalue)
+        if end.completed:
+            job.end(end)
             return True
         self.nb_man.cell_exception(cell, cell_index=index)
         job.error = CellError(index, cell.source, error.ename, error.evalue, error.traceback)
-        status, known = END_OF_ERROR.get(error.ename, ("failed", 3))
-        job.end(status, known if code is None else code, f"cell {index + 1}: {error.ename}: {error.evalue}")
+        job.end(end)
         self.nb_man.cell_complete(cell, cell_index=index)
         return False
 
 
-def _system_exit_code(error: CellExecutionError) -> int | None:
-    """The code of `sys.exit(n)`; None for any other error, 1 for `sys.exit("text")`."""
-    if error.ename != "SystemExit":
-        return None
-    text = error.evalue.strip()
-    if text in ("", "None", "0"):
-        return 0
-    return (int(text) & 0xFF or 1) if text.removeprefix("-").isdecimal() else 1
-
-
 @contextmanager
 def defer_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM take effect at the end: nobody could end a process that is not known yet."""
+    """Delay Ctrl-C and SIGTERM until the block ends: a process that is not known yet could not be ended."""
     with hold_signals() as came:
         yield
     if came:
@@ -310,7 +318,7 @@ def defer_signals() -> Iterator[None]:
 
 @contextmanager
 def _start_error_as_death() -> Iterator[None]:
-    """A kernel that does not start has died: no interpreter at its path, a broken package, no answer in time."""
+    """Report a kernel that cannot start as dead: no interpreter at its path, a broken package, no reply in time."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.files import write_atomically
-from lcnb.runbooks.ends import SIGNAL_OF_CODE
+from lcnb.runbooks.ends import COMPLETED_STATUSES, DIED, DONE, RUN_FAILED
 from lcnb.runbooks.engine import parameter_cell as parameter_cell  # registers the translators
 from lcnb.runbooks.engine.event_loop import close_loop
 from lcnb.runbooks.engine.papermill_client import KERNEL_START_S, CellRunner, EndedEarly
@@ -40,6 +40,7 @@ from lcnb.runbooks.engine.papermill_imports import (
 )
 from lcnb.runbooks.engine.run_job import FILE_SCHEME, JOBS_BY_PATH, JobFiles, RunJob
 from lcnb.runbooks.engine.shell_client import ShellManager, take_prepared
+from lcnb.runbooks.judgement import judge_interrupt
 from lcnb.runbooks.notebook.parameters import to_json_values
 from lcnb.signals import hold_signals
 
@@ -70,24 +71,19 @@ def execute_job(job: RunJob) -> None:
             progress_bar=False,
             lcnb_job=job,
         )
-        job.end("done", 0, "")
+        job.end(DONE.because(""))
     except (PapermillExecutionError, CellExecutionError):
-        job.end(
-            "done", 0, ""
-        )  # a cell that may raise by its tag did; one that may not has ended the job before
+        # A cell whose tag allows it raised. A cell that may not raise has ended the job before.
+        job.end(DONE.because(""))
     except DeadKernelError as error:
-        job.end("died", 5, str(error))
+        job.end(DIED.because(str(error)))
     except EndedEarly:
         pass
-    except KeyboardInterrupt:
-        job.end("interrupted", 130, "interrupted")
-        raise
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 143
-        job.end("interrupted", code, f"ended by {SIGNAL_OF_CODE.get(code, 'SIGTERM')}")
+    except (KeyboardInterrupt, SystemExit) as stop:
+        job.end(judge_interrupt(stop))
         raise
     except BaseException as error:
-        job.end("failed", 1, f"{type(error).__name__}: {error}")
+        job.end(RUN_FAILED.because(f"{type(error).__name__}: {error}"))
         raise
     finally:
         try:
@@ -103,7 +99,7 @@ def _save_final(job: RunJob) -> None:
 
     What is kept in memory, for the report, is what was saved: without secrets.
     """
-    job.judge(job)
+    job.ended = job.judge(job.ended)
     if job.notebook is not None:
         remove_error_markers(job.notebook)
         _write_status(job)
@@ -113,8 +109,8 @@ def _save_final(job: RunJob) -> None:
             write_atomically(job.target, text)
         except OSError as error:
             # Even a run that ended well has not done what it should: its notebook is lost.
-            job.status, job.exit_code = "failed", 1
-            job.reason = f"the notebook could not be written: {error.strerror or error}"
+            reason = f"the notebook could not be written: {error.strerror or error}"
+            job.ended = RUN_FAILED.because(reason)
             _save_without_outputs(job)
             raise
 
@@ -125,21 +121,22 @@ def _save_without_outputs(job: RunJob) -> None:
     for cell in bare.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-    about = bare.metadata["lcnb"]
-    about["status"], about["exit_code"], about["reason"] = job.status, job.exit_code, job.redact(job.reason)
+    bare.metadata["lcnb"] = _end_metadata(job)
     with suppress(OSError):
         write_atomically(job.target, str(nbformat.writes(bare)))  # type: ignore[no-untyped-call]
 
 
 def _write_status(job: RunJob) -> None:
     about = job.notebook.metadata.setdefault("papermill", {})
-    about["exception"] = job.status not in ("done", "attention")
+    about["exception"] = job.status not in COMPLETED_STATUSES
     about["input_path"], about["output_path"] = str(job.source), str(job.target)
-    job.notebook.metadata["lcnb"] = {
-        "status": job.status,
-        "exit_code": job.exit_code,
-        "reason": job.redact(job.reason),
-    }
+    job.notebook.metadata["lcnb"] = _end_metadata(job)
+
+
+def _end_metadata(job: RunJob) -> dict[str, Any]:
+    """What the saved notebook says in `metadata.lcnb` of how the run ended."""
+    end = job.ended
+    return {"status": end.status, "exit_code": end.exit_code, "reason": job.redact(end.reason)}
 
 
 class _ExecutionManager(NotebookExecutionManager):  # type: ignore[misc]

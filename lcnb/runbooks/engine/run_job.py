@@ -1,4 +1,7 @@
-"""One execution of a notebook: what to run, where to write it, and how it ended."""
+"""One execution of a notebook: what to run, where to save it, and how it ended.
+
+`JobFiles` is how papermill reads a job's notebook: it gets the address of a job instead of a path.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lcnb.runbooks.ends import RunStatus
+from lcnb.runbooks.ends import NOT_ENDED, RUNNING, RunEnd, RunStatus
 from lcnb.runbooks.notebook.file_format import read_notebook
 from lcnb.runbooks.notebook.languages import PYTHON
 
 FILE_SCHEME = "lcnb+file://"
-#: The value of PYTHONSAFEPATH that is for the start of a kernel alone; Python wants any text.
+#: The value of PYTHONSAFEPATH that is only for the start of a kernel; Python accepts any text.
 SAFE_PATH_AT_START = "lcnb"
 
 
 @dataclass
 class CellError:
-    """The cell that ended a run: where it is, what it says, what it raised."""
+    """The cell that ended a run: its index and source, and the error that it raised."""
 
     index: int
     source: str
@@ -31,7 +34,7 @@ class CellError:
 
 @dataclass
 class RunJob:
-    """One execution: what to run, where to, and (afterwards) how it ended."""
+    """One execution: what to run, where to save it and, afterwards, how it ended."""
 
     source: Path
     target: Path
@@ -41,73 +44,81 @@ class RunJob:
     language: str = PYTHON
     redact: Callable[[str], str] = str
     on_cell: Callable[[int, int, str], None] = lambda index, total, title: None
-    #: The spec of the kernel as the saved notebook shows it.
+    #: The kernelspec in the metadata of the saved notebook.
     kernelspec: Mapping[str, str] = field(default_factory=dict)
-    #: Where the cells work; None: in the folder of the target.
+    #: The working directory of the cells; None: the folder of the target.
     cwd: Path | None = None
-    #: Handles that the kernel's process gets.
+    #: File handles that the kernel's process inherits.
     inherits: tuple[int, ...] = ()
-    #: Seconds for the whole run, and for each of its cells; None: as long as it takes.
+    #: Seconds that the whole run, and each of its cells, may take; None: no limit.
     timeout: float | None = None
     cell_timeout: float | None = None
-    #: Called once at the end, before the last save: may tell more of how it ended than the cells do.
-    judge: Callable[[RunJob], None] = lambda job: None
+    #: Called once, before the last save, with how the cells ended: returns how the run ended.
+    judge: Callable[[RunEnd], RunEnd] = lambda cells: cells
     on_kernel: Callable[[int | None], None] = lambda pid: None
-    #: Whether the cells may run in the shell that was forked for this process, if one was.
+    #: Whether the cells may run in the shell that was forked for this process, if there is one.
     shell: bool = False
-    #: What they run in.
+    #: What the cells run in.
     engine: Literal["kernel", "shell"] = "kernel"
-    status: RunStatus = "running"
-    exit_code: int = 0
-    reason: str = ""
+    ended: RunEnd = NOT_ENDED
     error: CellError | None = None
     notebook: Any = field(default=None, repr=False)
-    _began: float = field(default_factory=time.monotonic, repr=False)
+    _started: float = field(default_factory=time.monotonic, repr=False)
 
     def age(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self._began
+        """Seconds since the run began."""
+        return time.monotonic() - self._started
 
-    def left(self) -> float | None:
-        """Seconds that are left of the run's time; None when it has no end."""
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline of the run; None without a deadline."""
         return None if self.timeout is None else self.timeout - self.age()
 
-    def late(self) -> str:
-        """Which limit a cell has reached that takes too long."""
-        left = self.left()
+    def exceeded_limit(self) -> str:
+        """The limit that a cell has reached that takes too long: that of the run, or that of a cell."""
+        left = self.seconds_left()
         if left is not None and left < 0.5:
             return f"the run took longer than {self.timeout:g} s"
         return f"it took longer than {self.cell_timeout:g} s, the limit of a cell"
 
     @property
     def path(self) -> str:
-        """The address that papermill is given; it must not contain braces, so it is no real path."""
+        """The address that papermill gets. It must not contain braces, so it is not a real path."""
         return f"{FILE_SCHEME}{id(self):x}.ipynb"
 
-    def end(self, status: RunStatus, exit_code: int, reason: str) -> None:
-        """The first reason stays: what follows a failure is its consequence."""
-        if self.status == "running":
-            self.status, self.exit_code, self.reason = status, exit_code, reason
+    @property
+    def status(self) -> RunStatus:
+        """The status of the run until now."""
+        return self.ended.status
+
+    @property
+    def running(self) -> bool:
+        """Whether nothing has ended the run yet."""
+        return self.status == RUNNING.status
+
+    def end(self, end: RunEnd) -> None:
+        """Note how the run ended. Only the first end counts: what follows a failure is its consequence."""
+        if self.running:
+            self.ended = end
 
 
-#: The jobs under way, by the address that papermill knows them by.
+#: The jobs that are being executed, by their address.
 JOBS_BY_PATH: dict[str, RunJob] = {}
 
 
-# --- papermill's hooks ----------------------------------------------------------------------------------
-
-
 class JobFiles:
-    """papermill's way to files: reads a job's source. What is written is written by the manager and at the end."""
+    """The file handler that papermill uses for a job. It only reads: `papermill_engine` saves the notebook."""
 
     def read(self, path: str) -> str:
+        """Return the source notebook of a job as JSON."""
         return json.dumps(read_notebook(JOBS_BY_PATH[path].source))
 
     def write(self, buf: str, path: str) -> None:
-        """papermill's last write comes just before ours, which has the last word: nothing to do."""
+        """Do nothing: `papermill_engine` saves the notebook right after papermill's last write."""
 
     def listdir(self, path: str) -> list[str]:
+        """Return the address itself: it is not a folder."""
         return [path]
 
     def pretty_path(self, path: str) -> str:
+        """Return the address as messages show it."""
         return path

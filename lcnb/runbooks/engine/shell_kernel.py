@@ -19,10 +19,12 @@ import sys
 import threading
 import time
 from codecs import getincrementaldecoder
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
+from io import StringIO
 from types import ModuleType
 from typing import Any
 
@@ -160,6 +162,7 @@ class HandleReader:
             self._sources[reading] = (stream, getincrementaldecoder("utf-8")("replace"))
             vars(stream)["write"] = partial(self._write, stream)
             self._poll.register(reading, select.POLLIN)
+        os.register_at_fork(after_in_child=self._forget_in_child)
         threading.Thread(target=self._keep, daemon=True, name="lcnb-handles").start()
 
     def _keep(self) -> None:
@@ -169,6 +172,16 @@ class HandleReader:
         while True:
             watched.poll()
             self.drain()
+
+    def _forget_in_child(self) -> None:
+        """Drop what the streams have not sent yet: the parent sends it, and a fork would send it a second time.
+
+        Another thread of the parent may have held a lock during the fork, and that thread does not exist in the child.
+        """
+        self._lock = threading.RLock()
+        for stream, _ in self._sources.values():
+            stream._buffer_lock = threading.RLock()
+            stream._buffers = defaultdict(StringIO)
 
     def _write(self, stream: Any, text: str) -> Any:
         """What Python prints, after what programs have written until now.

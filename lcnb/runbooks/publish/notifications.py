@@ -17,6 +17,7 @@ from typing import Any
 
 from lcnb.config import notification_filter, notification_targets
 from lcnb.errors import ConfigError
+from lcnb.runbooks.ends import ATTENTION, DONE
 from lcnb.secret import STARS
 
 #: Seconds that all of them together may take.
@@ -37,12 +38,10 @@ LOG_POSITION = re.compile(r"on line (\d+)|\bline (\d+), column|entry #(\d+)")
 
 def send_notification(facts: Mapping[str, Any], folder: Path) -> None:
     """Tell how a run ended. RuntimeError or ConfigError when nobody, or not everybody, could be told."""
-    if not notification_targets() or (notification_filter() == "trouble" and facts["status"] == "done"):
+    if not notification_targets() or (notification_filter() == "trouble" and facts["status"] == DONE.status):
         return
     sender, problems = load_targets()
-    kind = (
-        "success" if facts["status"] == "done" else "warning" if facts["status"] == "attention" else "failure"
-    )
+    kind = {DONE.status: "success", ATTENTION.status: "warning"}.get(facts["status"], "failure")
     outcome: list[Any] = []
     title, body = compose_message(facts, folder)
     if len(sender):
@@ -154,7 +153,7 @@ def _url_scheme(lines: list[str], number: int) -> str:
 
 def compose_message(facts: Mapping[str, Any], folder: Path) -> tuple[str, str]:
     """Title and text: how it ended, what needs attention, what was changed, where the report is."""
-    lines = [str(facts["reason"])] if facts["reason"] and facts["status"] != "attention" else []
+    lines = [str(facts["reason"])] if facts["reason"] and facts["status"] != ATTENTION.status else []
     lines += [f"! {each['text']}" for each in facts.get("attention") or ()]
     lines += [f"{each['outcome']}: {each['action']} {each['target']}" for each in facts.get("changes") or ()]
     lines += [f"{folder / 'report.html'} on {facts['host']}"]

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lcnb.display.palette import status_color
+from lcnb.display.palette import TONE_COLORS
 from lcnb.files import write_atomically
+from lcnb.runbooks.ends import COMPLETED_STATUSES, DONE, RUNNING, status_tone
 from lcnb.runbooks.publish.cells import render_cells
 from lcnb.runbooks.publish.pictures import PictureEmbedder
 
@@ -108,7 +109,7 @@ def render_page(
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{title} – {escape(status)}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>
 <body><main>
-<header><h1>{title}<span class="status" style="--c:{status_color(status)}">{escape(status)}</span></h1>
+<header><h1>{title}<span class="status" style="--c:{TONE_COLORS[status_tone(status)]}">{escape(status)}</span></h1>
 <p>{escape(str(facts["purpose"]))}</p>
 {_facts_html(facts)}</header>
 {_failure_html(facts)}{_notes_html(facts)}{_checks_html(facts)}
@@ -142,8 +143,8 @@ def _facts_html(facts: Mapping[str, Any]) -> str:
 
 
 def _failure_html(facts: Mapping[str, Any]) -> str:
-    if facts["status"] in ("done", "running", "attention"):
-        reason = str(facts.get("reason") or "") if facts["status"] == "done" else ""
+    if facts["status"] in (*COMPLETED_STATUSES, RUNNING.status):
+        reason = str(facts.get("reason") or "") if facts["status"] == DONE.status else ""
         text = f"{reason[:1].upper()}{reason[1:]}: the cells after it were not run."
         return f'<div class="early" role="note">{escape(text)}</div>' if reason else ""
     cell = facts["failed_cell"]

@@ -16,12 +16,12 @@ from typing import Any
 from lcnb.config import Settings, load_settings
 from lcnb.errors import LcnbError
 from lcnb.files import write_atomically
+from lcnb.runbooks.ends import ABANDONED, RUNNING
 from lcnb.runbooks.outcomes import run_changes
 from lcnb.runbooks.records import artifacts, index, notes, process
 from lcnb.secret import Secret, mask_secrets
 from lcnb.tokens import TOKEN_VARIABLES
 
-ABANDONED = "abandoned"
 #: Seconds for which somebody who only looks waits for others at the index.
 READER_LOCK_TIMEOUT_S = 1.0
 
@@ -95,14 +95,14 @@ def abandoned_facts(record: Mapping[str, Any], last: datetime) -> dict[str, Any]
     """What a record says of a run that was abandoned; `last`, the last sign of it, counts as its end."""
     known, before = record["process"], record.get("status")
     reason = f"its process ({known.get('pid')} on {known.get('host')}) ended without a word"
-    if before != "running":
+    if before != RUNNING.status:
         reason += f", while it wrote its report; the notebook itself had ended: {before}"
     try:
         duration = round((last - datetime.fromisoformat(str(record.get("started")))).total_seconds(), 2)
     except (ValueError, TypeError):
         duration = None
     return {
-        "status": ABANDONED,
+        "status": ABANDONED.status,
         "exit_code": None,
         "reason": reason,
         "ended": last.isoformat(timespec="milliseconds"),
@@ -147,7 +147,11 @@ def _mark_notebooks(folder: Path, redact: Callable[[str], str]) -> list[str]:
             about = notebook["metadata"].get("lcnb")
             if about is None:
                 continue  # a file of the notebook's own
-            about |= {"status": ABANDONED, "exit_code": None, "reason": "its process ended without a word"}
+            about |= {
+                "status": ABANDONED.status,
+                "exit_code": None,
+                "reason": "its process ended without a word",
+            }
             notebook["metadata"].setdefault("papermill", {})["exception"] = True
             for cell in notebook["cells"]:
                 _mark_cell(cell["metadata"].get("papermill") or {})

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
 from lcnb.folders import runs_dir
+from lcnb.runbooks.ends import ABANDONED, DAMAGED
 from lcnb.runbooks.records import abandoned, artifacts, index
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     pass
-DAMAGED, RUNNING = "damaged", "running"
 MAX_CANDIDATES = 8
 
 
@@ -38,8 +38,8 @@ class RunRecord:
     def status(self) -> str:
         """As its record says; `damaged` for one that cannot be read, `abandoned` when its process is gone."""
         if self.problem is not None and not self.record:
-            return DAMAGED
-        return abandoned.ABANDONED if abandoned.is_abandoned(self.record) else str(self.record.get("status"))
+            return DAMAGED.status
+        return ABANDONED.status if abandoned.is_abandoned(self.record) else str(self.record.get("status"))
 
     @property
     def finished(self) -> bool:

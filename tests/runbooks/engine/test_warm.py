@@ -83,7 +83,6 @@ def test_by_the_handle(run: Run) -> None:
         "import os, subprocess, multiprocessing\n"
         "print('first')\nos.system('echo from a program; echo wrong >&2')\nprint('second')\n"
         "os.write(1, b'by the handle\\n')\n"
-        "print(end='', flush=True)\n"  # what is not shown yet would be in the fork's stream too
         "process = multiprocessing.get_context('fork').Process(target=print, args=('in a fork',))\n"
         "process.start(); process.join()\n"
         "subprocess.run(['sh', '-c', 'head -c 3000000 /dev/zero | tr \\\\\\\\0 y'], check=True); print()"
@@ -97,6 +96,20 @@ def test_by_the_handle(run: Run) -> None:
     assert sorted(lines) == sorted(["first", "from a program", "second", "by the handle", "in a fork"])
     assert last == "y" * 3_000_000
     assert saved(folder(result)).cells[1].outputs[0].text == "after it\n"
+
+
+def test_printed_before_a_fork(run: Run) -> None:
+    """A process that a cell forks shows nothing a second time that the cell printed before."""
+    cell = (
+        "import os, sys\n"
+        "print('once'); print('once', file=sys.stderr)\n"
+        "pid = os.fork()\n"  # multiprocessing flushes first, but a program may write between the two
+        "if pid == 0: print('in a fork', flush=True); os._exit(0)\n"
+        "os.waitpid(pid, 0)[1]"
+    )
+    result = run(cell)
+
+    assert sorted(printed(result).splitlines()) == ["in a fork", "once", "once"]
 
 
 # --- nothing shared -------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def test_no_place_for_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "file").touch()
     path = write_notebook(tmp_path / "night.ipynb", "1")
     with pytest.raises(
-        RunError, match=r"the lock of night cannot be made in .*Nothing was started\. .*LCNB_STATE_DIR"
+        RunError, match=r"the lock of night cannot be created in .*Nothing was started\. .*LCNB_STATE_DIR"
     ):
         run_runbook(str(path), folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
