@@ -34,8 +34,9 @@ from lcnb.frames.catalogue import open_catalogue
 from lcnb.names import same_name
 from lcnb.secret import Secret
 from lcnb.suggestions import did_you_mean
+from lcnb.transport.aio import AsyncWire
 from lcnb.transport.rate_limit import BudgetStatus
-from lcnb.transport.wire import AsyncWire, SyncWire
+from lcnb.transport.sync import SyncWire
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +175,7 @@ class _ClientBase:
         >>> lcnb.connect(sandbox=True).budget().blocked_s
         0.0
         """
-        return self._wire.budget.look() if self._wire.budget else BudgetStatus(0, 0.0, 0.0, 0.0, None, None)
+        return self._wire.budget.status() if self._wire.budget else BudgetStatus(0, 0.0, 0.0, 0.0, None, None)
 
     def journal(self) -> pd.DataFrame:
         """Every change that was begun from this state folder, by any process: what, when, by whom, its outcome.

@@ -26,7 +26,8 @@ from lcnb.frames import catalogue
 from lcnb.frames.catalogue import CachedCatalogue, open_catalogue
 from lcnb.sandbox import Faults, Sandbox
 from lcnb.secret import Secret
-from lcnb.transport import budget, wire
+from lcnb.transport import budget, sync
+from lcnb.transport.effects import LowEffect
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
@@ -142,9 +143,9 @@ def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> 
 
         monkeypatch.setattr(holder, name, counted)
 
-    count("pools", wire, "_SyncPool")
+    count("pools", sync, "_SyncPool")
     count("connections", httpcore.ConnectionPool, "create_connection")
-    count("threads", wire, "_start_thread")
+    count("threads", sync, "_start_thread")
     count("permits", budget.Budget, "take")
     count("files read", CachedCatalogue, "_load")
     count("files written", catalogue, "write_atomically")
@@ -183,14 +184,14 @@ def test_refresh_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
     lc.catalogue()
     asked(sandbox)
     widths: list[int] = []
-    real = wire.SyncWire.perform
+    real = sync.SyncWire.perform
 
-    def perform(self: wire.SyncWire, effect: wire.LowEffect, turns: Any) -> Any:
+    def perform(self: sync.SyncWire, effect: LowEffect, scheduler: Any) -> Any:
         if isinstance(effect, flows.Together):
             widths.append(len(effect.flows))
-        return real(self, effect, turns)
+        return real(self, effect, scheduler)
 
-    monkeypatch.setattr(wire.SyncWire, "perform", perform)
+    monkeypatch.setattr(sync.SyncWire, "perform", perform)
     lc.catalogue(refresh=True)
     lc.catalogue(refresh=True)
     assert (widths, len(asked(sandbox))) == ([15, 15], 30)
@@ -206,7 +207,7 @@ def test_locations_that_changed(
     served: Served, rule: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A location that came is asked too; one that is gone fails in whatever way, and nobody is told."""
-    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.001)
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     sandbox, lc = served()
     whole = lc.catalogue()
     asked(sandbox)
