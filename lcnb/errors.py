@@ -36,30 +36,105 @@
     DriftWarning (UserWarning)      an answer was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is to be mended
 
-A message names the thing, the value and the cure. Facts that a program needs are attributes, all
-optional keyword arguments, so that every error can be pickled (a batch sends them between processes).
+An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
+them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
+reads the facts and never the message.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
 
+#: Characters of a wrong value that a message shows.
+MAX_VALUE_CHARACTERS = 80
+
 
 class LcnbError(Exception):
-    """The root: `except lcnb.LcnbError` catches all that lcnb raises on purpose."""
+    """The root: `except lcnb.LcnbError` catches all that lcnb raises on purpose.
 
-    def __init__(self, message: str = "", **facts: Any) -> None:
-        super().__init__(message)
+    The facts, from which the message is built in this order:
+
+    - `field`: the parameter, option, variable or column that is wrong ("" when the error is about none).
+    - `problem`: what is wrong. Pass it first, or pass `expected`, which makes it `expected EXPECTED, got VALUE`.
+    - `cure`: what the reader can do, as a sentence.
+    - `not_done`: the past participle of what did not happen: "sent", "started", "written". The message ends with
+      `consequence`, for example "Nothing was sent."
+
+    `value` is the wrong value itself, for programs; the message shows it only together with `expected`.
+    `sent` says whether a request has left this machine: True, False, or None when that is not known. Each class has
+    its default; `not_done` makes it False.
+
+    >>> error = InputError(field="timeout", expected="seconds above 0", value=-1, not_done="sent")
+    >>> print(error)
+    timeout: expected seconds above 0, got -1. Nothing was sent.
+    >>> error.field, error.value, error.sent
+    ('timeout', -1, False)
+    >>> print(error.restate(cure="Pass timeout=60.", not_done="started"))
+    timeout: expected seconds above 0, got -1. Pass timeout=60. Nothing was started.
+    """
+
+    field: str = ""
+    value: Any = None
+    problem: str = ""
+    cure: str = ""
+    not_done: str = ""
+    sent: bool | None = None
+
+    def __init__(self, problem: str = "", *, expected: str = "", **facts: Any) -> None:
+        if expected:
+            problem = f"expected {expected}, got {describe_value(facts.get('value'))}"
+        if facts.get("not_done"):
+            facts.setdefault("sent", False)
+        super().__init__(problem)
+        self.restate(problem=problem, **facts)
+
+    @property
+    def consequence(self) -> str:
+        """What did not happen, as a sentence such as "Nothing was sent."; "" when the error does not say."""
+        return f"Nothing was {self.not_done}." if self.not_done else ""
+
+    @property
+    def statement(self) -> str:
+        """The message without its last sentence, the consequence: to be joined with other messages."""
+        problem = f"{self.field}: {self.problem}" if self.field else self.problem
+        return f"{_end_sentence(problem)} {_end_sentence(self.cure)}".strip() if self.cure else problem
+
+    def restate(self, **facts: Any) -> Self:
+        """Replace facts of this error, and build its message anew. Returns the error itself.
+
+        For code that calls a check on behalf of another task: `error.restate(not_done="written")` instead of a
+        search for words in the message.
+        """
         self.__dict__.update(facts)
+        statement, consequence = self.statement, self.consequence
+        self.args = (f"{_end_sentence(statement)} {consequence}".strip() if consequence else statement,)
+        return self
+
+
+def describe_value(value: object) -> str:
+    """A wrong value as a message shows it: its repr, cut where it is long.
+
+    >>> describe_value("false"), describe_value(3), describe_value(None)
+    ("'false'", '3', 'None')
+    """
+    text = repr(value)
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}…"
+
+
+def _end_sentence(text: str) -> str:
+    """The text with a full stop, unless it ends a sentence already."""
+    return text if not text or text.endswith((".", "!", "?", "…", ".)", ":")) else f"{text}."
 
 
 class ConfigError(LcnbError):
     """An account, token, base URL or setting is missing or wrong."""
+
+    sent = False
 
 
 class TokenMissing(ConfigError):
@@ -70,6 +145,8 @@ class TokenMissing(ConfigError):
 
 class InputError(LcnbError, ValueError):
     """What was passed cannot be right; nothing was sent or started."""
+
+    sent = False
 
 
 class ParameterError(InputError):
@@ -88,6 +165,7 @@ class ApiError(LcnbError):
     to do next, without how often it was sent.
     """
 
+    sent = True
     method: str = ""
     path: str = ""
     status: int | None = None
@@ -142,9 +220,13 @@ class TransportError(LcnbError):
 class ConnectionFailed(TransportError):
     """Nothing was sent: name not found, connection refused, TLS not trusted."""
 
+    sent = False
+
 
 class ConnectionLost(TransportError):
     """The request was sent; the connection ended before a whole answer came."""
+
+    sent = True
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
@@ -153,6 +235,8 @@ class DeadlineExceeded(TransportError, TimeoutError):
 
 class BadReply(TransportError):
     """An answer that is not the API's: HTML, empty, half a body, not an envelope."""
+
+    sent = True
 
 
 class ChangeError(LcnbError):
@@ -164,9 +248,13 @@ class ChangeError(LcnbError):
 class Drifted(ChangeError):
     """The account is no longer as it was when the changes were planned; nothing was sent."""
 
+    sent = False
+
 
 class AlreadyApplied(ChangeError):
     """This ChangeSet was applied before, or is being applied now; nothing was sent."""
+
+    sent = False
 
 
 class ChangeFailed(ChangeError):
@@ -176,13 +264,19 @@ class ChangeFailed(ChangeError):
 class WaitTimeout(ChangeError, TimeoutError):
     """The changes were made, but one was not seen in its final state within the deadline."""
 
+    sent = True
+
 
 class JournalError(LcnbError):
     """The journal cannot be read or written; nothing was sent."""
 
+    sent = False
+
 
 class Locked(LcnbError):
     """Another process works on the same machine, or runs the same runbook; this one did nothing."""
+
+    sent = False
 
 
 class RunError(LcnbError):
@@ -205,6 +299,8 @@ class RunTimeout(RunError, TimeoutError):
 
 class SandboxError(LcnbError):
     """The sandbox could not be started."""
+
+    sent = False
 
 
 class DriftWarning(UserWarning):

@@ -94,7 +94,7 @@ def test_travels(kind: type[errors.LcnbError], travel: Callable[[Exception], Exc
 
     assert type(arrived) is kind
     assert str(arrived) == "what happened"
-    assert vars(arrived) == {**facts, "__notes__": ["a note"]}
+    assert vars(arrived) == {"problem": "what happened", **facts, "__notes__": ["a note"]}
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
@@ -105,6 +105,67 @@ def test_facts_are_optional(kind: type[errors.LcnbError]) -> None:
         if name != "anything":
             getattr(error, name)
     assert str(kind()) == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({}, ""),
+        ({"problem": "no such file"}, "no such file"),
+        ({"problem": "no such file", "not_done": "started"}, "no such file. Nothing was started."),
+        ({"problem": "No such file.", "not_done": "sent"}, "No such file. Nothing was sent."),
+        (
+            {"problem": "unknown", "field": "size", "cure": "Pass one of 1, 2"},
+            "size: unknown. Pass one of 1, 2.",
+        ),
+        (
+            {"expected": "a number", "value": "x", "field": "size", "cure": "Pass 1.", "not_done": "written"},
+            "size: expected a number, got 'x'. Pass 1. Nothing was written.",
+        ),
+    ],
+)
+def test_message_is_built_from_facts(facts: dict[str, str], message: str) -> None:
+    """Field, problem, cure and consequence follow each other, each ended as a sentence."""
+    assert str(errors.InputError(**facts)) == message
+
+
+def test_restated_error() -> None:
+    """A caller replaces a fact and the message follows, after a journey between processes too."""
+    error = errors.RunError("the folder is full", field="cwd", cure="Make room.", not_done="started")
+    error = pickle.loads(pickle.dumps(error))
+
+    restated = error.restate(not_done="written")
+
+    assert restated is error
+    assert str(error) == "cwd: the folder is full. Make room. Nothing was written."
+    assert error.statement == "cwd: the folder is full. Make room."
+    assert error.consequence == "Nothing was written."
+
+
+def test_long_values_are_cut() -> None:
+    """A message stays readable when the wrong value is long; the fact keeps the whole value."""
+    error = errors.InputError(expected="a number", value="x" * 1000)
+    assert len(str(error)) < 120
+    assert error.value == "x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        (errors.InputError("wrong"), False),
+        (errors.ConnectionFailed("refused"), False),
+        (errors.ConnectionLost("reset"), True),
+        (errors.DeadlineExceeded("too late"), None),
+        (errors.NotFound("no such machine"), True),
+        (errors.RunError("died"), None),
+        (errors.RunError("locked", not_done="started"), False),
+        (errors.ChangeError("stopped", sent=True), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_sent(error: errors.LcnbError, sent: bool | None) -> None:
+    """A program reads from `sent` whether the provider may have received something."""
+    assert error.sent is sent
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ class Record:
     def _repr_html_(self) -> str:
         from lcnb.display.records import record_html
 
-        return record_html(self)
+        title = getattr(self, self.TITLE, None)
+        rows = [(each.name, each.about.unit, value) for each, value in self.rows()]
+        return record_html(f"{type(self).__name__} {'–' if title is None else title}", rows, repr(self))
 
     def rows(self) -> Iterator[tuple[Field, Any]]:
         """Each field with its value, in the order of the lines."""

@@ -121,7 +121,7 @@ def profile_command(output: str, account: str | None, sandbox: bool) -> None:
     from lcnb.display.records import print_record
 
     with connect_client(account, sandbox) as lc:
-        print_record(lc.profile(), output)
+        print_record([(each.name, each.about.unit, value) for each, value in lc.profile().rows()], output)
 
 
 # --- the machine that lcnb runs on ----------------------------------------------------------------------

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from lcnb.display.palette import GREEN, WARNING_COLOR
 
-HTML_STYLE = """
+HTML_STYLE = (
+    """
 <style>
 .lcnb{font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .lcnb-cards{display:flex;flex-wrap:wrap;gap:12px;margin:4px 0 12px}
 .lcnb-card{flex:1 1 130px;padding:14px 18px;border:1px solid rgba(140,149,164,.35);border-radius:12px}
 .lcnb-card b{display:block;font-size:26px;line-height:1.2;font-weight:650;font-variant-numeric:tabular-nums}
 .lcnb-card span{opacity:.75;font-size:12.5px}
-.lcnb-card.warn{border-color:#dd9a1f;box-shadow:inset 4px 0 0 #dd9a1f}
-.lcnb-attention{margin:4px 0 12px;padding:10px 16px;border:1px solid #dd9a1f;border-left-width:6px;border-radius:10px;
+.lcnb-card.warn{border-color:WARNING;box-shadow:inset 4px 0 0 WARNING}
+.lcnb-attention{margin:4px 0 12px;padding:10px 16px;border:1px solid WARNING;border-left-width:6px;border-radius:10px;
  white-space:pre-wrap;overflow-wrap:anywhere}
 .lcnb-note{margin:4px 0 12px;padding:8px 16px;border-left:4px solid rgba(140,149,164,.6);max-width:80ch}
 .lcnb-scroll{overflow-x:auto;margin:4px 0 12px}
@@ -29,7 +28,7 @@ HTML_STYLE = """
 .lcnb table.lcnb-table .n{text-align:right}
 .lcnb table.lcnb-table th[scope=row]{border-bottom:1px solid rgba(140,149,164,.25)}
 .lcnb table.lcnb-table caption{caption-side:top;text-align:left;font-weight:650;padding:2px 0 6px;color:inherit}
-.lcnb table.lcnb-table td.m{font-weight:700;background:rgba(10,155,116,.2);box-shadow:inset 0 -2px 0 #0a9b74}
+.lcnb table.lcnb-table td.m{font-weight:700;background:rgba(10,155,116,.2);box-shadow:inset 0 -2px 0 MARK}
 .lcnb table.lcnb-record td.n{text-align:left}
 .lcnb table.lcnb-table small{font-weight:400;opacity:.8}
 .lcnb-none{opacity:.75}
@@ -44,10 +43,17 @@ figure.lcnb-figure svg{max-width:100%;height:auto}
 figure.lcnb-figure svg text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif !important}
 </style>
 """.strip()
+    .replace("WARNING", WARNING_COLOR)
+    .replace("MARK", GREEN)
+)
 
 
 class Html:
-    """A piece of a page: HTML in a notebook, plain text elsewhere."""
+    """A piece of a page: HTML in a notebook, plain text elsewhere.
+
+    >>> Html("<p>2 machines</p>", "2 machines")
+    2 machines
+    """
 
     def __init__(self, html: str, text: str) -> None:
         self._html = html
@@ -55,7 +61,7 @@ class Html:
 
     @classmethod
     def joined(cls, parts: Sequence[Html], text: str) -> Html:
-        """Several pieces as one."""
+        """Join several pieces into one, with one plain text for all."""
         return cls("".join(part._html for part in parts), text)
 
     def _repr_html_(self) -> str:
@@ -66,4 +72,5 @@ class Html:
 
 
 def class_attribute(names: str) -> str:
+    """A `class` attribute with a space before it; "" for no names."""
     return f' class="{names.strip()}"' if names else ""

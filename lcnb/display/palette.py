@@ -1,22 +1,48 @@
-"""The colors of states and series, the same in notebooks, reports and terminals.
+"""The colors of states, run ends and series: the same in notebooks, forms, reports and terminals.
 
-Color-blind people can tell the colors of the states apart too (after Okabe and Ito)."""
+People with color blindness can tell the states apart too: the colors follow Okabe and Ito. The name of a state is
+always shown with its color.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+GREEN, BLUE, AMBER, VERMILION, PURPLE, GREY = (
+    "#0a9b74",
+    "#3d8fd1",
+    "#dd9a1f",
+    "#d1552b",
+    "#b0679f",
+    "#8c95a4",
+)
+#: Darker shades, on which white text is readable (a contrast of at least 4.5 to 1).
+DARK_GREEN, DARK_BLUE, DARK_AMBER, DARK_RED = "#0a7d5d", "#1565c0", "#96590a", "#b3261e"
 
-if TYPE_CHECKING:
-    pass
-
-#: The colour of each state, in the order in which states are shown.
-STATE_COLORS = {
-    "running": "#0a9b74",
-    "off": "#8c95a4",
-    "building": "#3d8fd1",
-    "busy": "#dd9a1f",
-    "suspended": "#d1552b",
+#: The color of each state of a machine, in the order in which states are listed.
+STATE_COLORS = {"running": GREEN, "off": GREY, "building": BLUE, "busy": AMBER, "suspended": VERMILION}
+#: The background of each status of a run, for white text; every other status is a failure.
+STATUS_COLORS = {
+    "done": DARK_GREEN,
+    "running": DARK_BLUE,
+    "interrupted": DARK_AMBER,
+    "attention": DARK_AMBER,
+    "partly": DARK_AMBER,
 }
-SERIES_COLORS = ("#3d8fd1", "#dd9a1f", "#0a9b74", "#b0679f", "#8c95a4", "#d1552b")
-PAGE_TEXT_COLOR = "#010203"  # stands for the page's text colour until the SVG is written
-NEUTRAL_COLOR = "#8c95a4"
+FAILURE_COLOR = DARK_RED
+#: The colors of a chart's series, used in this order.
+SERIES_COLORS = (BLUE, AMBER, GREEN, PURPLE, GREY, VERMILION)
+#: A placeholder for the text color of the page, which replaces it when the SVG is written.
+PAGE_TEXT_COLOR = "#010203"
+NEUTRAL_COLOR = GREY
+WARNING_COLOR = AMBER
+
+#: Styles of a terminal, as rich names them.
+WARNING_STYLE, ERROR_STYLE, SUCCESS_STYLE, MISSING_STYLE = "yellow", "bold red", "green", "dim"
+
+
+def status_color(status: str) -> str:
+    """The background of a run's status, for white text.
+
+    >>> status_color("done"), status_color("failed")
+    ('#0a7d5d', '#b3261e')
+    """
+    return STATUS_COLORS.get(status, FAILURE_COLOR)

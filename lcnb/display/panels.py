@@ -1,24 +1,22 @@
-"""Key figures as cards, notes, warnings and foldable details, as HTML."""
+"""Key figures as cards, notes, warnings and details that open on a click, as HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-from lcnb.display.formats import is_missing
+from lcnb.display.formats import MISSING, is_missing
 from lcnb.display.markup import Html
-
-if TYPE_CHECKING:
-    pass
-
-
-# --- tables and cards -----------------------------------------------------------------------------------
 
 
 def cards(values: Mapping[str, object], *, warn: Sequence[str] = ()) -> Html:
-    """Key figures side by side: label → value. Labels in `warn` are marked; a missing value is an en dash."""
-    values = {label: "–" if is_missing(value) else value for label, value in values.items()}
+    """Key figures next to each other.
+
+    Args:
+        values: Label and figure of each card. A missing figure is an en dash.
+        warn: Labels of the cards that get a colored edge.
+    """
+    values = {label: MISSING if is_missing(value) else value for label, value in values.items()}
     boxes = "".join(
         f'<div class="lcnb-card{" warn" if label in warn else ""}"><b>{escape(str(value))}</b>'
         f"<span>{escape(label)}</span></div>"
@@ -29,12 +27,12 @@ def cards(values: Mapping[str, object], *, warn: Sequence[str] = ()) -> Html:
 
 
 def note(text: str) -> Html:
-    """A sentence or two that explain what stands around them, such as what cannot be known."""
+    """One or two sentences that explain the figures around them, such as what cannot be known."""
     return Html(f'<p class="lcnb-note">{escape(text)}</p>', text)
 
 
 def attention(title: str, text: str) -> Html:
-    """Something that needs a look, as a box with a coloured edge; the word is there too."""
+    """A box with a colored edge for something that needs a look."""
     html = f'<div class="lcnb-attention" role="note"><b>{escape(title)}</b> {escape(text)}</div>'
     return Html(html, f"{title}: {text}")
 

@@ -1,48 +1,49 @@
-"""How one typed object looks: a two-column table in a notebook, one line per field in a terminal."""
+"""One record as people read it: a two-column table in a notebook, one line per field in a terminal.
+
+A record arrives as plain rows of (name, unit, value), so that this module needs no model of the API.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
-
-from lcnb.display.terminal import stdout_console
-
-if TYPE_CHECKING:
-    from lcnb.api.fields import Record
-
+from collections.abc import Iterable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
-from lcnb.display.formats import format_value
+from lcnb.display.formats import format_value, unit_html
 from lcnb.display.markup import Html
 from lcnb.display.tables import cell_html
+from lcnb.display.terminal import stdout_console
 
-if TYPE_CHECKING:
-    from lcnb.api.fields import Record
+#: Name, unit ("" for none) and value of one field.
+RecordRow = tuple[str, str, Any]
 
 
-def record_html(record: Record) -> str:
-    """One typed object as a small two-column table."""
-    title = escape(format_value(getattr(record, record.TITLE, None)))
-    rows = "".join(
-        f'<tr><th scope="row">{escape(each.name)}'
-        f"{f' <small>{each.about.unit}</small>' if each.about.unit in ('MB', 'GB') else ''}</th>"
-        f"{cell_html(each.name, ', '.join(value) if isinstance(value, tuple) else value)}</tr>"
-        for each, value in record.rows()
+def record_html(title: str, rows: Iterable[RecordRow], text: str) -> str:
+    """Render a record as a table of two columns.
+
+    Args:
+        title: The caption. It is escaped here.
+        rows: Name, unit and value of each field.
+        text: The plain text for front ends that do not show HTML.
+    """
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}{unit_html(unit)}</th>'
+        f"{cell_html(name, ', '.join(value) if isinstance(value, tuple) else value)}</tr>"
+        for name, unit, value in rows
     )
-    table = f'<table class="lcnb-table lcnb-record"><caption>{type(record).__name__} {title}</caption>{rows}</table>'
-    return Html(table, repr(record))._repr_html_()
+    table = f'<table class="lcnb-table lcnb-record"><caption>{escape(title)}</caption>{body}</table>'
+    return Html(table, text)._repr_html_()
 
 
-def print_record(record: Record, output: str = "table") -> None:
-    """One typed object on stdout: a line a field, or JSON."""
+def print_record(rows: Iterable[RecordRow], output: str = "table") -> None:
+    """Print a record to stdout: one line per field, or one JSON object for `output="json"`."""
     if output == "json":
-        print(json.dumps({each.name: value for each, value in record.rows()}, ensure_ascii=False, indent=2))
+        print(json.dumps({name: value for name, _, value in rows}, ensure_ascii=False, indent=2))
         return
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    for each, value in record.rows():
-        text = f"{value:,.2f}" if isinstance(value, float) else format_value(value)
-        table.add_row(each.name, text)
+    for name, _, value in rows:
+        table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else format_value(value))
     stdout_console().print(table)

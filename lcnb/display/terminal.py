@@ -1,7 +1,8 @@
 """How frames, warnings and errors look in a terminal, and what a pipe receives.
 
-In a terminal a listing is a table with colors; in a pipe it is the same table without colors or cut cells; with
-`-o json|csv|parquet` it is data. Only data goes to stdout; progress, warnings and errors go to stderr."""
+In a terminal a listing is a table with colors. In a pipe it is the same table without colors and with whole cells. With
+`-o json|csv|parquet` it is data. Only data goes to stdout; progress, warnings and errors go to stderr.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +10,18 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lcnb.display.formats import format_value
+from lcnb.display.formats import MISSING, format_value
+from lcnb.display.palette import ERROR_STYLE, MISSING_STYLE, STATE_COLORS, WARNING_STYLE
 from lcnb.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-
+#: The values of `--output`.
 OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
 
-#: Columns that a table leaves out for width; every other format has them all.
+#: Columns of each listing that a table in a terminal leaves out, to fit the width. Every other format has all columns.
 WIDE_COLUMNS = {
     "instances": ("city", "country", "ip_addresses", "booted", "built", "locked", "suspended", "domain"),
     "inventory": ("hostname", "city", "country", "ipv6", "template_label"),
@@ -31,7 +33,7 @@ WIDE_COLUMNS = {
 
 
 def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
-    """A frame on stdout, in one of FORMATS. Raises InputError for parquet to a terminal."""
+    """Print a frame to stdout in one of OUTPUT_FORMATS. Raises InputError for parquet to a terminal."""
     if output == "json":
         print(frame.to_json(orient="records", force_ascii=False, indent=2, date_format="iso"))
     elif output == "csv":
@@ -44,7 +46,7 @@ def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
 
 
 def check_output(output: str) -> None:
-    """InputError when the output cannot be printed here: a command that changes something looks before it does."""
+    """Raise InputError when this output cannot be printed here. A command that changes something checks this first."""
     if output == "parquet" and sys.stdout.isatty():
         raise InputError("parquet is binary; send it to a file: lcnb ... -o parquet > file.parquet")
 
@@ -53,31 +55,39 @@ def _print_parquet(frame: pd.DataFrame) -> None:
     check_output("parquet")
     from io import BytesIO
 
-    buffer = BytesIO()  # parquet needs to seek; a pipe cannot
+    buffer = BytesIO()  # a writer of parquet seeks, and a pipe cannot
     frame.to_parquet(buffer, index=False)
     sys.stdout.buffer.write(buffer.getvalue())
     sys.stdout.flush()
 
 
 def stdout_console() -> Console:
-    """A console that never cuts a cell when nobody looks."""
+    """A console for stdout."""
     return console_for(sys.stdout)
 
 
 def console_for(stream: TextIO) -> Console:
+    """A console for a stream. Outside a terminal its lines are never wrapped or cut."""
     from rich.console import Console
 
     return Console(file=stream) if stream.isatty() else Console(file=stream, width=10_000, soft_wrap=True)
 
 
 def stderr_console() -> Console:
+    """A console for stderr, which does not color numbers and paths."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def frame_table(frame: pd.DataFrame, *, wide: bool = False, title: str | None = None) -> Any:
-    """A rich table: numbers to the right, money with two decimals, states in colour, missing as an en dash."""
+    """Build a rich table: numbers to the right, money with two decimals, states in color, missing as an en dash.
+
+    Args:
+        frame: The rows.
+        wide: Show the columns of WIDE_COLUMNS too.
+        title: A line above the table.
+    """
     from rich import box
     from rich.table import Table
 
@@ -98,10 +108,8 @@ def _table_cell(column: str, value: Any) -> Any:
     import pandas as pd
     from rich.text import Text
 
-    from lcnb.display.palette import STATE_COLORS
-
     if value is None or value is pd.NA or value != value:
-        return Text("–", style="dim")
+        return Text(MISSING, style=MISSING_STYLE)
     if isinstance(value, float):
         return Text(f"{value:,.2f}")
     if column == "state":
@@ -110,19 +118,26 @@ def _table_cell(column: str, value: Any) -> Any:
 
 
 def show_warnings() -> None:
-    """Warnings as one line on stderr, without the source line that Python prints."""
+    """From now on, print each warning as one line to stderr, without the source line that Python adds."""
 
     def show(message: Warning | str, *_: Any) -> None:
-        stderr_console().print(f"[yellow]warning:[/] {escape_markup(str(message))}", soft_wrap=True)
+        print_warning(str(message))
 
-    warnings.showwarning = show  # type: ignore[assignment]  # it takes what Python passes
+    warnings.showwarning = show  # type: ignore[assignment]  # accepts every argument that Python passes
+
+
+def print_warning(text: str) -> None:
+    """Print `warning: TEXT` to stderr."""
+    stderr_console().print(f"[{WARNING_STYLE}]warning:[/] {escape_markup(text)}", soft_wrap=True)
 
 
 def print_error(error: BaseException) -> None:
-    stderr_console().print(f"[bold red]error:[/] {escape_markup(str(error))}", soft_wrap=True)
+    """Print `error: MESSAGE` to stderr."""
+    stderr_console().print(f"[{ERROR_STYLE}]error:[/] {escape_markup(str(error))}", soft_wrap=True)
 
 
 def escape_markup(text: str) -> str:
+    """The text with its square brackets escaped, so that rich does not read them as markup."""
     from rich.markup import escape
 
     return escape(text)

@@ -13,16 +13,27 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from lcnb.api.fields import Field, Record, fields_of
+from lcnb.api.models import Instance, Plan
 
 DTYPES: dict[type, str] = {str: "str", int: "Int64", float: "Float64", bool: "boolean", tuple: "str"}
 
 
 def records_frame(model: type[Record], records: Sequence[Record]) -> pd.DataFrame:
-    """One row a record, one column a field of the model."""
+    """One row per record, one column per field of the model."""
     return pd.DataFrame(
         {each.name: _build_column(each, map(attrgetter(each.name), records)) for each in fields_of(model)},
         index=pd.RangeIndex(len(records)),
     )
+
+
+def column_units() -> dict[str, str]:
+    """The unit of each column of machines and plans that has one: MB, GB or currency."""
+    return {
+        each.name: each.about.unit
+        for model in (Instance, Plan)
+        for each in fields_of(model)
+        if each.about.unit
+    }
 
 
 def _build_column(field: Field, values: Iterable[Any]) -> ExtensionArray:
@@ -30,9 +41,10 @@ def _build_column(field: Field, values: Iterable[Any]) -> ExtensionArray:
 
 
 def cell_value(value: Any) -> Any:
-    """A field's value as it stands in a column: texts of a list are joined, and an empty text counts as missing."""
+    """A field's value as a column holds it: the texts of a list are joined, and an empty text is missing."""
     return (", ".join(value) or None) if type(value) is tuple else value
 
 
 def pandas_array(values: Iterable[Any], dtype: str) -> ExtensionArray:
+    """The values as a pandas array of one of the DTYPES."""
     return pd.array(list(values), dtype=dtype)  # type: ignore[call-overload,no-any-return] # a name of DTYPES

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from lcnb.display.palette import status_color
 from lcnb.errors import LcnbError
 from lcnb.flags import NOTHING_STARTED, checked_flag
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 #: A report is shown in the page up to this size; a larger one is named.
 MAX_REPORT_BYTES = 4_000_000
-_STATUS_COLORS = {"done": "#0a7d5d", "attention": "#96590a", "partly": "#96590a", "interrupted": "#96590a"}
 
 
 class RunPanel(ConfirmPanel):
@@ -65,9 +65,8 @@ def _end_html(ended: FinishedRun) -> str:
     from lcnb.changes.changeset import recorded_frame
     from lcnb.display import panels, tables
 
-    color = _STATUS_COLORS.get(ended.status, "#b3261e")
     parts = [
-        f'<p class="lcnb-ended"><b style="background:{color}">{escape(ended.status)}</b> '
+        f'<p class="lcnb-ended"><b style="background:{status_color(ended.status)}">{escape(ended.status)}</b> '
         f"exit code {ended.exit_code}</p>"
     ]
     if ended.attention:

@@ -14,17 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lcnb.display.palette import status_color
 from lcnb.files import write_atomically
 from lcnb.runbooks.publish.cells import render_cells
 from lcnb.runbooks.publish.pictures import PictureEmbedder
-
-_STATUS_COLORS = {
-    "done": "#0a9b74",
-    "running": "#3d8fd1",
-    "interrupted": "#dd9a1f",
-    "attention": "#b56d00",
-    "partly": "#b56d00",
-}
 
 CSS = """
 :root{color-scheme:light dark;--ink:#1d2530;--soft:#5c6878;--line:#dfe4ea;--page:#f5f7f9;--card:#fff;--bad:#b3411c;
@@ -115,7 +108,7 @@ def render_page(
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{title} – {escape(status)}</title><link rel="icon" href="data:,"><style>{CSS}</style></head>
 <body><main>
-<header><h1>{title}<span class="status" style="--c:{_STATUS_COLORS.get(status, "#d1552b")}">{escape(status)}</span></h1>
+<header><h1>{title}<span class="status" style="--c:{status_color(status)}">{escape(status)}</span></h1>
 <p>{escape(str(facts["purpose"]))}</p>
 {_facts_html(facts)}</header>
 {_failure_html(facts)}{_notes_html(facts)}{_checks_html(facts)}
