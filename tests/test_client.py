@@ -591,11 +591,11 @@ def test_e6_empty_success(data: Any) -> None:
     """A success without the record that was asked for is NotFound, for each kind of single thing."""
     from lcnb.api import calls, queries
     from lcnb.api import flows as flows_module
-    from lcnb.client import _find_instance, _initial_password
+    from lcnb.api.single_records import find_instance, read_initial_password
 
     flows: dict[str, tuple[str, Callable[[str], Any]]] = {
-        "instance": ("identifier", lambda name: _find_instance(name, None)),
-        "reveal": ("identifier", _initial_password),
+        "instance": ("identifier", lambda name: find_instance(name, None)),
+        "reveal": ("identifier", read_initial_password),
         "snapshot": ("slug", queries.read_snapshot),
         "sshkey": ("slug", queries.read_sshkey),
     }

@@ -20,7 +20,7 @@ import pytest
 
 import lcnb
 from conftest import ROOT, warm_server
-from lcnb.client import _shared_sandbox
+from lcnb.client.settings import shared_sandbox
 from lcnb.config import ENVIRONMENT_VARIABLES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -143,7 +143,7 @@ def modules() -> list[str]:
 def test_examples(module: str, account_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each example in a docstring gives what it shows."""
     monkeypatch.chdir(tmp_path)
-    _shared_sandbox.cache_clear()  # one that nothing was changed in
+    shared_sandbox.cache_clear()  # one that nothing was changed in
     found = doctest.testmod(importlib.import_module(module), raise_on_error=False)
     assert found.failed == 0
 

@@ -64,7 +64,7 @@ class Returned(Generic[T]):
 class Raised:
     """The answer to an effect that failed: the driver hands the exception to the flow."""
 
-    error: Exception
+    error: BaseException
 
 
 @dataclass

@@ -73,6 +73,8 @@ def next_step(flow: Generator[Effect, Any, T], answer: Any = None) -> Effect | R
         return flow.throw(answer.error) if isinstance(answer, Raised) else flow.send(answer)
     except StopIteration as end:
         return Returned(end.value)
+    finally:
+        del answer  # an error must not keep this frame alive by its traceback
 
 
 def exchange_flow(flow: Flow[T], context: ExchangeContext) -> LowFlow[T]:

@@ -58,7 +58,7 @@ class AccountPanel(HtmlPanel):
         if budget.blocked_s:
             figures["seconds until the next call"] = f"{budget.blocked_s:.0f}"
         warn = ["balance"] if (profile.balance or 0) <= 0 else []
-        return panels.cards(figures, warn=warn)._repr_html_() + profile._repr_html_()
+        return panels.cards(figures, warn=warn)._repr_html_() + (profile._repr_html_() or "")
 
 
 class RunsPanel(HtmlPanel):

@@ -195,7 +195,7 @@ def test_refresh_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
     lc.catalogue(refresh=True)
     lc.catalogue(refresh=True)
     assert (widths, len(asked(sandbox))) == ([15, 15], 30)
-    lc._keep.path.unlink()
+    lc._catalogue_cache.path.unlink()
     lc.catalogue()
     assert (widths[2:], len(asked(sandbox))) == ([14], 15)
 
@@ -211,11 +211,11 @@ def test_locations_that_changed(
     sandbox, lc = served()
     whole = lc.catalogue()
     asked(sandbox)
-    old = json.loads(lc._keep.path.read_text())
+    old = json.loads(lc._catalogue_cache.path.read_text())
     records = old["kept"]["locations"]["records"]
     records[0] = ["$.data[0]", {**records[0][1], "slug": "OLD1"}]
     old["kept"] = {name: each for name, each in old["kept"].items() if not name.endswith(" of MIA1")}
-    lc._keep.path.write_text(json.dumps(old))
+    lc._catalogue_cache.path.write_text(json.dumps(old))
     sandbox.faults = Faults.read({"rules": [{**rule, "path": "OLD1"}] if rule else []})
 
     found = lc.catalogue(refresh=True)
@@ -223,7 +223,7 @@ def test_locations_that_changed(
         pd.testing.assert_frame_equal(getattr(found, kind), getattr(whole, kind))
         assert getattr(found, kind).attrs["lcnb"]["drift"] == []
     assert {"/locations/OLD1/plans", "/locations/MIA1/plans", "/locations/MIA1/images"} <= set(asked(sandbox))
-    assert "OLD1" not in lc._keep.path.read_text()
+    assert "OLD1" not in lc._catalogue_cache.path.read_text()
 
 
 def test_switched_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,9 +263,9 @@ def test_new_location(served: Served) -> None:
     """A location that is newer than what was kept is found; one that does not exist is refused as ever."""
     _, lc = served()
     lc.locations()
-    old = json.loads(lc._keep.path.read_text())
+    old = json.loads(lc._catalogue_cache.path.read_text())
     old["kept"]["locations"]["records"].pop(0)
-    lc._keep.path.write_text(json.dumps(old))
+    lc._catalogue_cache.path.write_text(json.dumps(old))
 
     assert set(lc.plans("MIA1").location) == {"MIA1"}
     with pytest.raises(InputError, match="'MIA9' is not one of the account's"):
@@ -447,9 +447,9 @@ def test_drift_is_told_again(served: Served) -> None:
     """What was odd in a kept listing is told each time it is used."""
     _, lc = served()
     lc.locations()
-    old = json.loads(lc._keep.path.read_text())
+    old = json.loads(lc._catalogue_cache.path.read_text())
     old["kept"]["locations"]["drift"] = [["$.data[9]", "odd"]]
-    lc._keep.path.write_text(json.dumps(old))
+    lc._catalogue_cache.path.write_text(json.dumps(old))
     for _ in range(2):
         with pytest.warns(DriftWarning, match="odd"):
             lc.locations()

@@ -593,7 +593,9 @@ def test_one_permit(path: Path) -> None:
             work()
         finally:
             sys.setprofile(None)
-        asked = {"_open_file", "open", "flock", "fstat", "read", "write", "lseek", "fsync", "rename"} & {*steps}
+        asked = {"_open_file", "open", "flock", "fstat", "read", "write", "lseek", "fsync", "rename"} & {
+            *steps
+        }
         assert {name: steps.count(name) for name in asked} == {
             "_open_file": 1,
             "flock": 2,
