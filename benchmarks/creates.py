@@ -25,7 +25,7 @@ from lcnb.config import Settings
 from lcnb.sandbox import Clock, Sandbox, World
 from lcnb.sandbox.faults import Faults
 from lcnb.secret import Secret
-from lcnb.transport.wire import TransportFailure
+from lcnb.transport.effects import TransportFailure
 
 CREATES, BATCH = 10_000, 20
 SPEC = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}

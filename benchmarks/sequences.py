@@ -25,7 +25,7 @@ from lcnb.errors import LcnbError
 from lcnb.sandbox import Clock, Sandbox, World
 from lcnb.sandbox.faults import Faults
 from lcnb.secret import Secret
-from lcnb.transport.wire import TransportFailure
+from lcnb.transport.effects import TransportFailure
 
 CHANGES, ACCOUNT = 10_000, 6
 #: From small to large: a disk cannot shrink.

@@ -101,7 +101,7 @@ def _rested(lc: Any, *, forget: bool) -> None:
     for path in lc.settings.state_dir.glob("budget-*"):
         path.unlink()
     if forget:
-        lc._keep.path.unlink(missing_ok=True)
+        lc._catalogue_cache.path.unlink(missing_ok=True)
 
 
 # --- the server -----------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.sandbox import Request, Sandbox
 from lcnb.secret import Secret
-from lcnb.transport.wire import LowEffect, Outcome, Response, SyncWire, Transmit, TransportFailure
+from lcnb.transport.effects import LATE, LowEffect, Outcome, Response, Transmit, TransportFailure
+from lcnb.transport.sync import SyncWire
 
 #: Seconds that a request takes there and back.
 TRIP_S = 0.05
@@ -23,12 +24,12 @@ class VirtualWire(SyncWire):
 
     def __init__(self, settings: Settings, sandbox: Sandbox, seed: int = 0) -> None:
         self.sandbox = sandbox
-        super().__init__(settings, clock=sandbox.world.now, chance=random.Random(seed))
+        super().__init__(settings, clock=sandbox.world.now, rng=random.Random(seed))
         #: Called before each effect that is not a read, with its name; raising ends the flow there.
         self.before: Callable[[str], None] = lambda name: None
         self.requests = 0
 
-    def perform(self, effect: LowEffect, turns: Any) -> Any:
+    def perform(self, effect: LowEffect, scheduler: Any) -> Any:
         if isinstance(effect, Transmit):
             self.before(f"{effect.call.method} {effect.call.path}")
             return self._send(effect)
@@ -36,7 +37,7 @@ class VirtualWire(SyncWire):
             return self._turn(effect.seconds)
         if isinstance(effect, LocalWork):
             self.before(effect.what)
-        return super().perform(effect, turns)
+        return super().perform(effect, scheduler)
 
     def _turn(self, seconds: float) -> None:
         self.sandbox.world.clock.turn(seconds)  # type: ignore[attr-defined]
@@ -57,7 +58,7 @@ def send(sandbox: Sandbox, method: str, path: str, body: Any, limit_s: float = 6
     turn(TRIP_S)
     if reply.fate in ("stall", "slow") and reply.seconds > limit_s - TRIP_S:
         turn(limit_s - TRIP_S)
-        return TransportFailure("late", "no answer in time")
+        return LATE
     if reply.fate == "slow" and reply.later is not None:
         turn(reply.seconds)
         reply = reply.later()

@@ -26,7 +26,7 @@ import lcnb
 from lcnb import client
 from lcnb.api.flows import LocalWork, Pause, Together
 from lcnb.changes import apply
-from lcnb.transport.wire import SyncWire
+from lcnb.transport.sync import SyncWire
 
 #: Loaded when they are first used, which would be in each fork.
 LATE = (apply, client, filelock, httpcore, pd, to_pandas)
@@ -42,11 +42,11 @@ class Killed(SyncWire):
     count = 0
     now = 0.0
 
-    def perform(self, effect: Any, turns: Any) -> Any:
+    def perform(self, effect: Any, scheduler: Any) -> Any:
         if isinstance(effect, Together) or (
             isinstance(effect, LocalWork) and effect.what in ("permit", "budget")
         ):
-            return super().perform(effect, turns)
+            return super().perform(effect, scheduler)
         self.count += 1
         if self.count == self.before:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -57,7 +57,7 @@ class Killed(SyncWire):
                 reply = control.post(url, json={"seconds": effect.seconds}, headers=headers)
             self.now = reply.json()["now"]
             return False
-        return super().perform(effect, turns)
+        return super().perform(effect, scheduler)
 
 
 def changes(lc: lcnb.LetsCloud, which: str) -> Any:

@@ -30,6 +30,7 @@ from conftest import MANY, TOKEN
 from lcnb.errors import ConnectionFailed, InputError, NotFound, RateLimited
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread, start
 from lcnb.sandbox.shapes import SHAPES
+from lcnb.transport import sync
 from lcnb.transport.rate_limit import RateRule
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
@@ -435,7 +436,7 @@ def test_threads_and_interrupts(
     served: Served, alarm: Alarm, unraisable: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Threads get right answers while the main thread is interrupted in its own calls of the same client."""
-    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.01)
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.01)
     chance = random.Random(9)
     _, lc = served()
     expected = lc.locations()
@@ -461,7 +462,7 @@ def test_threads_and_interrupts(
 
 def test_threads_and_close(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads get right answers while another one closes the client again and again."""
-    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.01)
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.01)
     _, lc = served()
     expected = lc.locations()
 
@@ -482,13 +483,13 @@ def test_closed_before_it_is_sent(served: Served, monkeypatch: pytest.MonkeyPatc
     """A request that was begun is sent once, though the client is closed before its thread runs."""
     sandbox, lc = served()
     expected = lc.locations()
-    start, before = lcnb.wire._start, len(sandbox.log)
+    start, before = sync._start_thread, len(sandbox.log)
 
     def late(*work: Any) -> None:
         lc.close()
         start(*work)
 
-    monkeypatch.setattr("lcnb.transport.wire._start_thread", late)
+    monkeypatch.setattr("lcnb.transport.sync._start_thread", late)
     same(lc.locations(), expected)
     assert len(sandbox.log) == before + 1
 
@@ -590,11 +591,11 @@ def test_e6_empty_success(data: Any) -> None:
     """A success without the record that was asked for is NotFound, for each kind of single thing."""
     from lcnb.api import calls, queries
     from lcnb.api import flows as flows_module
-    from lcnb.client import _find_instance, _initial_password
+    from lcnb.api.single_records import find_instance, read_initial_password
 
     flows: dict[str, tuple[str, Callable[[str], Any]]] = {
-        "instance": ("identifier", lambda name: _find_instance(name, None)),
-        "reveal": ("identifier", _initial_password),
+        "instance": ("identifier", lambda name: find_instance(name, None)),
+        "reveal": ("identifier", read_initial_password),
         "snapshot": ("slug", queries.read_snapshot),
         "sshkey": ("slug", queries.read_sshkey),
     }
@@ -865,7 +866,7 @@ def test_same_methods() -> None:
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_error_of_a_method(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each method raises the error of its call as it is: here nobody listens."""
-    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.001)
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and never listens
         call = caller(kind, f"http://127.0.0.1:{taken.getsockname()[1]}/api")

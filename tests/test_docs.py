@@ -20,7 +20,7 @@ import pytest
 
 import lcnb
 from conftest import ROOT, warm_server
-from lcnb.client import _shared_sandbox
+from lcnb.client.settings import shared_sandbox
 from lcnb.config import ENVIRONMENT_VARIABLES
 
 #: The pages whose code blocks are run, each as a session of its own.
@@ -101,7 +101,7 @@ def test_make_targets() -> None:
 def test_python_blocks(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run in order, as the cells of a notebook would."""
     monkeypatch.chdir(tmp_path)
-    _shared_sandbox.cache_clear()  # a sandbox in which nothing was changed
+    shared_sandbox.cache_clear()  # a sandbox in which nothing was changed
     names: dict[str, Any] = {}
     for block in blocks(page, "python"):
         exec(compile(block, page, "exec"), names)
@@ -155,7 +155,7 @@ def modules() -> list[str]:
 def test_examples(module: str, account_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each example in a docstring gives what it shows."""
     monkeypatch.chdir(tmp_path)
-    _shared_sandbox.cache_clear()  # a sandbox in which nothing was changed
+    shared_sandbox.cache_clear()  # a sandbox in which nothing was changed
     found = doctest.testmod(importlib.import_module(module), raise_on_error=False)
     assert found.failed == 0
 

@@ -38,7 +38,7 @@ ORDER = [
 ALONE = "sandbox"
 #: Library → the only module that may import it.
 DOORS = {
-    "httpx": "transport.wire",
+    "httpx": "transport.httpx_client",
     "papermill": "runbooks.engine.papermill_imports",
     "nbclient": "runbooks.engine.papermill_imports",
     "matplotlib": "display.charts",

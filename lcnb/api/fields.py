@@ -1,8 +1,8 @@
-"""How a field of the API is declared: `F` in an annotation, `Field` when it is read back, `Record` as the base of all models."""
+"""How models declare fields: `F` in an annotation, `Field` as it is read back, `Record` as the base of all models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar, get_args, get_type_hints
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, get_args, get_type_hints
 
 @dataclass(frozen=True)
 class F:
-    """What a field means: help text, unit, wire path or derivation."""
+    """What a field means: help text, unit, and its path in the JSON or its derivation from other fields."""
 
     help: str
     unit: str = ""
@@ -20,7 +20,7 @@ class F:
 
 @dataclass(frozen=True)
 class Drift:
-    """One odd place in an answer: its JSON path and what was wrong there."""
+    """One odd place in a response: its JSON path and what is wrong there."""
 
     path: str
     problem: str
@@ -28,7 +28,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Field:
-    """A field as read from its line: name, Python type (str, int, float, bool, tuple), meaning."""
+    """A field of a model: its name, Python type (str, int, float, bool, tuple) and meaning."""
 
     name: str
     type: type
@@ -36,28 +36,40 @@ class Field:
 
     @cached_property
     def wire(self) -> tuple[str, ...]:
+        """The path of the field in the JSON of a record."""
         return tuple((self.about.wire or self.name).split("."))
 
 
-# --- the resources --------------------------------------------------------------------------------------
+#: Renders a title, rows of (name, unit, value) and the plain text as HTML.
+HtmlRenderer = Callable[[str, Iterable[tuple[str, str, Any]], str], str]
+_html_renderer: HtmlRenderer | None = None
+
+
+def set_html_renderer(renderer: HtmlRenderer) -> None:
+    """Set the function that shows records in a notebook; without one a notebook shows their text.
+
+    `lcnb.client` sets it, so that this module does not import the display.
+    """
+    global _html_renderer
+    _html_renderer = renderer
 
 
 @dataclass(frozen=True)
 class Record:
-    """What all resources share: unknown fields are kept in `extra`, and a notebook shows a small card."""
+    """The base of all models: `extra` keeps unknown fields, and a notebook shows a small table."""
 
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
     TITLE: ClassVar[str] = "name"
 
-    def _repr_html_(self) -> str:
-        from lcnb.display.records import record_html
-
+    def _repr_html_(self) -> str | None:
+        if _html_renderer is None:
+            return None
         title = getattr(self, self.TITLE, None)
         rows = [(each.name, each.about.unit, value) for each, value in self.rows()]
-        return record_html(f"{type(self).__name__} {'–' if title is None else title}", rows, repr(self))
+        return _html_renderer(f"{type(self).__name__} {'–' if title is None else title}", rows, repr(self))
 
     def rows(self) -> Iterator[tuple[Field, Any]]:
-        """Each field with its value, in the order of the lines."""
+        """Yield each field with its value, in the order of their declarations."""
         for each in fields_of(type(self)):
             yield each, getattr(self, each.name)
 
@@ -66,7 +78,7 @@ _FIELDS_BY_MODEL: dict[type[Record], tuple[Field, ...]] = {}
 
 
 def fields_of(model: type[Record]) -> tuple[Field, ...]:
-    """The fields of a model, in the order of their lines."""
+    """Return the fields of a model, in the order of their declarations."""
     if model not in _FIELDS_BY_MODEL:
         hints = get_type_hints(model, include_extras=True)
         _FIELDS_BY_MODEL[model] = tuple(

@@ -46,8 +46,8 @@ def _location_stages() -> StagedFlow[Listing]:
     return (yield from read_one("locations", partial(read_listing, get_locations())))
 
 
-def list_locations(keep: StageRunner = run_uncached) -> Flow[Listing]:
-    return (yield from keep(_location_stages))
+def list_locations(runner: StageRunner = run_uncached) -> Flow[Listing]:
+    return (yield from runner(_location_stages))
 
 
 def list_instances() -> Flow[Listing]:
@@ -92,20 +92,20 @@ def list_location_images(location: str) -> Flow[Listing]:
 
 
 def list_plans(
-    location: str | None = None, among: Sequence[str] | None = None, keep: StageRunner = run_uncached
+    location: str | None = None, among: Sequence[str] | None = None, runner: StageRunner = run_uncached
 ) -> Flow[Listing]:
     """The plans of one location, of those in `among`, or of all."""
-    return (yield from _list_by_location("plans", location, among, keep))
+    return (yield from _list_by_location("plans", location, among, runner))
 
 
-def list_images(location: str | None = None, keep: StageRunner = run_uncached) -> Flow[Listing]:
+def list_images(location: str | None = None, runner: StageRunner = run_uncached) -> Flow[Listing]:
     """The images of one location, or of all."""
-    return (yield from _list_by_location("images", location, None, keep))
+    return (yield from _list_by_location("images", location, None, runner))
 
 
-def read_catalogue(keep: StageRunner = run_uncached) -> Flow[tuple[Listing, Listing, Listing]]:
+def read_catalogue(runner: StageRunner = run_uncached) -> Flow[tuple[Listing, Listing, Listing]]:
     """Locations, plans and images: after the locations everything at once."""
-    return (yield from keep(_catalogue_stages))
+    return (yield from runner(_catalogue_stages))
 
 
 def _catalogue_stages() -> StagedFlow[tuple[Listing, Listing, Listing]]:
@@ -119,13 +119,13 @@ _LOCATION_LISTINGS = {"plans": list_location_plans, "images": list_location_imag
 
 
 def _list_by_location(
-    what: str, location: str | None, among: Sequence[str] | None, keep: StageRunner
+    what: str, location: str | None, among: Sequence[str] | None, runner: StageRunner
 ) -> Flow[Listing]:
     if location is not None:
-        slug = yield from _find_location_slug(location, keep)
+        slug = yield from _find_location_slug(location, runner)
         ((name, fetch),) = _location_requests(what, [slug]).items()
-        return (yield from keep(partial(read_one, name, fetch)))
-    return (yield from keep(partial(_joined_stages, what, among)))
+        return (yield from runner(partial(read_one, name, fetch)))
+    return (yield from runner(partial(_joined_stages, what, among)))
 
 
 def _joined_stages(what: str, among: Sequence[str] | None) -> StagedFlow[Listing]:
@@ -158,10 +158,10 @@ def _location_slugs(places: Listing) -> list[str]:
     return [str(record["slug"]) for _, record in places.records if record.get("slug")]
 
 
-def _find_location_slug(location: str, keep: StageRunner) -> Flow[str]:
+def _find_location_slug(location: str, runner: StageRunner) -> Flow[str]:
     """The location as the catalogue spells it (`mia1` → `MIA1`); an unknown one is refused with a suggestion."""
     path_segment("location", location)
-    places = yield from list_locations(keep)
+    places = yield from list_locations(runner)
     known = _location_slugs(places)
     if location.lower() not in map(str.lower, known) and places.read_at is not None:
         known = _location_slugs((yield from list_locations()))  # it may be newer than what was kept
@@ -261,14 +261,14 @@ class InventoryParts:
     plans: Listing
 
 
-def read_inventory(keep: StageRunner = run_uncached) -> Flow[InventoryParts]:
+def read_inventory(runner: StageRunner = run_uncached) -> Flow[InventoryParts]:
     machines, places, profile = yield Together(
-        [list_instances(), list_locations(keep), read_single(get_profile())]
+        [list_instances(), list_locations(runner), read_single(get_profile())]
     )
     used = {_instance_location(record) for _, record in machines.records} - {None}
     known = [str(record["slug"]) for _, record in places.records if record.get("slug") in used]
     rest = sorted(str(slug) for slug in used if slug not in known)
-    prices = yield from list_plans(among=[*known, *rest], keep=keep)
+    prices = yield from list_plans(among=[*known, *rest], runner=runner)
     return InventoryParts(machines, places, profile, prices)
 
 

@@ -162,7 +162,7 @@ def _check_budget(look: BudgetStatus) -> CheckResult:
     """What all processes of this machine may still send by this token."""
     if look.problem:
         return CheckResult("rate budget", False, f"{look.problem}. Cure: another folder by LCNB_STATE_DIR")
-    text = f"{look.burst} calls at once, then {look.an_hour:,.0f} an hour; kept in {look.where}"
+    text = f"{look.burst} calls at once, then {look.calls_per_hour:,.0f} an hour; kept in {look.stored_in}"
     if look.blocked_s:
         return CheckResult(
             "rate budget", False, f"the provider asked to wait; {look.blocked_s:,.0f} s are left"

@@ -13,25 +13,22 @@ from typing import Annotated
 import msgspec
 from msgspec import structs
 
-#: What a 429 that names no time is taken to ask for, in seconds.
+#: Seconds that a Retry-After of NaN is taken to ask for.
 ASSUMED_WINDOW_S = 60.0
-#: What other programs did this long ago counts a third of what they do now.
+#: Calls that other programs made this long ago count a third of their current calls.
 OTHERS_MEMORY_S = 600.0
-#: A clock that is back by less is another machine's, on the same row; by more, it was set.
+#: A clock that is behind by less belongs to another machine that shares the state; by more, it was set back.
 MAX_CLOCK_SKEW_S = 60.0
-#: A reply may be on its way for so long.
+#: The longest time that a response may be on its way.
 LATE_RESPONSE_S = 60.0
-#: A limit that is told and not below this is none.
+#: Reported limits at or above this value mean "unlimited".
 _UNLIMITED_FROM = 10**9
 DAY_S = 86_400.0
 
 
-# --- the rule, without any input or output --------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class RateRule:
-    """`limit` calls in `window` seconds: a share of them at once, the others evenly."""
+    """Allows `limit` calls in `window` seconds: a share of them at once, the others evenly spread."""
 
     limit: int = 5_000
     window: float = 3600.0
@@ -39,20 +36,21 @@ class RateRule:
 
     @cached_property
     def burst(self) -> int:
+        """Calls that may be sent at once."""
         return max(1, int(self.limit * self.share))
 
     @cached_property
     def gap(self) -> float:
-        """Seconds from one call to the next, once the burst is used."""
+        """Seconds between calls after the burst."""
         return self.window / max(1, self.limit - self.burst)
 
     @cached_property
     def tolerance(self) -> float:
-        """How far ahead of its time the burst may be, in seconds."""
+        """Seconds by which the burst may be ahead of the even pace."""
         return self.burst * self.gap
 
-    def told(self, limit: int | None) -> RateRule:
-        """The rule for the limit that the provider tells; one that is far higher is the day's, not the hour's."""
+    def with_limit(self, limit: int | None) -> RateRule:
+        """Return the rule for the limit that the provider reports; a far higher (daily) one is ignored."""
         if limit is None or limit == self.limit or limit >= 12 * self.limit:
             return self
         return replace(self, limit=limit)
@@ -63,33 +61,33 @@ _Count = Annotated[int, msgspec.Meta(ge=0, lt=10**12)]
 
 
 class BudgetState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The row. All times are seconds of one clock; 0 is long ago."""
+    """The state of a budget. All times are seconds of one clock; 0 is long ago."""
 
     #: Theoretical arrival time: the bucket is full again at this time.
     tat: _Seconds = 0.0
     blocked_until: _Seconds = 0.0
-    #: Seconds between calls until `end`, when others use the token too; the rule's own otherwise.
+    #: Seconds between calls until `end`, when others also use the token; 0 means the gap of the rule.
     gap: _Seconds = 0.0
-    #: When the provider's window ends, at the latest; and until when replies of the one before may come.
+    #: The latest time at which the provider's window ends; the time until which responses of the last window may come.
     end: _Seconds = 0.0
     fresh_until: _Seconds = 0.0
-    #: The most calls that a reply of this window told of, and those that we know of: a reply that tells of more
-    #: than we know shows calls of others.
+    #: The highest number of calls that a response of this window reported, and the number that we know of: the
+    #: difference was made by others.
     used: _Count = 0
     known: _Count = 0
-    #: Calls of others a second, and when that was reckoned.
+    #: Calls of others per second, and the time of that estimate.
     others: _Seconds = 0.0
     others_at: _Seconds = 0.0
     limit: _Count | None = None
-    #: The clock when the row was last written.
+    #: The time when the state was last written.
     seen: _Seconds = 0.0
 
 
 def adjust_clock(state: BudgetState, now: float) -> tuple[BudgetState, float]:
-    """State and time for a clock that never goes back.
+    """Return state and time for a clock that never goes back.
 
-    Machines that share a row differ by a little: they live on the clock that is ahead. A clock that was set
-    back by more takes the row's times with it, so nobody waits for the old time to come again.
+    The clocks of machines that share a state differ slightly: all use the one that is ahead. When a clock was set
+    back by more, the times of the state move back with it, so that nobody waits for the old time.
     """
     back = state.seen - now
     if back <= MAX_CLOCK_SKEW_S:
@@ -100,8 +98,8 @@ def adjust_clock(state: BudgetState, now: float) -> tuple[BudgetState, float]:
 
 
 def reserve_call(state: BudgetState, now: float, rule: RateRule) -> tuple[BudgetState, float]:
-    """Reserve the next place: the new state, and the seconds until the call may be sent."""
-    rule = rule.told(state.limit)
+    """Reserve the next permit: return the new state, and the seconds until the call may be sent."""
+    rule = rule.with_limit(state.limit)
     gap = _current_gap(state, now, rule)
     begin = max(now, state.blocked_until)
     tat = max(state.tat, begin) + gap
@@ -126,19 +124,19 @@ def record_response(
     reset_s: float | None = None,
     retry_after: float | None = None,
 ) -> BudgetState:
-    """The state after a reply. `retry_after` is that of a 429 alone, and stops everybody."""
+    """Return the state after a response. `retry_after` is that of a 429 only, and stops everyone."""
     state = structs.replace(state, seen=now)
-    anew = limit is not None and 0 < limit < _UNLIMITED_FROM and limit != state.limit
-    if anew:
+    is_new_limit = limit is not None and 0 < limit < _UNLIMITED_FROM and limit != state.limit
+    if is_new_limit:
         state = structs.replace(state, limit=limit)
-    rule = rule.told(state.limit)
+    rule = rule.with_limit(state.limit)
     if retry_after is not None:
         return _stop_until(state, now, rule, now + _clamp_seconds(retry_after))
     if remaining is None:
         return state
     allowed = state.limit or rule.limit
     used = min(max(0, allowed - remaining), allowed)
-    if anew or used < state.used - rule.burst or now >= state.end + LATE_RESPONSE_S:
+    if is_new_limit or used < state.used - rule.burst or now >= state.end + LATE_RESPONSE_S:
         state = _start_window(state, now, rule, used)
     elif _is_overtaken(state, now, rule, used):
         return state
@@ -148,22 +146,22 @@ def record_response(
 
 
 def _is_overtaken(state: BudgetState, now: float, rule: RateRule, used: int) -> bool:
-    """Whether a reply is of the window before: it comes after the end of that, or tells of too many calls.
+    """Whether a response belongs to the previous window: it comes after its end, or reports too many calls.
 
-    Within a window, replies that were overtaken do no harm: the highest number counts.
+    Within a window, responses in the wrong order do no harm: the highest number counts.
     """
     return now >= state.end or (now < state.fresh_until and used > state.used + rule.burst)
 
 
 def _clamp_seconds(seconds: float) -> float:
-    """At least a second: the provider tells whole ones, and they are cut off."""
+    """Return the seconds, at most a day, plus one: the provider rounds down to whole seconds."""
     return min(max(seconds, 0.0), DAY_S) + 1.0 if seconds == seconds else ASSUMED_WINDOW_S
 
 
 def _stop_until(state: BudgetState, now: float, rule: RateRule, until: float) -> BudgetState:
-    """Nobody sends until then; then one after another, because there may be less than we think.
+    """Stop everyone until that time; then allow calls one by one, because fewer may be left than we think.
 
-    The last word counts: a 429 that names a time comes after a reply of which we could only guess it.
+    The latest report counts: a 429 that names a time corrects an earlier guess.
     """
     sooner = min(0.0, until - state.blocked_until) if state.blocked_until > now else 0.0
     tat = max(state.tat + sooner, until + rule.tolerance)
@@ -172,7 +170,7 @@ def _stop_until(state: BudgetState, now: float, rule: RateRule, until: float) ->
 
 
 def _start_window(state: BudgetState, now: float, rule: RateRule, used: int) -> BudgetState:
-    """A window that we hear of for the first time. Who waits keeps its place, at the rule's own pace."""
+    """Begin a window that was not reported before. Reserved permits stay, at the pace of the rule."""
     gap = _current_gap(state, now, rule)
     full = now + rule.tolerance
     tat = full + (state.tat - full) / gap * rule.gap if state.tat > full else state.tat
@@ -181,7 +179,7 @@ def _start_window(state: BudgetState, now: float, rule: RateRule, used: int) -> 
 
 
 def _count_others(state: BudgetState, now: float, used: int) -> BudgetState:
-    """Calls that we did not know of are others'; their pace is a mean that forgets."""
+    """Count the calls that we did not know of as calls of others; their rate is an exponential average."""
     fresh = max(0, used - state.known)
     others = state.others * math.exp((state.others_at - now) / OTHERS_MEMORY_S) + fresh / OTHERS_MEMORY_S
     return structs.replace(
@@ -194,8 +192,8 @@ def _count_others(state: BudgetState, now: float, used: int) -> BudgetState:
 
 
 def _set_pace(state: BudgetState, now: float, rule: RateRule, allowed: int) -> BudgetState:
-    """Spread what is left of the window over the time that is left of it, less what others will take."""
-    left = min(max(state.end - now, 1.0), rule.window)  # of a day's window, no more than an hour is planned
+    """Spread the remaining calls of the window over its remaining time, less what others will use."""
+    left = min(max(state.end - now, 1.0), rule.window)  # of a daily window, plan at most an hour
     remaining = allowed - state.used
     if remaining <= 0:
         return _stop_until(state, now, rule, state.end)
@@ -206,37 +204,37 @@ def _set_pace(state: BudgetState, now: float, rule: RateRule, allowed: int) -> B
 
 @dataclass(frozen=True)
 class BudgetStatus:
-    """What the budget is at this moment."""
+    """The budget at one moment."""
 
     #: Calls that may be sent at once.
     burst: int
-    #: Calls an hour after those.
-    an_hour: float
-    #: Seconds that a call asked for now would wait.
+    #: Calls per hour after those.
+    calls_per_hour: float
+    #: Seconds that the next call would wait.
     wait_s: float
-    #: Seconds for which nobody sends, because the provider said so.
+    #: Seconds for which the provider lets nobody send.
     blocked_s: float
-    #: What the provider told in this window, None where it did not.
+    #: The limit that the provider reported in this window, and the remaining calls; None if it reported none.
     limit: int | None
     remaining: int | None
-    where: str = ""
+    stored_in: str = ""
     problem: str | None = None
 
 
 def budget_status(state: BudgetState, now: float, rule: RateRule) -> BudgetStatus:
-    """The state as people read it. Nothing is taken."""
+    """Return the state as people read it. Takes no permit."""
     wait = reserve_call(state, now, rule)[1]
-    rule, told = rule.told(state.limit), state.limit if now < state.end else None
+    rule, reported = rule.with_limit(state.limit), state.limit if now < state.end else None
     gap = _current_gap(state, now, rule)
     free = (now + max(rule.tolerance, gap) - max(state.tat, now)) / gap
     blocked = max(0.0, state.blocked_until - now)
     return BudgetStatus(
         burst=0 if blocked else max(0, math.floor(free + 1e-6)),
-        an_hour=3600 / gap,
+        calls_per_hour=3600 / gap,
         wait_s=wait,
         blocked_s=blocked,
-        limit=told,
-        remaining=None if told is None else told - state.used,
+        limit=reported,
+        remaining=None if reported is None else reported - state.used,
     )
 
 
@@ -244,14 +242,15 @@ _STATE_DECODER = msgspec.json.Decoder(BudgetState)
 
 
 def encode_state(state: BudgetState) -> bytes:
+    """Return the state as JSON."""
     return msgspec.json.encode(state)
 
 
 def decode_state(text: bytes) -> BudgetState:
-    """The state in a text; a new one when it makes no sense (nothing yet, damaged, another version's)."""
+    """Return the state in a text; a new state if the text is empty, damaged, or of another version."""
     try:
         state = _STATE_DECODER.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return BudgetState()
-    sound = max(state.tat, state.blocked_until, state.end) <= state.seen + 30 * DAY_S
-    return state if sound else BudgetState()
+    is_plausible = max(state.tat, state.blocked_until, state.end) <= state.seen + 30 * DAY_S
+    return state if is_plausible else BudgetState()

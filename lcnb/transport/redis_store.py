@@ -14,8 +14,7 @@ from lcnb.transport.rate_limit import adjust_clock, decode_state, encode_state
 #: Seconds that one permit may wait for Redis.
 REDIS_TIMEOUT_S = 1.0
 
-
-#: Sets the row if it is still the one that was read; without a new one, reads. The time is the server's.
+#: Sets the state if nobody changed it since it was read; without a new state, only reads. Returns the server's time.
 _COMPARE_AND_SET = """
 local now = redis.call('TIME')
 local row = redis.call('GET', KEYS[1]) or ''
@@ -31,42 +30,43 @@ return {done, row, now[1], now[2]}
 class RedisBudgetStore:
     """The budget of all machines that use the same Redis.
 
-    The rule stays in Python, in one place: a change is read, made, and set if nobody was faster.
+    The rule stays in Python, in one place: read the state, compute the new one, set it unless someone was faster.
     """
 
     def __init__(self, url: Secret, key: str) -> None:
-        self.where = _redis_address(url)
+        self.stored_in = _redis_address(url)
         self._url = url
         self._key = f"lcnb:budget:{key}"
         self._script: Any = None
 
-    def change(self, deed: StateChange[T]) -> T:
+    def change(self, update: StateChange[T]) -> T:
+        """Change the state by compare and set; raise TimeoutError if others always win."""
         give_up = time.monotonic() + REDIS_TIMEOUT_S
-        _, row, now = self._ask(b"", b"")
+        _, text, now = self._compare_and_set(b"", b"")
         while True:
-            state, at = adjust_clock(decode_state(row), now)
-            new, answer = deed(state, at)
+            state, at = adjust_clock(decode_state(text), now)
+            new, result = update(state, at)
             if new is state:
-                return answer
-            done, row, now = self._ask(row, encode_state(new))
+                return result
+            done, text, now = self._compare_and_set(text, encode_state(new))
             if done:
-                return answer
+                return result
             if time.monotonic() >= give_up:
-                raise TimeoutError("others change the row all the time")
+                raise TimeoutError("other processes keep changing the rate budget")
 
-    def _ask(self, old: bytes, new: bytes) -> tuple[bool, bytes, float]:
+    def _compare_and_set(self, old: bytes, new: bytes) -> tuple[bool, bytes, float]:
         if self._script is None:
             self._script = _register_script(self._url)
         import redis
 
         try:
-            done, row, seconds, micros = self._script(keys=[self._key], args=[old, new])
+            done, text, seconds, micros = self._script(keys=[self._key], args=[old, new])
         except (redis.RedisError, ValueError, TypeError) as error:
-            raise self._problem(error) from None
-        return bool(done), row, int(seconds) + int(micros) / 1e6
+            raise self._redis_error(error) from None
+        return bool(done), text, int(seconds) + int(micros) / 1e6
 
-    def _problem(self, error: Exception) -> OSError:
-        if not isinstance(error, ValueError | TypeError):  # theirs may hold a part of the URL
+    def _redis_error(self, error: Exception) -> OSError:
+        if not isinstance(error, ValueError | TypeError):  # their texts may hold a part of the URL
             with contextlib.suppress(ValueError):
                 password = Secret(unquote(urlsplit(self._url.reveal()).password or ""))
                 return OSError(f"{type(error).__name__}: {mask_secrets(str(error), self._url, password)}")
@@ -80,7 +80,7 @@ def _register_script(url: Secret) -> Any:
         from redis.retry import Retry
     except ImportError:
         raise OSError("the package redis is not installed; pip install 'lcnb[redis]'") from None
-    retry = Retry(NoBackoff(), 1)  # once, for a connection that the server has closed meanwhile
+    retry = Retry(NoBackoff(), 1)  # one retry, for a connection that the server has closed meanwhile
     limits = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
     try:
         return redis.Redis.from_url(url.reveal(), retry=retry, **limits).register_script(_COMPARE_AND_SET)
@@ -89,7 +89,7 @@ def _register_script(url: Secret) -> Any:
 
 
 def _redis_address(url: Secret) -> str:
-    """The host and port of the URL; not when a password with a / or # may have been taken for them."""
+    """Return the host and port of the URL, unless a / or # in an unquoted password could end up in them."""
     try:
         parts = urlsplit(url.reveal())
         host = parts.hostname if "@" not in parts.path + parts.query + parts.fragment else None

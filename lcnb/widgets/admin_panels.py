@@ -54,11 +54,11 @@ class AccountPanel(HtmlPanel):
         monthly = fleet.groupby("currencycode").monthly_value.sum()
         figures |= {f"{code} a month": f"{value:,.2f}" for code, value in monthly.items()}
         figures["calls that may be sent at once"] = budget.burst
-        figures["calls an hour after those"] = f"{budget.an_hour:,.0f}"
+        figures["calls an hour after those"] = f"{budget.calls_per_hour:,.0f}"
         if budget.blocked_s:
             figures["seconds until the next call"] = f"{budget.blocked_s:.0f}"
         warn = ["balance"] if (profile.balance or 0) <= 0 else []
-        return panels.cards(figures, warn=warn)._repr_html_() + profile._repr_html_()
+        return panels.cards(figures, warn=warn)._repr_html_() + (profile._repr_html_() or "")
 
 
 class RunsPanel(HtmlPanel):

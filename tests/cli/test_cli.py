@@ -400,7 +400,7 @@ def test_unreachable(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) 
     """A base URL where nobody answers ends with 1 and names it."""
     monkeypatch.setenv("LCNB_BASE_URL", "http://127.0.0.1:9/api")
     monkeypatch.setattr(
-        "lcnb.transport.wire.BACKOFF_S", 0.001
+        "lcnb.transport.protocol.BACKOFF_S", 0.001
     )  # so that the tries end, and not the time for them
     told = call("locations")
     assert (told.code, told.out) == (1, "")
@@ -467,7 +467,7 @@ def test_doctor_finds(
 ) -> None:
     """The first check that fails is of what is wrong, and says what was found; the doctor ends with 1."""
     monkeypatch.setattr(
-        "lcnb.transport.wire.BACKOFF_S", 0.001
+        "lcnb.transport.protocol.BACKOFF_S", 0.001
     )  # so that the tries end, and not the time for them
     monkeypatch.setenv(variable, value)
     told = call("doctor")

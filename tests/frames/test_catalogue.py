@@ -26,7 +26,8 @@ from lcnb.frames import catalogue
 from lcnb.frames.catalogue import CachedCatalogue, open_catalogue
 from lcnb.sandbox import Faults, Sandbox
 from lcnb.secret import Secret
-from lcnb.transport import budget, wire
+from lcnb.transport import budget, sync
+from lcnb.transport.effects import LowEffect
 
 Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
@@ -142,9 +143,9 @@ def test_what_a_sweep_takes(served: Served, monkeypatch: pytest.MonkeyPatch) -> 
 
         monkeypatch.setattr(holder, name, counted)
 
-    count("pools", wire, "_SyncPool")
+    count("pools", sync, "_SyncPool")
     count("connections", httpcore.ConnectionPool, "create_connection")
-    count("threads", wire, "_start_thread")
+    count("threads", sync, "_start_thread")
     count("permits", budget.Budget, "take")
     count("files read", CachedCatalogue, "_load")
     count("files written", catalogue, "write_atomically")
@@ -183,18 +184,18 @@ def test_refresh_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
     lc.catalogue()
     asked(sandbox)
     widths: list[int] = []
-    real = wire.SyncWire.perform
+    real = sync.SyncWire.perform
 
-    def perform(self: wire.SyncWire, effect: wire.LowEffect, turns: Any) -> Any:
+    def perform(self: sync.SyncWire, effect: LowEffect, scheduler: Any) -> Any:
         if isinstance(effect, flows.Together):
             widths.append(len(effect.flows))
-        return real(self, effect, turns)
+        return real(self, effect, scheduler)
 
-    monkeypatch.setattr(wire.SyncWire, "perform", perform)
+    monkeypatch.setattr(sync.SyncWire, "perform", perform)
     lc.catalogue(refresh=True)
     lc.catalogue(refresh=True)
     assert (widths, len(asked(sandbox))) == ([15, 15], 30)
-    lc._keep.path.unlink()
+    lc._catalogue_cache.path.unlink()
     lc.catalogue()
     assert (widths[2:], len(asked(sandbox))) == ([14], 15)
 
@@ -206,15 +207,15 @@ def test_locations_that_changed(
     served: Served, rule: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A location that came is asked too; one that is gone fails in whatever way, and nobody is told."""
-    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.001)
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     sandbox, lc = served()
     whole = lc.catalogue()
     asked(sandbox)
-    old = json.loads(lc._keep.path.read_text())
+    old = json.loads(lc._catalogue_cache.path.read_text())
     records = old["kept"]["locations"]["records"]
     records[0] = ["$.data[0]", {**records[0][1], "slug": "OLD1"}]
     old["kept"] = {name: each for name, each in old["kept"].items() if not name.endswith(" of MIA1")}
-    lc._keep.path.write_text(json.dumps(old))
+    lc._catalogue_cache.path.write_text(json.dumps(old))
     sandbox.faults = Faults.read({"rules": [{**rule, "path": "OLD1"}] if rule else []})
 
     found = lc.catalogue(refresh=True)
@@ -222,7 +223,7 @@ def test_locations_that_changed(
         pd.testing.assert_frame_equal(getattr(found, kind), getattr(whole, kind))
         assert getattr(found, kind).attrs["lcnb"]["drift"] == []
     assert {"/locations/OLD1/plans", "/locations/MIA1/plans", "/locations/MIA1/images"} <= set(asked(sandbox))
-    assert "OLD1" not in lc._keep.path.read_text()
+    assert "OLD1" not in lc._catalogue_cache.path.read_text()
 
 
 def test_switched_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,9 +263,9 @@ def test_new_location(served: Served) -> None:
     """A location that is newer than what was kept is found; one that does not exist is refused as ever."""
     _, lc = served()
     lc.locations()
-    old = json.loads(lc._keep.path.read_text())
+    old = json.loads(lc._catalogue_cache.path.read_text())
     old["kept"]["locations"]["records"].pop(0)
-    lc._keep.path.write_text(json.dumps(old))
+    lc._catalogue_cache.path.write_text(json.dumps(old))
 
     assert set(lc.plans("MIA1").location) == {"MIA1"}
     with pytest.raises(InputError, match="'MIA9' is not one of the account's"):
@@ -446,9 +447,9 @@ def test_drift_is_told_again(served: Served) -> None:
     """What was odd in a kept listing is told each time it is used."""
     _, lc = served()
     lc.locations()
-    old = json.loads(lc._keep.path.read_text())
+    old = json.loads(lc._catalogue_cache.path.read_text())
     old["kept"]["locations"]["drift"] = [["$.data[9]", "odd"]]
-    lc._keep.path.write_text(json.dumps(old))
+    lc._catalogue_cache.path.write_text(json.dumps(old))
     for _ in range(2):
         with pytest.warns(DriftWarning, match="odd"):
             lc.locations()

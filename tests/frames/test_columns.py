@@ -19,7 +19,8 @@ from lcnb.config import Settings
 from lcnb.errors import BadReply, DriftWarning, LcnbError
 from lcnb.frames import arrow, listings
 from lcnb.secret import Secret
-from lcnb.transport.wire import ExchangeContext, Response, judge_outcome
+from lcnb.transport.effects import ExchangeContext, Response
+from lcnb.transport.protocol import judge_outcome
 
 PASSWORD = "canary-2n=+-@YA0a"
 PLAIN: dict[str, Any] = {

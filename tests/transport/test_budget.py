@@ -28,12 +28,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-import lcnb.transport.budget_stores as module
 from conftest import TOKEN
 from lcnb.secret import Secret
-from lcnb.transport.budget import Budget, open_budget
+from lcnb.transport import budget as budget_module
+from lcnb.transport import budget_stores
+from lcnb.transport.budget import Budget, budget_key, open_budget
 from lcnb.transport.budget_stores import FileBudgetStore, MemoryBudgetStore
-from lcnb.transport.rate_limit import BudgetState, RateRule, adjust_clock, decode_state, encode_state
+from lcnb.transport.rate_limit import (
+    BudgetState,
+    RateRule,
+    adjust_clock,
+    decode_state,
+    encode_state,
+    reserve_call,
+)
 from lcnb.transport.redis_store import RedisBudgetStore
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -78,9 +86,9 @@ def test_refills(budget: Budget, clock: HandClock) -> None:
     """Rest gives the burst back, and no more than the burst."""
     use(budget, 200)
     clock.now += 75
-    assert budget.look().burst == 100
+    assert budget.status().burst == 100
     clock.now += DAY
-    assert budget.look().burst == 200
+    assert budget.status().burst == 200
 
 
 @pytest.mark.parametrize(
@@ -97,11 +105,11 @@ def test_refills(budget: Budget, clock: HandClock) -> None:
         (-5, 200, 4_800),
     ],
 )
-def test_told_limit(budget: Budget, limit: int | None, burst: int, an_hour: float) -> None:
+def test_reported_limit(budget: Budget, limit: int | None, burst: int, an_hour: float) -> None:
     """The pace follows the limit that replies tell; the day's limit does not raise that of the hour."""
-    budget.heard(limit=limit)
-    look = budget.look()
-    assert (look.burst, look.an_hour) == (burst, pytest.approx(an_hour))
+    budget.record_response(limit=limit)
+    status = budget.status()
+    assert (status.burst, status.calls_per_hour) == (burst, pytest.approx(an_hour))
 
 
 @given(st.lists(st.floats(0, 30), max_size=400), st.integers(2, 60))
@@ -110,7 +118,7 @@ def test_no_window_over_the_limit(gaps: list[float], limit: int) -> None:
     rule, state, now, sent = RateRule(limit, 100.0), BudgetState(), 1000.0, []
     for gap in gaps:
         now += gap
-        state, wait = module.take(state, now, rule)
+        state, wait = reserve_call(state, now, rule)
         sent.append(now + wait)
     assert sent == sorted(sent)
     assert most(sent, 100.0) <= limit
@@ -120,28 +128,28 @@ def test_deadline_takes_nothing(budget: Budget, clock: HandClock) -> None:
     """A call whose deadline is nearer than its place takes none, and learns how long it would wait."""
     use(budget, 210)
     before = budget.memory.state
-    assert budget.take(at_most=8.0) is None
+    assert budget.take(at_most_s=8.0) is None
     assert budget.memory.state == before
-    assert budget.look().wait_s == pytest.approx(8.25)
-    assert budget.take(at_most=8.25 + 1e-6) == pytest.approx(8.25)
+    assert budget.status().wait_s == pytest.approx(8.25)
+    assert budget.take(at_most_s=8.25 + 1e-6) == pytest.approx(8.25)
 
 
-def test_again_is_free(budget: Budget, clock: HandClock) -> None:
+def test_second_permit_is_free(budget: Budget, clock: HandClock) -> None:
     """Who has waited goes, and pays nothing a second time."""
     use(budget, 200)
     wait = budget.take()
     assert wait is not None
     clock.now += wait
     before = budget.memory.state
-    assert budget.take(again=True) == 0.0
+    assert budget.take(has_waited=True) == 0.0
     assert budget.memory.state == before
 
 
-def test_nothing_told(budget: Budget) -> None:
+def test_no_headers(budget: Budget) -> None:
     """A reply without any rate header changes nothing."""
     use(budget, 3)
     before = budget.memory.state
-    budget.heard()
+    budget.record_response()
     assert budget.memory.state == before
 
 
@@ -149,7 +157,7 @@ def test_nothing_told(budget: Budget) -> None:
 
 
 def reply(budget: Budget, remaining: int, **told: Any) -> None:
-    budget.heard(limit=5_000, remaining=remaining, **told)
+    budget.record_response(limit=5_000, remaining=remaining, **told)
 
 
 def test_alone(budget: Budget, clock: HandClock) -> None:
@@ -157,9 +165,9 @@ def test_alone(budget: Budget, clock: HandClock) -> None:
     for number in range(1, 400):
         clock.now += budget.take() or 0.0
         reply(budget, 5_000 - number)
-    look = budget.look()
-    assert look.an_hour == pytest.approx(4_800, rel=0.05)
-    assert (look.limit, look.remaining) == (5_000, 4_601)
+    status = budget.status()
+    assert status.calls_per_hour == pytest.approx(4_800, rel=0.05)
+    assert (status.limit, status.remaining) == (5_000, 4_601)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +185,9 @@ def test_less_than_believed(
 ) -> None:
     """What is left of a window lasts to its end: burst and pace follow the calls that a reply tells of."""
     reply(budget, remaining)
-    look = budget.look()
-    assert look.burst <= most_at_once
-    assert an_hour[0] <= look.an_hour <= an_hour[1]
+    status = budget.status()
+    assert status.burst <= most_at_once
+    assert an_hour[0] <= status.calls_per_hour <= an_hour[1]
     assert sum(clock.now + (wait or 0) < clock.now + HOUR for wait in use(budget, 6_000)) <= remaining
 
 
@@ -199,21 +207,21 @@ def test_others_are_expected_to_go_on(budget: Budget, clock: HandClock) -> None:
         left -= 3
         reply(budget, left)
     # 1,200 of 1,800 calls were theirs, 2,400 an hour, so of the 3,200 left 1,200 are theirs, and 200 are spared
-    assert budget.look().an_hour == pytest.approx((3_200 - 1_200 - 200) / 0.5, rel=0.1)
+    assert budget.status().calls_per_hour == pytest.approx((3_200 - 1_200 - 200) / 0.5, rel=0.1)
 
 
 def test_used_up(budget: Budget, clock: HandClock) -> None:
     """A window that is used up stops everybody until it ends: in an hour at the latest, or when it is told."""
     reply(budget, 0)
-    assert budget.look().blocked_s == pytest.approx(HOUR)
+    assert budget.status().blocked_s == pytest.approx(HOUR)
     reply(budget, 0, reset_s=120.0)
-    assert budget.look().blocked_s == pytest.approx(121.0)
-    assert budget.take(at_most=60) is None
+    assert budget.status().blocked_s == pytest.approx(121.0)
+    assert budget.take(at_most_s=60) is None
     clock.now += 121
-    assert budget.look().blocked_s == 0
+    assert budget.status().blocked_s == 0
     reply(budget, 4_999)
     clock.now += HOUR / 4
-    assert budget.look().burst >= 199
+    assert budget.status().burst >= 199
 
 
 def test_overtaking_replies(budget: Budget) -> None:
@@ -231,14 +239,14 @@ def test_replies_of_the_window_before(budget: Budget, clock: HandClock) -> None:
         reply(budget, remaining)
         clock.now += HOUR / 2
     reply(budget, 290)  # the hour is over, by our guess
-    assert budget.look().an_hour == pytest.approx(4_800)
+    assert budget.status().calls_per_hour == pytest.approx(4_800)
     reply(budget, 4_999)
-    before = budget.look()
+    before = budget.status()
     reply(budget, 280)
-    assert budget.look() == before
+    assert budget.status() == before
     clock.now += 120
     reply(budget, 280)
-    assert budget.look().an_hour < 300
+    assert budget.status().calls_per_hour < 300
 
 
 def test_new_window_frees(budget: Budget, clock: HandClock) -> None:
@@ -247,8 +255,8 @@ def test_new_window_frees(budget: Budget, clock: HandClock) -> None:
     use(budget, 5)  # places far apart, up to half an hour ahead
     clock.now += 30
     reply(budget, 4_999)
-    assert budget.look().wait_s < 10
-    assert budget.look().an_hour == pytest.approx(4_800, rel=0.05)
+    assert budget.status().wait_s < 10
+    assert budget.status().calls_per_hour == pytest.approx(4_800, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -256,9 +264,9 @@ def test_new_window_frees(budget: Budget, clock: HandClock) -> None:
 )
 def test_429_stops_everybody(budget: Budget, clock: HandClock, asked: float, stop: float) -> None:
     """After a 429 nobody sends until its Retry-After; then one after another, without a burst."""
-    budget.heard(limit=5_000, remaining=0, retry_after=asked)
-    assert budget.look().blocked_s == pytest.approx(stop)
-    assert budget.look().burst == 0
+    budget.record_response(limit=5_000, remaining=0, retry_after=asked)
+    assert budget.status().blocked_s == pytest.approx(stop)
+    assert budget.status().burst == 0
     assert use(budget, 3) == pytest.approx([stop + 0.75, stop + 1.5, stop + 2.25])
 
 
@@ -266,17 +274,17 @@ def test_429_reaches_those_who_wait(budget: Budget, clock: HandClock) -> None:
     """Who waits while everybody is stopped gets a new place when the old one's time has come."""
     use(budget, 210)
     wait = budget.take()
-    budget.heard(retry_after=100.0)
+    budget.record_response(retry_after=100.0)
     clock.now += wait or 0.0
-    assert budget.take(again=True) == pytest.approx(101 - (wait or 0) + 0.75)
+    assert budget.take(has_waited=True) == pytest.approx(101 - (wait or 0) + 0.75)
 
 
-def test_a_told_time_replaces_a_guess(budget: Budget) -> None:
+def test_reported_time_replaces_guess(budget: Budget) -> None:
     """A used-up window is taken to last an hour; a 429 that names its end frees everybody then."""
     reply(budget, 0)
-    budget.heard(limit=5_000, remaining=0, retry_after=300.0)
-    assert budget.look().blocked_s == pytest.approx(301)
-    assert budget.look().wait_s == pytest.approx(301.75)
+    budget.record_response(limit=5_000, remaining=0, retry_after=300.0)
+    assert budget.status().blocked_s == pytest.approx(301)
+    assert budget.status().wait_s == pytest.approx(301.75)
 
 
 numbers = st.one_of(st.none(), st.integers(-10, 200_000), st.integers(-(10**15), 10**15))
@@ -290,7 +298,7 @@ events = st.one_of(
 
 @settings(max_examples=150)
 @given(st.lists(events, max_size=30))
-def test_whatever_is_told(found: list[tuple[str, Any]]) -> None:
+def test_any_headers(found: list[tuple[str, Any]]) -> None:
     """No header and no clock breaks the budget: waits stay within two days, and the row can be read again."""
     clock = HandClock()
     budget = Budget(memory=MemoryBudgetStore(clock))
@@ -299,13 +307,13 @@ def test_whatever_is_told(found: list[tuple[str, Any]]) -> None:
             wait = budget.take(value)
             assert wait is None or 0 <= wait <= value
         elif kind == "heard":
-            budget.heard(*value)
+            budget.record_response(*value)
         else:
             clock.now += value
-        look = budget.look()
-        assert 0 <= look.wait_s < 2 * DAY
-        assert 0 <= look.blocked_s <= DAY + 1
-        assert look.burst >= 0
+        status = budget.status()
+        assert 0 <= status.wait_s < 2 * DAY
+        assert 0 <= status.blocked_s <= DAY + 1
+        assert status.burst >= 0
         assert decode_state(encode_state(budget.memory.state)) == budget.memory.state
 
 
@@ -334,7 +342,7 @@ def test_clocks_that_differ() -> None:
     state, sent = BudgetState(), []
     for number in range(1_000):
         state, now = adjust_clock(state, 10_000.0 + number / 1_000 - 5 * (number % 2))
-        state, wait = module.take(state, now, RULE)
+        state, wait = reserve_call(state, now, RULE)
         sent.append(now + wait)
     assert sum(each < 10_001 + 5 for each in sent) <= 200 + 8
 
@@ -398,8 +406,8 @@ def simulate(
             later(chance.uniform(0.05, 0.6), "reply", provider.answer(clock.now, "ours"))
         else:
             if what == "reply":
-                budget.heard(**told)
-            wait = budget.take(again=what == "waited")
+                budget.record_response(**told)
+            wait = budget.take(has_waited=what == "waited")
             later(wait, "waited") if wait else later(chance.uniform(0.05, 0.6), "arrives")
     return provider
 
@@ -451,7 +459,7 @@ def test_a_day_without_a_pause() -> None:
     """The pace of an hour keeps the day's limit too: 115,400 calls, where 120,000 are allowed."""
     state, places = BudgetState(), 0
     while True:
-        state, wait = module.take(state, 0.0, RULE)
+        state, wait = reserve_call(state, 0.0, RULE)
         if wait >= DAY:
             break
         places += 1
@@ -460,13 +468,13 @@ def test_a_day_without_a_pause() -> None:
 
 def test_the_day_is_nearer(budget: Budget, clock: HandClock) -> None:
     """When replies tell the day's limit, its rest is spread over an hour at least, and the hour's pace comes back."""
-    budget.heard(limit=120_000, remaining=3_000)
-    assert budget.look().an_hour == pytest.approx(2_800)
+    budget.record_response(limit=120_000, remaining=3_000)
+    assert budget.status().calls_per_hour == pytest.approx(2_800)
     clock.now += 60
     reply(budget, 4_999)
-    assert budget.look().an_hour == pytest.approx(4_800, rel=0.01)
-    budget.heard(limit=120_000, remaining=0, retry_after=20_000.0)
-    assert budget.look().blocked_s == pytest.approx(20_001)
+    assert budget.status().calls_per_hour == pytest.approx(4_800, rel=0.01)
+    budget.record_response(limit=120_000, remaining=0, retry_after=20_000.0)
+    assert budget.status().blocked_s == pytest.approx(20_001)
 
 
 @pytest.mark.parametrize(
@@ -490,7 +498,7 @@ def test_the_others_use_it_up(foreign: Callable[[float], list[float]]) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where the row of a budget in `tmp_path / "state"` is kept."""
-    return tmp_path / "state" / f"budget-{module.budget_key(Secret(TOKEN))}.json"
+    return tmp_path / "state" / f"budget-{budget_key(Secret(TOKEN))}.json"
 
 
 def opened(path: Path, **more: Any) -> Budget:
@@ -511,18 +519,18 @@ def test_shared(path: Path, clock: HandClock) -> None:
     """Two budgets of one token share its row; another token has its own."""
     one, other = opened(path, clock=clock), opened(path, clock=clock)
     use(one, 150)
-    assert other.look().burst == 50
-    assert other.look().where == str(path)
-    assert open_budget(path.parent, Secret("another"), clock=clock).look().burst == 200
+    assert other.status().burst == 50
+    assert other.status().stored_in == str(path)
+    assert open_budget(path.parent, Secret("another"), clock=clock).status().burst == 200
 
 
-def test_look_writes_nothing(path: Path) -> None:
+def test_status_writes_nothing(path: Path) -> None:
     """Looking takes nothing and changes nothing; nor does a call that finds no place in time."""
     budget = opened(path)
     use(budget, 201)
     before = path.read_bytes()
-    budget.look()
-    assert budget.take(at_most=0.0) is None
+    budget.status()
+    assert budget.take(at_most_s=0.0) is None
     assert path.read_bytes() == before
 
 
@@ -563,7 +571,7 @@ def test_damaged(path: Path, caplog: pytest.LogCaptureFixture, content: bytes) -
     path.write_bytes(content)
     budget = opened(path)
     assert use(budget, 201)[:200] == [0.0] * 200
-    assert budget.look().problem is None
+    assert budget.status().problem is None
     assert decode_state(path.read_bytes()).known == 201
     assert not caplog.records
 
@@ -578,16 +586,18 @@ def test_one_permit(path: Path) -> None:
         if event in ("call", "c_call"):
             steps.append(what.__name__ if event == "c_call" else frame.f_code.co_name)
 
-    for work, written in ((budget.take, {"write": 1, "lseek": 1}), (budget.look, {})):
+    for work, written in ((budget.take, {"write": 1, "lseek": 1}), (budget.status, {})):
         steps.clear()
         sys.setprofile(note)
         try:
             work()
         finally:
             sys.setprofile(None)
-        asked = {"_open", "open", "flock", "fstat", "read", "write", "lseek", "fsync", "rename"} & {*steps}
+        asked = {"_open_file", "open", "flock", "fstat", "read", "write", "lseek", "fsync", "rename"} & {
+            *steps
+        }
         assert {name: steps.count(name) for name in asked} == {
-            "_open": 1,
+            "_open_file": 1,
             "flock": 2,
             "fstat": 1,
             "read": 1,
@@ -612,13 +622,13 @@ def test_no_file(path: Path, caplog: pytest.LogCaptureFixture, spoil: Any, reaso
     budget = opened(path)
     with caplog.at_level(logging.INFO, "lcnb.transport.budget_stores"):
         assert use(budget, 200) == [0.0] * 200
-        assert budget.take(at_most=0.0) is None
+        assert budget.take(at_most_s=0.0) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    look = budget.look()
-    assert look.where == "memory of this process"
-    assert look.problem is not None
-    assert any(each in look.problem for each in reason.split("|"))
-    assert TOKEN not in caplog.text + look.problem
+    status = budget.status()
+    assert status.stored_in == "memory of this process"
+    assert status.problem is not None
+    assert any(each in status.problem for each in reason.split("|"))
+    assert TOKEN not in caplog.text + status.problem
 
 
 def test_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -626,13 +636,13 @@ def test_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.parent.mkdir()
     path.mkdir()
     budget = opened(path)
-    monkeypatch.setattr(module, "REST_S", 0.05)
+    monkeypatch.setattr(budget_module, "STORE_PAUSE_S", 0.05)
     use(budget, 5)
-    assert budget.look().problem
+    assert budget.status().problem
     path.rmdir()
     time.sleep(0.06)
     budget.take()
-    assert (budget.look().problem, budget.look().where) == (None, str(path))
+    assert (budget.status().problem, budget.status().stored_in) == (None, str(path))
 
 
 def test_goes_on_from_there(path: Path, clock: HandClock) -> None:
@@ -650,13 +660,13 @@ def test_deleted(path: Path) -> None:
     use(one, 5)
     shutil.rmtree(path.parent)
     use(one, 7)
-    assert other.look().burst == 193
-    assert one.look().problem is None
+    assert other.status().burst == 193
+    assert one.status().problem is None
 
 
 def test_suspended_holder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is suspended while it holds the lock holds others up for a second, not for ever."""
-    monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(budget_stores, "LOCK_TIMEOUT_S", 2.0)
     budget = opened(path)
     budget.take()
     handle = os.open(path, os.O_RDWR)
@@ -665,7 +675,7 @@ def test_suspended_holder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert use(budget, 50) == [0.0] * 50
     os.close(handle)
     assert time.monotonic() - started < 60  # 100 s if each of them had waited
-    assert "another process holds the lock" in str(budget.look().problem)
+    assert "another process holds the lock" in str(budget.status().problem)
 
 
 def test_threads(path: Path) -> None:
@@ -692,7 +702,7 @@ def run(code: str, *arguments: object) -> subprocess.Popen[str]:
 FORKS = """
     import os, sys
     from pathlib import Path
-    import lcnb.transport.budget_stores
+    import lcnb.transport.budget, lcnb.transport.budget_stores
     from lcnb.secret import Secret
 
     budget = lcnb.transport.budget.open_budget(Path(sys.argv[1]), Secret("t"))
@@ -703,7 +713,7 @@ FORKS = """
             os._exit(0 if budget.take() == 0.0 else 1)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     budget.take()
-    print(code, 200 - budget.look().burst)
+    print(code, 200 - budget.status().burst)
 """
 
 
@@ -754,7 +764,7 @@ WORKER = """
     threads = [threading.Thread(target=work) for _ in range(4)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    print(budget.look().problem)
+    print(budget.status().problem)
 """
 
 
@@ -833,10 +843,12 @@ def test_redis_shared(redis_url: str, tmp_path: Path, token: Secret) -> None:
     one = open_budget(tmp_path / "one", token, redis_url)
     other = open_budget(tmp_path / "other", token, Secret(redis_url), clock=ahead)
     use(one, 150)
-    other.heard(limit=5_000, remaining=4_000)
-    assert 35 <= other.look().burst <= 45  # 50 at the full pace, fewer at the one for the rest of the window
-    assert one.look().remaining == 4_000
-    assert one.look().where == f"Redis at 127.0.0.1:{redis_url.rpartition(':')[2].partition('/')[0]}"
+    other.record_response(limit=5_000, remaining=4_000)
+    assert (
+        35 <= other.status().burst <= 45
+    )  # 50 at the full pace, fewer at the one for the rest of the window
+    assert one.status().remaining == 4_000
+    assert one.status().stored_in == f"Redis at 127.0.0.1:{redis_url.rpartition(':')[2].partition('/')[0]}"
     assert not list(tmp_path.glob("*/budget*"))
 
 
@@ -848,7 +860,7 @@ def test_redis_loses_nothing(redis_url: str, tmp_path: Path, token: Secret) -> N
         worker.start()
     for worker in workers:
         worker.join()
-    assert [each.look().problem for each in budgets] == [None] * 4
+    assert [each.status().problem for each in budgets] == [None] * 4
     assert budgets[0].memory.state.known == 200
 
 
@@ -870,11 +882,11 @@ def test_redis_away(
     """Without its Redis a machine goes on with its own file, with one warning, and no secret is shown."""
     budget = opened(path, redis_url=change(redis_url))
     assert use(budget, 20) == [0.0] * 20
-    look = budget.look()
-    assert look.where == str(path)
-    assert any(each in str(look.problem) for each in reason.split("|"))
+    status = budget.status()
+    assert status.stored_in == str(path)
+    assert any(each in str(status.problem) for each in reason.split("|"))
     assert len(caplog.records) == 1
-    shown = f"{caplog.text}{look}{budget!r}"
+    shown = f"{caplog.text}{status}{budget!r}"
     assert not [part for part in (PASSWORD, "p@ss", "p%40ss", "7c21", TOKEN) if part in shown]
 
 
@@ -883,7 +895,7 @@ def test_redis_not_installed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "redis", None)
     budget = opened(path, redis_url="redis://127.0.0.1:6379/0")
     assert budget.take() == 0.0
-    assert "pip install 'lcnb[redis]'" in str(budget.look().problem)
+    assert "pip install 'lcnb[redis]'" in str(budget.status().problem)
 
 
 @pytest.mark.parametrize(
@@ -900,7 +912,7 @@ def test_redis_not_installed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_redis_name(url: str, name: str) -> None:
     """Where the row lives is told by host and port alone, and not at all if a password may be mistaken for them."""
-    assert RedisBudgetStore(Secret(url), "key").where == name
+    assert RedisBudgetStore(Secret(url), "key").stored_in == name
 
 
 def test_rows_are_lazy(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ from lcnb.config import Settings
 from lcnb.errors import ConfigError, ConnectionFailed, LcnbError
 from lcnb.secret import Secret
 from lcnb.transport import network
-from lcnb.transport.wire import ExchangeContext, Response, _pool_options, judge_outcome
+from lcnb.transport.effects import ExchangeContext, Response
+from lcnb.transport.httpx_client import client_options
+from lcnb.transport.protocol import judge_outcome
 
 API = "https://api.example.com/api"
 PASSWORD = "hunter2-canary"
@@ -238,7 +240,7 @@ def test_d2_denied(
     """What a proxy refuses names the proxy and its variable; a wrong password is never sent twice."""
     address, seen = proxy(status)
     monkeypatch.setenv(variable, f"http://user:{PASSWORD}@{address}")
-    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.001)
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     with (
         lcnb.connect(token=TOKEN, base_url=API) as lc,
         pytest.raises(ConnectionFailed) as raised,
@@ -257,7 +259,7 @@ def test_d2_denied(
 def test_d2_no_proxy_there(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that does not listen is named with its variable, not the base URL."""
     monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@127.0.0.1:9")
-    monkeypatch.setattr("lcnb.transport.wire.BACKOFF_S", 0.001)
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     with (
         lcnb.connect(token=TOKEN, base_url=API) as lc,
         pytest.raises(ConnectionFailed) as raised,
@@ -415,4 +417,4 @@ def test_d4_spelling(url: str, expected: str) -> None:
 def test_d4_tls_stays_on() -> None:
     """However the scheme is written, the provider's certificate is checked."""
     with lcnb.connect(token=TOKEN, base_url="HTTPS://api.example.com/api") as lc:
-        assert _pool_options(lc.settings, None)["verify"].verify_mode == ssl.CERT_REQUIRED
+        assert client_options(lc.settings, None)["verify"].verify_mode == ssl.CERT_REQUIRED

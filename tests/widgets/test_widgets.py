@@ -634,7 +634,7 @@ def test_faults_before_a_review(
     forms = all_forms(world, tmp_path)
     rule, step = FAULTS[fault]
     with monkeypatch.context() as patched:
-        patched.setattr("lcnb.transport.wire.SyncWire.run", short(world.lc))
+        patched.setattr("lcnb.transport.sync.SyncWire.run", short(world.lc))
         world.sandbox.faults = Faults.read({"rules": [rule]})
         for name, form in forms.items():
             world.go(form, form.review)
@@ -708,7 +708,7 @@ def test_unreachable(
     )
     forms = all_forms(world, tmp_path)
     monkeypatch.setattr(
-        "lcnb.transport.wire.BACKOFF_S", 0.001
+        "lcnb.transport.protocol.BACKOFF_S", 0.001
     )  # so that the tries end, and not the time for them
     with lcnb.connect(token=TOKEN, base_url=address) as away:
         monkeypatch.setattr(world.runner, "client", away)

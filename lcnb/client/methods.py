@@ -1,0 +1,532 @@
+"""The methods of both clients, each written once as a generator of steps (see `derivation`).
+
+A method takes a flow from `api` or `changes`, runs it by `wait_for`, and returns the records as a frame or a typed
+object. A `@change_method` returns the flow of its changes; the clients return these as a ChangeSet, and send nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace as replace_fields
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from lcnb.api import calls, models, queries, single_records
+from lcnb.api.fields import set_html_renderer
+from lcnb.api.flows import Flow
+from lcnb.api.listing_reader import Listing
+from lcnb.api.passwords import checked_password
+from lcnb.changes import accessor, apply, build
+from lcnb.changes.build import BuiltChanges, MachineSpec
+from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
+from lcnb.changes.journal import Journal
+from lcnb.client.derivation import Steps, change_method, client_method, wait_for
+from lcnb.config import Settings
+from lcnb.flags import checked_flag
+from lcnb.frames import inventory as inventory_module
+from lcnb.frames import listings, provenance
+from lcnb.frames.catalogue import open_catalogue
+from lcnb.secret import Secret
+from lcnb.transport.budget import Budget
+from lcnb.transport.rate_limit import BudgetStatus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ChangeSetT = TypeVar("ChangeSetT", bound=ChangeSet)
+
+
+class Catalogue(NamedTuple):
+    """What the account can choose from, as frames. `CachedCatalogue` holds the listings that it is made of."""
+
+    locations: pd.DataFrame
+    plans: pd.DataFrame
+    images: pd.DataFrame
+
+
+def _render_record(title: str, rows: Iterable[tuple[str, str, Any]], text: str) -> str:
+    from lcnb.display.records import record_html
+
+    return record_html(title, rows, text)
+
+
+#: Typed objects reach users only through a client, so a notebook always finds this renderer.
+set_html_renderer(_render_record)
+
+
+class AccountMethods(Generic[ChangeSetT]):
+    """An account, without the decision whether its methods wait or are awaited."""
+
+    #: A SyncWire or an AsyncWire; the classes of clients say which.
+    _wire: Any
+    _change_set_class: ClassVar[Any]
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare a client with these settings. Nothing is read or sent."""
+        #: Account, base URL and where the token came from; the token prints as stars.
+        self.settings = settings
+        self._cache = build.ReadCache()
+        self._catalogue_cache = open_catalogue(
+            settings.state_dir, settings.token, settings.base_url, settings.catalogue
+        )
+        self._name = accessor.register_client(self)
+
+    def __repr__(self) -> str:
+        account = f"account={self.settings.account!r}, " if self.settings.account else ""
+        return (
+            f"{type(self).__name__}({account}base_url={self.settings.base_url!r}, "
+            f"token from {self.settings.token_source})"
+        )
+
+    def _frame(self, kind: str, listing: Listing) -> pd.DataFrame:
+        return listings.listing_frame(kind, listing, self.settings.account, self._name)
+
+    def _make_change_set(self, built: BuiltChanges, read_at: datetime | None = None) -> ChangeSetT:
+        # A resource must not count as "already as wanted" while one of its changes may still take effect.
+        apply.check_settled(self.settings, built.as_wanted)
+        changes: ChangeSetT = self._change_set_class(built.changes, self, notes=built.notes, read_at=read_at)
+        return changes
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of deadlines and waits, in seconds."""
+        clock: Callable[[], float] = self._wire.clock
+        return clock
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """The rate limit that the last response reported: `limit` and `remaining` calls, if it did."""
+        return dict(self._wire.limits)
+
+    def budget(self) -> BudgetStatus:
+        """Return what this token may still send: calls at once (`burst`), then `calls_per_hour`, seconds to wait.
+
+        All processes of this machine that use the token share it; with LCNB_REDIS_URL several machines do. The
+        calls of other programs are included, as far as the provider's headers report them.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).budget().blocked_s
+        0.0
+        """
+        budget: Budget | None = self._wire.budget
+        return budget.status() if budget else BudgetStatus(0, 0.0, 0.0, 0.0, None, None)
+
+    def journal(self) -> pd.DataFrame:
+        """Return every change that any process began from this state folder: what, when, by whom, its outcome.
+
+        One row per change, secrets as stars, times as `datetime64[us, UTC]`. Raises JournalError if the journal
+        cannot be read.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).journal().columns[:4].tolist()
+        ['at', 'changeset', 'change', 'action']
+        """
+        return Journal(self.settings.state_dir).frame()
+
+    def pending(self) -> pd.DataFrame:
+        """Return the rows of the journal that have no outcome yet; `resume()` settles those of this account.
+
+        >>> import lcnb
+        >>> len(lcnb.connect(sandbox=True).pending())
+        0
+        """
+        return Journal(self.settings.state_dir).frame(pending=True)
+
+    # --- listings and single resources --------------------------------------------------------------------
+
+    @client_method
+    def instances(self) -> Steps[pd.DataFrame]:
+        """Return all machines, one row each. Memory is in MB, disk in GB; `state` is derived from the flags.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
+        Int64Dtype()
+        """
+        return self._frame("instances", (yield from wait_for(queries.list_instances())))
+
+    @client_method
+    def instance(self, identifier: str | None = None, *, label: str | None = None) -> Steps[models.Instance]:
+        """Return one machine, by its identifier or by a label that only one machine has; raise NotFound otherwise.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).instance(label="web-01").state
+        'running'
+        """
+        return (yield from wait_for(single_records.find_instance(identifier, label)))
+
+    @client_method
+    def locations(self) -> Steps[pd.DataFrame]:
+        """Return all locations: slug, country, city, available.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).locations().slug.is_unique
+        True
+        """
+        return self._frame("locations", (yield from wait_for(queries.list_locations(self._catalogue_cache))))
+
+    @client_method
+    def plans(self, location: str | None = None) -> Steps[pd.DataFrame]:
+        """Return the plans of one location, or of all, with resources and price per month.
+
+        `monthly_value` is in the currency that `currencycode` names; memory in MB, disk and bandwidth in GB.
+        Raises InputError for an unknown location. If the provider refuses the plans of a location, these are left out
+        and a DriftWarning names the location.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).plans("mia1").location.unique().tolist()
+        ['MIA1']
+        """
+        flow = queries.list_plans(location, runner=self._catalogue_cache)
+        return self._frame("plans", (yield from wait_for(flow)))
+
+    @client_method
+    def images(self, location: str | None = None) -> Steps[pd.DataFrame]:
+        """Return the images of one location, or of all: slug, location, distro, os.
+
+        >>> import lcnb
+        >>> "debian-12-x86_64" in set(lcnb.connect(sandbox=True).images("MIA1").slug)
+        True
+        """
+        flow = queries.list_images(location, runner=self._catalogue_cache)
+        return self._frame("images", (yield from wait_for(flow)))
+
+    @client_method
+    def catalogue(self, *, refresh: bool = False) -> Steps[Catalogue]:
+        """Return locations, plans and images of all locations: `.locations`, `.plans`, `.images`, each a frame.
+
+        All processes together read it from the provider at most every 10 minutes (LCNB_CATALOGUE); `refresh=True`
+        reads it now. `attrs["lcnb"]["fetched_at"]` of each frame, also of `locations()`, `plans()` and `images()`,
+        says when it was read.
+
+        >>> import lcnb
+        >>> lcnb.connect(sandbox=True).catalogue().plans.location.nunique()
+        7
+        """
+        cache = replace_fields(self._catalogue_cache, refresh=checked_flag("refresh", refresh))
+        locations, plans, images = yield from wait_for(queries.read_catalogue(cache))
+        return Catalogue(
+            self._frame("locations", locations), self._frame("plans", plans), self._frame("images", images)
+        )
+
+    @client_method
+    def sshkeys(self) -> Steps[pd.DataFrame]:
+        """Return all ssh keys: slug, title, public_key."""
+        return self._frame("sshkeys", (yield from wait_for(queries.list_sshkeys())))
+
+    @client_method
+    def sshkey(self, slug: str) -> Steps[models.SSHKey]:
+        """Return one ssh key; raise NotFound if no key has this slug."""
+        return (yield from wait_for(single_records.read_typed(models.SSHKey, queries.read_sshkey(slug))))
+
+    @client_method
+    def snapshots(self) -> Steps[pd.DataFrame]:
+        """Return all snapshots: slug, label, size (GB), os_reference, reference, build, locations."""
+        return self._frame("snapshots", (yield from wait_for(queries.list_snapshots())))
+
+    @client_method
+    def snapshot(self, slug: str) -> Steps[models.Snapshot]:
+        """Return one snapshot; raise NotFound if no snapshot has this slug."""
+        return (yield from wait_for(single_records.read_typed(models.Snapshot, queries.read_snapshot(slug))))
+
+    @client_method
+    def profile(self) -> Steps[models.Profile]:
+        """Return the account: name, e-mail, currency symbol, balance in that currency.
+
+        >>> import lcnb
+        >>> type(lcnb.connect(sandbox=True).profile().balance)
+        <class 'float'>
+        """
+        flow = single_records.read_typed(models.Profile, queries.read_single(calls.get_profile()))
+        return (yield from wait_for(flow))
+
+    @client_method
+    def inventory(self) -> Steps[pd.DataFrame]:
+        """Return machines with location, inferred plan and monthly price: the frame that answers most questions.
+
+        The API does not return the plan of a machine: lcnb infers the plan at its location with the same CPUs,
+        memory and disk. If no plan or several plans fit, `plan` and `monthly_value` are missing and `price_note`
+        says why. Prices are in the currency of `currencycode`: group by it before adding up.
+
+        >>> import lcnb
+        >>> fleet = lcnb.connect(sandbox=True).inventory()
+        >>> fleet[fleet.monthly_value.isna()].price_note.notna().all()
+        np.True_
+        """
+        parts = yield from wait_for(queries.read_inventory(self._catalogue_cache))
+        return inventory_module.inventory_frame(parts, self.settings.account, self._name)
+
+    @client_method
+    def _parts(self) -> Steps[queries.InventoryParts]:
+        """Return the listings of the inventory; `lcnb.inventory` joins those of several accounts."""
+        return (yield from wait_for(queries.read_inventory(self._catalogue_cache)))
+
+    @client_method
+    def reveal(self, identifier: str) -> Steps[Secret]:
+        """Return the initial root password of a machine, masked: `.reveal()` returns the text.
+
+        Listings do not contain it. Raises NotFound if the provider does not return one.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> lc.reveal(lc.instances().query("state == 'running'").identifier.iloc[0])
+        *****
+        """
+        return (yield from wait_for(single_records.read_initial_password(identifier)))
+
+    # --- changes: each returns a ChangeSet and sends nothing ----------------------------------------------
+
+    @change_method
+    def create_instance(
+        self,
+        label: str,
+        *,
+        location: str,
+        plan: str,
+        image: str,
+        hostname: str | None = None,
+        ssh_key: str | None = None,
+        password: str | Secret | None = None,
+    ) -> Flow[BuiltChanges]:
+        """Prepare a new machine as a ChangeSet with one change; nothing is sent until `apply`.
+
+        Args:
+            label: your name for it; no machine may have it yet, since the provider would create a second one.
+            location, plan, image: slugs; the location must offer the plan and the image.
+            hostname: by default made from the label.
+            ssh_key: slug of a key of the account.
+            password: by the provider's rule (12 to 32 characters with upper case, lower case, digit, special).
+                Without a password and a key lcnb generates a password; `reveal` returns it.
+
+        Raises InputError that names what is wrong and what is available.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> changes = lc.create_instance("web-99", location="MIA1", plan="1vcpu-1gb-10ssd", image="debian-12-x86_64")
+        >>> changes.monthly_difference()
+        {'USD': 5.4}
+        """
+        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        return build.create_instance(self._cache, spec)
+
+    @change_method
+    def ensure_instance(
+        self,
+        label: str,
+        *,
+        location: str,
+        plan: str,
+        image: str,
+        hostname: str | None = None,
+        ssh_key: str | None = None,
+        password: str | Secret | None = None,
+    ) -> Flow[BuiltChanges]:
+        """As `create_instance`, but with no change if a machine of this label and spec exists.
+
+        Raises InputError if it exists with another location, size, image or hostname.
+        """
+        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        return build.ensure_instance(self._cache, spec)
+
+    @change_method
+    def delete_instance(
+        self, identifier: str | None = None, *, label: str | None = None
+    ) -> Flow[BuiltChanges]:
+        """Delete a machine and its disk, by identifier or label. This cannot be undone."""
+        return self._change_machine(identifier, label, partial(build.delete_instance, self._cache))
+
+    @change_method
+    def power_on(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
+        """Turn a machine on."""
+        return self._change_machine(identifier, label, partial(build.change_power, action="power on"))
+
+    @change_method
+    def power_off(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
+        """Turn a machine off, as pulling the plug does; `shutdown` is gentler."""
+        return self._change_machine(identifier, label, partial(build.change_power, action="power off"))
+
+    @change_method
+    def shutdown(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
+        """Let the operating system of a machine shut down."""
+        return self._change_machine(identifier, label, partial(build.change_power, action="shut down"))
+
+    @change_method
+    def reboot(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
+        """Restart a machine."""
+        return self._change_machine(identifier, label, partial(build.change_power, action="reboot"))
+
+    @change_method
+    def reset_password(
+        self,
+        identifier: str | None = None,
+        *,
+        label: str | None = None,
+        password: str | Secret | None = None,
+    ) -> Flow[BuiltChanges]:
+        """Set a new root password: the given one, or one that lcnb generates and `reveal` returns."""
+        checked = None if password is None else checked_password(password)
+        return self._change_machine(identifier, label, partial(build.reset_password, password=checked))
+
+    @change_method
+    def change_plan(
+        self, identifier: str | None = None, *, label: str | None = None, plan: str
+    ) -> Flow[BuiltChanges]:
+        """Change the plan of a machine; the new disk must not be smaller. The preview shows the price difference."""
+        return self._change_machine(identifier, label, partial(build.change_plan, self._cache, slug=plan))
+
+    @change_method
+    def add_sshkey(self, title: str, public_key: str, *, replace: bool = False) -> Flow[BuiltChanges]:
+        """Add a public key (ssh-ed25519 or ssh-rsa, one line of OpenSSH).
+
+        A title whose slug is taken would overwrite that key: this needs `replace=True`.
+        """
+        return build.add_sshkey(self._cache, title, public_key, replace=replace)
+
+    @change_method
+    def generate_sshkey(
+        self,
+        title: str,
+        file: str | Path,
+        *,
+        key_type: str = "ed25519",
+        replace: bool = False,
+        generate_on_server: bool = False,
+    ) -> Flow[BuiltChanges]:
+        """Generate a key pair on this machine: write the private key to `file`, and send only the public key.
+
+        Args:
+            file: a path that does not exist yet; the file gets mode 0600.
+            key_type: ed25519 or rsa (4096 bits).
+            replace: overwrite the key whose slug the title has.
+            generate_on_server: let the provider generate the pair; it returns the private key only once. Such pairs
+                are RSA with 1024 bits, which is weak: some servers refuse them. `key_type` has no effect.
+        """
+        return build.generate_key_pair(
+            self._cache, title, file, kind=key_type, replace=replace, on_server=generate_on_server
+        )
+
+    @change_method
+    def delete_sshkey(self, slug: str) -> Flow[BuiltChanges]:
+        """Delete a key from the account; machines that have it keep it."""
+        return build.delete_sshkey(self._cache, slug)
+
+    @change_method
+    def create_snapshot(
+        self, identifier: str | None = None, *, label: str, of: str | None = None
+    ) -> Flow[BuiltChanges]:
+        """Store an image of a machine: `label` names the snapshot, `of` the machine by its label."""
+        work = partial(build.create_snapshot, label=build.checked_label(label))
+        return self._change_machine(identifier, of, work)
+
+    @change_method
+    def rename_snapshot(self, slug: str, label: str) -> Flow[BuiltChanges]:
+        """Give a snapshot another label.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> len(lc.rename_snapshot(lc.snapshots().slug[0], "before-upgrade"))
+        1
+        """
+        return build.rename_snapshot(self._cache, slug, label)
+
+    @change_method
+    def delete_snapshot(self, slug: str) -> Flow[BuiltChanges]:
+        """Delete a snapshot. This cannot be undone."""
+        return build.delete_snapshot(self._cache, slug)
+
+    @change_method
+    def plan(
+        self, desired: pd.DataFrame, *, prune: bool = False, allow_delete_all: bool = False
+    ) -> Flow[BuiltChanges]:
+        """Return the changes that bring the account to the state in `desired`: creates, plans, power, deletes.
+
+        Args:
+            desired: one row per machine, by label; columns location, plan, image, hostname, ssh_key, state (running
+                or off). Each but label is optional for a machine that exists. A missing value is not compared.
+            prune: delete machines whose label is not in `desired`.
+            allow_delete_all: allow `prune` to delete every machine, as an empty `desired` does. Without it such a
+                plan is refused: a frame that was filtered to nothing must not delete an account.
+
+        `.notes` of the ChangeSet lists what cannot be changed in place (location, image, hostname).
+        """
+        comments = provenance.frame_facts(desired).get("comments", ())
+        return build.desired_changes(
+            self._cache,
+            accessor.plain_rows(desired),
+            prune=prune,
+            allow_delete_all=allow_delete_all,
+            comments=comments,
+        )
+
+    def _change_machine(
+        self, identifier: str | None, label: str | None, work: Callable[..., Any]
+    ) -> Flow[BuiltChanges]:
+        return build.change_machine(self._cache, identifier, label, work)
+
+    def changes(self, parts: Iterable[ChangeSetT] = ()) -> ChangeSetT:
+        """Join several ChangeSets into one, in their order; of none, return an empty one.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> len(lc.changes(lc.reboot(label=name) for name in ("web-01", "web-03")))
+        2
+        >>> len(lc.changes())
+        0
+        """
+        empty: ChangeSetT = self._change_set_class([], self)
+        return sum(parts, empty)
+
+    def load_changes(self, path: str | Path, *, passwords: Mapping[str, Secret] | None = None) -> ChangeSetT:
+        """Read a plan that `ChangeSet.save` wrote.
+
+        No file contains passwords that were typed: pass them again, by label.
+        """
+        changes: ChangeSetT = self._change_set_class.load(path, self, passwords)
+        return changes
+
+    @client_method
+    def send(self, call: calls.Call, *, confirm: bool = False) -> Steps[Mapping[str, Any]]:
+        """Send one call as it is and return the JSON document. A write is refused without `confirm=True`.
+
+        Prefer the methods that return a ChangeSet: this one writes no journal and does not settle unknown outcomes.
+        """
+        return (yield from wait_for(single_records.send_confirmed(call, confirm)))
+
+    @client_method
+    def resume(
+        self,
+        changeset: str | None = None,
+        confirm: Confirm = None,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        on_error: OnError = "continue",
+        passwords: Mapping[str, Secret] | None = None,
+        progress: Progress | None = None,
+    ) -> Steps[pd.DataFrame]:
+        """Continue changes that have no outcome: settle what was sent, send what was planned and not sent.
+
+        Args:
+            changeset: the id of one ChangeSet; by default all open ones of this account.
+            confirm, wait, timeout, on_error, progress: as for `ChangeSet.apply`.
+            passwords: label → the password that was typed; it is stored nowhere, and without it lcnb generates
+                another one.
+
+        Returns a frame with one row per change of these ChangeSets, as `apply` does; empty if nothing was open.
+        """
+        results = []
+        apply.check_arguments(confirm, wait, timeout, on_error)
+        for name in apply.open_changesets(self, changeset):
+            how = (confirm, wait, timeout, on_error, passwords, progress)
+            with apply.prepare_resume(self, name, *how, others=changeset is None) as work:
+                if work is not None:
+                    results.append((name, (yield from wait_for(work.resume(), each_call=True))))
+        return apply.combined_result(results, on_error)
+
+    @client_method
+    def _selected(
+        self, flow: Callable[[build.ReadCache], Flow[BuiltChanges]], read_at: datetime
+    ) -> Steps[ChangeSet]:
+        """Return the changes of rows that were selected in a frame read at that time."""
+        return self._make_change_set((yield from wait_for(flow(self._cache))), read_at)
