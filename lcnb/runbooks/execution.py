@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     pass
 
 #: Called before each cell with its number, the number of cells, and its title.
-ProgressCallback = Callable[[int, int, str], None]
+ProgressCallback = Callable[[int, int, str], object]
 RECORDED_PACKAGES = ("lcnb", "pandas", "papermill", "nbclient", "ipykernel", "httpx")
 
 
@@ -87,14 +86,14 @@ class RunExecution:
         self.settings = settings
         self.folder = folder
         self.notebook = folder / f"{book.path.stem}.ipynb"
-        self.record = folder / "run.json"
+        self.record = folder / artifacts.RECORD_FILE
         self.started = datetime.now(UTC)
         self.changes: list[dict[str, Any]] = []
         self.problems: list[str] = []
         self.told = SecretPipe()
         self._beside = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
         self._beside += [*environment_secrets(), *notification_targets()]
-        self.sha256 = hashlib.sha256(book.path.read_bytes()).hexdigest()
+        self.sha256 = artifacts.hash_file(book.path)
         self.git = find_commit(book.path)
         self.process = process.identify_process()
         self.kernel: dict[str, Any] | None = None

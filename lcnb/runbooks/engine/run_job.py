@@ -40,7 +40,7 @@ class RunJob:
     kernel: str = "python3"
     language: str = PYTHON
     redact: Callable[[str], str] = str
-    on_cell: Callable[[int, int, str], None] = lambda index, total, title: None
+    on_cell: Callable[[int, int, str], object] = lambda index, total, title: None
     #: The spec of the kernel as the saved notebook shows it.
     kernelspec: Mapping[str, str] = field(default_factory=dict)
     #: Where the cells work; None: in the folder of the target.
