@@ -65,7 +65,7 @@ def resume_command(
     if changeset and is_run_name(changeset, runs_dir):
         from lcnb.cli.run_changes import resume_run
 
-        folder = find_run_folder(changeset, runs_dir)
+        folder = find_run_folder(changeset, runs_dir, "run")
         check_run_options(account, sandbox, dry_run=dry_run, go_on=how["go_on"])
         sys.exit(resume_run(folder, yes=yes, runs_dir=runs_dir, wait=True, timeout=how["timeout"]))
 

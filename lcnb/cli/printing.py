@@ -14,7 +14,7 @@ from lcnb.runbooks.ends import ATTENTION, DONE
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.runbooks.records.store import RunRecord
+    from lcnb.runbooks.records.run_record import RunRecord
     from lcnb.runbooks.result import RunResult
 
 
@@ -55,7 +55,7 @@ def print_result(result: RunResult) -> None:
 def print_run(run: RunRecord) -> None:
     """The record of a run: a line a fact, then what asks for attention, the checks, and the files."""
     console = stdout_console()
-    for name, value in run.record.items():
+    for name, value in run.facts.items():
         own = name in _SKIPPED_FIELDS or (name == "reason" and run.status == ATTENTION.status)
         if own or value in (None, "", [], {}):
             continue
@@ -67,7 +67,7 @@ def print_run(run: RunRecord) -> None:
     ):
         for text in texts:
             console.print(f"{mark}{escape_markup(text)}", highlight=False, soft_wrap=True)
-    for name in run.value("files", dict) or ():
+    for name in run.typed_fact("files", dict) or ():
         console.print(f"  {escape_markup(str(run.folder / name))}", highlight=False, soft_wrap=True)
 
 
@@ -87,7 +87,7 @@ _SKIPPED_FIELDS = (
 
 def _message_texts(run: RunRecord, name: str) -> list[str]:
     words = {True: "ok: ", False: "failed: ", None: ""}
-    found = [each for each in run.value(name, list) or () if isinstance(each, dict)]
+    found = [each for each in run.typed_fact(name, list) or () if isinstance(each, dict)]
     return [f"{words.get(each.get('ok'), '')}{each.get('text')}" for each in found]
 
 

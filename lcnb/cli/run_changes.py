@@ -20,17 +20,12 @@ if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
 
 
-def find_run_folder(name: str, runs_dir: str | None) -> Path:
+def find_run_folder(name: str, runs_dir: str | None, noun: str = "file or run") -> Path:
     """The folder of a RUN, found as every command finds it. InputError when there is none, or more than one."""
-    from lcnb.errors import InputError
-    from lcnb.runbooks.records.store import find_run, is_run_path
+    from lcnb.flags import NOTHING_SENT
+    from lcnb.runbooks.records.find import find_run
 
-    try:
-        return find_run(name, runs_dir).folder
-    except InputError as error:
-        if is_run_path(name):
-            raise InputError(f"no file and {error}. Nothing was sent.") from None
-        raise InputError(f"no file {name!r}, and {error} Nothing was sent.") from None
+    return find_run(name, runs_dir, noun=noun, consequence=NOTHING_SENT).folder
 
 
 def check_run_options(account: str | None, sandbox: bool, **how: Any) -> None:
@@ -48,18 +43,9 @@ def check_run_options(account: str | None, sandbox: bool, **how: Any) -> None:
 
 def is_run_name(name: str, runs_dir: str | None) -> bool:
     """Whether a name is that of a run. InputError when several runs begin with it; the journal's names are no run's."""
-    from lcnb.errors import InputError
-    from lcnb.runbooks.records.store import find_run, is_run_path
+    from lcnb.runbooks.records.find import is_run_path, match_runs
 
-    if name == "last" or is_run_path(name):
-        return True
-    try:
-        find_run(name, runs_dir)
-    except InputError as error:
-        if hasattr(error, "candidates"):
-            raise
-        return False
-    return True
+    return name == "last" or is_run_path(name) or bool(match_runs(name, runs_dir))
 
 
 # --- going on with a run --------------------------------------------------------------------------------
@@ -68,18 +54,19 @@ def is_run_name(name: str, runs_dir: str | None) -> bool:
 def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
     """`lcnb apply RUN`: shown, confirmed (by naming it, where nobody can be asked), made."""
     from lcnb.cli.printing import print_run_changes
-    from lcnb.runbooks.records import resume
+    from lcnb.runbooks import rerun
+    from lcnb.runbooks.records.run_record import read_run
 
-    planned = resume.RecordedRun.read(folder)
-    resume.check_plan(planned)
-    print_run_changes(planned.planned)
-    count = len(planned.planned)
+    planned = read_run(folder)
+    rerun.check_plan(planned)
+    print_run_changes(rerun.recorded_plan(planned))
+    count = len(rerun.recorded_plan(planned))
     if not yes and not _is_confirmed(
         f"Make {'this change' if count == 1 else f'these {count} changes'}? Type yes: "
     ):
         click.echo("not confirmed: nothing was sent", err=True)
         return NOT_CONFIRMED.exit_code
-    return run_and_print(lambda **how: resume.apply_run(planned, **how), runs_dir=runs_dir)
+    return run_and_print(lambda **how: rerun.apply_run(planned, **how), runs_dir=runs_dir)
 
 
 def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: Any) -> int:
@@ -89,9 +76,10 @@ def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: A
     from lcnb.cli.applying import RESUME_NOTICE
     from lcnb.display.previews import print_changes
     from lcnb.display.terminal import print_frame
-    from lcnb.runbooks.records import resume
+    from lcnb.runbooks import rerun
+    from lcnb.runbooks.records.run_record import read_run
 
-    broken = resume.RecordedRun.read(folder)
+    broken = read_run(folder)
     with change_progress() as progress:
 
         def confirm(left: ChangeSet) -> bool:
@@ -101,13 +89,13 @@ def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: A
                 print_changes(left)
             return yes or progress.confirm(left)
 
-        results = resume.settle_changes(broken, confirm, progress=progress, **how)
+        results = rerun.settle_changes(broken, confirm, progress=progress, **how)
     streams.mark_action_done()
     if progress.declined:
         return NOT_CONFIRMED.exit_code
     for result in results:
         print_frame(result)
-    return run_and_print(lambda **limits: resume.resume_run(broken, **limits), runs_dir=runs_dir)
+    return run_and_print(lambda **limits: rerun.resume_run(broken, **limits), runs_dir=runs_dir)
 
 
 def _is_confirmed(question: str) -> bool:

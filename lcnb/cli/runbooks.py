@@ -14,7 +14,7 @@ from lcnb.cli.options import OUTPUT_FORMATS, connect_client, output_option
 from lcnb.cli.run_options import parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
-    from lcnb.runbooks.records import resume
+    from lcnb.runbooks.records.run_record import RunRecord
     from lcnb.runbooks.result import RunResult
 
 
@@ -83,9 +83,9 @@ def _print_run_outcomes(result: RunResult) -> None:
     from lcnb.display.terminal import stdout_console
     from lcnb.runbooks import ends
     from lcnb.runbooks.outcomes import summarize_changes, was_confirmed
-    from lcnb.runbooks.records import resume
+    from lcnb.runbooks.records.run_record import read_run, require_readable
 
-    recorded = resume.RecordedRun.read(result.folder)
+    recorded = require_readable(read_run(result.folder))
     parameters = recorded.facts.get("parameters", {})
     made = [each for each in recorded.facts.get("changes", []) if was_confirmed(each)]
     line = ""
@@ -100,17 +100,20 @@ def _print_run_outcomes(result: RunResult) -> None:
         stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _dry_run_line(ended: resume.RecordedRun) -> str:
+def _dry_run_line(ended: RunRecord) -> str:
     """What a run that has made nothing came to."""
+    from lcnb.runbooks.rerun import recorded_plan
+
     parameters = ended.facts["parameters"]
-    if not ended.planned:
+    planned = recorded_plan(ended)
+    if not planned:
         chosen = parameters.get("selection")
         if chosen == "":
             return "no machine is selected: nothing to do. Select some: -p selection=..., or selection=all"
         return f"nothing to do for the selection {chosen!r}" if chosen else "nothing to do"
     if parameters["dry_run"] is not True:
         return ""
-    count = len(ended.planned)
+    count = len(planned)
     return f"dry run: {count} change{'s' if count > 1 else ''}, none made; make them: lcnb apply {_run_argument(ended.folder)}"
 
 
@@ -172,11 +175,10 @@ def run_and_print(
 def _print_plan(result: RunResult) -> None:
     from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks import ends
-    from lcnb.runbooks.records import resume
+    from lcnb.runbooks.records.run_record import read_run
+    from lcnb.runbooks.rerun import recorded_plan
 
-    if result.status in ends.COMPLETED_STATUSES and (
-        planned := resume.RecordedRun.read(result.folder).planned
-    ):
+    if result.status in ends.COMPLETED_STATUSES and (planned := recorded_plan(read_run(result.folder))):
         print_run_changes(planned)
     _print_run_outcomes(result)
 

@@ -12,11 +12,11 @@ from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, ou
 from lcnb.cli.run_options import kernel_options
 
 if TYPE_CHECKING:
-    from lcnb.runbooks.records.store import RunRecord
+    from lcnb.runbooks.records.run_record import RunRecord
 
 
 def _find_run(name: str, runs_dir: str | None) -> RunRecord:
-    from lcnb.runbooks.records.store import find_run
+    from lcnb.runbooks.records.find import find_run
 
     return find_run(name, runs_dir)
 
@@ -90,11 +90,11 @@ def show_command(run: str, output: str, runs_dir: str | None) -> None:
     import json
 
     from lcnb.cli.printing import print_run
-    from lcnb.runbooks.records.store import require_readable
+    from lcnb.runbooks.records.run_record import require_readable
 
     found = require_readable(_find_run(run, runs_dir))
     if output == "json":
-        click.echo(json.dumps(found.record, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(found.facts, ensure_ascii=False, indent=2))
     else:
         print_run(found)
 
@@ -150,8 +150,8 @@ def rerun_command(
     """Run the same notebook again, with the same parameters and account."""
     from lcnb.cli.runbooks import run_and_print
     from lcnb.display.terminal import stderr_console
-    from lcnb.runbooks.records.resume import has_notebook_changed
-    from lcnb.runbooks.records.resume import rerun_notebook as again
+    from lcnb.runbooks.rerun import has_notebook_changed
+    from lcnb.runbooks.rerun import rerun_notebook as again
 
     found = _find_run(run, runs_dir)
     if has_notebook_changed(found):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from lcnb.runbooks.engine.run_job import RunJob
 
 #: Called before each cell with its number, the number of cells, and its title.
-ProgressCallback = Callable[[int, int, str], None]
+ProgressCallback = Callable[[int, int, str], object]
 RECORDED_PACKAGES = ("lcnb", "pandas", "papermill", "nbclient", "ipykernel", "httpx")
 
 
@@ -93,14 +92,14 @@ class RunExecution:
         self.settings = settings
         self.folder = folder
         self.notebook = folder / f"{book.path.stem}.ipynb"
-        self.record = folder / "run.json"
+        self.record = folder / artifacts.RECORD_FILE
         self.started = datetime.now(UTC)
         self.changes: list[dict[str, Any]] = []
         self.problems: list[str] = []
         self.secret_pipe = SecretPipe()
         self._other_secrets = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
         self._other_secrets += [*environment_secrets(), *notification_targets()]
-        self.sha256 = hashlib.sha256(book.path.read_bytes()).hexdigest()
+        self.sha256 = artifacts.hash_file(book.path)
         self.git = find_commit(book.path)
         self.process = process.identify_process()
         self.kernel: dict[str, Any] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -15,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 from lcnb import python_process
 from lcnb.changes.changeset import ChangeSet
 from lcnb.config import load_settings
-from lcnb.errors import InputError, LcnbError
+from lcnb.errors import LcnbError
 from lcnb.folders import runs_dir
 from lcnb.runbooks.batch import launcher
 from lcnb.runbooks.ends import COMPLETED_STATUSES, RUN_FAILED, TERMINATED
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import types
 from lcnb.runbooks.outcomes import NOT_MADE, planned_changes, run_changes
-from lcnb.runbooks.records.resume import RecordedRun
+from lcnb.runbooks.records.artifacts import hash_file
+from lcnb.runbooks.records.run_record import read_run, read_runs, require_readable
 from lcnb.secret import mask_secrets
 from lcnb.widgets.form_effects import StartRun
 
@@ -75,7 +75,7 @@ def run_and_wait(
     task = {
         "row": 1,
         "runbook": str(book.path),
-        "sha256": hashlib.sha256(book.path.read_bytes()).hexdigest(),
+        "sha256": hash_file(book.path),
         "parameters": {name: _typed_value(book, name, value) for name, value in run.given.items()},
         "account": account,
         "runs_dir": str(runs_dir().absolute()),
@@ -114,14 +114,10 @@ def _resume_broken(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str,
             launcher.wait_for_exit(process, stop, lambda: None)
         words.seek(0)
         said = mask_secrets(words.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
-    told: dict[str, Any] = {"folder": broken, "status": RUN_FAILED.status, "error": said}
-    for record in sorted(runs_dir().glob("*/run.json"), reverse=True):
-        with suppress(InputError):
-            facts = RecordedRun.read(record.parent).facts
-            if broken.name in facts.get("resumes", []):
-                told = {"folder": record.parent, "status": facts["status"], "error": _failure_reason(facts)}
-                break
-    return _read_finished(told | {"exit_code": process.returncode}, client, dry=False)
+    found: dict[str, Any] = {"folder": broken, "status": RUN_FAILED.status, "error": said}
+    if resumed := next((run for run in read_runs(runs_dir()) if broken.name in run.resumes), None):
+        found = {"folder": resumed.folder, "status": resumed.status, "error": _failure_reason(resumed.facts)}
+    return _read_finished(found | {"exit_code": process.returncode}, client, dry=False)
 
 
 def _failure_reason(facts: Mapping[str, Any]) -> str:
@@ -145,7 +141,7 @@ def _read_finished(result: Mapping[str, Any], client: LetsCloud, dry: bool) -> F
     folder = Path(result["folder"]) if result["folder"] else None
     if folder is None:
         return FinishedRun(result["status"], result["exit_code"], result["error"] or "")
-    facts = dict(RecordedRun.read(folder).facts)
+    facts = dict(require_readable(read_run(folder)).facts)
     planned, made = None, []
     if not dry:
         runs = [*(folder.parent / name for name in facts.get("resumes", [])), folder]

@@ -19,9 +19,10 @@ import pytest
 import lcnb
 from conftest import LCNB, Call, in_thread, record, saved, wait_until, write_notebook
 from lcnb.errors import ConfirmationMissing, InputError, Locked, RunTimeout
+from lcnb.runbooks import rerun
 from lcnb.runbooks.engine import papermill_client, run_job
 from lcnb.runbooks.outcomes import summarize_changes
-from lcnb.runbooks.records import resume
+from lcnb.runbooks.records.run_record import read_run
 from lcnb.runbooks.run import run_runbook
 
 PARAMETERS = ("account: str | None = None\ndry_run: bool = True  # only show", "parameters")
@@ -208,19 +209,19 @@ def drift_notebook(book: Path) -> None:
     [
         (drift_gone, None, "no machine|web-03"),
         (drift_off, None, "no longer|already"),
-        (drift_notebook, InputError, "is not as it was when"),
+        (drift_notebook, InputError, "has changed since the run"),
     ],
 )
 def test_drift(drift: Any, error: Any, told: str, fleet: lcnb.sandbox.SandboxProcess, book: Path) -> None:
     """A planned run is not applied when the account or the notebook has changed since: nothing is sent."""
-    planned = resume.RecordedRun.read(run_runbook(str(book), {"dry_run": True}).check().folder)
+    planned = read_run(run_runbook(str(book), {"dry_run": True}).check().folder)
     drift(book)
     before = writes(fleet)
     if error:
         with pytest.raises(error, match=told):
-            resume.apply_run(planned)
+            rerun.apply_run(planned)
     else:
-        run = resume.apply_run(planned)
+        run = rerun.apply_run(planned)
         assert run.exit_code == 3
         assert re.search(told, run.error or "")
     assert writes(fleet) == before
@@ -230,7 +231,7 @@ def test_nothing_to_apply(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path) ->
     """A run that planned nothing cannot be applied."""
     path = write_notebook(tmp_path / "plain.ipynb", PARAMETERS, "1")
     with pytest.raises(InputError, match="planned no changes"):
-        resume.apply_run(resume.RecordedRun.read(run_runbook(str(path)).folder))
+        rerun.apply_run(read_run(run_runbook(str(path)).folder))
 
 
 # --- broken, then resumed -------------------------------------------------------------------------------
@@ -558,7 +559,7 @@ def test_d9_apply_finds_a_run(
     where = ["--runs-dir", str(kept)]
     ways = [["last", *where], [planned.name[:12], *where], [planned.name, *where], [f"{planned}/"]]
     for words in ways:
-        assert f"the run {planned.name} ended well: there is nothing to resume" in call("resume", *words).err
+        assert f"the run {planned.name} is done: there is nothing to resume" in call("resume", *words).err
     monkeypatch.chdir(kept)
     assert "there is nothing to resume" in call("resume", planned.name).err
     applied = call("apply", "last", *where, "--yes")

@@ -4,13 +4,12 @@ The stdin stays open while the parent lives: when it closes, the run ends as by 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +19,18 @@ from lcnb.runbooks import ends
 from lcnb.streams import open_streams
 
 if TYPE_CHECKING:
-    pass
+    from lcnb.runbooks.execution import ProgressCallback
 
-#: Called as cells begin: how many are done, how many there are, title.
-CellProgress = Callable[[int, int, str], object]
 #: How long a row that changes an account waits for the one before it: they must not work on it at the same time.
 ROW_LOCK_TIMEOUT_S = 86_400.0
 
 
 def find_run_folder(pid: int, task: Mapping[str, Any]) -> str | None:
-    """The run's folder as its record tells it, for a run that could not tell it itself."""
-    for record in sorted(Path(task.get("runs_dir") or runs_dir()).glob("*/run.json"), reverse=True):
-        try:
-            if json.loads(record.read_text(encoding="utf-8")).get("pid") == pid:
-                return str(record.parent)
-        except (OSError, ValueError, AttributeError):
-            continue
-    return None
+    """Return the folder of the run that the process `pid` has recorded, for a run that could not report it."""
+    from lcnb.runbooks.records.run_record import find_run_of_process
+
+    run = find_run_of_process(pid, Path(task.get("runs_dir") or runs_dir()))
+    return str(run.folder) if run else None
 
 
 # --- in the child ---------------------------------------------------------------------------------------
@@ -67,8 +61,9 @@ def _exit_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _run_task(task: Mapping[str, Any], progress: CellProgress) -> dict[str, Any]:
-    from lcnb.runbooks.records import resume
+def _run_task(task: Mapping[str, Any], progress: ProgressCallback) -> dict[str, Any]:
+    from lcnb.runbooks import rerun
+    from lcnb.runbooks.records.run_record import read_run
     from lcnb.runbooks.run import run_runbook
 
     how: dict[str, Any] = {
@@ -80,7 +75,7 @@ def _run_task(task: Mapping[str, Any], progress: CellProgress) -> dict[str, Any]
     how |= {name: task[name] for name in ("kernel", "cwd") if task.get(name)}
     try:
         if task.get("plan"):
-            result = resume.apply_run(resume.RecordedRun.read(Path(task["plan"])), **how)
+            result = rerun.apply_run(read_run(Path(task["plan"])), **how)
         else:
             _check_same_notebook(task)
             result = run_runbook(
@@ -88,7 +83,7 @@ def _run_task(task: Mapping[str, Any], progress: CellProgress) -> dict[str, Any]
                 task["parameters"],
                 account=task["account"],
                 confirm=task["confirm"],
-                resumes=resume.settle_predecessors(task["previous"], task["confirm"])
+                resumes=rerun.settle_predecessors(task["previous"], task["confirm"])
                 if task["previous"]
                 else (),
                 **how,
@@ -110,9 +105,10 @@ def _run_task(task: Mapping[str, Any], progress: CellProgress) -> dict[str, Any]
 def _check_same_notebook(task: Mapping[str, Any]) -> None:
     """All rows of a batch run the same notebook, also on another machine and when it is edited meanwhile."""
     from lcnb.runbooks.notebook.find import find_runbook
+    from lcnb.runbooks.records.artifacts import hash_file
 
     path = find_runbook(task["runbook"]).path
-    if hashlib.sha256(path.read_bytes()).hexdigest() != task["sha256"]:
+    if hash_file(path) != task["sha256"]:
         raise InputError(
             f"{path} is not the notebook that this batch was started with. Nothing was started for this row; "
             "`lcnb batch --resume` takes it as it is now."

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from lcnb import python_process
 from lcnb.errors import RunError
 from lcnb.runbooks import ends
-from lcnb.runbooks.batch.child import CellProgress, find_run_folder
+from lcnb.runbooks.batch.child import find_run_folder
 from lcnb.runbooks.batch.stops import BatchStop, LocalStop
 from lcnb.runbooks.engine import warm_server
 from lcnb.runbooks.engine.warm import WarmProcess
@@ -26,6 +26,8 @@ from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
     from lcnb.config import Settings
+    from lcnb.runbooks.execution import ProgressCallback
+
 #: How long a run that was told to stop may take to end its kernel and write its record.
 STOP_GRACE_S = 20.0
 POLL_S = 0.1
@@ -54,7 +56,7 @@ def run_row(
     task: Mapping[str, Any],
     env: Mapping[str, str | None] | None = None,
     stop: BatchStop | None = None,
-    progress: CellProgress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Any]:
     """Run one row of a batch: {row, runbook, sha256, parameters, account, runs_dir} → how it ended.
 
@@ -120,7 +122,7 @@ LOST_MESSAGE = (
 )
 
 
-def _make_progress_reader(out: IO[bytes], progress: CellProgress | None) -> Callable[[], None]:
+def _make_progress_reader(out: IO[bytes], progress: ProgressCallback | None) -> Callable[[], None]:
     """Tells the lines of progress that have come since. Read at a place: to seek would move the child's end too."""
     place, rest = 0, b""
 

@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from lcnb.runbooks.batch.launcher import NOT_STARTED, RESULT_FIELDS
 from lcnb.runbooks.batch.rows import BatchRow
 from lcnb.runbooks.ends import ATTENTION, CELL_FAILED, COMPLETED_STATUSES, DONE, PARTLY
 from lcnb.runbooks.notebook import parameters as declared
+from lcnb.runbooks.records.notes import utc_timestamp
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class BatchPlan:
             "runs_dir": self.runs_dir,
             "kernel": self.kernel,
             "cwd": self.cwd,
-            "started": _utc_timestamp(),
+            "started": utc_timestamp("milliseconds"),
             "rows": [
                 {
                     "row": row.number,
@@ -80,7 +80,10 @@ class BatchPlan:
         """Keep how a row ended; an earlier try's folder stays named."""
         before = self.result(result["row"])
         earlier = [*before.get("earlier", ()), *([before["folder"]] if before.get("folder") else [])]
-        self._save(f"rows/{result['row']:04}.json", {**result, "ended": _utc_timestamp(), "earlier": earlier})
+        self._save(
+            f"rows/{result['row']:04}.json",
+            {**result, "ended": utc_timestamp("milliseconds"), "earlier": earlier},
+        )
 
     def result(self, number: int) -> dict[str, Any]:
         try:
@@ -183,7 +186,3 @@ def read_plan(folder: Path) -> BatchPlan:
         raise InputError(
             f"{path} is not a batch that can be resumed: {error!r}. Nothing was started."
         ) from None
-
-
-def _utc_timestamp() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -5,7 +5,6 @@ other. Exit codes: 0 all rows done, 7 some, 3 none, 8 some need attention; 130 a
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from lcnb.runbooks.engine import warm, warm_server
 from lcnb.runbooks.engine.kernelspecs import choose_kernel
 from lcnb.runbooks.notebook.find import Runbook, find_runbook
 from lcnb.runbooks.preflight import check_engine, create_run_folder, working_directory
+from lcnb.runbooks.records.artifacts import hash_file
 from lcnb.secret import mask_secrets
 from lcnb.signals import exit_on_signals
 
@@ -111,7 +111,7 @@ def batch(
         place,
         book.name,
         _notebook_source(name, book),
-        _hash_notebook(book),
+        hash_file(book.path),
         runs,
         checked,
         confirm,
@@ -164,12 +164,8 @@ def resume_batch(
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
     cwd = str(cwd) if cwd else None
-    plan = replace(plan, sha256=_hash_notebook(book), confirm=confirm, engine=engine, kernel=kernel, cwd=cwd)
+    plan = replace(plan, sha256=hash_file(book.path), confirm=confirm, engine=engine, kernel=kernel, cwd=cwd)
     return _execute_plan(plan, where, max_errors, progress)
-
-
-def _hash_notebook(book: Runbook) -> str:
-    return hashlib.sha256(book.path.read_bytes()).hexdigest()
 
 
 def _notebook_source(name: str, book: Runbook) -> str:

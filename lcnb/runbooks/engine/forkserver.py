@@ -47,7 +47,7 @@ PRELOADED_MODULES = (
     "bdb", "resource", "ipykernel.kernelapp", "ipykernel.eventloops", "ipykernel.kernelspec", "ipywidgets", "filelock",
     "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich._emoji_codes", "rich.progress", "rich.table",
     "lcnb.client", "lcnb.cli.main", "lcnb.cli.runbooks", "lcnb.display.charts", "lcnb.display.terminal", "lcnb.cli.magic",
-    "lcnb.runbooks.records.resume", "lcnb.runbooks.batch.child", "lcnb.runbooks.toolkit.reachability", "lcnb.runbooks.engine.papermill_engine",
+    "lcnb.runbooks.rerun", "lcnb.runbooks.batch.child", "lcnb.runbooks.toolkit.reachability", "lcnb.runbooks.engine.papermill_engine",
     "lcnb.runbooks.publish.report", "lcnb.runbooks.run", "lcnb.runbooks.engine.shell", "lcnb.runbooks.engine.shell_client",
     "lcnb.runbooks.engine.shell_kernel", "lcnb.runbooks.execution", "lcnb.runbooks.preflight", "lcnb.runbooks.engine.kernelspecs",
     "lcnb.runbooks.engine.papermill_client", "lcnb.runbooks.engine.forked_process", "lcnb.runbooks.notebook.injected_values",

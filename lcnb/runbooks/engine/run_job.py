@@ -43,7 +43,7 @@ class RunJob:
     kernel: str = "python3"
     language: str = PYTHON
     redact: Callable[[str], str] = str
-    on_cell: Callable[[int, int, str], None] = lambda index, total, title: None
+    on_cell: Callable[[int, int, str], object] = lambda index, total, title: None
     #: The kernelspec in the metadata of the saved notebook.
     kernelspec: Mapping[str, str] = field(default_factory=dict)
     #: The working directory of the cells; None: the folder of the target.

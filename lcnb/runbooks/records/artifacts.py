@@ -1,4 +1,4 @@
-"""The files of a run: which they are, their hashes, and that none of them holds a secret."""
+"""The files of a run: their list, their sizes and hashes, and the removal of secrets from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECORD_FILE = "run.json"
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Every file below a run's folder but its record; links are left out."""
+    """List every file below a run's folder, except its record and symbolic links."""
     found = folder.rglob("*")
     return sorted(
         path for path in found if path.is_file() and not path.is_symlink() and path != folder / RECORD_FILE
@@ -21,19 +21,24 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def fingerprint_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of each file, by its name below the folder."""
+    """Return size and SHA-256 of each file of a run, by its path relative to the folder."""
     return {path.relative_to(folder).as_posix(): fingerprint_file(path) for path in list_files(folder)}
 
 
 def fingerprint_file(path: Path) -> dict[str, Any]:
-    """`bytes` and `sha256` of a file, read in pieces."""
+    """Return the size (`bytes`) and the SHA-256 (`sha256`) of a file, which is read in pieces."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": file.tell(), "sha256": digest}
 
 
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, such as a notebook, in hexadecimal digits. OSError when it cannot be read."""
+    return str(fingerprint_file(path)["sha256"])
+
+
 def redact_files(folder: Path, redact: Callable[[str], str]) -> list[str]:
-    """No file may hold a secret: a text is redacted, another file is taken away, and that is told."""
+    """Redact every text file of a run, and delete a binary file that holds a secret; return these problems."""
     problems = []
     for path in list_files(folder):
         content = path.read_bytes()

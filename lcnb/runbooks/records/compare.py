@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.csv_file import read_table
-from lcnb.runbooks.records.store import RunRecord, require_readable
+from lcnb.runbooks.records.run_record import RunRecord, require_readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +43,11 @@ def compare_runs(first: RunRecord, second: RunRecord) -> pd.DataFrame:
 
 def _record_differences(first: RunRecord, second: RunRecord) -> Iterator[Difference]:
     yield from _value_differences(
-        "", *({name: each.record.get(name) for name in COMPARED_FACTS} for each in (first, second))
+        "", *({name: each.facts.get(name) for name in COMPARED_FACTS} for each in (first, second))
     )
     yield from _value_differences("", *({"reason": _end_reason(each)} for each in (first, second)))
     for what, name in (("parameter ", "parameters"), ("version ", "versions")):
-        yield from _value_differences(what, *(each.value(name, dict) or {} for each in (first, second)))
+        yield from _value_differences(what, *(each.typed_fact(name, dict) or {} for each in (first, second)))
     for change, one, other in (("removed", first, second), ("added", second, first)):
         there = _attention_texts(other)
         for text in _attention_texts(one):
@@ -58,11 +58,11 @@ def _record_differences(first: RunRecord, second: RunRecord) -> Iterator[Differe
 
 def _end_reason(run: RunRecord) -> Any:
     """Why it ended so; for `attention` that is its notes, which are compared one by one."""
-    return None if run.status == "attention" else run.record.get("reason") or None
+    return None if run.status == "attention" else run.facts.get("reason") or None
 
 
 def _attention_texts(run: RunRecord) -> list[str]:
-    found = run.record.get("attention")
+    found = run.facts.get("attention")
     return (
         [str(each.get("text")) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     )

@@ -1,4 +1,4 @@
-"""The table of all runs (`lcnb.runs`), and the deletion of old ones."""
+"""The table of all runs (`lcnb.runs`), and the deletion of old runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.runbooks.records import abandoned, index
-from lcnb.runbooks.records.store import RunRecord, encodable_text, find_runs_folder, read_run, read_runs
+from lcnb.runbooks.records.run_record import (
+    RunRecord,
+    encodable_text,
+    read_run,
+    read_runs,
+    resolve_runs_folder,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,27 +29,30 @@ RUN_COLUMNS = {
 
 
 def runs(folder: str | Path | None = None) -> pd.DataFrame:
-    """The runs that are kept, a row each, the newest first; always the same columns and dtypes.
+    """Return the kept runs as a DataFrame, one row per run, the newest first; columns and dtypes never change.
 
-    `folder` is where runs are kept (`LCNB_RUNS_DIR` or `./runs` by default). Times are in UTC, `duration_s` in
-    seconds; `attention` counts notes and failed checks, `changes` the changes that a run made (missing where
-    its record does not tell). `problem` says what is wrong with a record; its row has what could be read.
-    Runs whose process is gone are settled as `abandoned`. InputError when the folder cannot be read.
+    Args:
+        folder: the runs folder; by default `LCNB_RUNS_DIR` or `./runs`.
+
+    Times are in UTC, `duration_s` is in seconds. `attention` counts attention notes and failed checks, `changes` the
+    changes of the run; it is missing where the record does not say. `problem` says what is wrong with a record; the
+    other columns then hold what could be read. A run whose process was killed is recorded as `abandoned` first.
+    Raises InputError when the folder cannot be read.
 
     >>> import lcnb
     >>> list(lcnb.runs().columns[:5])
     ['id', 'runbook', 'status', 'exit_code', 'started']
     """
-    place = find_runs_folder(folder)
+    place = resolve_runs_folder(folder)
     abandoned.settle_runs(place)
     return runs_frame(read_runs(place))
 
 
 def runs_frame(found: Iterable[RunRecord]) -> pd.DataFrame:
-    """Runs as the frame that `runs` gives."""
+    """Return runs as the DataFrame that `runs` returns."""
     import pandas as pd
 
-    rows = [_row_values(each) for each in found]
+    rows = [_row_values(run) for run in found]
     columns = {
         name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in RUN_COLUMNS.items()
     }
@@ -52,22 +61,22 @@ def runs_frame(found: Iterable[RunRecord]) -> pd.DataFrame:
     return table
 
 
-def _row_values(each: RunRecord) -> dict[str, Any]:
-    attention, changes = each.record.get("attention"), each.record.get("changes")
+def _row_values(run: RunRecord) -> dict[str, Any]:
+    attention, changes = run.facts.get("attention"), run.facts.get("changes")
     return {
-        "id": encodable_text(each.id),
-        "runbook": each.value("runbook", str),
-        "status": encodable_text(each.status),
-        "exit_code": each.value("exit_code", int),
-        "started": each.started,
-        "duration_s": each.value("duration_s", int | float),
-        "account": each.value("account", str),
-        "user": each.value("user", str),
-        "host": each.value("host", str),
+        "id": encodable_text(run.id),
+        "runbook": run.typed_fact("runbook", str),
+        "status": encodable_text(run.status),
+        "exit_code": run.typed_fact("exit_code", int),
+        "started": run.started,
+        "duration_s": run.typed_fact("duration_s", int | float),
+        "account": run.typed_fact("account", str),
+        "user": run.typed_fact("user", str),
+        "host": run.typed_fact("host", str),
         "attention": len(attention) if isinstance(attention, list) else None,
         "changes": len(changes) if isinstance(changes, list) else None,
-        "problem": each.problem and encodable_text(each.problem),
-        "folder": encodable_text(each.folder),
+        "problem": run.problem and encodable_text(run.problem),
+        "folder": encodable_text(run.folder),
     }
 
 
@@ -75,31 +84,31 @@ def _row_values(each: RunRecord) -> dict[str, Any]:
 
 
 def runs_to_prune(keep: int, folder: str | Path | None = None) -> list[RunRecord]:
-    """The ended runs beyond the newest `keep`, the oldest first; never a running or damaged one."""
-    place = find_runs_folder(folder)
+    """Return the ended runs except the newest `keep`, the oldest first; never a running or damaged run."""
+    place = resolve_runs_folder(folder)
     abandoned.settle_runs(place)
-    return [each for each in read_runs(place) if each.finished][keep:][::-1]
+    return [run for run in read_runs(place) if run.is_closed][keep:][::-1]
 
 
 def prune_runs(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[tuple[RunRecord, str]]]:
-    """Delete these runs, each with its line in the index; gives those deleted, and the others with the reason.
+    """Delete runs and add a line to the index for each; return the deleted runs, and the others with the reason.
 
-    The line comes first: a run that a power cut left half deleted is told by `verify`.
+    The line is written first, so that `verify` reports a run that a power cut left half deleted.
     """
     deleted, left = [], []
-    for each in found:
+    for run in found:
         try:
-            with index.lock_index(each.folder.parent):
-                if not read_run(each.folder).finished:
-                    left.append((each, "it is not there any more, or it has not ended"))
+            with index.lock_index(run.folder.parent):
+                if not read_run(run.folder).is_closed:
+                    left.append((run, "it was deleted meanwhile, or it has not ended"))
                     continue
-                line = index.last_lines(each.folder.parent).get(each.id)
+                line = index.last_lines(run.folder.parent).get(run.id)
                 if line is None or line.event != index.PRUNED:
                     index.append_line(
-                        each.folder.parent, index.PRUNED, each.id, line.sha256 if line else index.ZERO_HASH
+                        run.folder.parent, index.PRUNED, run.id, line.sha256 if line else index.ZERO_HASH
                     )
-                shutil.rmtree(each.folder)
-            deleted.append(each)
+                shutil.rmtree(run.folder)
+            deleted.append(run)
         except OSError as error:
-            left.append((each, error.strerror or str(error)))
+            left.append((run, error.strerror or str(error)))
     return deleted, left

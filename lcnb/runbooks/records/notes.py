@@ -1,7 +1,7 @@
-"""What a notebook wants people to know: attention notes and checks, a line of JSON each in `notes.jsonl`.
+"""Attention notes and checks of a run: one JSON line per note in `notes.jsonl`, and lines of text in `run.log`.
 
-The kernel appends, the runner reads when the run has ended. A line that is not whole (a kernel that was
-killed while it wrote) is passed over.
+The kernel appends notes; the runner reads them when the run has ended. An incomplete line, left by a kernel that was
+killed while it wrote, is skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOG_FILE = "run.log"
 
 @dataclass(frozen=True)
 class Note:
-    """`ok` is None for an attention note; for a check it says whether it held."""
+    """A note with its UTC time. `ok` is None for an attention note, and the result of a check otherwise."""
 
     at: str
     text: str
@@ -28,17 +28,17 @@ class Note:
 
     @property
     def attention(self) -> bool:
-        """Whether somebody has to look: an attention note, or a check that failed."""
+        """Whether the note needs attention: an attention note, or a check that failed."""
         return self.ok is not True
 
 
-def utc_timestamp() -> str:
-    """UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def utc_timestamp(timespec: str = "seconds") -> str:
+    """Return the current time in UTC as ISO 8601, to the second or to another `timespec` of `datetime.isoformat`."""
+    return datetime.now(UTC).isoformat(timespec=timespec)
 
 
 def append_note(folder: Path, note: Note) -> Note:
-    """Append a note to the folder's notes, and a line to its log."""
+    """Append a note to the folder's notes and a line to its log; return the note."""
     _append_line(folder / NOTES_FILE, json.dumps(asdict(note), ensure_ascii=False))
     kind = {None: "ATTENTION", True: "check ok", False: "CHECK FAILED"}[note.ok]
     append_log(folder, f"{kind}: {note.text}", note.at)
@@ -46,14 +46,14 @@ def append_note(folder: Path, note: Note) -> Note:
 
 
 def append_log(folder: Path, text: str, at: str | None = None) -> str:
-    """Append a time-stamped line to the folder's log, and give it; further lines of the text are indented."""
+    """Append a text with its time to the folder's log and return what was written; further lines are indented."""
     line = f"{at or utc_timestamp()} " + "\n    ".join(text.splitlines() or [""])
     _append_line(folder / LOG_FILE, line)
     return line
 
 
 def _append_line(path: Path, line: str) -> None:
-    """One write: lines of several processes do not mix."""
+    """Append a line in one write, so that lines of several processes do not mix."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(handle, f"{line}\n".encode("utf-8", "replace"))
@@ -62,7 +62,7 @@ def _append_line(path: Path, line: str) -> None:
 
 
 def read_notes(folder: Path) -> list[Note]:
-    """The notes of a folder in their order; none where there is no such file, or none that can be read."""
+    """Read the notes of a folder in their order; an empty list when the file is missing or unreadable."""
     path = folder / NOTES_FILE
     try:
         content = path.read_bytes() if path.is_file() else b""
@@ -83,12 +83,12 @@ def _parse_note(line: str) -> Note | None:
 
 
 def attention_texts(notes: Iterable[Note]) -> list[str]:
-    """The texts that somebody has to look at."""
+    """Return the texts of the notes that need attention."""
     return [note.text for note in notes if note.attention]
 
 
 def note_facts(folder: Path) -> dict[str, Any]:
-    """The notes as run.json keeps them: attention notes (failed checks among them), and all checks."""
+    """Return the notes in the form of run.json: those that need attention, and all checks."""
     notes = read_notes(folder)
     return {
         "attention": [{"at": note.at, "text": note.text} for note in notes if note.attention],

@@ -1,7 +1,7 @@
-"""Which process is meant, told so that it can be recognised later: a number alone is soon another's.
+"""Identify a process so that it can be recognised later; its number (PID) alone is soon reused.
 
-A process is its number, the moment of its start, and the machine: on Linux the id of the boot and the space
-that numbers are counted in (each container has its own), elsewhere the host's name.
+The identity has the PID, the start time, and the computer: on Linux the boot id and the PID namespace (each container
+has one), elsewhere the host name.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: psutil tells the start in seconds; a clock that is being set moves it a little.
+#: psutil computes the start time from the system clock; setting the clock moves it a little.
 START_TOLERANCE_S = 2.0
 
 
 def identify_process(pid: int | None = None) -> dict[str, Any]:
-    """What to write down about a process (this one by default); `started` is None when it is gone.
+    """Return the identity of a process, by default of this one; `started` is None when the process is gone.
 
-    >>> identity()["pid"] == os.getpid()
+    >>> identify_process()["pid"] == os.getpid()
     True
     """
     pid = os.getpid() if pid is None else pid
@@ -27,15 +27,15 @@ def identify_process(pid: int | None = None) -> dict[str, Any]:
 
 
 def is_gone(known: Mapping[str, Any]) -> bool:
-    """Whether that process certainly runs no more. False also when that cannot be told from here.
+    """Return whether the process has certainly ended; False also when this computer cannot know it.
 
-    >>> gone(identity())
+    >>> is_gone(identify_process())
     False
     """
     pid, started, machine = known.get("pid"), known.get("started"), _machine_identity()
     if not isinstance(pid, int) or not isinstance(started, int | float) or pid <= 0:
         return False
-    if known.get("boot") != machine["boot"]:  # started anew since then, or another machine
+    if known.get("boot") != machine["boot"]:  # this computer was restarted, or it is another one
         return known.get("host") == socket.gethostname()
     if known.get("space") != machine["space"]:
         return False
@@ -46,7 +46,7 @@ def is_gone(known: Mapping[str, Any]) -> bool:
 
 
 def kill_process(known: Mapping[str, Any]) -> None:
-    """Kill that process, if it is of this machine and still runs, and wait until it is gone (half a second)."""
+    """Kill the process if it runs on this computer, and wait up to half a second for its end."""
     import psutil
 
     here = identify_process()
@@ -57,7 +57,7 @@ def kill_process(known: Mapping[str, Any]) -> None:
         process.kill()
         process.wait(0.5)
     except (psutil.Error, ValueError):
-        pass  # it was quicker, or is somebody else's; its files are as they are
+        pass  # it has just ended, or it belongs to another user
 
 
 def _machine_identity() -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _machine_identity() -> dict[str, Any]:
 
 
 def _start_time(pid: int) -> float | None:
-    """When it started, in seconds since boot (Linux) or since 1970; None when it is gone, or only not buried."""
+    """Return the start time in seconds since boot (Linux) or since 1970; None for an ended process or a zombie."""
     if _machine_identity()["boot"] is None:
         return _psutil_start_time(pid)
     try:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from recorded_runs import START, make_run
 
 import lcnb
 from conftest import TOKEN, lcnb_here, record, saved
@@ -30,14 +31,16 @@ from lcnb.config import Settings
 from lcnb.errors import InputError, ParameterError, RunError
 from lcnb.folders import state_dir
 from lcnb.runbooks.notebook.git import find_commit
-from lcnb.runbooks.records import abandoned, artifacts, history, index, notes, process, resume, store
+from lcnb.runbooks.records import abandoned, history, index, notes, process
 from lcnb.runbooks.records.compare import compare_runs
+from lcnb.runbooks.records.find import find_run
+from lcnb.runbooks.records.run_record import list_run_folders
+from lcnb.runbooks.rerun import has_notebook_changed, rerun_notebook
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 
 PYTHON3 = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LCNB = [sys.executable, "-c", "from lcnb.cli.main import main; main()"]
-START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 WATCH = [
     "# Watch\n\nLooks after machines.",
@@ -76,25 +79,6 @@ def lcnb_command(*arguments: str, stdin: str = "", **env: str) -> subprocess.Com
     )  # fmt: skip
 
 
-def make_run(place: Path, number: int, *, closed: bool = True, **facts: Any) -> Path:
-    """A run as `lcnb run` leaves it, without a kernel: the n-th, a minute after the one before."""
-    at = START + timedelta(minutes=number)
-    folder = place / f"{at:%Y%m%dT%H%M%SZ}-nightly-{number:06x}"
-    folder.mkdir(parents=True)
-    (folder / "nightly.ipynb").write_text('{"metadata": {}}')
-    facts = {
-        "id": folder.name, "runbook": "nightly", "status": "done", "exit_code": 0, "started": at.isoformat(),
-        "duration_s": 1.5, "account": None, "user": "me", "host": "here", "attention": [], "checks": [],
-        "parameters": {}, "given": {}, "closed": closed, **facts,
-    }  # fmt: skip
-    facts["files"] = artifacts.fingerprint_files(folder)
-    if closed:
-        index.close_record(folder, json.dumps(facts))
-    else:
-        (folder / "run.json").write_text(json.dumps(facts))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def watched(
     tmp_path_factory: pytest.TempPathFactory, server: lcnb.sandbox.SandboxProcess
@@ -102,7 +86,7 @@ def watched(
     """Three runs of one notebook: done, a failed check, and an attention note that holds the token."""
     place = tmp_path_factory.mktemp("watched")
     path = str(write_notebook(place / "watch.ipynb", *WATCH))
-    settings = lcnb.config.resolve(token=server.token, base_url=server.base_url)
+    settings = lcnb.config.load_settings(token=server.token, base_url=server.base_url)
     given = [{"n": 3}, {"n": np.int64(5)}, {"note": "look at"}]
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
@@ -367,37 +351,6 @@ def test_other_record(tmp_path: Path) -> None:
     assert set(lcnb.runs().problem.dropna()) == {f"the record is that of {first.name}"}
 
 
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("last", 2),
-        ("20261124T120100Z-nightly-000001", 1),
-        ("20261124T1202", 2),
-        ("./runs/20261124T120000Z-nightly-000000", 0),
-        ("20261124T120100Z-nigthly-000001", r"\(did you mean '20261124T120100Z-nightly-000001'\?\) in .*`lcnb runs` lists"),
-        ("20261124T12", "begins 3 runs: 20261124T120200Z-nightly-000002, "),
-        ("", "no run ''"),
-        ("./home", "no run in .*home: it has no run.json"),
-        ("..", "no run in "),
-    ],
-)  # fmt: skip
-def test_find_run(name: str, found: int | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run is found by id, beginning, `last` or folder; else those that it could be are told."""
-    monkeypatch.chdir(tmp_path)
-    made = [make_run(tmp_path / "runs", number) for number in range(3)]
-    if isinstance(found, int):
-        assert store.find_run(name).folder == made[found]
-    else:
-        with pytest.raises(InputError, match=found):
-            store.find_run(name)
-
-
-def test_find_none() -> None:
-    """Where there is no run that is told, with the folder."""
-    with pytest.raises(InputError, match=r"no run 'last': there are none in .*runs"):
-        store.find_run("last")
-
-
 # --- abandoned ------------------------------------------------------------------------------------------
 
 ME = process.identify_process()
@@ -444,7 +397,7 @@ import sys
 from pathlib import Path
 from lcnb.runbooks.records import abandoned
 sys.stdin.readline()
-print(*abandoned.settle(Path(sys.argv[1])))
+print(*abandoned.settle_runs(Path(sys.argv[1])))
 """
 
 
@@ -477,7 +430,7 @@ def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
     assert process.is_gone({**ME, "pid": kernel.pid, "started": record(folder)["kernel_process"]["started"]})
     facts = record(folder)
     assert (facts["status"], facts["exit_code"], facts["closed"]) == ("abandoned", None, True)
-    assert facts["reason"] == f"its process ({runner.pid} on {socket.gethostname()}) ended without a word"
+    assert facts["reason"] == f"its process ({runner.pid} on {socket.gethostname()}) was killed or crashed"
     assert [each["text"] for each in facts["attention"]] == ["look"]
     notebook = saved(folder)
     assert notebook.metadata.lcnb.status == "abandoned"
@@ -529,7 +482,7 @@ def test_settle_hides_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (left / "bad.ipynb").write_text("{")
     abandoned.settle_runs(left.parent)
     assert (left / "raw.txt").read_text() == "the token is *****"
-    assert record(left)["problems"] == ["bad.ipynb cannot be read, and was left as it is"]
+    assert record(left)["problems"] == ["bad.ipynb cannot be read and was not changed"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -601,7 +554,7 @@ def test_every_byte(copy: Path) -> None:
 
 
 def first(copy: Path) -> Path:
-    return index.list_run_folders(copy)[0]
+    return list_run_folders(copy)[0]
 
 
 def lines(copy: Path) -> list[bytes]:
@@ -616,14 +569,14 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "file gone": (lambda copy: (first(copy) / "run.log").unlink(), "run.log: is missing"),
     "file added": (lambda copy: (first(copy) / "new.csv").write_text(""), "new.csv: was added after the run ended"),
     "record gone": (lambda copy: (first(copy) / "run.json").unlink(), "run.json: is missing"),
-    "folder gone": (lambda copy: shutil.rmtree(first(copy)), "its folder is gone, and it was not pruned"),
-    "folder renamed": (lambda copy: first(copy).rename(copy / "other"), "run.json: is in no line of the index"),
-    "index gone": (lambda copy: (copy / index.INDEX_FILE).unlink(), "run.json: is in no line of the index"),
-    "first line gone": (lambda copy: write_lines(copy, lines(copy)[1:]), "line 1 does not follow"),
-    "middle line gone": (lambda copy: write_lines(copy, [lines(copy)[0], lines(copy)[2]]), "line 2 does not follow"),
-    "last line gone": (lambda copy: write_lines(copy, lines(copy)[:-1]), "run.json: is in no line of the index"),
-    "lines swapped": (lambda copy: write_lines(copy, lines(copy)[::-1]), "line 1 does not follow"),
-    "half a line": (lambda copy: write_lines(copy, [*lines(copy), b'{"event"']), "the last line is not whole"),
+    "folder gone": (lambda copy: shutil.rmtree(first(copy)), "its folder is missing, and it was not pruned"),
+    "folder renamed": (lambda copy: first(copy).rename(copy / "other"), "run.json: has no line in the index"),
+    "index gone": (lambda copy: (copy / index.INDEX_FILE).unlink(), "run.json: has no line in the index"),
+    "first line gone": (lambda copy: write_lines(copy, lines(copy)[1:]), "line 1 does not contain the hash"),
+    "middle line gone": (lambda copy: write_lines(copy, [lines(copy)[0], lines(copy)[2]]), "line 2 does not contain the hash"),
+    "last line gone": (lambda copy: write_lines(copy, lines(copy)[:-1]), "run.json: has no line in the index"),
+    "lines swapped": (lambda copy: write_lines(copy, lines(copy)[::-1]), "line 1 does not contain the hash"),
+    "half a line": (lambda copy: write_lines(copy, [*lines(copy), b'{"event"']), "the last line is incomplete"),
     "line of another kind": (lambda copy: write_lines(copy, [b'{"run": 5}\n', *lines(copy)]), "line 1 was changed"),
 }  # fmt: skip
 
@@ -663,7 +616,7 @@ sys.stdin.readline()
 for number in range(25):
     folder = place / f"20261124T120000Z-x-{sys.argv[2]}{number:02}"
     folder.mkdir()
-    chain.close_record(folder, '{"closed": true, "files": {}}')
+    index.close_record(folder, '{"closed": true, "files": {}}')
 """
 
 
@@ -707,7 +660,7 @@ def test_prune(tmp_path: Path) -> None:
     assert {each.run for each in index.verify_runs(place).problems} == {damaged.name}
     make_run(place, 9)
     assert [each.run for each in index.verify_runs(place).problems if each.run != damaged.name] == []
-    assert history.prune_runs(found[:1])[1][0][1] == "it is not there any more, or it has not ended"
+    assert history.prune_runs(found[:1])[1][0][1] == "it was deleted meanwhile, or it has not ended"
 
 
 def test_half_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -718,7 +671,7 @@ def test_half_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         deleted, left = history.prune_runs(history.runs_to_prune(0))
     assert (deleted, [reason for _, reason in left]) == ([], ["not yours"])
     assert [each.problem for each in index.verify_runs(tmp_path / "runs").problems] == [
-        "was pruned, but its folder is there"
+        "was pruned, but its folder still exists"
     ]
     history.prune_runs(history.runs_to_prune(0))
     assert index.verify_runs(tmp_path / "runs").problems == []
@@ -732,19 +685,20 @@ def test_rerun(tmp_path: Path) -> None:
     """A run is made again with the parameters that were given, and a changed notebook is known."""
     path = write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'x'", "print(n, word)")
     then = run_runbook(str(path), {"n": "7"}, folder=tmp_path / "kept")
-    kept = store.find_run(str(then.folder))
-    assert not resume.has_notebook_changed(kept)
+    kept = find_run(str(then.folder))
+    assert not has_notebook_changed(kept)
     write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'y'", "print(n, word)")
-    assert resume.has_notebook_changed(kept)
-    again = resume.rerun_notebook(kept)
+    assert has_notebook_changed(kept)
+    again = rerun_notebook(kept)
     assert again.folder.parent == then.folder.parent
     assert record(again.folder)["given"] == {"n": 7}
     assert again.parameters == {"n": 7, "word": "y"}
     path.unlink()
     with pytest.raises(
-        InputError, match=r"the notebook of the run .* is gone: .*a\.ipynb\. Nothing was started"
+        InputError,
+        match=r"the notebook of the run .* does not exist any more: .*a\.ipynb\. Nothing was started",
     ):
-        resume.rerun_notebook(kept)
+        rerun_notebook(kept)
 
 
 def test_rerun_elsewhere(
@@ -753,9 +707,9 @@ def test_rerun_elsewhere(
     """What ran on one base URL is not run on another, unless an account is named for that."""
     monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
     with pytest.raises(
-        ParameterError, match=r"asked http://127.*at https://core\.letscloud\.io/api\. Nothing was started"
+        ParameterError, match=r"used http://127.*is at https://core\.letscloud\.io/api\. Nothing was started"
     ):
-        resume.rerun_notebook(store.find_run(str(watched[0].folder)))
+        rerun_notebook(find_run(str(watched[0].folder)))
 
 
 def test_rerun_damaged(tmp_path: Path) -> None:
@@ -763,16 +717,16 @@ def test_rerun_damaged(tmp_path: Path) -> None:
     damaged = make_run(
         tmp_path / "runs", 1, notebook=str(write_notebook(tmp_path / "a.ipynb", "1")), given=None
     )
-    with pytest.raises(InputError, match="does not tell its parameters"):
-        resume.rerun_notebook(store.find_run("last"))
+    with pytest.raises(InputError, match="lacks: given"):
+        rerun_notebook(find_run("last"))
     (damaged / "run.json").write_text("{")
     with pytest.raises(InputError, match=r"cannot be read: run\.json is damaged"):
-        resume.rerun_notebook(store.find_run("last"))
+        rerun_notebook(find_run("last"))
 
 
 def test_diff(watched: list[RunResult]) -> None:
     """What differs between two runs is a row each: parameters, status, notes, and the rows of saved tables."""
-    runs = [store.find_run(str(run.folder)) for run in watched]
+    runs = [find_run(str(run.folder)) for run in watched]
     assert compare_runs(runs[0], runs[0]).empty
     found = {
         tuple(None if value != value else value for value in row)
@@ -819,7 +773,7 @@ def test_diff_tables(one: Any, other: Any, found: list[Any], tmp_path: Path) -> 
     for number, table in enumerate((one, other)):
         folder = make_run(tmp_path / "runs", number, started="")
         pd.DataFrame(table).to_parquet(folder / "t.parquet")
-        runs.append(store.find_run(folder.name))
+        runs.append(find_run(folder.name))
     rows = [
         tuple(None if value != value else value for value in row)
         for row in compare_runs(*runs).itertuples(index=False)
@@ -852,7 +806,7 @@ def test_d13_diff_of_csv(one: str, other: str, found: list[Any] | None, tmp_path
     for number, text in enumerate((one, other)):
         folder = make_run(tmp_path / "runs", number, started="")
         (folder / "t.csv").write_text(text)
-        runs.append(store.find_run(folder.name))
+        runs.append(find_run(folder.name))
     rows = [
         tuple(None if value != value else value for value in row)
         for row in compare_runs(*runs).itertuples(index=False)
@@ -869,7 +823,7 @@ def test_diff_files(tmp_path: Path) -> None:
     (one / "only.csv").write_text("a\n1\n")
     (one / "bad.parquet").write_text("no")
     (other / "bad.parquet").write_text("no")
-    found = compare_runs(store.find_run(one.name), store.find_run(other.name))
+    found = compare_runs(find_run(one.name), find_run(other.name))
     assert found[["what", "change"]].to_numpy().tolist() == [
         ["table bad", "unreadable"],
         ["table only", "removed"],
@@ -915,7 +869,7 @@ def test_commands(copy: Path, tmp_path: Path, watched: list[RunResult]) -> None:
     assert lcnb_command("verify", str(copy / done)).returncode == 1
 
     asked = lcnb_command("runs", "prune", "--keep", "1", stdin="n\n")
-    assert (asked.returncode, len(index.list_run_folders(copy))) == (6, 3)
+    assert (asked.returncode, len(list_run_folders(copy))) == (6, 3)
     assert "Delete 2 runs with all their files?" in asked.stderr
     pruned = lcnb_command("runs", "prune", "--keep", "1", "--yes")
     assert pruned.stdout.splitlines() == [f"deleted {copy / row['id']}" for row in reversed(listed[1:])]
@@ -949,8 +903,8 @@ def test_rerun_is_confirmed_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["show", "lst"], 2, "no run 'lst': there are none in"),
-        (["open"], 2, "no run 'last': there are none in"),
+        (["show", "lst"], 2, "no run 'lst': /"),
+        (["open"], 2, "no run 'last': /"),
         (["runs", "--status", "failed", "-o", "csv"], 0, ""),
         (["verify"], 0, ""),
         (["runs", "prune", "--keep", "-1"], 2, "-1 is not in the range"),
