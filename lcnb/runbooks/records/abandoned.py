@@ -135,6 +135,7 @@ def _mark_notebooks(folder: Path, redact: Callable[[str], str]) -> list[str]:
             notebook = json.loads(path.read_bytes())
             about = notebook["metadata"].get("lcnb")
             if about is None:
+                continue  # a notebook that the run wrote, not the executed one
             about |= {
                 "status": ABANDONED.status,
                 "exit_code": None,
