@@ -939,7 +939,7 @@ class AsyncLetsCloud(_ClientBase):
 
     async def _selected(
         self, flow: Callable[[build.ReadCache], flows.Flow[BuiltChanges]], read_at: datetime
-    ) -> ChangeSet:
+    ) -> AsyncChangeSet:
         return self._built(await self._wire.run(flow(self._cache)), read_at)
 
 

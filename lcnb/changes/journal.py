@@ -140,12 +140,12 @@ class Journal:
         with self._open() as db:
             for each in entries:
                 if each.action == "create instance":
-                    self._alone(db, each.target, whose, looked_at or utc_now())
-            self._nothing_pending(db, wanted, whose, pending_s, attempt_s)
+                    self._check_label_free(db, each.target, whose, looked_at or utc_now())
+            self._check_nothing_pending(db, wanted, whose, pending_s, attempt_s)
             try:
                 db.execute("INSERT INTO changeset VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", owner)
             except sqlite3.IntegrityError:
-                raise AlreadyApplied(self._already(db, changeset)) from None
+                raise AlreadyApplied(self._applied_message(db, changeset)) from None
             db.executemany(
                 "INSERT INTO change (changeset, position, state, action, target, method, path, body, plan) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -156,7 +156,7 @@ class Journal:
                 ],
             )  # fmt: skip
 
-    def _alone(
+    def _check_label_free(
         self, db: sqlite3.Connection, label: str, whose: tuple[str, str | None, str | None], looked_at: str
     ) -> None:
         """Refuse a label that another ChangeSet of this account is making: the API would make two machines."""
@@ -195,9 +195,9 @@ class Journal:
         """
         if wanted and self.path.exists():
             with self._open() as db:
-                self._nothing_pending(db, wanted, (base_url, token, account), pending_s, attempt_s)
+                self._check_nothing_pending(db, wanted, (base_url, token, account), pending_s, attempt_s)
 
-    def _nothing_pending(
+    def _check_nothing_pending(
         self,
         db: sqlite3.Connection,
         wanted: Mapping[str, str],
@@ -220,18 +220,32 @@ class Journal:
                     "outcome; then do this again."
                 )
 
-    def snapshots_of_title(self, title: str, changeset: str, position: int) -> tuple[set[str], int]:
-        """What other changes made under this title: the slugs of snapshots, and how many have no outcome yet."""
-        with self._open() as db:
-            rows = db.execute(
-                "SELECT state, identifier FROM change WHERE action = 'create snapshot' "
-                "AND json_extract(plan, '$.expect.title') = ? AND NOT (changeset = ? AND position = ?)",
-                (title, changeset, position),
-            ).fetchall()
-        made = {identifier for state, identifier in rows if identifier and state != "sent"}
-        return made, sum(state == "sent" for state, _ in rows)
+    def snapshots_of_title(
+        self, title: str, changeset: str, position: int, *, pending_s: float, attempt_s: float
+    ) -> tuple[set[str], int]:
+        """Return what other changes of this account made, or may still make, under a snapshot title.
 
-    def _already(self, db: sqlite3.Connection, changeset: str) -> str:
+        The slugs of their snapshots, and the number of changes without an outcome that could have made a snapshot after
+        `changeset` was begun: those whose last attempt ended at most `pending_s` seconds before, and `attempt_s` more,
+        which reading the account before that may have taken. An older snapshot was in that reading.
+        """
+        with self._open() as db:
+            at, *whose = db.execute(
+                "SELECT at, base_url, token, account FROM changeset WHERE id = ?", (changeset,)
+            ).fetchone()
+            rows = db.execute(
+                "SELECT change.* FROM change JOIN changeset ON changeset.id = change.changeset "
+                "WHERE action = 'create snapshot' AND json_extract(plan, '$.expect.title') = ? "
+                "AND NOT (changeset = ? AND position = ?) "
+                "AND base_url = ? AND (token IS ? OR (account IS NOT NULL AND account IS ?))",
+                (title, changeset, position, *whose),
+            ).fetchall()
+        entries = [_entry_from_row(row) for row in rows]
+        since = datetime.fromisoformat(at) - timedelta(seconds=pending_s + attempt_s)
+        made = {each.identifier for each in entries if each.identifier and each.state != "sent"}
+        return made, sum(each.state == "sent" and each.attempt_ended(attempt_s) >= since for each in entries)
+
+    def _applied_message(self, db: sqlite3.Connection, changeset: str) -> str:
         at, user, host, pid = db.execute(
             "SELECT at, user, host, pid FROM changeset WHERE id = ?", (changeset,)
         ).fetchone()
@@ -389,9 +403,8 @@ _TIME_COLUMNS = ("at", "sent_at", "ended_at")
 
 def _entry_from_row(row: tuple[Any, ...]) -> JournalEntry:
     changeset, position, state, action, target, method, path, body, plan, known, *rest = row
-    return JournalEntry(
-        changeset, position, state, action, target, method, path, _parse_json(body), _parse_json(plan), _parse_json(known), *rest
-    )  # fmt: skip
+    parsed = map(_parse_json, (body, plan, known))
+    return JournalEntry(changeset, position, state, action, target, method, path, *parsed, *rest)
 
 
 def _parse_json(text: str | None) -> Any:
