@@ -86,7 +86,7 @@ def ensure_instance(cache: ReadCache, spec: MachineSpec) -> Flow[BuiltChanges]:
     InputError when a machine of this label exists that differs from the spec.
     """
     hostname, spec = spec.hostname, checked_spec(spec)
-    same = (yield from read_machines(cache)).named(spec.label)
+    same = (yield from read_machines(cache)).machines_named(spec.label)
     if not same:
         return (yield from create_instance(cache, spec))
     if len(same) > 1:

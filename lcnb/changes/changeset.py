@@ -21,6 +21,7 @@ from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
 from lcnb.changes.client_protocol import ChangeClient
 from lcnb.changes.results import apply_result, unapplied_frame
+from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
 from lcnb.changes.tasks import ChangeTask, OnError, Progress
 from lcnb.errors import ConfirmationMissing, InputError
@@ -132,24 +133,7 @@ class ChangeSet(Generic[R]):
     def to_frame(self) -> pd.DataFrame:
         """One row a change: action, target, identifier, from, to, monthly_before and monthly_after (`Float64`, in
         the currency of currencycode), irreversible (`boolean`), request, body (secrets as stars)."""
-        import pandas as pd
-
-        rows: dict[str, tuple[str, list[Any]]] = {
-            "action": ("str", [each.action for each in self]),
-            "target": ("str", [each.target for each in self]),
-            "identifier": ("str", [each.identifier for each in self]),
-            "from": ("str", [each.before for each in self]),
-            "to": ("str", [each.after for each in self]),
-            "monthly_before": ("Float64", [each.monthly_before for each in self]),
-            "monthly_after": ("Float64", [each.monthly_after for each in self]),
-            "currencycode": ("str", [each.currencycode for each in self]),
-            "irreversible": ("boolean", [action_of(each).irreversible for each in self]),
-            "request": ("str", [f"{each.call.method} {each.call.path}" for each in self]),
-            "body": ("str", [_body_text(each.call) for each in self]),
-        }
-        frame = pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, (dtype, values) in rows.items()})
-        frame.attrs["lcnb"] = {"kind": "changes", "changeset": self.id}
-        return frame
+        return rows_frame(self, _CHANGE_COLUMNS, kind="changes", changeset=self.id)
 
     def summary(self) -> str:
         """One line: how many, what they cost, what cannot be undone."""
@@ -188,19 +172,9 @@ class ChangeSet(Generic[R]):
         return Html.joined(parts, repr(self))._repr_html_()
 
     def preview_frame(self) -> pd.DataFrame:
-        """The frame as people read it: prices in one column, what cannot be undone in words."""
-        import pandas as pd
-
-        rows = {
-            "action": [each.action for each in self],
-            "target": [each.target for each in self],
-            "from": [each.before or None for each in self],
-            "to": [each.after or None for each in self],
-            "a month": [_price_text(each) for each in self],
-        }
-        if self.irreversible:
-            rows["note"] = ["cannot be undone" if action_of(each).irreversible else "" for each in self]
-        return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in rows.items()})
+        """Return the frame as people read it: prices in one column, and a note for what cannot be undone."""
+        columns = [*_PREVIEW_COLUMNS, *([_IRREVERSIBLE_COLUMN] if self.irreversible else [])]
+        return rows_frame(self, columns)
 
     # --- keeping ----------------------------------------------------------------------------------------
 
@@ -383,24 +357,9 @@ def monthly_difference(changes: Iterable[Mapping[str, Any]]) -> dict[str, float]
 
 
 def recorded_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The changes of a run, as its record has them, for people."""
-    import pandas as pd
-
-    rows = {
-        "action": [each["action"] for each in changes],
-        "target": [each["target"] for each in changes],
-        "from": [each["before"] or None for each in changes],
-        "to": [each["after"] or None for each in changes],
-        "a month": [
-            money_change(each["monthly_before"], each["monthly_after"], each["currencycode"])
-            for each in changes
-        ],
-        "outcome": [each["outcome"] for each in changes],
-        "detail": [each["detail"] for each in changes],
-    }
-    if not any(rows["detail"]):
-        del rows["detail"]
-    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in rows.items()})
+    """Return the changes of a run for people, from the run's record."""
+    with_detail = any(each["detail"] for each in changes)
+    return rows_frame(changes, [each for each in _RECORDED_COLUMNS if with_detail or each[0] != "detail"])
 
 
 def _price_text(change: Change) -> str | None:
@@ -424,3 +383,45 @@ def _change_line(change: Change) -> str:
     if action_of(change).irreversible:
         text += " – cannot be undone"
     return f"{text}  [{change.call.method} {change.call.path}]"
+
+
+# --- columns --------------------------------------------------------------------------------------------
+
+_CHANGE_COLUMNS: Sequence[Column[Change]] = (
+    ("action", "str", lambda each: each.action),
+    ("target", "str", lambda each: each.target),
+    ("identifier", "str", lambda each: each.identifier),
+    ("from", "str", lambda each: each.before),
+    ("to", "str", lambda each: each.after),
+    ("monthly_before", "Float64", lambda each: each.monthly_before),
+    ("monthly_after", "Float64", lambda each: each.monthly_after),
+    ("currencycode", "str", lambda each: each.currencycode),
+    ("irreversible", "boolean", lambda each: action_of(each).irreversible),
+    ("request", "str", lambda each: f"{each.call.method} {each.call.path}"),
+    ("body", "str", lambda each: _body_text(each.call)),
+)
+_PREVIEW_COLUMNS: Sequence[Column[Change]] = (
+    ("action", "str", lambda each: each.action),
+    ("target", "str", lambda each: each.target),
+    ("from", "str", lambda each: each.before or None),
+    ("to", "str", lambda each: each.after or None),
+    ("a month", "str", _price_text),
+)
+_IRREVERSIBLE_COLUMN: Column[Change] = (
+    "note",
+    "str",
+    lambda each: "cannot be undone" if action_of(each).irreversible else "",
+)
+_RECORDED_COLUMNS: Sequence[Column[Mapping[str, Any]]] = (
+    ("action", "str", lambda each: each["action"]),
+    ("target", "str", lambda each: each["target"]),
+    ("from", "str", lambda each: each["before"] or None),
+    ("to", "str", lambda each: each["after"] or None),
+    (
+        "a month",
+        "str",
+        lambda each: money_change(each["monthly_before"], each["monthly_after"], each["currencycode"]),
+    ),
+    ("outcome", "str", lambda each: each["outcome"]),
+    ("detail", "str", lambda each: each["detail"]),
+)

@@ -13,7 +13,7 @@ from typing import Any
 from lcnb.api.flows import Flow
 from lcnb.api.models import Instance
 from lcnb.changes.actions.instances import ChangePlan, CreateInstance, DeleteInstance, PowerOff, PowerOn
-from lcnb.changes.built import BuiltChanges, change_machines, satisfied_action
+from lcnb.changes.built import BuiltChanges, change_machines, combine_builds, satisfied_action
 from lcnb.changes.lookups import find_image
 from lcnb.changes.machine_specs import MachineSpec, checked_spec
 from lcnb.changes.name_rules import NOTHING_SENT, comparable_label
@@ -45,13 +45,11 @@ def desired_changes(
     if prune and not wanted and allow_delete_all is not True:
         raise InputError(f"the desired state has no rows, and prune {DELETE_ALL_WARNING}")
     there = yield from read_machines(cache)
-    by_label: dict[str, list[Instance]] = {}
-    for each in there.machines:
-        by_label.setdefault(comparable_name(each.label), []).append(each)
-    built = BuiltChanges([])
-    for number, (label, row) in enumerate(wanted.items(), 1):
-        part = yield from _row_changes(cache, label, row, by_label.get(label, []), number, there)
-        built.add(part)
+    by_label = _machines_by_label(there.machines)
+    built = yield from combine_builds(
+        _row_changes(cache, label, row, by_label.get(label, []), number, there)
+        for number, (label, row) in enumerate(wanted.items(), 1)
+    )
     others = [each for each in there.machines if comparable_name(each.label) not in wanted]
     if prune:
         doomed, kept = _machines_to_prune(there, others, comments)
@@ -64,10 +62,21 @@ def desired_changes(
         built.changes.extend(part.changes)
         built.notes.extend(kept)
     elif others:
-        names = ", ".join(sorted(str(each.label) for each in others)[:5])
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        built.notes.append(f"not in the desired state and left alone (prune deletes them): {names}{more}")
+        built.notes.append(_left_alone_note(others))
     return built
+
+
+def _machines_by_label(machines: Sequence[Instance]) -> dict[str, list[Instance]]:
+    found: dict[str, list[Instance]] = {}
+    for each in machines:
+        found.setdefault(comparable_name(each.label), []).append(each)
+    return found
+
+
+def _left_alone_note(others: Sequence[Instance]) -> str:
+    names = ", ".join(sorted(str(each.label) for each in others)[:5])
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    return f"not in the desired state and left alone (prune deletes them): {names}{more}"
 
 
 def _check_no_look_alike(built: BuiltChanges, doomed: Sequence[Instance]) -> None:
@@ -108,15 +117,19 @@ def _machines_to_prune(
                 f"the machine {name!r} would be deleted, and a line of the file begins with {name!r}: as a comment, "
                 f'or as this machine? Quote the label ("{name}"), or put a space behind the #. {NOTHING_SENT}'
             )
-        if not comparable_name(each.label) or REPLACEMENT_CHARACTER in (each.label or ""):
-            notes.append(
-                f"{name}: it has no label that can be read, and is left alone; delete it by its identifier"
-            )
-        elif not each.identifier:
-            notes.append(f"{name}: it is still being built, and is left alone")
+        note = _reason_to_keep(each)
+        if note:
+            notes.append(f"{name}: {note}")
         else:
             doomed.append(each)
     return doomed, notes
+
+
+def _reason_to_keep(machine: Instance) -> str:
+    """Return why a machine that the desired state does not name is left alone; empty when it can be deleted."""
+    if not comparable_name(machine.label) or REPLACEMENT_CHARACTER in (machine.label or ""):
+        return "it has no label that can be read, and is left alone; delete it by its identifier"
+    return "" if machine.identifier else "it is still being built, and is left alone"
 
 
 def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -131,7 +144,7 @@ def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, A
             )
         label = comparable_label(row.get("label"), f"row {number}: label")
         if label in wanted:
-            raise InputError(f"row {number}: the label {label!r} stands there twice. {NOTHING_SENT}")
+            raise InputError(f"row {number}: the label {label!r} occurs twice. {NOTHING_SENT}")
         if row.get("state") not in (None, "running", "off"):
             raise InputError(
                 f"row {number}: state {row['state']!r} is not one of running, off. {NOTHING_SENT}"

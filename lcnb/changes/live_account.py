@@ -37,11 +37,13 @@ class LiveAccount:
     #: Kinds with records that could not be read. A thing that is not seen among them may still exist.
     incomplete: frozenset[str] = frozenset()
 
-    def of(self, kind: str) -> list[Any]:
+    def records_of(self, kind: str) -> list[Any]:
         """Return the records of one kind."""
         return [record for record, _ in self.seen[kind]]
 
-    def find(self, kind: str, identifiers: Collection[str | None]) -> tuple[Any, Mapping[str, Any]] | None:
+    def find_record(
+        self, kind: str, identifiers: Collection[str | None]
+    ) -> tuple[Any, Mapping[str, Any]] | None:
         """Return the first record with one of these identifiers, and its raw JSON."""
         key = identifier_field(kind)
         for record, raw in self.seen[kind]:
@@ -53,13 +55,13 @@ class LiveAccount:
     def identifiers(self, kind: str) -> set[str]:
         """Return the identifiers that the listing of this kind shows."""
         key = identifier_field(kind)
-        return {found for each in self.of(kind) if (found := getattr(each, key))}
+        return {found for each in self.records_of(kind) if (found := getattr(each, key))}
 
     def may_hide(self, kind: str, target: str) -> bool:
         """Whether `target` may exist although it was not found: in a record that could not be read."""
         return kind in self.incomplete or any(
             not each.identifier and same_name(each.label, target)
-            for each in (self.of(kind) if kind == "instance" else ())
+            for each in (self.records_of(kind) if kind == "instance" else ())
         )
 
 

@@ -40,7 +40,7 @@ class ReadCache:
     clock: Callable[[], float] = time.monotonic
     _kept: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
-    def get(self, name: str, flow: Callable[[], Flow[Any]], keep_s: float) -> Flow[Any]:
+    def get_or_read(self, name: str, flow: Callable[[], Flow[Any]], keep_s: float) -> Flow[Any]:
         """Return the value of this name if it is younger than `keep_s` seconds, else run `flow` and keep its result."""
         found = self._kept.get(name)
         if found is not None and self.clock() - found[0] < keep_s:
@@ -66,13 +66,13 @@ def typed_records(model: type[R], found: Listing) -> list[R]:
 def read_locations(cache: ReadCache) -> Flow[list[Location]]:
     """Read the locations."""
     return typed_records(
-        Location, (yield from cache.get("locations", queries.list_locations, CATALOGUE_CACHE_S))
+        Location, (yield from cache.get_or_read("locations", queries.list_locations, CATALOGUE_CACHE_S))
     )
 
 
 def read_plans(cache: ReadCache, location: str) -> Flow[list[Plan]]:
     """Read the plans of a location."""
-    found = yield from cache.get(
+    found = yield from cache.get_or_read(
         f"plans {location}", lambda: queries.list_location_plans(location), CATALOGUE_CACHE_S
     )
     return typed_records(Plan, found)
@@ -80,7 +80,7 @@ def read_plans(cache: ReadCache, location: str) -> Flow[list[Plan]]:
 
 def read_images(cache: ReadCache, location: str) -> Flow[list[Image]]:
     """Read the images of a location."""
-    found = yield from cache.get(
+    found = yield from cache.get_or_read(
         f"images {location}", lambda: queries.list_location_images(location), CATALOGUE_CACHE_S
     )
     return typed_records(Image, found)
@@ -88,7 +88,7 @@ def read_images(cache: ReadCache, location: str) -> Flow[list[Image]]:
 
 def read_account_currency(cache: ReadCache) -> Flow[str | None]:
     """Read the currency code of the account."""
-    profile = yield from cache.get(
+    profile = yield from cache.get_or_read(
         "profile", lambda: queries.read_single(calls.get_profile()), CATALOGUE_CACHE_S
     )
     return read_record(Profile, profile, "$.data", []).currency
@@ -96,13 +96,15 @@ def read_account_currency(cache: ReadCache) -> Flow[str | None]:
 
 def read_sshkeys(cache: ReadCache) -> Flow[list[SSHKey]]:
     """Read the ssh keys of the account."""
-    return typed_records(SSHKey, (yield from cache.get("sshkeys", queries.list_sshkeys, LISTING_CACHE_S)))
+    return typed_records(
+        SSHKey, (yield from cache.get_or_read("sshkeys", queries.list_sshkeys, LISTING_CACHE_S))
+    )
 
 
 def read_snapshots(cache: ReadCache) -> Flow[list[Snapshot]]:
     """Read the snapshots of the account."""
     return typed_records(
-        Snapshot, (yield from cache.get("snapshots", queries.list_snapshots, LISTING_CACHE_S))
+        Snapshot, (yield from cache.get_or_read("snapshots", queries.list_snapshots, LISTING_CACHE_S))
     )
 
 
@@ -116,7 +118,7 @@ class ListedMachines:
     machines: list[Instance]
     unreadable: list[str]
 
-    def named(self, label: str) -> list[Instance]:
+    def machines_named(self, label: str) -> list[Instance]:
         """Return the machines of this label."""
         return [each for each in self.machines if same_name(each.label, label)]
 
@@ -147,7 +149,7 @@ class ListedMachines:
 
 def read_machines(cache: ReadCache) -> Flow[ListedMachines]:
     """Read the machines, and the places of the listing that cannot be read."""
-    found = yield from cache.get("instances", queries.list_instances, LISTING_CACHE_S)
+    found = yield from cache.get_or_read("instances", queries.list_instances, LISTING_CACHE_S)
     return ListedMachines(typed_records(Instance, found), list(_unreadable_records(found)))
 
 
@@ -184,22 +186,33 @@ def find_instance(cache: ReadCache, identifier: str | None, label: str | None) -
     """
     if (identifier is None) == (label is None):
         raise InputError(f"pass the identifier of a machine, or label=..., one of the two. {NOTHING_SENT}")
-    wanted = calls.path_segment("identifier", identifier) if label is None else comparable_label(label)
+    if label is None:
+        calls.path_segment("identifier", identifier)
+    else:
+        comparable_label(label)
     machines = yield from read_instances(cache)
     found = _matching_machines(machines, identifier, label)
     if not found or found[0].state in ("busy", "building"):  # the cached listing may be seconds old
         cache.forget_listings()
         machines = yield from read_instances(cache)
         found = _matching_machines(machines, identifier, label)
-    what = f"the identifier {identifier!r}" if label is None else f"the label {label!r}"
+    return _only_machine(machines, found, identifier, label)
+
+
+def _only_machine(
+    machines: Sequence[Instance], found: Sequence[Instance], identifier: str | None, label: str | None
+) -> Instance:
+    """Return the one machine that was found; NotFound or InputError for any other number."""
+    by_label = label is not None
+    wanted = f"the label {label!r}" if by_label else f"the identifier {identifier!r}"
     if not found:
-        known = [each.identifier if label is None else each.label for each in machines]
-        near = did_you_mean(wanted, filter(None, known))
-        raise NotFound(f"no machine has {what}{near}. {NOTHING_SENT}", method="GET", path="/instances")
+        known = [each.label if by_label else each.identifier for each in machines]
+        near = did_you_mean(str(label if by_label else identifier), filter(None, known))
+        raise NotFound(f"no machine has {wanted}{near}. {NOTHING_SENT}", method="GET", path="/instances")
     if len(found) > 1:
         identifiers = ", ".join(each.identifier or "one still building" for each in found)
         raise InputError(
-            f"{len(found)} machines have {what}: {identifiers}. Pass an identifier. {NOTHING_SENT}"
+            f"{len(found)} machines have {wanted}: {identifiers}. Pass an identifier. {NOTHING_SENT}"
         )
     if not found[0].identifier:
         raise InputError(f"{found[0].label} is still being built and has no identifier yet. {NOTHING_SENT}")

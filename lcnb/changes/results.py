@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
+from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import ChangeFailed, WaitTimeout
 
@@ -43,25 +44,23 @@ def unapplied_frame(changeset: str, changes: Sequence[Change]) -> pd.DataFrame:
 
 def tasks_frame(changeset: str, tasks: Sequence[ChangeTask]) -> pd.DataFrame:
     """Return one row per change: change, action, target, identifier, outcome, detail, tries, seconds."""
-    import pandas as pd
+    return rows_frame(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset)
 
-    seconds = [
-        None if task.began is None or task.ended is None else round(task.ended - task.began, 3)
-        for task in tasks
-    ]
-    rows: dict[str, tuple[str, list[Any]]] = {
-        "change": ("Int64", [task.position + 1 for task in tasks]),
-        "action": ("str", [task.change.action for task in tasks]),
-        "target": ("str", [task.change.target for task in tasks]),
-        "identifier": ("str", [task.identifier or task.change.identifier for task in tasks]),
-        "outcome": ("str", [task.state for task in tasks]),
-        "detail": ("str", [task.detail or None for task in tasks]),
-        "tries": ("Int64", [task.tries for task in tasks]),
-        "seconds": ("Float64", seconds),
-    }
-    frame = pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, (dtype, values) in rows.items()})
-    frame.attrs["lcnb"] = {"kind": "result", "changeset": changeset}
-    return frame
+
+def _seconds_taken(task: ChangeTask) -> float | None:
+    return None if task.began is None or task.ended is None else round(task.ended - task.began, 3)
+
+
+_RESULT_COLUMNS: Sequence[Column[ChangeTask]] = (
+    ("change", "Int64", lambda task: task.position + 1),
+    ("action", "str", lambda task: task.change.action),
+    ("target", "str", lambda task: task.change.target),
+    ("identifier", "str", lambda task: task.identifier or task.change.identifier),
+    ("outcome", "str", lambda task: task.state),
+    ("detail", "str", lambda task: task.detail or None),
+    ("tries", "Int64", lambda task: task.tries),
+    ("seconds", "Float64", _seconds_taken),
+)
 
 
 def _raise_failures(changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataFrame) -> None:

@@ -37,15 +37,18 @@ def open_changesets(client: ChangeClient, changeset: str | None) -> list[str]:
             f"the journal {journal.path} has no ChangeSet {changeset!r}{did_you_mean(changeset, owners)}. "
             "`lcnb pending` lists those that are open. Nothing was sent."
         )
-    found = dict.fromkeys(each.changeset for each in journal.entries(changeset, pending=True))
+    found = list(dict.fromkeys(each.changeset for each in journal.entries(changeset, pending=True)))
     mine = [name for name in found if _belongs_to(owners[name], settings)]
-    if changeset is not None and changeset in found and not mine:
-        owner = owners[changeset]
-        raise InputError(
-            f"the ChangeSet {changeset} is of {owner.account or owner.base_url}, this client of "
-            f"{settings.account or settings.base_url}, or of another token. Nothing was sent."
-        )
+    if changeset is not None and found and not mine:
+        raise InputError(_other_account_message(owners[changeset], settings))
     return mine
+
+
+def _other_account_message(owner: ChangeSetOwner, settings: Settings) -> str:
+    return (
+        f"the ChangeSet {owner.id} is of {owner.account or owner.base_url}, this client of "
+        f"{settings.account or settings.base_url}, or of another token. Nothing was sent."
+    )
 
 
 def _belongs_to(owner: ChangeSetOwner, settings: Settings) -> bool:

@@ -53,12 +53,12 @@ class ApplySession:
         #: Kind → the identifiers that the first reading listed.
         self._listed_first: dict[str, set[str]] = {}
 
-    def report(self, text: str) -> None:
+    def report_step(self, text: str) -> None:
         """Report a step to the progress function of the caller."""
         ended = sum(task.ended is not None for task in self.tasks)
         self._progress(ended, len(self.tasks), text)
 
-    def end(
+    def record_outcome(
         self, task: ChangeTask, state: str, detail: str = "", identifier: str | None = None
     ) -> Flow[None]:
         """Set the outcome of a change, in memory and in the journal.
@@ -72,9 +72,9 @@ class ApplySession:
         kept = "sent" if state == "unknown" and action_of(task.change).may_be_resent else state
         yield LocalWork(
             "ended",
-            lambda: self.journal.ended(self.changeset, task.position, kept, task.identifier, detail),
+            lambda: self.journal.record_outcome(self.changeset, task.position, kept, task.identifier, detail),
         )
-        self.report(f"{task.change.action} {task.change.target}: {state}")
+        self.report_step(f"{task.change.action} {task.change.target}: {state}")
 
     # --- reading the account ----------------------------------------------------------------------------
 

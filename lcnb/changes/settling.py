@@ -39,21 +39,25 @@ class Settlement:
         wait = 0.0 if at_once else next(delays)
         while still := [task for task in tasks if task.open]:
             why = f"looking for {target_names(still)}"
-            self.session.report(why)
+            self.session.report_step(why)
             if wait:
                 yield Pause(wait, why)
             wait = next(delays)
-            live = yield from self.session.try_read(needed_listings(still))
-            again = []
-            for task in still:
-                if live is None:
-                    yield from self._give_up_unreadable(task)
-                elif (yield from self._judge(task, live)):
-                    again.append(task)
-            for task in again:
+            for task in (yield from self._judge_all(still)):
                 yield from self.resend(task)
                 delays = poll_delays()
                 wait = next(delays)
+
+    def _judge_all(self, tasks: Sequence[ChangeTask]) -> Flow[list[ChangeTask]]:
+        """Read the account once and judge each change; return those that are to be sent again."""
+        live = yield from self.session.try_read(needed_listings(tasks))
+        again = []
+        for task in tasks:
+            if live is None:
+                yield from self._give_up_unreadable(task)
+            elif (yield from self._judge_task(task, live)):
+                again.append(task)
+        return again
 
     def _seconds_since_sent(self, task: ChangeTask) -> float:
         return self.session.clock() - task.sent_at
@@ -65,22 +69,22 @@ class Settlement:
     def _give_up_unreadable(self, task: ChangeTask) -> Flow[None]:
         if self._is_over(task, MAX_UNREADABLE_S):
             detail = "; ".join(filter(None, [task.detail, "the account cannot be read"]))
-            yield from self.session.end(task, "unknown", detail)
+            yield from self.session.record_outcome(task, "unknown", detail)
 
-    def _judge(self, task: ChangeTask, live: LiveAccount) -> Flow[bool]:
+    def _judge_task(self, task: ChangeTask, live: LiveAccount) -> Flow[bool]:
         """End a change if the account shows how it ended; return True when it is to be sent again."""
         over = self._is_over(task)
-        evidence = yield from self._evidence(task, live)
+        evidence = yield from self._read_evidence(task, live)
         verdict, identifier, detail = evidence.verdict, evidence.identifier, evidence.detail
         task.found = task.found or verdict in ("shown", "unnamed")
         if verdict == "twins":
-            yield from self.session.end(task, "twins", detail, identifier)
+            yield from self.session.record_outcome(task, "twins", detail, identifier)
         elif verdict == "lost":
-            yield from self.session.end(task, "failed", detail, identifier)
+            yield from self.session.record_outcome(task, "failed", detail, identifier)
         elif verdict == "shown":
             # A create that was sent again is watched for a whole window: an earlier attempt may still take effect.
             if over or not action_of(task.change).creates or task.tries == 1:
-                yield from self.session.end(task, "done", detail, identifier)
+                yield from self.session.record_outcome(task, "done", detail, identifier)
         elif verdict == "busy":
             yield from self._judge_busy(task)
         elif over:
@@ -90,19 +94,21 @@ class Settlement:
     def _judge_busy(self, task: ChangeTask) -> Flow[None]:
         task.seen_busy = True
         if task.state == "accepted":
-            yield from self.session.end(task, "done", "in progress: the machine is busy")
+            yield from self.session.record_outcome(task, "done", "in progress: the machine is busy")
         elif self._is_over(task, MAX_UNREADABLE_S):
-            yield from self.session.end(task, "unknown", f"{task.detail} The machine is still busy")
+            yield from self.session.record_outcome(
+                task, "unknown", f"{task.detail} The machine is still busy"
+            )
 
     def _judge_after_window(self, task: ChangeTask, evidence: Evidence) -> Flow[bool]:
         if evidence.verdict == "unnamed":
             detail = "it is there, but has no identifier yet"
-            yield from self.session.end(task, "done", detail, evidence.identifier)
+            yield from self.session.record_outcome(task, "done", detail, evidence.identifier)
         elif evidence.verdict == "absent":
             return (yield from self._judge_absent(task))
         elif task.absences != 1:  # doubtful; a first absence is read once more
             detail = " ".join(filter(None, [task.detail, evidence.detail]))
-            yield from self.session.end(task, "unknown", detail)
+            yield from self.session.record_outcome(task, "unknown", detail)
         return False
 
     def _judge_absent(self, task: ChangeTask) -> Flow[bool]:
@@ -110,20 +116,22 @@ class Settlement:
         action = action_of(task.change)
         if task.state == "accepted":
             outcome = action.unseen_outcome(self.session.rules.settle_s)
-            yield from self.session.end(task, outcome.state, outcome.detail)
+            yield from self.session.record_outcome(task, outcome.state, outcome.detail)
         elif task.found:
-            yield from self.session.end(task, "unknown", "it was there, and is gone again")
+            yield from self.session.record_outcome(task, "unknown", "it was there, and is gone again")
         elif not action.may_be_resent:
             detail = f"{task.detail} It leaves no trace in the account: look at the machine before it is done again."
-            yield from self.session.end(task, "unknown", detail)
+            yield from self.session.record_outcome(task, "unknown", detail)
         elif task.refused or task.tries >= MAX_SENDS:
             count = "once" if task.tries == 1 else f"{task.tries} times"
-            yield from self.session.end(task, "unknown", f"sent {count} and not seen: {task.detail}")
+            yield from self.session.record_outcome(
+                task, "unknown", f"sent {count} and not seen: {task.detail}"
+            )
         else:
             return True
         return False
 
-    def _evidence(self, task: ChangeTask, live: LiveAccount) -> Flow[Evidence]:
+    def _read_evidence(self, task: ChangeTask, live: LiveAccount) -> Flow[Evidence]:
         """Return what the account shows of a change, without what other changes may have caused."""
         action = action_of(task.change)
         similar = SimilarChanges()
@@ -133,7 +141,7 @@ class Settlement:
                 action.journal_lookup,
                 lambda: action.find_similar(task, session.journal, session.changeset, session.rules),
             )
-        evidence = action.evidence(task, live, similar)
+        evidence = action.find_evidence(task, live, similar)
         if action.deletes:
             task.absences = task.absences + 1 if evidence.verdict == "shown" else 0
             if evidence.verdict == "shown" and not self.session.is_credible_absence(task, live):

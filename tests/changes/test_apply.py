@@ -234,7 +234,7 @@ def test_a1_after_an_interrupt(settings: Settings, seconds: int) -> None:
     lc._wire.before = lambda name: None
     turn(box)
     with pytest.raises(
-        lcnb.AlreadyApplied, match=rf"power off of it was sent at .* by the ChangeSet {changes.id}, and may"
+        lcnb.AlreadyApplied, match=rf"the ChangeSet {changes.id} sent power off of it at .*, which may still"
     ):
         lc.power_on(label="web-01").apply(confirm=True)
     assert lc.resume(confirm=True).outcome.tolist() == ["done"]
@@ -314,7 +314,7 @@ def test_a_lost_snapshot_is_not_doubted_for_nothing(
     entries = [journal_entry(earlier.id, task) for task in tasks]
     token = "of another account" if account else budget_key(settings.token)
     journal.begin(earlier.id, entries, account=account, base_url=settings.base_url, token=token)
-    journal.sending(earlier.id, 0, [])
+    journal.record_attempt(earlier.id, 0, [])
     then = (datetime.now(UTC) - timedelta(days=age_days)).isoformat(timespec="milliseconds")
     with closing(sqlite3.connect(journal.path)) as db, db:
         db.execute("UPDATE change SET sent_at = ?, given_up_at = ?", (then, then))
@@ -706,7 +706,7 @@ def test_typed_password_on_resume(settings: Settings) -> None:
         changes.apply(confirm=True)
     result = client(box, settings).resume(confirm=True)
     assert result.detail.tolist() == [
-        "with a new password, since the typed one is kept nowhere; reveal tells it"
+        "with a new password, since lcnb does not store typed ones; `reveal` returns it"
     ]
 
 
@@ -739,6 +739,6 @@ def test_applied_twice(settings: Settings) -> None:
     changes.apply(confirm=True)
     turn(box)
     box.world.machines[0]["booted"] = True
-    with pytest.raises(lcnb.AlreadyApplied, match=r"all of it has ended\. Nothing was sent"):
+    with pytest.raises(lcnb.AlreadyApplied, match=r"all its changes have ended\. Nothing was sent"):
         changes.apply(confirm=True)
     assert len(committed(box)) == 1

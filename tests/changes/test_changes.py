@@ -565,7 +565,7 @@ def test_prune(settings: Settings) -> None:
     [
         ([{"label": "a"}], r"row 1: there is no machine 'a' yet, and location, plan, image is missing"),
         ([{"label": None}], "row 1: label"),
-        ([{"label": "web-01"}, {"label": "web-01"}], "row 2: the label 'web-01' stands there twice"),
+        ([{"label": "web-01"}, {"label": "web-01"}], "row 2: the label 'web-01' occurs twice"),
         ([{"label": "web-01", "sate": "off"}], r"column 'sate'.*did you mean 'state'"),
         ([{"label": "web-01", "state": "asleep"}], "state 'asleep' is not one of running, off"),
     ],

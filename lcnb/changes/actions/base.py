@@ -3,8 +3,8 @@
 An action answers these questions, and `apply` and `build` ask nothing else:
 
 - `build`: which checks does a wish pass, and which `Change` comes out of it, at which cost?
-- `drift`: is the account still as the change expects it?
-- `evidence`: does the account show that the change happened?
+- `find_drift`: is the account still as the change expects it?
+- `find_evidence`: does the account show that the change happened?
 - `goal` and `goal_state`: in which state does it end, and has it reached that state?
 - `may_be_resent`: is a second attempt harmless when the first one left no trace?
 """
@@ -117,13 +117,13 @@ class Action:
         """Find the record that a change is about; `other_identifier` is one that the response gave it."""
         if change.identifier is None:
             return None
-        return live.find(self.target_kind, {change.identifier, other_identifier} - {None})
+        return live.find_record(self.target_kind, {change.identifier, other_identifier} - {None})
 
     def known_identifiers(self, change: Change, live: LiveAccount) -> frozenset[str]:
         """Return what exists already and could be taken for the effect."""
         return frozenset()
 
-    def drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
+    def find_drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
         """Return why the change must not be made now; empty when the account is as planned.
 
         `label_only`: an earlier change of the same set has touched the target, so its state may differ.
@@ -164,7 +164,7 @@ class Action:
         """Read the changes of the journal that could be mistaken for this one; only with `journal_lookup`."""
         return SimilarChanges()
 
-    def evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
+    def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
         """Judge what the account shows of a change."""
         found = self.find_target(task.change, live)
         if found is not None:
@@ -202,7 +202,7 @@ class Action:
         change = task.change
         wanted = task.identifier if self.creates else change.identifier
         key = identifier_field(self.kind)
-        record = next((each for each in live.of(self.kind) if getattr(each, key) == wanted), None)
+        record = next((each for each in live.records_of(self.kind) if getattr(each, key) == wanted), None)
         if record is not None:
             return self.goal_state(change, record)
         return self.goal == "gone" and not live.may_hide(self.kind, change.target), "not in the listing"

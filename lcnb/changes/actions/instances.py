@@ -45,7 +45,7 @@ class CreateInstance(Action):
     def build(self, cache: ReadCache, spec: MachineSpec, there: ListedMachines) -> Flow[Change]:
         """Build the change from a checked spec; its label must be free in `there`."""
         label, hostname = spec.label, spec.hostname
-        if there.named(label):
+        if there.machines_named(label):
             raise InputError(
                 f"label {label!r}: a machine of this label exists. The provider would make a second one. {NOTHING_SENT}"
             )
@@ -83,25 +83,18 @@ class CreateInstance(Action):
         """Return the machines that have the label already."""
         return frozenset(
             each.identifier
-            for each in live.of("instance")
+            for each in live.records_of("instance")
             if each.identifier and same_name(each.label, change.target)
         )
 
-    def drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
+    def find_drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
         """Return a problem when the label is taken."""
-        same = [each for each in live.of("instance") if same_name(each.label, change.target)]
+        same = [each for each in live.records_of("instance") if same_name(each.label, change.target)]
         return f"a machine with the label {change.target!r} exists" if same else ""
 
-    def evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
+    def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
         """Look for machines with the label and hostname that were not there before."""
-        hostname = task.change.expect.get("hostname")
-        new: list[Instance] = [
-            each
-            for each in live.of("instance")
-            if same_name(each.label, task.change.target)
-            and each.hostname in (hostname, None)
-            and (each.identifier or "") not in task.known
-        ]
+        new = _new_machines(task, live)
         if not new:
             return ABSENT
         if len(new) == 1:
@@ -113,6 +106,17 @@ class CreateInstance(Action):
     def goal_state(self, change: Change, record: Any) -> tuple[bool, str]:
         """Check that the machine runs and has an address."""
         return bool(record.state == "running" and record.ip_addresses), str(record.state)
+
+
+def _new_machines(task: ChangeTask, live: LiveAccount) -> list[Instance]:
+    """Return the machines that a create may have made: its label, its hostname, and not there before."""
+    return [
+        each
+        for each in live.records_of("instance")
+        if same_name(each.label, task.change.target)
+        and each.hostname in (task.change.expect.get("hostname"), None)
+        and (each.identifier or "") not in task.known
+    ]
 
 
 class DeleteInstance(MachineAction):
@@ -135,7 +139,7 @@ class DeleteInstance(MachineAction):
 class PowerAction(MachineAction):
     """An action that turns a machine on or off."""
 
-    def call(self, identifier: str) -> calls.Call:
+    def request_for(self, identifier: str) -> calls.Call:
         """Return the request for a machine."""
         raise NotImplementedError
 
@@ -148,7 +152,7 @@ class PowerAction(MachineAction):
         return self._power_change(machine)
 
     def _power_change(self, machine: Instance) -> BuiltChanges:
-        call = self.call(machine.identifier or "")
+        call = self.request_for(machine.identifier or "")
         return BuiltChanges([self.machine_change(machine, call, machine.state or "", self.goal)])
 
     def took_effect(self, change: Change, record: Any) -> bool:
@@ -162,7 +166,7 @@ class PowerOn(PowerAction):
     name = "power on"
     goal = "running"
 
-    def call(self, identifier: str) -> calls.Call:
+    def request_for(self, identifier: str) -> calls.Call:
         """Return the request for a machine."""
         return calls.power_on(identifier)
 
@@ -173,7 +177,7 @@ class PowerOff(PowerAction):
     name = "power off"
     goal = "off"
 
-    def call(self, identifier: str) -> calls.Call:
+    def request_for(self, identifier: str) -> calls.Call:
         """Return the request for a machine."""
         return calls.power_off(identifier)
 
@@ -184,7 +188,7 @@ class Shutdown(PowerAction):
     name = "shut down"
     goal = "off"
 
-    def call(self, identifier: str) -> calls.Call:
+    def request_for(self, identifier: str) -> calls.Call:
         """Return the request for a machine."""
         return calls.shutdown(identifier)
 
@@ -197,7 +201,7 @@ class Reboot(PowerAction):
     may_be_resent = False
     acceptance_suffices = True
 
-    def call(self, identifier: str) -> calls.Call:
+    def request_for(self, identifier: str) -> calls.Call:
         """Return the request for a machine."""
         return calls.reboot(identifier)
 

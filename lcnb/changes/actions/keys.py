@@ -39,7 +39,7 @@ class KeyAction(Action):
     kind = "sshkey"
     target_can_be_busy = False
 
-    def drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
+    def find_drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
         """Return a problem when the key is not the one that was planned for."""
         found = self.find_target(change, live)
         now = found[0].public_key if found else None
@@ -79,7 +79,7 @@ class AddKey(KeyAction):
             return (yield from _keep_pair(task, data))
         return (yield from super().take_response(task, data))
 
-    def evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
+    def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
         """Compare the key of the account with the one that was sent, or with the one of the response."""
         change = task.change
         found = self.find_target(change, live, task.identifier)
@@ -128,7 +128,7 @@ class DeleteKey(KeyAction):
         call, expect = calls.delete_sshkey(slug), {"public_key": key.public_key}
         return BuiltChanges([Change(self.name, slug, call, slug, before, "gone", expect=expect)])
 
-    def evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
+    def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
         """Look for the key under both slugs: the planned one and the one of the response."""
         found = self.find_target(task.change, live, task.identifier)
         gone = found is None and not live.may_hide(self.kind, task.change.target)

@@ -47,7 +47,7 @@ class CreateSnapshot(MachineAction):
 
     def known_identifiers(self, change: Change, live: LiveAccount) -> frozenset[str]:
         """Return all snapshots that exist."""
-        return frozenset(each.slug for each in live.of("snapshot") if each.slug)
+        return frozenset(each.slug for each in live.records_of("snapshot") if each.slug)
 
     def take_response(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
         """The slug in the response proves the snapshot, unless an earlier attempt may have made one, too."""
@@ -65,12 +65,12 @@ class CreateSnapshot(MachineAction):
         )
         return SimilarChanges(frozenset(made), open_count)
 
-    def evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
+    def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
         """A new snapshot of the title counts only when no other change can have made it."""
         title = task.change.expect["title"]
         new: list[str] = [
             each.slug
-            for each in live.of("snapshot")
+            for each in live.records_of("snapshot")
             if each.slug
             and same_name(each.label, title)
             and each.slug not in task.known
