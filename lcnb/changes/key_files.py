@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from lcnb.changes.change import Change
+from lcnb.changes.key_material import same_key
 from lcnb.secret import Secret
 
 #: Longer than the private half of any key pair that the provider or lcnb generates.
@@ -62,6 +63,29 @@ def try_key_file(change: Change) -> str | None:
     if problem is None:
         key_path(change).unlink()
     return problem
+
+
+def read_key_file(change: Change) -> str | None:
+    """Check that the key file holds the private half of the public key in the request.
+
+    Plan files and the journal hold no private half, so a pair that an earlier process generated is lost unless that
+    process has written it. Returns None when the file holds it, else the reason not to send the public half.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+
+    path = key_path(change)
+    try:
+        key = load_ssh_private_key(path.read_bytes(), None).public_key()
+        line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        line = None
+    if same_key(line, str((change.call.body or {}).get("key"))):
+        return None
+    return (
+        f"the private half of this pair is not in {path}, and a plan does not hold it: it was lost with the process "
+        "that generated it. Generate a new pair"
+    )
 
 
 def remove_key(change: Change) -> None:

@@ -27,6 +27,7 @@ from conftest import TOKEN
 from lcnb.api.calls import power_off
 from lcnb.api.passwords import checked_password, new_password
 from lcnb.changes.build import checked_public_key, create_key_pair, key_fingerprint
+from lcnb.changes.key_files import write_key
 from lcnb.changes.results import tasks_frame
 from lcnb.client import AsyncLetsCloud, LetsCloud
 from lcnb.config import Settings
@@ -797,6 +798,31 @@ def test_lost_private_half(settings: Settings, tmp_path: Path) -> None:
     lc = client(Sandbox(World(Clock(0)), TOKEN, faults=Faults.read({"rules": rules})), settings)
     with pytest.raises(lcnb.ChangeFailed, match="its private half was lost with the response; delete it"):
         lc.generate_sshkey("Ops", tmp_path / "key", generate_on_server=True).apply(confirm=True)
+
+
+def test_private_half_of_a_second_response(settings: Settings, tmp_path: Path) -> None:
+    """When the provider generates a pair at the second attempt, that response's private half is stored."""
+    rules = [{"kind": "lose-before", "method": "POST", "path": "/sshkeys", "times": 1}]
+    box = Sandbox(World(Clock(0)), TOKEN, faults=Faults.read({"rules": rules}))
+    changes = client(box, settings).generate_sshkey("Ops", tmp_path / "key", generate_on_server=True)
+    result = changes.apply(confirm=True)
+
+    assert (result.outcome.tolist(), result.tries.tolist()) == (["done"], [2])
+    assert "PRIVATE KEY" in (tmp_path / "key").read_text()
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_pair_of_a_plan_file(box: Sandbox, lc: LetsCloud, tmp_path: Path, stored: bool) -> None:
+    """A plan holds no private half: its public half is sent only if the key file holds the private one."""
+    changes = lc.generate_sshkey("Ops", tmp_path / "key")
+    changes.save(tmp_path / "plan.json")
+    if stored:
+        write_key(changes[0], changes[0].private_key)
+    result = lc.load_changes(tmp_path / "plan.json").apply(confirm=True, on_error="continue")
+
+    assert result.outcome.tolist() == ["done" if stored else "failed"]
+    assert len(writes(box)) == stored
+    assert stored or "Generate a new pair" in result.detail[0]
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])

@@ -14,7 +14,7 @@ from lcnb.api.models import SSHKey
 from lcnb.changes.actions.base import ABSENT, SHOWN, Action, Evidence, SimilarChanges, TaskOutcome
 from lcnb.changes.built import BuiltChanges
 from lcnb.changes.change import Change
-from lcnb.changes.key_files import remove_key, try_key_file, write_key
+from lcnb.changes.key_files import read_key_file, remove_key, try_key_file, write_key
 from lcnb.changes.key_material import (
     SERVER_PAIR_WARNING,
     checked_public_key,
@@ -60,12 +60,14 @@ class AddKey(KeyAction):
     name = "add ssh key"
 
     def prepare(self, change: Change) -> Flow[str | None]:
-        """Write the private half to its file, or check that the one of the provider could be written."""
+        """Make sure that the private half is stored, or can be stored when the provider sends it."""
         problem: str | None = None
         if change.private_key is not None:
             problem = yield LocalWork("write key", lambda: write_key(change, change.private_key))
-        elif change.key_file is not None:
+        elif change.key_file is not None and _is_generated(change):
             problem = yield LocalWork("try key file", lambda: try_key_file(change))
+        elif change.key_file is not None:  # the pair comes from a plan file or from an earlier process
+            problem = yield LocalWork("read key file", lambda: read_key_file(change))
         return problem
 
     def undo_preparation(self, change: Change) -> Flow[None]:
@@ -105,12 +107,6 @@ class GenerateKey(AddKey):
 
     name = "generate ssh key"
     creates = True
-
-    def take_response(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
-        """Keep the private half; not of a second pair, since the first one may still replace it."""
-        if task.tries > 1:
-            return None
-        return (yield from super().take_response(task, data))
 
 
 class DeleteKey(KeyAction):
