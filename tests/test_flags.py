@@ -18,7 +18,6 @@ import lcnb
 from benchmarks.virtual import client
 from by_hand import NOTEBOOKS, run_cells, world
 from lcnb.api import calls
-from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
 from lcnb.changes.build import create_key_pair
 from lcnb.config import Settings
 from lcnb.errors import InputError
@@ -63,8 +62,7 @@ PUBLIC = [
     lcnb.AsyncLetsCloud.connect,
     *methods(lcnb.LetsCloud),
     *methods(lcnb.AsyncLetsCloud),
-    SyncChangeSet.apply,
-    AsyncChangeSet.apply,
+    lcnb.ChangeSet.apply,
     RunContext.apply,
     lcnb.admin,
     lcnb.batch,
@@ -102,8 +100,7 @@ def test_a8_no_text_or_number_is_a_flag(
     selves: dict[str, Any] = {
         "LetsCloud": lc,
         "AsyncLetsCloud": lcnb.AsyncLetsCloud(settings),
-        "SyncChangeSet": changes,
-        "AsyncChangeSet": AsyncChangeSet(changes.changes, lcnb.AsyncLetsCloud(settings)),
+        "ChangeSet": changes,
         "RunContext": RunContext(tmp_path),
     }
     needed = {**NEEDED, "changes": changes, "profile": None, "fleet": None, "dry_run": True}

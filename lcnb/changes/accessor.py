@@ -2,8 +2,8 @@
 
     fleet.query("state == 'running' and location == 'MIA1'").lc.power_off().apply()
 
-A frame knows which client read it and when. Its rows say what each machine was; `apply` compares that with the
-live account and sends nothing when a row is no longer so.
+A frame knows which client read it and when. Its rows hold the state of each machine at that time; `apply` compares it
+with the live account, and sends nothing when a row is out of date.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _ROW_METHODS = {
 
 
 def register_client(client: Any) -> str:
-    """A name for a client that a frame can carry; the client is not kept alive by it.
+    """Return a name for a client that a frame can carry; the name does not keep the client alive.
 
-    Never used again, as an `id()` would be: a frame must not come to belong to another account's client.
+    A name is never reused, as an `id()` would be: a frame must never belong to the client of another account.
     """
     name = uuid4().hex
     _LIVE_CLIENTS[name] = client
@@ -47,10 +47,10 @@ def register_client(client: Any) -> str:
 
 
 class SelectedRows:
-    """The rows of a frame that lcnb made, as things that can be changed; every method gives a ChangeSet.
+    """The selected rows of an lcnb listing, which every method turns into a ChangeSet.
 
-    InputError when the frame is not lcnb's own (after `merge`, `concat` or reading a file), or holds another
-    listing. Nothing is sent until `apply`. Rows that AsyncLetsCloud read give theirs to `await`.
+    InputError when lcnb did not read the frame (after `merge`, `concat` or reading a file), or when it is another
+    listing. Nothing is sent until `apply`. For rows that AsyncLetsCloud read, the methods are awaited.
 
     >>> import lcnb
     >>> lc = lcnb.connect(sandbox=True)
@@ -63,7 +63,7 @@ class SelectedRows:
         self._frame = frame
 
     def __call__(self, client: Any) -> SelectedRows:
-        """The same rows for this client, when the one that read them is gone."""
+        """Return the same rows for this client, when the client that read them is gone."""
         rows = SelectedRows(self._frame)
         rows._client = client
         return rows
@@ -71,56 +71,56 @@ class SelectedRows:
     _client: Any = None
 
     def power_on(self) -> ChangeSet:
-        """Turn the machines on; those that run are left alone."""
-        return self._power("power on")
+        """Turn the machines on; running ones are left alone."""
+        return self._build_power("power on")
 
     def power_off(self) -> ChangeSet:
-        """Turn the machines off, as by pulling the plug."""
-        return self._power("power off")
+        """Turn the machines off at once, without asking their systems."""
+        return self._build_power("power off")
 
     def shutdown(self) -> ChangeSet:
-        """Ask the machines to stop by themselves."""
-        return self._power("shut down")
+        """Ask the systems of the machines to stop."""
+        return self._build_power("shut down")
 
     def reboot(self) -> ChangeSet:
         """Restart the machines."""
-        return self._power("reboot")
+        return self._build_power("reboot")
 
     def reset_password(self) -> ChangeSet:
-        """A new root password for each; `lc.reveal(identifier)` tells it."""
-        return self._machines(lambda cache, each: build.reset_password(each, None))
+        """Set a new root password for each machine; `lc.reveal(identifier)` returns it."""
+        return self._build_for_machines(lambda cache, each: build.reset_password(each, None))
 
     def change_plan(self, plan: str) -> ChangeSet:
-        """Another plan for the machines; it must be offered where each is."""
-        return self._machines(lambda cache, each: build.change_plan(cache, each, plan))
+        """Give the machines another plan; the location of each must offer it."""
+        return self._build_for_machines(lambda cache, each: build.change_plan(cache, each, plan))
 
     def snapshot(self, label: str) -> ChangeSet:
-        """A snapshot of each; `{label}` in the text stands for the machine's label."""
-        return self._machines(
+        """Create a snapshot of each machine; `{label}` in the text is replaced by the machine's label."""
+        return self._build_for_machines(
             lambda cache, each: build.create_snapshot(each, label.replace("{label}", each.label or ""))
         )
 
     def delete(self) -> ChangeSet:
         """Delete the machines, keys or snapshots."""
-        kind = self._kind("instances", "sshkeys", "snapshots")
+        kind = self._checked_kind("instances", "sshkeys", "snapshots")
         if kind == "instances":
-            return self._machines(build.delete_instance)
+            return self._build_for_machines(build.delete_instance)
         one = build.delete_sshkey if kind == "sshkeys" else build.delete_snapshot
-        return self._built(
+        return self._build_with(
             lambda cache: build.combine_builds(one(cache, slug) for slug in self._frame["slug"])
         )
 
     # --- details ----------------------------------------------------------------------------------------
 
-    def _power(self, action: str) -> ChangeSet:
-        return self._machines(lambda cache, each: build.change_power(each, action))
+    def _build_power(self, action: str) -> ChangeSet:
+        return self._build_for_machines(lambda cache, each: build.change_power(each, action))
 
-    def _machines(self, work: Any) -> ChangeSet:
-        self._kind("instances")
+    def _build_for_machines(self, work: Any) -> ChangeSet:
+        self._checked_kind("instances")
         machines = [_machine_from_row(row) for row in self._frame.to_dict("records")]
-        return self._built(lambda cache: build.change_machines(machines, lambda each: work(cache, each)))
+        return self._build_with(lambda cache: build.change_machines(machines, lambda each: work(cache, each)))
 
-    def _kind(self, *allowed: str) -> str:
+    def _checked_kind(self, *allowed: str) -> str:
         about = frame_facts(self._frame)
         kind = {"inventory": "instances"}.get(str(about.get("kind")), about.get("kind"))
         if kind not in _ROW_METHODS:
@@ -137,7 +137,7 @@ class SelectedRows:
             )
         return str(kind)
 
-    def _built(self, flow: Any) -> ChangeSet:
+    def _build_with(self, flow: Any) -> ChangeSet:
         about = frame_facts(self._frame)
         client = self._client or _LIVE_CLIENTS.get(str(about.get("client")))
         if client is None:
@@ -148,7 +148,7 @@ class SelectedRows:
 
 
 def _machine_from_row(row: Mapping[Any, Any]) -> Instance:
-    """A machine as its row tells it; columns that were left out are not known, and not compared."""
+    """Return the machine of a row; missing columns are unknown, and are not compared later."""
     values: dict[str, Any] = {
         each.name: None if pd.isna(row[each.name]) else row[each.name]
         for each in fields_of(Instance)
@@ -158,7 +158,7 @@ def _machine_from_row(row: Mapping[Any, Any]) -> Instance:
 
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a frame as plain Python, a missing value as None. InputError for what is no frame."""
+    """Return the rows of a frame as plain Python values, with None for missing ones. InputError for anything else."""
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"expected a DataFrame, got {type(frame).__name__}. Nothing was sent.")
     doubled = frame.columns[frame.columns.duplicated()]

@@ -1,132 +1,64 @@
-"""A change is a value before it is a deed: `Change` and `ChangeSet`, looked at, confirmed, applied.
+"""`ChangeSet`: changes that are looked at, confirmed, and applied.
 
-Every write goes this one way: the client's methods, a selection of rows, a desired state and the command line
-all give a ChangeSet, and `apply` is the only thing that sends one. So a preview cannot lie: it is the
-ChangeSet, not applied.
+Every write goes this one way: the client's methods, a selection of rows, a desired state and the command line all
+return a ChangeSet, and `apply` is the only thing that sends one. So a preview cannot differ from the real thing: it is
+the ChangeSet before `apply`.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from lcnb.api.calls import Call
-from lcnb.api.passwords import new_password
+from lcnb.changes.actions import action_of
+from lcnb.changes.change import Change
+from lcnb.changes.client_protocol import ChangeClient
+from lcnb.changes.results import apply_result, unapplied_frame
+from lcnb.changes.row_frames import Column, rows_frame
+from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
+from lcnb.changes.tasks import ChangeTask, OnError, Progress
 from lcnb.errors import ConfirmationMissing, InputError
 from lcnb.files import read_text, write_atomically
 from lcnb.flags import checked_flag
 from lcnb.names import comparable_name, same_name
-from lcnb.secret import STARS, Secret
+from lcnb.secret import Secret
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import TypeVar
 
-    from lcnb.client import AsyncLetsCloud, LetsCloud
+    #: What `apply` returns: a frame, or for AsyncLetsCloud a coroutine of one.
+    R = TypeVar("R", default=pd.DataFrame)
+else:
+    from typing import TypeVar
 
-OnError = Literal["stop", "continue"]
-#: True: go on. None: ask where somebody can answer. A function: what it answers.
-Confirm = bool | None | Callable[["ChangeSet"], bool]
-#: Told before each step of a long apply: changes that have ended, all changes, what is going on.
-Progress = Callable[[int, int, str], None]
+    R = TypeVar("R")
 
+__all__ = [
+    "Change",
+    "ChangeSet",
+    "Confirm",
+    "OnError",
+    "Progress",
+    "can_prompt",
+    "money_change",
+    "monthly_difference",
+    "prompt_confirmation",
+    "recorded_frame",
+]
 
-@dataclass(frozen=True)
-class Action:
-    """What kind of thing an action changes, whether it can be undone, and what to wait for afterwards."""
-
-    kind: Literal["instance", "sshkey", "snapshot"]
-    irreversible: bool = False
-    goal: str = ""
-    #: A second one is harmless: the end is the same.
-    repeatable: bool = True
-
-
-ACTIONS = {
-    "create instance": Action("instance", goal="ready", repeatable=False),
-    "delete instance": Action("instance", irreversible=True, goal="gone"),
-    "power on": Action("instance", goal="running"),
-    "power off": Action("instance", goal="off"),
-    "shut down": Action("instance", goal="off"),
-    "reboot": Action("instance", goal="running", repeatable=False),
-    "reset password": Action("instance", irreversible=True, goal="unlocked"),
-    "change plan": Action("instance", goal="resized"),
-    "add ssh key": Action("sshkey"),
-    "replace ssh key": Action("sshkey", irreversible=True),
-    "generate ssh key": Action("sshkey", repeatable=False),
-    "delete ssh key": Action("sshkey", irreversible=True),
-    "create snapshot": Action("snapshot", goal="built", repeatable=False),
-    "rename snapshot": Action("snapshot"),
-    "delete snapshot": Action("snapshot", irreversible=True),
-}
+#: True: apply. None: ask in a terminal or a notebook. A function: it is called with the ChangeSet, and returns a bool.
+Confirm = bool | None | Callable[["ChangeSet[Any]"], bool]
 
 
-@dataclass(frozen=True)
-class Change:
-    """One change: the exact request, and what a person needs to know before it is sent."""
-
-    action: str
-    target: str
-    call: Call
-    identifier: str | None = None
-    before: str = ""
-    after: str = ""
-    monthly_before: float | None = None
-    monthly_after: float | None = None
-    currencycode: str | None = None
-    #: What the live record must still be when the change is applied.
-    expect: Mapping[str, Any] = field(default_factory=dict)
-    #: Whether lcnb made the password in the request; after a restart it makes another one.
-    made_password: bool = False
-    #: Where a private key is written, mode 0600, before the request or with its answer.
-    key_file: str | None = None
-    private_key: Secret | None = field(default=None, repr=False)
-
-    @property
-    def about(self) -> Action:
-        return ACTIONS[self.action]
-
-    def plan(self) -> dict[str, Any]:
-        """All of it as JSON, secrets as stars; `from_plan` reads it."""
-        call = {
-            "method": self.call.method,
-            "path": self.call.path,
-            "summary": self.call.summary,
-            "effect": self.call.effect,
-            "body": self.call.masked_body(),
-            "may_be_empty": self.call.may_be_empty,
-        }
-        names = (
-            "action", "target", "identifier", "before", "after", "monthly_before", "monthly_after", "currencycode",
-            "made_password", "key_file",
-        )  # fmt: skip
-        return {**{name: getattr(self, name) for name in names}, "expect": dict(self.expect), "call": call}
-
-    @classmethod
-    def from_plan(
-        cls, plan: Mapping[str, Any], password: Secret | None = None, *, anew: bool = False
-    ) -> Change:
-        """A change from its JSON. A password that lcnb had made is made anew; a given one must be given again,
-        unless `anew` allows another one in its place."""
-        call = dict(plan["call"])
-        body = dict(call["body"]) if call["body"] is not None else None
-        if body is not None and body.get("password") == STARS:
-            if password is None and not plan["made_password"] and not anew:
-                raise InputError(
-                    f"{plan['action']} {plan['target']}: the password was typed, and is kept nowhere. Give one "
-                    f"again for {plan['target']}. Nothing was sent."
-                )
-            body["password"] = password or Secret(new_password())
-        rest = {name: value for name, value in plan.items() if name != "call"}
-        return cls(call=Call(**{**call, "body": body}), **rest)
-
-
-class ChangeSet:
+class ChangeSet(Generic[R]):
     """Changes that have not been made yet: look at them, then `apply` them.
 
     `len(changes)`, iteration and `changes[0]` give the changes; `a + b` puts two sets together; `to_frame()`
@@ -142,7 +74,7 @@ class ChangeSet:
     def __init__(
         self,
         changes: Sequence[Change],
-        client: LetsCloud | AsyncLetsCloud,
+        client: ChangeClient,
         *,
         notes: Sequence[str] = (),
         id: str | None = None,  # noqa: A002 - the field's own name
@@ -184,7 +116,7 @@ class ChangeSet:
     @property
     def irreversible(self) -> list[Change]:
         """Those that cannot be undone."""
-        return [each for each in self if each.about.irreversible]
+        return [each for each in self if action_of(each).irreversible]
 
     @property
     def challenge(self) -> str:
@@ -201,24 +133,7 @@ class ChangeSet:
     def to_frame(self) -> pd.DataFrame:
         """One row a change: action, target, identifier, from, to, monthly_before and monthly_after (`Float64`, in
         the currency of currencycode), irreversible (`boolean`), request, body (secrets as stars)."""
-        import pandas as pd
-
-        rows: dict[str, tuple[str, list[Any]]] = {
-            "action": ("str", [each.action for each in self]),
-            "target": ("str", [each.target for each in self]),
-            "identifier": ("str", [each.identifier for each in self]),
-            "from": ("str", [each.before for each in self]),
-            "to": ("str", [each.after for each in self]),
-            "monthly_before": ("Float64", [each.monthly_before for each in self]),
-            "monthly_after": ("Float64", [each.monthly_after for each in self]),
-            "currencycode": ("str", [each.currencycode for each in self]),
-            "irreversible": ("boolean", [each.about.irreversible for each in self]),
-            "request": ("str", [f"{each.call.method} {each.call.path}" for each in self]),
-            "body": ("str", [_body_text(each.call) for each in self]),
-        }
-        frame = pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, (dtype, values) in rows.items()})
-        frame.attrs["lcnb"] = {"kind": "changes", "changeset": self.id}
-        return frame
+        return rows_frame(self, _CHANGE_COLUMNS, kind="changes", changeset=self.id)
 
     def summary(self) -> str:
         """One line: how many, what they cost, what cannot be undone."""
@@ -250,26 +165,16 @@ class ChangeSet:
         ]
         parts = [
             *([cards(figures, warn=["cannot be undone"])] if self.changes else []),
-            table(self._shown(), empty="Nothing to do."),
+            table(self.preview_frame(), empty="Nothing to do."),
             *([details("Notes", self.notes)] if self.notes else []),
             *([details("The exact requests", requests)] if requests else []),
         ]
         return Html.joined(parts, repr(self))._repr_html_()
 
-    def _shown(self) -> pd.DataFrame:
-        """The frame as people read it: prices in one column, what cannot be undone in words."""
-        import pandas as pd
-
-        rows = {
-            "action": [each.action for each in self],
-            "target": [each.target for each in self],
-            "from": [each.before or None for each in self],
-            "to": [each.after or None for each in self],
-            "a month": [_price_text(each) for each in self],
-        }
-        if self.irreversible:
-            rows["note"] = ["cannot be undone" if each.about.irreversible else "" for each in self]
-        return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in rows.items()})
+    def preview_frame(self) -> pd.DataFrame:
+        """Return the frame as people read it: prices in one column, and a note for what cannot be undone."""
+        columns = [*_PREVIEW_COLUMNS, *([_IRREVERSIBLE_COLUMN] if self.irreversible else [])]
+        return rows_frame(self, columns)
 
     # --- keeping ----------------------------------------------------------------------------------------
 
@@ -291,7 +196,7 @@ class ChangeSet:
     def load(
         cls,
         path: str | Path,
-        client: LetsCloud | AsyncLetsCloud,
+        client: ChangeClient,
         passwords: Mapping[str, Secret] | None = None,
     ) -> Self:
         """A plan that `save` wrote. InputError when the file is no such plan, or one of another account."""
@@ -313,7 +218,69 @@ class ChangeSet:
         changes = [Change.from_plan(plan, given.get(comparable_name(plan["target"]))) for plan in plans]
         return cls(changes, client, notes=notes, id=name)
 
-    # --- confirming -------------------------------------------------------------------------------------
+    # --- confirming and applying ------------------------------------------------------------------------
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `apply` has to be awaited, because AsyncLetsCloud built the changes."""
+        return inspect.iscoroutinefunction(self._client._wire.run)
+
+    def apply(
+        self,
+        confirm: Confirm = None,
+        *,
+        wait: bool = False,
+        timeout: float | None = None,
+        on_error: OnError = "stop",
+        progress: Progress | None = None,
+    ) -> R:
+        """Make the changes: each is journaled, sent once, and settled when its outcome is unknown.
+
+        The ChangeSets of AsyncLetsCloud are awaited: `await changes.apply(...)`.
+
+        Args:
+            confirm: True when it has been confirmed; None asks in a terminal or a notebook, and refuses elsewhere;
+                a function is called with the ChangeSet.
+            wait: wait until each machine or snapshot is in its final state (ready, off, gone, built).
+            timeout: seconds that waiting may take (1,200).
+            on_error: `stop` at the first change that fails and raise ChangeFailed; `continue` with the others and
+                report failures in the result.
+            progress: called with the number of changes that have ended, of all changes, and the current step.
+
+        Returns a frame with one row per change: change, action, target, identifier, outcome (done, failed, unknown,
+        twins, not tried), detail, tries, seconds. Raises ConfirmationMissing, Drifted and AlreadyApplied (nothing
+        was sent), ChangeFailed, WaitTimeout (`.result` is the frame), JournalError.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> lc.rename_snapshot(lc.snapshots().slug[0], "kept").apply(confirm=True).outcome.tolist()
+        ['done']
+        """
+        how: dict[str, Any] = {"wait": wait, "timeout": timeout, "on_error": on_error, "progress": progress}
+        result: Any = self._apply_async(confirm, **how) if self.is_async else self._apply_sync(confirm, **how)
+        return result  # type: ignore[no-any-return]
+
+    def _apply_sync(self, confirm: Confirm, **how: Any) -> pd.DataFrame:
+        if not self._is_to_be_applied(confirm, **how):
+            return unapplied_frame(self.id, self.changes)
+        with prepare_apply(self._client, self.id, self.changes, **how) as flow:
+            tasks: list[ChangeTask] = self._client._wire.run(flow, each_call=True)
+        return apply_result(self.id, tasks, how["on_error"])
+
+    async def _apply_async(self, confirm: Confirm, **how: Any) -> pd.DataFrame:
+        if not self._is_to_be_applied(confirm, **how):
+            return unapplied_frame(self.id, self.changes)
+        with prepare_apply(self._client, self.id, self.changes, **how) as flow:
+            tasks: list[ChangeTask] = await self._client._wire.run(flow, each_call=True)
+        return apply_result(self.id, tasks, how["on_error"])
+
+    def _is_to_be_applied(
+        self, confirm: Confirm, *, wait: bool, timeout: float | None, on_error: OnError, progress: object
+    ) -> bool:
+        """Whether there are changes, the arguments are right, and the changes are confirmed."""
+        check_arguments(confirm, wait, timeout, on_error)
+        check_selection_age(self.read_at)
+        return bool(self.changes) and self.confirmed(confirm)
 
     def confirmed(self, confirm: Confirm) -> bool:
         """Whether to go on. ConfirmationMissing where nobody was asked and nobody can be.
@@ -344,7 +311,7 @@ def can_prompt() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def prompt_confirmation(changes: ChangeSet) -> bool:
+def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
     """Show the changes and ask. What cannot be undone is confirmed by typing the label."""
     if "IPython" in sys.modules and not sys.stdout.isatty():
         from IPython.display import display
@@ -390,24 +357,9 @@ def monthly_difference(changes: Iterable[Mapping[str, Any]]) -> dict[str, float]
 
 
 def recorded_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The changes of a run, as its record has them, for people."""
-    import pandas as pd
-
-    rows = {
-        "action": [each["action"] for each in changes],
-        "target": [each["target"] for each in changes],
-        "from": [each["before"] or None for each in changes],
-        "to": [each["after"] or None for each in changes],
-        "a month": [
-            money_change(each["monthly_before"], each["monthly_after"], each["currencycode"])
-            for each in changes
-        ],
-        "outcome": [each["outcome"] for each in changes],
-        "detail": [each["detail"] for each in changes],
-    }
-    if not any(rows["detail"]):
-        del rows["detail"]
-    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in rows.items()})
+    """Return the changes of a run for people, from the run's record."""
+    with_detail = any(each["detail"] for each in changes)
+    return rows_frame(changes, [each for each in _RECORDED_COLUMNS if with_detail or each[0] != "detail"])
 
 
 def _price_text(change: Change) -> str | None:
@@ -428,6 +380,48 @@ def _change_line(change: Change) -> str:
         text += f": {change.before or '–'} → {change.after or '–'}"
     if _price_text(change):
         text += f" ({_price_text(change)} a month)"
-    if change.about.irreversible:
+    if action_of(change).irreversible:
         text += " – cannot be undone"
     return f"{text}  [{change.call.method} {change.call.path}]"
+
+
+# --- columns --------------------------------------------------------------------------------------------
+
+_CHANGE_COLUMNS: Sequence[Column[Change]] = (
+    ("action", "str", lambda each: each.action),
+    ("target", "str", lambda each: each.target),
+    ("identifier", "str", lambda each: each.identifier),
+    ("from", "str", lambda each: each.before),
+    ("to", "str", lambda each: each.after),
+    ("monthly_before", "Float64", lambda each: each.monthly_before),
+    ("monthly_after", "Float64", lambda each: each.monthly_after),
+    ("currencycode", "str", lambda each: each.currencycode),
+    ("irreversible", "boolean", lambda each: action_of(each).irreversible),
+    ("request", "str", lambda each: f"{each.call.method} {each.call.path}"),
+    ("body", "str", lambda each: _body_text(each.call)),
+)
+_PREVIEW_COLUMNS: Sequence[Column[Change]] = (
+    ("action", "str", lambda each: each.action),
+    ("target", "str", lambda each: each.target),
+    ("from", "str", lambda each: each.before or None),
+    ("to", "str", lambda each: each.after or None),
+    ("a month", "str", _price_text),
+)
+_IRREVERSIBLE_COLUMN: Column[Change] = (
+    "note",
+    "str",
+    lambda each: "cannot be undone" if action_of(each).irreversible else "",
+)
+_RECORDED_COLUMNS: Sequence[Column[Mapping[str, Any]]] = (
+    ("action", "str", lambda each: each["action"]),
+    ("target", "str", lambda each: each["target"]),
+    ("from", "str", lambda each: each["before"] or None),
+    ("to", "str", lambda each: each["after"] or None),
+    (
+        "a month",
+        "str",
+        lambda each: money_change(each["monthly_before"], each["monthly_after"], each["currencycode"]),
+    ),
+    ("outcome", "str", lambda each: each["outcome"]),
+    ("detail", "str", lambda each: each["detail"]),
+)

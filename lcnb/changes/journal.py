@@ -1,11 +1,11 @@
-"""What was intended and what came of it: one SQLite file in the state folder, for all processes.
+"""The journal: one SQLite file in the state folder that records every change, for all processes.
 
-A row is written, and synced to the disk, before its change is sent; its outcome is written after. So whatever
-ends a process in between, the row says what may have happened, and `apply.resume` settles it. Secrets are
-never in it: bodies are kept with stars. SQLite's rollback journal, since WAL is unsafe on network homes.
+A row is written and synced to the disk before its change is sent; its outcome is written afterwards. So whatever ends a
+process in between, the row says what may have happened, and `resume` settles it. The journal holds no secrets: bodies
+are stored with stars. It uses SQLite's rollback journal, because WAL is unsafe on network homes.
 
-A row's life: `planned` (the ChangeSet was begun) → `sent` (about to be sent, or sent) → its outcome: `done`,
-`failed` (certainly not made), `twins` (made more than once), `unknown` (given up on), `not tried`.
+The states of a row: `planned` (the ChangeSet was begun) → `sent` (about to be sent, or sent) → its outcome: `done`,
+`failed` (certainly not made), `twins` (made more than once), `unknown` (not settled in time), `not tried`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.errors import AlreadyApplied, JournalError
 from lcnb.names import comparable_name
 
@@ -51,7 +52,7 @@ CREATE INDEX IF NOT EXISTS open_changes ON change (state) WHERE state IN ('plann
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One change as the journal has it. `plan` is what is needed to go on with it; `known` what existed before."""
+    """One change in the journal. `plan` holds what is needed to continue it; `known` lists what existed before."""
 
     changeset: str
     position: int
@@ -68,11 +69,11 @@ class JournalEntry:
     ended_at: str | None = None
     identifier: str | None = None
     detail: str | None = None
-    #: When waiting for its answer was over: the answer came, or was given up.
+    #: When the last attempt stopped waiting for its response.
     given_up_at: str | None = None
 
     def attempt_ended(self, attempt_s: float) -> datetime:
-        """When its last attempt ended at the latest; one takes `attempt_s` seconds at most. For what was sent."""
+        """Return the latest time at which the last attempt ended. One attempt takes at most `attempt_s` seconds."""
         if self.given_up_at:
             return datetime.fromisoformat(self.given_up_at)
         return datetime.fromisoformat(self.sent_at or utc_now()) + timedelta(seconds=attempt_s)
@@ -80,7 +81,7 @@ class JournalEntry:
 
 @dataclass(frozen=True)
 class ChangeSetOwner:
-    """Who applied a ChangeSet, where, when, and to which account."""
+    """The user, host, process, time and account of a ChangeSet that was applied."""
 
     id: str
     at: str
@@ -90,7 +91,7 @@ class ChangeSetOwner:
     account: str | None
     base_url: str
     run: str | None
-    #: A hash that tells tokens apart, where no account's name does.
+    #: A hash that distinguishes tokens where the account has no name.
     token: str | None = None
 
 
@@ -114,11 +115,11 @@ class Journal:
         pending_s: float = 0.0,
         attempt_s: float = 0.0,
     ) -> None:
-        """Write down a whole ChangeSet before its first change is sent.
+        """Record a whole ChangeSet before its first change is sent.
 
-        AlreadyApplied when it is there, or when another process makes one of its labels, or has made it after
-        `looked_at` (so that the listing may not have shown it), or when a change of one of its machines may still take
-        effect (see `check_settled`): it could undo this one.
+        AlreadyApplied when the journal has this ChangeSet; when another process makes a machine of the same label, or
+        made it after `looked_at`, so that the listing may not have shown it; or when a change of one of its machines
+        may still take effect (see `check_settled`), which could undo this one.
         """
         owner = (
             changeset,
@@ -140,12 +141,12 @@ class Journal:
         with self._open() as db:
             for each in entries:
                 if each.action == "create instance":
-                    self._alone(db, each.target, whose, looked_at or utc_now())
-            self._nothing_pending(db, wanted, whose, pending_s, attempt_s)
+                    self._check_label_free(db, each.target, whose, looked_at or utc_now())
+            self._check_nothing_pending(db, wanted, whose, pending_s, attempt_s)
             try:
                 db.execute("INSERT INTO changeset VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", owner)
             except sqlite3.IntegrityError:
-                raise AlreadyApplied(self._already(db, changeset)) from None
+                raise AlreadyApplied(self._applied_message(db, changeset)) from None
             db.executemany(
                 "INSERT INTO change (changeset, position, state, action, target, method, path, body, plan) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -156,10 +157,10 @@ class Journal:
                 ],
             )  # fmt: skip
 
-    def _alone(
+    def _check_label_free(
         self, db: sqlite3.Connection, label: str, whose: tuple[str, str | None, str | None], looked_at: str
     ) -> None:
-        """Refuse a label that another ChangeSet of this account is making: the API would make two machines."""
+        """Refuse a label that another ChangeSet of this account is creating: the API would make two machines."""
         db.create_function("comparable_name", 1, comparable_name, deterministic=True)
         other = db.execute(
             "SELECT changeset.id, host, pid, state FROM change JOIN changeset ON changeset.id = change.changeset "
@@ -189,15 +190,16 @@ class Journal:
         pending_s: float,
         attempt_s: float,
     ) -> None:
-        """AlreadyApplied when a change of one of these things, identifier → what is wanted, may still take effect.
+        """Raise AlreadyApplied when an open change of one of these things may still take effect.
 
-        That is one without an outcome whose last attempt ended in the last `pending_s` seconds.
+        `wanted`: identifier → what is wanted. Such a change has no outcome, and its last attempt ended in the last
+        `pending_s` seconds.
         """
         if wanted and self.path.exists():
             with self._open() as db:
-                self._nothing_pending(db, wanted, (base_url, token, account), pending_s, attempt_s)
+                self._check_nothing_pending(db, wanted, (base_url, token, account), pending_s, attempt_s)
 
-    def _nothing_pending(
+    def _check_nothing_pending(
         self,
         db: sqlite3.Connection,
         wanted: Mapping[str, str],
@@ -215,37 +217,55 @@ class Journal:
             what = wanted.get(str(each.plan.get("identifier")))
             if what is not None and each.attempt_ended(attempt_s) >= since:
                 raise AlreadyApplied(
-                    f"{what}: {each.action} of it was sent at {each.sent_at} by the ChangeSet {each.changeset}, and "
+                    f"{what}: the ChangeSet {each.changeset} sent {each.action} of it at {each.sent_at}, which "
                     f"may still take effect. Nothing was sent now. `lcnb resume {each.changeset}` waits for its "
                     "outcome; then do this again."
                 )
 
-    def snapshots_of_title(self, title: str, changeset: str, position: int) -> tuple[set[str], int]:
-        """What other changes made under this title: the slugs of snapshots, and how many have no outcome yet."""
-        with self._open() as db:
-            rows = db.execute(
-                "SELECT state, identifier FROM change WHERE action = 'create snapshot' "
-                "AND json_extract(plan, '$.expect.title') = ? AND NOT (changeset = ? AND position = ?)",
-                (title, changeset, position),
-            ).fetchall()
-        made = {identifier for state, identifier in rows if identifier and state != "sent"}
-        return made, sum(state == "sent" for state, _ in rows)
+    def snapshots_of_title(
+        self, title: str, changeset: str, position: int, *, pending_s: float, attempt_s: float
+    ) -> tuple[set[str], int]:
+        """Return what other changes of this account made, or may still make, under a snapshot title.
 
-    def _already(self, db: sqlite3.Connection, changeset: str) -> str:
+        The slugs of their snapshots, and the number of changes without an outcome that could have made a snapshot after
+        `changeset` was begun: those whose last attempt ended at most `pending_s` seconds before, and `attempt_s` more,
+        which reading the account before that may have taken. An older snapshot was in that reading.
+        """
+        with self._open() as db:
+            at, *whose = db.execute(
+                "SELECT at, base_url, token, account FROM changeset WHERE id = ?", (changeset,)
+            ).fetchone()
+            rows = db.execute(
+                "SELECT change.* FROM change JOIN changeset ON changeset.id = change.changeset "
+                "WHERE action = 'create snapshot' AND json_extract(plan, '$.expect.title') = ? "
+                "AND NOT (changeset = ? AND position = ?) "
+                "AND base_url = ? AND (token IS ? OR (account IS NOT NULL AND account IS ?))",
+                (title, changeset, position, *whose),
+            ).fetchall()
+        entries = [_entry_from_row(row) for row in rows]
+        since = datetime.fromisoformat(at) - timedelta(seconds=pending_s + attempt_s)
+        made = {each.identifier for each in entries if each.identifier and each.state != "sent"}
+        return made, sum(each.state == "sent" and each.attempt_ended(attempt_s) >= since for each in entries)
+
+    def _applied_message(self, db: sqlite3.Connection, changeset: str) -> str:
         at, user, host, pid = db.execute(
             "SELECT at, user, host, pid FROM changeset WHERE id = ?", (changeset,)
         ).fetchone()
         left = db.execute(
             "SELECT count(*) FROM change WHERE changeset = ? AND state IN ('planned', 'sent')", (changeset,)
         ).fetchone()[0]
-        then = f"{left} of its changes have no outcome yet: `lcnb pending`" if left else "all of it has ended"
+        then = (
+            f"{left} of its changes have no outcome yet: `lcnb pending`"
+            if left
+            else "all its changes have ended"
+        )
         return (
             f"the ChangeSet {changeset} was applied at {at} by {user} on {host} (process {pid}); {then}. Nothing "
             "was sent now. To do the same again, make a new ChangeSet."
         )
 
-    def sending(self, changeset: str, position: int, known: Sequence[str]) -> None:
-        """On the disk before the request is: the change may have happened from now on."""
+    def record_attempt(self, changeset: str, position: int, known: Sequence[str]) -> None:
+        """Record an attempt, on the disk, before the request is sent: from now on the change may have happened."""
         with self._open("nothing more is sent") as db:
             db.execute(
                 "UPDATE change SET state = 'sent', sent_at = ?, given_up_at = NULL, tries = tries + 1, "
@@ -253,18 +273,18 @@ class Journal:
                 (utc_now(), _json_text(list(known)), changeset, position),
             )
 
-    def given_up(self, changeset: str, position: int) -> None:
-        """Nobody waits for the answer any more: from now on the window counts in which the change may take effect."""
+    def record_giving_up(self, changeset: str, position: int) -> None:
+        """Record that nobody waits for the response any more: now the window starts in which it may take effect."""
         with self._open() as db:
             db.execute(
                 "UPDATE change SET given_up_at = ? WHERE changeset = ? AND position = ? AND state = 'sent'",
                 (utc_now(), changeset, position),
             )
 
-    def ended(
+    def record_outcome(
         self, changeset: str, position: int, state: str, identifier: str | None = None, detail: str = ""
     ) -> None:
-        """The outcome of a change."""
+        """Record the outcome of a change."""
         with self._open("nothing more is sent") as db:
             db.execute(
                 "UPDATE change SET state = ?, ended_at = ?, identifier = coalesce(?, identifier), detail = ? "
@@ -275,7 +295,7 @@ class Journal:
     # --- reading ----------------------------------------------------------------------------------------
 
     def owners(self, base_url: str | None = None) -> dict[str, ChangeSetOwner]:
-        """Every ChangeSet that was begun, the oldest first."""
+        """Return the owner of every ChangeSet that was begun, the oldest first."""
         if not self.path.exists():
             return {}
         with self._open() as db:
@@ -285,7 +305,10 @@ class Journal:
     def entries(
         self, changeset: str | None = None, *, pending: bool = False, run: str | None = None
     ) -> list[JournalEntry]:
-        """Changes in the order in which they were begun; `pending`: those without an outcome; `run`: of that run."""
+        """Return changes in the order in which they were begun.
+
+        `pending`: only those without an outcome. `run`: only those of that run.
+        """
         if not self.path.exists():
             return []
         query = (
@@ -299,51 +322,24 @@ class Journal:
         return [_entry_from_row(row) for row in rows]
 
     def frame(self, *, pending: bool = False) -> pd.DataFrame:
-        """The journal as a frame, a row a change; times as `datetime64[us, UTC]`, secrets as stars."""
+        """Return the journal as a frame, one row per change; times as `datetime64[us, UTC]`, secrets as stars."""
         import pandas as pd
 
         owners = self.owners()
         rows = [(each, owners[each.changeset]) for each in self.entries(pending=pending)]
-        columns: dict[str, list[Any]] = {
-            "at": [owner.at for _, owner in rows],
-            "changeset": [each.changeset for each, _ in rows],
-            "change": [each.position + 1 for each, _ in rows],
-            "action": [each.action for each, _ in rows],
-            "target": [each.target for each, _ in rows],
-            "outcome": [each.state for each, _ in rows],
-            "identifier": [each.identifier for each, _ in rows],
-            "detail": [each.detail for each, _ in rows],
-            "tries": [each.tries for each, _ in rows],
-            "sent_at": [each.sent_at for each, _ in rows],
-            "ended_at": [each.ended_at for each, _ in rows],
-            "request": [f"{each.method} {each.path}" for each, _ in rows],
-            "body": [_json_text(each.body) for each, _ in rows],
-            "account": [owner.account for _, owner in rows],
-            "base_url": [owner.base_url for _, owner in rows],
-            "user": [owner.user for _, owner in rows],
-            "host": [owner.host for _, owner in rows],
-            "run": [owner.run for _, owner in rows],
-        }
-        frame = pd.DataFrame(
-            {
-                name: pd.Series(values, dtype=_COLUMN_DTYPES.get(name, "str"))
-                for name, values in columns.items()
-            }
-        )
+        frame = rows_frame(rows, _JOURNAL_COLUMNS, kind="journal")
         for name in _TIME_COLUMNS:
-            frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype(
-                "datetime64[us, UTC]"
-            )
-        frame.attrs["lcnb"] = {"kind": "journal"}
+            times = pd.to_datetime(frame[name], utc=True, format="ISO8601")
+            frame[name] = times.astype("datetime64[us, UTC]")
         return frame
 
     # --- the file ---------------------------------------------------------------------------------------
 
     @contextmanager
     def _open(self, sent: str = "nothing was sent") -> Iterator[sqlite3.Connection]:
-        """One transaction. The commit has reached the disk when it returns (synchronous=EXTRA).
+        """Open the file for one transaction. After it the commit is on the disk (synchronous=EXTRA).
 
-        `sent`: what an error says of the changes.
+        `sent`: what an error message says about the changes.
         """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -383,15 +379,10 @@ class Journal:
             db.execute("COMMIT")
 
 
-_COLUMN_DTYPES = {"change": "Int64", "tries": "Int64"}
-_TIME_COLUMNS = ("at", "sent_at", "ended_at")
-
-
 def _entry_from_row(row: tuple[Any, ...]) -> JournalEntry:
     changeset, position, state, action, target, method, path, body, plan, known, *rest = row
-    return JournalEntry(
-        changeset, position, state, action, target, method, path, _parse_json(body), _parse_json(plan), _parse_json(known), *rest
-    )  # fmt: skip
+    parsed = map(_parse_json, (body, plan, known))
+    return JournalEntry(changeset, position, state, action, target, method, path, *parsed, *rest)
 
 
 def _parse_json(text: str | None) -> Any:
@@ -403,7 +394,7 @@ def _json_text(value: object) -> str | None:
 
 
 def utc_now() -> str:
-    """UTC, as the journal writes it: texts that sort as times do."""
+    """Return the current UTC time as the journal writes it; these texts sort like times."""
     return _format_time(datetime.now(UTC))
 
 
@@ -412,7 +403,7 @@ def _format_time(moment: datetime) -> str:
 
 
 def user_name() -> str:
-    """The name of who runs this process."""
+    """Return the name of the user of this process."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container without a name for its user
@@ -420,6 +411,29 @@ def user_name() -> str:
 
 
 def _current_run() -> str | None:
-    """The run that this process belongs to, by the folder that `lcnb run` gives its kernel."""
+    """Return the run that this process belongs to, from the folder that `lcnb run` passes to its kernel."""
     folder = os.environ.get("LCNB_RUN_DIR")
     return Path(folder).name if folder else None
+
+
+_JOURNAL_COLUMNS: Sequence[Column[tuple[JournalEntry, ChangeSetOwner]]] = (
+    ("at", "str", lambda row: row[1].at),
+    ("changeset", "str", lambda row: row[0].changeset),
+    ("change", "Int64", lambda row: row[0].position + 1),
+    ("action", "str", lambda row: row[0].action),
+    ("target", "str", lambda row: row[0].target),
+    ("outcome", "str", lambda row: row[0].state),
+    ("identifier", "str", lambda row: row[0].identifier),
+    ("detail", "str", lambda row: row[0].detail),
+    ("tries", "Int64", lambda row: row[0].tries),
+    ("sent_at", "str", lambda row: row[0].sent_at),
+    ("ended_at", "str", lambda row: row[0].ended_at),
+    ("request", "str", lambda row: f"{row[0].method} {row[0].path}"),
+    ("body", "str", lambda row: _json_text(row[0].body)),
+    ("account", "str", lambda row: row[1].account),
+    ("base_url", "str", lambda row: row[1].base_url),
+    ("user", "str", lambda row: row[1].user),
+    ("host", "str", lambda row: row[1].host),
+    ("run", "str", lambda row: row[1].run),
+)
+_TIME_COLUMNS = ("at", "sent_at", "ended_at")

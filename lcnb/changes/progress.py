@@ -1,4 +1,4 @@
-"""The progress line of `apply`, which makes room when a person is asked to confirm."""
+"""The progress line of `apply`, which disappears while a person is asked to confirm."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class ChangeProgress:
-    """One line on stderr that says what is going on while changes are made; no line when nobody looks.
+    """One line on stderr with the current step of an apply; no line unless stderr is a terminal.
 
-    It redraws itself many times a second, so it must not be there while somebody types an answer: it starts with the
-    first step, and `confirm` takes it away.
+    It redraws itself many times a second, so it must not be there while somebody types an answer: it appears with the
+    first step, and `confirm` removes it.
     """
 
     def __init__(self) -> None:
         self._status = stderr_console().status("") if sys.stderr.isatty() else None
-        #: Somebody was asked, and said no.
+        #: Somebody was asked and did not confirm.
         self.declined = False
 
     def __call__(self, ended: int, total: int, text: str) -> None:
@@ -32,11 +32,15 @@ class ChangeProgress:
             self._status.start()
 
     def stop(self) -> None:
+        """Remove the line."""
         if self._status:
             self._status.stop()
 
     def confirm(self, changes: ChangeSet) -> bool:
-        """Ask about the changes. Where nobody can be asked they are shown, and ConfirmationMissing is raised."""
+        """Ask whether to apply the changes.
+
+        Where nobody can be asked, print the changes and raise ConfirmationMissing.
+        """
         from lcnb.changes.changeset import can_prompt
 
         self.stop()
@@ -51,6 +55,7 @@ class ChangeProgress:
 
 @contextmanager
 def change_progress() -> Iterator[ChangeProgress]:
+    """Yield a progress line, and remove it at the end."""
     progress = ChangeProgress()
     try:
         yield progress

@@ -48,7 +48,7 @@ def confirm_and_apply(changes: ChangeSet, *, dry_run: bool, yes: bool, output: s
         return
     if yes and output == "table":
         print_changes(changes)
-    apply_and_print(lambda go: changes.apply(**go), output, yes=yes, **how)  # type: ignore[attr-defined]
+    apply_and_print(lambda go: changes.apply(**go), output, yes=yes, **how)
 
 
 def apply_and_print(

@@ -57,8 +57,8 @@ def apply_changes(
     on_error: OnError,
 ) -> pd.DataFrame:
     """Show, save and, unless this is a dry run, apply changes: the body of `RunContext.apply`."""
-    if not isinstance(changes, SyncChangeSet):
-        kind = type(changes).__name__
+    if not isinstance(changes, ChangeSet) or changes.is_async:
+        kind = "one of AsyncLetsCloud" if isinstance(changes, ChangeSet) else type(changes).__name__
         raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
     dry_run = checked_flag("dry_run", dry_run)
     check_arguments(None, wait, timeout, on_error)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,13 @@ from benchmarks import creates, sequences
 from benchmarks.virtual import client
 from conftest import ROOT, TOKEN
 from lcnb.changes.journal import Journal
+from lcnb.changes.sending import journal_entry
+from lcnb.changes.tasks import ChangeTask
 from lcnb.config import Settings
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 from lcnb.sandbox.faults import FAULT_KINDS, Faults
 from lcnb.secret import Secret
+from lcnb.transport.budget import budget_key
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
 
@@ -228,7 +234,7 @@ def test_a1_after_an_interrupt(settings: Settings, seconds: int) -> None:
     lc._wire.before = lambda name: None
     turn(box)
     with pytest.raises(
-        lcnb.AlreadyApplied, match=rf"power off of it was sent at .* by the ChangeSet {changes.id}, and may"
+        lcnb.AlreadyApplied, match=rf"the ChangeSet {changes.id} sent power off of it at .*, which may still"
     ):
         lc.power_on(label="web-01").apply(confirm=True)
     assert lc.resume(confirm=True).outcome.tolist() == ["done"]
@@ -290,6 +296,33 @@ def test_a1_snapshots_of_one_title(settings: Settings) -> None:
     assert result.outcome.tolist() == ["done", "done"]
     assert result.identifier.nunique() == 2
     assert [each["label"] for each in box.world.snapshots].count("before") == 2
+
+
+@pytest.mark.parametrize(
+    ("age_days", "account", "outcome"),
+    [(2, None, "done"), (0, "other", "done"), (0, None, "unknown")],
+    ids=["old", "other account", "recent"],
+)
+def test_a_lost_snapshot_is_not_doubted_for_nothing(
+    settings: Settings, age_days: int, account: str | None, outcome: str
+) -> None:
+    """Another snapshot without an outcome casts doubt only if it is of this account and may still have been made."""
+    box = sandbox(rules=[{"kind": "lose-after", "method": "POST", "path": "snapshots$"}])
+    journal = Journal(settings.state_dir)
+    earlier = client(box, settings).create_snapshot(of="api-01", label="kept")
+    tasks = [ChangeTask(change, position) for position, change in enumerate(earlier)]
+    entries = [journal_entry(earlier.id, task) for task in tasks]
+    token = "of another account" if account else budget_key(settings.token)
+    journal.begin(earlier.id, entries, account=account, base_url=settings.base_url, token=token)
+    journal.record_attempt(earlier.id, 0, [])
+    then = (datetime.now(UTC) - timedelta(days=age_days)).isoformat(timespec="milliseconds")
+    with closing(sqlite3.connect(journal.path)) as db, db:
+        db.execute("UPDATE change SET sent_at = ?, given_up_at = ?", (then, then))
+
+    changes = client(box, settings).create_snapshot(of="web-01", label="kept")
+    result = changes.apply(confirm=True, on_error="continue")
+    assert result.outcome.tolist() == [outcome]
+    assert [each["label"] for each in box.world.snapshots].count("kept") == 1
 
 
 def test_a1_a_replaced_key_stays_replaced(settings: Settings) -> None:
@@ -673,7 +706,7 @@ def test_typed_password_on_resume(settings: Settings) -> None:
         changes.apply(confirm=True)
     result = client(box, settings).resume(confirm=True)
     assert result.detail.tolist() == [
-        "with a new password, since the typed one is kept nowhere; reveal tells it"
+        "with a new password, since lcnb does not store typed ones; `reveal` returns it"
     ]
 
 
@@ -706,6 +739,6 @@ def test_applied_twice(settings: Settings) -> None:
     changes.apply(confirm=True)
     turn(box)
     box.world.machines[0]["booted"] = True
-    with pytest.raises(lcnb.AlreadyApplied, match=r"all of it has ended\. Nothing was sent"):
+    with pytest.raises(lcnb.AlreadyApplied, match=r"all its changes have ended\. Nothing was sent"):
         changes.apply(confirm=True)
     assert len(committed(box)) == 1

@@ -21,8 +21,9 @@ import pytest
 from conftest import LCNB, Call, in_thread
 from conftest import lcnb_here as lcnb
 from lcnb import connect
-from lcnb.changes.apply import ChangeTask, _journal_entry
 from lcnb.changes.journal import Journal
+from lcnb.changes.sending import journal_entry
+from lcnb.changes.tasks import ChangeTask
 from lcnb.sandbox import SandboxProcess
 from lcnb.transport.budget import budget_key
 
@@ -287,8 +288,7 @@ def leave_open(label: str, run: str | None = None) -> str:
         settings = lc.settings
         whose: dict[str, Any] = {"account": settings.account, "base_url": settings.base_url}
         entries = [
-            _journal_entry(changes.id, ChangeTask(change, position))
-            for position, change in enumerate(changes)
+            journal_entry(changes.id, ChangeTask(change, position)) for position, change in enumerate(changes)
         ]
         Journal(settings.state_dir).begin(changes.id, entries, token=budget_key(settings.token), **whose)
         return changes.id

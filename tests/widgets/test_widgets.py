@@ -412,7 +412,7 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World_]]:
     """Makes a sandbox whose hours are seconds, and a client that looks after hundredths of a second."""
-    monkeypatch.setattr("lcnb.changes.apply.POLL_DELAYS_S", (0.02,))
+    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
     # A reboot is over here before anybody can see the machine busy with it, and is looked for until then.
     monkeypatch.setenv("LCNB_SETTLE", "1")
     opened = []
@@ -559,7 +559,7 @@ def test_snapshots(fast: Callable[..., World_]) -> None:
 
 def test_unknown_outcome(fast: Callable[..., World_], monkeypatch: pytest.MonkeyPatch) -> None:
     """A create whose reply was lost and which no listing shows is unknown; the button settles it, nothing twice."""
-    monkeypatch.setattr("lcnb.changes.apply.MAX_SENDS", 1)
+    monkeypatch.setattr("lcnb.changes.settling.MAX_SENDS", 1)
     lost = {"kind": "lose-after", "method": "POST", "path": "^/instances$", "times": 1}
     lag = {"kind": "lag", "path": "^/instances$", "seconds": 1e8}
     world = fast({"rules": [lost, lag]})
@@ -576,7 +576,7 @@ def test_unknown_outcome(fast: Callable[..., World_], monkeypatch: pytest.Monkey
 
 def test_stop_for_real(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who stops waiting for a machine that does not come ends the thread too; looking again finds it, sent once."""
-    monkeypatch.setattr("lcnb.changes.apply.POLL_DELAYS_S", (0.02,))
+    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
     sandbox, lc = served(fleet=2)
     world = World_(sandbox, lc)
     form = world.filled(form_specs.CREATE_MACHINE, **NEW)

@@ -664,7 +664,7 @@ def test_a6_private_key_is_read_back(
     folder.mkdir()
     changes = client(box, settings).generate_sshkey("new", folder / "new", generate_on_server=on_server)
     if how == "full":
-        monkeypatch.setattr("lcnb.changes.apply.os.fsync", lambda handle: full(Path(), ""))
+        monkeypatch.setattr("lcnb.changes.key_files.os.fsync", lambda handle: full(Path(), ""))
     elif how == "cut":
         monkeypatch.setattr(Path, "read_bytes", lambda self: b"0")
     else:

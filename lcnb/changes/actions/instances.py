@@ -1,0 +1,299 @@
+"""The actions on machines: create, delete, power on and off, shut down, reboot, reset password, change plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lcnb.api import calls
+from lcnb.api.flows import Flow
+from lcnb.api.models import Instance, Plan
+from lcnb.api.passwords import new_password
+from lcnb.changes.actions.base import (
+    ABSENT,
+    BUSY,
+    SHOWN,
+    Action,
+    Evidence,
+    MachineAction,
+    MonthlyCost,
+    SimilarChanges,
+    check_not_busy,
+    check_ready,
+)
+from lcnb.changes.built import BuiltChanges, satisfied_action
+from lcnb.changes.change import Change
+from lcnb.changes.live_account import LiveAccount
+from lcnb.changes.lookups import find_current_price, find_image, find_location, find_plan, find_sshkey
+from lcnb.changes.machine_specs import MachineSpec
+from lcnb.changes.name_rules import NOTHING_SENT
+from lcnb.changes.reading import ListedMachines, ReadCache
+from lcnb.changes.tasks import ChangeTask
+from lcnb.errors import InputError
+from lcnb.names import same_name
+from lcnb.secret import Secret
+
+
+class CreateInstance(Action):
+    """Make a machine. Its label must be free before, and identifies it afterwards."""
+
+    name = "create instance"
+    kind = "instance"
+    goal = "ready"
+    creates = True
+
+    def build(self, cache: ReadCache, spec: MachineSpec, there: ListedMachines) -> Flow[Change]:
+        """Build the change from a checked spec; its label must be free in `there`."""
+        label, hostname = spec.label, spec.hostname
+        if there.machines_named(label):
+            raise InputError(
+                f"label {label!r}: a machine of this label exists. The provider would make a second one. {NOTHING_SENT}"
+            )
+        there.check_free(label)
+        location = yield from find_location(cache, spec.location, for_new=True)
+        plan = yield from find_plan(cache, location, spec.plan)
+        image = yield from find_image(cache, location, spec.image)
+        body: dict[str, Any] = {
+            "location_slug": location,
+            "plan_slug": plan.slug,
+            "hostname": hostname,
+            "label": label,
+            "image_slug": image.slug,
+        }
+        if spec.ssh_key is not None:
+            body["ssh_slug"] = (yield from find_sshkey(cache, spec.ssh_key)).slug
+        if spec.password is not None:
+            body["password"] = spec.password
+        elif spec.ssh_key is None:
+            body["password"] = Secret(new_password())
+        cost = MonthlyCost(0.0, plan.monthly_value, plan.currencycode)
+        return Change(
+            self.name,
+            label,
+            calls.create_instance(body),
+            None,
+            "",
+            f"{plan.slug} at {location}, {image.slug}",
+            *cost,
+            expect={"hostname": hostname},
+            made_password=spec.password is None and "password" in body,
+        )
+
+    def known_identifiers(self, change: Change, live: LiveAccount) -> frozenset[str]:
+        """Return the machines that have the label already."""
+        return frozenset(
+            each.identifier
+            for each in live.records_of("instance")
+            if each.identifier and same_name(each.label, change.target)
+        )
+
+    def find_drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
+        """Return a problem when the label is taken."""
+        same = [each for each in live.records_of("instance") if same_name(each.label, change.target)]
+        return f"a machine with the label {change.target!r} exists" if same else ""
+
+    def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
+        """Look for machines with the label and hostname that were not there before."""
+        new = _new_machines(task, live)
+        if not new:
+            return ABSENT
+        if len(new) == 1:
+            return Evidence("shown", new[0].identifier) if new[0].identifier else Evidence("unnamed")
+        names = [each.identifier or "one still without identifier" for each in new]
+        detail = f"{len(new)} machines were made: {', '.join(names)}. Keep one, and delete the others by identifier"
+        return Evidence("twins", names[0], detail)
+
+    def goal_state(self, change: Change, record: Any) -> tuple[bool, str]:
+        """Check that the machine runs and has an address."""
+        return bool(record.state == "running" and record.ip_addresses), str(record.state)
+
+
+def _new_machines(task: ChangeTask, live: LiveAccount) -> list[Instance]:
+    """Return the machines that a create may have made: its label, its hostname, and not there before."""
+    return [
+        each
+        for each in live.records_of("instance")
+        if same_name(each.label, task.change.target)
+        and each.hostname in (task.change.expect.get("hostname"), None)
+        and (each.identifier or "") not in task.known
+    ]
+
+
+class DeleteInstance(MachineAction):
+    """Delete a machine and its disk."""
+
+    name = "delete instance"
+    irreversible = True
+    goal = "gone"
+    deletes = True
+
+    def build(self, cache: ReadCache, machine: Instance) -> Flow[BuiltChanges]:
+        """Build the change of a machine that is not busy."""
+        check_not_busy(machine)
+        _, monthly, currency, _ = yield from find_current_price(cache, machine)
+        call = calls.delete_instance(machine.identifier or "")
+        cost = MonthlyCost(monthly, 0.0 if monthly is not None else None, currency)
+        return BuiltChanges([self.machine_change(machine, call, machine.state or "", "gone", cost=cost)])
+
+
+class PowerAction(MachineAction):
+    """An action that turns a machine on or off."""
+
+    def request_for(self, identifier: str) -> calls.Call:
+        """Return the request for a machine."""
+        raise NotImplementedError
+
+    def build(self, machine: Instance) -> BuiltChanges:
+        """Build the change of a machine; one that is in the state already is left alone, with a note."""
+        check_ready(machine)
+        if machine.state == self.goal:
+            notes = [f"{machine.label} is {self.goal} already"]
+            return BuiltChanges([], notes, satisfied_action(machine, self.name))
+        return self._power_change(machine)
+
+    def _power_change(self, machine: Instance) -> BuiltChanges:
+        call = self.request_for(machine.identifier or "")
+        return BuiltChanges([self.machine_change(machine, call, machine.state or "", self.goal)])
+
+    def took_effect(self, change: Change, record: Any) -> bool:
+        """Whether the machine is on or off, as asked."""
+        return bool(record.state == change.after)
+
+
+class PowerOn(PowerAction):
+    """Turn a machine on."""
+
+    name = "power on"
+    goal = "running"
+
+    def request_for(self, identifier: str) -> calls.Call:
+        """Return the request for a machine."""
+        return calls.power_on(identifier)
+
+
+class PowerOff(PowerAction):
+    """Turn a machine off at once, without asking its system."""
+
+    name = "power off"
+    goal = "off"
+
+    def request_for(self, identifier: str) -> calls.Call:
+        """Return the request for a machine."""
+        return calls.power_off(identifier)
+
+
+class Shutdown(PowerAction):
+    """Ask the system of a machine to stop."""
+
+    name = "shut down"
+    goal = "off"
+
+    def request_for(self, identifier: str) -> calls.Call:
+        """Return the request for a machine."""
+        return calls.shutdown(identifier)
+
+
+class Reboot(PowerAction):
+    """Restart a machine. It leaves no trace in the account, so it is never sent twice."""
+
+    name = "reboot"
+    goal = "running"
+    may_be_resent = False
+    acceptance_suffices = True
+
+    def request_for(self, identifier: str) -> calls.Call:
+        """Return the request for a machine."""
+        return calls.reboot(identifier)
+
+    def build(self, machine: Instance) -> BuiltChanges:
+        """Build the change of a machine that is not off."""
+        check_ready(machine)
+        if machine.state == "off":
+            raise InputError(f"{machine.label} is off; power it on instead. {NOTHING_SENT}")
+        return self._power_change(machine)
+
+    def record_evidence(self, task: ChangeTask, record: Any, raw: Mapping[str, Any]) -> Evidence:
+        """A busy machine is the only sign of a reboot."""
+        return SHOWN if record.state == "busy" else ABSENT
+
+
+class ResetPassword(MachineAction):
+    """Set a new root password."""
+
+    name = "reset password"
+    irreversible = True
+    goal = "unlocked"
+    acceptance_suffices = True
+
+    def build(self, machine: Instance, password: Secret | None) -> BuiltChanges:
+        """Build the change with the checked password that was passed, or with a generated one."""
+        check_ready(machine)
+        new = password if password is not None else Secret(new_password())
+        call = calls.reset_password(machine.identifier or "", new)
+        change = self.machine_change(
+            machine, call, "the password", "a new one", made_password=password is None
+        )
+        return BuiltChanges([change])
+
+    def record_evidence(self, task: ChangeTask, record: Any, raw: Mapping[str, Any]) -> Evidence:
+        """Compare the password of the listing. Where it shows none, it suffices that the machine was busy."""
+        sent = (task.change.call.body or {}).get("password")
+        shown = raw.get("initial_root_password")
+        if shown and isinstance(sent, Secret) and sent == Secret(str(shown)):
+            return SHOWN
+        if record.state == "busy":
+            return BUSY
+        return SHOWN if task.seen_busy and not shown else ABSENT
+
+    def goal_state(self, change: Change, record: Any) -> tuple[bool, str]:
+        """Check that the machine is no longer busy."""
+        return record.state != "busy", str(record.state)
+
+
+class ChangePlan(MachineAction):
+    """Give a machine another size at the same location."""
+
+    name = "change plan"
+    goal = "resized"
+
+    def build(self, cache: ReadCache, machine: Instance, slug: str) -> Flow[BuiltChanges]:
+        """Build the change to a plan that the location offers and whose disk is not smaller."""
+        if not machine.location:
+            raise InputError(
+                f"{machine.label}: the API does not report its location, so its plans are unknown. {NOTHING_SENT}"
+            )
+        plan = yield from find_plan(cache, machine.location, slug)
+        now, monthly, currency, note = yield from find_current_price(cache, machine)
+        if (machine.cpus, machine.memory, machine.total_disk_size) == (plan.core, plan.memory, plan.disk):
+            notes = [f"{machine.label} is {plan.slug} already"]
+            return BuiltChanges([], notes, satisfied_action(machine, self.name))
+        check_ready(machine)
+        _check_disk(machine, plan)
+        known = plan.currencycode if currency in (None, plan.currencycode) else None
+        change = self.machine_change(
+            machine,
+            calls.change_plan(machine.identifier or "", plan.slug or ""),
+            now or f"unknown ({note})",
+            plan.slug or "",
+            cost=MonthlyCost(monthly, plan.monthly_value, known),
+            goal={"cpus": plan.core, "memory": plan.memory, "total_disk_size": plan.disk},
+        )
+        return BuiltChanges([change])
+
+    def took_effect(self, change: Change, record: Any) -> bool:
+        """Whether the machine has the size of the new plan."""
+        goal = change.expect.get("goal", {})
+        return bool(goal) and all(getattr(record, name) == value for name, value in goal.items())
+
+    def goal_state(self, change: Change, record: Any) -> tuple[bool, str]:
+        """Check that the machine has the new size and is no longer busy."""
+        size = f"{record.cpus} CPUs, {record.memory} MB, {record.total_disk_size} GB"
+        return record.state != "busy" and self.took_effect(change, record), f"{record.state}, {size}"
+
+
+def _check_disk(machine: Instance, plan: Plan) -> None:
+    if machine.total_disk_size and plan.disk and plan.disk < machine.total_disk_size:
+        raise InputError(
+            f"{machine.label}: {plan.slug} has a disk of {plan.disk} GB, less than the {machine.total_disk_size} GB "
+            f"that it has. A disk cannot shrink without losing data. {NOTHING_SENT}"
+        )

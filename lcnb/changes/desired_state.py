@@ -1,0 +1,211 @@
+"""The desired state of an account, one row per machine, and the changes that reach it.
+
+Machines are created, changed and, with `prune`, deleted. What cannot be changed in place becomes a note. Nothing is
+deleted because a listing or a file could not be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lcnb.api.flows import Flow
+from lcnb.api.models import Instance
+from lcnb.changes.actions.instances import ChangePlan, CreateInstance, DeleteInstance, PowerOff, PowerOn
+from lcnb.changes.built import BuiltChanges, change_machines, combine_builds, satisfied_action
+from lcnb.changes.lookups import find_image
+from lcnb.changes.machine_specs import MachineSpec, checked_spec
+from lcnb.changes.name_rules import NOTHING_SENT, comparable_label
+from lcnb.changes.reading import REPLACEMENT_CHARACTER, ListedMachines, ReadCache, read_machines
+from lcnb.errors import InputError
+from lcnb.flags import checked_flag
+from lcnb.names import comparable_name, lookalike_form
+from lcnb.suggestions import did_you_mean
+
+#: Columns of a desired state. `label` names the machine; the others are what it should be.
+DESIRED_COLUMNS = ("label", "location", "plan", "image", "hostname", "ssh_key", "state")
+
+
+def desired_changes(
+    cache: ReadCache,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    prune: bool,
+    allow_delete_all: bool = False,
+    comments: Sequence[str] = (),
+) -> Flow[BuiltChanges]:
+    """What makes the account as the rows say: creates, changes, deletes (with `prune`), and what is not possible.
+
+    `comments`: the lines of the file that were left out; a machine whose label begins with # may be meant by one.
+    """
+    checked_flag("prune", prune)
+    checked_flag("allow_delete_all", allow_delete_all)
+    wanted = _checked_rows(rows)
+    if prune and not wanted and allow_delete_all is not True:
+        raise InputError(f"the desired state has no rows, and prune {DELETE_ALL_WARNING}")
+    there = yield from read_machines(cache)
+    by_label = _machines_by_label(there.machines)
+    built = yield from combine_builds(
+        _row_changes(cache, label, row, by_label.get(label, []), number, there)
+        for number, (label, row) in enumerate(wanted.items(), 1)
+    )
+    others = [each for each in there.machines if comparable_name(each.label) not in wanted]
+    if prune:
+        doomed, kept = _machines_to_prune(there, others, comments)
+        if doomed and len(doomed) == len(there.machines) and allow_delete_all is not True:
+            raise InputError(
+                f"the desired state names no machine of the account, and prune {DELETE_ALL_WARNING}"
+            )
+        _check_no_look_alike(built, doomed)
+        part = yield from change_machines(doomed, lambda each: DeleteInstance().build(cache, each))
+        built.changes.extend(part.changes)
+        built.notes.extend(kept)
+    elif others:
+        built.notes.append(_left_alone_note(others))
+    return built
+
+
+def _machines_by_label(machines: Sequence[Instance]) -> dict[str, list[Instance]]:
+    found: dict[str, list[Instance]] = {}
+    for each in machines:
+        found.setdefault(comparable_name(each.label), []).append(each)
+    return found
+
+
+def _left_alone_note(others: Sequence[Instance]) -> str:
+    names = ", ".join(sorted(str(each.label) for each in others)[:5])
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    return f"not in the desired state and left alone (prune deletes them): {names}{more}"
+
+
+def _check_no_look_alike(built: BuiltChanges, doomed: Sequence[Instance]) -> None:
+    """InputError when a machine would be deleted and one made whose label people may take for the same."""
+    made = {
+        lookalike_form(each.target): each.target
+        for each in built.changes
+        if each.action == CreateInstance.name
+    }
+    for each in doomed:
+        target = made.get(lookalike_form(each.label))
+        if target is not None:
+            raise InputError(
+                f"the machine {each.label!r} would be deleted and {target!r} made: their labels differ in case, "
+                f"spaces, dashes or invisible characters only ({each.label!a}, {target!a}). Write the label as the "
+                f"account has it; to replace the machine, delete it by itself. {NOTHING_SENT}"
+            )
+
+
+DELETE_ALL_WARNING = (
+    "would delete every machine. If that is meant, say so: allow_delete_all=True (on the command line: "
+    f"--allow-delete-all). {NOTHING_SENT}"
+)
+
+
+def _machines_to_prune(
+    there: ListedMachines, others: Sequence[Instance], comments: Sequence[str]
+) -> tuple[list[Instance], list[str]]:
+    """The machines that a desired state certainly does not name, and a note for each that is left alone."""
+    if others:
+        there.check_readable("what it hides may be a machine that must stay")
+    left_out = {comparable_name(re.split(r"[,;\t]", line)[0]) for line in comments}
+    doomed, notes = [], []
+    for each in others:
+        name = each.label or each.identifier or "a machine"
+        if comparable_name(each.label) in left_out:
+            raise InputError(
+                f"the machine {name!r} would be deleted, and a line of the file begins with {name!r}: as a comment, "
+                f'or as this machine? Quote the label ("{name}"), or put a space behind the #. {NOTHING_SENT}'
+            )
+        note = _reason_to_keep(each)
+        if note:
+            notes.append(f"{name}: {note}")
+        else:
+            doomed.append(each)
+    return doomed, notes
+
+
+def _reason_to_keep(machine: Instance) -> str:
+    """Return why a machine that the desired state does not name is left alone; empty when it can be deleted."""
+    if not comparable_name(machine.label) or REPLACEMENT_CHARACTER in (machine.label or ""):
+        return "it has no label that can be read, and is left alone; delete it by its identifier"
+    return "" if machine.identifier else "it is still being built, and is left alone"
+
+
+def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    wanted: dict[str, Mapping[str, Any]] = {}
+    for number, row in enumerate(rows, 1):
+        unknown = [str(name) for name in row if name not in DESIRED_COLUMNS]
+        if unknown:
+            near = did_you_mean(unknown[0], DESIRED_COLUMNS)
+            raise InputError(
+                f"column {unknown[0]!r} is not one of a desired state{near}. Columns: "
+                f"{', '.join(DESIRED_COLUMNS)}. {NOTHING_SENT}"
+            )
+        label = comparable_label(row.get("label"), f"row {number}: label")
+        if label in wanted:
+            raise InputError(f"row {number}: the label {label!r} occurs twice. {NOTHING_SENT}")
+        if row.get("state") not in (None, "running", "off"):
+            raise InputError(
+                f"row {number}: state {row['state']!r} is not one of running, off. {NOTHING_SENT}"
+            )
+        wanted[label] = row
+    return wanted
+
+
+def _row_changes(
+    cache: ReadCache,
+    label: str,
+    row: Mapping[str, Any],
+    live: Sequence[Instance],
+    number: int,
+    there: ListedMachines,
+) -> Flow[BuiltChanges]:
+    if len(live) > 1:
+        raise InputError(f"row {number}: {len(live)} machines have the label {label!r}. {NOTHING_SENT}")
+    if not live:
+        missing = [name for name in ("location", "plan", "image") if row.get(name) is None]
+        if missing:
+            raise InputError(
+                f"row {number}: there is no machine {label!r} yet, and {', '.join(missing)} is missing. {NOTHING_SENT}"
+            )
+        texts: dict[str, Any] = {name: row.get(name) for name in DESIRED_COLUMNS[1:-1]}
+        change = yield from CreateInstance().build(cache, checked_spec(MachineSpec(label, **texts)), there)
+        return BuiltChanges([change])
+    return (yield from _in_place_changes(cache, live[0], row))
+
+
+def _in_place_changes(cache: ReadCache, machine: Instance, row: Mapping[str, Any]) -> Flow[BuiltChanges]:
+    notes = yield from _fixed_differences(cache, machine, row)
+    built = BuiltChanges([], [f"{machine.label} cannot be changed in place: {note}" for note in notes])
+    if notes:
+        return built
+    parts = []
+    size = (machine.cpus, machine.memory, machine.total_disk_size)
+    if row.get("plan") is not None and None in size:
+        built.notes.append(f"{machine.label}: its size cannot be read, and its plan is left alone")
+    elif row.get("plan") is not None:
+        parts.append((yield from ChangePlan().build(cache, machine, str(row["plan"]))))
+    if row.get("state") is not None:
+        power = PowerOn() if row["state"] == "running" else PowerOff()
+        parts.append(power.build(machine))
+    for part in parts:
+        built.changes.extend(part.changes)
+    if not built.changes:
+        built.as_wanted.update(satisfied_action(machine, "plan"))
+    return built
+
+
+def _fixed_differences(cache: ReadCache, machine: Instance, row: Mapping[str, Any]) -> Flow[list[str]]:
+    """In what a machine differs that only a new machine could have."""
+    notes = []
+    location, image, hostname = row.get("location"), row.get("image"), row.get("hostname")
+    if location is not None and str(location).upper() != str(machine.location).upper():
+        notes.append(f"it is at {machine.location}, not {location}")
+    if hostname is not None and hostname != machine.hostname:
+        notes.append(f"its hostname is {machine.hostname}, not {hostname}")
+    if image is not None and machine.location and not notes:
+        wanted = yield from find_image(cache, machine.location, str(image))
+        if wanted.distro != machine.template_label:
+            notes.append(f"it was made from {machine.template_label}, not {wanted.distro}")
+    return notes

@@ -1,0 +1,73 @@
+"""Keep every other process of this machine away from a ChangeSet and its machines while it is applied."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+
+from lcnb.changes.actions import action_of
+from lcnb.changes.change import Change
+from lcnb.changes.client_protocol import ChangeClient
+from lcnb.changes.journal import Journal
+from lcnb.errors import AlreadyApplied, JournalError, LcnbError, Locked
+from lcnb.folders import make_state_folder
+
+
+@contextmanager
+def lock_machines(client: ChangeClient, changeset: str, changes: Sequence[Change]) -> Iterator[None]:
+    """Hold the locks of a ChangeSet and of its machines; they end with this process at the latest.
+
+    AlreadyApplied when another process applies this ChangeSet, Locked when one changes a machine of it. An error or an
+    interrupt inside gets a note that says how to continue.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = client.settings.state_dir / "locks"
+    make_state_folder(folder)
+    with ExitStack() as held:
+        try:
+            held.enter_context(FileLock(folder / f"{changeset}.lock", timeout=0))
+        except Timeout:
+            raise AlreadyApplied(
+                f"the ChangeSet {changeset} is being applied by another process now. Nothing was sent by this one."
+            ) from None
+        for identifier, label in sorted(_locked_machines(changes)):
+            name = hashlib.sha256(f"{client.settings.base_url} {identifier}".encode()).hexdigest()[:24]
+            try:
+                held.enter_context(FileLock(folder / f"machine-{name}.lock", timeout=0))
+            except Timeout:
+                raise Locked(
+                    f"another process is changing {label} ({identifier}) now. Nothing was sent by this one; try again "
+                    "when that has ended."
+                ) from None
+        held.callback(client._cache.forget_listings)
+        held.enter_context(_add_journal_note(client, changeset))
+        yield
+
+
+def _locked_machines(changes: Sequence[Change]) -> set[tuple[str, str]]:
+    """Return identifier and label of the machines that a set works on.
+
+    New machines have no identifier; the journal keeps their labels apart.
+    """
+    return {
+        (each.identifier, each.target)
+        for each in changes
+        if each.identifier and action_of(each).target_kind == "instance"
+    }
+
+
+@contextmanager
+def _add_journal_note(client: ChangeClient, changeset: str) -> Iterator[None]:
+    """Add a note to what ends an apply early: where its open changes are recorded, and how to settle them."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, LcnbError) as stop:
+        with suppress(JournalError):
+            if Journal(client.settings.state_dir).entries(changeset, pending=True):
+                stop.add_note(
+                    f"the journal records the open changes of the ChangeSet {changeset}: `lcnb pending` shows them, "
+                    "`lcnb resume` settles them."
+                )
+        raise

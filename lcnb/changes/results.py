@@ -1,0 +1,95 @@
+"""What an apply returns: one frame with a row per change, or an error that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lcnb.changes.actions import action_of
+from lcnb.changes.change import Change
+from lcnb.changes.row_frames import Column, rows_frame
+from lcnb.changes.tasks import ChangeTask
+from lcnb.errors import ChangeFailed, WaitTimeout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def apply_result(changeset: str, tasks: Sequence[ChangeTask], on_error: str) -> pd.DataFrame:
+    """Return the frame of what happened.
+
+    With `on_error` "stop", ChangeFailed or WaitTimeout when not everything was made; `.result` is the frame.
+    """
+    frame = tasks_frame(changeset, tasks)
+    if on_error == "stop":
+        _raise_failures(changeset, tasks, frame)
+    return frame
+
+
+def combined_result(found: Sequence[tuple[str, Sequence[ChangeTask]]], on_error: str) -> pd.DataFrame:
+    """Return one frame of several resumed ChangeSets; errors as in `apply_result`."""
+    import pandas as pd
+
+    if not found:
+        return tasks_frame("", [])
+    frame = pd.concat([apply_result(name, tasks, on_error) for name, tasks in found], ignore_index=True)
+    frame.attrs["lcnb"] = {"kind": "result"}
+    return frame
+
+
+def unapplied_frame(changeset: str, changes: Sequence[Change]) -> pd.DataFrame:
+    """Return the frame of changes that were not made."""
+    return tasks_frame(changeset, [ChangeTask(change, position) for position, change in enumerate(changes)])
+
+
+def tasks_frame(changeset: str, tasks: Sequence[ChangeTask]) -> pd.DataFrame:
+    """Return one row per change: change, action, target, identifier, outcome, detail, tries, seconds."""
+    return rows_frame(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset)
+
+
+def _seconds_taken(task: ChangeTask) -> float | None:
+    return None if task.began is None or task.ended is None else round(task.ended - task.began, 3)
+
+
+_RESULT_COLUMNS: Sequence[Column[ChangeTask]] = (
+    ("change", "Int64", lambda task: task.position + 1),
+    ("action", "str", lambda task: task.change.action),
+    ("target", "str", lambda task: task.change.target),
+    ("identifier", "str", lambda task: task.identifier or task.change.identifier),
+    ("outcome", "str", lambda task: task.state),
+    ("detail", "str", lambda task: task.detail or None),
+    ("tries", "Int64", lambda task: task.tries),
+    ("seconds", "Float64", _seconds_taken),
+)
+
+
+def _raise_failures(changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataFrame) -> None:
+    bad = [task for task in tasks if task.state in ("failed", "unknown", "twins")]
+    late = [task for task in tasks if not task.reached]
+    if bad:
+        raise ChangeFailed(_failure_text(changeset, tasks), result=frame)
+    if late:
+        text = "; ".join(f"{task.change.target}: {task.detail}" for task in late)
+        raise WaitTimeout(
+            f"made, but not finished in time: {text}. `lcnb instances` shows them; nothing needs to be sent again.",
+            result=frame,
+        )
+
+
+def _failure_text(changeset: str, tasks: Sequence[ChangeTask]) -> str:
+    """Return what was done, what failed, what is unknown, what was not tried, and the next safe step."""
+    lines = []
+    for state in ("done", "failed", "twins", "unknown", "not tried"):
+        for task in tasks:
+            if task.state == state:
+                detail = f": {task.detail}" if task.detail else ""
+                lines.append(f"  {state}: {task.change.action} {task.change.target}{detail}")
+    return "not all changes were made:\n" + "\n".join(lines) + _resume_advice(changeset, tasks)
+
+
+def _resume_advice(changeset: str, tasks: Sequence[ChangeTask]) -> str:
+    if any(task.state == "unknown" and action_of(task.change).may_be_resent for task in tasks):
+        return f"\nWhat is unknown may have happened. `lcnb resume {changeset}` looks again and settles it."
+    if any(task.state == "not tried" for task in tasks):
+        return f"\nOnce the cause is mended, `lcnb resume {changeset}` makes the changes that were not tried."
+    return ""

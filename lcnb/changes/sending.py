@@ -1,0 +1,272 @@
+"""`ApplyFlow`: make changes exactly once, whatever happens between this machine and the provider.
+
+It reads the live account and refuses when the account is no longer as planned; writes the whole ChangeSet into the
+journal; then for each change writes the intent, sends once, and writes the outcome. Without a response, or with a 5xx,
+the outcome is *unknown* until the account shows it (see `settling`). A create has no idempotency key: its label and
+hostname, which did not exist before, identify it, and afterwards the account is watched for twins.
+
+Every step is an effect that the flow yields (a call, a pause, a line in the journal), so tests enumerate the places
+where a process can die, and turn the clock themselves. `resume` continues from the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from lcnb.api.flows import Envelope, Flow, LocalWork, Pause
+from lcnb.changes.actions import action_of
+from lcnb.changes.journal import JournalEntry, utc_now
+from lcnb.changes.live_account import LiveAccount, read_account
+from lcnb.changes.session import ApplySession, poll_delays, target_names
+from lcnb.changes.settling import Settlement
+from lcnb.changes.tasks import ChangeTask
+from lcnb.config import Settings
+from lcnb.errors import (
+    BadReply,
+    ConnectionFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    Drifted,
+    JournalError,
+    LcnbError,
+    ServerError,
+)
+from lcnb.transport.budget import budget_key
+
+#: Seconds that one change waits for an earlier one on the same machine.
+MAX_BUSY_WAIT_S = 300.0
+
+#: After these errors the provider may have carried out the request.
+_AMBIGUOUS_ERRORS = (ServerError, ConnectionLost, DeadlineExceeded, BadReply)
+
+
+class ApplyFlow:
+    """Sends the changes of one session, in order. Run `apply` or `resume` on the wire of the client, once."""
+
+    def __init__(self, session: ApplySession) -> None:
+        self.session = session
+        self.tasks = session.tasks
+        self._settlement = Settlement(session, self._send_attempt)
+
+    # --- the two entry points ---------------------------------------------------------------------------
+
+    def apply(self, settings: Settings) -> Flow[list[ChangeTask]]:
+        """Check the account, write the ChangeSet into the journal, make the changes."""
+        session = self.session
+        session.report_step("looking at the account")
+        owner: dict[str, Any] = {
+            "account": settings.account,
+            "base_url": settings.base_url,
+            "token": budget_key(settings.token),
+            "looked_at": utc_now(),
+            "pending_s": session.rules.settle_s,
+            "attempt_s": session.rules.attempt_s,
+        }
+        live = yield from session.read_first()
+        problems = [
+            problem
+            for task in self.tasks
+            if (problem := action_of(task.change).find_drift(task.change, live))
+        ]
+        if problems:
+            raise Drifted(f"the account is no longer as planned: {'; '.join(problems)}. Nothing was sent.")
+        for task in self.tasks:
+            task.known = action_of(task.change).known_identifiers(task.change, live)
+        entries = [journal_entry(session.changeset, task) for task in self.tasks]
+        yield LocalWork("begin", lambda: session.journal.begin(session.changeset, entries, **owner))
+        return (yield from self._make_changes())
+
+    def resume(self) -> Flow[list[ChangeTask]]:
+        """Settle what was sent, and make what was planned; each planned change is checked against the account."""
+        self.session.report_step("looking at the account")
+        live = yield from self.session.read_first()
+        if begun := [task for task in self.tasks if task.open]:
+            yield from self._settlement.settle(begun)
+            live = yield from read_account(set(live.seen))
+        touched: set[str | None] = {task.identifier for task in self.tasks if task.tries}
+        for task in self.tasks:
+            if task.state == "not tried":
+                yield from self._check_planned(task, live, label_only=task.change.identifier in touched)
+                touched.add(task.change.identifier)
+        return (yield from self._make_changes())
+
+    def _check_planned(self, task: ChangeTask, live: LiveAccount, *, label_only: bool) -> Flow[None]:
+        action = action_of(task.change)
+        problem = action.find_drift(task.change, live, label_only=label_only)
+        if problem:
+            yield from self.session.record_outcome(
+                task, "failed", f"no longer as planned, not sent: {problem}"
+            )
+        task.known = action.known_identifiers(task.change, live)
+
+    # --- all changes ------------------------------------------------------------------------------------
+
+    def _make_changes(self) -> Flow[list[ChangeTask]]:
+        """Make the changes that were not tried, settle all that were sent, and wait for the final states."""
+        for task in self.tasks:
+            if task.state == "not tried" and not (yield from self._make_change(task)):
+                break
+        yield from self._settlement.settle([task for task in self.tasks if task.open])
+        if self.session.rules.wait_s is not None:
+            # Of several changes of one machine the last one decides its final state.
+            last = {
+                task.identifier or task.change.target: task for task in self.tasks if task.state == "done"
+            }
+            yield from self._wait_for_goals([task for task in last.values() if action_of(task.change).goal])
+        return self.tasks
+
+    def _make_change(self, task: ChangeTask) -> Flow[bool]:
+        """Make one change; return whether the next one may follow."""
+        yield from self._wait_until_free(task)
+        if task.state == "not tried" and not task.detail:
+            yield from self._send_attempt(task)
+        if self.session.rules.on_error == "continue":
+            return True
+        if task.state == "uncertain":
+            yield from self._settlement.settle([task])
+        return task.state not in ("failed", "unknown", "twins", "not tried")
+
+    def _wait_until_free(self, task: ChangeTask) -> Flow[None]:
+        """Wait until the earlier changes of the same thing have shown their effect and ended.
+
+        When it is unknown whether an earlier change took effect, this one is not sent: the earlier one could still take
+        effect after it, and undo it.
+        """
+        earlier = self._earlier_attempts(task)
+        if not earlier:
+            return
+        yield from self._settlement.settle([each for each in earlier if each.open])
+        doubtful = next((each for each in earlier if each.state == "unknown"), None)
+        if doubtful is not None:
+            task.detail = (
+                f"not sent: {doubtful.change.action} of {doubtful.change.target} may still take effect"
+            )
+        elif action_of(task.change).target_can_be_busy:
+            yield from self._wait_while_busy(task)
+
+    def _earlier_attempts(self, task: ChangeTask) -> list[ChangeTask]:
+        """Return the changes of the same thing that precede this one and were sent."""
+        identifier = task.change.identifier
+        if identifier is None:
+            return []
+        return [
+            each
+            for each in self.tasks[: task.position]
+            if each.tries and identifier in (each.identifier, each.change.identifier)
+        ]
+
+    def _wait_while_busy(self, task: ChangeTask) -> Flow[None]:
+        """Wait at most MAX_BUSY_WAIT_S; then the change is sent, and the provider says what is wrong."""
+        action = action_of(task.change)
+        deadline = self.session.clock() + MAX_BUSY_WAIT_S
+        for delay in poll_delays():
+            yield Pause(delay, f"waiting for {task.change.target} to be free")
+            live = yield from self.session.try_read(action.listings)
+            if live is not None:
+                found = action.find_target(task.change, live)
+                if found is None or getattr(found[0], "state", "") != "busy":
+                    return
+            if self.session.clock() >= deadline:
+                return
+
+    def _wait_for_goals(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
+        """Read the account until each is in its final state or the deadline passes; keep the last state seen."""
+        session = self.session
+        for task in tasks:
+            task.reached = False
+        deadline = session.clock() + (session.rules.wait_s or 0)
+        delays = poll_delays()
+        while waiting := [task for task in tasks if not task.reached]:
+            left = deadline - session.clock()
+            if left <= 0:
+                return
+            why = f"waiting for {target_names(waiting)}"
+            session.report_step(why)
+            yield Pause(min(next(delays), left), why)
+            yield from self._check_goals(waiting)
+
+    def _check_goals(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
+        """Read the account once, and mark the changes whose goal is reached."""
+        live = yield from self.session.try_read({action_of(task.change).kind for task in tasks})
+        if live is None:
+            return
+        for task in tasks:
+            action = action_of(task.change)
+            task.reached, seen = action.goal_reached(task, live)
+            task.detail = "" if task.reached else f"not {action.goal} yet; last seen: {seen}"
+            if task.reached:
+                task.ended = self.session.clock()
+
+    # --- one change -------------------------------------------------------------------------------------
+
+    def _send_attempt(self, task: ChangeTask) -> Flow[None]:
+        """Send one attempt of a change. The intent is on the disk before the request is sent."""
+        session, change = self.session, task.change
+        session.report_step(f"{change.action} {change.target}")
+        if task.tries == 0:
+            problem = yield from action_of(change).prepare(change)
+            if problem is not None:
+                return (yield from session.record_outcome(task, "failed", problem))
+        if task.renewed:
+            task.note = "with a new password, since lcnb does not store typed ones; `reveal` returns it"
+        known = sorted(task.known)
+        yield LocalWork(
+            "sending", lambda: session.journal.record_attempt(session.changeset, task.position, known)
+        )
+        task.tries += 1
+        task.began = session.clock() if task.began is None else task.began
+        try:
+            envelope = yield change.call
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            with suppress(JournalError):
+                session.journal.record_giving_up(session.changeset, task.position)
+            raise
+        except _AMBIGUOUS_ERRORS as error:
+            task.state, task.detail, task.sent_at = "uncertain", brief_message(error), session.clock()
+            yield LocalWork(
+                "given up", lambda: session.journal.record_giving_up(session.changeset, task.position)
+            )
+        except LcnbError as error:
+            yield from self._take_refusal(task, error)
+        else:
+            task.sent_at = session.clock()
+            yield from self._take_success(task, envelope)
+        return None
+
+    def _take_refusal(self, task: ChangeTask, error: LcnbError) -> Flow[None]:
+        """End a change whose first attempt was certainly not carried out; keep a later attempt open.
+
+        An earlier attempt may have been carried out meanwhile, which can be why the provider refuses this one.
+        """
+        if task.tries == 1:
+            yield from action_of(task.change).undo_preparation(task.change)
+            yield from self.session.record_outcome(task, "failed", brief_message(error))
+            return
+        task.detail, task.sent_at = brief_message(error), self.session.clock()
+        if not isinstance(error, ConnectionFailed):  # then the provider has not seen it
+            task.refused = True
+
+    def _take_success(self, task: ChangeTask, envelope: Envelope) -> Flow[None]:
+        data = envelope.data if isinstance(envelope.data, Mapping) else {}
+        outcome = yield from action_of(task.change).take_response(task, data)
+        if outcome is None:
+            task.state = "accepted"
+        else:
+            yield from self.session.record_outcome(task, *outcome)
+
+
+def brief_message(error: LcnbError) -> str:
+    """Return what happened and what to do next, without the number of attempts, which the result has."""
+    return str(getattr(error, "brief", "") or error)
+
+
+def journal_entry(changeset: str, task: ChangeTask) -> JournalEntry:
+    """Return the entry of a change that is about to be made."""
+    change = task.change
+    call = change.call
+    return JournalEntry(
+        changeset, task.position, "planned", change.action, change.target, call.method, call.path,
+        call.masked_body(), change.plan(),
+    )  # fmt: skip

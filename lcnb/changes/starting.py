@@ -1,0 +1,89 @@
+"""What precedes an apply: its arguments are checked, its rows are recent, its locks are held, its flow is ready."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from lcnb.api.flows import Flow
+from lcnb.changes.change import Change
+from lcnb.changes.client_protocol import ChangeClient
+from lcnb.changes.journal import Journal
+from lcnb.changes.locks import lock_machines
+from lcnb.changes.sending import ApplyFlow
+from lcnb.changes.session import ApplySession
+from lcnb.changes.tasks import ChangeTask, OnError, Progress, apply_rules
+from lcnb.config import Settings
+from lcnb.errors import Drifted, InputError
+from lcnb.flags import checked_flag
+from lcnb.transport.budget import budget_key
+
+#: Seconds that waiting for final states may take.
+DEFAULT_WAIT_S = 1200.0
+#: Seconds that the rows of a selection may be old.
+MAX_SELECTION_AGE_S = 900.0
+
+
+def check_arguments(confirm: object, wait: object, timeout: float | None, on_error: str) -> None:
+    """Raise InputError for an argument of `apply` or `resume` that cannot be right."""
+    if confirm is not None and not callable(confirm):
+        checked_flag("confirm", confirm)
+    checked_flag("wait", wait)
+    if on_error not in ("stop", "continue"):
+        raise InputError(f"on_error: expected 'stop' or 'continue', got {on_error!r}. Nothing was sent.")
+    if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
+        raise InputError(f"timeout: expected seconds above 0, got {timeout!r}. Nothing was sent.")
+
+
+def check_selection_age(read_at: datetime | None) -> None:
+    """Raise Drifted when the selected rows were read too long ago."""
+    if read_at is not None:
+        age = (datetime.now(UTC) - read_at).total_seconds()
+        if age > MAX_SELECTION_AGE_S:
+            raise Drifted(
+                f"the rows were read {age / 60:.0f} minutes ago, more than {MAX_SELECTION_AGE_S / 60:.0f}: the account "
+                "may have changed since. Read the listing again and select anew. Nothing was sent."
+            )
+
+
+def wait_seconds(wait: bool, timeout: float | None) -> float | None:
+    """Return the seconds to wait for final states; None does not wait."""
+    return (timeout or DEFAULT_WAIT_S) if wait else None
+
+
+@contextmanager
+def prepare_apply(
+    client: ChangeClient,
+    changeset: str,
+    changes: Sequence[Change],
+    *,
+    wait: bool,
+    timeout: float | None,
+    on_error: OnError,
+    progress: Progress | None,
+) -> Iterator[Flow[list[ChangeTask]]]:
+    """Yield the flow that makes the changes, and hold their locks."""
+    settings = client.settings
+    rules = apply_rules(settings, on_error, wait_seconds(wait, timeout))
+    tasks = [ChangeTask(change, position) for position, change in enumerate(changes)]
+    session = ApplySession(changeset, tasks, Journal(settings.state_dir), rules, client.clock, progress)
+    with lock_machines(client, changeset, changes):
+        yield ApplyFlow(session).apply(settings)
+
+
+def check_settled(settings: Settings, wanted: Mapping[str, str]) -> None:
+    """Raise AlreadyApplied when an open change of one of these things may still take effect.
+
+    `wanted`: identifier → what is wanted, for the message.
+    """
+    rules = apply_rules(settings)
+    Journal(settings.state_dir).check_settled(
+        wanted,
+        account=settings.account,
+        base_url=settings.base_url,
+        token=budget_key(settings.token),
+        pending_s=rules.settle_s,
+        attempt_s=rules.attempt_s,
+    )

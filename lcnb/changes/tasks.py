@@ -1,0 +1,75 @@
+"""`ChangeTask`: a change while it is applied. `ApplyRules`: how an apply behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lcnb.api.calls import WRITE_ATTEMPT_MIN_S
+from lcnb.changes.change import Change
+from lcnb.config import Settings
+
+OnError = Literal["stop", "continue"]
+#: Called before each step of an apply: the number of changes that have ended, of all changes, and the step.
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class ChangeTask:
+    """A change that is being applied.
+
+    `state` is "not tried", "accepted" or "uncertain" while it is open, then its outcome: "done", "failed", "twins" or
+    "unknown".
+    """
+
+    change: Change
+    position: int
+    state: str = "not tried"
+    detail: str = ""
+    identifier: str | None = None
+    tries: int = 0
+    #: When it was first sent, when it was last sent, and when it ended, on the clock of the client.
+    began: float | None = None
+    sent_at: float = 0.0
+    ended: float | None = None
+    #: Identifiers that existed before; none of them can be the effect of this change.
+    known: frozenset[str] = frozenset()
+    #: The provider refused a second attempt; there is no third one.
+    refused: bool = False
+    #: The machine was busy after the change was sent, and was not busy before.
+    seen_busy: bool = False
+    #: The number of listings in a row without the thing that is to be deleted.
+    absences: int = 0
+    #: The public half of a pair that the provider generated, from its response.
+    public_key: str | None = None
+    #: The typed password was lost with an earlier process; a generated one replaces it.
+    renewed: bool = False
+    note: str = ""
+    #: The account has shown the effect at least once.
+    found: bool = False
+    #: The goal of the action was reached, or nobody waits for it.
+    reached: bool = True
+
+    @property
+    def open(self) -> bool:
+        """Whether the change was sent and has no outcome yet."""
+        return self.state in ("accepted", "uncertain")
+
+
+@dataclass(frozen=True)
+class ApplyRules:
+    """How an apply behaves."""
+
+    #: Seconds after the last attempt in which a change may still take effect.
+    settle_s: float
+    #: Seconds that one attempt may take at most.
+    attempt_s: float
+    on_error: OnError = "stop"
+    #: Seconds to wait for final states; None does not wait.
+    wait_s: float | None = None
+
+
+def apply_rules(settings: Settings, on_error: OnError = "stop", wait_s: float | None = None) -> ApplyRules:
+    """Return the rules that the settings of a client give."""
+    return ApplyRules(settings.settle, max(settings.timeout, WRITE_ATTEMPT_MIN_S), on_error, wait_s)
