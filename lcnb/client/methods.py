@@ -35,7 +35,7 @@ from lcnb.transport.rate_limit import BudgetStatus
 if TYPE_CHECKING:
     import pandas as pd
 
-ChangeSetT = TypeVar("ChangeSetT", bound=ChangeSet)
+ChangeSetT = TypeVar("ChangeSetT", bound=ChangeSet[Any])
 
 
 class Catalogue(NamedTuple):
@@ -527,6 +527,6 @@ class AccountMethods(Generic[ChangeSetT]):
     @client_method
     def _selected(
         self, flow: Callable[[build.ReadCache], Flow[BuiltChanges]], read_at: datetime
-    ) -> Steps[ChangeSet]:
+    ) -> Steps[ChangeSet[Any]]:
         """Return the changes of rows that were selected in a frame read at that time."""
         return self._make_change_set((yield from wait_for(flow(self._cache))), read_at)
