@@ -302,7 +302,7 @@ def test_nothing_to_do(name: str, fleet: int, place: Path, settings: Settings) -
 
 # Runbook, parameters, what is told.
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("drift", {"fleet": "label\nweb-01\nweb-01\n"}, "line 3: the label 'web-01' stands in line 2 too"),
+    ("drift", {"fleet": "label\nweb-01\nweb-01\n"}, "line 3: the label 'web-01' is already in line 2"),
     ("drift", {"fleet": "label,plan\nweb-99,\n"}, "there is no machine 'web-99' yet"),
     ("drift", {"fleet": "label,state\nweb-01,on\n"}, "state 'on' is not one of running, off"),
     ("drift", {"fleet": "label,state\nvpn-01,running\n"}, "vpn-01 is busy"),
@@ -315,7 +315,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("decommission", {"labels": ["web-01"]}, "type the labels again to confirm them: web-01; got nothing"),
     ("decommission", {"labels": ["web-01"], "confirm_labels": ["web-01", "mail"]}, "got web-01, mail"),
     ("decommission", {"labels": ["web-99"], "confirm_labels": ["web-99"]}, "no machine has the label 'web-99'"),
-    ("decommission", {"labels": ["mail", "mail"], "confirm_labels": ["mail", "mail"]}, "'mail' stands there twice"),
+    ("decommission", {"labels": ["mail", "mail"], "confirm_labels": ["mail", "mail"]}, "'mail' is given twice"),
     ("decommission", {"labels": ["vpn-01"], "confirm_labels": ["vpn-01"]}, "vpn-01 is busy"),
     ("power_schedule", {"selection": "stat == 'off'"}, "there is no column 'stat'"),
     ("snapshot_rotation", {"selection": "all", "keep": 0}, "keep: expected 1 or more, got 0"),
@@ -699,7 +699,7 @@ def test_file_keeps_what_it_holds(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("", "is empty"),
-        ("plan\nx\n", "there is no column label"),
+        ("plan\nx\n", "the column label is missing"),
         ("label,label\nx,y\n", "the column 'label' is there twice"),
         ("label,locaton\n", "'locaton' is not a column of a fleet .did you mean 'location'"),
         ("label,plan\nx\n", "line 2: fewer values than columns"),
