@@ -82,7 +82,7 @@ RUNWAYS: dict[str, tuple[float | None, str | None, list[tuple[float | None, str 
 
 @pytest.mark.parametrize("case", RUNWAYS)
 def test_runway(case: str) -> None:
-    """The days are told where they can be, as at most where something is not counted, and never guessed."""
+    """The days are computed where they can be, are an upper bound where something is not counted, and never guessed."""
     balance, symbol, machines, days, text, said = RUNWAYS[case]
     found = account_balance.compute_runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
     if case != "for ever":
@@ -98,7 +98,7 @@ def test_runway(case: str) -> None:
     ("days", "lasts", "missing"), [(30, True, 0.0), (31, False, 0.575342), (365, False, 330.0)]
 )
 def test_enough(days: int, lasts: bool, missing: float) -> None:
-    """What lasts long enough misses nothing; else it is told how much."""
+    """A balance that lasts long enough misses nothing; otherwise the missing amount is known."""
     found = account_balance.compute_runway(Profile(currency="$", balance=30.0), fleet_of((30.0, "USD")))
     assert found.lasts(days) is lasts
     assert found.missing_amount(days) == pytest.approx(missing)
@@ -339,7 +339,7 @@ def test_rsa_limit() -> None:
 
 
 def test_fingerprint() -> None:
-    """The fingerprint is the one that ssh-keygen tells, whatever the comment."""
+    """The fingerprint is the one that ssh-keygen shows, whatever the comment."""
     first, second = audited(("a", GOOD), ("b", f"{GOOD} someone")).fingerprint
     assert first == second
     assert first.startswith("SHA256:")
@@ -347,7 +347,7 @@ def test_fingerprint() -> None:
 
 
 def test_duplicates() -> None:
-    """The same key twice and the same title twice are told, with the name of the other; no key is its own twin."""
+    """The same key twice and the same title twice are findings that name the other key."""
     found = audited(("Ana", GOOD), ("Bea", f"{GOOD} x"), (" ana", ed25519_text(2)), ("Cy", ed25519_text(3)))
     assert found.verdict.tolist() == ["duplicate", "duplicate", "duplicate", "ok"]
     assert found.findings[0] == "the same key as k1; the same title as k2"
@@ -464,7 +464,7 @@ def test_no_machine() -> None:
 
 
 def test_damaged_machines() -> None:
-    """Machines of which next to nothing is told are rows too, with what is not told as a concern."""
+    """Machines of which the API reports next to nothing are rows too, with a concern that says so."""
     film = Film(
         [Instance(), Instance(), machine(None, "suspended"), Instance(state="running", ipv4="127.0.0.1")]
     )
@@ -486,7 +486,7 @@ def test_damaged_machines() -> None:
 
 
 def test_concerns() -> None:
-    """What needs a look stands in the order of its weight: a machine that does not run comes first."""
+    """Concerns are sorted by their weight: a machine that does not run comes first."""
     watched = Film([machine("b", "running"), machine("a", "running"), machine("z", "suspended")]).watched()
     found = machine_health.assess_health(watched, reachability.probe_ports(watched, [22], 1))
     assert machine_health.list_concerns(found).label.tolist() == ["z", "a", "b"]
@@ -731,8 +731,8 @@ def test_runbook(name: str, runs: dict[str, RunResult]) -> None:
     noise = [each.text for each in found if each.output_type == "stream"]
     assert all("DriftWarning" in text for text in noise)
     assert bool(noise) == ("odd" in name)
-    told = [each.data["text/plain"] for each in found if "text/plain" in each.get("data", {})]
-    failed = [text for text in told if text.startswith("CHECK FAILED")]
+    texts = [each.data["text/plain"] for each in found if "text/plain" in each.get("data", {})]
+    failed = [text for text in texts if text.startswith("CHECK FAILED")]
     assert len(failed) == len(failing), failed
     for text, wanted in zip(failed, failing, strict=True):
         assert wanted in text
@@ -742,7 +742,7 @@ def test_runbook(name: str, runs: dict[str, RunResult]) -> None:
 
 
 def test_no_private_key_is_kept(runs: dict[str, RunResult]) -> None:
-    """A private key that stands where a public one belongs is in no file of the run."""
+    """A private key in place of a public one is in no file of the run."""
     for path in runs["keys bad"].folder.iterdir():
         assert b"CANARY" not in path.read_bytes(), path
 
