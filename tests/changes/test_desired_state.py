@@ -257,7 +257,7 @@ def test_a5_one_name(live: str, written: str, settings: Settings, tmp_path: Path
     assert len(select(inventory, f"label.str.startswith({name!r})")) == 1
     assert len(targets.find_by_label(inventory, [written])) == 1
     targets.check_typed_again([live], [written])
-    with pytest.raises(InputError, match="twice"):
+    with pytest.raises(InputError, match="is given twice"):
         targets.find_by_label(inventory, [live, written])
     with pytest.raises(InputError, match="twice"):
         lc.plan(pd.DataFrame({"label": [live, written]}))
@@ -280,7 +280,7 @@ def test_no_list_of_labels(labels: Any, settings: Settings) -> None:
 def test_a5_file_names_it_twice(tmp_path: Path) -> None:
     """Two spellings of a label in one file are one label twice."""
     path = fleet(tmp_path / "f.csv", f"label\n{COMPOSED}\n{DECOMPOSED}\n")
-    with pytest.raises(InputError, match=r"line 3: the label .* stands in line 2 too"):
+    with pytest.raises(InputError, match=r"line 3: the label .* is already in line 2"):
         fleet_file.read_fleet(path)
 
 

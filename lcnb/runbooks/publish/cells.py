@@ -1,4 +1,4 @@
-"""The cells of a run's notebook as HTML for the report: static outputs, embedded pictures, no scripts."""
+"""Render the cells of an executed notebook as HTML for the report: static outputs, embedded pictures, no scripts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from lcnb.runbooks.publish.terminal_text import final_terminal_text
 
 
 def render_cells(facts: Mapping[str, Any], notebook: Any, pictures: PictureEmbedder) -> str:
+    """Return the HTML of a run's notebook. `facts` is the record of the run; the notebook itself is not changed."""
     shown = copy.deepcopy(notebook)
     widgets = widget_states(shown)
     shown.metadata.pop("widgets", None)  # nbconvert would write it into the page, for a script
@@ -31,54 +32,60 @@ def render_cells(facts: Mapping[str, Any], notebook: Any, pictures: PictureEmbed
 
 
 def _where_to_look(facts: Mapping[str, Any]) -> str:
-    """Where what a page cannot show is seen."""
+    """Return the sentence that says where to see what a page cannot show."""
     name = Path(str(facts["notebook"])).name if facts.get("notebook") else "the executed notebook"
     return f"Open {name}, in the folder of this page, in JupyterLab to see it."
 
 
 def _make_outputs_static(notebook: Any, failed: int | None, widgets: Mapping[str, Any], where: str) -> None:
-    """Give each output, and each text with formulas, a form that needs no script."""
-    for index, cell in enumerate(notebook.cells):
+    """Give each output, and each text with formulas, a form that needs no script.
+
+    `failed` is the position of the cell whose error the page shows above the cells; `where` says where to see the rest.
+    """
+    for position, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             cell.source = _bracket_spaced_paths(cell.source)
             _repair_attachments(cell)
             cell.source += formula_note(cell.source)
-        if cell.cell_type != "code":
+        elif cell.cell_type == "code":
+            cell.outputs = _static_outputs(cell.outputs, position == failed, widgets, where)
+
+
+def _static_outputs(outputs: list[Any], failed: bool, widgets: Mapping[str, Any], where: str) -> list[Any]:
+    """Return the outputs of a cell as the page shows them: adjacent texts of a stream are joined."""
+    kept: list[Any] = []
+    for output in outputs:
+        if output.output_type == "error":
+            if not failed and output.ename != "SystemExit":  # the page shows these once, above the cells
+                kept.append(_allowed_error_output(output))
             continue
-        kept: list[Any] = []
-        for output in cell.outputs:
-            if output.output_type == "stream":
-                if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
-                    kept[-1].text += output.text
-                else:
-                    kept.append(output)
-            elif output.output_type == "error":
-                if index != failed and output.ename != "SystemExit":  # those are above the cells, once
-                    kept.append(_allowed_error_output(output))
-            else:
-                make_output_static(output, widgets, where)
-                kept.append(output)
-        for output in kept:
-            if output.output_type == "stream":
-                output.text = final_terminal_text(output.text)
-        cell.outputs = kept
+        if output.output_type != "stream":
+            make_output_static(output, widgets, where)
+        elif kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
+            kept[-1].text += output.text
+            continue
+        kept.append(output)
+    for output in kept:
+        if output.output_type == "stream":
+            output.text = final_terminal_text(output.text)
+    return kept
 
 
 def _allowed_error_output(output: Any) -> Any:
-    """An error that the cell was allowed to raise, and that ended nothing."""
+    """Return an error that the cell was allowed to raise, and that did not end the run, as HTML."""
     import nbformat
 
     trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
     html = (
-        f'<div class="allowed"><b>{escape(output.ename)}: {escape(output.evalue)}</b> This cell may raise errors; the '
-        f"run went on.<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details></div>"
+        f'<div class="allowed"><b>{escape(output.ename)}: {escape(output.evalue)}</b> This cell may raise errors; '
+        f"the run continued.<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details></div>"
     )
     new: Any = nbformat.v4
     return new.new_output("display_data", {"text/html": html})
 
 
 def _repair_attachments(cell: Any) -> None:
-    """nbconvert makes no page at all of a notebook where an attachment is missing, or is written percent-encoded."""
+    """Mark missing attachments and decode percent-encoded names; otherwise nbconvert fails on the whole notebook."""
     attachments = dict(cell.get("attachments", {}))
 
     def found(match: re.Match[str]) -> str:
@@ -98,30 +105,30 @@ _PATH_WITH_SPACES = re.compile(
 
 
 def _bracket_spaced_paths(markdown: str) -> str:
-    """Markdown takes a path with spaces only in angle brackets; people write it without."""
+    """Put paths with spaces into angle brackets: Markdown requires them, and people leave them out."""
     return _PATH_WITH_SPACES.sub(r"\1<\2>", markdown)
 
 
 @cache
 def html_exporter() -> Any:
-    """nbconvert's exporter with its templates compiled, which takes longer than most pages."""
+    """Return nbconvert's exporter with compiled templates. Compiling takes longer than most pages, so it is cached."""
     with defer_iri_grammar():
         import nbformat
         from nbconvert import HTMLExporter
 
-    made: Any = HTMLExporter(  # type: ignore[no-untyped-call]
+    exporter: Any = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
     new: Any = nbformat.v4
-    made.from_notebook_node(new.new_notebook(cells=[new.new_markdown_cell("#"), new.new_code_cell("")]))
-    return made
+    exporter.from_notebook_node(new.new_notebook(cells=[new.new_markdown_cell("#"), new.new_code_cell("")]))
+    return exporter
 
 
 def _drop_title(notebook: Any) -> None:
-    """Title and purpose stand in the header already."""
+    """Remove title and purpose from the first text cell: the header of the page shows them."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             lines = cell.source.strip().split("\n\n")
@@ -132,7 +139,7 @@ def _drop_title(notebook: Any) -> None:
 
 
 def _drop_skipped_cells(notebook: Any) -> None:
-    """Headings without anything below them would look as if there were nothing to tell."""
+    """Remove the cells after the last one that ran: their headings would have nothing below them."""
     ran = [
         number
         for number, cell in enumerate(notebook.cells)

@@ -1,8 +1,9 @@
-"""Telling people how a run ended: by mail, chat or a web hook, with Apprise (`pip install 'lcnb[notify]'`).
+"""Notify people of the end of a run by mail, chat or web hook, with Apprise (`pip install 'lcnb[notify]'`).
 
-`LCNB_NOTIFY` holds Apprise's URLs, apart by spaces, or the path of an Apprise configuration file; such URLs hold
-passwords, so they are no option of a command, where every user of the machine could read them. What goes wrong here
-is told in the record and never changes how a run ended.
+`LCNB_NOTIFY` holds the URLs for Apprise, separated by spaces, or the path of an Apprise configuration file. Such a URL
+often holds a password, so it is never an option of a command, which every user of the machine could read. Apprise
+supports the notification services; lcnb has no list of its own. A failed notification is recorded and never changes
+how a run ended.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from lcnb.errors import ConfigError
 from lcnb.runbooks.ends import ATTENTION, DONE
 from lcnb.secret import STARS
 
-#: Seconds that all of them together may take.
+#: Seconds until all services together must have responded.
 SEND_TIMEOUT_S = 30.0
-#: What a file may have that Apprise leaves out, by a part of what it logs then; it returns success all the same.
+#: Part of a log message of Apprise → why it ignores an entry of a file. It reports success even then.
 IGNORED_REASONS = {
     "Unparseable URL": "not an Apprise URL, or of a service that this Apprise does not know",
     "Could not load": "the URL lacks something that its service needs",
@@ -32,12 +33,12 @@ IGNORED_REASONS = {
     "ignoring Include": "include is not followed; put the URLs into this file",
     "YAML Exception": "not valid YAML; no line of the file is used",
 }
-#: Where that is, in what Apprise logs of it.
+#: Where Apprise names the place of an ignored entry in its log messages.
 LOG_POSITION = re.compile(r"on line (\d+)|\bline (\d+), column|entry #(\d+)")
 
 
 def send_notification(facts: Mapping[str, Any], folder: Path) -> None:
-    """Tell how a run ended. RuntimeError or ConfigError when nobody, or not everybody, could be told."""
+    """Send how a run ended to all targets. RuntimeError or ConfigError when one of them could not be notified."""
     if not notification_targets() or (notification_filter() == "trouble" and facts["status"] == DONE.status):
         return
     sender, problems = load_targets()
@@ -52,26 +53,26 @@ def send_notification(facts: Mapping[str, Any], folder: Path) -> None:
         thread.start()
         thread.join(SEND_TIMEOUT_S)
         if not outcome:
-            problems.append(f"no answer within {SEND_TIMEOUT_S:g} s")
+            problems.append(f"no response within {SEND_TIMEOUT_S:g} s")
         elif not outcome[0]:
             problems.append(_describe_undelivered(outcome[0]))
     if problems:
-        raise RuntimeError(f"the end of the run could not be told to everybody: {'; '.join(problems)}")
+        raise RuntimeError(f"not everybody was notified of the end of the run: {'; '.join(problems)}")
 
 
 def _describe_undelivered(outcome: Any) -> str:
-    """Who did not take the message: Apprise 2 returns a result for each service, Apprise 1 only a bool or None."""
+    """Say which services failed. Apprise 2 returns a result for each service, Apprise 1 only a bool or None."""
     failed = [
         f"{each.name} ({each.status.name.lower()})" for each in getattr(outcome, "results", ()) if not each
     ]
-    return f"not delivered by {', '.join(failed)}" if failed else "not all answered well"
+    return f"not delivered by {', '.join(failed)}" if failed else "at least one service reported a failure"
 
 
 def load_targets() -> tuple[Any, list[str]]:
-    """Apprise with everybody whom LCNB_NOTIFY names, and a sentence for each line of a file that it cannot use.
+    """Return Apprise with all targets of LCNB_NOTIFY, and a sentence for each line of a file that it ignores.
 
-    ConfigError when Apprise is not installed, or an entry is neither an Apprise URL nor a file. No sentence has more of
-    a URL than its scheme: the rest may be a password.
+    ConfigError when Apprise is not installed, or when an entry is neither an Apprise URL nor a file. The sentences name
+    only the scheme of a URL, because the rest may be a password.
     """
     try:
         import apprise
@@ -97,13 +98,13 @@ def load_targets() -> tuple[Any, list[str]]:
                     found = [f"{entry}, {each}" for each in _ignored_entries(messages, path)]
                     problems += found or ([] if named else [f"{entry}: the file has no URL"])
         if not understood:
-            raise ConfigError(f"{entry} is no Apprise URL and no file; nobody was told")
+            raise ConfigError(f"{entry} is neither an Apprise URL nor a file; nobody was notified")
     return sender, problems
 
 
 @contextmanager
 def _capture_log() -> Iterator[list[str]]:
-    """What Apprise logs meanwhile, at any level; nothing of it goes anywhere else, since it may hold passwords."""
+    """Yield what Apprise logs meanwhile, at any level. It is logged nowhere else, because it may hold passwords."""
     logger, messages = logging.getLogger("apprise"), list[str]()
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -119,7 +120,7 @@ def _capture_log() -> Iterator[list[str]]:
 
 
 def _ignored_entries(messages: list[str], path: Path) -> list[str]:
-    """The lines of a file that Apprise has left out, each with its reason."""
+    """Return the entries of a file that Apprise has ignored, each with its place and the reason."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
@@ -127,32 +128,37 @@ def _ignored_entries(messages: list[str], path: Path) -> list[str]:
     found: dict[str, str] = {}
     for text in messages:
         reason = next((IGNORED_REASONS[part] for part in IGNORED_REASONS if part in text), None)
-        places = list(LOG_POSITION.finditer(text))
-        place = places[-1] if places else None  # the last one: YAML says first where the block began
-        if reason is None or (place is None and "ignoring Include" not in text):
+        if reason is None:
             continue
-        if place is None:
-            numbers = [
-                n for n, line in enumerate(lines, 1) if re.match(r"\s*-?\s*include\b", line, re.IGNORECASE)
-            ]
-            found.update({f"line {number}": reason for number in numbers})
-        elif place[3]:
-            found.setdefault(f"entry {place[3]} of the file", reason)
-        else:
-            number = int(place[1] or place[2])
-            found.setdefault(f"line {number}{_url_scheme(lines, number)}", reason)
+        places = list(LOG_POSITION.finditer(text))
+        if places:  # YAML names the beginning of the block first, so the last place is the right one
+            found.setdefault(_entry_place(places[-1], lines), reason)
+        elif "ignoring Include" in text:  # Apprise does not say which line it is
+            found.update({f"line {number}": reason for number in _include_lines(lines)})
     return [f"{where}: {reason}" for where, reason in found.items()]
 
 
+def _entry_place(place: re.Match[str], lines: list[str]) -> str:
+    """Return the place of an entry for people: an entry of the file, or a line with the scheme of its URL."""
+    if place[3]:
+        return f"entry {place[3]} of the file"
+    number = int(place[1] or place[2])
+    return f"line {number}{_url_scheme(lines, number)}"
+
+
+def _include_lines(lines: list[str]) -> list[int]:
+    return [n for n, line in enumerate(lines, 1) if re.match(r"\s*-?\s*include\b", line, re.IGNORECASE)]
+
+
 def _url_scheme(lines: list[str], number: int) -> str:
-    """Of a line's URL what is no secret."""
+    """Return the part of a URL that is not secret: its scheme."""
     line = lines[number - 1] if 0 < number <= len(lines) else ""
     scheme = re.search(r"(?:^|[=\s])([a-z][a-z0-9+.-]*)://", line, re.IGNORECASE)
     return f" ({scheme[1]}://{STARS})" if scheme else ""
 
 
 def compose_message(facts: Mapping[str, Any], folder: Path) -> tuple[str, str]:
-    """Title and text: how it ended, what needs attention, what was changed, where the report is."""
+    """Return title and text of the message: how the run ended, what needs attention, its changes, its report."""
     lines = [str(facts["reason"])] if facts["reason"] and facts["status"] != ATTENTION.status else []
     lines += [f"! {each['text']}" for each in facts.get("attention") or ()]
     lines += [f"{each['outcome']}: {each['action']} {each['target']}" for each in facts.get("changes") or ()]

@@ -1,6 +1,7 @@
-"""Static forms of notebook outputs: what a page without scripts shows, and a sentence for what it leaves out.
+"""Give notebook outputs a form that a page without scripts can show, with a sentence for what is left out.
 
-An output that needs a script (a Plotly chart, a widget, a map) is replaced by a picture or text of the same output where there is one."""
+An output that needs a script (a Plotly chart, a widget, a map) is replaced by its own picture or text if it has one.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from typing import Any
 from lcnb.runbooks.publish.pictures import left_out_note
 from lcnb.runbooks.publish.terminal_text import final_terminal_text
 
-#: Between these an output is shown whose scripts are named by a sentence of its own.
+#: These enclose an output whose scripts are already named by its own sentence.
 NOTED_MARKERS = ("<!--lcnb-said-->", "<!--/lcnb-said-->")
 WIDGET_VIEW_TYPE = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE_TYPE = "application/vnd.jupyter.widget-state+json"
-#: What a type, or the text of a page, is known by, and what people call it.
+#: A part of a MIME type or of HTML, and what people call such an output.
 SCRIPT_KINDS = (
     ("itables", "an interactive table (itables)"),
     ("plotly", "an interactive chart (Plotly)"),
@@ -38,7 +39,7 @@ SCRIPT_KINDS = (
     ("audio/", "a sound"),
     ("application/pdf", "a PDF"),
 )
-#: Forms that need no script, the best first; each picture as a browser's own type.
+#: Pictures that browsers show without a script, the best first.
 PICTURE_TYPES = (
     "image/svg+xml",
     "image/png",
@@ -56,13 +57,13 @@ UNSEEN_ELEMENT = re.compile(
     r"<(script|style|iframe|object|applet|video|audio|noscript|template)\b.*?(?:</\1[^>]*>|\Z)|<!--.*?-->",
     re.DOTALL | re.IGNORECASE,
 )
-#: What pages say in place of what a script would show.
+#: What pages show until a script replaces it.
 LOADING_PLACEHOLDER = re.compile(
     r"loading\s+(?:itables|bokeh)|make this notebook trusted|javascript|bokehjs|^\s*loading\b", re.IGNORECASE
 )
-#: How Python shows objects that have nothing to say as text.
+#: The default repr of an object, which says nothing.
 BARE_REPR = re.compile(r"\s*<[\w.]+(?: object)?(?: at 0x[0-9a-f]+)?>\s*")
-#: A progress bar (tqdm) as it was drawn first.
+#: A progress bar (tqdm) as it was drawn at first.
 EMPTY_PROGRESS_BAR = re.compile(r"(?:^|\s)0%\||\b0it \[")
 LATEX_FORMULA = re.compile(
     r"\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\\begin\{\w+\*?\}|(?<![\\\w$])\$(?=[^\s$\d])[^$\n]*[\\^_={}][^$\n]*(?<!\s)\$(?!\d)",
@@ -71,7 +72,7 @@ LATEX_FORMULA = re.compile(
 
 
 def script_kind(text: str) -> str:
-    """What people call an output that needs a script."""
+    """Return what people call an output that needs a script."""
     lower = text.lower()
     return next(
         (name for mark, name in SCRIPT_KINDS if mark in lower), "an output that needs a script (JavaScript)"
@@ -79,39 +80,43 @@ def script_kind(text: str) -> str:
 
 
 def left_out_sentence(kind: str, shown: str, where: str) -> str:
-    """What was left out, what is shown instead, and where the rest can be seen."""
+    """Return a sentence: what was left out, what is shown instead, and where to see the rest."""
     return f"Left out: {kind}; a report runs no scripts. {shown}{where}"
 
 
 def make_output_static(output: Any, widgets: Mapping[str, Any], where: str) -> None:
-    """Give an output the form in which a page without scripts shows it, with a sentence for what that leaves out."""
+    """Replace the data of an output by a form that needs no script, with a sentence for what that leaves out.
+
+    `widgets` are the states of `widget_states`; `where` says where to see what is left out.
+    """
     data = output.data
     html = _joined_text(data.get("text/html"))
     extra = [name for name in data if name not in STATIC_TYPES and name != "application/json"]
     active = extra or WIDGET_VIEW_TYPE in data or ACTIVE_TAG.search(html)
     if not active and html:
         output.data = {"text/html": html}
-        return
-    if WIDGET_VIEW_TYPE in data and not extra:
+    elif WIDGET_VIEW_TYPE in data and not extra:
         output.data = {"text/html": _widget_html(data, widgets, where)}
-        return
-    if active and html and _has_visible_content(html):
-        told = left_out_sentence(script_kind(" ".join([*extra, html])), "What needs none is shown. ", where)
-        output.data = {"text/html": f"{NOTED_MARKERS[0]}{html}{NOTED_MARKERS[1]}{left_out_note(told)}"}
-        return
-    still, shown = _static_form(data)
-    if active:
-        told = left_out_sentence(script_kind(" ".join([*extra, html])), shown, where)
-        output.data = {"text/html": still + left_out_note(told)}
+    elif active:
+        output.data = {"text/html": _active_html(data, html, script_kind(" ".join([*extra, html])), where)}
     elif "text/markdown" in data:
         text = _joined_text(data["text/markdown"])
         output.data = {"text/markdown": text + formula_note(text)}
     else:
-        output.data = {"text/html": still}
+        output.data = {"text/html": _static_form(data)[0]}
+
+
+def _active_html(data: Mapping[str, Any], html: str, kind: str, where: str) -> str:
+    """Return what an output with scripts shows without them, with a sentence for what is left out."""
+    if html and _has_visible_content(html):
+        note = left_out_note(left_out_sentence(kind, "The parts that need no script are shown. ", where))
+        return f"{NOTED_MARKERS[0]}{html}{NOTED_MARKERS[1]}{note}"
+    static, shown = _static_form(data)
+    return static + left_out_note(left_out_sentence(kind, shown, where))
 
 
 def _static_form(data: Mapping[str, Any]) -> tuple[str, str]:
-    """The best form that needs no script, as HTML, and how the sentence calls it."""
+    """Return the best form that needs no script, as HTML, and the sentence that names it."""
     for kind in PICTURE_TYPES:
         if picture := _joined_text(data.get(kind)):
             if kind == "image/svg+xml":
@@ -134,14 +139,14 @@ def _static_form(data: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _joined_text(value: Any) -> str:
-    """A form of an output: nbformat joins lines, yet a notebook made by hand may have a list."""
+    """Return the text of one form of an output. nbformat joins its lines; a notebook made by hand may hold a list."""
     if isinstance(value, list):
         return "".join(map(str, value))
     return value if isinstance(value, str) else ""
 
 
 def _has_visible_content(html: str) -> bool:
-    """Whether anything is left of HTML without its scripts, but for the word that something is loading."""
+    """Whether HTML shows anything without its scripts, other than a message that something is loading."""
     rest = UNSEEN_ELEMENT.sub(" ", html)
     if LOADING_PLACEHOLDER.search(_visible_text(rest)):
         return False
@@ -152,25 +157,23 @@ def _visible_text(html: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
-# --- widgets --------------------------------------------------------------------------------------------
-
-
 def widget_states(notebook: Any) -> dict[str, Any]:
-    """The last state of each widget, as far as the notebook has it: model id → its model and state."""
+    """Return the last state of each widget that the notebook has saved: model id → model and state."""
     saved = notebook.metadata.get("widgets", {})
     found = saved.get(WIDGET_STATE_TYPE, {}).get("state", {}) if isinstance(saved, Mapping) else {}
     return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _widget_html(data: Mapping[str, Any], widgets: Mapping[str, Any], where: str) -> str:
+    """Return the last state of a widget as HTML, with a sentence if it could be operated."""
     view = data[WIDGET_VIEW_TYPE]
     identifier = str(view.get("model_id")) if isinstance(view, Mapping) else ""
     still = "".join(_state_html(identifier, widgets, set()))
     if still and _is_display_only(identifier, widgets, set()):
-        return still  # nothing of it asks for an answer: nothing is missing
+        return still  # it only shows something, so nothing is missing
     shown = "Its last state is shown. " if still else ""
     if not still and EMPTY_PROGRESS_BAR.search(_joined_text(data.get("text/plain"))):
-        return left_out_note(f"Left out: a progress bar, whose last state this run does not keep. {where}")
+        return left_out_note(f"Left out: a progress bar, whose last state was not saved in this run. {where}")
     if not still:
         html = _joined_text(data.get("text/html"))
         still, shown = (
@@ -180,7 +183,7 @@ def _widget_html(data: Mapping[str, Any], widgets: Mapping[str, Any], where: str
 
 
 def _is_display_only(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> bool:
-    """Whether a widget, and all that are in it, only show something: a progress bar, text, outputs."""
+    """Whether a widget and all widgets in it only show something: a progress bar, text, outputs."""
     model = widgets.get(identifier)
     if not isinstance(model, Mapping) or identifier in seen:
         return True
@@ -199,20 +202,21 @@ def _child_ids(state: Mapping[str, Any]) -> list[str]:
 
 
 def _state_html(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> Iterable[str]:
-    """The last state of a widget, and of those in it, as HTML that needs no script."""
+    """Yield the last state of a widget and of all widgets in it as HTML that needs no script."""
     model = widgets.get(identifier)
     if not isinstance(model, Mapping) or identifier in seen:
         return
     seen.add(identifier)
     state, name = model.get("state", {}), str(model.get("model_name", ""))
     if "Output" in name:
-        for each in state.get("outputs") or ():
-            yield _nested_output_html(each)
+        yield from map(_nested_output_html, state.get("outputs") or ())
         return
     parts = [part for each in _child_ids(state) for part in _state_html(each, widgets, seen)]
-    if parts:
-        yield f'<div class="widget">{" ".join(parts)}</div>'
-        return
+    yield f'<div class="widget">{" ".join(parts)}</div>' if parts else _value_html(name, state)
+
+
+def _value_html(name: str, state: Mapping[str, Any]) -> str:
+    """Return description and value of a widget without children; empty when it has neither."""
     description = escape(_visible_text(str(state.get("description") or "")))
     if "Progress" in name:
         low, high, value = (
@@ -220,14 +224,13 @@ def _state_html(identifier: str, widgets: Mapping[str, Any], seen: set[str]) -> 
             for each, default in (("min", 0), ("max", 100), ("value", 0))
         )
         share = min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 1.0
-        yield f"{description} <progress max='1' value='{share:.4f}'>{share:.0%}</progress>"
-    elif "HTML" in name or "Label" in name:
+        return f"{description} <progress max='1' value='{share:.4f}'>{share:.0%}</progress>"
+    if "HTML" in name or "Label" in name:
         text = str(state.get("value") or "")
-        yield f"{description} <span>{escape(text) if 'Label' in name else text}</span>"
-    elif state.get("value") not in (None, ""):
-        yield f"<span>{description} {escape(str(state['value']))}</span>"
-    elif description:
-        yield f"<span>{description}</span>"
+        return f"{description} <span>{escape(text) if 'Label' in name else text}</span>"
+    if state.get("value") not in (None, ""):
+        return f"<span>{description} {escape(str(state['value']))}</span>"
+    return f"<span>{description}</span>" if description else ""
 
 
 def _number_or_default(value: Any, default: float) -> float:
@@ -235,7 +238,7 @@ def _number_or_default(value: Any, default: float) -> float:
 
 
 def _nested_output_html(output: Any) -> str:
-    """An output that a widget holds."""
+    """Return an output that a widget holds as HTML."""
     if not isinstance(output, Mapping):
         return ""
     if output.get("output_type") == "stream":
@@ -250,7 +253,7 @@ def _nested_output_html(output: Any) -> str:
 
 
 def formula_note(markdown: str) -> str:
-    """A sentence below Markdown with formulas, which nothing sets without a script; empty where there is none."""
+    """Return the sentence below Markdown with formulas, which only a script could render; empty without formulas."""
     text = re.sub(r"```.*?```|~~~.*?~~~|`[^`\n]*`", "", markdown, flags=re.DOTALL)
     if not LATEX_FORMULA.search(text):
         return ""

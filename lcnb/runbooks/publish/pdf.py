@@ -1,4 +1,4 @@
-"""The report as PDF, printed by the Chromium (or Chrome) that is there."""
+"""Print the report as PDF with an installed Chromium or Chrome."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PRINT_TIMEOUT_S = 60
 
 
 def write_pdf(report: Path) -> Path:
-    """Print `report.html` as `report.pdf` beside it. RunError when there is no Chromium, or it fails."""
+    """Print `report.html` as `report.pdf` in the same folder. RunError when no Chromium is installed, or it fails."""
     browser = next(filter(None, map(shutil.which, BROWSER_NAMES)), None)
     if browser is None:
-        raise RunError(f"no report.pdf: none of {', '.join(BROWSER_NAMES)} is installed here")
+        raise RunError(f"no report.pdf: none of {', '.join(BROWSER_NAMES)} is installed")
     path = report.with_suffix(".pdf")
     with tempfile.TemporaryDirectory(prefix="lcnb-pdf-") as place:
         printed = Path(place, "report.pdf")
@@ -26,7 +26,7 @@ def write_pdf(report: Path) -> Path:
             browser,
             "--headless",
             "--disable-gpu",
-            # Without a network of its own the page asks nobody; root has no sandbox in Chromium.
+            # The page sends no requests, so root may run Chromium without its sandbox, which refuses root.
             *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
             f"--user-data-dir={place}/profile",
             "--no-pdf-header-footer",

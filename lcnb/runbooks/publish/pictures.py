@@ -1,6 +1,6 @@
-"""Pictures of a report: those of the notebook's folder become part of the page, all others are named in their place.
+"""Embed the pictures of a report. A picture that cannot be embedded is replaced by a sentence that names it.
 
-Nothing outside the folders that are passed is read, by whatever path or link, and no server is ever asked.
+Only files in the given folders are read, whatever a path or link says, and no request is ever sent.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from html import escape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-#: Bytes of a picture, and of all pictures of a page: a page must still open, and go by mail.
+#: Limits in bytes, for one picture and for all pictures of a page, so that the page can still be opened and mailed.
 MAX_PICTURE_BYTES, MAX_PAGE_PICTURE_BYTES = 5_000_000, 20_000_000
-#: What a file begins with, and the type that a browser knows it by.
+#: The first bytes of a file, and the type by which a browser knows it.
 MAGIC_NUMBERS = (
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
     (rb"\xff\xd8\xff", "image/jpeg"),
@@ -28,14 +28,14 @@ MAGIC_NUMBERS = (
 
 
 class PictureEmbedder:
-    """Reads the pictures of one page, from these folders and those below them, the first that has it."""
+    """Reads the pictures of one page. The folders, with all folders below them, are searched in their order."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [each.resolve() for each in folders]
         self._left = MAX_PAGE_PICTURE_BYTES
 
     def source(self, address: str) -> tuple[str | None, str]:
-        """A `data:` address for the picture, or None and the reason why it is not shown."""
+        """Return a `data:` address for the picture, or None and the reason why it is not shown."""
         address = address.strip()
         if address.lower().startswith("data:"):
             return address, ""
@@ -46,7 +46,7 @@ class PictureEmbedder:
         if parts.scheme.lower() in ("attachment", "missing-attachment"):
             return None, f"the cell has no attachment {unquote(parts.path)}"
         if parts.netloc or (parts.scheme and parts.scheme.lower() != "file" and len(parts.scheme) > 1):
-            return None, f"{_describe_server(address)}, and this page asks no server"
+            return None, f"{_describe_server(address)}, and this page sends no requests"
         return self._read(parts.path if parts.scheme.lower() == "file" else address)
 
     def _read(self, address: str) -> tuple[str | None, str]:
@@ -65,7 +65,7 @@ class PictureEmbedder:
                     continue
         if outside:
             return None, f"{cut[:200]} is outside the notebook's folder"
-        return None, f"there is no file {cut[:200] or address[:200]!s}"
+        return None, f"the file {cut[:200] or address[:200]!s} was not found"
 
     def _embedded(self, path: Path, name: str) -> tuple[str | None, str]:
         try:
@@ -78,7 +78,7 @@ class PictureEmbedder:
             if size > self._left:
                 return (
                     None,
-                    f"{name}: the pictures of this page have {MAX_PAGE_PICTURE_BYTES / 1e6:g} MB together already",
+                    f"{name}: the pictures of this page together exceed {MAX_PAGE_PICTURE_BYTES / 1e6:g} MB",
                 )
             content = path.read_bytes()
         except OSError as error:
@@ -91,12 +91,12 @@ class PictureEmbedder:
 
 
 def _describe_server(address: str) -> str:
-    """A picture's name and its server, for people; a query, a user or a password in the address may be a secret."""
+    """Return the name of a picture and its server, without query, user and password, which may be secret."""
     parts = urlsplit(address)
     name = unquote(parts.path).strip("/") or "the picture"
     return f"{name[:150]} is on the server {parts.netloc.rpartition('@')[2] or parts.scheme}"
 
 
 def left_out_note(sentence: str) -> str:
-    """A sentence in the place of what the page does not show."""
+    """Return the HTML of a sentence that replaces something which the page does not show."""
     return f'<span class="left-out" role="note">{escape(sentence)}</span>'

@@ -1,7 +1,8 @@
-"""The report of a run: a self-contained HTML page with header, outputs and files, which sends no request.
+"""Write the report of a run: a self-contained HTML page with header, outputs and files, which sends no requests.
 
-nbconvert renders the cells (`basic` template: no scripts, no fonts); this module adds title, status, parameters, the failing
-cell and the files. It works in light and dark mode, in print and on narrow screens."""
+nbconvert renders the cells (`basic` template: no scripts, no fonts). This module adds title, status, parameters, the
+failed cell and the files. The page works in light and dark mode, in print and on narrow screens.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:
 """
 
 
-#: What a browser may load for this page: its own styles, pictures inside it or beside it, nothing else.
+#: What a browser may load for this page: its own styles, and pictures in the page or in its folder.
 CONTENT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self' file:; base-uri 'none'; "
     "form-action 'none'"
@@ -82,9 +83,10 @@ CONTENT_POLICY = (
 def write_report(
     facts: Mapping[str, Any], notebook: Any, folder: Path, redact: Callable[[str], str] = str
 ) -> Path:
-    """Write `report.html` into the folder of a run and give its path. OSError when it cannot be written.
+    """Write `report.html` into the folder of a run, and return its path. OSError when it cannot be written.
 
-    Pictures are those below the notebook's folder, and those that the run has left in its own.
+    `facts` is the record of the run, and `redact` masks secrets in the page. Pictures are read from the folder of the
+    notebook and from the folder of the run.
     """
     files = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".log"))
     places = [Path(str(facts["notebook"])).parent, folder] if facts.get("notebook") else [folder]
@@ -95,7 +97,7 @@ def write_report(
 def render_page(
     facts: Mapping[str, Any], notebook: Any, files: list[str], places: Sequence[Path] = ()
 ) -> str:
-    """The whole page as text; `places` are the folders whose pictures it may hold."""
+    """Return the whole page as text; `places` are the folders from which pictures may be read."""
     body = (
         render_cells(facts, notebook, PictureEmbedder(places))
         if notebook is not None
@@ -158,12 +160,12 @@ def _failure_html(facts: Mapping[str, Any]) -> str:
     )
 
 
-#: A page is for people: of more notes than these the rest stands in run.json.
+#: At most so many notes are shown on the page; the others are in run.json.
 MAX_NOTES = 100
 
 
 def _notes_html(facts: Mapping[str, Any]) -> str:
-    """What somebody has to look at, above all else but a failure."""
+    """Return what needs attention, for the top of the page."""
     texts = [str(each["text"]) for each in facts.get("attention") or ()]
     if not texts:
         return ""
@@ -174,7 +176,7 @@ def _notes_html(facts: Mapping[str, Any]) -> str:
 
 
 def _checks_html(facts: Mapping[str, Any]) -> str:
-    """All checks with their outcome: in words and by a sign, not by colour alone."""
+    """Return all checks with their outcome, in words and with a sign, not by colour alone."""
     checks = facts.get("checks") or []
     if not checks:
         return ""
@@ -182,8 +184,8 @@ def _checks_html(facts: Mapping[str, Any]) -> str:
     rows = [(*words[bool(each["ok"])], escape(str(each["text"]))) for each in checks]
     items = _list_items(f'<li class="{kind}"><b>{word}</b> {text}</li>' for kind, word, text in rows)
     failed = sum(not each["ok"] for each in checks)
-    told = f"{_count_text(len(checks), 'check')}, {failed or 'none'} failed"
-    return f'<details class="checks"{" open" if failed else ""}><summary>{told}</summary><ul>{items}</ul></details>'
+    summary = f"{_count_text(len(checks), 'check')}, {failed or 'none'} failed"
+    return f'<details class="checks"{" open" if failed else ""}><summary>{summary}</summary><ul>{items}</ul></details>'
 
 
 def _list_items(items: Iterable[str]) -> str:
@@ -197,7 +199,7 @@ def _count_text(number: int, thing: str) -> str:
 
 
 def _changes_html(facts: Mapping[str, Any]) -> str:
-    """What the run has changed or would change, and what that adds to the monthly cost."""
+    """Return what the run has changed or would change, and what that adds to the cost per month."""
     changes = facts.get("changes") or []
     if not changes:
         return ""
@@ -205,13 +207,13 @@ def _changes_html(facts: Mapping[str, Any]) -> str:
     from lcnb.display.tables import table
 
     counts = Counter(each["outcome"] for each in changes)
-    told = [f"{count} {outcome}" for outcome, count in counts.items()]
+    parts = [f"{count} {outcome}" for outcome, count in counts.items()]
     made = [each for each in changes if each["outcome"] in ("done", "twins")]
-    told += [f"{value:+,.2f} {code} a month" for code, value in monthly_difference(made).items()]
+    parts += [f"{value:+,.2f} {code} per month" for code, value in monthly_difference(made).items()]
     if not made:
         planned = monthly_difference(changes).items()
-        told += [f"would be {value:+,.2f} {code} a month" for code, value in planned]
-    heading = f"<h2>Changes: {escape(', '.join(told))}</h2>"
+        parts += [f"would be {value:+,.2f} {code} per month" for code, value in planned]
+    heading = f"<h2>Changes: {escape(', '.join(parts))}</h2>"
     return f'<section class="body">{heading}{table(recorded_frame(changes))._repr_html_()}</section>'
 
 
@@ -219,4 +221,4 @@ def _files_html(files: list[str]) -> str:
     if not files:
         return ""
     items = "".join(f'<li><a href="{quote(name)}">{escape(name)}</a></li>' for name in files)
-    return f"<p>Beside this page:</p><ul>{items}</ul>"
+    return f"<p>Files in the folder of this page:</p><ul>{items}</ul>"

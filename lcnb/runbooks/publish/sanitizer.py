@@ -8,8 +8,6 @@ from html import escape, unescape
 from lcnb.runbooks.publish.outputs import NOTED_MARKERS, script_kind
 from lcnb.runbooks.publish.pictures import PictureEmbedder, left_out_note
 
-# --- no request to anywhere -----------------------------------------------------------------------------
-
 _SCRIPT = re.compile(r"<script\b.*?(?:</script[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
 _EMBEDDED = re.compile(
     r"<(iframe|frame|object|embed|video|audio|applet|canvas)\b[^>]*>(?:.*?</\1\s*>)?",
@@ -40,19 +38,20 @@ _LOADING_ATTRIBUTES = (
 
 
 def remove_requests(body: str, pictures: PictureEmbedder) -> str:
-    """A page that is opened years later, or by mail, must not ask anybody for anything.
+    """Return the body of a page without anything that would send a request, even when it is opened years later.
 
-    POLICY forbids it to every browser; what it would leave as gaps and errors is replaced here by a sentence, and a
-    picture of the notebook's folder by itself. A link that a person may click stays.
+    `report.CONTENT_POLICY` forbids requests to every browser, which would leave gaps and error messages. Here a
+    sentence replaces them, and pictures in the folder of the notebook are embedded. Links that a person may click
+    stay.
     """
-    named: set[str] = set()  # an output that was given its sentence before does not have these any more
+    named: set[str] = set()  # kinds that a sentence on this page has named already
 
     def name(match: re.Match[str]) -> str:
         kind = script_kind(match[0])
         if kind in named and match[0].lower().startswith("<script"):
             return ""
         named.add(kind)
-        return left_out_note(f"Left out: {kind}; a report runs no scripts and asks no server.")
+        return left_out_note(f"Left out: {kind}; a report runs no scripts and sends no requests.")
 
     body = _strip_noted_outputs(body)
     body = _EMBEDDED.sub(name, _SCRIPT.sub(name, body))
@@ -62,7 +61,7 @@ def remove_requests(body: str, pictures: PictureEmbedder) -> str:
 
 
 def _strip_noted_outputs(body: str) -> str:
-    """Without the scripts and frames of outputs whose sentence names them already."""
+    """Remove the scripts and frames of outputs that have their own sentence."""
 
     def cleaned(match: re.Match[str]) -> str:
         return _LOADING_TAG.sub("", _EMBEDDED.sub("", _SCRIPT.sub("", match[1])))
@@ -73,6 +72,7 @@ def _strip_noted_outputs(body: str) -> str:
 
 
 def _safe_tag(tag: str, pictures: PictureEmbedder) -> str:
+    """Return a tag without attributes that send a request; a picture is embedded or replaced by a sentence."""
     if not re.match(r"<(?:img|image|input|source)\b", tag, re.IGNORECASE):
         return _ATTRIBUTE.sub(lambda each: _safe_attribute(tag, each), tag)
     found = {each[1].lower(): unescape(each[2].strip("\"'")) for each in _ATTRIBUTE.finditer(tag)}

@@ -60,7 +60,7 @@ _CRON_FIELDS = (
 )
 
 
-#: The values of a field, in ascending order; None stands for a star.
+#: The values of a field, in ascending order; None represents a star.
 _Values = tuple[int, ...] | None
 
 
@@ -145,7 +145,7 @@ def parse_cron(text: str) -> CronExpression:
 
 
 def _star_if_full(field: _CronField, values: _Values) -> _Values:
-    """Return None, which stands for a star, when the values are all that the field has."""
+    """Return None, which represents a star, when the values are all that the field has."""
     return None if values is None or set(field.values) <= set(values) else values
 
 
@@ -156,7 +156,7 @@ def _combine_days(days: _Values, weekdays: _Values) -> tuple[_Values, _Values]:
 
 
 def _split_fields(text: str) -> list[str]:
-    """Return the five fields, also those that a word such as `@daily` stands for. InputError for another number."""
+    """Return the five fields, also for a word such as `@daily`. InputError for another number."""
     parts = text.split()
     if parts and parts[0].startswith("@"):
         fields = _SHORTCUTS.get(parts[0].lower()) if len(parts) == 1 else None

@@ -67,7 +67,7 @@ class ScheduleSystem:
     is_local: bool = False
     #: Which files a command sees: those of this machine, a checkout of the repository, or those of a container.
     files: Literal["this machine", "repository", "container"] = "this machine"
-    #: Where runs are stored; None stands for the folder that is configured on this machine.
+    #: Where runs are stored; None: the folder that is configured on this machine.
     runs_dir: str | None = None
     #: Variables that every command needs in this scheduler.
     env: Mapping[str, str] = field(default_factory=dict)

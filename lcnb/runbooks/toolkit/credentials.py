@@ -1,7 +1,9 @@
-"""Store initial passwords of new machines, and reset passwords without ever losing one.
+"""For the runbooks `provision` and `password_rotation`: store new passwords without ever losing one.
 
-A new password is stored and read back before its request is sent, marked as not known to be in force; the mark is removed when
-the outcome is known. So no password is lost, however a run ends, and none is taken for one in force without being so."""
+Before a reset is requested, the new password is stored with the mark "not known to be in force" and read back. The
+mark is removed when the outcome is known. However a run ends, no password is lost, and none is marked as in force that
+is not.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from lcnb.runbooks.toolkit.credential_stores import (
     StoredPassword,
 )
 from lcnb.runbooks.toolkit.earlier_runs import changes_done
-from lcnb.runbooks.toolkit.targets import NOTHING_SENT, has_label
+from lcnb.runbooks.toolkit.targets import has_label
 from lcnb.runbooks.toolkit.waiting import wait_until_ready
 from lcnb.secret import Secret
 from lcnb.streams import print_line
@@ -38,42 +40,50 @@ if TYPE_CHECKING:
     from lcnb.runbooks.current import RunContext
 
 
-# --- what runbooks do with it ---------------------------------------------------------------------------
-
-
 def store_when_ready(
     lc: LetsCloud, run: RunContext, labels: Sequence[str], where: CredentialStore, *, timeout: float
 ) -> pd.DataFrame:
-    """Wait until new machines are ready, keep their initial passwords as the provider tells them, give the machines.
+    """Wait until new machines are ready, store their initial passwords, and return the machines as an inventory.
 
-    Those that are ready are kept even when others are not; then WaitTimeout is raised. One that was made with a key
-    alone, and whose password nobody tells, is not in the file.
+    `timeout` is in seconds. When some machines are not ready in time, the passwords of the others are stored before
+    WaitTimeout is raised. A machine whose password the provider does not reveal, because it was created with an ssh
+    key, is left out. ConfigError when the passwords cannot be stored.
     """
     try:
         wait_until_ready(lc, labels, timeout=timeout)
     finally:
         machines = lc.inventory()
         machines = machines[has_label(machines, labels) & machines.identifier.notna()]
-        told = [(each, _provider_password(lc, each["identifier"])) for each in plain_rows(machines)]
-        kept = [
-            StoredPassword(each["identifier"], each["label"], password, IN_FORCE, each["ipv4"], each["ipv6"])
-            for each, password in told
-            if password is not None
-        ]
-        if kept:
-            try:
-                where.write(kept)
-            except LcnbError as problem:
-                raise ConfigError(
-                    f"{str(problem).removesuffix(NOTHING_SENT).strip()} The machines were made; the provider still tells "
-                    "their initial passwords: lcnb.connect().reveal(IDENTIFIER)."
-                ) from problem
-            print_line(f"Passwords of {len(kept)} machines: {where.where()}")
+        revealed = [(each, _reveal_password(lc, each["identifier"])) for each in plain_rows(machines)]
+        passwords = [_stored(each, password, IN_FORCE) for each, password in revealed if password is not None]
+        if passwords:
+            advice = (
+                "The machines were created, and the provider still reveals their initial passwords: "
+                "lcnb.connect().reveal(IDENTIFIER)."
+            )
+            with _explain_failed_write(advice):
+                where.write(passwords)
+            print_line(f"Passwords of {len(passwords)} machines: {where.where()}")
     return machines
 
 
-def _provider_password(lc: LetsCloud, identifier: str) -> Secret | None:
-    """The password that the provider tells; None when it tells none now."""
+@contextmanager
+def _explain_failed_write(consequence: str) -> Iterator[None]:
+    """Turn the failure to store passwords into a ConfigError that ends with this sentence."""
+    try:
+        yield
+    except LcnbError as error:
+        raise ConfigError(error.statement, cure=consequence) from error
+
+
+def _stored(machine: dict[str, Any], password: Secret, state: str) -> StoredPassword:
+    return StoredPassword(
+        machine["identifier"], machine["label"], password, state, machine["ipv4"], machine["ipv6"]
+    )
+
+
+def _reveal_password(lc: LetsCloud, identifier: str) -> Secret | None:
+    """Return the password that the provider reveals; None when it reveals none at present."""
     try:
         return lc.reveal(identifier)
     except ApiError:
@@ -84,74 +94,76 @@ def _provider_password(lc: LetsCloud, identifier: str) -> Secret | None:
 def password_resets(
     lc: LetsCloud, run: RunContext, machines: pd.DataFrame, where: CredentialStore, *, dry_run: bool
 ) -> Iterator[SyncChangeSet]:
-    """The ChangeSet that gives machines new passwords, which are kept before it can be applied, and marked after.
+    """Yield the ChangeSet that gives machines new passwords.
 
-    Within the block it is applied (or not); at its end, however it ends, the journal tells which were set. What runs
-    that this one goes on with have set is kept too, as the provider tells it.
+    The passwords are stored before the ChangeSet can be applied within the block. At the end of the block, whether it
+    raises or not, the journal shows which passwords were set, and their marks are updated. Passwords that resumed runs
+    have set are stored as well, as the provider reveals them. InputError for machines without a label of their own.
     """
     dry_run = checked_flag("dry_run", dry_run)
     before = {str(entry.identifier): entry.target for entry in changes_done(run, lc, "reset password")}
     doubled = machines.label[machines.label.duplicated() | machines.label.isna()]
     if len(doubled):
         raise InputError(
-            f"label {doubled.iloc[0]!r}: not that of one machine alone; give each its own. {NOTHING_SENT}"
+            f"label {doubled.iloc[0]!r} does not belong to one machine only",
+            cure="Give each machine its own label.",
+            value=doubled.iloc[0],
+            not_done="sent",
         )
     chosen = machines[~machines.identifier.isin(list(before))]
-    kept = [
-        StoredPassword(
-            each["identifier"], each["label"], Secret(new_password()), NOT_KNOWN, each["ipv4"], each["ipv6"]
-        )
-        for each in plain_rows(chosen)
-    ]
-    changes = lc.changes(lc.reset_password(each.identifier, password=each.password) for each in kept)
+    passwords = [_stored(each, Secret(new_password()), NOT_KNOWN) for each in plain_rows(chosen)]
+    changes = lc.changes(lc.reset_password(each.identifier, password=each.password) for each in passwords)
     if dry_run:
         yield changes
         return
-    if kept:
-        try:
-            where.write(kept)
-        except LcnbError as problem:
-            raise ConfigError(
-                f"{str(problem).removesuffix(NOTHING_SENT).strip()} No password was reset."
-            ) from None
+    if passwords:
+        with _explain_failed_write("No password was reset."):
+            where.write(passwords)
     try:
         yield changes
     finally:
-        settled = [*_settled_passwords(lc, kept, changes.id), *_earlier_run_passwords(lc, run, before)]
+        settled = [*_settled_passwords(lc, passwords, changes.id), *_earlier_run_passwords(lc, run, before)]
         if settled:
-            try:
+            advice = (
+                f"Each new password was stored before the resets, marked as {NOT_KNOWN!r}: {where.where()}. "
+                "`lcnb journal` shows which were reset."
+            )
+            with _explain_failed_write(advice):
                 where.write(settled)
-            except LcnbError as problem:
-                raise ConfigError(
-                    f"{str(problem).removesuffix(NOTHING_SENT).strip()} Each new password was kept before the resets, "
-                    f"marked as {NOT_KNOWN!r}: {where.where()}. Which were reset: lcnb journal."
-                ) from problem
             counts = Counter(each.state for each in settled)
-            told = ", ".join(f"{count} {state}" for state, count in counts.items())
-            print_line(f"Passwords ({told}): {where.where()}")
+            shown = ", ".join(f"{count} {state}" for state, count in counts.items())
+            print_line(f"Passwords ({shown}): {where.where()}")
 
 
-def _settled_passwords(lc: LetsCloud, kept: Sequence[StoredPassword], changeset: str) -> list[StoredPassword]:
+def _settled_passwords(
+    lc: LetsCloud, passwords: Sequence[StoredPassword], changeset: str
+) -> list[StoredPassword]:
+    """Return the passwords with the state that the journal shows for their resets."""
     entries = Journal(lc.settings.state_dir).entries(changeset)
     states = {entry.identifier or entry.plan["identifier"]: entry.state for entry in entries}
     known = {"done": IN_FORCE, "sent": NOT_KNOWN, "unknown": NOT_KNOWN}
-    return [replace(each, state=known.get(states.get(each.identifier, ""), NOT_SET)) for each in kept]
+    return [replace(each, state=known.get(states.get(each.identifier, ""), NOT_SET)) for each in passwords]
 
 
 def _earlier_run_passwords(lc: LetsCloud, run: RunContext, before: dict[str, str]) -> list[StoredPassword]:
-    """What earlier runs have set: told by the provider, for a resumed reset may have another password than planned;
-    where it tells none, as the earlier run's file has it."""
+    """Return the passwords that resumed runs have set.
+
+    The provider is asked first, because a resumed reset may have set another password than planned. Where it reveals
+    none, the password in the file of the earlier run is used.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name in run.resumes:
         try:
             found |= PasswordFileStore(lc.settings.state_dir / "credentials" / f"{name}.json").read()
         except LcnbError:
             continue
-    kept = []
+    passwords = []
     for identifier, label in before.items():
-        told, old = _provider_password(lc, identifier), found.get(identifier, {})
-        password = told or (Secret(old["password"]) if old else None)
+        revealed, old = _reveal_password(lc, identifier), found.get(identifier, {})
+        password = revealed or (Secret(old["password"]) if old else None)
         if password is not None:
-            state = IN_FORCE if told else NOT_KNOWN
-            kept.append(StoredPassword(identifier, label, password, state, old.get("ipv4"), old.get("ipv6")))
-    return kept
+            state = IN_FORCE if revealed else NOT_KNOWN
+            passwords.append(
+                StoredPassword(identifier, label, password, state, old.get("ipv4"), old.get("ipv6"))
+            )
+    return passwords

@@ -1,6 +1,7 @@
-"""What the runs that this one continues have done, according to the journal.
+"""For all runbooks that change machines: what the runs that this run resumes have done, according to the journal.
 
-So a resumed runbook neither repeats a change nor fails because it was made."""
+With it a resumed run does not repeat a change, and does not fail because a change was already made.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +19,11 @@ if TYPE_CHECKING:
     from lcnb.runbooks.current import RunContext
 
 
-# --- what went before -----------------------------------------------------------------------------------
-
-
 def work_date(run: RunContext) -> str:
-    """The UTC date of this work: that of the plan which is applied, or of the run which is resumed, else today's.
+    """Return the UTC date of this work, such as 2026-11-24.
 
-    So what was planned before midnight is the same after it.
+    It is the date of the plan that is applied or of the run that is resumed, and today's date otherwise. A plan made
+    before midnight thus means the same after it.
     """
     for name in (*run.resumes[:1], Path(run.confirmed).name):
         found = re.match(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-", name)
@@ -34,14 +33,14 @@ def work_date(run: RunContext) -> str:
 
 
 def changes_done(run: RunContext, lc: LetsCloud, action: str) -> list[JournalEntry]:
-    """The changes of one kind that the runs which this one goes on with have made."""
+    """Return the journal entries of one action, such as "create instance", that the resumed runs have completed."""
     journal = Journal(lc.settings.state_dir)
     entries = [entry for name in run.resumes for entry in journal.entries(run=name)]
     return [entry for entry in entries if entry.action == action and entry.state == "done"]
 
 
 def wait_for_changes(run: RunContext, lc: LetsCloud, *, timeout: float = DEFAULT_WAIT_S) -> None:
-    """In a resumed run, wait until nothing that it did before is still going on."""
+    """In a resumed run, wait until the machines that it changed before are no longer busy (`timeout` in seconds)."""
     if run.resumes:
         journal = Journal(lc.settings.state_dir)
         touched = {entry.identifier for name in run.resumes for entry in journal.entries(run=name)}

@@ -1,4 +1,4 @@
-"""Read a fleet file (CSV), and report how the account differs from it."""
+"""For the runbooks `provision` and `drift`: read a fleet file (CSV), and report how the account differs from it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from lcnb.changes.build import DESIRED_COLUMNS
 from lcnb.csv_file import read_csv
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
-from lcnb.runbooks.toolkit.targets import NOTHING_SENT, has_label
+from lcnb.runbooks.toolkit.targets import has_label
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from lcnb.changes.apply import SyncChangeSet
 
 
-# --- a fleet as a file ----------------------------------------------------------------------------------
-
-
 def read_fleet(path: str | Path, columns: Sequence[str] = DESIRED_COLUMNS) -> pd.DataFrame:
-    """The rows of a CSV file with some of these columns and a label in each; an empty cell is missing.
+    """Return the rows of a CSV file, one row per machine.
 
-    All columns are texts, spaces around values are no part of them. `attrs["lcnb"]` has the lines that are comments:
-    a plan that deletes looks whether one of them could be meant as a machine. InputError with the line and the reason
-    for a file that cannot be meant so.
+    `columns` are the columns that the file may have; `label` is required and each label must be unique. All columns
+    are texts (dtype `str`) without surrounding spaces, and an empty cell is a missing value. `attrs["lcnb"]` has the
+    comment lines, so that a plan with deletions can check whether a comment was meant as a machine. InputError with
+    the line and the reason when the file cannot be read as a fleet.
     """
     found = read_csv(path)
     _check_columns(path, found.columns, columns)
@@ -49,10 +47,14 @@ def _check_columns(path: str | Path, names: Sequence[str], columns: Sequence[str
         if name not in columns:
             raise InputError(
                 f"{path}: {name!r} is not a column of a fleet{did_you_mean(name, columns)}. Columns: "
-                f"{', '.join(columns)}. {NOTHING_SENT}"
+                f"{', '.join(columns)}",
+                value=name,
+                not_done="sent",
             )
     if "label" not in names:
-        raise InputError(f"{path}: there is no column label. Columns: {', '.join(columns)}. {NOTHING_SENT}")
+        raise InputError(
+            f"{path}: the column label is missing. Columns: {', '.join(columns)}", not_done="sent"
+        )
 
 
 def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str]]]) -> None:
@@ -60,21 +62,25 @@ def _check_labels(path: str | Path, rows: Sequence[tuple[int, dict[str, str]]]) 
     for line, row in rows:
         label = row.get("label")
         if label is None:
-            raise InputError(f"{path}, line {line}: the label is missing. {NOTHING_SENT}")
+            raise InputError(f"{path}, line {line}: the label is missing", not_done="sent")
         if label in seen:
             raise InputError(
-                f"{path}, line {line}: the label {label!r} stands in line {seen[label]} too. {NOTHING_SENT}"
+                f"{path}, line {line}: the label {label!r} is already in line {seen[label]}",
+                value=label,
+                not_done="sent",
             )
         seen[label] = line
 
 
-# --- drift ----------------------------------------------------------------------------------------------
-
-
 def find_differences(changes: SyncChangeSet, wanted: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
-    """In what the account is not as a fleet file says; columns label, what, is, should_be, all `str`.
+    """Return the differences between the account and a fleet file, one row per difference.
 
-    what: missing, differs, cannot be changed in place, not in the file.
+    Args:
+        changes: the plan that makes the account match the file.
+        wanted: the rows of the file. live: the inventory.
+
+    Columns, all `str`: `label`; `what` (missing, differs, cannot be changed in place, or not in the file); `is` (the
+    present value, or the reason); `should_be` (the value of the file, missing when there is none).
     """
     rows: list[tuple[str | None, str, str | None, str | None]] = []
     for each in changes:

@@ -1,4 +1,4 @@
-"""Watch the states of machines for a while, and report which of them need attention and why."""
+"""For the runbook `health_watch`: watch the states of machines, and report which need attention and why."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from lcnb.runbooks.toolkit.reachability import OUTCOMES, machine_address
 from lcnb.runbooks.toolkit.reporting import label_check
 from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
-# --- health_watch ---------------------------------------------------------------------------------------
-
+#: States that pass by themselves.
 UNSETTLED_STATES = ("building", "busy")
 WATCH_DTYPES = {
     "label": "str",
@@ -39,15 +38,19 @@ def watch_machines(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> pd.DataFrame:
-    """Look at the machines again and again for `watch_s` seconds, and tell what each was seen to be.
+    """Read the machines every `every_s` seconds for `watch_s` seconds, and report their states: one row per machine.
 
-    The API tells no times, so this is the only way to know how long something takes: `unsettled_s` is how
-    long a machine was seen building or busy without a break up to the last look, and `all_along` says that it was
-    so at every look, of which there were at least two. It ends early once nothing is unsettled. Columns as
-    `WATCHED` says; `state` is `gone` for a machine that the last look did not show.
+    The API reports no times, so this is the only way to measure how long a machine is building or busy. The watch ends
+    early when no machine has been building or busy all the time. `read` returns the machines, `clock` and `sleep` are
+    for tests.
+
+    Columns (`WATCH_DTYPES`): `label`, `hostname`, `location`, `ipv4`, `ipv6`; `state` at the last look (`gone` when
+    the machine was missing then) and `first_state` at the first; `looks` is how often it was seen; `unsettled_s` is
+    how many seconds it had been building or busy at the last look; `all_along` says that it was so at every one of at
+    least two looks.
     """
     if every_s <= 0:
-        raise InputError(f"every_s: {every_s:g} is not a number of seconds above 0")
+        raise InputError(field="every_s", expected="seconds above 0", value=every_s)
     start = clock()
     looks = [_observe_machines(read())]
     times = [0.0]
@@ -59,23 +62,24 @@ def watch_machines(
     return typed_frame([_watch_row(key, looks, times) for key in keys], WATCH_DTYPES)
 
 
+#: (label and host name, number) → what one look showed of a machine.
 _Observation = dict[tuple[str, int], dict[str, Any]]
 
 
 def _observe_machines(machines: pd.DataFrame) -> _Observation:
-    """The machines by what stays the same while one builds: label and host name. Twins are numbered."""
+    """Return the machines by label and host name, which stay the same while one is built; equal ones are numbered."""
     found: _Observation = {}
-    met: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for row in frame_records(machines):
         key = "\0".join(str(row[name]) for name in ("label", "hostname") if is_known(row[name]))
         key = key or str(row["identifier"])
-        met[key] = met.get(key, 0) + 1
-        found[key, met[key]] = row
+        counts[key] = counts.get(key, 0) + 1
+        found[key, counts[key]] = row
     return found
 
 
 def _any_pending(looks: Sequence[_Observation]) -> bool:
-    """Whether any machine was building or busy at all looks so far."""
+    """Whether any machine was building or busy at every look so far."""
     return any(all(_is_unsettled(look.get(key)) for look in looks) for key in looks[0])
 
 
@@ -110,29 +114,38 @@ HEALTH_DTYPES = {
 
 
 def assess_health(watched: pd.DataFrame, reached: pd.DataFrame) -> pd.DataFrame:
-    """One row a machine with what is wrong with it in `concern` (missing when nothing is).
+    """Return what is wrong with each machine: one row per machine.
 
-    Columns as `HEALTH` says: `tcp` tells each port's outcome, `reached` whether all were open (missing where
-    none was asked, or from here none can be).
+    Args:
+        watched: the result of `watch_machines`.
+        reached: the result of `reachability.probe_ports`.
+
+    Columns (`HEALTH_DTYPES`): `label`, `state`, `location`; `concern` describes what is wrong (missing when nothing
+    is); `tcp` lists the outcome of each port; `reached` says whether all ports were open (missing when none was
+    probed, or when this computer cannot reach the network); `unsettled_s` as in `watched`.
     """
     outcomes: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for row in frame_records(reached):
         outcomes.setdefault(_machine_key(row, row["address"]), []).append((row["port"], row["outcome"]))
     rows = []
     for row in frame_records(watched):
-        asked = outcomes.get(_machine_key(row, machine_address(row)), []) if row["state"] == "running" else []
-        bad = [(port, outcome) for port, outcome in asked if outcome in OUTCOMES[1:4]]
-        from_here = [outcome for _, outcome in asked if outcome != OUTCOMES[4]]
-        concerns = [*_state_concerns(row), *(f"port {port}: {outcome}" for port, outcome in bad)]
-        rows.append(
-            row
-            | {
-                "concern": "; ".join(concerns) or None,
-                "tcp": ", ".join(f"{port} {outcome}" for port, outcome in asked) or None,
-                "reached": not bad if from_here else None,
-            }
+        probed = (
+            outcomes.get(_machine_key(row, machine_address(row)), []) if row["state"] == "running" else []
         )
+        rows.append(row | _health_columns(row, probed))
     return typed_frame(rows, HEALTH_DTYPES)
+
+
+def _health_columns(row: dict[str, Any], probed: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    """Return `concern`, `tcp` and `reached` of a machine whose ports had these outcomes."""
+    shut = [(port, outcome) for port, outcome in probed if outcome in OUTCOMES[1:4]]
+    concerns = [*_state_concerns(row), *(f"port {port}: {outcome}" for port, outcome in shut)]
+    can_be_probed = any(outcome != OUTCOMES[4] for _, outcome in probed)
+    return {
+        "concern": "; ".join(concerns) or None,
+        "tcp": ", ".join(f"{port} {outcome}" for port, outcome in probed) or None,
+        "reached": not shut if can_be_probed else None,
+    }
 
 
 def _machine_key(row: dict[str, Any], address: Any) -> tuple[str, str]:
@@ -141,7 +154,7 @@ def _machine_key(row: dict[str, Any], address: Any) -> tuple[str, str]:
 
 def _state_concerns(row: dict[str, Any]) -> list[str]:
     if not is_known(row["state"]):
-        return ["its state is not told"]
+        return ["the API reports no state"]
     if row["state"] == "suspended":
         return ["suspended by the provider"]
     if row["all_along"]:
@@ -150,18 +163,18 @@ def _state_concerns(row: dict[str, Any]) -> list[str]:
 
 
 def list_concerns(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `health` with a concern, alike ones together, those of running machines last."""
+    """Return the rows of `assess_health` with a concern, sorted by concern, those of running machines last."""
     rows = found[found.concern.notna()].sort_values(["concern", "label"], kind="stable")
     return rows.sort_values("state", key=lambda states: states == "running", kind="stable")
 
 
 def health_checks(watched: pd.DataFrame, reached: pd.DataFrame) -> list[tuple[bool, str]]:
-    """What should hold of the machines, and whether it does. Nothing for no machines: nothing was checked."""
+    """Return the checks of all machines as (whether it holds, sentence). Without machines there are no checks."""
     if not len(watched):
         return []
     checks = [
         ("No machine is suspended", watched.label[watched.state == "suspended"]),
-        ("The state of every machine is told", watched.label[watched.state.isna()]),
+        ("The API reports the state of every machine", watched.label[watched.state.isna()]),
     ]
     if watched.looks.max() > 1 or not watched.state.isin(UNSETTLED_STATES).any():
         checks.append(("No machine was building or busy all the time", watched.label[watched.all_along]))
@@ -170,24 +183,24 @@ def health_checks(watched: pd.DataFrame, reached: pd.DataFrame) -> list[tuple[bo
         checks.append((f"Every running machine has port {port} open", shut))
     far = reached[reached.outcome == OUTCOMES[4]].drop_duplicates(["label", "address"])
     if len(far):
-        checks.append(("This computer has a network that leads to every machine", far.label))
+        checks.append(("This computer can reach the network of every machine", far.label))
     return [label_check(text, bad) for text, bad in checks]
 
 
 def watch_note(watched: pd.DataFrame, watch_s: float) -> markup.Html:
-    """How long was watched, and what that can tell."""
+    """Say how long the machines were watched, and what can be concluded from it."""
     unsettled = int(watched.state.isin(UNSETTLED_STATES).sum())
     if not len(watched):
-        return panels.note("There is no machine to watch.")
+        return panels.note("There are no machines to watch.")
     looks, be = int(watched.looks.max()), "is" if unsettled == 1 else "are"
-    words = [f"The API tells no times. The machines were looked at {looks} time{'s' if looks > 1 else ''}."]
+    words = [f"The API reports no times, so the machines were read {looks} time{'s' if looks > 1 else ''}."]
     if unsettled and looks == 1:
         words.append(
-            f"{unsettled} {be} building or busy; for how long cannot be told by one look (watch_s is {watch_s:g})."
+            f"{unsettled} {be} building or busy; one look does not show for how long (watch_s is {watch_s:g})."
         )
     elif unsettled:
         words.append(
-            f"{unsettled} {be} building or busy at the end of {watch_s:g} s. To build one takes minutes: a longer "
-            "watch_s tells a slow machine from one that is stuck."
+            f"{unsettled} {be} building or busy after {watch_s:g} s. Building a machine takes minutes: a longer "
+            "watch_s distinguishes a slow machine from a stuck one."
         )
     return panels.note(" ".join(words))

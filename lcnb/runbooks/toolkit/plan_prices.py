@@ -1,4 +1,4 @@
-"""Compare the prices of plans across locations, one currency at a time."""
+"""For the runbook `price_compare`: compare the prices of plans across locations, one currency at a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pandas as pd
 from lcnb.display import markup, panels, tables
 from lcnb.runbooks.toolkit.reporting import join_html
 from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
-
-# --- price_compare --------------------------------------------------------------------------------------
 
 SIZE_COLUMNS = ["core", "memory", "disk"]
 OFFER_DTYPES = {
@@ -28,17 +26,29 @@ OFFER_DTYPES = {
     "monthly_value": "Float64",
     "left_out": "str",
 }
+CHEAPEST_DTYPES = {
+    "currencycode": "str",
+    "size": "str",
+    "plan": "str",
+    "places": "Int64",
+    "cheapest_at": "str",
+    "monthly_value": "Float64",
+    "dearest_at": "str",
+    "dearest_value": "Float64",
+    "difference_percent": "Float64",
+}
 
 
 def list_offers(plans: pd.DataFrame, locations: pd.DataFrame) -> pd.DataFrame:
-    """Each plan at each location with its price, and in `left_out` why it cannot be compared (else missing).
+    """Return each plan at each location with its price: one row per plan and location.
 
-    Columns as `OFFERS` says: memory in MB, disk and bandwidth in GB, `available` of the location (missing
-    where it is not told).
+    Columns (`OFFER_DTYPES`): `memory` is in MB, `disk` and `bandwidth` in GB, `monthly_value` per month; `available`
+    says whether machines can be created at the location (missing when the API does not report it); `left_out` says why
+    the price cannot be compared (missing when it can).
 
     >>> import lcnb
     >>> lc = lcnb.connect(sandbox=True)
-    >>> offers(lc.plans(), lc.locations()).query("location == 'LON1'").available.unique().tolist()
+    >>> list_offers(lc.plans(), lc.locations()).query("location == 'LON1'").available.unique().tolist()
     [False]
     """
     places = {str(row["slug"]).upper(): row for row in frame_records(locations) if is_known(row["slug"])}
@@ -50,7 +60,7 @@ def _offer_row(plan: dict[str, Any], places: dict[str, dict[str, Any]]) -> dict[
     holes = [name for name in (*SIZE_COLUMNS, "location", "currencycode") if not is_known(plan[name])]
     price = plan["monthly_value"]
     if holes:
-        reason = f"not told: {', '.join(holes)}"
+        reason = f"unknown: {', '.join(holes)}"
     elif not is_known(price):
         reason = "it has no price"
     elif price <= 0:
@@ -70,7 +80,7 @@ def _offer_row(plan: dict[str, Any], places: dict[str, dict[str, Any]]) -> dict[
 
 
 def size_text(core: int, memory: int, disk: int) -> str:
-    """A size as people read it.
+    """Return a size as people read it.
 
     >>> size_text(2, 4096, 30)
     '2 CPU, 4 GB, 30 GB disk'
@@ -79,23 +89,15 @@ def size_text(core: int, memory: int, disk: int) -> str:
 
 
 def cheapest_by_size(offered: pd.DataFrame) -> pd.DataFrame:
-    """One row a currency and size: where it costs least, and how much more it costs where it costs most.
+    """Return where each size costs least and where it costs most: one row per currency and size.
 
-    Only locations count where machines can be made; where that is not told, they count. A size that no such
-    location offers has its prices missing. Columns: currencycode, size, plan, places, cheapest_at,
-    monthly_value, dearest_at, dearest_value, difference_percent.
+    Locations that are closed for new machines are left out; where the API does not say, they are taken to be open.
+
+    Columns (`CHEAPEST_DTYPES`): `currencycode`, `size`, `plan`; `places` is the number of open locations; `cheapest_at`
+    and `monthly_value` are the locations and the price per month there; `dearest_at`, `dearest_value` and
+    `difference_percent` are missing when the price is the same everywhere. All prices are missing when no open location
+    offers the size.
     """
-    dtypes = {
-        "currencycode": "str",
-        "size": "str",
-        "plan": "str",
-        "places": "Int64",
-        "cheapest_at": "str",
-        "monthly_value": "Float64",
-        "dearest_at": "str",
-        "dearest_value": "Float64",
-        "difference_percent": "Float64",
-    }
     rows = []
     for (code, *_), part in _comparable_offers(offered).groupby(["currencycode", *SIZE_COLUMNS]):
         open_ones = part[_is_open(part)]
@@ -115,11 +117,11 @@ def cheapest_by_size(offered: pd.DataFrame) -> pd.DataFrame:
                 "difference_percent": 100 * (most / least - 1) if most > least else None,
             }
         rows.append(row)
-    return typed_frame(rows, dtypes)
+    return typed_frame(rows, CHEAPEST_DTYPES)
 
 
 def _comparable_offers(offered: pd.DataFrame) -> pd.DataFrame:
-    """Once for each currency, size and location: the lower price, where there are two."""
+    """Return one offer per currency, size and location: the cheaper one where there are two."""
     rows = offered[offered.left_out.isna()].sort_values("monthly_value", kind="stable")
     return rows.drop_duplicates(["currencycode", *SIZE_COLUMNS, "location"])
 
@@ -133,10 +135,10 @@ def _locations_at_price(offered: pd.DataFrame, price: float) -> str:
 
 
 def price_matrix(offered: pd.DataFrame, currencycode: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Prices of one currency, a row a size and a column a location, and which of them are the cheapest.
+    """Return the prices of one currency (one row per size, one column per location), and a mask of the cheapest.
 
-    The second frame has the same rows and columns: True where no location that can be used is cheaper. A
-    location where no machine can be made is named so in its column's head, and is never True.
+    The mask has the same rows and columns: True where no open location is cheaper. A closed location has `(closed)` in
+    the name of its column and is never True.
     """
     here = _comparable_offers(offered)
     here = here[here.currencycode == currencycode].copy()
@@ -156,47 +158,47 @@ def price_matrix(offered: pd.DataFrame, currencycode: str) -> tuple[pd.DataFrame
 
 
 def price_tables(offered: pd.DataFrame) -> markup.Html:
-    """The price matrix of each currency as a table, the cheapest places marked."""
+    """Return the price matrix of each currency as a table in which the cheapest locations are marked."""
     drawn = []
     for code in offered_currencies(offered):
         prices, marked = price_matrix(offered, code)
-        drawn.append(tables.table(prices, mark=marked, caption=f"{code} a month"))
-    return join_html(drawn, "There are no prices to compare.")
+        drawn.append(tables.table(prices, mark=marked, caption=f"{code} per month"))
+    return join_html(drawn, "No prices to compare.")
 
 
 def offered_currencies(offered: pd.DataFrame) -> list[str]:
-    """The currencies of the offers that can be compared."""
+    """Return the currencies of the offers that can be compared."""
     return sorted(offered[offered.left_out.isna()].currencycode.unique())
 
 
 def closed_locations(offered: pd.DataFrame) -> list[str]:
-    """The locations where no machine can be made now."""
+    """Return the locations where no machine can be created at present."""
     return sorted(offered[~_is_open(offered)].location.dropna().unique())
 
 
 def closed_note(offered: pd.DataFrame) -> markup.Html:
-    """Which locations are closed, or not told to be open, in words."""
+    """Say which locations are closed for new machines, and for which the API does not report it."""
     places = closed_locations(offered)
     silent = sorted(offered[offered.available.isna()].location.dropna().unique())
     words = []
     if places:
         words.append(
-            f"No machine can be made at {', '.join(places)} now: prices there are shown and never marked."
+            f"No machine can be created at {', '.join(places)} at present; prices there are shown, but never marked."
         )
     if silent:
         words.append(
-            f"Whether one can be made at {', '.join(silent)} is not told; they are taken to be open."
+            f"The API does not report whether {', '.join(silent)} can be used; this report assumes so."
         )
     if not len(offered):
-        words.append("There is no plan to compare.")
-    return panels.note(" ".join(words) or "Machines can be made at every location.")
+        words.append("No plan is offered.")
+    return panels.note(" ".join(words) or "Machines can be created at every location.")
 
 
 def basket_prices(offered: pd.DataFrame, currencycode: str) -> tuple[pd.Series[Any], int]:
-    """What one machine of each size costs at each open location, of the sizes that all of those offer.
+    """Return what one machine of each size costs per month at each open location, and the number of sizes.
 
-    Gives the sums by location, cheapest first, and the number of sizes. Both are empty where nothing can be
-    compared: fewer than two locations, or no size that all of them have.
+    Only sizes that all open locations offer are counted, so that the sums can be compared; the cheapest location comes
+    first. The sums are empty when there are fewer than two locations, or no size that all of them offer.
     """
     here = _comparable_offers(offered)
     here = here[(here.currencycode == currencycode) & _is_open(here)]
@@ -211,7 +213,11 @@ def basket_prices(offered: pd.DataFrame, currencycode: str) -> tuple[pd.Series[A
 def fitting_offers(
     offered: pd.DataFrame, cpus: int, memory_gb: float, disk_gb: int, most: int = 5
 ) -> pd.DataFrame:
-    """The cheapest offers with at least so much, `most` of each currency, at locations that can be used."""
+    """Return the cheapest offers with at least this size at open locations, at most `most` per currency.
+
+    `memory_gb` is in units of 1024 MB. Columns: `currencycode`, `monthly_value`, `plan`, `core`, `memory` (MB), `disk`
+    (GB), `location`, `city`.
+    """
     here = _comparable_offers(offered)
     fits = (here.core >= cpus) & (here.memory >= memory_gb * 1024) & (here.disk >= disk_gb)
     order = ["currencycode", "monthly_value", "core", "memory", "disk", "location"]

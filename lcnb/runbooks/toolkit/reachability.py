@@ -1,4 +1,4 @@
-"""Connect by TCP to the ports of machines, and report which are open, and how fast they respond."""
+"""For the runbook `health_watch`: which TCP ports of the machines are open, and how fast they respond."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ REACH_DTYPES = {
     "outcome": "str",
     "milliseconds": "Float64",
 }
-#: What a connect can come to; the first is the good one.
+#: The possible outcomes of a connection attempt; the first is the good one, the last says nothing about the machine.
 OUTCOMES = ("open", "refused", "no answer", "no address", "no way from here")
+#: Errors of this computer, not of the machine.
 _LOCAL_ERRNOS = (
     errno.ENETUNREACH,
     errno.EADDRNOTAVAIL,
@@ -44,23 +45,30 @@ def probe_ports(
     at_once: int = 64,
     connect: Connect = socket.create_connection,
 ) -> pd.DataFrame:
-    """Connect by TCP to each port of each running machine, many at once, and hang up: a row a port.
+    """Connect to each port of each running machine and close the connection: one row per machine and port.
 
-    The first IPv4 address is asked, the IPv6 one where there is none. Outcomes: `open`; `refused` (the
-    machine answers, nothing listens); `no answer` within `timeout_s`; `no address`; `no way from here` (this
-    computer has no network that leads there, which says nothing about the machine). Nothing is sent. Columns
-    as `REACHED` says. InputError for a port outside 1 to 65535.
+    No data is sent. The IPv4 address is used, or the IPv6 address when there is no other. `at_once` limits how many
+    connections are attempted at the same time.
+
+    Columns (`REACH_DTYPES`): `label`, `location`, `address`, `port`; `outcome` is `open`, `refused` (the machine
+    responds, but nothing listens), `no answer` (within `timeout_s`), `no address`, or `no way from here` (this computer
+    has no network that leads there); `milliseconds` until the machine responded. InputError for a port outside
+    1 to 65535.
     """
     odd = [port for port in ports if isinstance(port, bool) or port not in range(1, 65536)]
     if odd:
-        raise InputError(f"ports: {odd[0]!r} is not a TCP port, which is a whole number from 1 to 65535")
-    asked = [
+        raise InputError(
+            f"{odd[0]!r} is not a TCP port, which is a whole number from 1 to 65535",
+            field="ports",
+            value=odd[0],
+        )
+    targets = [
         {"label": row["label"], "location": row["location"], "address": machine_address(row), "port": port}
         for row in frame_records(machines[(machines.state == "running").fillna(False)])
         for port in dict.fromkeys(ports)
     ]
 
-    def ask(row: dict[str, Any]) -> dict[str, Any]:
+    def probe(row: dict[str, Any]) -> dict[str, Any]:
         if row["address"] is None:
             return {**row, "outcome": "no address"}
         start = time.perf_counter()
@@ -68,13 +76,14 @@ def probe_ports(
         took = (time.perf_counter() - start) * 1000 if outcome in ("open", "refused") else None
         return {**row, "outcome": outcome, "milliseconds": took}
 
-    if not asked:
+    if not targets:
         return typed_frame([], REACH_DTYPES)
-    with ThreadPoolExecutor(min(at_once, len(asked))) as pool:
-        return typed_frame(list(pool.map(ask, asked)), REACH_DTYPES)
+    with ThreadPoolExecutor(min(at_once, len(targets))) as pool:
+        return typed_frame(list(pool.map(probe, targets)), REACH_DTYPES)
 
 
 def machine_address(row: dict[str, Any]) -> str | None:
+    """Return the address by which a machine is probed: IPv4, otherwise IPv6, otherwise None."""
     return next((str(row[name]) for name in ("ipv4", "ipv6") if is_known(row[name])), None)
 
 
@@ -89,7 +98,7 @@ def _connect_outcome(connect: Connect, place: tuple[str, int], timeout_s: float)
 
 
 def outcomes_by_port(reached: pd.DataFrame) -> pd.DataFrame:
-    """Ports by outcome, a row a port: how many machines came to which; outcomes that nobody has are left out."""
+    """Return how many machines had which outcome: one row per port, one column per outcome that occurs."""
     counts = reached.pivot_table(
         index="port", columns="outcome", values="address", aggfunc="size", fill_value=0
     )
@@ -98,7 +107,7 @@ def outcomes_by_port(reached: pd.DataFrame) -> pd.DataFrame:
 
 
 def slowest_responses(reached: pd.DataFrame, most: int = 8) -> pd.DataFrame:
-    """The machines that took longest to answer, slowest first."""
+    """Return the rows of the machines that took longest to respond, the slowest first, at most `most`."""
     answered = reached.dropna(subset="milliseconds").sort_values(
         "milliseconds", ascending=False, kind="stable"
     )

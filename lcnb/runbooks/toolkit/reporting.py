@@ -1,4 +1,4 @@
-"""What several runbooks show: sentences about labels, results for `lcnb.run().check`, and bar charts of money."""
+"""For several runbooks: sentences about labels, results for `lcnb.run().check`, and bar charts of amounts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from lcnb.runbooks.toolkit.typed_frames import is_known
 
 
 def label_check(text: str, bad: pd.Series[Any]) -> tuple[bool, str]:
-    """For `lcnb.run().check`: whether something holds, which is not so for some labels; and the sentence of it."""
+    """Return the arguments of `lcnb.run().check`: whether `bad` is empty, and the sentence with the labels in it.
+
+    >>> label_check("Every machine runs", pd.Series(["web-01"]))
+    (False, 'Every machine runs (not so for 1: web-01).')
+    """
     return not len(bad), f"{text}{f' (not so for {summarize_labels(bad)})' if len(bad) else ''}."
 
 
 def summarize_labels(labels: Iterable[Any], most: int = 5) -> str:
-    """`3: web-01, web-02, db-01` for a sentence; what has no label is `(no label)`, the rest is counted.
+    """Return a count and the first labels, such as `3: web-01, web-02, db-01`, for a sentence.
 
-    >>> named(["a", None]), named("abcdefg", most=2), named([])
+    >>> summarize_labels(["a", None]), summarize_labels("abcdefg", most=2), summarize_labels([])
     ('2: a, (no label)', '7: a, b and 5 more', 'none')
     """
     texts = [str(label) if is_known(label) else "(no label)" for label in labels]
@@ -28,14 +32,16 @@ def summarize_labels(labels: Iterable[Any], most: int = 5) -> str:
 
 
 def money_bars(parts: Iterable[tuple[pd.Series[Any], str, str]]) -> markup.Html:
-    """Bars of money for each (amounts, title, currency code), one picture each."""
+    """Return one bar chart of monthly amounts per (amounts, title, currency code)."""
     drawn = [
-        charts.bar_chart(amounts, title, unit=f"{code} a month", decimals=2) for amounts, title, code in parts
+        charts.bar_chart(amounts, title, unit=f"{code} per month", decimals=2)
+        for amounts, title, code in parts
     ]
-    return join_html(drawn, "There is nothing to show.")
+    return join_html(drawn, "No amounts to show.")
 
 
 def join_html(drawn: Sequence[markup.Html], empty: str) -> markup.Html:
+    """Return several pieces of HTML as one; an empty table with the text `empty` when there are no pieces."""
     if not drawn:
         return tables.table(pd.DataFrame(), empty=empty)
     return markup.Html.joined(drawn, "\n".join(map(repr, drawn)))

@@ -1,4 +1,4 @@
-"""Suggest a cheaper plan for each machine, and the changes that apply the suggestions."""
+"""For the runbook `resize_advisor`: suggest cheaper plans, and prepare the changes that apply the suggestions."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from lcnb.changes.accessor import plain_rows
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
 from lcnb.runbooks.toolkit.earlier_runs import changes_done
-from lcnb.runbooks.toolkit.targets import NOTHING_SENT, check_label_list, comparable_label, find_by_label
+from lcnb.runbooks.toolkit.targets import check_label_list, comparable_label, find_by_label
+from lcnb.runbooks.toolkit.typed_frames import typed_frame
 
 if TYPE_CHECKING:
     from lcnb.changes.apply import SyncChangeSet
     from lcnb.client import LetsCloud
     from lcnb.runbooks.current import RunContext
 
-
-# --- sizes and prices -----------------------------------------------------------------------------------
+#: Columns of a plan, and of a machine, that describe the same part of the size.
+_SIZE_PAIRS = {"core": "cpus", "memory": "memory", "disk": "total_disk_size"}
 
 
 def suggest_plans(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None = None) -> pd.DataFrame:
-    """For each machine the cheapest plan at its location that is nowhere smaller, where that is worth a look.
+    """Return the machines for which a better plan is offered at their location, one row per machine.
 
-    A disk cannot shrink, and nothing tells how much of a machine is used; so a plan is suggested where it costs less
-    than the present one, or where the present size is no plan that is offered. Prices are compared within a currency
-    only; `currency` (the account's symbol) decides where the machine's own is not known.
+    The suggested plan is the cheapest that has at least the CPUs, memory and disk of the machine: a disk cannot shrink,
+    and the API does not report how much of a machine is used. A plan is suggested when it costs less than the present
+    one, or when the present size is no longer offered. Prices are compared within one currency; `currency` (the symbol
+    of the account) is used for machines whose currency is unknown.
 
-    Columns: label, identifier, state, location, plan, monthly_value, currencycode, suggested, suggested_value, saves
-    (missing where the present price is not known), why.
+    Columns: `label`, `identifier`, `state`, `location`, `plan`, `monthly_value`, `currencycode`, `suggested` (the
+    plan), `suggested_value` (its price per month), `saves` (per month; missing when the present price is unknown),
+    `why`.
     """
     rows = []
     for machine in plain_rows(fleet):
@@ -40,7 +43,7 @@ def suggest_plans(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None
         if best is None or (price is not None and best["monthly_value"] >= price):
             continue
         if price is None and machine["plan"] is not None:
-            continue  # its plan is offered, and has no price
+            continue  # the plan is offered without a price, so nothing can be compared
         rows.append(
             {
                 **machine,
@@ -48,10 +51,10 @@ def suggest_plans(fleet: pd.DataFrame, plans: pd.DataFrame, currency: str | None
                 "suggested": best["slug"],
                 "suggested_value": best["monthly_value"],
                 "saves": None if price is None else round(price - best["monthly_value"], 2),
-                "why": "its size is no plan here" if price is None else "costs less, nowhere smaller",
+                "why": "its size is no longer offered" if price is None else "costs less, not smaller",
             }
         )
-    return _typed_columns(rows, _ADVICE_DTYPES)
+    return typed_frame(rows, _ADVICE_DTYPES)
 
 
 _ADVICE_DTYPES = {
@@ -81,9 +84,12 @@ _ELSEWHERE_DTYPES = {
 
 
 def cheaper_elsewhere(fleet: pd.DataFrame, plans: pd.DataFrame) -> pd.DataFrame:
-    """Machines whose size costs less at another location, in the same currency: what only a new machine could save.
+    """Return the machines whose size costs less at another location, the largest saving first.
 
-    Columns: label, location, plan, monthly_value, currencycode, cheapest_at, there_plan, there_value, difference.
+    A machine cannot be moved, so only a new machine would save this. Prices are compared within one currency.
+
+    Columns: `label`, `location`, `plan`, `monthly_value`, `currencycode`; `cheapest_at`, `there_plan` and `there_value`
+    (location, plan and price per month there); `difference` (per month).
     """
     rows = []
     for machine in plain_rows(fleet[fleet.monthly_value.notna()]):
@@ -93,53 +99,53 @@ def cheaper_elsewhere(fleet: pd.DataFrame, plans: pd.DataFrame) -> pd.DataFrame:
             difference = round(machine["monthly_value"] - best["monthly_value"], 2)
             there = {"cheapest_at": best["location"], "there_plan": best["slug"]}
             rows.append({**machine, **there, "there_value": best["monthly_value"], "difference": difference})
-    return _typed_columns(rows, _ELSEWHERE_DTYPES).sort_values(
-        "difference", ascending=False, ignore_index=True
-    )
+    found = typed_frame(rows, _ELSEWHERE_DTYPES)
+    return found.sort_values("difference", ascending=False, ignore_index=True)
 
 
 def _cheapest_fitting_plan(
     machine: Mapping[str, Any], plans: pd.DataFrame, currency: str | None
 ) -> dict[str, Any] | None:
-    """The cheapest plan that is nowhere smaller than a machine, in its currency; None when there is none."""
-    size = [machine[name] for name in ("cpus", "memory", "total_disk_size")]
-    if None in size:
+    """Return the cheapest plan with at least the size of a machine, in its currency; None when no plan fits."""
+    size = {name: machine[column] for name, column in _SIZE_PAIRS.items()}
+    if None in size.values():
         return None
-    if machine["currencycode"] is None:
-        own = plans[plans.shortcode == currency] if currency else plans
-        plans = own if len(own) else plans
-    else:
-        plans = plans[plans.currencycode == machine["currencycode"]]
-    fitting = [
-        plan
-        for plan in plain_rows(plans)
-        if plan["monthly_value"] is not None
-        and all(
-            plan[name] is not None and plan[name] >= least
-            for name, least in zip(("core", "memory", "disk"), size, strict=True)
-        )
-    ]
-    order = ("monthly_value", "core", "memory", "disk", "slug")
+    fitting = [plan for plan in plain_rows(_plans_in_currency(machine, plans, currency)) if _fits(plan, size)]
+    order = ("monthly_value", *_SIZE_PAIRS, "slug")
     return min(fitting, key=lambda plan: [plan[name] for name in order], default=None)
 
 
-def _typed_columns(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in dtypes.items()}
-    )
+def _plans_in_currency(machine: Mapping[str, Any], plans: pd.DataFrame, currency: str | None) -> pd.DataFrame:
+    """Return the plans in the currency of a machine; otherwise in that of the account, if any; otherwise all plans."""
+    if machine["currencycode"] is not None:
+        return plans[plans.currencycode == machine["currencycode"]]
+    found = plans[plans.shortcode == currency] if currency else plans
+    return found if len(found) else plans
+
+
+def _fits(plan: Mapping[str, Any], size: Mapping[str, Any]) -> bool:
+    """Whether a plan has a price and at least this size."""
+    if plan["monthly_value"] is None:
+        return False
+    return all(plan[name] is not None and plan[name] >= least for name, least in size.items())
 
 
 def resize_changes(
     lc: LetsCloud, run: RunContext, advice: pd.DataFrame, labels: Sequence[str]
 ) -> SyncChangeSet:
-    """What gives the machines of these labels their suggested plans. InputError for one without a suggestion."""
+    """Return the changes that give these machines their suggested plans. InputError for one without a suggestion."""
     check_label_list("apply_labels", labels)
     before = {comparable_name(entry.target) for entry in changes_done(run, lc, "change plan")}
     chosen = [label for label in labels if comparable_name(label) not in before]
     advised = set(map(comparable_label, advice.label))
     without = [label for label in chosen if comparable_name(label) not in advised]
     if without:
-        raise InputError(f"apply_labels: there is no suggestion for {without[0]!r}. {NOTHING_SENT}")
+        raise InputError(
+            f"there is no suggestion for {without[0]!r}",
+            field="apply_labels",
+            value=without[0],
+            not_done="sent",
+        )
     rows = find_by_label(advice, chosen)
     return lc.changes(
         lc.change_plan(identifier, plan=plan)

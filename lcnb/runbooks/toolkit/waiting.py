@@ -1,4 +1,7 @@
-"""Wait until machines are ready or free, or snapshots are built, with a deadline and the last states seen."""
+"""For all runbooks that change machines: wait until machines are ready or free, or snapshots are built.
+
+Every wait has a timeout in seconds. WaitTimeout says which states were seen last.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,10 @@ if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
 
-# --- waiting --------------------------------------------------------------------------------------------
-
-
 def _wait_until(
     look: Callable[[], dict[str, str]], goal: str, clock: Callable[[], float], timeout: float
 ) -> None:
-    """Look until nothing is left (name → what was seen); WaitTimeout with what was seen last."""
+    """Call `look` until it returns nothing. It returns what is not there yet: name → state."""
     deadline = clock() + timeout
     for tick in chain(POLL_DELAYS_S, repeat(POLL_DELAYS_S[-1])):
         left = look()
@@ -36,7 +36,7 @@ def _wait_until(
 
 
 def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = DEFAULT_WAIT_S) -> None:
-    """Until the machines of these labels run and have an address."""
+    """Wait until the machines with these labels run and have an address."""
     wanted = list(labels)
 
     def look() -> dict[str, str]:
@@ -55,7 +55,7 @@ def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = D
 
 
 def wait_until_free(lc: LetsCloud, identifiers: Iterable[str], *, timeout: float = DEFAULT_WAIT_S) -> None:
-    """Until no action is in progress on these machines; one that is gone is free."""
+    """Wait until no action is in progress on these machines. A machine that no longer exists is free."""
     wanted = set(identifiers)
 
     def look() -> dict[str, str]:
@@ -68,7 +68,7 @@ def wait_until_free(lc: LetsCloud, identifiers: Iterable[str], *, timeout: float
 
 
 def wait_until_built(lc: LetsCloud, titles: Iterable[str], *, timeout: float = 3600.0) -> None:
-    """Until each of these labels is one of snapshots that are all built: what follows may rely on them."""
+    """Wait until a snapshot with each of these labels exists, and every snapshot with such a label is built."""
     wanted = list(titles)
 
     def look() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who is told how a run ended, what is told, and the report as PDF; none of it changes how the run ended."""
+"""Notifications of the end of a run, and the report as PDF: a failure of either never changes how the run ended."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 
 
 class Hook:
-    """A web hook that keeps what it is told."""
+    """A web hook that records the messages it receives."""
 
     def __init__(self, status: int = 200) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                hook.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                hook.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(status)
                 self.end_headers()
 
@@ -64,7 +64,7 @@ def hook() -> Iterator[Hook]:
         ("1", "trouble", None, ""),
     ],
 )  # fmt: skip
-def test_told(
+def test_notified(
     cell: str,
     when: str,
     title: str | None,
@@ -73,28 +73,28 @@ def test_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The end of a run is told with its reason and the place of the report, or only when there is trouble."""
+    """The message has the reason and the path of the report; with LCNB_NOTIFY_ON=trouble a good end sends none."""
     monkeypatch.setenv("LCNB_NOTIFY", hook.url)
     monkeypatch.setenv("LCNB_NOTIFY_ON", when)
     result = run_runbook(str(write_notebook(tmp_path / "night.ipynb", cell)))
     assert result.problems == []
-    assert [each["title"] for each in hook.told] == ([title] if title else [])
-    assert all(words in each["message"] for each in hook.told)
+    assert [each["title"] for each in hook.messages] == ([title] if title else [])
+    assert all(words in each["message"] for each in hook.messages)
 
 
 @pytest.mark.parametrize(
     ("notify", "when", "problem"),
     [
-        ("json://user:hook-password@127.0.0.1:9/", "all", "the end of the run could not be told to everybody"),
-        ("no-such-scheme://user:hook-password@x", "all", "LCNB_NOTIFY: entry 1 is no Apprise URL and no file"),
-        ("/no/such/hook-password", "all", "LCNB_NOTIFY: entry 1 is no Apprise URL and no file"),
+        ("json://user:hook-password@127.0.0.1:9/", "all", "not everybody was notified of the end of the run"),
+        ("no-such-scheme://user:hook-password@x", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL nor a file"),
+        ("/no/such/hook-password", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL nor a file"),
         ("json://user:hook-password@127.0.0.1:9/", "never", "LCNB_NOTIFY_ON: 'never' is neither 'all' nor 'trouble'"),
     ],
 )  # fmt: skip
-def test_not_told(
+def test_not_notified(
     notify: str, when: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who cannot be told does not change how the run ended: it is a problem in the record, without the password."""
+    """A target that cannot be notified is a problem in the record, without the password; the run ends as before."""
     monkeypatch.setenv("LCNB_NOTIFY", notify)
     monkeypatch.setenv("LCNB_NOTIFY_ON", when)
     source = "import os; os.environ.get('LCNB_NOTIFY', 'nobody')"
@@ -121,7 +121,7 @@ CONFIG_FILES = {
     "comments": ("# json://localhost\n; nobody\n", 0, [": the file has no URL"]),
     "YAML": ("urls:\n  - json://localhost\n  - nosuch://hook-password\n", 1, ["entry 2 of the file: not an Apprise"]),
     "broken YAML": ("urls:\n  - json://localhost\n  ]\n", 0, ["line 3: not valid YAML"]),
-    "all right": ("# who is told\njson://localhost\n  night=json://x\n", 2, []),
+    "all right": ("# targets\njson://localhost\n  night=json://x\n", 2, []),
 }  # fmt: skip
 
 
@@ -129,7 +129,7 @@ CONFIG_FILES = {
 def test_d11_file(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line of a file that Apprise cannot use is named with its number and the reason, never with its secrets."""
     text, named, problems = CONFIG_FILES[case]
-    path = tmp_path / f"who is told.{'yml' if 'YAML' in case else 'txt'}"
+    path = tmp_path / f"my targets.{'yml' if 'YAML' in case else 'txt'}"
     path.write_text(text, encoding="utf-8")
     monkeypatch.setenv("LCNB_NOTIFY", str(path))
     sender, found = load_targets()
@@ -141,13 +141,13 @@ def test_d11_file(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert "hook-password" not in sentence
 
 
-def test_d11_others_are_told(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d11_others_are_notified(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bad line keeps nobody else from being notified, and is a problem in the record of the run."""
     path = tmp_path / "notify.txt"
     path.write_text(f"{hook.url}\nnosuch://hook-password\n", encoding="utf-8")
     monkeypatch.setenv("LCNB_NOTIFY", str(path))
     result = run_runbook(str(write_notebook(tmp_path / "night.ipynb", "1")))
-    assert [each["title"] for each in hook.told] == ["night: done"]
+    assert [each["title"] for each in hook.messages] == ["night: done"]
     assert len(result.problems) == 1
     assert "LCNB_NOTIFY: entry 1, line 2 (nosuch://*****): not an Apprise URL" in result.problems[0]
 
@@ -179,8 +179,8 @@ class Outcome:
     [
         (True, None),
         (Outcome(), None),
-        (False, "not all answered well"),
-        (None, "not all answered well"),
+        (False, "at least one service reported a failure"),
+        (None, "at least one service reported a failure"),
         (Outcome(Service()), "not delivered by Slack (timeout)"),
         (Outcome(Service(), Service()), "not delivered by Slack (timeout), Slack (timeout)"),
     ],
@@ -199,7 +199,7 @@ def test_d11_results(
         return
     with pytest.raises(RuntimeError) as raised:
         send_notification(facts, tmp_path)
-    assert str(raised.value) == f"the end of the run could not be told to everybody: {problem}"
+    assert str(raised.value) == f"not everybody was notified of the end of the run: {problem}"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="prints by Chromium")
@@ -212,8 +212,8 @@ def test_pdf(tmp_path: Path) -> None:
 
 
 def test_no_chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Chromium the run ends as it does, and the missing PDF is told."""
+    """Without Chromium the run ends as before, and its record says that the PDF is missing."""
     monkeypatch.setattr("lcnb.runbooks.publish.pdf.BROWSER_NAMES", ("no-such-browser",))
     result = run_runbook(str(write_notebook(tmp_path / "night.ipynb", "1")), pdf=True)
     assert result.status == "done"
-    assert result.problems == ["no report.pdf: none of no-such-browser is installed here"]
+    assert result.problems == ["no report.pdf: none of no-such-browser is installed"]

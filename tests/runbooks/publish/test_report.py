@@ -132,20 +132,20 @@ def test_c10_other_pictures(folder: Path) -> None:
 
 
 NAMED = [
-    ("![a](none.png)", "(a): there is no file none.png."),
-    ("![](img)", "there is no file img."),
+    ("![a](none.png)", "(a): the file none.png was not found."),
+    ("![](img)", "the file img was not found."),
     ("![a](../secret.png)", "../secret.png is outside the notebook's folder"),
     ("![a](%2e%2e/secret.png)", "../secret.png is outside the notebook's folder"),
     ("![a](img/link.png)", "img/link.png is outside the notebook's folder"),
     ("![a](../../../../../../etc/passwd)", "etc/passwd is outside the notebook's folder"),
     ("![a](/etc/passwd)", "/etc/passwd is outside the notebook's folder"),
     ("<img src='file:///etc/passwd'>", "/etc/passwd is outside the notebook's folder"),
-    ("![a](~/a.png)", "there is no file ~/a.png"),
-    ("![a](loop.png)", "there is no file loop.png"),
+    ("![a](~/a.png)", "the file ~/a.png was not found"),
+    ("![a](loop.png)", "the file loop.png was not found"),
     ("![a](img/text.png)", "img/text.png is not a picture"),
     ("![a](img/empty.png)", "img/empty.png is empty"),
     ("![a](img/big.png)", "img/big.png has 5.0 MB; at most 5 MB are embedded"),
-    ("![a](https://user:pw-canary@example.com/x.png?token=pw-canary)", "x.png is on the server example.com, and this page asks no server"),
+    ("![a](https://user:pw-canary@example.com/x.png?token=pw-canary)", "x.png is on the server example.com, and this page sends no requests"),
     ("<img src='//example.com/x.png'>", "x.png is on the server example.com"),
     ("<img src='http://[bad'>", "is not an address"),
     ("![a](attachment:gone.png)", "the cell has no attachment gone.png"),
@@ -169,7 +169,7 @@ def test_c10_all_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(pictures, "MAX_PAGE_PICTURE_BYTES", len(png()) + 10)
     html = page(markdown("![a](a.png) ![b](img/a.png)"), folder=folder)
     assert data_address(png()) in html
-    assert "Picture left out (b): img/a.png: the pictures of this page have" in html
+    assert "Picture left out (b): img/a.png: the pictures of this page together exceed" in html
 
 
 DOT = base64.b64encode(png()).decode()
@@ -209,7 +209,7 @@ SCRIPTS = {
                    ["an output that needs a script (JavaScript)"], ["alert", "IPython"]),
     "a table with a script": (
         {"text/html": "<table><tr><td>web-03</td></tr></table><script>sort()</script>"},
-        ["web-03", "What needs none is shown."], ["sort()"],
+        ["web-03", "The parts that need no script are shown."], ["sort()"],
     ),
     "a widget": ({WIDGET_VIEW_TYPE: {"model_id": "m"}, "text/plain": "IntSlider(value=7)"},
                  ["a control (ipywidgets)", "IntSlider(value=7)"], []),
@@ -314,7 +314,7 @@ def test_c10_widgets() -> None:
     assert "machines: 100%" in html and "3/3 [00:00&lt;00:00]" in html and ">100%</progress>" in html
     assert "left-out" not in html and "0/3" not in html
     unknown = page(mime(first))
-    assert "a progress bar, whose last state this run does not keep" in unknown and "0/3" not in unknown
+    assert "a progress bar, whose last state was not saved in this run" in unknown and "0/3" not in unknown
     slider = {"m": {"model_name": "IntSliderModel", "state": {"description": "days", "value": 7}}}
     html = page(mime({WIDGET_VIEW_TYPE: {"model_id": "m"}, "text/plain": "IntSlider()"}), widgets=slider)
     assert "days 7" in html and "Left out: a control (ipywidgets)" in html

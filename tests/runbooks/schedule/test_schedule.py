@@ -194,10 +194,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told", "cure"), REFUSED)
-def test_b6_refused(text: str, told: str, cure: str | None) -> None:
+@pytest.mark.parametrize(("text", "message", "cure"), REFUSED)
+def test_b6_refused(text: str, message: str, cure: str | None) -> None:
     """A wrong expression, and one without an equivalent everywhere, is refused; the cure that is named works."""
-    with pytest.raises(InputError, match=f"^cron {re.escape(repr(text))}: .*{told}") as caught:
+    with pytest.raises(InputError, match=f"^cron {re.escape(repr(text))}: .*{message}") as caught:
         parse_cron(text)
     named = [each for each in re.findall('"([^"]+)"', str(caught.value)) if len(each.split()) == 5]
     assert cure in (named or [None])
@@ -226,7 +226,7 @@ values = st.one_of(
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A notebook with a text as its parameter, and an `lcnb` that only tells its arguments."""
+    """A notebook with a text as its parameter, and an `lcnb` that only prints its arguments."""
     path = tmp_path_factory.mktemp("place")
     cell = nbformat.v4.new_code_cell("text: str = ''\nn: int = 1", metadata={"tags": ["parameters"]})
     notebook = nbformat.v4.new_notebook(cells=[cell])
@@ -236,7 +236,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def told(shell: str, command: str, place: Path) -> list[str]:
+def arguments(shell: str, command: str, place: Path) -> list[str]:
     """The arguments that a real shell hands to `lcnb`."""
     env = {"PATH": f"{place}{os.pathsep}{os.environ['PATH']}", "HOME": "/nowhere"}
     done = subprocess.run([shell, "-c", command], capture_output=True, check=True, env=env)
@@ -248,7 +248,7 @@ def by_cron(text: str, place: Path) -> list[str]:
     line = next(each for each in text.splitlines() if not each.startswith("#"))
     command = line.split(" ", 5)[5]
     assert not re.search(r"(?<!\\)%", command)
-    return told("/bin/sh", command.replace("\\%", "%"), place)
+    return arguments("/bin/sh", command.replace("\\%", "%"), place)
 
 
 def by_systemd(text: str, place: Path) -> list[str]:
@@ -275,14 +275,14 @@ def by_airflow(text: str, place: Path) -> list[str]:
     )
     (command,) = (ast.literal_eval(word.value) for word in operator.keywords if word.arg == "bash_command")
     assert not command.endswith((".sh", ".bash"))  # Airflow would look for a file
-    return told("bash", jinja2.Template(command).render(), place)
+    return arguments("bash", jinja2.Template(command).render(), place)
 
 
 def by_github(text: str, place: Path) -> list[str]:
     """GitHub: YAML, no expression in the command, bash."""
     (command,) = (each["run"] for each in yaml.safe_load(text)["jobs"]["run"]["steps"] if "env" in each)
     assert "${{" not in command
-    return told("bash", command, place)
+    return arguments("bash", command, place)
 
 
 READERS: dict[str, Callable[[str, Path], list[str]]] = {
@@ -326,7 +326,7 @@ def test_control_characters(to: str, value: str, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "options", "told"),
+    ("to", "options", "message"),
     [
         ("crno", {}, "to: 'crno' is not one of cron, systemd"),
         ("cron", {"parameters": {"state": "of"}}, "did you mean 'off'"),
@@ -340,9 +340,9 @@ def test_control_characters(to: str, value: str, place: Path) -> None:
         ("k8s", {"image": "a b\n"}, "not the name of a container image"),
     ],
 )
-def test_refused(to: str, options: dict[str, Any], told: str, account_env: Any) -> None:
+def test_refused(to: str, options: dict[str, Any], message: str, account_env: Any) -> None:
     """What could not run, or would not mean what it says, is refused before a file is made."""
-    with pytest.raises((InputError, ParameterError), match=told):
+    with pytest.raises((InputError, ParameterError), match=message):
         export_schedule("inventory", "0 6 * * *", to, **options)
 
 

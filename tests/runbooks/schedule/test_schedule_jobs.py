@@ -206,9 +206,9 @@ LOCAL_SYSTEMS = [name for name in SYSTEMS if load_system(name).is_local]
 assert set(EXECUTORS) == set(SYSTEMS)
 
 
-def carried_out(told: str) -> dict[str, Any]:
+def carried_out(printed: str) -> dict[str, Any]:
     """`lcnb` up to the notebook, with the folder, arguments and environment that a stand-in tells; or its error."""
-    folder, count, *rest = told.split("\0")[:-1]
+    folder, count, *rest = printed.split("\0")[:-1]
     argv, env = rest[: int(count)], dict(each.partition("=")[::2] for each in rest[int(count) :])
     found: dict[str, Any] = {}
 
@@ -643,8 +643,8 @@ except AirflowException as error:
 @pytest.mark.parametrize("code", [0, 99, 8])
 def test_b4_real_airflow(code: int, machine: Machine) -> None:
     """The real BashOperator runs the DAG: the token arrives whole, paths are found, and each code but 0 is a failure."""
-    told = 'printf \'%s|\' "$LETSCLOUD_API_KEY" "$LCNB_STATE_DIR" "$PWD" "$@"; echo'
-    (machine.bin / "lcnb").write_text(f"#!/bin/sh\n{told}\nexit {code}\n")
+    script = 'printf \'%s|\' "$LETSCLOUD_API_KEY" "$LCNB_STATE_DIR" "$PWD" "$@"; echo'
+    (machine.bin / "lcnb").write_text(f"#!/bin/sh\n{script}\nexit {code}\n")
     machine.file(machine.work / "fleet.csv", FLEET)
     machine.env("LETSCLOUD_API_KEY", TOKEN)
     machine.env("LCNB_BASE_URL", machine.base_url)

@@ -59,30 +59,30 @@ def fleet_of(*machines: tuple[float | None, str | None]) -> pd.DataFrame:
 MONTH = 730 / 24
 #: Name → balance, currency symbol, machines, days, as text, what is said.
 RUNWAYS: dict[str, tuple[float | None, str | None, list[tuple[float | None, str | None]], float | None, str, str]] = {
-    "a month": (30.0, "$", [(10.0, "USD"), (20.0, "USD")], MONTH, "30.4", "gone on Thursday, 24 December 2026"),
-    "reais": (30.0, "R$", [(30.0, "BRL")], MONTH, "30.4", "gone on"),
-    "code for symbol": (30.0, "USD", [(30.0, "USD")], MONTH, "30.4", "gone on"),
-    "other currency": (30.0, "$", [(30.0, "USD"), (90.0, "BRL")], MONTH, "at most 30.4", "90.00 BRL a month for 1 machine"),
+    "a month": (30.0, "$", [(10.0, "USD"), (20.0, "USD")], MONTH, "30.4", "used up on Thursday, 24 December 2026"),
+    "reais": (30.0, "R$", [(30.0, "BRL")], MONTH, "30.4", "used up on"),
+    "code for symbol": (30.0, "USD", [(30.0, "USD")], MONTH, "30.4", "used up on"),
+    "other currency": (30.0, "$", [(30.0, "USD"), (90.0, "BRL")], MONTH, "at most 30.4", "90.00 BRL per month for 1 machine"),
     "a price missing": (30.0, "$", [(30.0, "USD"), (None, None)], MONTH, "at most 30.4", "1 machine without a known price"),
     "price without currency": (30.0, "$", [(30.0, "USD"), (5.0, None)], MONTH, "at most 30.4", "without a known price"),
-    "no machine": (30.0, "$", [], math.inf, "unlimited", "does not go down"),
-    "no machine, nothing left": (0.0, "$", [], math.inf, "unlimited", "does not go down"),
+    "no machine": (30.0, "$", [], math.inf, "unlimited", "stays as it is"),
+    "no machine, nothing left": (0.0, "$", [], math.inf, "unlimited", "stays as it is"),
     "nothing left": (0.0, "$", [(30.0, "USD")], 0.0, "0.0", "terminates them"),
     "below nothing": (-5.0, "$", [(30.0, "USD")], 0.0, "0.0", "needs 35.00 USD more"),
     "nothing left, no price": (0.0, "$", [(None, None)], 0.0, "0.0", "terminates them"),
-    "no balance": (None, "$", [(30.0, "USD")], None, "not known", "does not tell its balance"),
-    "no currency": (30.0, None, [(30.0, "USD")], None, "not known", "currency is not told"),
-    "unknown currency": (30.0, "€", [(30.0, "USD")], None, "not known", "currency is €"),
+    "no balance": (None, "$", [(30.0, "USD")], None, "not known", "reports no balance"),
+    "no currency": (30.0, None, [(30.0, "USD")], None, "not known", "reports no currency"),
+    "unknown currency": (30.0, "€", [(30.0, "USD")], None, "not known", "the currency € of the account is unknown"),
     "only other currency": (30.0, "$", [(90.0, "BRL")], None, "not known", "no machine has a price in USD"),
     "no price": (30.0, "$", [(None, None)], None, "not known", "no machine has a price in USD"),
-    "free": (30.0, "$", [(0.0, "USD")], math.inf, "unlimited", "does not go down"),
+    "free": (30.0, "$", [(0.0, "USD")], math.inf, "unlimited", "stays as it is"),
     "for ever": (1e300, "$", [(0.01, "USD")], None, "", "more than a hundred years"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", RUNWAYS)
 def test_runway(case: str) -> None:
-    """The days are told where they can be, as at most where something is not counted, and never guessed."""
+    """The days are computed where they can be, are an upper bound where something is not counted, and never guessed."""
     balance, symbol, machines, days, text, said = RUNWAYS[case]
     found = account_balance.compute_runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
     if case != "for ever":
@@ -98,10 +98,10 @@ def test_runway(case: str) -> None:
     ("days", "lasts", "missing"), [(30, True, 0.0), (31, False, 0.575342), (365, False, 330.0)]
 )
 def test_enough(days: int, lasts: bool, missing: float) -> None:
-    """What lasts long enough misses nothing; else it is told how much."""
+    """A balance that lasts long enough misses nothing; otherwise the missing amount is known."""
     found = account_balance.compute_runway(Profile(currency="$", balance=30.0), fleet_of((30.0, "USD")))
     assert found.lasts(days) is lasts
-    assert found.missing(days) == pytest.approx(missing)
+    assert found.missing_amount(days) == pytest.approx(missing)
 
 
 @pytest.mark.parametrize("case", ["no balance", "no currency", "unknown currency", "no price"])
@@ -110,8 +110,8 @@ def test_unknown_is_not_enough(case: str) -> None:
     balance, symbol, machines, *_ = RUNWAYS[case]
     found = account_balance.compute_runway(Profile(currency=symbol, balance=balance), fleet_of(*machines))
     assert not found.lasts(1)
-    assert found.missing(30) is None
-    assert found.ends(NOW) is None
+    assert found.missing_amount(30) is None
+    assert found.end_time(NOW) is None
 
 
 def test_postpaid() -> None:
@@ -133,7 +133,7 @@ def test_projection() -> None:
     gone = rows[rows.balance < 1e-9]["at"].iloc[0]
     assert abs(gone - (NOW + timedelta(days=MONTH / 2))) < timedelta(seconds=1)
     assert rows["at"].iloc[-1] >= NOW + timedelta(days=30)
-    assert list(found.marks(NOW, 30)) == ["in 30 days", "gone on 9 Dec 2026"]
+    assert list(found.chart_marks(NOW, 30)) == ["in 30 days", "used up on 9 Dec 2026"]
 
 
 def test_spend() -> None:
@@ -145,7 +145,7 @@ def test_spend() -> None:
     assert costs.machines.tolist() == [2, 1, 2]
     assert costs.monthly_value.fillna(-1).tolist() == [30.0, 90.0, -1]
     assert costs.not_running.fillna(-1).tolist() == [20.0, 0.0, -1]
-    assert costs.a_day.iloc[0] == pytest.approx(30 / MONTH)
+    assert costs.daily_value.iloc[0] == pytest.approx(30 / MONTH)
     assert_frame_equal(account_balance.spend_by_currency(fleet.iloc[:0]), costs.iloc[:0])
 
 
@@ -174,10 +174,10 @@ def offers_of(*plans: Plan) -> pd.DataFrame:
         (plan("MIA1", None), "it has no price"),
         (plan("MIA1", 0.0), "its price is 0.00"),
         (plan("MIA1", -5.0), "its price is -5.00"),
-        (plan("MIA1", 5.0, None), "not told: currencycode"),
-        (plan("MIA1", 5.0, core=None), "not told: core"),
-        (plan(None, 5.0), "not told: location"),
-        (Plan(), "not told: core, memory, disk, location, currencycode"),
+        (plan("MIA1", 5.0, None), "unknown: currencycode"),
+        (plan("MIA1", 5.0, core=None), "unknown: core"),
+        (plan(None, 5.0), "unknown: location"),
+        (Plan(), "unknown: core, memory, disk, location, currencycode"),
     ],
 )
 def test_left_out(row: Plan, reason: str | None) -> None:
@@ -200,8 +200,8 @@ def test_closed_is_never_cheapest() -> None:
     assert plan_prices.fitting_offers(found, 1, 1, 0).location.tolist() == ["SFO1", "MIA1"]
     assert plan_prices.closed_locations(found) == ["LON1"]
     said = repr(plan_prices.closed_note(found))
-    assert "No machine can be made at LON1" in said
-    assert "at SFO1 is not told" in said
+    assert "No machine can be created at LON1" in said
+    assert "whether SFO1 can be used" in said
 
 
 def test_only_closed() -> None:
@@ -250,9 +250,9 @@ def test_no_offers() -> None:
     assert plan_prices.fitting_offers(nothing, 1, 1, 0).dtypes.equals(
         plan_prices.fitting_offers(some, 1, 1, 0).dtypes
     )
-    assert repr(plan_prices.price_tables(nothing)) == "There are no prices to compare."
-    assert "no plan to compare" in repr(plan_prices.closed_note(nothing))
-    assert repr(reporting.money_bars([])) == "There is nothing to show."
+    assert repr(plan_prices.price_tables(nothing)) == "No prices to compare."
+    assert "No plan is offered" in repr(plan_prices.closed_note(nothing))
+    assert repr(reporting.money_bars([])) == "No amounts to show."
 
 
 # --- keys -----------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ KEYS: dict[str, tuple[str | None, str, str | None, int | None, str]] = {
     "rsa 1024": (rsa_text(1024), "weak", "ssh-rsa", 1024, "RSA with 1024 bits, fewer than 2048"),
     "dss": (DSS, "weak", "ssh-dss", 1024, "DSA"),
     "ecdsa": (ECDSA, "odd", "ecdsa-sha2-nistp256", 256, "not among the types"),
-    "options": (f'from="10.0.0.0/8" {GOOD}', "odd", "ssh-ed25519", 256, "options stand before"),
+    "options": (f'from="10.0.0.0/8" {GOOD}', "odd", "ssh-ed25519", 256, "options before the type"),
     "two lines": (f"{GOOD}\n{ECDSA}\n", "odd", "ssh-ed25519", 256, "several lines"),
     "end of line": (f"{GOOD}\r\n", "ok", "ssh-ed25519", 256, ""),
     "cut": (GOOD[:40], "unreadable", "ssh-ed25519", None, "damaged"),
@@ -305,11 +305,11 @@ KEYS: dict[str, tuple[str | None, str, str | None, int | None, str]] = {
     "other type inside": (f"ssh-rsa {GOOD.split()[1]}", "unreadable", "ssh-rsa", None, "damaged"),
     "unknown type": (f"ssh-quantum {GOOD.split()[1]}", "unreadable", "ssh-quantum", None, "unknown type"),
     "type alone": ("ssh-rsa", "unreadable", "ssh-rsa", None, "damaged"),
-    "words": ("hello world", "unreadable", None, None, "names no type"),
-    "nothing": (None, "unreadable", None, None, "no public key is told"),
-    "blank": ("  \n ", "unreadable", None, None, "no public key is told"),
-    "pem": ("-----BEGIN PUBLIC KEY-----\nMII\n-----END PUBLIC KEY-----", "unreadable", None, None, "OpenSSH form"),
-    "rfc 4716": ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA", "unreadable", None, None, "OpenSSH form"),
+    "words": ("hello world", "unreadable", None, None, "no key type"),
+    "nothing": (None, "unreadable", None, None, "reports no public key"),
+    "blank": ("  \n ", "unreadable", None, None, "reports no public key"),
+    "pem": ("-----BEGIN PUBLIC KEY-----\nMII\n-----END PUBLIC KEY-----", "unreadable", None, None, "format of OpenSSH"),
+    "rfc 4716": ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA", "unreadable", None, None, "format of OpenSSH"),
     "private": (PRIVATE, "exposed", None, None, "private key"),
     "not ascii": ("ssh-rsa äöü", "unreadable", "ssh-rsa", None, "damaged"),
 }  # fmt: skip
@@ -339,7 +339,7 @@ def test_rsa_limit() -> None:
 
 
 def test_fingerprint() -> None:
-    """The fingerprint is the one that ssh-keygen tells, whatever the comment."""
+    """The fingerprint is the one that ssh-keygen shows, whatever the comment."""
     first, second = audited(("a", GOOD), ("b", f"{GOOD} someone")).fingerprint
     assert first == second
     assert first.startswith("SHA256:")
@@ -347,7 +347,7 @@ def test_fingerprint() -> None:
 
 
 def test_duplicates() -> None:
-    """The same key twice and the same title twice are told, with the name of the other; no key is its own twin."""
+    """The same key twice and the same title twice are findings that name the other key."""
     found = audited(("Ana", GOOD), ("Bea", f"{GOOD} x"), (" ana", ed25519_text(2)), ("Cy", ed25519_text(3)))
     assert found.verdict.tolist() == ["duplicate", "duplicate", "duplicate", "ok"]
     assert found.findings[0] == "the same key as k1; the same title as k2"
@@ -419,7 +419,7 @@ def test_one_look_tells_no_time() -> None:
     """By a single look nothing was unsettled for long, and that is said instead of a check."""
     watched = Film([machine("a", "building")]).watched(watch_s=0)
     assert watched.all_along.tolist() == [False]
-    assert "cannot be told by one look" in repr(machine_health.watch_note(watched, 0))
+    assert "one look does not show" in repr(machine_health.watch_note(watched, 0))
     assert not [
         text
         for _, text in machine_health.health_checks(watched, reachability.probe_ports(watched, [22], 1))
@@ -460,11 +460,11 @@ def test_no_machine() -> None:
     assert machine_health.health_checks(watched, reached) == []
     assert len(machine_health.assess_health(watched, reached)) == 0
     assert reachability.outcomes_by_port(reached).empty
-    assert "no machine" in repr(machine_health.watch_note(watched, 10))
+    assert "no machines" in repr(machine_health.watch_note(watched, 10))
 
 
 def test_damaged_machines() -> None:
-    """Machines of which next to nothing is told are rows too, with what is not told as a concern."""
+    """Machines of which the API reports next to nothing are rows too, with a concern that says so."""
     film = Film(
         [Instance(), Instance(), machine(None, "suspended"), Instance(state="running", ipv4="127.0.0.1")]
     )
@@ -472,8 +472,8 @@ def test_damaged_machines() -> None:
     reached = reachability.probe_ports(watched, [22], 1, connect=lambda place, timeout: socket.socket())
     found = machine_health.assess_health(watched, reached)
     assert found.concern.fillna("").tolist() == [
-        "its state is not told",
-        "its state is not told",
+        "the API reports no state",
+        "the API reports no state",
         "suspended by the provider",
         "",
     ]
@@ -481,12 +481,12 @@ def test_damaged_machines() -> None:
     failed = [text for ok, text in machine_health.health_checks(watched, reached) if not ok]
     assert failed == [
         "No machine is suspended (not so for 1: (no label)).",
-        "The state of every machine is told (not so for 2: (no label), (no label)).",
+        "The API reports the state of every machine (not so for 2: (no label), (no label)).",
     ]
 
 
 def test_concerns() -> None:
-    """What needs a look stands in the order of its weight: a machine that does not run comes first."""
+    """Concerns are sorted by their weight: a machine that does not run comes first."""
     watched = Film([machine("b", "running"), machine("a", "running"), machine("z", "suspended")]).watched()
     found = machine_health.assess_health(watched, reachability.probe_ports(watched, [22], 1))
     assert machine_health.list_concerns(found).label.tolist() == ["z", "a", "b"]
@@ -556,7 +556,7 @@ def test_reach_errors(error: OSError, outcome: str, reached: bool | None) -> Non
     (row,) = machine_health.assess_health(watched, found).to_dict("records")
     assert (None if pd.isna(row["reached"]) else row["reached"]) is reached
     failed = [text for ok, text in machine_health.health_checks(watched, found) if not ok]
-    here = "This computer has a network that leads to every machine (not so for 1: a)."
+    here = "This computer can reach the network of every machine (not so for 1: a)."
     assert failed == (
         [here] if reached is None else ["Every running machine has port 22 open (not so for 1: a)."]
     )
@@ -665,20 +665,20 @@ def here(sandbox: Sandbox) -> None:
 
 #: Name → runbook, machines, what is done to the account, parameters, the checks that fail, what is said.
 RUNS: dict[str, tuple[str, int, Callable[[Sandbox], None], dict[str, str], list[str], str]] = {
-    "balance": ("balance_runway", 60, nothing, {"attention_days": "5"}, [], "gone on"),
-    "balance of nothing": ("balance_runway", 0, nothing, {}, [], "There is no machine, so nothing is spent."),
-    "balance low": ("balance_runway", 60, nearly_broke, {}, ["at least 30 days"], "terminates them at zero"),
+    "balance": ("balance_runway", 60, nothing, {"attention_days": "5"}, [], "used up on"),
+    "balance of nothing": ("balance_runway", 0, nothing, {}, [], "There are no machines, so nothing is charged."),
+    "balance low": ("balance_runway", 60, nearly_broke, {}, ["at least 30 days"], "At zero the provider terminates them"),
     "post-paid": ("balance_runway", 5, nearly_broke, {"prepaid": "false"}, [], "post-paid"),
     "balance of odd machines": ("balance_runway", 12, odd_rows, {"attention_days": "5"}, [], "without a known price"),
     "prices": ("price_compare", 0, nothing, {}, [], "LON1 (closed)"),
-    "prices of nothing": ("price_compare", 0, without_plans, {}, ["offers at least"], "There are no prices to compare."),
-    "prices too large": ("price_compare", 0, nothing, {"cpus": "64", "currency": "BRL"}, ["at least 64 CPU"], "Nothing that is offered fits."),
-    "keys": ("key_audit", 5, nothing, {}, [], "What cannot be known"),
-    "keys of nothing": ("key_audit", 0, nothing, {}, [], "The account has no ssh key."),
+    "prices of nothing": ("price_compare", 0, without_plans, {}, ["offers at least"], "No prices to compare."),
+    "prices too large": ("price_compare", 0, nothing, {"cpus": "64", "currency": "BRL"}, ["at least 64 CPU"], "No plan fits."),
+    "keys": ("key_audit", 5, nothing, {}, [], "What this audit cannot show"),
+    "keys of nothing": ("key_audit", 0, nothing, {}, [], "The account has no ssh keys."),
     "keys bad": ("key_audit", 5, bad_keys, {}, ["private key", "can be read", "is weak", "twice", "odd shape"], "the same key as k2"),
-    "health": ("health_watch", 5, here, {"ports": "OPEN"}, [], "Nothing needs a look."),
-    "health of nothing": ("health_watch", 0, nothing, {}, [], "There is no machine to watch."),
-    "health of odd machines": ("health_watch", 5, odd_rows, {"ports": "OPEN"}, ["is told (not so for 1: (no label))", "open (not so for 1"], "no address"),
+    "health": ("health_watch", 5, here, {"ports": "OPEN"}, [], "No machine needs attention."),
+    "health of nothing": ("health_watch", 0, nothing, {}, [], "There are no machines to watch."),
+    "health of odd machines": ("health_watch", 5, odd_rows, {"ports": "OPEN"}, ["state of every machine (not so for 1: (no label))", "open (not so for 1"], "no address"),
     "health bad": ("health_watch", 60, here, {"ports": "OPEN,CLOSED", "watch_s": "1", "every_s": "1"}, ["suspended", "all the time", "open (not so for 46"], "building at each of 2 looks"),
 }  # fmt: skip
 TABLES = {
@@ -731,8 +731,8 @@ def test_runbook(name: str, runs: dict[str, RunResult]) -> None:
     noise = [each.text for each in found if each.output_type == "stream"]
     assert all("DriftWarning" in text for text in noise)
     assert bool(noise) == ("odd" in name)
-    told = [each.data["text/plain"] for each in found if "text/plain" in each.get("data", {})]
-    failed = [text for text in told if text.startswith("CHECK FAILED")]
+    texts = [each.data["text/plain"] for each in found if "text/plain" in each.get("data", {})]
+    failed = [text for text in texts if text.startswith("CHECK FAILED")]
     assert len(failed) == len(failing), failed
     for text, wanted in zip(failed, failing, strict=True):
         assert wanted in text
@@ -742,7 +742,7 @@ def test_runbook(name: str, runs: dict[str, RunResult]) -> None:
 
 
 def test_no_private_key_is_kept(runs: dict[str, RunResult]) -> None:
-    """A private key that stands where a public one belongs is in no file of the run."""
+    """A private key in place of a public one is in no file of the run."""
     for path in runs["keys bad"].folder.iterdir():
         assert b"CANARY" not in path.read_bytes(), path
 

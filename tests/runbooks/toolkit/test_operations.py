@@ -300,9 +300,9 @@ def test_nothing_to_do(name: str, fleet: int, place: Path, settings: Settings) -
     assert not list(settings.state_dir.rglob("*.json"))
 
 
-# Runbook, parameters, what is told.
+# Runbook, parameters, part of the message.
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("drift", {"fleet": "label\nweb-01\nweb-01\n"}, "line 3: the label 'web-01' stands in line 2 too"),
+    ("drift", {"fleet": "label\nweb-01\nweb-01\n"}, "line 3: the label 'web-01' is already in line 2"),
     ("drift", {"fleet": "label,plan\nweb-99,\n"}, "there is no machine 'web-99' yet"),
     ("drift", {"fleet": "label,state\nweb-01,on\n"}, "state 'on' is not one of running, off"),
     ("drift", {"fleet": "label,state\nvpn-01,running\n"}, "vpn-01 is busy"),
@@ -315,7 +315,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("decommission", {"labels": ["web-01"]}, "type the labels again to confirm them: web-01; got nothing"),
     ("decommission", {"labels": ["web-01"], "confirm_labels": ["web-01", "mail"]}, "got web-01, mail"),
     ("decommission", {"labels": ["web-99"], "confirm_labels": ["web-99"]}, "no machine has the label 'web-99'"),
-    ("decommission", {"labels": ["mail", "mail"], "confirm_labels": ["mail", "mail"]}, "'mail' stands there twice"),
+    ("decommission", {"labels": ["mail", "mail"], "confirm_labels": ["mail", "mail"]}, "'mail' is given twice"),
     ("decommission", {"labels": ["vpn-01"], "confirm_labels": ["vpn-01"]}, "vpn-01 is busy"),
     ("power_schedule", {"selection": "stat == 'off'"}, "there is no column 'stat'"),
     ("snapshot_rotation", {"selection": "all", "keep": 0}, "keep: expected 1 or more, got 0"),
@@ -324,8 +324,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "given", "told"), REFUSED)
-def test_refused(name: str, given: dict[str, Any], told: str, place: Path, settings: Settings) -> None:
+@pytest.mark.parametrize(("name", "given", "message"), REFUSED)
+def test_refused(name: str, given: dict[str, Any], message: str, place: Path, settings: Settings) -> None:
     """What cannot be meant is refused with its reason, in a dry run and else, and nothing is sent."""
     box = world()
     given = dict(given)
@@ -335,7 +335,7 @@ def test_refused(name: str, given: dict[str, Any], told: str, place: Path, setti
     if "credentials_file" in given:
         given["credentials_file"] = str(place / given["credentials_file"])
     for dry_run in (True, False):
-        with pytest.raises(InputError, match=re.escape(told)) as error:
+        with pytest.raises(InputError, match=re.escape(message)) as error:
             run_cells(name, client(box, settings), place / "run", {**given, "dry_run": dry_run})
         assert "Nothing was sent" in str(error.value)
     assert writes(box) == []
@@ -361,7 +361,7 @@ def test_no_snapshot_no_deletion(place: Path, settings: Settings) -> None:
 
 
 def test_unbuilt_snapshot_no_deletion(place: Path, settings: Settings) -> None:
-    """A snapshot that is never built keeps what it stands for; a run that goes on waits for it too."""
+    """A snapshot that is never built keeps its machine, or the old snapshot; a resumed run waits for it too."""
     for name in ("decommission", "snapshot_rotation"):
         box = prepared()
         state = Settings(**{**vars(settings), "state_dir": place / name / "state"})
@@ -386,7 +386,7 @@ def test_provision_in_part(place: Path, settings: Settings) -> None:
 
 
 def test_provision_never_ready(place: Path, settings: Settings) -> None:
-    """Machines that are never ready end the run, after the passwords that are told already were kept."""
+    """Machines that are never ready end the run, after the passwords of the others were stored."""
     box = prepared()
     box.faults = Faults.read({"seed": 1, "rules": [{"kind": "stuck", "method": "POST", "path": "^/instances$", "nth": 1, "times": 1}]})  # fmt: skip
     given = {**parameters("provision", place, dry_run=False), "wait_minutes": 5}
@@ -396,7 +396,7 @@ def test_provision_never_ready(place: Path, settings: Settings) -> None:
 
 
 def test_password_not_set(place: Path, settings: Settings) -> None:
-    """A password whose reset was refused stands in the file as not set, the other as in force."""
+    """A password whose reset was refused is in the file as not set, the other as in force."""
     box = failing("reset-password", times=1, nth=1)
     run_cells("password_rotation", client(box, settings), place / "run", parameters("password_rotation", place, dry_run=False))  # fmt: skip
     kept = PasswordFileStore(settings.state_dir / "credentials" / "run.json").read().values()
@@ -497,7 +497,7 @@ def use_keyring() -> Iterator[Callable[[KeyringBackend], KeyringBackend]]:
 def test_keyring(
     place: Path, settings: Settings, use_keyring: Callable[[KeyringBackend], KeyringBackend]
 ) -> None:
-    """In the keyring a password in force stands under the label, one that was not set under a marked one."""
+    """In the keyring a password in force has the label as its entry; one that was not set has a marked entry."""
     use_keyring(kept := Shelf())
     box = failing("reset-password", times=1, nth=1)
     given = {**parameters("password_rotation", place, dry_run=False), "keep_in": "keyring"}
@@ -510,7 +510,7 @@ def test_keyring(
 
 
 @pytest.mark.parametrize(
-    ("backend", "told"),
+    ("backend", "message"),
     [
         (NullKeyring, r"returns nothing \(backend keyring.backends.null.Keyring\)"),
         (Cutting, "returns a different text"),
@@ -524,7 +524,7 @@ def test_keyring(
 )
 def test_a6_keyring_that_does_not_keep(
     backend: type[KeyringBackend],
-    told: str,
+    message: str,
     place: Path,
     settings: Settings,
     use_keyring: Callable[[KeyringBackend], KeyringBackend],
@@ -534,7 +534,7 @@ def test_a6_keyring_that_does_not_keep(
     use_keyring(backend())
     box = prepared()
     given = {**parameters("password_rotation", place, dry_run=False), "keep_in": "keyring"}
-    with pytest.raises(lcnb.ConfigError, match=f"(?s){told}.*No password was reset"):
+    with pytest.raises(lcnb.ConfigError, match=f"(?s){message}.*No password was reset"):
         run_cells("password_rotation", client(box, settings), place / "run", given)
     assert writes(box) == []
     assert "Passwords (" not in capsys.readouterr().out
@@ -696,10 +696,10 @@ def test_file_keeps_what_it_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "is empty"),
-        ("plan\nx\n", "there is no column label"),
+        ("plan\nx\n", "the column label is missing"),
         ("label,label\nx,y\n", "the column 'label' is there twice"),
         ("label,locaton\n", "'locaton' is not a column of a fleet .did you mean 'location'"),
         ("label,plan\nx\n", "line 2: fewer values than columns"),
@@ -709,11 +709,11 @@ def test_file_keeps_what_it_holds(tmp_path: Path) -> None:
         ("label\n\xff", "line 2 is not UTF-8"),
     ],
 )
-def test_bad_fleet(text: str, told: str, tmp_path: Path) -> None:
+def test_bad_fleet(text: str, message: str, tmp_path: Path) -> None:
     """A file that cannot be meant is refused with its line and the reason."""
     path = tmp_path / "fleet.csv"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         fleet_file.read_fleet(path)
 
 
@@ -886,7 +886,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunResult],
 
 @pytest.mark.parametrize("name", CASES)
 def test_run(name: str, ran: tuple[dict[str, RunResult], list[str]]) -> None:
-    """`lcnb run NAME -p dry_run=false --yes` makes the changes, tells them in record and page, and ends well."""
+    """`lcnb run NAME -p dry_run=false --yes` makes the changes, lists them in record and page, and ends well."""
     run = ran[0][name].check()
     changes = record(run.folder)["changes"]
     assert {each["outcome"] for each in changes} <= {"done"}
