@@ -90,7 +90,7 @@ def parse_selection(selection: str, columns: Mapping[str, str] | None = None) ->
     """
     if not isinstance(selection, str):
         raise InputError(
-            f"selection: expected a text, got {selection!r}. {SELECTION_EXAMPLES}. Nothing was sent."
+            f"selection: expected a text, got {selection!r}. {SELECTION_EXAMPLES}", not_done="sent"
         )
     text = selection.strip()
     if text in ("", SELECT_ALL):
@@ -99,7 +99,7 @@ def parse_selection(selection: str, columns: Mapping[str, str] | None = None) ->
         return _ExpressionReader(columns).test(_parse_expression(text), 0)
     except _SelectionProblem as wrong:
         shown = text if len(text) <= 200 else f"{text[:200]}..."
-        raise InputError(f"selection {shown!r}: {wrong}. {SELECTION_EXAMPLES}. Nothing was sent.") from None
+        raise InputError(f"selection {shown!r}: {wrong}. {SELECTION_EXAMPLES}", not_done="sent") from None
 
 
 def _parse_expression(text: str) -> ast.expr:
