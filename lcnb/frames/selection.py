@@ -90,8 +90,7 @@ def parse_selection(selection: str, columns: Mapping[str, str] | None = None) ->
     """
     if not isinstance(selection, str):
         raise InputError(
-            f"selection: expected a text, got {selection!r}. {SELECTION_EXAMPLES}",
-            not_done="sent",
+            f"selection: expected a text, got {selection!r}. {SELECTION_EXAMPLES}", not_done="sent"
         )
     text = selection.strip()
     if text in ("", SELECT_ALL):

@@ -1,6 +1,6 @@
-"""What is checked before a run starts: account, settings, language, limits and folders.
+"""Checks before a run starts: account, settings, language, limits and folders.
 
-Every error raised here says that nothing was started. Batches and schedules check with the same functions.
+Every error that is raised here says that nothing was started. Batches and schedules use the same checks.
 """
 
 from __future__ import annotations
@@ -15,12 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcnb.config import Settings, load_settings
-from lcnb.errors import (
-    InputError,
-    ParameterError,
-    RunError,
-    TokenMissing,
-)
+from lcnb.errors import InputError, ParameterError, RunError, TokenMissing
 from lcnb.folders import runs_dir
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, notebooks_dir
@@ -29,23 +24,29 @@ from lcnb.transport.network import checked_proxy
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
+
 ENGINES = ("auto", "kernel")
 
 
 def check_engine(engine: str) -> None:
-    """InputError for an engine that is not known."""
+    """Raise InputError for an unknown engine."""
     if engine not in ENGINES:
         raise InputError(f"engine: {engine!r} is not one of {', '.join(ENGINES)}. Nothing was started.")
 
 
 def check_seconds(name: str, seconds: float | None) -> float | None:
+    """Return a time limit in seconds, or None for no limit. InputError for 0, a negative number or infinity.
+
+    >>> check_seconds("timeout", 60)
+    60
+    """
     if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
         raise InputError(f"{name}: expected seconds above 0, got {seconds!r}. Nothing was started.")
     return seconds
 
 
 def merge_account(book: Runbook, given: dict[str, object], account: str | None) -> str | None:
-    """The account by option and by parameter, which must not name two."""
+    """Return the account that the option or the parameter names. ParameterError when they name two accounts."""
     by_parameter = given.get("account") or None
     if account and by_parameter and account != by_parameter:
         raise ParameterError(
@@ -58,12 +59,16 @@ def merge_account(book: Runbook, given: dict[str, object], account: str | None) 
 
 
 def resolve_settings(book: Runbook, account: str | None) -> Settings | None:
+    """Return the settings of the account. None where the user's own notebook runs without any token.
+
+    TokenMissing when a shipped runbook, or a named account, has no token.
+    """
     shipped = book.path.is_relative_to(notebooks_dir() / "runbooks")
     try:
         settings = load_settings(account)
     except TokenMissing:
         if account is None and not shipped:
-            return None  # a notebook of one's own may not need the API at all
+            return None  # the user's own notebook may not need the API
         raise
     if shipped:
         checked_proxy(settings.base_url)
@@ -71,7 +76,7 @@ def resolve_settings(book: Runbook, account: str | None) -> Settings | None:
 
 
 def account_choices(settings: Settings | None) -> declared.AccountChoices:
-    """What the account has of a kind; only what a parameter asks for is read, and that once."""
+    """Return a function from a kind, such as "plan", to the values of the account. Each kind is read once."""
 
     @cache
     def known(kind: str) -> list[str] | None:
@@ -86,24 +91,29 @@ def account_choices(settings: Settings | None) -> declared.AccountChoices:
 
 
 def account_values(lc: LetsCloud, kind: str) -> list[str]:
-    """What the account has of a kind of `ACCOUNT_KINDS`, sorted."""
+    """Return the account's values of a kind of `ACCOUNT_KINDS`, sorted.
+
+    >>> import lcnb
+    >>> "web-01" in account_values(lcnb.connect(sandbox=True), "label")
+    True
+    """
     read = {"location": lc.locations, "plan": lc.plans, "image": lc.images, "label": lc.instances}
     return sorted(set(read[kind]()["label" if kind == "label" else "slug"].dropna()))
 
 
 def check_language(book: Runbook, given: Mapping[str, object]) -> None:
-    """ParameterError when values are given that cannot be written into cells of the notebook's language."""
+    """Raise ParameterError when papermill cannot write values into cells of the notebook's language."""
     if given and book.language not in (PYTHON, *ASSIGNMENT_PATTERNS):
         name = str(next(iter(given)))
         raise ParameterError(
             f"parameter {name}: papermill cannot write values into a cell of {book.language}. Nothing was started. "
-            "Let the notebook read it from the environment, which is that of this command: "
+            "Let the notebook read it from the environment, which it inherits from this command: "
             f"{name.upper()}=... lcnb run {book.path}"
         )
 
 
 def working_directory(cwd: str | Path | None) -> Path | None:
-    """The folder that cells are to work in, as an absolute path. InputError when it is none."""
+    """Return the working directory of the cells as an absolute path. InputError when it is not a folder."""
     if cwd is None:
         return None
     path = Path(cwd).expanduser().absolute()
@@ -113,7 +123,7 @@ def working_directory(cwd: str | Path | None) -> Path | None:
 
 
 def create_run_folder(book: Runbook, folder: str | Path | None, what: str = "run") -> Path:
-    """Make the folder of a run, or of a batch, below the given one or the one for runs. RunError if it fails."""
+    """Create the folder of a run or batch in the given folder, or in that for runs. RunError when that fails."""
     parent = Path(folder).expanduser().absolute() if folder else runs_dir()
     name = re.sub(r"[^\w-]+", "-", book.name).strip("-") or "notebook"
     prefix = "" if what == "run" else f"{what}-"
@@ -122,7 +132,7 @@ def create_run_folder(book: Runbook, folder: str | Path | None, what: str = "run
         path.mkdir(mode=0o700, parents=True)
     except OSError as error:
         raise RunError(
-            f"the {what}'s folder {path} cannot be made: {error.strerror or error}. Nothing was started. "
-            "Another place: --runs-dir, or LCNB_RUNS_DIR."
+            f"the {what}'s folder {path} cannot be created: {error.strerror or error}. Nothing was started. "
+            "Choose another folder with --runs-dir or LCNB_RUNS_DIR."
         ) from None
     return path

@@ -6,15 +6,23 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import CellFailed, KernelDied, RunError, RunTimeout
 from lcnb.runbooks.ends import CELL_FAILED, DIED, DONE, PARTLY, TIMED_OUT
 
+if TYPE_CHECKING:
+    from lcnb.runbooks.engine.run_job import CellError, RunJob
+
 
 @dataclass
 class RunResult:
-    """How a run ended. `folder` holds all there is of it; `error` shows the failing cell, or is None."""
+    """How a run ended: its status, exit code, folder and files. `error` shows the failing cell, or is None.
+
+    >>> from pathlib import Path
+    >>> RunResult("inventory", "done", 0, Path("runs")).report.name
+    'report.html'
+    """
 
     runbook: str
     status: str
@@ -23,18 +31,19 @@ class RunResult:
     error: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
-    #: What could not be written beside the notebook, such as the report; they stand in run.json too.
+    #: What could not be saved next to the notebook, such as the report; run.json lists it too.
     problems: list[str] = field(default_factory=list)
 
     @property
     def report(self) -> Path:
-        """The report, a page that needs nothing else."""
+        """The path of the report: a page that needs no other file."""
         return self.folder / "report.html"
 
     def check(self) -> RunResult:
-        """This result when the run is done. Raises CellFailed or KernelDied otherwise, with `.folder`.
+        """Return this result when the run is done. CellFailed, KernelDied, RunTimeout or RunError otherwise.
 
-        A run that asks for attention raises RunError with its notes: its tables are there, but not all is well.
+        A run that asks for attention raises RunError with its notes: its tables exist, but somebody has to look. The
+        error has the attributes `folder` and `exit_code`.
 
         >>> from pathlib import Path
         >>> RunResult("inventory", "done", 0, Path("runs")).check().status
@@ -65,7 +74,8 @@ _ERROR_OF_STATUS: dict[str, type[RunError]] = {
 }
 
 
-def failed_cell_facts(error: Any) -> dict[str, Any]:
+def failed_cell_facts(error: CellError) -> dict[str, Any]:
+    """Return the failing cell as run.json has it: number, source, name and text of the error, traceback."""
     return {
         "number": error.index + 1,
         "source": error.source,
@@ -76,30 +86,30 @@ def failed_cell_facts(error: Any) -> dict[str, Any]:
 
 
 def _strip_colours(text: str) -> str:
-    """Without the colour codes that IPython puts into a traceback."""
+    """The text without the color codes that IPython puts into a traceback."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def format_failure(job: Any) -> str:
-    """The failing cell and its error, as the terminal shows them."""
+def format_failure(job: RunJob) -> str:
+    """Return the failing cell and its error, as the terminal shows them; the reason when no cell failed."""
     if job.error is None:
         return f"{job.status}: {job.ended.reason}"
     source = "\n".join(f"    {line}" for line in job.error.source.splitlines())
     last = _strip_colours(job.error.traceback).strip().splitlines()
     tail = "\n".join(f"  {line}" for line in last[-12:])
     head = f"cell {job.error.index + 1} failed: {job.error.ename}: {job.error.evalue}"
-    return f"{head}\n\n{source}\n\n{tail}{_missing_file_hint(job)}"
+    return f"{head}\n\n{source}\n\n{tail}{_missing_file_hint(job, job.error.evalue)}"
 
 
-def _missing_file_hint(job: Any) -> str:
-    """What helps when a cell has not found a file that is in the notebook's folder."""
-    if job.cwd is not None or not re.search("no such|not found", job.error.evalue, re.IGNORECASE):
+def _missing_file_hint(job: RunJob, evalue: str) -> str:
+    """What to do when a cell did not find a file that is in the notebook's folder."""
+    if job.cwd is not None or not re.search("no such|not found", evalue, re.IGNORECASE):
         return ""
-    named = re.findall(r"['\"`]([^'\"`/\\][^'\"`]*)['\"`]", job.error.evalue)
+    named = re.findall(r"['\"`]([^'\"`/\\][^'\"`]*)['\"`]", evalue)
     here = [name for name in named if (job.source.parent / name).exists()]
     if not here:
         return ""
     return (
-        f"\n\n{here[0]} is in the folder of the notebook, but cells work in that of the run. To work in "
-        f"the other: --cwd {shlex.quote(str(job.source.parent))}"
+        f"\n\n{here[0]} is in the folder of the notebook, but cells work in the folder of the run. To work in "
+        f"the folder of the notebook: --cwd {shlex.quote(str(job.source.parent))}"
     )

@@ -554,12 +554,12 @@ def test_interrupt_waits() -> None:
     [
         (
             100,
-            "the run's folder .* cannot be written: File too large. Nothing was started. Another place",
+            "the run's folder .* cannot be written: File too large. Nothing was started. Choose another folder",
             None,
         ),
         (
             20_000,
-            "the run in .* could not be written: File too large. What it did before stands in",
+            "the run in .* could not be written: File too large. The folder holds what was saved before",
             "failed",
         ),
     ],
@@ -585,7 +585,7 @@ def test_no_folder(tmp_path: Path) -> None:
     """Where no folder can be made nothing is started, and the cure is told."""
     (tmp_path / "runs").write_text("a file")
     path = write_notebook(tmp_path / "a.ipynb", "open('begun', 'w')")
-    with pytest.raises(RunError, match=r"cannot be made: .*Nothing was started\. Another place: --runs-dir"):
+    with pytest.raises(RunError, match=r"cannot be created: .*Nothing was started\. Choose another folder with --runs-dir"):
         run_runbook(str(path))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.ipynb", "home", "runs"]
 
@@ -667,12 +667,12 @@ NOTEBOOK = (
         ("\udcff", "is not a notebook: "),
         ("[1]", "it does not say nbformat 4"),
         ('{"cells": []}', "it does not say nbformat 4"),
-        ('{"nbformat": 5, "cells": [], "metadata": {}}', "it says nbformat 5, and 4 is the newest"),
-        ('{"nbformat": 4, "cells": [], "metadata": []}', "its metadata is no object"),
-        ('{"nbformat": 4, "metadata": {"kernelspec": "python3"}, "cells": []}', "its kernelspec is no object"),
-        ('{"nbformat": 4, "metadata": {}}', "its cells are no list"),
+        ('{"nbformat": 5, "cells": [], "metadata": {}}', "it says nbformat 5, but the newest format"),
+        ('{"nbformat": 4, "cells": [], "metadata": []}', "its metadata is not an object"),
+        ('{"nbformat": 4, "metadata": {"kernelspec": "python3"}, "cells": []}', "its kernelspec is not an object"),
+        ('{"nbformat": 4, "metadata": {}}', "its cells are not a list"),
         (NOTEBOOK.replace("}]", "}, 5]"), "cell 2 has no metadata"),
-        (NOTEBOOK.replace('{}, "source"', '[], "source"'), "cell 1: its metadata is no object"),
+        (NOTEBOOK.replace('{}, "source"', '[], "source"'), "cell 1: its metadata is not an object"),
         (NOTEBOOK.replace("code", "cod"), "cell 1 has no type or no source"),
         (NOTEBOOK.replace("source", "sauce"), "cell 1 has no type or no source"),
         (NOTEBOOK.replace('"1"', "[1]"), "cell 1 has no type or no source; its source is no text"),

@@ -1,4 +1,4 @@
-"""The types that annotations in a parameters cell name, without running the cell."""
+"""The types that annotations in a parameters cell name, found without running the cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lcnb.runbooks.notebook.types import MISSING, ParameterType, union_type
 
 
 def _literal_value(node: ast.expr) -> Any:
-    """The value of a literal, or `_MISSING` for one that only running it would tell."""
+    """The value of a literal; `MISSING` for an expression that would have to run."""
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -57,7 +57,7 @@ _BOUND_SIGNS = {
     "min_length": "length >=",
     "max_length": "length <=",
 }
-#: What `Ge(1)`, `MinLen(1)`, `Len(1, 9)` call their arguments, in order.
+#: The names of the arguments of `Ge(1)`, `MinLen(1)` and `Len(1, 9)`, in order.
 _BOUND_ARGUMENTS = {
     "Ge": ("ge",),
     "Gt": ("gt",),
@@ -67,15 +67,20 @@ _BOUND_ARGUMENTS = {
     "MaxLen": ("max_length",),
     "Len": ("min_length", "max_length"),
 }
-#: What an alias may be written as; `date = date.today()` is none, whatever else is called `date`.
+#: The forms of a type alias. `date = date.today()` is no alias, even if `date` is also a type.
 _ALIAS_NODES = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp)
 _ENUM_BASES = {"Enum", "StrEnum", "IntEnum"}
 
 
 class CellTypes:
-    """The types that annotations of one cell name: known ones, and those that the cell itself makes.
+    """The types that annotations of one cell name: known types, and those that the cell itself defines.
 
-    These are classes derived from Enum, and aliases: `Size = Literal["s", "m"]`, when an annotation says `Size`.
+    A cell can define classes derived from Enum, and aliases: `Size = Literal["s", "m"]`, where an annotation says
+    `Size`.
+
+    >>> tree = ast.parse("days: int | None = None")
+    >>> str(CellTypes(tree).annotated_type(tree.body[0].annotation))
+    'int or None'
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -83,48 +88,44 @@ class CellTypes:
         self._members: dict[str, dict[str, Any]] = {}
         self._annotating = _annotation_names(tree)
         for node in tree.body:
-            if isinstance(node, ast.ClassDef):
-                self._enum(node)
-            elif isinstance(node, ast.AnnAssign) and _last_name(node.annotation) == "TypeAlias":
-                self._own[_last_name(node.target)] = (
-                    self.of(node.value) if node.value else ParameterType("any")
-                )
-            elif isinstance(node, ast.Assign) and isinstance(node.value, _ALIAS_NODES):
-                for target in node.targets:
-                    if isinstance(target, ast.Name) and target.id in self._annotating:
-                        self._own[target.id] = self.of(node.value)
-            elif type(node).__name__ == "TypeAlias":  # `type Size = ...`, of Python 3.12
-                self._own[_last_name(getattr(node, "name"))] = self.of(getattr(node, "value"))  # noqa: B009
+            if isinstance(node, ast.ClassDef) and _base_names(node) & _ENUM_BASES:
+                self._read_enum(node)
+            else:
+                self._read_aliases(node)
 
-    def alias(self, name: str, value: ast.expr | None) -> bool:
-        """Whether an assignment names a type and so is no parameter."""
+    def is_alias(self, name: str, value: ast.expr | None) -> bool:
+        """Whether an assignment defines a type, and so declares no parameter."""
         return value is not None and name in self._own and name not in self._members
 
-    def _enum(self, node: ast.ClassDef) -> None:
-        bases = {_last_name(base) for base in node.bases}
-        if not bases & _ENUM_BASES:
-            return
-        members: dict[str, Any] = {}
-        for each in node.body:
-            if isinstance(each, ast.Assign):
-                names = [target.id for target in each.targets if isinstance(target, ast.Name)]
-                value = _enum_member_value(each.value, names, members, texts="StrEnum" in bases)
-                members |= dict.fromkeys((name for name in names if not name.startswith("_")), value)
-        plain = members and all(_is_scalar(value) for value in members.values())
-        self._members[node.name] = members if plain else {}
-        values = tuple(dict.fromkeys(members.values())) if plain else ()
-        self._own[node.name] = (
-            ParameterType("literal", values=values, names=tuple(members.items()))
-            if plain
-            else ParameterType("any")
-        )
+    def _read_aliases(self, node: ast.stmt) -> None:
+        """Note the types that a statement names, if it does."""
+        if isinstance(node, ast.AnnAssign) and _last_name(node.annotation) == "TypeAlias":
+            named = self.annotated_type(node.value) if node.value else ParameterType("any")
+            self._own[_last_name(node.target)] = named
+        elif isinstance(node, ast.Assign) and isinstance(node.value, _ALIAS_NODES):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id in self._annotating:
+                    self._own[target.id] = self.annotated_type(node.value)
+        elif type(node).__name__ == "TypeAlias":  # `type Size = ...`, of Python 3.12
+            name, value = getattr(node, "name"), getattr(node, "value")  # noqa: B009
+            self._own[_last_name(name)] = self.annotated_type(value)
 
-    def value(self, node: ast.expr) -> Any:
-        """The value of a literal or of a member (`Size.SMALL`, `Size("s")`); `_MISSING` for any other."""
+    def _read_enum(self, node: ast.ClassDef) -> None:
+        members = _enum_members(node)
+        if members and all(map(_is_scalar, members.values())):
+            values = tuple(dict.fromkeys(members.values()))
+            self._members[node.name] = members
+            self._own[node.name] = ParameterType("literal", values=values, names=tuple(members.items()))
+        else:
+            self._members[node.name] = {}
+            self._own[node.name] = ParameterType("any")
+
+    def default_value(self, node: ast.expr) -> Any:
+        """The value of a literal or of an Enum member (`Size.SMALL`, `Size("s")`); `MISSING` for any other."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             return self._members.get(node.value.id, {}).get(node.attr, MISSING)
         if isinstance(node, ast.Attribute) and node.attr == "value":
-            return self.value(node.value)
+            return self.default_value(node.value)
         if isinstance(node, ast.Call) and _last_name(node.func) in self._members and len(node.args) == 1:
             return _literal_value(node.args[0])
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
@@ -132,60 +133,74 @@ class CellTypes:
             return value if value is MISSING else not value
         return _literal_value(node)
 
-    def of(self, node: ast.expr) -> ParameterType:
-        """The type that an annotation names; one that is not known accepts any value."""
+    def annotated_type(self, node: ast.expr) -> ParameterType:
+        """The type that an annotation names. An unknown type accepts any value."""
         if isinstance(node, ast.Constant):
             if node.value is None:
                 return ParameterType("none")
             if isinstance(node.value, str):  # a quoted annotation
                 try:
-                    return self.of(ast.parse(node.value, mode="eval").body)
+                    return self.annotated_type(ast.parse(node.value, mode="eval").body)
                 except (SyntaxError, ValueError):
                     return ParameterType("any")
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            return union_type([self.of(node.left), self.of(node.right)])
+            return union_type([self.annotated_type(node.left), self.annotated_type(node.right)])
         if isinstance(node, ast.Subscript):
-            return self._generic(_last_name(node.value), node.slice)
+            items = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+            return self._generic_type(_last_name(node.value), items)
         name = _last_name(node)
         if isinstance(node, ast.Name) and name in self._own:
             return self._own[name]
         return _bare_type(_KIND_OF_NAME.get(name, "any"))
 
-    def _generic(self, name: str, inner: ast.expr) -> ParameterType:
-        items = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
+    def _generic_type(self, name: str, items: list[ast.expr]) -> ParameterType:
+        """The type `name[items]`."""
         if name == "Literal":
-            values = tuple(self.value(item) for item in items)
-            return (
-                ParameterType("literal", values=values)
-                if all(map(_is_scalar, values))
-                else ParameterType("any")
-            )
+            values = tuple(self.default_value(item) for item in items)
+            known = all(map(_is_scalar, values))
+            return ParameterType("literal", values=values) if known else ParameterType("any")
         if name == "Optional":
-            return union_type([self.of(items[0]), ParameterType("none")])
+            return union_type([self.annotated_type(items[0]), ParameterType("none")])
         if name == "Union":
-            return union_type([self.of(item) for item in items])
+            return union_type([self.annotated_type(item) for item in items])
         if name == "Annotated":
-            return _add_bounds(self.of(items[0]), tuple(_read_bounds(items[1:])))
+            return _add_bounds(self.annotated_type(items[0]), tuple(_read_bounds(items[1:])))
         if name in ("Final", "ClassVar"):
-            return self.of(items[0])
-        kind = _KIND_OF_NAME.get(name, "any")
+            return self.annotated_type(items[0])
+        return self._collection_type(_KIND_OF_NAME.get(name, "any"), items)
+
+    def _collection_type(self, kind: str, items: list[ast.expr]) -> ParameterType:
         if kind == "tuple" and isinstance(items[-1], ast.Constant) and items[-1].value is Ellipsis:
             kind, items = "list", items[:1]
-        takes = ("list", "set", "dict", "tuple")
-        return (
-            ParameterType(kind, tuple(self.of(item) for item in items)) if kind in takes else _bare_type(kind)
-        )
+        if kind not in ("list", "set", "dict", "tuple"):
+            return _bare_type(kind)
+        return ParameterType(kind, tuple(self.annotated_type(item) for item in items))
 
 
 def _bare_type(kind: str) -> ParameterType:
-    """A tuple of which nothing more is said is as a list."""
+    """A type without parts. A tuple without parts is treated as a list."""
     return ParameterType("list" if kind == "tuple" else kind)
+
+
+def _base_names(node: ast.ClassDef) -> set[str]:
+    return {_last_name(base) for base in node.bases}
+
+
+def _enum_members(node: ast.ClassDef) -> dict[str, Any]:
+    """The members of an Enum: name → value, or `MISSING` for a value that would have to run."""
+    members: dict[str, Any] = {}
+    for each in node.body:
+        if isinstance(each, ast.Assign):
+            names = [target.id for target in each.targets if isinstance(target, ast.Name)]
+            value = _enum_member_value(each.value, names, members, texts="StrEnum" in _base_names(node))
+            members |= dict.fromkeys((name for name in names if not name.startswith("_")), value)
+    return members
 
 
 def _enum_member_value(
     node: ast.expr, names: Sequence[str], before: Mapping[str, Any], *, texts: bool
 ) -> Any:
-    """The value of an Enum's member. `auto()` is the name in small letters for texts, else it counts on."""
+    """The value of an Enum member. `auto()` is the name in lower case for texts, and the next number otherwise."""
     if not (isinstance(node, ast.Call) and _last_name(node.func) == "auto"):
         return _literal_value(node)
     if texts:
@@ -196,12 +211,12 @@ def _enum_member_value(
 
 
 def _is_scalar(value: Any) -> bool:
-    """Whether a cell can be written with it."""
+    """Whether the value can be written into a cell."""
     return value is None or isinstance(value, str | int | float | bool)
 
 
 def _annotation_names(tree: ast.Module) -> set[str]:
-    """Each name that an annotation of the cell says, quoted ones too."""
+    """The names that annotations of the cell contain, also in quoted annotations."""
     found: set[str] = set()
     open_ = [node.annotation for node in tree.body if isinstance(node, ast.AnnAssign)]
     while open_:
@@ -217,12 +232,12 @@ def _annotation_names(tree: ast.Module) -> set[str]:
 
 
 def _last_name(node: ast.expr) -> str:
-    """`Literal` for both `Literal` and `typing.Literal`."""
+    """The last part of a name: `Literal` for both `Literal` and `typing.Literal`."""
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _add_bounds(declared: ParameterType, bounds: tuple[tuple[str, int | float], ...]) -> ParameterType:
-    """The type with the bounds that can be meant: in `Annotated[int | None, Ge(1)]` they are the int's."""
+    """Add the bounds to each part that they fit: in `Annotated[int | None, Ge(1)]` they belong to the int."""
     if declared.kind == "union":
         return replace(declared, parts=tuple(_add_bounds(part, bounds) for part in declared.parts))
     number = declared.kind in ("int", "float")
@@ -232,7 +247,7 @@ def _add_bounds(declared: ParameterType, bounds: tuple[tuple[str, int | float], 
 
 
 def _read_bounds(items: Sequence[ast.expr]) -> list[tuple[str, int | float]]:
-    """`Ge(1)`, or `Interval(ge=1, le=9)`, as annotated-types writes them."""
+    """Read bounds such as `Ge(1)` or `Interval(ge=1, le=9)`, as annotated-types writes them."""
     found = []
     for item in items:
         if isinstance(item, ast.Call):

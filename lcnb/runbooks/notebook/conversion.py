@@ -1,8 +1,8 @@
 """Values converted to the declared type of a parameter, or refused with a ValueError.
 
-A parameter without a type, whose default does not show one either (`limit = None`, `wait_s = 60 * 60`), reads a
-text from a command line or a CSV file as papermill does: `True`, `False` and `None` are these values, what `int()`
-or `float()` accepts is a number, the rest is text. A text that Python code passes stays a text.
+A parameter without a type, whose default does not show one either (`limit = None`, `wait_s = 60 * 60`), reads a text
+from a command line or a CSV file as papermill does: `True`, `False` and `None` are these values, what `int()` or
+`float()` accepts is a number, the rest is text. A text that Python code passes stays a text.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from typing import Any, cast
 
 from lcnb.runbooks.notebook.types import ParameterType, WrittenText, with_article
 
-#: Characters of a value that an error tells.
+#: An error shows at most this many characters of a value.
 MAX_SHOWN_CHARS = 200
 
 
+class WrongContent(ValueError):
+    """The value has the declared type, but its content is refused: out of bounds, or a key of another type."""
+
+
 def short_repr(value: object) -> str:
-    """A value as an error tells it: not all of a long one, and nothing that fails itself (such as a huge number)."""
+    """Return a value as an error shows it: a long one is cut, and a repr that fails is replaced by the type."""
     try:
         text = repr(value)
     except Exception:
@@ -36,7 +40,12 @@ def short_repr(value: object) -> str:
 
 
 def unwrap_value(value: object) -> object:
-    """A numpy or pandas value as the Python value inside, an array as a list; a missing one as None."""
+    """Return the Python value inside a numpy or pandas value; an array as a list, a missing value as None.
+
+    >>> import numpy as np
+    >>> unwrap_value(np.int64(3))
+    3
+    """
     if isinstance(value, Enum):
         return unwrap_value(value.value)
     package = type(value).__module__.partition(".")[0]
@@ -54,7 +63,7 @@ def unwrap_value(value: object) -> object:
 
 
 def _simplify_number(value: object) -> object:
-    """A number of another kind (Decimal, Fraction, a long double) as an int if it is whole, else as a float."""
+    """Return a Decimal, Fraction or long double as an int where it is whole, else as a float."""
     if isinstance(value, int | float) or not isinstance(value, Real | Decimal):
         return value
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_INT_DIGITS:
@@ -67,7 +76,11 @@ def _simplify_number(value: object) -> object:
 
 
 def convert_value(declared: ParameterType, value: object) -> Any:
-    """`value` as the declared type. ValueError when it is not one; a text is read as a person means it."""
+    """Return `value` as the declared type. A text is read as a person means it. ValueError when it does not fit.
+
+    >>> convert_value(ParameterType("bool"), "yes")
+    True
+    """
     if declared.kind == "union":
         return _convert_union(declared, value)
     if declared.kind == "literal":
@@ -75,57 +88,76 @@ def convert_value(declared: ParameterType, value: object) -> Any:
     converted = _convert_kind(declared, value)
     for sign, limit in declared.bounds:
         if not _is_within(len(converted) if sign.startswith("length") else converted, sign, limit):
-            raise ValueError(f"it must be {sign} {limit}" if "length" not in sign else f"its {sign} {limit}")
+            raise WrongContent(f"its {sign} {limit}" if "length" in sign else f"it must be {sign} {limit}")
     return converted
 
 
 def _convert_kind(declared: ParameterType, value: object) -> Any:
-    if declared.kind == "list":
-        return [
-            convert_value(declared.parts[0] if declared.parts else ParameterType("any"), item)
-            for item in _parse_items(value)
-        ]
-    if declared.kind == "set":
-        part = declared.parts[0] if declared.parts else ParameterType("any")
-        items = [convert_value(part, item) for item in _parse_items(value)]
-        return [item for number, item in enumerate(items) if item not in items[:number]]
-    if declared.kind == "tuple":
-        items = _parse_items(value)
-        if len(items) != len(declared.parts):
-            raise ValueError(f"it has {len(declared.parts)} values, this has {len(items)}")
-        return [convert_value(part, item) for part, item in zip(declared.parts, items, strict=True)]
-    if declared.kind == "dict":
-        return _convert_dict(declared, _parse_mapping(value))
-    return CONVERTERS.get(declared.kind, _parse_any)(
-        value if declared.kind == "str" else _simplify_number(value)
-    )
+    if declared.kind in _COLLECTIONS:
+        return _COLLECTIONS[declared.kind](declared, value)
+    simple = value if declared.kind == "str" else _simplify_number(value)
+    return CONVERTERS.get(declared.kind, _parse_any)(simple)
 
 
-def _convert_dict(declared: ParameterType, pairs: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A dict with keys and values of the declared types. Keys that would become the same one are refused."""
-    of_keys, of_values = (
-        declared.parts if len(declared.parts) == 2 else (ParameterType("any"), ParameterType("any"))
-    )
+def _convert_list(declared: ParameterType, value: object) -> list[Any]:
+    part = declared.parts[0] if declared.parts else ParameterType("any")
+    return [convert_value(part, item) for item in _parse_items(value)]
+
+
+def _convert_set(declared: ParameterType, value: object) -> list[Any]:
+    """A set as a list without duplicates, in order."""
+    items = _convert_list(declared, value)
+    return [item for number, item in enumerate(items) if item not in items[:number]]
+
+
+def _convert_tuple(declared: ParameterType, value: object) -> list[Any]:
+    items = _parse_items(value)
+    if len(items) != len(declared.parts):
+        raise ValueError(f"it has {len(declared.parts)} values, this has {len(items)}")
+    return [convert_value(part, item) for part, item in zip(declared.parts, items, strict=True)]
+
+
+def _convert_dict(declared: ParameterType, value: object) -> dict[Any, Any]:
+    """A dict with keys and values of the declared types. Keys that would become equal are refused."""
+    unknown = ParameterType("any")
+    key_type, value_type = declared.parts if len(declared.parts) == 2 else (unknown, unknown)
     found: dict[Any, Any] = {}
-    for key, item in pairs.items():
-        try:
-            new = _hashable_key(convert_value(of_keys, unwrap_value(key)))
-        except ValueError as wrong:
-            told = f": {wrong}" if str(wrong) else ""
-            raise ValueError(f"the key {short_repr(key)} is not {with_article(of_keys)}{told}") from None
-        if of_keys.kind == "any" and not isinstance(new, str):
-            raise ValueError(
-                f"the key {short_repr(key)} is no text, and the type of the keys is not declared: declare it, such as "
-                f"dict[{type(new).__name__}, str]"
-            )
+    for key, item in _parse_mapping(value).items():
+        new = _convert_key(key_type, key)
         if new in found:
-            raise ValueError(f"two of its keys become {new!r}")
-        found[new] = convert_value(of_values, unwrap_value(item))
+            raise WrongContent(f"two of its keys become {new!r}")
+        found[new] = convert_value(value_type, unwrap_value(item))
     return found
 
 
+def _convert_key(key_type: ParameterType, key: Any) -> Any:
+    try:
+        new = _hashable_key(convert_value(key_type, unwrap_value(key)))
+    except ValueError as wrong:
+        detail = f": {wrong}" if str(wrong) else ""
+        raise WrongContent(f"the key {short_repr(key)} is not {with_article(key_type)}{detail}") from None
+    if key_type.kind == "any" and not isinstance(new, str):
+        raise WrongContent(_undeclared_key(key, new))
+    return new
+
+
+def _undeclared_key(key: Any, converted: Any) -> str:
+    return (
+        f"the key {short_repr(key)} is not a text, and the type of the keys is not declared: declare it, such as "
+        f"dict[{type(converted).__name__}, str]"
+    )
+
+
+_COLLECTIONS: dict[str, Callable[[ParameterType, object], Any]] = {
+    "list": _convert_list,
+    "set": _convert_set,
+    "tuple": _convert_tuple,
+    "dict": _convert_dict,
+}
+
+
 def _hashable_key(key: Any) -> Any:
-    """A tuple in place of a list: only that can be a key."""
+    """The key with tuples in place of lists, because a list cannot be a key."""
     if isinstance(key, dict):
         raise ValueError("a dict cannot be a key")
     return tuple(map(_hashable_key, key)) if isinstance(key, list) else key
@@ -137,24 +169,15 @@ def _is_within(value: Any, sign: str, limit: float) -> bool:
 
 
 def _convert_union(declared: ParameterType, value: object) -> Any:
-    """The first part that takes the value: the narrowest first, and text last, for it takes all."""
+    """Convert to the first type that fits: the narrowest first, and text last, because every value fits it."""
     order = {"literal": 0, "none": 1, "int": 2, "float": 3, "bool": 4, "path": 8, "str": 9, "any": 10}
-    problems = []
+    problems: list[ValueError] = []
     for part in sorted(declared.parts, key=lambda each: order.get(each.kind, 5)):
         try:
             return convert_value(part, value)
         except ValueError as wrong:
-            problems.append(str(wrong))
-    raise ValueError(
-        next(
-            (
-                each
-                for each in problems
-                if each.startswith(("it must", "its length", "the key", "two of its"))
-            ),
-            "",
-        )
-    )
+            problems.append(wrong)
+    raise next((each for each in problems if isinstance(each, WrongContent)), ValueError())
 
 
 def _convert_literal(declared: ParameterType, value: object) -> Any:
@@ -186,25 +209,25 @@ def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def _parse_text(value: object) -> str:
     if isinstance(value, str):
-        return str.__str__(value)  # of a class of its own: as plain text
+        return str.__str__(value)  # a subclass of str becomes plain text
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or value != value:
-        raise ValueError  # a list, a flag or a missing number for a text is a slip, not a text
+        raise ValueError  # a list, a flag or a missing number is a mistake, not a text
     return str(value)
 
 
-#: Python writes and reads integers up to this size.
+#: Python reads and writes integers with at most this many digits.
 MAX_INT_DIGITS = sys.int_info.default_max_str_digits
 MAX_INT_BITS = int(MAX_INT_DIGITS / math.log10(2))
 
 
 def _parse_int(value: object) -> int:
     if isinstance(value, bool):
-        raise ValueError("a flag is no number")
+        raise ValueError("a flag is not a number")
     if isinstance(value, int):
         if value.bit_length() > MAX_INT_BITS:
             raise ValueError("it is too large")
@@ -230,11 +253,12 @@ def _parse_float(value: object) -> float:
     except OverflowError:
         raise ValueError("it is too large") from None
     if not math.isfinite(number):
-        raise ValueError("it must be finite")
+        raise WrongContent("it must be finite")
     return number
 
 
-_TRUE_WORDS, _FALSE_WORDS = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_TRUE_WORDS = ("true", "yes", "on", "1")
+_FALSE_WORDS = ("false", "no", "off", "0")
 
 
 def _parse_bool(value: object) -> bool:
@@ -245,25 +269,25 @@ def _parse_bool(value: object) -> bool:
         return True
     if text in _FALSE_WORDS:
         return False
-    raise ValueError("say true or false")
+    raise ValueError("write true or false")
 
 
 def _parse_none(value: object) -> None:
-    missing = isinstance(value, float) and math.isnan(value)  # as pandas has a missing text or number
+    missing = isinstance(value, float) and math.isnan(value)  # a missing text or number of pandas
     if value is None or missing or (isinstance(value, str) and value.strip().lower() in ("", "none", "null")):
         return
     raise ValueError
 
 
 def _parse_date(value: object) -> str:
-    """A date as its ISO text: papermill can write a text into a cell, not a date."""
+    """A date as ISO text: papermill can write a text into a cell, but not a date."""
     if isinstance(value, datetime):
         return value.date().isoformat()
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, str):
         return date.fromisoformat(value.strip()).isoformat()
-    raise ValueError("say it as 2026-01-31")
+    raise ValueError("write it as 2026-01-31")
 
 
 def _parse_datetime(value: object) -> str:
@@ -271,13 +295,13 @@ def _parse_datetime(value: object) -> str:
         return value.isoformat()
     if isinstance(value, str):
         return datetime.fromisoformat(value.strip()).isoformat()
-    raise ValueError("say it as 2026-01-31T14:00:00+00:00")
+    raise ValueError("write it as 2026-01-31T14:00:00+00:00")
 
 
 def _parse_mapping(value: object) -> Mapping[Any, Any]:
     parsed = _parse_json(value) if isinstance(value, str) else value
     if not isinstance(parsed, Mapping):
-        raise ValueError("say it as JSON")
+        raise ValueError("write it as JSON")
     return parsed
 
 
@@ -295,7 +319,7 @@ def _reject_bytes(value: object) -> Any:
 
 
 def _guess_value(text: str) -> Any:
-    """A written text as papermill's command line reads it. ValueError for a number that JSON does not have."""
+    """Read a written text as papermill's command line does. ValueError for a number that JSON cannot represent."""
     named = {"True": True, "False": False, "None": None}
     if text in named:
         return named[text]
@@ -306,12 +330,12 @@ def _guess_value(text: str) -> Any:
             continue
         if math.isfinite(number):
             return number
-        raise ValueError("it would be read as a number that is not finite; for a text declare it: str")
+        raise ValueError("it would be read as a number that is not finite; declare it as str if it is a text")
     return str(text)
 
 
 def _parse_any(value: object) -> Any:
-    """For an undeclared type: what JSON can hold, in JSON's types, for papermill writes others as text."""
+    """Convert a value of an undeclared type to types of JSON, because papermill writes all others as text."""
     if isinstance(value, WrittenText):
         return _guess_value(value)
     value = _simplify_numbers(value)
@@ -322,14 +346,11 @@ def _parse_any(value: object) -> Any:
 
 
 def _simplify_numbers(value: object, depth: int = 100) -> object:
-    """The value with its numbers as JSON has them, and with texts for keys. ValueError for other keys."""
+    """The value with its numbers as JSON has them. ValueError for a key that is not a text."""
     if isinstance(value, dict) and depth:
         for key in value:
             if not isinstance(key, str):
-                raise ValueError(
-                    f"the key {short_repr(key)} is no text, and the type of the keys is not declared: declare it, such as "
-                    f"dict[{type(key).__name__}, str]"
-                )
+                raise WrongContent(_undeclared_key(key, key))
         return {key: _simplify_numbers(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple) and depth:
         return [_simplify_numbers(item, depth - 1) for item in value]

@@ -1,4 +1,10 @@
-"""Imports that would cost each run more than they give."""
+"""Imports that are delayed, because they are slow and few runs need them.
+
+nbformat, papermill and nbconvert import jsonschema to validate notebooks. jsonschema imports rfc3987_syntax, which
+compiles the grammar of web addresses during its import: a third of the import time of a run. A run hardly ever checks
+such an address. `defer_iri_grammar` therefore puts a small stand-in into `sys.modules` while jsonschema is imported.
+The stand-in has the one function that jsonschema takes, and imports the real package when that function is called.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +19,12 @@ from typing import Any
 
 @contextmanager
 def defer_iri_grammar() -> Iterator[None]:
-    """Import nbformat, papermill or nbconvert in this block: they import jsonschema.
+    """Delay the import of rfc3987_syntax: import nbformat, papermill or nbconvert inside this block.
 
-    jsonschema takes one function of a package that works a grammar out when it is imported, for longer than a third
-    of all imports of a run take. Few runs ever check an `iri`: the package is imported when that function is called.
+    Nothing is delayed when the package is missing, or has been imported before.
+
+    >>> with defer_iri_grammar():
+    ...     import nbformat
     """
     name = "rfc3987_syntax"
     if name in sys.modules or find_spec(name) is None:
@@ -32,4 +40,4 @@ def defer_iri_grammar() -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[name]  # a cell that imports it gets the package itself
+        del sys.modules[name]  # a cell that imports it gets the real package

@@ -1,6 +1,6 @@
-"""Where runbooks are: shipped ones by name, the user's own by path.
+"""Where runbooks are found: shipped ones by name, the user's own by path.
 
-A notebook is read as plain JSON (`file_format`): listing and refusing must not wait for nbformat or papermill.
+A notebook is read as plain JSON (`file_format`): lists and errors must not wait for nbformat or papermill.
 """
 
 from __future__ import annotations
@@ -22,33 +22,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Runbook:
-    """A notebook that can be run: where it is, what it is for, what it takes."""
+    """A notebook that can be run: its path, its purpose, and the parameters that it takes."""
 
     name: str
     path: Path
     title: str
     purpose: str
     parameters: tuple[Parameter, ...]
-    #: The name of its Jupyter kernel; empty when it says only its language, which is not Python.
+    #: The name of its Jupyter kernel; empty when the notebook names only a language other than Python.
     kernel: str = "python3"
-    #: `python`, or as papermill names it.
+    #: `python`, or papermill's name of another language.
     language: str = PYTHON
 
 
 def notebooks_dir() -> Path:
-    """The shipped notebooks: inside an installed package, or beside it in a checkout."""
+    """Return the folder of the shipped notebooks: inside an installed package, or next to it in a checkout.
+
+    >>> (notebooks_dir() / "runbooks").is_dir()
+    True
+    """
     package = Path(__file__).parents[2]
     installed = package / "notebooks"
     return installed if installed.is_dir() else package.parent / "notebooks"
 
 
 def shipped_names() -> list[str]:
-    """The names of the shipped runbooks."""
+    """Return the names of the shipped runbooks.
+
+    >>> "inventory" in shipped_names()
+    True
+    """
     return sorted(path.stem for path in (notebooks_dir() / "runbooks").glob("*.ipynb"))
 
 
 def find_runbook(name: str) -> Runbook:
-    """The runbook of that name, or the notebook file at that path. InputError when there is none."""
+    """Return the shipped runbook of that name, or the notebook file at that path. InputError when it does not exist.
+
+    >>> find_runbook("inventory").name
+    'inventory'
+    """
     if name.endswith(".ipynb") or "/" in name or "\\" in name:
         path = Path(name).expanduser()
         if not path.is_file():
@@ -68,9 +80,9 @@ def _load_runbook(path: Path) -> Runbook:
     notebook = read_notebook(path)
     cells, metadata = notebook["cells"], notebook["metadata"]
     title, purpose = _title_and_purpose(cells)
-    unclear = _tag_problem(cells)
-    if unclear:
-        raise InputError(f"{path}: {unclear}", not_done="started")
+    problem = _tag_problem(cells)
+    if problem:
+        raise InputError(f"{path}: {problem}", not_done="started")
     source = next((cell["source"] for cell in cells if "parameters" in _code_tags(cell)), "")
     spec = metadata.get("kernelspec", {})
     language = notebook_language(spec, metadata.get("language_info", {}))
@@ -87,18 +99,18 @@ def _load_runbook(path: Path) -> Runbook:
 
 
 def _tag_problem(cells: list[dict[str, Any]]) -> str:
-    """Why it is not clear which values a run would have; empty when it is.
+    """Why it is not clear which values a run would have; "" when it is clear.
 
-    papermill puts what is given behind the first cell that has the tag, of any kind, and a later cell undoes it. A
-    cell that it has put there before stays when nothing is given.
+    papermill injects the given values after the first cell that has the tag, of any type, and a later cell with the tag
+    would overwrite them. A cell that papermill injected in an earlier run stays when no values are given.
     """
     for number, cell in enumerate(cells, 1):
         if "parameters" in _cell_tags(cell) and cell["cell_type"] != "code":
-            return f"cell {number} is tagged `parameters` and is no code: what is given would stand in the wrong place."
+            return f"cell {number} is tagged `parameters` but is no code cell: values would be in the wrong place."
         if "injected-parameters" in _cell_tags(cell):
             return (
                 f"cell {number} holds the parameters of an earlier run (its tag is `injected-parameters`). Run the "
-                "notebook that it was made from, or take that cell away."
+                "original notebook, or remove that cell."
             )
     tagged = [number for number, cell in enumerate(cells, 1) if "parameters" in _code_tags(cell)]
     if len(tagged) > 1:
@@ -115,7 +127,7 @@ def _cell_tags(cell: dict[str, Any]) -> list[str]:
 
 
 def _title_and_purpose(cells: list[dict[str, Any]]) -> tuple[str, str]:
-    """The first heading, and the first paragraph after it."""
+    """Return the first heading, and the first paragraph after it."""
     text = next((cell["source"] for cell in cells if cell["cell_type"] == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")
     if not heading.startswith("#"):

@@ -1,4 +1,4 @@
-"""Which commit a notebook is of. git itself is asked, briefly; where it has no answer there is none."""
+"""The git commit that a notebook belongs to. git is called with a short timeout; without a reply the commit is None."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ GIT_TIMEOUT_S = 2.0
 
 
 def find_commit(path: Path) -> dict[str, Any] | None:
-    """`commit` and `dirty` of the repository that a file is in; None without git, repository or commit.
+    """Return `commit` and `dirty` of the repository that contains a file; None without git, repository or commit.
 
-    Dirty is a repository with a tracked file that is not as committed, or where this file is not tracked. An
-    ignored file is in no repository: those of an environment inside a checkout are not of its commit.
+    A repository is dirty when a tracked file differs from its commit, or when this file is not tracked. An ignored file
+    belongs to no repository, such as a file of a virtual environment inside a checkout.
 
-    >>> commit_of(Path("/nowhere/at-all.ipynb")) is None
+    >>> find_commit(Path("/nowhere/at-all.ipynb")) is None
     True
     """
     listed = _run_git(path, "ls-files", "-t", "--cached", "--others", "--exclude-standard", "--", path.name)
@@ -31,7 +31,7 @@ def find_commit(path: Path) -> dict[str, Any] | None:
 
 
 def _run_git(path: Path, *words: str) -> str:
-    """What git prints, or nothing. A repository's own settings must not start programs here."""
+    """Return what git prints, or "". The settings of a repository must not start programs here."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(path.parent), *words]
     try:

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def describe_runbooks(name: str | None = None) -> pd.DataFrame:
-    """The shipped runbooks (name, title, purpose); or the parameters of one (name, type, default, help)."""
+    """Return a table of the shipped runbooks (name, title, purpose), or of the parameters of one runbook.
+
+    The columns for one runbook are name, type, default and help. InputError when there is no such runbook.
+
+    >>> "inventory" in set(describe_runbooks().name)
+    True
+    """
     import pandas as pd
 
     if name is None:
@@ -26,7 +32,7 @@ def describe_runbooks(name: str | None = None) -> pd.DataFrame:
 
 
 def help_text(book: Runbook, page: click.HelpFormatter | None = None, command: str = "lcnb run") -> str:
-    """The page of a runbook: what it is for, and each parameter with type, default and meaning."""
+    """Return the help page of a runbook: its purpose, and each parameter with type, default and help."""
     if page is None:
         import click
 

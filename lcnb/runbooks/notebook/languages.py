@@ -1,7 +1,7 @@
-"""The languages of notebooks: by which name one is known, and which parameters a cell of another one assigns.
+"""The languages of notebooks: their names, and the parameters that a cell in a language other than Python assigns.
 
-Only Python cells are parsed. In the cell of another language the assignments are found line by line: their names, the
-text of their default and the comment behind it. Values for them are written by papermill, where it knows the language.
+Only Python cells are parsed. In another language the assignments are found line by line: their names, the text of the
+default and the comment after it. papermill writes values for them where it knows the language.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from lcnb.runbooks.notebook.types import MISSING, Parameter, ParameterType
 
 PYTHON = "python"
-#: What kernels and programs call Python. A kernel of Sage, Spark or Pyodide runs Python cells.
+#: Names of Python in kernelspecs and files. Kernels of Sage, Spark and Pyodide run Python cells.
 _PYTHON_NAMES = (
     "python",
     "python2",
@@ -25,7 +25,7 @@ _PYTHON_NAMES = (
     "sage",
     "pyodide",
 )
-#: Kernels that say another language than the one that papermill writes for them.
+#: Kernels whose spec names another language than the one that papermill writes for them.
 _LANGUAGE_OF_KERNEL = {
     "ir": "R", "sparkrkernel": "R", "sparkkernel": "scala", "pysparkkernel": PYTHON, "xpython": PYTHON,
     "pyodide": PYTHON, "gonb": "go", "bash": "bash", ".net-csharp": ".net-csharp", ".net-fsharp": ".net-fsharp",
@@ -33,9 +33,9 @@ _LANGUAGE_OF_KERNEL = {
 }  # fmt: skip
 
 _IDENTIFIER = r"[^\W\d]\w*"
-#: A name may be followed by its type, and a default by a comment.
+#: An assignment whose name may be followed by a type, and whose default may be followed by a comment.
 _TYPED_ASSIGNMENT = rf"(?P<names>{_IDENTIFIER})\s*(?::\s*[^=]+?)?\s*=(?!=)\s*(?P<value>.*)"
-#: Language, as papermill names it → how a line assigns a parameter, and how a comment begins.
+#: papermill's name of a language → the pattern of a line that assigns a parameter, and the start of a comment.
 ASSIGNMENT_PATTERNS = {
     "R": (r"(?P<names>[^\W\d_][\w.]*)\s*(?:<<?-|=(?!=))\s*(?P<value>.*)", "#"),
     "julia": (
@@ -58,7 +58,11 @@ ASSIGNMENT_PATTERNS = {
 
 
 def notebook_language(kernelspec: dict[str, Any], language_info: dict[str, Any]) -> str:
-    """The language of a notebook: `python`, or as papermill names it; Python where nothing says another one."""
+    """Return papermill's name of a notebook's language; `python` where the metadata names none.
+
+    >>> notebook_language({"name": "ir"}, {})
+    'R'
+    """
     kernel = str(kernelspec.get("name") or "").lower()
     if kernel in _LANGUAGE_OF_KERNEL:
         return _LANGUAGE_OF_KERNEL[kernel]
@@ -66,15 +70,19 @@ def notebook_language(kernelspec: dict[str, Any], language_info: dict[str, Any])
 
 
 def normalize_language(language: str) -> str:
-    """One name for a language, whatever a kernel calls it."""
+    """Return one name for a language, whatever a kernel calls it.
+
+    >>> normalize_language("IPython3")
+    'python'
+    """
     small = language.strip().lower()
     return PYTHON if small in _PYTHON_NAMES else "R" if small == "r" else small
 
 
 def read_assignments(source: str, language: str) -> tuple[Parameter, ...]:
-    """The parameters that a cell of that language assigns; none where papermill could not write values for them.
+    """Return the parameters that a cell assigns; () for a language that papermill cannot write values in.
 
-    >>> [(each.name, each.default_text, each.help) for each in assigned("days <- 30  # to look back", "R")]
+    >>> [(each.name, each.default_text, each.help) for each in read_assignments("days <- 30  # to look back", "R")]
     [('days', '30', 'to look back')]
     """
     if language not in ASSIGNMENT_PATTERNS:
@@ -90,7 +98,7 @@ def read_assignments(source: str, language: str) -> tuple[Parameter, ...]:
 
 
 def _split_comment(text: str, comment: str) -> tuple[str, str]:
-    """A default and the comment behind it, which does not begin within quotes."""
+    """Split a default from the comment after it. A comment sign inside quotes does not start a comment."""
     quote = ""
     for place, sign in enumerate(text):
         if quote:

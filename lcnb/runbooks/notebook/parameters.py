@@ -1,7 +1,7 @@
 """The values given for a runbook's parameters, checked before a kernel starts.
 
-Given values (texts from a command line; Python, numpy or pandas values from code) are converted to the declared
-type, or refused with the parameter's name, value, type and help. An unknown name is refused with a suggestion.
+Given values (texts from a command line; Python, numpy or pandas values from code) are converted to the declared type,
+or refused with the parameter's name, value, type and help. An unknown name is refused with a suggestion.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lcnb.runbooks.notebook.secret_names import is_secret_name
 from lcnb.runbooks.notebook.types import Parameter, ParameterType, is_path_type, with_article
 from lcnb.suggestions import did_you_mean
 
-#: Given a kind ("location"), the values that the account knows; None when that kind is free text.
+#: A function from a kind ("location") to the values that the account knows; it returns None for free text.
 AccountChoices = Callable[[str], Sequence[str] | None]
 
-#: Parameters of this name, a text or a list of texts, are checked against the account: name → what it must be one of.
-#: A label of a machine that is still to be created needs another name.
+#: Parameters with these names (texts or lists of texts) are checked against the account: name → kind of value.
+#: A parameter for the label of a machine that is still to be created needs another name.
 ACCOUNT_KINDS = {
     "location": "location",
     "plan": "plan",
@@ -34,27 +34,24 @@ ACCOUNT_KINDS = {
     "instance": "label",
     "instances": "label",
 }
-#: Known in either case of letters.
+#: Kinds whose values are compared without regard to upper and lower case.
 _CASELESS_KINDS = ("location", "plan", "image")
-#: A text that selects machines (`lcnb.frames.selection`).
+#: The name of a parameter that selects machines (`lcnb.frames.selection`).
 SELECTION_NAME = "selection"
-#: A path of this name is a file that is read: it must be there before anything starts.
+#: Paths with these names are files that the runbook reads: they must exist before anything starts.
 INPUT_FILE_NAMES = ("fleet",)
 
-#: So many of the account's values are told beside one that is none of them.
+#: An error for an unknown value lists at most this many of the account's values.
 MAX_SHOWN_VALUES = 30
-
-
-# --- checking what is given -----------------------------------------------------------------------------
 
 
 def check_values(
     parameters: Sequence[Parameter], given: Mapping[str, object], choices: AccountChoices | None = None
 ) -> dict[str, Any]:
-    """The given values, converted to their declared types; plain Python that a cell can be written with.
+    """Return the given values, converted to their declared types: plain Python values that fit into a cell.
 
-    Raises ParameterError for an unknown name, a value of the wrong type or outside its bounds, or one that
-    the account does not know. Defaults are not repeated: `effective` adds them.
+    Defaults are not included: `effective_values` adds them. ParameterError for an unknown name, a value of the wrong
+    type or outside its bounds, or a value that the account does not know.
     """
     known = {each.name: each for each in parameters}
     checked: dict[str, Any] = {}
@@ -72,7 +69,7 @@ def check_values(
 
 
 def _check_selection(text: str) -> None:
-    """The form first, which needs no pandas; then the columns. What passes cannot fail on the machines."""
+    """Check a selection: its form first, which needs no pandas, then its columns. What passes cannot fail later."""
     from lcnb.frames.selection import dtype_kind, parse_selection
 
     try:
@@ -85,38 +82,42 @@ def _check_selection(text: str) -> None:
 
 
 def resolve_paths(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with every path made absolute, defaults too: the kernel has another working directory.
+    """Return the values with absolute paths, defaults included: the kernel has another working directory.
 
-    ParameterError when a file that is to be read is not there.
+    ParameterError when a file that the runbook reads does not exist.
     """
     found = dict(checked)
     for each in parameters:
         value = checked.get(each.name, each.default)
         texts = value if isinstance(value, list) else [value]
-        if not texts or not all(isinstance(text, str) for text in texts) or not is_path_type(each.type):
-            continue
-        paths = [Path(text).expanduser().absolute() for text in texts]
-        for path in paths if each.name in INPUT_FILE_NAMES else ():
-            if not path.is_file():
-                problem = "is a folder" if path.is_dir() else "is not there"
-                raise ParameterError(f"parameter {each.name}: the file {path} {problem}", not_done="started")
-        found[each.name] = list(map(str, paths)) if isinstance(value, list) else str(paths[0])
+        if texts and all(isinstance(text, str) for text in texts) and is_path_type(each.type):
+            paths = [Path(text).expanduser().absolute() for text in texts]
+            if each.name in INPUT_FILE_NAMES:
+                _check_files(each.name, paths)
+            found[each.name] = list(map(str, paths)) if isinstance(value, list) else str(paths[0])
     return found
 
 
+def _check_files(name: str, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.is_file():
+            problem = "is a folder" if path.is_dir() else "does not exist"
+            raise ParameterError(f"parameter {name}: the file {path} {problem}", not_done="started")
+
+
 def check_required(parameters: Sequence[Parameter], given: Mapping[str, object]) -> None:
-    """ParameterError when a parameter that has no default is not among what is given."""
+    """Raise ParameterError when a parameter without a default was not given."""
     missing = [each for each in parameters if each.required and each.name not in given]
     if missing:
-        told = "; ".join(
+        message = "; ".join(
             f"parameter {each.name} must be given, {with_article(each.type)}{f': {each.help}' if each.help else ''}"
             for each in missing
         )
-        raise ParameterError(told, not_done="started")
+        raise ParameterError(message, not_done="started")
 
 
 def effective_values(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters with their values: the given ones, else the defaults (as text where JSON has no such value)."""
+    """Return all parameters with their values: given ones, else defaults (as text where JSON has no such value)."""
     given = to_json_values(checked)
     return {
         each.name: given[each.name] if each.name in given else _default_value(each) for each in parameters
@@ -124,9 +125,9 @@ def effective_values(parameters: Sequence[Parameter], checked: Mapping[str, Any]
 
 
 def to_json_values(checked: Any) -> Any:
-    """Checked values as JSON has them, from which `check` makes the same again: each key of a dict is a text.
+    """Return checked values as JSON values, from which `check_values` makes the same again: each dict key is a text.
 
-    >>> recordable({"m": {7: "seven", True: "yes", (1, "a"): "pair"}})
+    >>> to_json_values({"m": {7: "seven", True: "yes", (1, "a"): "pair"}})
     {'m': {'7': 'seven', 'true': 'yes', '[1, "a"]': 'pair'}}
     """
     if isinstance(checked, Mapping):
@@ -142,14 +143,14 @@ def to_json_values(checked: Any) -> Any:
 def _default_value(parameter: Parameter) -> Any:
     try:
         json.dumps(parameter.default, allow_nan=False)
-    except (TypeError, ValueError):  # such as a set, or what only running the cell would tell
+    except (TypeError, ValueError):  # such as a set, or a value that is only known when the cell runs
         return parameter.default_text
     return parameter.default
 
 
 def _unknown_message(name: str, known: Mapping[str, Parameter]) -> str:
     if is_secret_name(name):
-        hint = ". A secret cannot be a parameter: parameters are saved with the notebook; name an account"
+        hint = ". A secret cannot be a parameter, because parameters are saved with the notebook; name an account"
     else:
         hint = did_you_mean(name, known)
     if not known:
@@ -170,19 +171,21 @@ def _convert_given(parameter: Parameter, value: object) -> Any:
             else ""
         )
         about = f" It means: {parameter.help}." if parameter.help else ""
+        wanted = with_article(parameter.type)
         raise ParameterError(
-            f"parameter {parameter.name}: {short_repr(value)} is not {with_article(parameter.type)}{detail}{near}.{about}",
+            f"parameter {parameter.name}: {short_repr(value)} is not {wanted}{detail}{near}.{about}",
             not_done="started",
         ) from None
 
 
 def _allowed_values(declared: ParameterType) -> tuple[Any, ...]:
+    """The values of a Literal or an Enum, the names of its members included."""
     own = (*declared.values, *(name for name, _ in declared.names))
     return (*own, *(value for part in declared.parts for value in _allowed_values(part)))
 
 
 def _check_account_values(parameter: Parameter, value: Any, choices: AccountChoices) -> Any:
-    """A text, or each of a list of texts, as the account has it; anything else as it is."""
+    """Return a text, or each text of a list, as the account spells it; other values unchanged."""
     kind = ACCOUNT_KINDS[parameter.name]
     texts = value if isinstance(value, list) else [value]
     if not texts or not all(isinstance(each, str) for each in texts):

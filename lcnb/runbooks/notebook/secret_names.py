@@ -1,22 +1,20 @@
-"""Names that mean a secret: no parameter may have one, because parameters are saved with the notebook."""
+"""Names of secrets. No parameter may have such a name, because parameters are saved with the notebook."""
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
 
-# --- names of secrets -----------------------------------------------------------------------------------
-
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_WORD = re.compile(r".*(?:passwo?r?d|passphrase|token|secret|credential|apikey|privatekey)s?")
-#: Before `key`, as words of their own.
+#: Words that make a following `key` a secret.
 _KEY_PREFIXES = ("api", "private", "secret")
-#: A name with such a word is a number of something: `max_tokens`, `password_length`.
+#: A name with one of these words is an amount: `max_tokens`, `password_length`.
 _AMOUNT_WORDS = frozenset(
     ("max", "min", "num", "number", "n", "count", "counts", "counter", "total", "length", "len", "size", "limit",
      "limits", "budget", "days", "hours", "minutes", "seconds", "s", "ms", "ttl", "age", "per", "rate", "index")
 )  # fmt: skip
-#: A name that ends with such a word says something about a secret, and is none: `secret_name`, `token_type`.
+#: A name that ends with one of these words describes a secret but is not one: `secret_name`, `token_type`.
 _ATTRIBUTE_WORDS = frozenset(
     ("name", "names", "type", "types", "kind", "policy", "format", "env", "variable", "var", "provider", "backend",
      "store", "scope", "scopes", "url", "uri", "endpoint", "version", "label", "labels", "group", "field", "column",
@@ -25,9 +23,9 @@ _ATTRIBUTE_WORDS = frozenset(
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a parameter of this name holds a secret when it is a text. Whole words count: `tokenizer` is none.
+    """Whether a text parameter of this name would hold a secret. Whole words count: `tokenizer` is not a secret.
 
-    >>> [names_a_secret(name) for name in ("api_token", "rootPassword", "tokenizer", "max_tokens", "secret_name")]
+    >>> [is_secret_name(name) for name in ("api_token", "rootPassword", "tokenizer", "max_tokens", "secret_name")]
     [True, True, False, False, False]
     """
     words = [word.lower() for word in _NAME_WORD.findall(name)]

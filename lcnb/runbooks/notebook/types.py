@@ -1,8 +1,8 @@
 """Declared parameters and their types.
 
-What arrives in the notebook is what can be written into a cell: text, numbers, flags, None, lists, dicts. So a
-date, a datetime and a path arrive as text, a tuple and a set as a list, a member of an Enum as its value. The keys
-of a dict have their declared type; a tuple that is a key arrives as a tuple.
+The notebook receives values that can be written into a cell: text, numbers, flags, None, lists and dicts. A date, a
+datetime and a path therefore arrive as text, a tuple and a set as a list, a member of an Enum as its value. The keys of
+a dict have their declared type; a tuple that is a key arrives as a tuple.
 """
 
 from __future__ import annotations
@@ -11,22 +11,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+#: The default of a parameter without one, and of one whose value is only known when the cell runs.
 MISSING = object()
 
 
 class WrittenText(str):
-    """A text as somebody wrote it on a command line or in a CSV file: its type is only known by its looks."""
+    """A text from a command line or a CSV file: for an undeclared parameter, its form decides its type."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class ParameterType:
-    """A declared type: a kind, and what it is made of.
+    """A declared type: its kind, and its parts.
 
-    Kinds: any, str, int, float, bool, bytes, date, datetime, path, none, literal (of `values`, which may have
-    `names`), union, list, set, dict and tuple (of `parts`), each with optional bounds, of its length where the sign
+    Kinds: any, str, int, float, bool, bytes, date, datetime, path, none, literal (with `values`, which may have
+    `names`), union, list, set, dict and tuple (with `parts`). `bounds` limit the value, or its length where the sign
     says so.
+
+    >>> str(ParameterType("list", (ParameterType("int", bounds=((">=", 1),)),)))
+    'list of int >= 1'
     """
 
     kind: str
@@ -48,7 +52,7 @@ class ParameterType:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its name, type, default, and the comment behind it. One that is required has no default."""
+    """One parameter: its name, type, default, and the comment after it. A required parameter has no default."""
 
     name: str
     type: ParameterType
@@ -59,17 +63,23 @@ class Parameter:
 
     @property
     def type_text(self) -> str:
+        """The type as help and errors show it."""
         return str(self.type)
 
 
 def accepts_text(declared: ParameterType) -> bool:
-    """Whether a text that is not in the notebook already could be given: numbers, flags and choices are no secrets."""
+    """Whether any text can be a value of the type. Numbers, flags and choices cannot hold a secret."""
     if declared.parts:
         return any(map(accepts_text, declared.parts))
     return declared.kind not in ("int", "float", "bool", "date", "datetime", "none", "literal")
 
 
 def union_type(parts: Sequence[ParameterType]) -> ParameterType:
+    """Return the union of types; a union among them is flattened.
+
+    >>> str(union_type([ParameterType("int"), ParameterType("none")]))
+    'int or None'
+    """
     flat: list[ParameterType] = []
     for part in parts:
         flat.extend(part.parts if part.kind == "union" else [part])
@@ -77,9 +87,15 @@ def union_type(parts: Sequence[ParameterType]) -> ParameterType:
 
 
 def is_path_type(declared: ParameterType) -> bool:
+    """Whether the type is a path, or has a path among its parts."""
     return declared.kind == "path" or any(part.kind == "path" for part in declared.parts)
 
 
 def with_article(declared: ParameterType) -> str:
+    """Return the type with "a" or "an" before it, as errors show it.
+
+    >>> with_article(ParameterType("int"))
+    'an int'
+    """
     text = str(declared)
     return text if text.startswith(("one of", "any")) else f"{'an' if text[0] in 'aeiou' else 'a'} {text}"

@@ -129,10 +129,10 @@ def test_trespasses(runs: dict[str, RunResult]) -> None:
 @pytest.mark.parametrize(
     ("tags", "told"),
     [
-        ([("raw", "parameters"), ("code", "parameters")], "cell 1 is tagged `parameters` and is no code"),
+        ([("raw", "parameters"), ("code", "parameters")], "cell 1 is tagged `parameters` but is no code"),
         (
             [("code", "parameters"), ("markdown", "parameters")],
-            "cell 2 is tagged `parameters` and is no code",
+            "cell 2 is tagged `parameters` but is no code",
         ),
         ([("code", "parameters"), ("code", "parameters")], "cells 1 and 2 are both tagged `parameters`"),
         (
@@ -218,7 +218,7 @@ ELSEWHERE = {
     "nteract": "",
     "nulls": "",
     "of_papermill": "",
-    "other_magic": r"begins with %%bash.* a cell of their own, with the tag",
+    "other_magic": r"begins with %%bash.* another cell with that tag",
     "outputs": "",
     "polyglot": NOT_HERE.format(r"\.net-fsharp"),
     "polynote": r"names no kernel\. .*Install a Jupyter kernel for scala",

@@ -143,7 +143,7 @@ REFUSED = [
     ("x: int = 1", "--1", "'--1' is not an int"),
     ("x: int = 1", "", "'' is not an int."),
     ("x: int = 1", 1.5, "1.5 is not an int."),
-    ("x: int = 1", True, "True is not an int (a flag is no number)."),
+    ("x: int = 1", True, "True is not an int (a flag is not a number)."),
     ("x: int = 1", None, "None is not an int."),
     ("x: int = 1", NAN, "nan is not an int."),
     ("x: int = 1", INF, "inf is not an int."),
@@ -156,9 +156,9 @@ REFUSED = [
     ("x: float = 1.0", 10**400, "is not a float (it is too large)."),
     ("x: float = 1.0", "1_0.5", "'1_0.5' is not a float."),
     ("x: float = 1.0", False, "False is not a float."),
-    ("x: bool = True", "maybe", "'maybe' is not a bool (say true or false)."),
-    ("x: bool = True", 2, "2 is not a bool (say true or false)."),
-    ("x: bool = True", None, "None is not a bool (say true or false)."),
+    ("x: bool = True", "maybe", "'maybe' is not a bool (write true or false)."),
+    ("x: bool = True", 2, "2 is not a bool (write true or false)."),
+    ("x: bool = True", None, "None is not a bool (write true or false)."),
     ("x: str = ''", ["a"], "['a'] is not a text."),
     ("x: str = ''", True, "True is not a text."),
     ("x: str = ''", None, "None is not a text."),
@@ -169,9 +169,9 @@ REFUSED = [
     ("x: Literal[1, 2] = 1", 3, "3 is not one of 1, 2."),
     ("x: Literal[1, 2] = 1", True, "True is not one of 1, 2."),
     ("x: date | None = None", "31.01.2026", "'31.01.2026' is not a date or None."),
-    ("x: date = None", 5, "5 is not a date (say it as 2026-01-31)."),
+    ("x: date = None", 5, "5 is not a date (write it as 2026-01-31)."),
     ("x: datetime = None", "noon", "'noon' is not a datetime"),
-    ("x: datetime = None", date(2026, 1, 31), "is not a datetime (say it as 2026-01-31T14:00:00+00:00)."),
+    ("x: datetime = None", date(2026, 1, 31), "is not a datetime (write it as 2026-01-31T14:00:00+00:00)."),
     ("x: Annotated[int, Ge(1)] = 1", "0", "'0' is not an int >= 1 (it must be >= 1)."),
     ("x: Annotated[int, Gt(1), Lt(9)] = 2", 9, "9 is not an int > 1 < 9 (it must be < 9)."),
     ("x: Annotated[float, Interval(ge=0.5, le=1)] = 1", "1.5", "(it must be <= 1)."),
@@ -180,8 +180,8 @@ REFUSED = [
     ("x: list[int] = []", "1,b", "'1,b' is not a list of int."),
     ("x: list[int] = []", "[1", "'[1' is not a list of int"),
     ("x: list[int] = []", 5, "5 is not a list of int."),
-    ("x: list = []", "[" * 100_000, "is not a list (it is nested too deep)."),
-    ("x: dict = {}", "[1]", "'[1]' is not a dict (say it as JSON)."),
+    ("x: list = []", "[" * 100_000, "is not a list (it is nested too deeply)."),
+    ("x: dict = {}", "[1]", "'[1]' is not a dict (write it as JSON)."),
     ("x: dict = {}", "a=1", "'a=1' is not a dict"),
     ("x: dict = {}", '{"a": NaN}', "is not a dict"),
     ("x: dict = {}", {"a": object()}, "(a value of type object cannot be written into a cell)."),
@@ -232,7 +232,7 @@ NUMBERS_REFUSED = [
     ("x: int = 1", Fraction(1, 3), "is not an int"),
     ("x: float = 1.0", Decimal("NaN"), "(it must be finite)"),
     ("x: int = 1", Decimal("1E+999999"), "(it is too large)"),
-    ("x: bool = True", Decimal("2"), "(say true or false)"),
+    ("x: bool = True", Decimal("2"), "(write true or false)"),
     ("x: str = ''", Decimal("NaN"), "is not a text"),
 ]  # fmt: skip
 
@@ -273,18 +273,18 @@ KEYS = [
 KEYS_REFUSED = [
     ("x: dict[int, str] = {}", {"x": "seven"}, "is not a dict (the key 'x' is not an int)."),
     ("x: dict[int, str] = {}", {1.5: "a"}, "the key 1.5 is not an int"),
-    ("x: dict[int, str] = {}", {True: "a"}, "the key True is not an int: a flag is no number"),
+    ("x: dict[int, str] = {}", {True: "a"}, "the key True is not an int: a flag is not a number"),
     ("x: dict[int, str] | None = None", {"x": "seven"}, "the key 'x' is not an int"),
     ("x: dict[str, list[int]] = {}", {("a",): [1]}, "the key ('a',) is not a text"),
     ("x: dict[date, float] = {}", {"31.01.2026": 1}, "the key '31.01.2026' is not a date"),
-    ("x: dict[bool, str] = {}", {"maybe": "a"}, "the key 'maybe' is not a bool: say true or false"),
+    ("x: dict[bool, str] = {}", {"maybe": "a"}, "the key 'maybe' is not a bool: write true or false"),
     ("x: dict[tuple[int, str], int] = {}", {(1,): 2}, "the key (1,) is not a tuple of int, text: it has 2 values"),
     ("x: dict[int, dict[int, int]] = {}", {1: {"b": 2}}, "the key 'b' is not an int"),
     ("x: dict[Literal['cpu'], int] = {}", {"disk": 1}, "the key 'disk' is not one of 'cpu'"),
     ("x: dict[int, str] = {}", {1: "a", "1": "b"}, "two of its keys become 1"),
-    ("x: dict = {}", {7: "seven"}, "the key 7 is no text, and the type of the keys is not declared: declare it, such as dict[int"),
-    ("x = {}", {(1, 2): "a"}, "the key (1, 2) is no text"),
-    ("x: Any = None", [{7: "seven"}], "the key 7 is no text"),
+    ("x: dict = {}", {7: "seven"}, "the key 7 is not a text, and the type of the keys is not declared: declare it, such as dict[int"),
+    ("x = {}", {(1, 2): "a"}, "the key (1, 2) is not a text"),
+    ("x: Any = None", [{7: "seven"}], "the key 7 is not a text"),
 ]  # fmt: skip
 
 
@@ -401,7 +401,7 @@ NAMES = "days: int = 30\nlocation: str | None = None"
         (5, "no parameter '5'. "),
         ("x=1; import os", "no parameter 'x=1; import os'. "),
         ("__import__('os')", "no parameter \"__import__('os')\". "),
-        ("token", "no parameter 'token'. A secret cannot be a parameter: parameters are saved"),
+        ("token", "no parameter 'token'. A secret cannot be a parameter, because parameters are saved"),
         ("LETSCLOUD_API_KEY", "A secret cannot be a parameter"),
     ],
 )
@@ -542,7 +542,7 @@ def test_type_text(declaration: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("x = (", r"nightly: .* is not valid Python \(line 1: .*\)\. Nothing was started\."),
+        ("x = (", r"nightly: .* is not valid Python \(line 1: .*\)\. .* Nothing was started\."),
         ("x = 1\n  y = 2", "line 2: unexpected indent"),
         ("%matplotlib inline\nx = = 1", "line 2: invalid syntax"),
         ("x = 1\0", "is not valid Python"),
@@ -646,7 +646,7 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths, defaults too, are seen from the caller's folder; a file that is to be read must be there."""
     monkeypatch.chdir(tmp_path)
     parameters = read_parameters("fleet: Path = 'fleet.csv'\nout: Path | None = None\ndays: int = 1")
-    with pytest.raises(ParameterError, match=rf"parameter fleet: the file {tmp_path}/fleet.csv is not there"):
+    with pytest.raises(ParameterError, match=rf"parameter fleet: the file {tmp_path}/fleet.csv does not exist"):
         resolve_paths(parameters, {})
     (tmp_path / "fleet.csv").mkdir()
     with pytest.raises(ParameterError, match="is a folder"):
@@ -697,7 +697,7 @@ def test_c4_by_looks(source: str, text: str) -> None:
 @pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999", "9" * 5000])
 def test_c4_not_finite(text: str) -> None:
     """A text that papermill would read as a number that JSON does not have is refused with what helps."""
-    with pytest.raises(ParameterError, match=r"not finite; for a text declare it: str\)"):
+    with pytest.raises(ParameterError, match=r"not finite; declare it as str if it is a text\)"):
         taken("x = None", WrittenText(text))
 
 
@@ -810,6 +810,6 @@ def test_c13_skipped(magic: str) -> None:
 def test_c13_refused(magic: str) -> None:
     """A cell that is not run in the notebook has no parameters: that is told, with what helps."""
     with pytest.raises(
-        ParameterError, match=r"begins with %%\w+, so .* into a cell of their own, with the tag\. Nothing was"
+        ParameterError, match=r"begins with %%\w+, so .* into another cell with that tag\. Nothing was"
     ):
         read_parameters(f"{magic}\ndays = 30", "nightly")

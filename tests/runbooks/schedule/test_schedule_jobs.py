@@ -429,7 +429,7 @@ def test_b3_missing_files(to: str, given: str | None, machine: Machine) -> None:
     """A file that is not there, or is a folder, is refused when the schedule is exported."""
     machine.env("LETSCLOUD_API_KEY", TOKEN)
     (machine.work / "sub").mkdir()
-    with pytest.raises(ParameterError, match=r"parameter fleet: the file .* (is not there|is a folder)"):
+    with pytest.raises(ParameterError, match=r"parameter fleet: the file .* (does not exist|is a folder)"):
         export_schedule("drift", "@daily", to, parameters={} if given is None else {"fleet": given})
 
 
