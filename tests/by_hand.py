@@ -1,4 +1,4 @@
-"""A shipped runbook cell by cell, without a kernel, against a sandbox in this process whose clock is turned.
+"""A shipped runbook cell by cell, without a kernel, against a sandbox in this process whose clock is advanced.
 
 Run as a program it is a provider and a runner in one: each line of stdin is a job, done by a fork that kills itself
 right before its n-th effect. The provider's state is written to a file at that moment, since it would survive.
@@ -23,7 +23,7 @@ from benchmarks.virtual import VirtualWire, client
 from lcnb.api.flows import LocalWork
 from lcnb.config import Settings, load_settings
 from lcnb.runbooks.outcomes import open_changesets
-from lcnb.runbooks.toolkit import targets
+from lcnb.runbooks.toolkit import waiting
 from lcnb.sandbox import Clock, Sandbox, World
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks" / "runbooks"
@@ -32,21 +32,21 @@ TOKEN = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"
 
 @contextmanager
 def connected(lc: lcnb.LetsCloud, folder: Path, resumes: list[str], confirmed: str) -> Iterator[None]:
-    """`lcnb.connect()` gives this client, `lcnb.run()` this run; waiting turns the clock."""
+    """`lcnb.connect()` gives this client, `lcnb.run()` this run; waiting advances the clock."""
     names = {
         "LCNB_RUN_DIR": str(folder),
         "LCNB_RUN_RESUMES": ",".join(resumes),
         "LCNB_RUN_CONFIRM": confirmed,
     }
     before = {name: os.environ.get(name) for name in names}
-    connect, sleep = lcnb.connect, targets.sleep
+    connect, sleep = lcnb.connect, waiting.sleep
     os.environ.update(names)
     lcnb.connect = lambda account=None: lc  # type: ignore[assignment]
-    targets.sleep = lc._wire._turn  # type: ignore[attr-defined, assignment]
+    waiting.sleep = lc._wire._turn  # type: ignore[attr-defined, assignment]
     try:
         yield
     finally:
-        lcnb.connect, targets.sleep = connect, sleep
+        lcnb.connect, waiting.sleep = connect, sleep
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
@@ -62,8 +62,10 @@ def run_cells(
     resumes: list[str] = [],  # noqa: B006 - never changed
     confirmed: str = "yes",
 ) -> dict[str, Any]:
-    """Run the code cells of a shipped runbook, or of a notebook's path, the parameters after their cell; gives what it
-    has defined."""
+    """Run the code cells of a shipped runbook or of a notebook file, and return the names that they define.
+
+    The parameters are set after the cell that declares them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     notebook = json.loads(
         (name if isinstance(name, Path) else NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
@@ -139,8 +141,8 @@ def void(value: object) -> None:
 
 
 def main() -> None:
-    """What a job would import is imported before the first fork."""
-    for module in ("credentials", "current", "effects", "operations"):
+    """Import what a job needs before the first fork, then do the jobs of stdin."""
+    for module in ("current", "effects", "toolkit.credentials", "toolkit.provisioning", "toolkit.resizing"):
         import_module(f"lcnb.runbooks.{module}")
     for module in (
         "lcnb.display.charts",
@@ -152,7 +154,7 @@ def main() -> None:
         "rich.progress",
     ):
         import_module(module)
-    told, sys.stdout = sys.stdout, Path(os.devnull).open("w")  # noqa: SIM115 - as long as this process lives
+    results, sys.stdout = sys.stdout, Path(os.devnull).open("w")  # noqa: SIM115 - as long as this process lives
     gc.freeze()  # what has been imported is not looked through, and so not copied, in each fork
     for line in sys.stdin:
         pid = os.fork()
@@ -165,7 +167,7 @@ def main() -> None:
                 code = 1
             os._exit(code)
         _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), file=told, flush=True)
+        print(os.waitstatus_to_exitcode(status), file=results, flush=True)
 
 
 if __name__ == "__main__":

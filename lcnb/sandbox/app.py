@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from lcnb.sandbox import seed
 from lcnb.sandbox.clock import Clock
 from lcnb.sandbox.damage import at_moment, damage_reply, fault_conditions
 from lcnb.sandbox.faults import FAULT_HEADER, READ_METHODS, FaultRule, Faults
@@ -25,6 +24,7 @@ from lcnb.sandbox.http import Json, Reply, Request, json_reply
 from lcnb.sandbox.limits import RateWindow, unix_time
 from lcnb.sandbox.parsing import check_version, effective_method, mask_secrets, parse_fields, record_intent
 from lcnb.sandbox.refusals import Refusal
+from lcnb.sandbox.seed import LOCATIONS, images_of
 from lcnb.sandbox.shapes import Shapes
 from lcnb.sandbox.world import World
 
@@ -306,13 +306,13 @@ class Sandbox:
         return self.data(self.shapes.profile(self.world.profile))
 
     def get_locations(self, _: Json) -> Reply:
-        return self.data(self.shapes.many([self.shapes.location(each) for each in seed.LOCATIONS]))
+        return self.data(self.shapes.many([self.shapes.location(each) for each in LOCATIONS]))
 
     def get_plans(self, slug: str, _: Json) -> Reply:
         return self.data(self.shapes.plans(self.world.location(slug)))
 
     def get_images(self, slug: str, _: Json) -> Reply:
-        images = seed.images_of(self.world.location(slug)["slug"])
+        images = images_of(self.world.location(slug)["slug"])
         return self.data(self.shapes.many([self.shapes.image(each) for each in images]))
 
     def get_sshkeys(self, _: Json) -> Reply:

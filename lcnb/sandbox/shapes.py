@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lcnb.sandbox import seed
+from lcnb.sandbox.seed import LOCATIONS, plans_of
 
 Json = dict[str, Any]
 
@@ -73,7 +73,7 @@ class Shapes:
         return {**row, **self._extra()}
 
     def plans(self, location: Json) -> Any:
-        rows = [self._numbers(self._plan(plan)) for plan in seed.plans_of(location["slug"])]
+        rows = [self._numbers(self._plan(plan)) for plan in plans_of(location["slug"])]
         place = {name: location[name] for name in ("slug", "country", "city")}
         if "object" in self:
             return {**place, "plans": {str(position): row for position, row in enumerate(rows)}}
@@ -141,4 +141,4 @@ class Shapes:
 
 
 def _machine_location(machine: Json) -> Json:
-    return next(each for each in seed.LOCATIONS if each["slug"] == machine["location"])
+    return next(each for each in LOCATIONS if each["slug"] == machine["location"])

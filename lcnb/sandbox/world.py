@@ -16,7 +16,6 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.sandbox import seed
 from lcnb.sandbox.clock import Clock
 from lcnb.sandbox.refusals import (
     REFUSALS,
@@ -27,6 +26,17 @@ from lcnb.sandbox.refusals import (
     text_field,
     valid_password,
     valid_public_key,
+)
+from lcnb.sandbox.seed import (
+    BRL_PER_USD,
+    LOCATIONS,
+    images_of,
+    initial_account,
+    machine_addresses,
+    plans_of,
+    random_identifier,
+    random_password,
+    random_slug,
 )
 
 #: Seconds that things take, as (least, most) [?].
@@ -63,7 +73,7 @@ class World:
         self._offset = 0.0
         self._charged_at = self.clock()
         if saved is None:
-            self._begin(seed.initial_account(number, fleet))
+            self._begin(initial_account(number, fleet))
         else:
             self._restore(saved)
 
@@ -166,7 +176,7 @@ class World:
 
     def location(self, slug: str) -> Json:
         """A location by its slug, in either case [packer]."""
-        for location in seed.LOCATIONS:
+        for location in LOCATIONS:
             if location["slug"] == slug.upper():
                 return location
         raise Refusal(REFUSALS["no location"], 404)
@@ -203,7 +213,7 @@ class World:
             return valid_password(password)
         if not slug:
             raise Refusal(REFUSALS["access"])
-        return seed.random_password(self._chance)
+        return random_password(self._chance)
 
     def _build(
         self, location: str, plan: Json, hostname: str, label: str, image: Json, password: str
@@ -231,7 +241,7 @@ class World:
                 "password": password,
             }
         )
-        addresses = seed.machine_addresses(uid + 60, location)
+        addresses = machine_addresses(uid + 60, location)
         self._later("appear", "machine", uid, {"visible": True})
         self._later("identify", "machine", uid, {"identifier": self._new_identifier()})
         self._later("address", "machine", uid, {"addresses": addresses})
@@ -240,14 +250,14 @@ class World:
     def _new_identifier(self) -> str:
         """One that no machine has: the first account is drawn from the same numbers."""
         taken = {each["identifier"] for each in self.machines}
-        while (found := seed.random_identifier(self._chance)) in taken:
+        while (found := random_identifier(self._chance)) in taken:
             pass
         return found
 
     def _new_slug(self) -> str:
         """One that no snapshot has."""
         taken = {each["slug"] for each in self.snapshots}
-        while (found := seed.random_slug(self._chance)) in taken:
+        while (found := random_slug(self._chance)) in taken:
             pass
         return found
 
@@ -307,14 +317,14 @@ class World:
 
     def _plan(self, location: str, slug: str) -> Json:
         """The plan in the account's currency where the location sells it in both."""
-        offered = [plan for plan in seed.plans_of(location) if plan["slug"] == slug]
+        offered = [plan for plan in plans_of(location) if plan["slug"] == slug]
         own = [plan for plan in offered if plan["shortcode"] == self.profile["currency"]]
         for plan in own or offered:
             return plan
         raise Refusal(REFUSALS["no plan"])
 
     def _image(self, location: str, slug: str) -> Json:
-        for image in seed.images_of(location):
+        for image in images_of(location):
             if image["slug"] == slug:
                 return image
         raise Refusal(REFUSALS["no image"])
@@ -376,7 +386,7 @@ class World:
 
 
 def _price_usd(plan: Json) -> float:
-    return float(plan["monthly_value"]) / (seed.BRL_PER_USD if plan["currencycode"] == "BRL" else 1.0)
+    return float(plan["monthly_value"]) / (BRL_PER_USD if plan["currencycode"] == "BRL" else 1.0)
 
 
 def slugify(title: str) -> str:
