@@ -1,10 +1,10 @@
 """A cache of locations, plans and images in the state folder, shared by all processes.
 
-They change rarely and cost one call per location. A file per account keeps them for `keep_s` seconds. The process that
-finds a listing missing or old fetches it under the lock of that file; the others wait for the result. An old listing of
-locations still shows which listings will be needed next, so that all are fetched at once; only new listings are returned.
-The cache serves reads only: `lcnb.changes.build` always fetches what decides a change. A damaged file counts as missing.
-When the state folder cannot be used, every read fetches its listings.
+They change rarely and cost one call per location. One file per account keeps them for `keep_s` seconds. The process
+that finds a listing missing or old fetches it under the lock of that file; the others wait for the result. An old
+listing of locations still shows which listings will be needed next, so that all are fetched at once; only new listings
+are returned. The cache serves reads only: `lcnb.changes.build` always fetches what decides a change. A damaged file
+counts as missing. When the state folder cannot be used, every read fetches its listings.
 """
 
 from __future__ import annotations

@@ -301,9 +301,9 @@ def _any_true(tests: list[RowTest]) -> RowTest:
 def _read_literal(node: ast.expr) -> tuple[Any, str]:
     """Return the value of a literal, and its kind."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value, kind = _read_literal(node.operand) if isinstance(node.operand, ast.Constant) else (None, "")
-        if kind == "number":
-            return -value, kind
+        operand = node.operand.value if isinstance(node.operand, ast.Constant) else None
+        if isinstance(operand, int | float) and not isinstance(operand, bool):
+            return -operand, "number"
     elif isinstance(node, ast.Constant):
         for types, kind in ((str, "text"), (bool, "flag"), (int | float, "number")):
             if isinstance(node.value, types):
