@@ -74,7 +74,7 @@ def _no_home_error(wanted: str) -> Exception:
 
     user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
     return ConfigError(
-        f"there is no home folder ({wanted} needs one): HOME is not set, and {user} is not in the system's list of users",
+        f"there is no home folder ({wanted} needs one): HOME is not set, and {user} is not in the system's user list",
         cure=(
             "Cure: export HOME=/a/folder/that/you/may/write, or set both LCNB_CONFIG_DIR and LCNB_STATE_DIR to such "
             "folders."

@@ -1,8 +1,8 @@
 """How names such as labels are compared, wherever a name identifies something.
 
-Names that look the same must be equal: `ã` can be one character or two (Unicode's composed and decomposed forms), and a
-space at the end of a label is not visible. A comparison of the raw texts would miss an existing machine, create a second
-one, and delete the first.
+Names that look the same must be equal: `ã` can be one character or two (Unicode's composed and decomposed forms), and
+a space at the end of a label is not visible. A comparison of the raw texts would miss an existing machine, create a
+second one, and delete the first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def same_name(one: str | None, other: str | None) -> bool:
     return bool(key) and key == comparable_name(other)
 
 
-#: Every dash and hyphen of Unicode, as a hyphen; and characters without a width of their own, such as variation selectors.
+#: Every dash and hyphen of Unicode, as a hyphen; and invisible characters, such as variation selectors.
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"), "-")
 _INVISIBLE = dict.fromkeys([*range(0xFE00, 0xFE10), 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD])
 

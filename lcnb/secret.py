@@ -1,8 +1,8 @@
 """A value that prints as stars.
 
-`Secret` holds a token, a password or a private key. Everything that shows it shows stars: repr, str, format, %-format, a
-log line, a traceback with locals, a notebook, a pickle, JSON. `reveal()` is the only way to the text. A comparison takes
-the same time for every difference.
+`Secret` holds a token, a password or a private key. Everything that shows it shows stars: repr, str, format, %-format,
+a log line, a traceback with locals, a notebook, a pickle, JSON. `reveal()` is the only way to the text. A comparison
+takes the same time for every difference.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from html import escape
 from urllib.parse import quote, quote_plus
 
 STARS = "*****"
-#: In the kernel of a run: the pipe to its runner, as `handle:inode`. The runner masks each secret that it receives here.
-SECRET_PIPE_VARIABLE = "LCNB_RUN_SECRETS"
+#: In the kernel of a run: the pipe to its runner, as `handle:inode`. The runner masks every secret that it receives.
+SECRET_PIPE_VARIABLE = "LCNB_RUN_SECRETS"  # noqa: S105 - a variable's name
 
 
 class Secret:

@@ -158,7 +158,7 @@ def test_missing_is_missing(served: Served, listed: dict[str, Any]) -> None:
     assert found["instances"][left_out].isna().all(axis=None)
     kept = [column for column in listed["instances"] if column not in [*left_out, "state"]]
     pd.testing.assert_frame_equal(found["instances"][kept], listed["instances"][kept])
-    assert set(found["inventory"].price_note) == {"its location is not told"}
+    assert set(found["inventory"].price_note) == {"its location is missing"}
     same(found["plans"], listed["plans"])
 
 

@@ -1,6 +1,7 @@
 """Bar and line charts as SVG inside the page.
 
-matplotlib draws them. Their text takes the color of the page's text, so they are readable on light and dark pages."""
+matplotlib draws them. Their text has the color of the page's text, so it is readable on light and dark pages.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from lcnb.display.formats import is_missing
+from lcnb.display.formats import MISSING, is_missing
 from lcnb.display.markup import Html
 from lcnb.display.palette import NEUTRAL_COLOR, PAGE_TEXT_COLOR, SERIES_COLORS, STATE_COLORS
 
@@ -19,17 +20,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# --- pictures -------------------------------------------------------------------------------------------
-
-
 def bar_chart(
     data: pd.Series[Any] | pd.DataFrame, title: str, *, unit: str = "", decimals: int = 0, alt: str = ""
 ) -> Html:
-    """Horizontal bars, each with its value; a DataFrame is stacked, its columns told by colour and legend.
+    """Draw horizontal bars, each with its value. A missing value is an en dash without a bar.
 
-    Columns (or the index of a Series) that are states have their states' colours. `alt` is the text for
-    those who do not see the picture; without it the values themselves are told. A missing value is an en
-    dash and no bar.
+    Args:
+        data: A Series, or a DataFrame whose columns are stacked and named in a legend. Names of states get the colors
+            of the states.
+        title: A line above the bars.
+        unit: The unit of the values, after the title.
+        decimals: The decimals of the values.
+        alt: A text for readers who do not see the picture; the values by default.
     """
     import pandas as pd
 
@@ -40,9 +42,9 @@ def bar_chart(
         )
     frame = frame.astype("float64")
     totals = frame.sum(axis=1, min_count=1).tolist()
-    values = ["–" if is_missing(total) else f"{total:,.{decimals}f}" for total in totals]
-    told = ", ".join(f"{name}: {value}" for name, value in zip(frame.index, values, strict=True))
-    alt = alt or f"{title}. {told}{' ' + unit if unit else ''}"
+    values = [MISSING if is_missing(total) else f"{total:,.{decimals}f}" for total in totals]
+    described = ", ".join(f"{name}: {value}" for name, value in zip(frame.index, values, strict=True))
+    alt = alt or f"{title}. {described}{' ' + unit if unit else ''}"
     ends = [0.0 if is_missing(total) else total for total in totals]
     svg = _draw_bars(frame, ends, values, title, unit)
     html = f'<figure class="lcnb-figure" role="img" aria-label="{escape(alt)}">{svg}</figure>'
@@ -58,11 +60,15 @@ def line_chart(
     alt: str = "",
     at: Mapping[str, Any] | None = None,
 ) -> Html:
-    """Values over days or numbers (the index), a line a column, each with its first and last value.
+    """Draw values over days or numbers (the index), each line with its first and last value.
 
-    `at` marks places of the index: text → value. A Series has its title alone; a DataFrame has a legend. A
-    missing value is a gap. `alt` is the text for those who do not see the picture; without it first and last
-    value of each line are told.
+    Args:
+        data: A Series, or a DataFrame with one line per column and a legend. A missing value is a gap.
+        title: A line above the picture.
+        unit: The unit of the values, after the title.
+        decimals: The decimals of the values.
+        alt: A text for readers who do not see the picture; the first and last values by default.
+        at: Texts and the positions of the index that they mark.
     """
     import pandas as pd
 
@@ -72,11 +78,12 @@ def line_chart(
         return Html(
             f'<p class="lcnb-none">{escape(title)}: nothing to show.</p>', f"{title}: nothing to show."
         )
-    told = [f"{name}: {_describe_ends(frame[name], decimals)}" for name in frame.columns]
-    if isinstance(data, pd.Series):
-        told = [_describe_ends(frame.iloc[:, 0], decimals)]
-    places = [f"{text}: {_format_position(value)}" for text, value in (at or {}).items()]
-    alt = alt or f"{title}. {', '.join([*told, *places])}{' ' + unit if unit else ''}"
+    single = isinstance(data, pd.Series)
+    ends = [
+        f"{'' if single else f'{name}: '}{_describe_ends(frame[name], decimals)}" for name in frame.columns
+    ]
+    markers = [f"{text}: {_format_position(value)}" for text, value in (at or {}).items()]
+    alt = alt or f"{title}. {', '.join([*ends, *markers])}{' ' + unit if unit else ''}"
     svg = _draw_lines(frame, f"{title}{f' ({unit})' if unit else ''}", decimals, at or {})
     return Html(f'<figure class="lcnb-figure" role="img" aria-label="{escape(alt)}">{svg}</figure>', alt)
 
@@ -84,16 +91,18 @@ def line_chart(
 def _describe_ends(values: pd.Series[Any], decimals: int) -> str:
     known = values.dropna()
     if not len(known):
-        return "–"
-    first, last = known.iloc[0], known.iloc[-1]
-    return f"{first:,.{decimals}f} at {_format_position(known.index[0])} to {last:,.{decimals}f} at {_format_position(known.index[-1])}"
+        return MISSING
+    first, last = (
+        f"{known.iloc[end]:,.{decimals}f} at {_format_position(known.index[end])}" for end in (0, -1)
+    )
+    return f"{first} to {last}"
 
 
 def _format_position(value: Any) -> str:
     return f"{value.day} {value:%b %Y}" if hasattr(value, "strftime") else f"{value:g}"
 
 
-#: A label is a text and never a formula; the page's fonts draw it, so those of matplotlib may lack a glyph.
+#: A label is text, never a formula. The fonts of the page draw it, so matplotlib's fonts need not have every glyph.
 _CHART_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10.5,
@@ -105,7 +114,7 @@ MAX_LABEL_CHARACTERS, MAX_TITLE_CHARACTERS = 48, 90
 
 def _draw_bars(frame: pd.DataFrame, totals: list[float], values: list[str], title: str, unit: str) -> str:
     import matplotlib as mpl
-    from matplotlib.figure import Figure  # no pyplot: no global state, no back end, no leak of figures
+    from matplotlib.figure import Figure  # not pyplot, which has global state and keeps figures in memory
 
     with mpl.rc_context(_CHART_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
@@ -115,7 +124,7 @@ def _draw_bars(frame: pd.DataFrame, totals: list[float], values: list[str], titl
         axes = figure.subplots()
         _plot_bars(axes, frame)
         for position, (total, value) in enumerate(zip(totals, values, strict=True)):
-            end = max(total, 0.0)  # a negative bar ends to the left, and its value stands beside it
+            end = max(total, 0.0)  # the value of a negative bar is written at the zero line
             axes.annotate(value, (end, position), (5, 0), textcoords="offset points", va="center")
         _style_bar_axes(axes, frame, title, unit, totals)
         return _figure_svg(figure)
@@ -147,7 +156,7 @@ def _draw_lines(frame: pd.DataFrame, title: str, decimals: int, at: Mapping[str,
 
 
 def _annotate_ends(axes: Any, values: pd.Series[Any], decimals: int) -> None:
-    """First and last value stand above the line's ends, inside the picture."""
+    """Write the first and the last value above the ends of the line, inside the picture."""
     ends = (
         {0: "left", len(values) - 1: "right"}
         if len(values) > 1
@@ -162,7 +171,7 @@ def _annotate_ends(axes: Any, values: pd.Series[Any], decimals: int) -> None:
 
 
 def _draw_markers(axes: Any, frame: pd.DataFrame, at: Mapping[str, Any]) -> None:
-    """A dashed line each, its text on the side where there is more room; several stand below each other."""
+    """Draw a dashed line per marker, with the text on the wider side, one text below the other."""
     middle = frame.index[0] + (frame.index[-1] - frame.index[0]) / 2
     for number, (text, value) in enumerate(at.items()):
         axes.axvline(value, color=STATE_COLORS["suspended"], linewidth=1.4, linestyle=(0, (4, 3)))
@@ -203,7 +212,7 @@ def _style_line_axes(axes: Any, frame: pd.DataFrame, title: str, decimals: int) 
 
 
 def _shorten_text(text: object, most: int) -> str:
-    """One line that leaves room for the picture."""
+    """Return the text as one line of at most `most` characters."""
     line = " ".join(str(text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
@@ -243,7 +252,7 @@ def _style_bar_axes(axes: Any, frame: pd.DataFrame, title: str, unit: str, total
 
 
 def _figure_svg(figure: Any) -> str:
-    """The figure as an SVG element whose text has the colour of the page around it."""
+    """Return the figure as an SVG element whose text has the color of the page."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = file.getvalue()

@@ -1,11 +1,11 @@
-"""Machines from bytes straight into columns: the fast way for what is plain, with care for the rest alone.
+"""Machines from bytes straight into columns: a fast path for plain records, a careful path for all others.
 
-`machines` gives the very frame and drift that `models.read` and `frames.frame_of` give. Records are read in pieces,
-two at a time, so that little more than the frame is in memory. pyarrow reads a piece by a schema made from the model,
-so a field without a line there (`initial_root_password`) is skipped in the bytes: it becomes neither a column nor an
-object. When it refuses a piece (a number as a text, a flag as a number, a location that is no object, bytes that are
-no UTF-8), each record of that piece is read by msgspec with the same types, and only what that refuses too becomes
-an object of all its parts, for `models.read`.
+`read_machines` returns the same frame and drift as `records_frame` does with the records of `read_record`. Records are
+read in pieces, two at a time, so that memory holds little more than the frame. pyarrow reads a piece by a schema made
+from the model, so a field that the model does not have (`initial_root_password`) is skipped in the bytes: it becomes
+neither a column nor an object. When pyarrow refuses a piece (a number as text, a flag as number, a location that is not
+an object, bytes that are not UTF-8), msgspec reads each record of that piece with the same types. Only a record that
+msgspec refuses too becomes an object for `read_record`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lcnb.api.raw_records import DECODE_ERRORS, RawRecords, decode_record
 from lcnb.api.record_reader import read_record
 from lcnb.frames.columns import cell_value
 
-#: Records read at a time: some two megabytes.
+#: Records that are read at a time: about two megabytes.
 PIECE_RECORDS = 4096
 MAX_WORKERS = 2
 
@@ -40,19 +40,19 @@ _PANDAS_DTYPES: dict[type, Any] = {
     int: pd.Int64Dtype(),
     bool: pd.BooleanDtype(),
 }
-#: What the items of a list of texts are; plain texts are read with care.
+#: The items of a list of addresses. Plain texts in their place take the careful path.
 _ADDRESS_TYPE = pa.struct([("address", ARROW_TEXT)])
 
-#: Records with the places where they stand in their answer.
+#: Records, and their positions in the response.
 RecordPiece = tuple[list[Any], Sequence[int]]
 
 
 class _NotPlain(Exception):
-    """There is something that is for the careful way to judge."""
+    """A piece has a value that needs the careful path."""
 
 
 def read_machines(pages: Sequence[RawRecords]) -> tuple[pd.DataFrame, list[Drift]]:
-    """The frame of these records, a row each, at least one; and what was odd in them."""
+    """Return the frame of at least one record, one row per record, and everything that was odd in them."""
     pieces = list(_split_pages(pages))
     if len(pieces) == 1:
         parts = [_read_piece(pieces[0])]
@@ -90,7 +90,7 @@ def _read_piece(piece: RecordPiece) -> tuple[pa.Table, list[Drift]]:
 
 
 def _machine_table(values: dict[str, pa.Array]) -> pa.Table:
-    """The columns of some records by what they tell; _Odd when that is not plain."""
+    """Build all columns from the fields of the records. _NotPlain when a value needs the careful path."""
     texts = _address_lists(values["ip_addresses"])
     values["ip_addresses"] = pc.binary_join(texts, _text_scalar(", "))
     values["state"] = _derive_state(values)
@@ -99,17 +99,17 @@ def _machine_table(values: dict[str, pa.Array]) -> pa.Table:
 
 
 def _read_plain(lines: bytes, count: int) -> dict[str, pa.Array]:
-    """What so many records tell, a line each; _Odd or ArrowInvalid when they are not plain."""
+    """Read `count` records, one per line. _NotPlain or ArrowInvalid when they need the careful path."""
     table = pa.json.read_json(
         pa.BufferReader(lines),
         pa.json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
         pa.json.ParseOptions(explicit_schema=_arrow_schema(), unexpected_field_behavior="ignore"),
-        memory_pool=pa.system_memory_pool(),  # Arrow's own gives back less of what reading takes for a moment
+        memory_pool=pa.system_memory_pool(),  # Arrow's default pool returns less of the memory that reading needs
     )
     if table.num_rows != count:
         raise _NotPlain
     if not lines.isascii():
-        table.validate(full=True)  # that texts are UTF-8
+        table.validate(full=True)  # checks that texts are UTF-8
     return {
         each.name: _nested_column(table, each.wire)
         for each in fields_of(Instance)
@@ -118,7 +118,7 @@ def _read_plain(lines: bytes, count: int) -> dict[str, pa.Array]:
 
 
 def _wire_fields() -> Iterator[tuple[str, list[Field]]]:
-    """The names in a record, each with the fields that stand there: one of that name, or those of an object."""
+    """Yield each name in a record with its fields: one field, or the fields inside an object."""
     found: dict[str, list[Field]] = {}
     for each in fields_of(Instance):
         if each.about.derive is None:
@@ -128,7 +128,7 @@ def _wire_fields() -> Iterator[tuple[str, list[Field]]]:
 
 @cache
 def _arrow_schema() -> pa.Schema:
-    """What stands in a record, by the lines of the model."""
+    """The schema of a record, made from the model."""
     record = []
     for name, inner in _wire_fields():
         parts = [
@@ -140,19 +140,19 @@ def _arrow_schema() -> pa.Schema:
 
 
 def _nested_column(table: pa.Table, wire: tuple[str, ...]) -> pa.Array:
-    column = table[wire[0]].chunk(0)  # read in one block, it is the only one
+    column = table[wire[0]].chunk(0)  # the table was read in one block, so it has one chunk
     return pc.struct_field(column, wire[1:]) if len(wire) > 1 else column
 
 
 def _empty_as_missing(column: pa.Array) -> pa.Array:
-    """An empty text counts as missing."""
+    """Replace empty texts by missing values."""
     if column.type != ARROW_TEXT or pc.min(pc.binary_length(column)).as_py() != 0:
         return column
     return pc.if_else(pc.equal(column, ""), pa.scalar(None, ARROW_TEXT), column)
 
 
 def _derive_state(values: dict[str, pa.Array]) -> pa.Array:
-    """As `models.state_of`: null conditions decide nothing, but for `built` and `booted`, which then leave it open."""
+    """Derive the states as the model does: a missing flag decides nothing, and a missing `booted` leaves it unknown."""
     power = pc.if_else(values["booted"], _text_scalar("running"), _text_scalar("off"))
     ready = pc.if_else(_is_true(values["locked"]), _text_scalar("busy"), power)
     known = pc.if_else(values["built"], ready, _text_scalar("building"))
@@ -167,11 +167,8 @@ def _is_true(flag: pa.Array) -> pa.Array:
     return pc.fill_null(flag, False)
 
 
-# --- with care ------------------------------------------------------------------------------------------
-
-
 def _read_carefully(piece: RecordPiece) -> tuple[pa.Table, list[Drift]]:
-    """The columns of records of which some are not plain, and what is odd in those."""
+    """Read records of which some are not plain. Returns their columns and what is odd in them."""
     raw, places = piece
     plain: list[Any] = []
     odd: list[int] = []
@@ -179,7 +176,7 @@ def _read_carefully(piece: RecordPiece) -> tuple[pa.Table, list[Drift]]:
         try:
             plain.append(_strict_decoder().decode(each))
         except DECODE_ERRORS:
-            plain.append(None)  # it keeps its row
+            plain.append(None)  # keeps the row
             odd.append(number)
     table = _machine_table(_arrays_from_structs(plain))
     drift: list[Drift] = []
@@ -199,7 +196,7 @@ def _read_carefully(piece: RecordPiece) -> tuple[pa.Table, list[Drift]]:
 
 
 def _arrays_from_structs(records: list[Any]) -> dict[str, pa.Array]:
-    """What these records tell; nothing in the rows of those that are None."""
+    """The fields of the records as arrays; all values are missing in the row of a record that is None."""
     values = {}
     for name, inner in _wire_fields():
         given = [getattr(record, name, None) for record in records]
@@ -230,9 +227,9 @@ _STRICT_TYPES: dict[type, Any] = {
 
 @cache
 def _strict_decoder() -> msgspec.json.Decoder[Any]:
-    """Reads what `_schema` names, as strictly as `models.read` finds nothing odd.
+    """A decoder of the fields in `_arrow_schema`. It accepts exactly the records that `read_record` accepts.
 
-    What it makes holds no cycles, so the collector need not walk it (`gc=False`).
+    The decoded records contain no cycles, so the garbage collector need not walk them (`gc=False`).
     """
     record = []
     for name, inner in _wire_fields():
@@ -242,17 +239,16 @@ def _strict_decoder() -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Plain", record, gc=False))
 
 
-# --- addresses ------------------------------------------------------------------------------------------
-
 _BYTE_PATTERN = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4_PATTERN = rf"^{_BYTE_PATTERN}(\.{_BYTE_PATTERN}){{3}}$"
-#: What is an IPv6 address by the look of it; for anything else `models.ip_version` is asked.
+#: The common form of an IPv6 address; `ip_version` decides about any other text.
 _IPV6_GROUP = "[0-9A-Fa-f]{1,4}"
-_IPV6_PATTERN = f"^({_IPV6_GROUP}(:{_IPV6_GROUP}){{0,3}}::({_IPV6_GROUP}(:{_IPV6_GROUP}){{0,2}})?|{_IPV6_GROUP}(:{_IPV6_GROUP}){{7}})$"
+_IPV6_SHORT = f"{_IPV6_GROUP}(:{_IPV6_GROUP}){{0,3}}::({_IPV6_GROUP}(:{_IPV6_GROUP}){{0,2}})?"
+_IPV6_PATTERN = f"^({_IPV6_SHORT}|{_IPV6_GROUP}(:{_IPV6_GROUP}){{7}})$"
 
 
 def _address_lists(lists: pa.Array) -> pa.Array:
-    """The lists with plain texts as items; _Odd when an item is missing, since it would be left out."""
+    """The lists with texts as items. _NotPlain when an item is missing, because it would be left out."""
     items = lists.flatten()
     if pa.types.is_struct(items.type):
         items = pc.struct_field(items, "address")
@@ -265,7 +261,7 @@ def _address_lists(lists: pa.Array) -> pa.Array:
 
 
 def _first_addresses(lists: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """The first address of each version in each list."""
+    """The first IPv4 and the first IPv6 address of each list."""
     items = lists.flatten()
     rows = pc.list_parent_indices(lists).to_numpy()
     fours = pc.match_substring_regex(items, _IPV4_PATTERN).to_numpy(zero_copy_only=False)
@@ -273,15 +269,15 @@ def _first_addresses(lists: pa.Array) -> tuple[pa.Array, pa.Array]:
     looks = pc.match_substring_regex(items.take(pa.array(others)), _IPV6_PATTERN).to_numpy(
         zero_copy_only=False
     )
-    asked = [number for number in others[~looks] if ip_version(items[number].as_py()) == 6]
-    sixes = np.sort(np.concatenate([others[looks], np.array(asked, np.int64)]))
+    odd_form = [number for number in others[~looks] if ip_version(items[number].as_py()) == 6]
+    sixes = np.sort(np.concatenate([others[looks], np.array(odd_form, np.int64)]))
     return _first_per_row(items, rows, np.flatnonzero(fours), len(lists)), _first_per_row(
         items, rows, sixes, len(lists)
     )
 
 
 def _first_per_row(items: pa.Array, rows: Any, wanted: Any, size: int) -> pa.Array:
-    """Of the items whose numbers are wanted the first one of each row; missing where a row has none."""
+    """The first of the wanted items of each row; missing where a row has none."""
     if len(wanted) == size and np.array_equal(rows[wanted], np.arange(size)):
         return items.take(pa.array(wanted))
     found, where = np.unique(rows[wanted], return_index=True)

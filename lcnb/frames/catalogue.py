@@ -1,10 +1,10 @@
-"""Locations, plans and images as they were read a short while ago, kept in the state folder for all processes.
+"""A cache of locations, plans and images in the state folder, shared by all processes.
 
-They change rarely and cost a call for each location. They are kept for `keep_s` seconds in a file of the account;
-whoever finds one missing or old asks the provider under the lock of that file, and the others wait for what comes. What
-is old still tells what will be asked after the locations, so that all is asked at once; what came of them decides.
-Only reads use it: what decides a change is asked anew (`build`). A damaged file counts as missing, and a state
-folder that cannot be used costs nothing but the calls.
+They change rarely and cost one call per location. One file per account keeps them for `keep_s` seconds. The process
+that finds a listing missing or old fetches it under the lock of that file; the others wait for the result. An old
+listing of locations still shows which listings will be needed next, so that all are fetched at once; only new listings
+are returned. The cache serves reads only: `lcnb.changes.build` always fetches what decides a change. A damaged file
+counts as missing. When the state folder cannot be used, every read fetches its listings.
 """
 
 from __future__ import annotations
@@ -35,73 +35,78 @@ from lcnb.secret import Secret
 if TYPE_CHECKING:
     from filelock import FileLock
 
-#: Seconds between two looks at what another one is fetching, and until it is fetched without the lock.
+#: Seconds between two checks for what another process fetches, and seconds after which to fetch without the lock.
 POLL_INTERVAL_S, MAX_LOCK_WAIT_S = 0.02, 20.0
-#: Seconds after which what was kept is removed, and the catalogue of a token that nobody uses; sandboxes bring a new
-#: one each.
+#: Seconds after which a cached listing is deleted, and the whole file of an unused token. Each sandbox has a new token.
 EXPIRE_AFTER_S = 2 * 86_400.0
 
-
 T = TypeVar("T")
-#: What is kept of one listing: when it was read, its records, its drift.
+#: One cached listing: the time when it was read, its records, its drift.
 CachedListing = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class CachedCatalogue:
-    """The kept listings of one account, in one file; `keep_s` 0 keeps none. The clock is the wall's, in seconds."""
+    """The cached listings of one account, in one file. `keep_s=0` caches nothing. `clock` returns Unix time."""
 
     path: Path
     keep_s: float
-    #: Ask anew, and keep what comes.
+    #: Fetch every listing, and store it.
     refresh: bool = False
     clock: Callable[[], float] = time.time
 
     def __call__(self, stages: Callable[[], StagedFlow[T]]) -> Flow[T]:
-        """The result of the stages, given what was kept or what is fetched now, and kept; a refusal is not."""
+        """Run the stages with cached or fetched listings, and return their result. A refused listing is not stored."""
         if not self.keep_s:
             return (yield from staged_flows.run_uncached(stages))
-        asked = self.clock()
+        started_at = self.clock()
         kept: dict[str, CachedListing] = {} if self.refresh else (yield LocalWork("catalogue", self._load))
         new: dict[str, CachedListing] = {}
         found: dict[str, Listing | LcnbError] = {}
         answers: dict[str, Listing | LcnbError] | None = None
         running = stages()
         with contextlib.ExitStack() as held:
-            alone = False
+            may_fetch = False
             while True:
                 try:
-                    wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
+                    wanted = running.send(answers)  # type: ignore[arg-type] # None at first
                 except StopIteration as end:
                     return end.value  # type: ignore[no-any-return]
-                if not alone and self._missing(wanted, kept, asked):
-                    alone, kept = yield from self._waited(wanted, asked, held)
-                missing = {
-                    name: fetch
-                    for name, fetch in self._missing(wanted, kept, asked).items()
-                    if name not in found
-                }
+                if not may_fetch and self._select_missing(wanted, kept, started_at):
+                    may_fetch, kept = yield from self._wait_for_lock(wanted, started_at, held)
+                missing = self._select_missing(wanted, kept, started_at)
+                missing = {name: fetch for name, fetch in missing.items() if name not in found}
                 if missing:
-                    ahead = {} if found else self._missing(_expected_listings(stages, kept), kept, asked)
-                    found |= yield from self._fetched(missing, ahead, new)
-                    # At once: who wants no more than this need not wait for what is slow or fails after it.
+                    expected = {} if found else _expected_listings(stages, kept)
+                    ahead = self._select_missing(expected, kept, started_at)
+                    found |= yield from self._fetch_listings(missing, ahead, new)
+                    # Stored now, so that a process that needs no more does not wait for listings that are slow or fail.
                     yield LocalWork("keep the catalogue", partial(self._save, {**kept, **new}))
                 answers = {
                     name: found[name] if name in found else _restore_listing(kept[name]) for name in wanted
                 }
 
-    def _fetched(
+    def _fetch_listings(
         self, missing: ListingRequests, ahead: ListingRequests, new: dict[str, CachedListing]
     ) -> Flow[dict[str, Listing | LcnbError]]:
-        """What is missing, and at the same time what will be missing next; what fails of that is asked when it is."""
-        noted = {name: self._noted(name, fetch, new) for name, fetch in {**missing, **ahead}.items()}
-        found = yield from staged_flows.read_concurrently(noted, guessed=ahead.keys() - missing.keys())
+        """Fetch the missing listings, and at the same time those that will be needed next.
+
+        A listing of `ahead` that fails is left out: it is fetched again when it is needed.
+        """
+        requests = {
+            name: self._store_when_read(name, fetch, new) for name, fetch in {**missing, **ahead}.items()
+        }
+        found = yield from staged_flows.read_concurrently(requests, guessed=ahead.keys() - missing.keys())
         return {name: each for name, each in found.items() if name in missing or isinstance(each, Listing)}
 
-    def _waited(
-        self, wanted: ListingRequests, asked: float, held: contextlib.ExitStack
+    def _wait_for_lock(
+        self, wanted: ListingRequests, started_at: float, held: contextlib.ExitStack
     ) -> Flow[tuple[bool, dict[str, CachedListing]]]:
-        """Whether to fetch what is missing, with the lock if it comes in time, and what is kept by then."""
+        """Wait for the lock, or until another process has stored what is wanted.
+
+        Returns whether this process may fetch, and the cached listings. After MAX_LOCK_WAIT_S it may fetch without the
+        lock.
+        """
         waited = 0.0
         while True:
             lock = yield LocalWork("lock of the catalogue", partial(_try_lock, self.path))
@@ -109,28 +114,30 @@ class CachedCatalogue:
                 held.enter_context(lock)
             kept = yield LocalWork(
                 "catalogue", self._load
-            )  # another one may have come and gone before the lock
-            alone = lock is not None or waited >= MAX_LOCK_WAIT_S
-            if alone or not self._missing(wanted, kept, asked):
-                return alone, kept
-            yield Pause(POLL_INTERVAL_S, "waiting for the catalogue, which another one reads")
+            )  # another process may have stored it before the lock
+            may_fetch = lock is not None or waited >= MAX_LOCK_WAIT_S
+            if may_fetch or not self._select_missing(wanted, kept, started_at):
+                return may_fetch, kept
+            yield Pause(POLL_INTERVAL_S, "waiting for the catalogue, which another process reads")
             waited += POLL_INTERVAL_S
 
-    def _noted(self, name: str, fetch: ListingFetch, new: dict[str, CachedListing]) -> ListingFetch:
-        def noted() -> Flow[Listing]:
+    def _store_when_read(self, name: str, fetch: ListingFetch, new: dict[str, CachedListing]) -> ListingFetch:
+        def read_and_store() -> Flow[Listing]:
             found = yield from fetch()
-            new[name] = _cache_entry(found, self.clock())  # at once: others are still under way
+            new[name] = _cache_entry(found, self.clock())  # before the other requests end
             return found
 
-        return noted
+        return read_and_store
 
-    def _missing(
-        self, wanted: ListingRequests, kept: dict[str, CachedListing], asked: float
+    def _select_missing(
+        self, wanted: ListingRequests, kept: dict[str, CachedListing], started_at: float
     ) -> ListingRequests:
-        return {name: fetch for name, fetch in wanted.items() if not self._good(kept.get(name), asked)}
+        return {
+            name: fetch for name, fetch in wanted.items() if not self._is_current(kept.get(name), started_at)
+        }
 
-    def _good(self, entry: CachedListing | None, asked: float) -> bool:
-        if entry is None or (self.refresh and entry["at"] < asked):
+    def _is_current(self, entry: CachedListing | None, started_at: float) -> bool:
+        if entry is None or (self.refresh and entry["at"] < started_at):
             return False
         return 0 <= self.clock() - float(entry["at"]) < self.keep_s
 
@@ -143,7 +150,7 @@ class CachedCatalogue:
 
     def _save(self, kept: dict[str, CachedListing]) -> None:
         now = self.clock()
-        # Old ones answer nothing, but they tell what will be wanted next.
+        # Old listings are not returned, but they show which listings will be needed next.
         oldest = now - max(self.keep_s, EXPIRE_AFTER_S)
         still = {name: entry for name, entry in kept.items() if oldest < entry["at"] <= now}
         with contextlib.suppress(OSError, UnicodeEncodeError, RecursionError):
@@ -153,12 +160,12 @@ class CachedCatalogue:
 def _expected_listings(
     stages: Callable[[], StagedFlow[T]], kept: Mapping[str, CachedListing]
 ) -> ListingRequests:
-    """All that the stages would want if what is kept, however old, were still true."""
+    """Return all listings that the stages would need if every cached listing, however old, were still correct."""
     running, expected = stages(), dict[str, ListingFetch]()
     answers: dict[str, Listing | LcnbError] | None = None
     with contextlib.suppress(StopIteration, LookupError, LcnbError):
         while True:
-            wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
+            wanted = running.send(answers)  # type: ignore[arg-type] # None at first
             expected |= wanted
             answers = {name: _restore_listing(kept[name]) for name in wanted}
     return expected
@@ -176,7 +183,7 @@ def _restore_listing(entry: CachedListing) -> Listing:
 
 
 def _is_valid_entry(entry: Any) -> bool:
-    """Whether this is what `_entry` made, as JSON tells it."""
+    """Whether a decoded value has the form that `_cache_entry` returns."""
     return (
         isinstance(entry["at"], int | float)
         and 0 <= entry["at"] < 1e11
@@ -186,14 +193,20 @@ def _is_valid_entry(entry: Any) -> bool:
 
 
 def open_catalogue(state_dir: Path, token: Secret, base_url: str, keep_s: float) -> CachedCatalogue:
-    """The catalogue of the account that a token opens at a base URL. Nothing is read or made yet."""
+    """Return the catalogue of the account of a token at a base URL. Nothing is read or written yet.
+
+    `keep_s` is the number of seconds for which listings are cached; 0 caches nothing.
+    """
     text = f"lcnb-catalogue\0{base_url}\0{token.reveal()}"
     key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return CachedCatalogue(state_dir / f"catalogue-{key}.json", keep_s)
 
 
 def _try_lock(path: Path) -> contextlib.AbstractContextManager[None] | None:
-    """The lock of a catalogue, held; one that does nothing where there can be none; None while another one has it."""
+    """Take the lock of a catalogue. Returns None while another process holds it.
+
+    Where no lock can be made, the result is a context that does nothing.
+    """
     from filelock import FileLock, Timeout
 
     try:

@@ -1,7 +1,8 @@
-"""Which dtype each column has, and how typed records become columns.
+"""The dtype of each column, and how typed records become columns.
 
-Texts are `str`, whole numbers `Int64`, flags `boolean`, other numbers and money `Float64`. A missing value is missing, never
-0 or "". Columns, their order and their dtypes are the same for 0, 1, n or damaged rows."""
+Texts are `str`, whole numbers `Int64`, flags `boolean`, other numbers and money `Float64`. A missing value is missing,
+never 0 or "". Columns, their order and their dtypes are the same for 0, 1, n or damaged rows.
+"""
 
 from __future__ import annotations
 

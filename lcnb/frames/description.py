@@ -11,18 +11,15 @@ from lcnb.frames.columns import DTYPES
 from lcnb.frames.inventory import INVENTORY_COLUMNS, PRICE_COLUMNS
 from lcnb.suggestions import did_you_mean
 
-# --- describing -----------------------------------------------------------------------------------------
-
 
 def describe(name: str) -> pd.DataFrame:
-    """What the columns of a listing mean, made from the models that make the listing.
+    """Describe the columns of a listing.
 
     Args:
         name: `instances`, `inventory`, `locations`, `plans`, `images`, `sshkeys`, `snapshots` or `profile`.
 
-    Returns a frame with one row a column, all `str`: column, dtype, unit (MB, GB, currency), description,
-    wire (where the value stands in the API's record; missing for a derived one). Raises InputError for
-    another name.
+    Returns a frame with one row per column, all `str`: column, dtype, unit (MB, GB, currency), description, wire (the
+    path of the value in the API's record; missing for a derived value). Raises InputError for another name.
 
     >>> import lcnb
     >>> lcnb.describe("plans").set_index("column").loc["memory", "unit"]

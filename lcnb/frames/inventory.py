@@ -19,7 +19,11 @@ from lcnb.frames.provenance import attach_provenance
 #: Columns that `inventory()` adds to those of a machine, with dtype, unit and meaning.
 PRICE_COLUMNS = {
     "plan": ("str", "", "slug of the plan that its location, CPUs, memory and disk point to"),
-    "monthly_value": ("Float64", "currency", "price of that plan a month, in the currency of `currencycode`"),
+    "monthly_value": (
+        "Float64",
+        "currency",
+        "price of that plan per month, in the currency of `currencycode`",
+    ),
     "currencycode": ("str", "", "USD or BRL"),
     "price_note": ("str", "", "why no plan or price could be inferred; missing where one was"),
 }
@@ -41,21 +45,23 @@ INVENTORY_COLUMNS = [
 ]
 
 
-# --- the inventory --------------------------------------------------------------------------------------
-
-
 def inventory_frame(
     parts: queries.InventoryParts, account: str | None = None, client: str | None = None
 ) -> pd.DataFrame:
-    """Machines joined with location, inferred plan and monthly price."""
+    """Return the machines of one account with location, inferred plan and monthly price."""
     return attach_provenance("inventory", *_priced_inventory(parts), account, client)
 
 
 def accounts_inventory_frame(
     found: Mapping[str, queries.InventoryParts], failed: Mapping[str, str]
 ) -> pd.DataFrame:
-    """The inventories of several accounts as one, `account` first; accounts that could not be read are drift."""
-    drift = [Drift(f"account {name}", f"not to be had: {why}") for name, why in failed.items()]
+    """Return the inventories of several accounts as one frame with `account` as its first column.
+
+    Args:
+        found: Account and what was read of it.
+        failed: Account and the reason why it could not be read. Each becomes drift.
+    """
+    drift = [Drift(f"account {name}", f"unavailable: {why}") for name, why in failed.items()]
     parts = []
     for name, each in found.items():
         frame, odd = _priced_inventory(each)
@@ -79,7 +85,7 @@ def _priced_inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list
 
 
 def inventory_dtypes() -> dict[str, str]:
-    """Column → dtype of every inventory, whatever machines there are."""
+    """The dtype of each column of an inventory, which does not depend on its machines."""
     own = {each.name: DTYPES[each.type] for each in fields_of(Instance)}
     return {
         name: PRICE_COLUMNS[name][0] if name in PRICE_COLUMNS else own[name] for name in INVENTORY_COLUMNS
@@ -87,7 +93,7 @@ def inventory_dtypes() -> dict[str, str]:
 
 
 def _fill_places(frame: pd.DataFrame, places: Sequence[Any]) -> None:
-    """City and country from the locations' listing where the machine's own record leaves them out."""
+    """Fill missing cities and countries from the listing of locations."""
     known = {place.slug.upper(): place for place in places if place.slug}
     for name in ("city", "country"):
         found = [
@@ -98,11 +104,11 @@ def _fill_places(frame: pd.DataFrame, places: Sequence[Any]) -> None:
 
 
 def by_location(inventory: pd.DataFrame) -> pd.DataFrame:
-    """Machines and money by location and currency: the first summary that people ask of an inventory.
+    """Count machines and add up their prices by location and currency.
 
-    One row a location and currency, the currencies never added up: location, machines (`Int64`), running
-    (`Int64`), monthly_value (`Float64`), currencycode. Machines without a price have a row of their own, with
-    `monthly_value` and `currencycode` missing.
+    Returns one row per location and currency; currencies are never added up. Columns: location, machines (`Int64`),
+    running (`Int64`), monthly_value (`Float64`), currencycode. Machines without a price have a separate row, in which
+    `monthly_value` and `currencycode` are missing.
     """
     groups = inventory.assign(running=inventory.state == "running").groupby(
         ["location", "currencycode"], dropna=False

@@ -1,6 +1,7 @@
 """A listing of the API as a DataFrame: one row per record, no column with a secret.
 
-Machines are read by `lcnb.frames.arrow`, all other records one by one by their models."""
+`lcnb.frames.arrow` reads machines; all other records are read one by one by their models.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +14,18 @@ from lcnb.api.record_reader import read_record
 from lcnb.frames.columns import records_frame
 from lcnb.frames.provenance import attach_provenance
 
-# --- building -------------------------------------------------------------------------------------------
-
 
 def listing_frame(
     kind: str, found: listing_reader.Listing, account: str | None = None, client: str | None = None
 ) -> pd.DataFrame:
-    """The frame of one listing; odd places are reported once, as a DriftWarning and in `attrs`."""
+    """Return the frame of one listing. Odd values are reported once: as a DriftWarning and in `attrs`.
+
+    Args:
+        kind: The listing, such as "instances".
+        found: The records as they were read.
+        account: The account's name, for `attrs`.
+        client: The id of the client, for `attrs`: `frame.lc` finds the client by it.
+    """
     if kind == "instances" and any(found.rows):
         from lcnb.frames.arrow import read_machines
 
@@ -32,5 +38,6 @@ def listing_frame(
 
 
 def read_records(kind: str, found: listing_reader.Listing) -> tuple[list[Record], list[Drift]]:
+    """Return the typed records of a listing, and everything that was odd in it."""
     drift = list(found.drift)
     return [read_record(MODELS[kind], record, path, drift) for path, record in found.records], drift

@@ -1,6 +1,7 @@
 """What a machine costs: the plan and the price that its location and size point to.
 
-The API does not say which plan a machine has."""
+The API does not say which plan a machine has.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +10,44 @@ from collections.abc import Sequence
 from lcnb.api.fields import Drift
 from lcnb.api.models import CURRENCY_SYMBOLS, Instance, Plan
 
+#: Plan slug, monthly price, currency code, and the reason for a missing price.
 InferredPrice = tuple[str | None, float | None, str | None, str | None]
 
 
 def infer_price(
     machine: Instance, plans: Sequence[Plan], currency: str | None, drift: Sequence[Drift] = ()
 ) -> InferredPrice:
-    """Plan slug, monthly price, currency code and, where there is no price, the reason.
+    """Return plan slug, monthly price, currency code and, when there is no price, the reason.
 
-    An instance carries no plan: the one at its location with the same CPUs, memory and disk is taken. Where
-    the same size is offered in several currencies, the account's own (`currency`, a symbol) decides.
+    Args:
+        machine: The machine. Its plan is the one of its location with the same CPUs, memory and disk.
+        plans: The plans of all locations.
+        currency: The account's currency as a symbol. It decides when a size is offered in several currencies.
+        drift: What was odd in the listing of plans, for the reason.
     """
+    if reason := _missing_facts(machine):
+        return _no_price(reason)
+    location = str(machine.location)
+    here = [plan for plan in plans if plan.location and plan.location.upper() == location.upper()]
+    if not here:
+        refused = [each.problem for each in drift if each.path == f"plans of {location}"]
+        return _no_price(f"no plans of {location} are known" + "".join(f": {why}" for why in refused))
+    size = (machine.cpus, machine.memory, machine.total_disk_size)
+    same_size = [plan for plan in here if (plan.core, plan.memory, plan.disk) == size]
+    return _price_of_match(machine, _prefer_currency(same_size, currency))
+
+
+def _missing_facts(machine: Instance) -> str:
+    """What of a machine's location and size is missing, as a reason; "" when nothing is."""
     if not machine.location:
-        return _no_price("its location is not told")
+        return "its location is missing"
     missing = [name for name in ("cpus", "memory", "total_disk_size") if getattr(machine, name) is None]
     if missing:
-        return _no_price(f"its {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not told")
-    here = [plan for plan in plans if plan.location and plan.location.upper() == machine.location.upper()]
-    if not here:
-        refused = [each.problem for each in drift if each.path == f"plans of {machine.location}"]
-        return _no_price(f"no plans of {machine.location} are known" + "".join(f": {why}" for why in refused))
-    wanted = (machine.cpus, machine.memory, machine.total_disk_size)
-    matches = _prefer_currency([p for p in here if (p.core, p.memory, p.disk) == wanted], currency)
+        return f"its {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing"
+    return ""
+
+
+def _price_of_match(machine: Instance, matches: Sequence[Plan]) -> InferredPrice:
     if not matches:
         return _no_price(
             f"no plan at {machine.location} has {machine.cpus} CPUs, {machine.memory} MB, "
@@ -49,6 +66,7 @@ def _no_price(reason: str) -> InferredPrice:
 
 
 def _prefer_currency(plans: list[Plan], currency: str | None) -> list[Plan]:
+    """The distinct plans in the account's currency; those of all currencies when none is in it."""
     own = [
         plan
         for plan in plans

@@ -1,6 +1,7 @@
 """Where a frame comes from: `frame.attrs["lcnb"]` and the warning about odd values.
 
-It says which listing the frame is, of which account, when it was read (UTC), and what was odd in the response (`drift`)."""
+It names the listing, the account, the time when it was read (UTC), and what was odd in the response (`drift`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import pandas as pd
 from lcnb.api.fields import Drift
 from lcnb.errors import DriftWarning
 
-#: Drift beyond this many places is counted, not listed: attrs are copied with every frame operation.
+#: Odd values that `attrs` lists; further ones are counted only, because every frame operation copies `attrs`.
 MAX_DRIFT_LISTED = 50
 
 
@@ -27,6 +28,10 @@ def attach_provenance(
     client: str | None,
     read_at: datetime | None = None,
 ) -> pd.DataFrame:
+    """Set `frame.attrs["lcnb"]`, warn when values were odd, and return the frame.
+
+    `read_at` is the time when the listing was read; now by default.
+    """
     frame.attrs["lcnb"] = {
         "kind": kind,
         "account": account,
@@ -40,7 +45,7 @@ def attach_provenance(
         others = len(drift) - 1
         more = f" (and {others} more place{'s' if others > 1 else ''})" if others else ""
         warnings.warn(
-            f"{kind}: the answer was odd at {first}{more}. Good rows were kept, odd values are missing; "
+            f"{kind}: the response was odd at {first}{more}. Good rows were kept, odd values are missing; "
             f"frame.attrs['lcnb']['drift'] lists them.",
             DriftWarning,
             stacklevel=_caller_stacklevel(),
@@ -49,7 +54,7 @@ def attach_provenance(
 
 
 def _caller_stacklevel() -> int:
-    """The `stacklevel` of the line that asked lcnb: Python shows a warning once for each such line."""
+    """The `stacklevel` of the line that called lcnb: Python shows a warning once per line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == "lcnb":
         level, frame = level + 1, frame.f_back
@@ -57,6 +62,6 @@ def _caller_stacklevel() -> int:
 
 
 def frame_facts(frame: pd.DataFrame) -> Mapping[str, Any]:
-    """`frame.attrs["lcnb"]`, or an empty mapping for a frame that lcnb did not make."""
+    """Return `frame.attrs["lcnb"]`, or an empty mapping for a frame that lcnb did not make."""
     found = frame.attrs.get("lcnb", {})
     return found if isinstance(found, Mapping) else {}

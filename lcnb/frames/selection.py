@@ -1,9 +1,9 @@
 """A selection of machines as a text: `state == 'running' and label.str.startswith('web-')`.
 
-The text is what people write into `DataFrame.query`, and no more: columns, literals, comparisons, `and`, `or`,
-`not`, `in`, and `.str.startswith`, `.str.endswith`, `.str.contains` with plain texts. It is parsed and walked,
-never run. `all` selects every row; an empty text none. A value that is missing never selects: what is said of
-it is neither true nor false, so `not` does not turn it into a match.
+The language is a part of what `DataFrame.query` accepts: columns, literals, comparisons, `and`, `or`, `not`, `in`, and
+`.str.startswith`, `.str.endswith`, `.str.contains` with plain texts. The text is parsed and walked, never run. `all`
+selects every row; an empty text selects none. A missing value never selects: a condition on it is neither true nor
+false, so `not` does not turn it into a match.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SELECT_ALL = "all"
-#: Longer or deeper texts are a slip, or meant to harm.
+#: Longer or deeper texts are a mistake or an attack.
 MAX_CHARACTERS, MAX_DEPTH = 4_000, 40
 _COMPARISONS: dict[type, Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
@@ -40,24 +40,22 @@ _TEXT_METHODS: dict[str, Callable[[str, str], bool]] = {
 }
 _REGEX_CHARACTERS = frozenset("\\^$*+?{}[]|()")
 _DTYPE_KINDS = {"str": "text", "Int64": "number", "Float64": "number", "boolean": "flag"}
-SELECTION_EXAMPLES = (
-    "Such as: state == 'running' and location == 'MIA1', or label.str.startswith('web-'), or all"
-)
+SELECTION_EXAMPLES = "Examples: state == 'running' and location == 'MIA1'; label.str.startswith('web-'); all"
 
-#: A row → True, False, or None where a missing value decides.
+#: Maps a row to True, False, or None when a missing value decides.
 RowTest = Callable[[Mapping[str, Any]], bool | None]
-#: A row → a value, with the kind of the value: text, number, flag.
+#: Maps a row to a value, together with the kind of the value: text, number, flag.
 RowValue = tuple[Callable[[Mapping[str, Any]], Any], str]
 
 
 class _SelectionProblem(Exception):
-    """What is wrong with a part of the text."""
+    """The problem with a part of the text."""
 
 
 def select(frame: pd.DataFrame, selection: str) -> pd.DataFrame:
-    """The rows that a selection names; columns, dtypes and `attrs` stay, so `frame.lc` works on them.
+    """Return the rows that a selection selects. Columns, dtypes and `attrs` are kept, so `frame.lc` works.
 
-    Raises InputError for a text that is no selection, or names a column that the frame has not.
+    Raises InputError for a text that is not a selection, or names a column that the frame does not have.
 
     >>> import lcnb
     >>> from lcnb.frames.selection import select
@@ -78,28 +76,36 @@ def select(frame: pd.DataFrame, selection: str) -> pd.DataFrame:
 
 
 def dtype_kind(dtype: object) -> str:
-    """Of a dtype as lcnb's frames have them: text, number or flag; another one cannot be selected by."""
+    """Return "text", "number" or "flag" for a dtype of lcnb, and "other" for any other dtype."""
     return _DTYPE_KINDS.get(str(dtype), "other")
 
 
 def parse_selection(selection: str, columns: Mapping[str, str] | None = None) -> RowTest:
-    """The test that a selection stands for. InputError when it is none.
+    """Return the test that a selection describes. Raises InputError for a text that is not a selection.
 
-    `columns`: name → kind (text, number, flag); None: any name, of any kind, so that the form alone is checked.
-    What passes with the columns of a frame cannot fail on its rows.
+    Args:
+        selection: The text.
+        columns: Names and kinds (text, number, flag) of the columns. None accepts every name, to check only the form.
+            A test that is accepted with the columns of a frame cannot fail on its rows.
     """
     if not isinstance(selection, str):
         raise InputError(
-            f"selection: expected a text, got {selection!r}. {SELECTION_EXAMPLES}", not_done="sent"
+            field="selection", expected="a text", value=selection, cure=SELECTION_EXAMPLES, not_done="sent"
         )
     text = selection.strip()
     if text in ("", SELECT_ALL):
         return lambda row: text == SELECT_ALL
     try:
-        return _ExpressionReader(columns).test(_parse_expression(text), 0)
-    except _SelectionProblem as wrong:
+        return _ExpressionReader(columns).build_test(_parse_expression(text), 0)
+    except _SelectionProblem as problem:
         shown = text if len(text) <= 200 else f"{text[:200]}..."
-        raise InputError(f"selection {shown!r}: {wrong}. {SELECTION_EXAMPLES}", not_done="sent") from None
+        raise InputError(
+            str(problem),
+            field=f"selection {shown!r}",
+            value=selection,
+            cure=SELECTION_EXAMPLES,
+            not_done="sent",
+        ) from None
 
 
 def _parse_expression(text: str) -> ast.expr:
@@ -109,7 +115,7 @@ def _parse_expression(text: str) -> ast.expr:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
-            )  # Python's remarks about odd literals, which are refused or kept as texts
+            )  # Python warns about odd literals, which are refused or kept as texts
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -117,50 +123,53 @@ def _parse_expression(text: str) -> ast.expr:
 
 
 class _ExpressionReader:
-    """From a tree to a test. Everything that is not named here is refused."""
+    """Builds a test from a syntax tree. Everything that it does not know is refused."""
 
     def __init__(self, columns: Mapping[str, str] | None) -> None:
         self.columns = columns
 
-    def test(self, node: ast.expr, depth: int) -> RowTest:
+    def build_test(self, node: ast.expr, depth: int) -> RowTest:
+        """Build the test of a condition. `depth` counts how deep it is nested."""
         if depth > MAX_DEPTH:
             raise _SelectionProblem("it is nested too deep")
         if isinstance(node, ast.BoolOp):
-            parts = [self.test(each, depth + 1) for each in node.values]
+            parts = [self.build_test(each, depth + 1) for each in node.values]
             return _any_true(parts) if isinstance(node.op, ast.Or) else _all_true(parts)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            inner = self.test(node.operand, depth + 1)
-            return lambda row: None if (found := inner(row)) is None else not found
+            return _negate(self.build_test(node.operand, depth + 1))
         if isinstance(node, ast.Compare):
-            return self.comparison(node)
+            return self.build_comparison(node)
         if isinstance(node, ast.Call):
-            return self.method(node)
+            return self.build_text_test(node)
         if isinstance(node, ast.Name):
-            value, kind = self.column(node)
-            if kind not in ("flag", "any"):
-                raise _SelectionProblem(
-                    f"the column {node.id} alone is no condition: compare it with something"
-                )
-            return lambda row: None if (found := value(row)) is None else bool(found)
+            return self.build_flag_test(node)
         raise _SelectionProblem(_unsupported_message(node))
 
-    # --- comparisons ------------------------------------------------------------------------------------
+    def build_flag_test(self, node: ast.Name) -> RowTest:
+        """Build the test of a flag column that is not compared with anything."""
+        value, kind = self.read_column(node)
+        if kind not in ("flag", "any"):
+            raise _SelectionProblem(
+                f"the column {node.id} alone is not a condition: compare it with something"
+            )
+        return lambda row: None if (found := value(row)) is None else bool(found)
 
-    def comparison(self, node: ast.Compare) -> RowTest:
-        """`a < b < c` is `a < b and b < c`."""
+    def build_comparison(self, node: ast.Compare) -> RowTest:
+        """Build the test of a comparison; `a < b < c` means `a < b and b < c`."""
         operands = [node.left, *node.comparators]
         pairs = zip(operands, node.ops, operands[1:], strict=False)
-        return _all_true([self.compared(left, sign, right) for left, sign, right in pairs])
+        return _all_true([self.compare_pair(left, sign, right) for left, sign, right in pairs])
 
-    def compared(self, left: ast.expr, sign: ast.cmpop, right: ast.expr) -> RowTest:
+    def compare_pair(self, left: ast.expr, sign: ast.cmpop, right: ast.expr) -> RowTest:
+        """Build the test of two operands and the sign between them."""
         if not any(isinstance(each, ast.Name) for each in (left, right)):
-            raise _SelectionProblem(f"{_shorten_source(left)} is compared with no column")
+            raise _SelectionProblem(f"{_shorten_source(left)} is not compared with a column")
         if isinstance(sign, ast.In | ast.NotIn):
-            return self.membership(left, right, inside=isinstance(sign, ast.In))
+            return self.build_membership(left, right, inside=isinstance(sign, ast.In))
         compare = _COMPARISONS.get(type(sign))
         if compare is None:
-            raise _SelectionProblem("`is` is not known here; use ==, or in [...]")
-        (one, kind), (other, other_kind) = self.value(left), self.value(right)
+            raise _SelectionProblem("`is` is not supported here; use ==, or in [...]")
+        (one, kind), (other, other_kind) = self.read_operand(left), self.read_operand(right)
         _check_same_kind(left, kind, right, other_kind)
         if "text" in (kind, other_kind) or "any" in (kind, other_kind):
             one, other = _comparable_value(one), _comparable_value(other)
@@ -173,12 +182,13 @@ class _ExpressionReader:
 
         return test
 
-    def membership(self, left: ast.expr, right: ast.expr, *, inside: bool) -> RowTest:
+    def build_membership(self, left: ast.expr, right: ast.expr, *, inside: bool) -> RowTest:
+        """Build the test of `column in [...]`, or of `not in` for `inside=False`."""
         if not isinstance(left, ast.Name) or not isinstance(right, ast.List | ast.Tuple | ast.Set):
             raise _SelectionProblem(
-                "`in` takes a column at its left and a list at its right, as in label in ['web-01']"
+                "`in` needs a column on its left and a list on its right, as in: label in ['web-01']"
             )
-        value, kind = self.column(left)
+        value, kind = self.read_column(left)
         listed = []
         for each in right.elts:
             constant, constant_kind = _read_literal(each)
@@ -187,58 +197,30 @@ class _ExpressionReader:
         value = _comparable_value(value)
         return lambda row: None if (found := value(row)) is None else (found in listed) is inside
 
-    # --- texts ------------------------------------------------------------------------------------------
-
-    def method(self, node: ast.Call) -> RowTest:
-        """`column.str.startswith('text')`; the argument may be a tuple of texts."""
-        function = node.func
-        whose = function.value if isinstance(function, ast.Attribute) else None
-        if not isinstance(function, ast.Attribute) or not (
-            isinstance(whose, ast.Attribute) and whose.attr == "str" and isinstance(whose.value, ast.Name)
-        ):
-            raise _SelectionProblem(
-                f"{_shorten_source(function)}(...) is not known here; column.str.startswith('...') is"
-            )
-        compare = _TEXT_METHODS.get(function.attr)
+    def build_text_test(self, node: ast.Call) -> RowTest:
+        """Build the test of `column.str.startswith('text')`; the argument may be a tuple of texts."""
+        column, name = _split_text_call(node)
+        compare = _TEXT_METHODS.get(name)
         if compare is None:
-            raise _SelectionProblem(
-                f".str.{function.attr} is not one of .str.{', .str.'.join(_TEXT_METHODS)}"
-            )
-        value, kind = self.column(whose.value)
+            raise _SelectionProblem(f".str.{name} is not one of .str.{', .str.'.join(_TEXT_METHODS)}")
+        value, kind = self.read_column(column)
         if kind not in ("text", "any"):
-            raise _SelectionProblem(f"{whose.value.id} is a {kind}, not a text")
-        texts = [unicodedata.normalize("NFC", each) for each in self.arguments(node, function.attr)]
+            raise _SelectionProblem(f"{column.id} is a {kind}, not a text")
+        texts = [unicodedata.normalize("NFC", each) for each in _text_arguments(node, name)]
         value = _comparable_value(value)
         return lambda row: (
             None if (found := value(row)) is None else any(compare(found, each) for each in texts)
         )
 
-    def arguments(self, node: ast.Call, name: str) -> list[str]:
-        if len(node.args) != 1 or node.keywords:
-            raise _SelectionProblem(f".str.{name} takes one text and nothing else")
-        (argument,) = node.args
-        items = argument.elts if isinstance(argument, ast.Tuple) else [argument]
-        texts = []
-        for each in items:
-            text, kind = _read_literal(each)
-            if kind != "text":
-                raise _SelectionProblem(f".str.{name} takes a text, not {_shorten_source(each)}")
-            if name == "contains" and _REGEX_CHARACTERS & set(text):
-                raise _SelectionProblem(
-                    f".str.contains looks for a plain text here, not for the pattern {text!r}"
-                )
-            texts.append(text)
-        return texts
-
-    # --- operands ---------------------------------------------------------------------------------------
-
-    def value(self, node: ast.expr) -> RowValue:
+    def read_operand(self, node: ast.expr) -> RowValue:
+        """Return the value of a column or literal, and its kind."""
         if isinstance(node, ast.Name):
-            return self.column(node)
+            return self.read_column(node)
         constant, kind = _read_literal(node)
         return (lambda row: constant), kind
 
-    def column(self, node: ast.Name) -> RowValue:
+    def read_column(self, node: ast.Name) -> RowValue:
+        """Return the value of a column, and its kind. Raises _SelectionProblem for an unknown column."""
         name, kind = node.id, "any"
         if self.columns is not None:
             if name not in self.columns:
@@ -252,13 +234,52 @@ class _ExpressionReader:
         return (lambda row: row[name]), kind
 
 
+def _split_text_call(node: ast.Call) -> tuple[ast.Name, str]:
+    """The column and the method of `column.str.method(...)`. Raises _SelectionProblem for another call."""
+    function = node.func
+    owner = function.value if isinstance(function, ast.Attribute) else None
+    if (
+        isinstance(function, ast.Attribute)
+        and isinstance(owner, ast.Attribute)
+        and owner.attr == "str"
+        and isinstance(owner.value, ast.Name)
+    ):
+        return owner.value, function.attr
+    raise _SelectionProblem(
+        f"{_shorten_source(function)}(...) is not supported here; column.str.startswith('...') is"
+    )
+
+
+def _text_arguments(node: ast.Call, name: str) -> list[str]:
+    """The texts in the argument of a text method."""
+    if len(node.args) != 1 or node.keywords:
+        raise _SelectionProblem(f".str.{name} takes one text and no other argument")
+    (argument,) = node.args
+    items = argument.elts if isinstance(argument, ast.Tuple) else [argument]
+    texts = []
+    for each in items:
+        text, kind = _read_literal(each)
+        if kind != "text":
+            raise _SelectionProblem(f".str.{name} takes a text, not {_shorten_source(each)}")
+        if name == "contains" and _REGEX_CHARACTERS & set(text):
+            raise _SelectionProblem(
+                f".str.contains looks for a plain text here, not for the pattern {text!r}"
+            )
+        texts.append(text)
+    return texts
+
+
+def _negate(test: RowTest) -> RowTest:
+    return lambda row: None if (found := test(row)) is None else not found
+
+
 def _comparable_value(value: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
-    """The same value; a text in the form in which names are compared."""
+    """The same value, with a text in the form in which names are compared."""
     return lambda row: comparable_name(found) if isinstance(found := value(row), str) else found
 
 
 def _all_true(tests: list[RowTest]) -> RowTest:
-    """False where one is false; else None where one is not known."""
+    """False when one test is false, otherwise None when one is unknown, otherwise True."""
 
     def test(row: Mapping[str, Any]) -> bool | None:
         found = [each(row) for each in tests]
@@ -268,6 +289,8 @@ def _all_true(tests: list[RowTest]) -> RowTest:
 
 
 def _any_true(tests: list[RowTest]) -> RowTest:
+    """True when one test is true, otherwise None when one is unknown, otherwise False."""
+
     def test(row: Mapping[str, Any]) -> bool | None:
         found = [each(row) for each in tests]
         return True if True in found else None if None in found else False
@@ -276,16 +299,15 @@ def _any_true(tests: list[RowTest]) -> RowTest:
 
 
 def _read_literal(node: ast.expr) -> tuple[Any, str]:
-    """A literal, with its kind."""
-    sign = -1 if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else 1
-    inner = node.operand if sign == -1 and isinstance(node, ast.UnaryOp) else node
-    value = inner.value if isinstance(inner, ast.Constant) else None
-    if isinstance(value, str) and sign == 1:
-        return value, "text"
-    if isinstance(value, bool) and sign == 1:
-        return value, "flag"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return sign * value, "number"
+    """Return the value of a literal, and its kind."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        operand = node.operand.value if isinstance(node.operand, ast.Constant) else None
+        if isinstance(operand, int | float) and not isinstance(operand, bool):
+            return -operand, "number"
+    elif isinstance(node, ast.Constant):
+        for types, kind in ((str, "text"), (bool, "flag"), (int | float, "number")):
+            if isinstance(node.value, types):
+                return node.value, kind
     raise _SelectionProblem(_unsupported_message(node))
 
 
@@ -298,12 +320,12 @@ def _check_same_kind(left: ast.expr, kind: str, right: ast.expr, other: str) -> 
 
 def _unsupported_message(node: ast.expr) -> str:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr):
-        return "& and | are not known here; use and, or"
+        return "& and | are not supported here; use and, or"
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
-        return "~ is not known here; use not"
+        return "~ is not supported here; use not"
     if isinstance(node, ast.Constant) and node.value is None:
-        return "None is not known here; a missing value never selects"
-    return f"{_shorten_source(node)} is not known here"
+        return "None is not supported here; a missing value never selects"
+    return f"{_shorten_source(node)} is not supported here"
 
 
 def _shorten_source(node: ast.expr) -> str:

@@ -1,8 +1,8 @@
-"""A LetsCloud on this machine: real HTTP, made-up machines, its own clock.
+"""A LetsCloud on this machine: real HTTP, made-up machines, a clock that can be advanced.
 
-It imports nothing from the rest of lcnb: if both sides shared their models, one mistake would hide in both.
-`serve` runs it here, `start` as a process of its own; `python -m lcnb.sandbox` and `lcnb sandbox` are the
-same on a command line.
+The package imports nothing from the rest of lcnb: if client and sandbox shared their models, a mistake in a model would
+go unnoticed. `serve` runs the sandbox in this process, `start` in a separate one. On a command line, use `lcnb sandbox`
+or `python -m lcnb.sandbox`.
 """
 
 from __future__ import annotations

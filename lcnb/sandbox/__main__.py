@@ -1,5 +1,7 @@
+"""`python -m lcnb.sandbox`."""
+
 import sys
 
-from lcnb.sandbox import main
+from lcnb.sandbox.command import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""The Starlette application that carries requests to `Sandbox.handle` and lets a connection meet a reply's fate."""
+"""The Starlette application that passes requests to `Sandbox.handle` and applies a reply's fate to the connection."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from lcnb.sandbox.http import MAX_BODY_BYTES, Reply, Request
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import Receive, Scope, Send
-#: Under this name of an ASGI scope's extensions `server.Protocol` gives itself, for a fate to be met.
+
+#: The key in an ASGI scope's extensions under which the server passes the connection of a request.
 CONNECTION_KEY = "lcnb.sandbox.connection"
 
 
-# --- HTTP -----------------------------------------------------------------------------------------------
-
-
 def asgi_app(sandbox: Sandbox) -> Starlette:
-    """The Starlette application that carries requests to `sandbox.handle`."""
+    """Return the Starlette application of a sandbox."""
     from starlette.applications import Starlette
     from starlette.requests import ClientDisconnect
     from starlette.requests import Request as HttpRequest
@@ -32,7 +30,7 @@ def asgi_app(sandbox: Sandbox) -> Starlette:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             request = await _read_request(HttpRequest(scope, receive))
-        except ClientDisconnect:  # half a request is none
+        except ClientDisconnect:  # an incomplete request gets no reply
             return
         reply = sandbox.handle(request)
         if reply.fate == "slow":
@@ -48,7 +46,7 @@ def asgi_app(sandbox: Sandbox) -> Starlette:
 
 
 async def _apply_fate(reply: Reply, connection: Any, receive: Receive, send: Send) -> None:
-    """Do to the connection what a fate says, and see it closed: uvicorn would answer 500 for a silent return."""
+    """Apply a reply's fate to the connection, and wait until it is closed: otherwise uvicorn would reply with 500."""
     if reply.fate == "truncated":
         raw = [(name.lower().encode(), value.encode()) for name, value in reply.headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": raw})
@@ -58,15 +56,15 @@ async def _apply_fate(reply: Reply, connection: Any, receive: Receive, send: Sen
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_wait_closed(receive), reply.seconds)
     elif reply.fate == "reset":
-        # Lingering for no time makes close() send RST in place of FIN. Windows has shorter numbers here.
+        # With a linger time of 0, close() sends RST instead of FIN. Windows uses shorter integers here.
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    connection.transport.close()  # what was written is sent before
+    connection.transport.close()  # the transport sends what was written before it closes
     await _wait_closed(receive)
 
 
 async def _delayed_reply(reply: Reply, connection: Any, receive: Receive) -> Reply:
-    """The slow reply itself after its seconds, or `lost` when the client has gone before."""
+    """Return a slow reply after its seconds, or a lost one when the client has disconnected before."""
     connection.stalled = True
     try:
         await asyncio.wait_for(_wait_closed(receive), reply.seconds)
@@ -82,7 +80,7 @@ async def _wait_closed(receive: Receive) -> None:
 
 
 async def _read_request(http: Any) -> Request:
-    """The request with its body, no more of it than one byte too much."""
+    """Return the request with its body; the rest of a body that is too long is not stored."""
     body = b""
     async for chunk in http.stream():
         if len(body) <= MAX_BODY_BYTES:

@@ -7,17 +7,23 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Seconds of the world: real time, sped up, and turned by hand. `speed=0` stands still."""
+    """The seconds of the world: real time multiplied by `speed`, plus the seconds of `turn`. With `speed=0` it stops.
+
+    >>> clock = Clock(speed=0)
+    >>> clock.turn(60)
+    >>> clock()
+    60.0
+    """
 
     def __init__(self, speed: float = 1.0, source: Callable[[], float] = time.monotonic) -> None:
         self.speed = speed
         self._source = source
         self._start = source()
-        self._turned = 0.0
+        self._advanced = 0.0
 
     def __call__(self) -> float:
-        return self._turned + (self._source() - self._start) * self.speed
+        return self._advanced + (self._source() - self._start) * self.speed
 
     def turn(self, seconds: float) -> None:
-        """Move the world forward by so many of its seconds."""
-        self._turned += seconds
+        """Advance the clock by so many seconds of the world."""
+        self._advanced += seconds

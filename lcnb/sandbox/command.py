@@ -11,23 +11,28 @@ from lcnb.sandbox.shapes import SHAPES
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m lcnb.sandbox`."""
+    """Run the command line of the sandbox, and return its exit code.
+
+    `arguments` are the words of the command line; those of this process by default.
+    """
     parser = argparse.ArgumentParser(
         prog="lcnb sandbox",
         description="A LetsCloud on this machine.",
         epilog=_faults_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
-    parser.add_argument("--state", metavar="FILE", help="file that keeps the account over restarts")
-    parser.add_argument("--speed", type=float, default=1.0, help="how much faster its clock runs")
-    parser.add_argument("--seed", type=int, default=1, help="another number, another fleet")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 selects a free one")
+    parser.add_argument("--state", metavar="FILE", help="file that stores the account between restarts")
+    parser.add_argument("--speed", type=float, default=1.0, help="how much faster the clock runs")
+    parser.add_argument("--seed", type=int, default=1, help="number that determines the fleet")
     parser.add_argument("--fleet", type=int, default=60, help="number of machines at the start")
     parser.add_argument("--token", help=f"the token to accept (or {TOKEN_VARIABLE}); random by default")
-    parser.add_argument("--shapes", default="list", help=f"comma between: {', '.join(SHAPES)}")
-    parser.add_argument("--rate-limit", type=int, default=5_000, help="calls an hour")
-    parser.add_argument("--faults", metavar="FILE_OR_JSON", help="a script of what goes wrong, see below")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="end when stdin does")
+    parser.add_argument(
+        "--shapes", default="list", help=f"forms of replies, separated by commas: {', '.join(SHAPES)}"
+    )
+    parser.add_argument("--rate-limit", type=int, default=5_000, help="calls per hour")
+    parser.add_argument("--faults", metavar="FILE_OR_JSON", help="a script of faults, see below")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="stop when stdin is closed")
     return serve(**vars(parser.parse_args(arguments)))
 
 
@@ -38,11 +43,11 @@ def _faults_help() -> str:
         kinds.append(f"  {kind:13} {meaning}" + (f" [{', '.join(defaults)}]" if defaults else ""))
     return "\n".join(
         [
-            "faults, as JSON or a file of it:",
+            "faults, as JSON or as a JSON file:",
             f"  {EXAMPLE_SCRIPT}",
             "A rule may have method and path (regexes), chance (0 to 1), nth, times. POST /_sandbox/faults",
-            "replaces the script; the header X-Sandbox-Fault: error-after; status=500 is for one request.",
-            "GET /_sandbox/log tells what really happened.",
+            "replaces the script. The header X-Sandbox-Fault: error-after; status=500 applies to one request.",
+            "GET /_sandbox/log returns what really happened.",
             "",
             "kinds [parameters with their defaults]:",
             *kinds,

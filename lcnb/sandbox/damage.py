@@ -1,4 +1,4 @@
-"""What a fault does: to the world that a request meets, and to the reply on its way back."""
+"""The effects of a fault: on the world while a request is executed, and on the reply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lcnb.sandbox.faults import FaultRule, Json
 
@@ -16,31 +16,32 @@ if TYPE_CHECKING:
     from lcnb.sandbox.http import Reply
     from lcnb.sandbox.world import World
 
-
-# --- what a fault does ----------------------------------------------------------------------------------
-
-#: What an agenda's entry changes when it is the last one of something that was begun.
+#: The fields that the last agenda entry of an action changes.
 _COMPLETION_FIELDS = {"built", "locked", "gone", "build"}
 
 
 @contextmanager
 def fault_conditions(rule: FaultRule | None, world: World) -> Iterator[None]:
-    """The world as the request meets it: with a lagging listing, or with work that never ends."""
+    """Change the world while a request is executed: a lagging listing, or work that never ends."""
     if rule and rule.kind == "lag":
         since = world.now() - (rule.seconds or 0.0)
-        with _hide_machines(
-            [machine for machine in world.listed() if machine.get("made_at", -math.inf) > since]
-        ):
+        recent = [machine for machine in world.listed() if machine.get("made_at", -math.inf) > since]
+        with _hide_machines(recent):
             yield
     elif rule and rule.kind == "stuck":
-        before = list(world._agenda)  # held, so that no new entry can have an old one's id
+        before = list(world._agenda)  # kept alive, so that no new entry can have the id of an old one
         yield
-        known = {id(entry) for entry in before}
-        world._agenda = [
-            entry for entry in world._agenda if id(entry) in known or not _COMPLETION_FIELDS & entry[3].keys()
-        ]
+        _drop_completions(world, before)
     else:
         yield
+
+
+def _drop_completions(world: World, before: list[list[Any]]) -> None:
+    """Remove the new agenda entries that would complete an action."""
+    known = {id(entry) for entry in before}
+    world._agenda = [
+        entry for entry in world._agenda if id(entry) in known or not _COMPLETION_FIELDS & entry[3].keys()
+    ]
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def _hide_machines(machines: list[Json]) -> Iterator[None]:
 
 @contextmanager
 def at_moment(world: World, at: float) -> Iterator[None]:
-    """Let it be an earlier moment in the world: a late commit has happened then, whenever it is looked at."""
+    """Set the world's clock to an earlier moment: a late write takes effect at its time, whenever it is executed."""
     clock = world.clock
     reading = clock() - (world.now() - at)
     world.clock = lambda: reading
@@ -67,7 +68,7 @@ def at_moment(world: World, at: float) -> Iterator[None]:
 
 
 def damage_reply(rule: FaultRule, reply: Reply) -> Reply:
-    """What the client gets in place of the world's own reply."""
+    """Return what the client receives instead of the world's reply."""
     return _DAMAGES[rule.kind](rule, reply) if rule.kind in _DAMAGES else reply
 
 
@@ -84,7 +85,7 @@ def _stall_reply(rule: FaultRule, reply: Reply) -> Reply:
 
 
 def _truncate_reply(_: FaultRule, reply: Reply) -> Reply:
-    # Of an empty body a byte is promised too, or nothing would be missing.
+    # For an empty body one byte is announced too, otherwise nothing would be missing.
     headers = {**reply.headers, "Content-Length": str(max(1, len(reply.body)))}
     return replace(reply, body=reply.body[: len(reply.body) // 2], headers=headers, fate="truncated")
 
@@ -102,14 +103,16 @@ def _html_reply(rule: FaultRule, reply: Reply) -> Reply:
 
 
 def _throttle_reply(rule: FaultRule, reply: Reply) -> Reply:
-    told = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
-    return _replace_reply(reply, 429, "application/json", '{"message": "Too Many Attempts."}', told)
+    headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
+    return _replace_reply(reply, 429, "application/json", '{"message": "Too Many Attempts."}', headers)
 
 
 def _replace_reply(
-    reply: Reply, status: int, kind: str, text: str, told: Mapping[str, str] | None = None
+    reply: Reply, status: int, kind: str, text: str, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    return replace(reply, status=status, body=text.encode(), headers={"Content-Type": kind, **(told or {})})
+    return replace(
+        reply, status=status, body=text.encode(), headers={"Content-Type": kind, **(headers or {})}
+    )
 
 
 def _status_phrase(status: int) -> str:
@@ -119,7 +122,7 @@ def _status_phrase(status: int) -> str:
         return "Server Error"
 
 
-#: Those that touch the reply; lag and stuck leave it as the world gave it.
+#: The faults that change the reply; lag and stuck do not.
 _DAMAGES: dict[str, Callable[[FaultRule, Reply], Reply]] = {
     "lose-before": _drop_reply,
     "lose-after": _drop_reply,

@@ -1,32 +1,32 @@
-"""What goes wrong in a sandbox, on purpose: a seeded script of rules, and what each fault does.
+"""Faults of a sandbox, on purpose: a seeded script of rules, and the kinds of faults.
 
 A script is JSON: `{"seed": 1, "rules": [{"kind": "lose-after", "method": "POST", "path": "/instances$",
-"chance": 0.2}]}`. `KINDS` tells what each kind does, `PARAMETERS` what it can be given. A rule may also have
+"chance": 0.2}]}`. `FAULT_KINDS` describes each kind, `FAULT_PARAMETERS` lists its parameters. A rule may also have
 
 - `method`: a regex for the whole method (`POST`, `PUT|DELETE`); any by default
 - `path`: a regex searched in the path below `/api`, such as `^/instances$`; any by default
-- `chance`: how often it strikes, 0 to 1; always by default
-- `nth`: only the nth of the requests that match it strikes, from 1
-- `times`: how many times it strikes at most
+- `chance`: the probability of the fault, 0 to 1; 1 by default
+- `nth`: only the nth matching request gets the fault, from 1
+- `times`: the maximum number of faults
 
-All that are given must hold. Of several rules that strike, the first is taken. Each rule counts its own
-matching requests and throws its own dice, so the same seed and the same requests meet the same faults.
+All given conditions must hold. When several rules apply to a request, the first one is used. Each rule counts its own
+matching requests and has its own random numbers, so the same seed and the same requests meet the same faults.
 
-Four ways in: `Sandbox(..., faults=Faults(...))`; `--faults FILE_OR_JSON`, in Python `start(faults=...)`;
-`POST /_sandbox/faults` with a script while it runs (it replaces the one before, `{}` ends it, GET tells it);
-and for one request the header `X-Sandbox-Fault: error-after; status=500` in place of the script, which does
-not count that request. The token is checked before any fault; the rate limit belongs to the world, so only
-what reaches the world counts against it. The control side below `/_sandbox/` has no faults.
+There are four ways to set faults: `Sandbox(..., faults=Faults(...))`; `--faults FILE_OR_JSON`, in Python
+`start(faults=...)`; `POST /_sandbox/faults` with a script while the sandbox runs (it replaces the script before, `{}`
+ends it, GET returns it); and the header `X-Sandbox-Fault: error-after; status=500`, which replaces the script for one
+request and does not count it. The token is checked before any fault. Only requests that reach the world count against
+the rate limit. The control API below `/_sandbox/` has no faults.
 
-In-process a fault shows as `Reply.fate`, without a socket: `lost` (closed without a reply), `reset`,
-`truncated` (the body is a part of what Content-Length says), `stall` (silence for `Reply.seconds`) or `slow`: the
-caller lets `Reply.seconds` pass and then takes the reply from `Reply.later()`, unless it has given up by then.
+Without a socket a fault is the reply's `fate`: `lost` (closed without a reply), `reset`, `truncated` (the body is
+shorter than Content-Length), `stall` (silence for `seconds`) or `slow`: the caller waits `seconds` and then calls
+`later()`, unless it has given up by then.
 
-The log (`Sandbox.log`, `GET /_sandbox/log`) is the truth to compare with. An entry tells `fault` where one
-struck, `status` as it was answered (0: not at all), and for every write `committed`. A late commit has no
-entry of its own: while it is under way its entry says when it is `due`, in world seconds; then it says either
-`committed_at`, or why the world `refused` it. The same holds for a `slow` request that is carried out later, also
-when the client has given up. Late commits that are under way are not in a state file.
+The log (`Sandbox.log`, `GET /_sandbox/log`) is the truth to compare with. An entry has `fault` when there was one,
+`status` as it was answered (0: not at all), and for every write `committed`. A late write has no second entry: it
+has `due`, in world seconds, until it is executed, and then either `committed_at` or the reason why the world `refused`
+it. The same holds for a `slow` request that is executed later, also when the client has given up. A state file does not
+contain late writes that are still due.
 """
 
 from __future__ import annotations
@@ -38,10 +38,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Self
 
 Json = dict[str, Any]
 
@@ -51,24 +48,24 @@ EXAMPLE_SCRIPT = (
 )
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
-#: Kind → what happens. "Lost" is: the connection is closed and nothing was answered.
+#: Kinds and their effects. "Lost" means that the connection is closed without a reply.
 FAULT_KINDS = {
     "lose-before": "the request never reaches the world; the reply is lost",
-    "lose-after": "the request is carried out; the reply is lost",
-    "late": "the reply is lost at once, the request is carried out `seconds` of the world later; writes only",
-    "error-before": "a 5xx `status`, and nothing is carried out",
-    "error-after": "a 5xx `status`, though the request is carried out",
-    "reset": "TCP reset instead of a reply; carried out only with `after`",
-    "truncate": "carried out; the connection ends in the middle of the reply's body",
-    "stall": "no reply for `seconds` (real ones), then the connection is closed; carried out only with `after`",
-    "slow": "the reply comes after `seconds` (real ones; the provider's own client waits 60 [go]). The request is "
-    "carried out `delay` seconds after the reply, or, with `after`, at once, before the wait",
-    "html": "an HTML page of some `status` instead of the reply; carried out only with `after`",
-    "throttle": "429, with a Retry-After header if `retry_after` is given; nothing is carried out",
+    "lose-after": "the request is executed; the reply is lost",
+    "late": "the reply is lost at once, the request is executed `seconds` (of the world) later; writes only",
+    "error-before": "a 5xx `status`, and nothing is executed",
+    "error-after": "a 5xx `status`, though the request is executed",
+    "reset": "TCP reset instead of a reply; executed only with `after`",
+    "truncate": "executed; the connection ends in the middle of the reply's body",
+    "stall": "no reply for `seconds` (real ones), then the connection is closed; executed only with `after`",
+    "slow": "the reply comes after `seconds` (real ones; the provider's client waits 60 [go]). The request is "
+    "executed `delay` seconds after the reply, or, with `after`, at once, before the wait",
+    "html": "an HTML page of some `status` instead of the reply; executed only with `after`",
+    "throttle": "429, with a Retry-After header if `retry_after` is given; nothing is executed",
     "lag": "the listing does not show machines made in the last `seconds` of the world; GET /instances only",
-    "stuck": "carried out, but what it began never ends: the machine stays locked or unbuilt; writes only",
+    "stuck": "executed, but its work never ends: the machine stays locked or unbuilt; writes only",
 }
-#: Kind → its parameters with their defaults.
+#: The parameters of each kind with their defaults.
 FAULT_PARAMETERS: dict[str, Json] = {
     "lose-before": {},
     "lose-after": {},
@@ -84,11 +81,11 @@ FAULT_PARAMETERS: dict[str, Json] = {
     "lag": {"seconds": 60.0},
     "stuck": {},
 }
-#: Those whose request is carried out now; of the rest it is when they say `after`.
+#: Kinds whose request is executed now; the request of another kind is executed when the rule has `after`.
 EXECUTED_KINDS = ("lose-after", "error-after", "truncate", "lag", "stuck")
 MATCH_PARAMETERS = ("method", "path", "chance", "nth", "times")
 
-#: What is checked of each value: (what is expected, whether it holds).
+#: The check of each parameter: the expected value in words, and the test.
 _PARAMETER_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "method": ("a regex", lambda value: isinstance(value, str)),
     "path": ("a regex", lambda value: isinstance(value, str)),
@@ -120,12 +117,9 @@ def _is_retry_after(value: Any) -> bool:
     return _is_number(value) and 0 <= value <= 1e9
 
 
-# --- rules ----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class FaultRule:
-    """One line of a script: what goes wrong, and for which requests. ValueError for one that makes no sense."""
+    """One rule of a script: the fault, and the requests that get it. ValueError for a rule that is not valid."""
 
     kind: str
     method: str = ""
@@ -141,7 +135,7 @@ class FaultRule:
 
     def __post_init__(self) -> None:
         if self.kind not in FAULT_KINDS:
-            raise ValueError(f"no fault {self.kind!r}; faults are: {', '.join(FAULT_KINDS)}")
+            raise ValueError(f"unknown fault {self.kind!r}; the faults are: {', '.join(FAULT_KINDS)}")
         for each in fields(self)[1:]:
             if getattr(self, each.name) is not None or each.default is not None:
                 self._check(each.name, getattr(self, each.name))
@@ -163,9 +157,9 @@ class FaultRule:
 
     @classmethod
     def read(cls, document: Any) -> Self:
-        """A rule from its JSON."""
+        """Return a rule from its JSON object."""
         if not isinstance(document, Mapping) or not isinstance(document.get("kind"), str):
-            raise ValueError(f'expected an object with a "kind"; kinds are: {", ".join(FAULT_KINDS)}')
+            raise ValueError(f'expected an object with a "kind"; the kinds are: {", ".join(FAULT_KINDS)}')
         given = {name: value for name, value in document.items() if value is not None}  # null: not given
         kind, known = given["kind"], {each.name for each in fields(cls)}
         for name in given:
@@ -175,7 +169,7 @@ class FaultRule:
 
     @classmethod
     def of_header(cls, text: str) -> Self:
-        """A rule from the header's text: `error-after; status=500`."""
+        """Return a rule from the text of the header, such as `error-after; status=500`."""
         kind, *pairs = [part.strip() for part in text.split(";")]
         given: Json = {"kind": kind}
         for pair in filter(None, pairs):
@@ -187,7 +181,7 @@ class FaultRule:
         return cls.read(given)
 
     def given(self) -> Json:
-        """What was said, defaults of the kind too: the rule's JSON without its kind."""
+        """Return the parameters of the rule as JSON, without its kind but with the defaults of the kind."""
         return {
             each.name: getattr(self, each.name)
             for each in fields(self)
@@ -195,26 +189,26 @@ class FaultRule:
         }
 
     def fits(self, method: str, path: str) -> bool:
-        """Whether this kind can befall such a request at all; a rule passes over the others."""
+        """Whether this kind of fault is possible for such a request; a rule ignores other requests."""
         if self.kind == "lag":
             return (method, path) == ("GET", "/instances")
         return self.kind not in ("late", "stuck") or method not in READ_METHODS
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether the rule speaks of such a request; `path` below `/api`."""
+        """Whether the rule applies to such a request; `path` is below `/api`."""
         if self.method and not re.fullmatch(self.method, method, re.IGNORECASE):
             return False
         return self.fits(method, path) and re.search(self.path, path) is not None
 
     @property
     def carried_out(self) -> bool:
-        """Whether the request reaches the world now."""
+        """Whether the request is executed now."""
         return self.kind in EXECUTED_KINDS or bool(self.after)
 
 
 def _unknown_parameter(kind: str, name: str, known: tuple[str, ...]) -> ValueError:
-    takes = f"it takes: {', '.join(known)}" if known else "it takes none"
-    return ValueError(f"the fault {kind!r} has no parameter {name!r}; {takes}")
+    has = f"it has: {', '.join(known)}" if known else "it has none"
+    return ValueError(f"the fault {kind!r} has no parameter {name!r}; {has}")
 
 
 def _check_regex(what: str, pattern: str) -> None:
@@ -225,19 +219,16 @@ def _check_regex(what: str, pattern: str) -> None:
 
 
 def _parse_value(text: str) -> Any:
-    """A header's value: a number, true or false as in JSON; anything else is text."""
+    """Return a header's value: a number, true or false as in JSON, or else the text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
 
 
-# --- scripts --------------------------------------------------------------------------------------------
-
-
 @dataclass
 class _RuleCount:
-    """How a rule has fared so far."""
+    """The matching requests of a rule, its faults so far, and its random numbers."""
 
     dice: random.Random
     met: int = 0
@@ -245,7 +236,7 @@ class _RuleCount:
 
 
 class Faults:
-    """A seeded script. It counts as it goes, so each sandbox needs its own."""
+    """A seeded script. It counts requests, so each sandbox needs a separate one."""
 
     def __init__(self, rules: Iterable[FaultRule | Mapping[str, Any]] = (), seed: int = 0) -> None:
         if not _is_whole(seed):
@@ -262,13 +253,13 @@ class Faults:
 
     @classmethod
     def read(cls, script: Faults | Mapping[str, Any] | str | os.PathLike[str] | None) -> Faults:
-        """A script from what it is given as: JSON, its text, or a file's name. ValueError tells what is wrong."""
+        """Return a script from JSON, its text, or the name of a file. ValueError says what is wrong."""
         if script is None or isinstance(script, Faults):
             return script or cls()
         if isinstance(script, Mapping):
             return cls._of_document(script)
         text = os.fspath(script)
-        if text.lstrip().startswith("{"):  # as no file's name does
+        if text.lstrip().startswith("{"):  # a file name does not
             return cls.of_json(text)
         try:
             return cls.of_json(Path(text).read_bytes())
@@ -281,7 +272,7 @@ class Faults:
 
     @classmethod
     def of_json(cls, text: str | bytes) -> Faults:
-        """A script from its JSON text."""
+        """Return a script from its JSON text."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -301,17 +292,18 @@ class Faults:
         return cls(rules, document.get("seed", 0))
 
     def script(self) -> Json:
-        """The script as JSON, as `read` takes it."""
+        """Return the script as JSON that `read` accepts."""
         return {"seed": self.seed, "rules": [{"kind": rule.kind, **rule.given()} for rule in self.rules]}
 
     def decide(self, method: str, path: str) -> FaultRule | None:
-        """The fault that befalls this request, if any does; `path` below `/api`."""
+        """Return the rule whose fault this request gets, or None; `path` is below `/api`."""
         chosen = None
         for rule, tally in zip(self.rules, self._tallies, strict=True):
             if rule.matches(method, path):
                 tally.met += 1
-                lucky = tally.dice.random() < rule.chance  # thrown every time: luck hangs on the count alone
-                if chosen is None and lucky and _is_due(rule, tally):
+                # Drawn for every matching request, so that the result depends only on the count.
+                drawn = tally.dice.random() < rule.chance
+                if chosen is None and drawn and _is_due(rule, tally):
                     tally.struck += 1
                     chosen = rule
         return chosen

@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Literal
 
 Json = dict[str, Any]
 
 MAX_BODY_BYTES = 1_048_576
 
-#: What becomes of a reply on its way: nothing; closed without it; TCP reset; cut; not answered for long; answered late.
+#: What happens to a reply: sent (""), connection closed without it, TCP reset, body cut, no reply for long, late reply.
 Fate = Literal["", "lost", "reset", "truncated", "stall", "slow"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What arrived. Header names in lower case; `query` as it stands in the URL."""
+    """A request as it arrived. Header names are in lower case; `query` is the raw text of the URL."""
 
     method: str
     path: str
@@ -31,17 +28,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered, and its fate; `status` 0 where nothing is. `seconds` (real ones) is for `stall` and `slow`."""
+    """A reply and its fate. `status` is 0 when nothing is sent. `seconds` (real time) is for `stall` and `slow`."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     fate: Fate = ""
     seconds: float = 0.0
-    #: Of a slow one: gives the reply itself, once `seconds` have passed.
+    #: For a slow reply: returns the reply itself, to be called when `seconds` have passed.
     later: Callable[[], Reply] | None = field(default=None, repr=False, compare=False)
 
 
 def json_reply(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
+    """A reply with a JSON body."""
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     return Reply(status, text, {"Content-Type": "application/json", **(headers or {})})

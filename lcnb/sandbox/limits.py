@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -20,6 +17,7 @@ class RateWindow:
     used: int = 0
 
     def take(self, now: float) -> bool:
+        """Count a call. Returns False when the limit is reached."""
         if now - self.start >= self.seconds:
             self.start, self.used = now, 0
         if self.used >= self.limit:
@@ -28,13 +26,14 @@ class RateWindow:
         return True
 
     def left(self) -> int:
+        """The number of calls that are still allowed in this window."""
         return max(0, self.limit - self.used)
 
     def ends_in(self, now: float) -> float:
+        """The seconds until this window ends."""
         return max(0.0, self.start + self.seconds - now)
 
 
 def unix_time() -> int:
-    import time
-
+    """The real time as whole Unix seconds."""
     return int(time.time())

@@ -1,4 +1,4 @@
-"""What a request says: API version, method, fields of its body and query."""
+"""The content of a request: API version, method, fields of the body and the query."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from lcnb.sandbox.http import MAX_BODY_BYTES, Json, Request
 from lcnb.sandbox.refusals import Refusal
 
-if TYPE_CHECKING:
-    pass
 VERSION_PATTERN = re.compile(r"application/vnd\.letscloud\.v(\d+)\+json", re.IGNORECASE)
 MASKED_FIELDS = ("password", "private_key", "key")
 
 
-# --- reading a request ----------------------------------------------------------------------------------
-
-
 def check_version(headers: Mapping[str, str]) -> None:
-    """The version may stand in Accept [S] or in the Content-Type [node]; none means v1."""
+    """Refuse every API version but v1. The version is in Accept [S] or Content-Type [node]; v1 by default."""
     for name in ("accept", "content-type"):
         match = VERSION_PATTERN.search(headers.get(name, ""))
         if match and match[1] != "1":
@@ -31,9 +26,9 @@ def check_version(headers: Mapping[str, str]) -> None:
 
 
 def parse_fields(request: Request) -> Json:
-    """The body's fields, by content type; the query's below them. JSON `null` is no body at all [go].
+    """Return the fields of the query and the body; those of the body win. A JSON `null` counts as an empty body [go].
 
-    The page's own examples send a form under the type JSON: curl adds a boundary to the header it is given [doc].
+    The examples of the API page send a form with the content type JSON: curl adds a boundary to that header [doc].
     """
     if len(request.body) > MAX_BODY_BYTES:
         raise Refusal("Payload Too Large", 413)
@@ -76,7 +71,7 @@ def _parse_multipart(request: Request) -> Json:
 
 
 def effective_method(request: Request, fields: Json) -> str:
-    """Laravel's method spoofing: `_method` in the body of a POST [doc]."""
+    """Return the method of a request, or the `_method` in the body of a POST, as Laravel allows [doc]."""
     spoofed = str(fields.pop("_method", request.headers.get("x-http-method-override", ""))).upper()
     if request.method == "POST" and spoofed:
         if spoofed not in ("PUT", "DELETE", "PATCH"):
@@ -86,11 +81,12 @@ def effective_method(request: Request, fields: Json) -> str:
 
 
 def record_intent(request: Request, entry: Json) -> None:
-    """What was meant, in the log, though it is not carried out now."""
+    """Record method and fields in the log entry of a request that is not executed now."""
     with contextlib.suppress(Refusal):
         fields = parse_fields(request)
         entry.update(method=effective_method(request, fields), body=mask_secrets(fields))
 
 
 def mask_secrets(fields: Json) -> Json:
+    """Return the fields with stars in place of passwords and keys."""
     return {name: "*****" if name in MASKED_FIELDS else value for name, value in fields.items()}

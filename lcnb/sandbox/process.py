@@ -1,4 +1,4 @@
-"""A sandbox as a process of its own: `start` and the handle that it returns."""
+"""A sandbox in a separate process: `start` and the handle that it returns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,8 @@ from lcnb.sandbox.server import TOKEN_VARIABLE
 START_TIMEOUT_S = 30.0
 
 
-# --- from Python ----------------------------------------------------------------------------------------
-
-
 class SandboxProcess:
-    """A sandbox in its own process. It ends by `stop()`, at the end of a `with`, or with this process."""
+    """A sandbox in a separate process. It ends by `stop()`, at the end of a `with` block, or with this process."""
 
     def __init__(self, process: subprocess.Popen[str], base_url: str, token: str) -> None:
         self.base_url = base_url
@@ -42,10 +39,11 @@ class SandboxProcess:
 
     @property
     def pid(self) -> int:
+        """The id of the process."""
         return self._process.pid
 
     def stop(self) -> None:
-        """End it and wait until it has ended; a second time does nothing."""
+        """End the process and wait for its end. A second call does nothing."""
         process = self._process
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
@@ -58,7 +56,7 @@ class SandboxProcess:
 
 
 def start(**options: Any) -> SandboxProcess:
-    """Start a sandbox as its own process; options as of `serve`. OSError when it does not begin.
+    """Start a sandbox in a separate process. The options are those of `serve`. OSError when it does not start.
 
     >>> from lcnb.sandbox.process import start
     >>> with start(fleet=3) as sandbox:
@@ -68,7 +66,7 @@ def start(**options: Any) -> SandboxProcess:
     token = options.pop("token", None) or new_token()
     if isinstance(options.get("faults"), Faults):
         options["faults"] = options["faults"].script()
-    # -P: no file of the working folder, such as a secrets.py, is taken for a module of Python.
+    # -P: a file of the working folder, such as secrets.py, must not replace a module of Python.
     arguments = [sys.executable, "-P", "-m", "lcnb.sandbox", "--until-stdin-closes"]
     for name, value in options.items():
         text = json.dumps(value) if isinstance(value, Mapping) else str(value)
@@ -87,7 +85,9 @@ def start(**options: Any) -> SandboxProcess:
     if " http://" not in line:
         process.kill()
         _, complaint = process.communicate()
-        raise OSError(f"the sandbox did not begin: {complaint.strip() or line.strip() or 'it said nothing'}")
+        raise OSError(
+            f"the sandbox did not start: {complaint.strip() or line.strip() or 'it printed nothing'}"
+        )
     return SandboxProcess(process, line.split()[2], token)
 
 

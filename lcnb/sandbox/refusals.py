@@ -1,6 +1,7 @@
-"""What the provider refuses, with which words and which HTTP status.
+"""The provider's refusals: messages and HTTP statuses.
 
-The words are not documented anywhere; they are assumptions [?]."""
+The messages are not documented anywhere; they are assumptions [?].
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-#: What is said where the API page documents no words [?].
+#: Messages that the API page does not document [?].
 REFUSALS = {
     "locked": "The instance is locked, wait until the current action is finished.",
     "building": "The instance is being built.",
@@ -32,7 +33,7 @@ REFUSALS = {
 
 
 class Refusal(Exception):
-    """The provider refuses: what it says, and the HTTP status where it is not the usual 200."""
+    """A refusal of the provider: its message, and the HTTP status (usually 200)."""
 
     def __init__(self, message: str, status: int = 200) -> None:
         super().__init__(message)
@@ -40,18 +41,19 @@ class Refusal(Exception):
         self.status = status
 
 
-# --- rules ----------------------------------------------------------------------------------------------
-
-
-def find_by_slug(things: list[Json], slug: str, refusal: str) -> Json:
-    for thing in things:
-        if thing["slug"] == slug:
-            return thing
+def find_by_slug(records: list[Json], slug: str, refusal: str) -> Json:
+    """Return the record with this slug. Refusal (404) with the message of `refusal` when there is none."""
+    for record in records:
+        if record["slug"] == slug:
+            return record
     raise Refusal(REFUSALS[refusal], 404)
 
 
 def text_field(fields: Json, name: str, default: str | None = None) -> str:
-    """A field as text; a number is taken as its digits, as PHP would; anything else is not valid."""
+    """Return a field as text. A number becomes its digits, as in PHP; any other type is refused.
+
+    A missing or empty field becomes `default`, and is refused when there is no default.
+    """
     value = fields.get(name)
     if value is None or value == "":
         if default is None:
@@ -66,11 +68,13 @@ def text_field(fields: Json, name: str, default: str | None = None) -> str:
 
 
 def is_hostname(text: str) -> bool:
+    """Whether a text is a valid host name."""
     part = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     return len(text) <= 253 and re.fullmatch(rf"{part}(?:\.{part})*", text) is not None
 
 
 def valid_password(text: str) -> str:
+    """Return the password. Refusal when it is too weak."""
     kinds = ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]")
     if 12 <= len(text) <= 32 and all(re.search(kind, text) for kind in kinds):
         return text
@@ -78,12 +82,14 @@ def valid_password(text: str) -> str:
 
 
 def valid_public_key(text: str) -> str:
-    """The key as one line, if it is a well-formed ssh-rsa or ssh-ed25519 one [tf]."""
+    """Return an ssh-rsa or ssh-ed25519 key as one line [tf]. Refusal for any other text."""
     from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
     line = text.strip()
-    with contextlib.suppress(Exception):  # the library raises several kinds; all mean: not a key
+    with contextlib.suppress(
+        Exception
+    ):  # the library raises several classes; each means that this is not a key
         if isinstance(load_ssh_public_key(line.encode()), ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
             return line
     raise Refusal(REFUSALS["key"])

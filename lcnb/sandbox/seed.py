@@ -1,7 +1,7 @@
-"""The account that a sandbox starts with: locations, plans, images, keys, snapshots and a believable fleet.
+"""The account that a sandbox starts with: locations, plans, images, keys, snapshots and a realistic fleet.
 
-Everything follows from the seed number: the same seed, the same account. Addresses come from the ranges
-that are reserved for documentation. Sizes are in MB and GB, prices are decimal strings as in the API.
+Everything follows from the seed number: the same seed makes the same account. Addresses come from ranges that are
+reserved for documentation. Sizes are in MB and GB; prices are decimal strings as in the API.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCATIONS: list[Json] = [
     {"slug": "SAO1", "country": "Brazil", "city": "São Paulo", "available": True},
     {"slug": "SAO2", "country": "Brazil", "city": "São Paulo", "available": True},
 ]
-#: vCPUs, memory GB, disk GB, traffic GB, price in USD. The first three are real ones [node, doc], the rest made up.
+#: vCPUs, memory GB, disk GB, traffic GB, price in USD. The first three exist [node, doc]; the others are invented.
 SIZES = [
     (1, 1, 10, 1000, 5.40),
     (1, 2, 20, 1500, 10.00),
@@ -34,7 +34,7 @@ SIZES = [
     (4, 16, 120, 6000, 79.00),
     (8, 32, 240, 8000, 149.00),
 ]
-#: Some places cost less than the list; Brazil is paid in reais.
+#: Locations with lower prices. Brazil is paid in reais.
 PRICE_FACTOR = {"MIA2": 0.935, "DAL1": 0.926}
 BRL_PER_USD = 5.45
 BRL_ONLY = ("SAO1", "SAO2")
@@ -51,7 +51,7 @@ IMAGES: list[Json] = [
         "slug": "centos-74-x64",
         "distro": "CentOS 7.4 x64",
         "os": "linux",
-    },  # the one that the page creates with [doc]
+    },  # the image in the example of the API page [doc]
     {"slug": "fedora-27-x64", "distro": "Fedora 27 x64", "os": "linux"},
     {"slug": "freebsd-104-x64", "distro": "FreeBSD 10.4 x64", "os": "freebsd"},
     {"slug": "freebsd-111-x64", "distro": "FreeBSD 11.1 x64", "os": "freebsd"},
@@ -64,7 +64,7 @@ IMAGE_LOCATIONS = {
     "fedora-27-x64": ("MIA1", "MIA2", "LON1"),
 }
 
-#: Role, how many of 60, index of its usual size, image.
+#: Role, number of machines among 60, index of the usual size, image.
 ROLES = [
     ("web", 12, 1, "ubuntu-24.04-x86_64"),
     ("api", 9, 2, "ubuntu-24.04-x86_64"),
@@ -80,14 +80,18 @@ ROLES = [
     ("erp-são-paulo", 1, 6, "ubuntu-22.04-x86_64"),
     ("mail", 1, 2, "debian-12-x86_64"),
 ]
-UNNUMBERED_ROLES = ("legacy-crm", "erp-são-paulo", "mail")  # there is one of each in 60, without a number
+UNNUMBERED_ROLES = (
+    "legacy-crm",
+    "erp-são-paulo",
+    "mail",
+)  # one machine each among 60, with a name without a number
 LOCATION_SHARES = {"MIA1": 16, "MIA2": 8, "DAL1": 9, "SFO1": 7, "LON1": 6, "SAO1": 9, "SAO2": 5}
-#: A size that no plan has: grown by hand long ago.
+#: A size that no plan has, as of a machine that was resized by hand.
 ODD_SIZE = (3, 6144, 50)
 
 
 def plans_of(location: str) -> list[Json]:
-    """The plans that a location offers, each once for every currency that it is sold in."""
+    """Return the plans of a location, once per currency in which each is sold."""
     currencies = ["BRL"] if location in BRL_ONLY else ["USD"]
     if location in BOTH_CURRENCIES:
         currencies.append("BRL")
@@ -112,11 +116,12 @@ def _plan_record(
 
 
 def images_of(location: str) -> list[Json]:
+    """Return the images of a location."""
     return [dict(image) for image in IMAGES if location in IMAGE_LOCATIONS.get(image["slug"], (location,))]
 
 
 def initial_account(seed: int, fleet: int) -> Json:
-    """The whole starting state, plain JSON: profile, machines, keys, snapshots."""
+    """Return the state at the start as plain JSON: profile, machines, keys, snapshots."""
     chance = random.Random(seed)  # noqa: S311 - a made-up fleet, not a secret
     met: Counter[str] = Counter()
     machines = [_machine_record(chance, number, fleet, met) for number in range(fleet)]
@@ -138,7 +143,7 @@ def initial_account(seed: int, fleet: int) -> Json:
 
 
 def random_identifier(chance: random.Random) -> str:
-    """A machine's identifier in one of the two forms seen: 14 lower-case letters [cli], or 16 of mixed case [doc]."""
+    """Return a machine's identifier in one of its two known forms: 14 lower-case letters [cli], 16 mixed ones [doc]."""
     drawn = [chance.random() for _ in range(16)]
     if drawn[0] < 0.5:
         return "".join(string.ascii_lowercase[int(each * 26)] for each in drawn[2:])
@@ -151,18 +156,18 @@ def random_identifier(chance: random.Random) -> str:
 
 
 def random_slug(chance: random.Random) -> str:
-    """A snapshot's slug; its form is an assumption [?]."""
+    """Return a snapshot's slug, whose form is an assumption [?]."""
     return "".join(chance.choices(string.ascii_lowercase + string.digits, k=16))
 
 
 def new_token() -> str:
-    """A token as the provider makes them: 54 characters, of which `$` is a trap for shells [mcp, cli]."""
+    """Return a token in the provider's form: 54 characters with `$`, which a shell replaces [mcp, cli]."""
     return "$2Y$10$" + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(47))
 
 
 def random_password(chance: random.Random) -> str:
-    """A password that keeps the provider's rule: 12 to 32 characters, upper, lower, digit, special."""
-    # Specials as in passwords that were seen [doc] and that the clients make [cli, packer]; HTML and shells mind some.
+    """Return a password that follows the provider's rule: 12 to 32 characters, upper, lower, digit, special."""
+    # The special characters of known passwords [doc] and of the clients [cli, packer]; HTML and shells escape some.
     kinds = (string.ascii_uppercase, string.ascii_lowercase, string.digits, "!@#$%(<>&?")
     picked = [chance.choice(kind) for kind in kinds] + chance.choices("".join(kinds), k=12)
     chance.shuffle(picked)
@@ -170,7 +175,7 @@ def random_password(chance: random.Random) -> str:
 
 
 def machine_addresses(number: int, location: str) -> list[str]:
-    """An IPv4 and an IPv6 address that nobody has, different for each number."""
+    """Return an IPv4 and an IPv6 address that no real machine has, different for each number."""
     nets = ("192.0.2", "198.51.100", "203.0.113")
     if number < 3 * 250:
         v4 = f"{nets[number // 250]}.{number % 250 + 2}"
@@ -216,12 +221,12 @@ def _machine_record(chance: random.Random, number: int, fleet: int, met: Counter
 
 
 def _machine_role(number: int) -> tuple[str, int, str]:
-    """Roles take turns, each as often as its count of 60 says."""
+    """Return the role of a machine. Each role occurs as often among 60 machines as its count says."""
     turns = [(role, size, image) for round_ in range(12) for role, n, size, image in ROLES if round_ < n]
     return turns[number % len(turns)]
 
 
-#: Which of 60 machines is in which state; all others are on. Busy and building last long enough to be seen.
+#: The states of some of 60 machines; all others are on. Busy and building last long enough to be seen.
 _STATE_POSITIONS = {
     "off": (5, 13, 22, 34, 37, 48, 55),
     "suspended": (18, 44),
@@ -284,7 +289,7 @@ def _snapshot_record(
 
 
 def _key_record(chance: random.Random, title: str) -> Json:
-    """A well-formed ed25519 public key. Nobody has its private half: it is 32 seeded bytes."""
+    """Return a well-formed ed25519 public key. Its 32 bytes are seeded, so nobody has the private key."""
     kind = b"ssh-ed25519"
     blob = len(kind).to_bytes(4, "big") + kind + (32).to_bytes(4, "big") + chance.randbytes(32)
     slug = title.lower().replace(" ", "-")

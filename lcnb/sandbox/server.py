@@ -1,9 +1,9 @@
-"""The sandbox as a process: `lcnb sandbox`, `python -m lcnb.sandbox`, and `start()` from Python.
+"""The HTTP server of the sandbox, in this process or in a thread.
 
-The socket is bound before anything else, so a taken port is one clear line. The first line on stdout holds
-the base URL and the token, and comes once requests are answered; the second sets both in a shell, quoted, since a
-token contains `$`. With a state file every change is saved
-before it is answered, by a synced temporary file of mode 0600 that takes the old one's place.
+The socket is bound before anything else, so that a port in use is reported in one line. The first line on stdout has
+the base URL and the token, and is printed once requests are answered. The second line sets both in a shell, in quotes,
+because a token contains `$`. With a state file, every change is saved before it is answered: a synced temporary file of
+mode 0600 replaces the old file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,22 @@ def serve(
     faults: Faults | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     until_stdin_closes: bool = False,
 ) -> int:
-    """Serve on 127.0.0.1 until interrupted; the exit code: 0, or 2 when it could not begin."""
+    """Serve a sandbox on 127.0.0.1 until it is interrupted.
+
+    Args:
+        port: The port; 0 selects a free one.
+        state: A file that stores the account between restarts.
+        speed: How much faster the clock runs; 0 stops it.
+        seed: A number that determines the fleet.
+        fleet: The number of machines at the start.
+        token: The token to accept; random by default.
+        shapes: The forms of replies, separated by commas: see `lcnb.sandbox.shapes`.
+        rate_limit: Calls per hour.
+        faults: A script of faults, its JSON, or a file of it: see `lcnb.sandbox.faults`.
+        until_stdin_closes: Stop when stdin is closed.
+
+    Returns the exit code: 0, 2 when the server could not start, 130 after Ctrl-C.
+    """
     try:
         script = _read_faults(faults)
         sandbox = _build_sandbox(state, speed, seed, fleet, token, shapes, rate_limit)
@@ -61,12 +76,9 @@ def _build_sandbox(
     if not 0 <= speed <= 1e6:
         raise ValueError(f"--speed {speed:g}: expected a number from 0 to 1000000")
     path = Path(state) if state else None
-    saved = _load_state(path) if path else None
-    token = token or os.environ.get(TOKEN_VARIABLE) or (saved or {}).get("token")
-    token = token or new_token()
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("--token: expected printable ASCII without spaces")
-    world = World(Clock(speed), number=seed, fleet=fleet, saved=(saved or {}).get("world"))
+    saved = (_load_state(path) if path else None) or {}
+    token = _choose_token(token, saved)
+    world = World(Clock(speed), number=seed, fleet=fleet, saved=saved.get("world"))
     keep = _state_saver(path, token) if path else None
     sandbox = Sandbox(world, token, shapes=shapes, rate_limit=rate_limit, on_change=keep)
     if keep:
@@ -74,14 +86,19 @@ def _build_sandbox(
     return sandbox
 
 
+def _choose_token(given: str | None, saved: Mapping[str, Any]) -> str:
+    """Return the token of the option, the environment or the state file, or a new one."""
+    token = str(given or os.environ.get(TOKEN_VARIABLE) or saved.get("token") or new_token())
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("--token: expected printable ASCII without spaces")
+    return token
+
+
 def _read_faults(faults: Faults | Mapping[str, Any] | str | os.PathLike[str] | None) -> Faults:
     try:
         return Faults.read(faults)
     except ValueError as error:
         raise ValueError(f"--faults: {error}") from None
-
-
-# --- the state file -------------------------------------------------------------------------------------
 
 
 def _load_state(path: Path) -> dict[str, Any] | None:
@@ -92,8 +109,8 @@ def _load_state(path: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"--state {path}: not a state of the sandbox ({type(error).__name__}: {error}). It was left as it "
-            "is; move it away, or name another file"
+            f"--state {path}: not a state file of the sandbox ({type(error).__name__}: {error}). It was not "
+            "changed; move it away, or name another file"
         ) from None
     return dict(saved)
 
@@ -115,20 +132,19 @@ def _state_saver(path: Path, token: str) -> Callable[[World], None]:
     return save
 
 
-# --- the process ----------------------------------------------------------------------------------------
-
-
 def _open_listener(port: int) -> socket.socket:
-    # By its name, or asyncio does not switch Nagle off, and every answer waits 40 ms for an ACK.
+    # The protocol is named explicitly: otherwise asyncio leaves Nagle's algorithm on, and every reply takes 40 ms more.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":  # a port just left is free again; on Windows the flag would allow two owners
+    if (
+        os.name == "posix"
+    ):  # makes a port free at once after its last owner; on Windows it would allow two owners
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         listener.close()
         raise OSError(
-            f"port {port} on 127.0.0.1 cannot be had: {error.strerror}. Another --port, or --port 0 for a free one"
+            f"port {port} on 127.0.0.1 is not available: {error.strerror}. Use another --port; 0 selects a free one"
         ) from None
     return listener
 
@@ -136,7 +152,9 @@ def _open_listener(port: int) -> socket.socket:
 def _run_server(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: bool) -> int:
     import uvicorn
 
-    class Server(uvicorn.Server):
+    class AnnouncingServer(uvicorn.Server):
+        """Prints where it listens once it answers requests."""
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             port = listener.getsockname()[1]
@@ -147,7 +165,7 @@ def _run_server(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: b
                 flush=True,
             )
 
-    server = Server(_server_config(sandbox))
+    server = AnnouncingServer(_server_config(sandbox))
     if until_stdin_closes:
         threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
     try:
@@ -160,38 +178,38 @@ def _run_server(sandbox: Sandbox, listener: socket.socket, until_stdin_closes: b
 
 
 def _server_config(sandbox: Sandbox) -> Any:
-    """uvicorn, made to let go of a connection as a fault demands.
+    """The configuration of uvicorn, with a protocol that can close a connection as a fault requires.
 
-    Loop and protocol are named, where "auto" would take what happens to be installed: faults rest on how
-    these two close a socket.
+    Event loop and protocol are named explicitly, because faults depend on how these two close a socket; "auto" would
+    choose any that are installed.
     """
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class Protocol(H11Protocol):
-        """Tells the application which connection a request came by."""
+    class ConnectionProtocol(H11Protocol):
+        """Passes the connection of each request to the application."""
 
         stalled = False
 
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
-            carry = self.app
+            application = self.app
 
-            async def told(scope: Any, receive: Any, send: Any) -> None:
+            async def pass_connection(scope: Any, receive: Any, send: Any) -> None:
                 scope.setdefault("extensions", {})[CONNECTION_KEY] = self
-                await carry(scope, receive, send)
+                await application(scope, receive, send)
 
-            self.app = told
+            self.app = pass_connection
 
         def shutdown(self) -> None:
-            """The server ends: it would wait for a stalled answer until its time is over."""
+            """Close the connection of a stalled reply: otherwise the server would wait for the end of its time."""
             super().shutdown()
             if self.stalled:
                 self.transport.close()
 
     return uvicorn.Config(
         asgi_app(sandbox),
-        http=Protocol,
+        http=ConnectionProtocol,
         loop="asyncio",
         log_level="warning",
         access_log=False,
@@ -201,7 +219,7 @@ def _server_config(sandbox: Sandbox) -> Any:
 
 
 def _end_with_stdin(server: Any) -> None:
-    """The parent holds the other end: it closes with the parent, however that ends."""
+    """Stop the server when stdin is closed. The parent holds the other end, which closes however the parent ends."""
     while sys.stdin.buffer.read(4096):
         continue
     server.should_exit = True
@@ -209,7 +227,7 @@ def _end_with_stdin(server: Any) -> None:
 
 @contextmanager
 def serve_in_thread(sandbox: Sandbox) -> Iterator[str]:
-    """Serve a Sandbox from a thread of this process, for tests that turn its clock; gives the base URL."""
+    """Serve a Sandbox in a thread of this process and yield the base URL, for tests that advance its clock."""
     import uvicorn
 
     listener = _open_listener(0)

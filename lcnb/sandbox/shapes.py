@@ -1,7 +1,7 @@
-"""How answers are written: each thing as the API writes it, in one of its documented shapes.
+"""The forms of replies: each record as the API writes it, in one of its documented shapes.
 
-A shape is a set of names, from `SHAPES`. Without any, answers are as the Go client and the endpoint pages
-have them: listings as lists, numbers as numbers, every field there.
+A shape is a set of names from `SHAPES`. Without any, replies are as the Go client and the endpoint pages have them:
+listings are lists, numbers are numbers, every field is present.
 """
 
 from __future__ import annotations
@@ -9,28 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lcnb.sandbox import seed
+from lcnb.sandbox.seed import LOCATIONS, plans_of
 
 Json = dict[str, Any]
 
-#: Name → what it changes. Combined by commas: `object,strings`.
+#: Names and what each changes. Several are separated by commas: `object,strings`.
 SHAPES = {
     "list": "the default: listings are lists, empty ones too [go, doc]",
     "object": "GET /instances is an object keyed by position, plans are one such object [node]",
     "null": "an empty listing is null [node]",
-    "missing": "older replies: no suspended, location, currencycode, and at times no available [go]",
+    "missing": "older replies: no suspended, location, currencycode, and sometimes no available [go]",
     "strings": "numbers come as strings [?], addresses as plain strings [node: types]",
     "extra": "unknown fields are added: domain [node], and those of a probable backend [?]",
     "paged": "GET /instances comes in pages, with Laravel's links and meta [doc]",
     "newer": "statuses of the newer pages: 201, 202, 404, 422 [doc]",
-    "classic": "statuses of the reference: what is not found answers 200 with success: false [S]",
-    "blank": "GET of an unknown machine, snapshot or key answers 200 with success: true and an empty object [cli]",
-    "sticky": "a built machine goes on saying that it is booted, also when it was turned off [3p]",
-    "empty": "the bodies that may be empty are: shutdown, change-plan, snapshot status [doc]",
+    "classic": "statuses of the reference: an unknown record is answered with 200 and success: false [S]",
+    "blank": "GET of an unknown machine, snapshot or key is answered with 200, success: true and an empty object [cli]",
+    "sticky": "a built machine is always reported as booted, also when it is off [3p]",
+    "empty": "bodies that may be empty are empty: shutdown, change-plan, snapshot status [doc]",
 }
 
 
-#: Fields of the record that a machine has in the provider's probable backend. They may appear at any time [?].
+#: Fields of a machine's record in the backend that the provider probably uses. They may appear at any time [?].
 _BACKEND_FIELDS = {
     "domain": "localdomain",
     "created_at": "2026-01-15T10:30:00.000Z",
@@ -41,39 +41,41 @@ _BACKEND_FIELDS = {
 
 
 class Shapes:
-    """Writes the things of a world in the chosen shapes."""
+    """Writes the records of a world in the chosen shapes."""
 
     def __init__(self, names: str = "list") -> None:
         self.names = frozenset(name.strip() for name in names.split(",") if name.strip())
         unknown = sorted(self.names - set(SHAPES))
         if unknown:
-            raise ValueError(f"no shape {unknown[0]!r}; shapes are: {', '.join(SHAPES)}")
+            raise ValueError(f"unknown shape {unknown[0]!r}; the shapes are: {', '.join(SHAPES)}")
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
     def many(self, rows: Sequence[Json]) -> list[Json] | None:
+        """A listing; null in the shape `null` when it is empty."""
         return None if not rows and "null" in self else list(rows)
 
     def instances(self, rows: Sequence[Json]) -> Any:
-        """The one listing that may be an object: the provider's clients take all others as lists alone [go, node]."""
-        if (
-            rows and "object" in self
-        ):  # PHP writes a filtered collection so: its keys are the positions that were left
+        """The listing of machines, the only one that may be an object: clients expect lists elsewhere."""
+        if rows and "object" in self:  # PHP writes a filtered collection so: keys are positions
             return {str(position): row for position, row in enumerate(rows, 1)}
         return self.many(rows)
 
     def profile(self, profile: Json) -> Json:
+        """The profile."""
         return {**profile, "balance": f"{profile['balance']:.2f}", **self._extra()}
 
     def location(self, location: Json) -> Json:
+        """A location."""
         row = dict(location)
         if "missing" in self and row["slug"].endswith("1"):
             del row["available"]
         return {**row, **self._extra()}
 
     def plans(self, location: Json) -> Any:
-        rows = [self._numbers(self._plan(plan)) for plan in seed.plans_of(location["slug"])]
+        """The plans of a location."""
+        rows = [self._numbers(self._plan(plan)) for plan in plans_of(location["slug"])]
         place = {name: location[name] for name in ("slug", "country", "city")}
         if "object" in self:
             return {**place, "plans": {str(position): row for position, row in enumerate(rows)}}
@@ -85,19 +87,22 @@ class Shapes:
         return {**plan, **self._extra()}
 
     def image(self, image: Json) -> Json:
+        """An image."""
         return {**image, **self._extra()}
 
     def sshkey(self, key: Json) -> Json:
+        """An SSH key."""
         return {**key, **self._extra()}
 
     def listed_instance(self, machine: Json) -> Json:
-        """A machine as the listing has it: there its location also says whether it is available [doc]."""
+        """A machine as in the listing, where its location also has `available` [doc]."""
         row = self.instance(machine)
         if "location" in row:
             row["location"]["available"] = _machine_location(machine)["available"]
         return row
 
     def instance(self, machine: Json) -> Json:
+        """A machine."""
         place = _machine_location(machine)
         row = {
             "identifier": machine["identifier"],
@@ -126,6 +131,7 @@ class Shapes:
         return [{"address": address} for address in addresses]
 
     def snapshot(self, snapshot: Json) -> Json:
+        """A snapshot."""
         return self._numbers({**snapshot, **self._extra()})
 
     def _numbers(self, row: Json) -> Json:
@@ -141,4 +147,4 @@ class Shapes:
 
 
 def _machine_location(machine: Json) -> Json:
-    return next(each for each in seed.LOCATIONS if each["slug"] == machine["location"])
+    return next(each for each in LOCATIONS if each["slug"] == machine["location"])

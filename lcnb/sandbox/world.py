@@ -1,11 +1,10 @@
-"""What exists in a sandbox and how it behaves over time; no HTTP here.
+"""The account of a sandbox and its behavior over time, without HTTP.
 
-The clock is passed in. Nothing sleeps: an action puts its later effects on the agenda (`at`, what, changes),
-and `catch_up` applies all that are due whenever the world is looked at. The whole state is plain JSON, so it
-can be saved and restored. A `No` is a refusal with the provider's words.
+The clock is passed in. Nothing sleeps: an action puts its later effects on the agenda (time, kind, key, changes), and
+`catch_up` applies all that are due, whenever the world is used. The whole state is plain JSON, so it can be saved and
+restored. A `Refusal` has the provider's message.
 
-Durations and the texts of refusals are not documented anywhere; they are assumptions, kept in the tables
-right below [?].
+Durations and messages of refusals are not documented anywhere; they are assumptions, listed in tables [?].
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-from lcnb.sandbox import seed
 from lcnb.sandbox.clock import Clock
 from lcnb.sandbox.refusals import (
     REFUSALS,
@@ -28,10 +26,21 @@ from lcnb.sandbox.refusals import (
     valid_password,
     valid_public_key,
 )
+from lcnb.sandbox.seed import (
+    BRL_PER_USD,
+    LOCATIONS,
+    images_of,
+    initial_account,
+    machine_addresses,
+    plans_of,
+    random_identifier,
+    random_password,
+    random_slug,
+)
 
-#: Seconds that things take, as (least, most) [?].
+#: The shortest and the longest duration of each action, in seconds [?].
 DURATIONS_S = {
-    "appear": (2.0, 8.0),  # a new machine is in no listing before
+    "appear": (2.0, 8.0),  # a new machine is not listed before
     "identify": (12.0, 25.0),
     "address": (30.0, 50.0),
     "build": (60.0, 110.0),
@@ -47,7 +56,14 @@ TERMINATED_AFTER_S = 72 * 3600.0  # a prepaid account at zero: disabled, then te
 
 
 class World:
-    """One account of a made-up LetsCloud."""
+    """One account of a made-up LetsCloud.
+
+    Args:
+        clock: The seconds of the world; a stopped Clock by default.
+        number: A number that determines the fleet and all random numbers.
+        fleet: The number of machines at the start.
+        saved: A state that `save` returned, instead of a new account.
+    """
 
     def __init__(
         self,
@@ -63,18 +79,16 @@ class World:
         self._offset = 0.0
         self._charged_at = self.clock()
         if saved is None:
-            self._begin(seed.initial_account(number, fleet))
+            self._begin(initial_account(number, fleet))
         else:
             self._restore(saved)
 
-    # --- time -------------------------------------------------------------------------------------------
-
     def now(self) -> float:
-        """World seconds since the account was made, restarts included."""
+        """The seconds since the account was made, also when the state was restored."""
         return self.clock() + self._offset
 
     def catch_up(self) -> None:
-        """Let everything happen that is due by now, in its order; charge for the time in between."""
+        """Apply everything that is due by now in its order, and charge for the time between."""
         now = self.now()
         while self._agenda and self._agenda[0][0] <= now:
             at, kind, key, changes = self._agenda.pop(0)
@@ -104,7 +118,7 @@ class World:
                 thing.update(changes)
 
     def _charge(self, at: float) -> None:
-        """The balance runs down by the hour. At zero all machines are disabled, and terminated later [help]."""
+        """Reduce the balance by the hour. At zero all machines are disabled, and terminated later [help]."""
         hours = max(0.0, at - self._charged_at) / 3600
         self._charged_at = max(at, self._charged_at)
         before = self.profile["balance"]
@@ -114,8 +128,6 @@ class World:
             for machine in self.machines:
                 machine.update(suspended=True, booted=False)
             self._later(TERMINATED_AFTER_S, "terminate", None, {})
-
-    # --- the state as JSON ------------------------------------------------------------------------------
 
     def _begin(self, account: Json) -> None:
         self.profile: Json = account["profile"]
@@ -129,7 +141,7 @@ class World:
                     self._later(seconds, kind, thing[key], changes)
 
     def save(self) -> Json:
-        """Everything, as JSON that `World(saved=...)` takes."""
+        """Return the whole state as JSON that `World(saved=...)` accepts."""
         state = self._chance.getstate()
         return {
             "version": 1,
@@ -152,34 +164,34 @@ class World:
         version, numbers, gauss = saved["chance"]
         self._chance.setstate((version, tuple(numbers), gauss))
 
-    # --- looking ----------------------------------------------------------------------------------------
-
     def listed(self) -> list[Json]:
-        """The machines that a listing shows: a new one is absent at first."""
+        """The machines in the listing. A new machine is not listed at first."""
         return [machine for machine in self.machines if machine["visible"]]
 
     def machine(self, identifier: str) -> Json:
+        """Return a listed machine. Refusal (404) for an unknown identifier."""
         for machine in self.listed():
             if machine["identifier"] and machine["identifier"] == identifier:
                 return machine
         raise Refusal(REFUSALS["no instance"], 404)
 
     def location(self, slug: str) -> Json:
-        """A location by its slug, in either case [packer]."""
-        for location in seed.LOCATIONS:
+        """Return a location by its slug, in upper or lower case [packer]. Refusal (404) for an unknown slug."""
+        for location in LOCATIONS:
             if location["slug"] == slug.upper():
                 return location
         raise Refusal(REFUSALS["no location"], 404)
 
     def sshkey(self, slug: str) -> Json:
+        """Return an SSH key. Refusal (404) for an unknown slug."""
         return find_by_slug(self.sshkeys, slug, "no sshkey")
 
     def snapshot(self, slug: str) -> Json:
+        """Return a snapshot. Refusal (404) for an unknown slug."""
         return find_by_slug(self.snapshots, slug, "no snapshot")
 
-    # --- machines ---------------------------------------------------------------------------------------
-
     def create(self, fields: Json) -> str:
+        """Create a machine, and return the message."""
         location = self.location(text_field(fields, "location_slug"))
         if not location["available"]:
             raise Refusal(REFUSALS["unavailable"])
@@ -195,7 +207,7 @@ class World:
         return "Instance successfully created"
 
     def _access(self, fields: Json) -> str:
-        """The root password of a new machine: the given one, or with a key alone a made one [cli]."""
+        """Return the root password of a new machine: the given one, or a random one when only a key is given [cli]."""
         slug, password = text_field(fields, "ssh_slug", ""), text_field(fields, "password", "")
         if slug:
             self.sshkey(slug)
@@ -203,7 +215,7 @@ class World:
             return valid_password(password)
         if not slug:
             raise Refusal(REFUSALS["access"])
-        return seed.random_password(self._chance)
+        return random_password(self._chance)
 
     def _build(
         self, location: str, plan: Json, hostname: str, label: str, image: Json, password: str
@@ -231,27 +243,28 @@ class World:
                 "password": password,
             }
         )
-        addresses = seed.machine_addresses(uid + 60, location)
+        addresses = machine_addresses(uid + 60, location)
         self._later("appear", "machine", uid, {"visible": True})
         self._later("identify", "machine", uid, {"identifier": self._new_identifier()})
         self._later("address", "machine", uid, {"addresses": addresses})
         self._later("build", "machine", uid, {"built": True, "booted": True})
 
     def _new_identifier(self) -> str:
-        """One that no machine has: the first account is drawn from the same numbers."""
+        """Return an identifier that no machine has."""
         taken = {each["identifier"] for each in self.machines}
-        while (found := seed.random_identifier(self._chance)) in taken:
+        while (found := random_identifier(self._chance)) in taken:
             pass
         return found
 
     def _new_slug(self) -> str:
-        """One that no snapshot has."""
+        """Return a slug that no snapshot has."""
         taken = {each["slug"] for each in self.snapshots}
-        while (found := seed.random_slug(self._chance)) in taken:
+        while (found := random_slug(self._chance)) in taken:
             pass
         return found
 
     def delete(self, identifier: str) -> str:
+        """Delete a machine, and return the message."""
         machine = self.machine(identifier)
         if machine["locked"] and machine["built"]:
             raise Refusal(REFUSALS["locked"])
@@ -261,18 +274,22 @@ class World:
         return "Instance successfully deleted"
 
     def power_on(self, identifier: str) -> str:
+        """Power a machine on, and return the message."""
         self._act(self._ready(identifier), "power", {"booted": True})
         return "The instance is turning ON"
 
     def power_off(self, identifier: str) -> str:
+        """Power a machine off, and return the message."""
         self._act(self._ready(identifier), "power", {"booted": False})
         return "The instance is turning OFF."
 
     def shutdown(self, identifier: str) -> str:
+        """Shut a machine down, and return the message."""
         self._act(self._ready(identifier), "power", {"booted": False})
         return "The instance is shutting down"
 
     def reboot(self, identifier: str) -> str:
+        """Reboot a machine that is on, and return the message."""
         machine = self._ready(identifier)
         if not machine["booted"]:
             raise Refusal(REFUSALS["off"])
@@ -280,6 +297,7 @@ class World:
         return "The instance is rebooting"
 
     def reset_password(self, identifier: str, fields: Json) -> str:
+        """Reset a root password, and return the message."""
         machine = self._ready(identifier)
         password = valid_password(text_field(fields, "password"))
         self._act(machine, "password", {})
@@ -287,6 +305,7 @@ class World:
         return "The password was changed successfully."
 
     def change_plan(self, identifier: str, fields: Json) -> str:
+        """Change the plan of a machine, and return the message."""
         machine = self._ready(identifier)
         plan = self._plan(machine["location"], text_field(fields, "plan_slug"))
         size = {"cpus": plan["core"], "memory": plan["memory"], "disk": plan["disk"]}
@@ -294,7 +313,7 @@ class World:
         return "The plan is being changed"
 
     def _ready(self, identifier: str, despite: Callable[[Json], float | None] = lambda machine: None) -> Json:
-        """A machine that can be acted on now; `despite` names the end of a lock that is no hindrance."""
+        """Return a machine that accepts an action now, or refuse. `despite` returns the end of a lock to ignore."""
         machine = self.machine(identifier)
         for flag, wrong in (("suspended", True), ("built", False), ("locked", True)):
             if machine[flag] is wrong and not (flag == "locked" and despite(machine) is not None):
@@ -306,23 +325,21 @@ class World:
         self._later(takes, "machine", machine["uid"], {"locked": False, **changes})
 
     def _plan(self, location: str, slug: str) -> Json:
-        """The plan in the account's currency where the location sells it in both."""
-        offered = [plan for plan in seed.plans_of(location) if plan["slug"] == slug]
+        """Return a plan of a location, in the account's currency when the location sells it in several."""
+        offered = [plan for plan in plans_of(location) if plan["slug"] == slug]
         own = [plan for plan in offered if plan["shortcode"] == self.profile["currency"]]
         for plan in own or offered:
             return plan
         raise Refusal(REFUSALS["no plan"])
 
     def _image(self, location: str, slug: str) -> Json:
-        for image in seed.images_of(location):
+        for image in images_of(location):
             if image["slug"] == slug:
                 return image
         raise Refusal(REFUSALS["no image"])
 
-    # --- keys and snapshots -----------------------------------------------------------------------------
-
     def add_sshkey(self, fields: Json) -> Json:
-        """Store a key, or make a pair when none is given. The same title replaces that key."""
+        """Store a key, or generate a pair when none is given. A key of the same title is replaced."""
         title, key = text_field(fields, "title"), text_field(fields, "key", "")
         slug = slugify(title)
         if not slug:
@@ -337,11 +354,12 @@ class World:
         return {**stored, "private_key": private} if private else stored
 
     def delete_sshkey(self, fields: Json) -> str:
+        """Delete an SSH key, and return the message."""
         self.sshkeys.remove(self.sshkey(text_field(fields, "slug")))
         return "SSH Key was successfully deleted!"
 
     def add_snapshot(self, identifier: str, fields: Json) -> Json:
-        """Begin a snapshot. During a power-off it is accepted, and begins when that has ended [packer]."""
+        """Begin a snapshot. During a power-off it is accepted, and begins when the power-off has ended [packer]."""
         machine = self._ready(identifier, despite=self._power_off_under_way)
         slug = self._new_slug()
         stored: Json = {
@@ -359,34 +377,40 @@ class World:
         return stored
 
     def _power_off_under_way(self, machine: Json) -> float | None:
-        """When the power-off that locks this machine will have ended; None where nothing of that kind does."""
+        """Return the time when the power-off that locks this machine ends; None when no power-off locks it."""
         for at, kind, key, changes in self._agenda:
             if (kind, key) == ("machine", machine["uid"]) and changes == {"locked": False, "booted": False}:
                 return float(at)
         return None
 
     def rename_snapshot(self, slug: str, fields: Json) -> str:
+        """Rename a snapshot, and return the message."""
         snapshot = self.snapshot(slug)
         snapshot["label"] = text_field(fields, "label")
         return "Snapshot successfully updated"
 
     def delete_snapshot(self, slug: str) -> str:
+        """Delete a snapshot, and return the message."""
         self.snapshots.remove(self.snapshot(slug))
         return "Snapshot successfully deleted!"
 
 
 def _price_usd(plan: Json) -> float:
-    return float(plan["monthly_value"]) / (seed.BRL_PER_USD if plan["currencycode"] == "BRL" else 1.0)
+    return float(plan["monthly_value"]) / (BRL_PER_USD if plan["currencycode"] == "BRL" else 1.0)
 
 
 def slugify(title: str) -> str:
-    """`My Project 1` → `my-project-1`."""
+    """Return the slug of a title.
+
+    >>> slugify("My Project 1")
+    'my-project-1'
+    """
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
 
 
 def _generate_key_pair() -> tuple[str, str]:
-    """A key pair as the provider makes them: RSA of 1024 bits, PKCS#1 with CRLF and no line end at the end [node]."""
+    """Return a key pair as the provider generates it: RSA of 1024 bits, PKCS#1 with CRLF, no final line end [node]."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import (
         Encoding,

@@ -289,7 +289,7 @@ def test_drift(served: Any, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert [row["memory"] is None for row in json.loads(done.stdout)] == [False, True, False]
     (line,) = done.stderr.splitlines()
-    assert line.startswith("warning: instances: the answer was odd at $.data[1].memory: ")
+    assert line.startswith("warning: instances: the response was odd at $.data[1].memory: ")
     assert "much [b]" in line
 
 

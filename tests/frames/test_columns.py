@@ -95,7 +95,7 @@ def careful(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(bytes(raw))
         return raw_records.decode_record(raw)
 
-    monkeypatch.setattr(arrow, "decoded", noted)
+    monkeypatch.setattr(arrow, "decode_record", noted)
     monkeypatch.setattr(raw_records.RawRecords, "__getitem__", None)
     return seen
 

@@ -130,7 +130,7 @@ def test_frame_travels(kind: str) -> None:
 
 
 def test_values() -> None:
-    """A machine's row: derived values are there, several addresses are one text, what is not told is missing."""
+    """A machine's row: derived values are there, several addresses are one text, a value that is not reported is missing."""
     row = listings.listing_frame("instances", listed([MACHINE])).iloc[0]
     assert row.dropna().to_dict() == {
         "identifier": "aaaaaaaaaaaaaaaa",
@@ -168,19 +168,19 @@ def test_no_secret() -> None:
         (
             [{"memory": "many"}],
             [],
-            "plans: the answer was odd at $.data[0].memory: expected a number, got 'many'. Good rows were kept, "
+            "plans: the response was odd at $.data[0].memory: expected a number, got 'many'. Good rows were kept, "
             "odd values are missing; frame.attrs['lcnb']['drift'] lists them.",
         ),
         (
             [{"memory": "many", "disk": []}, {"core": {}}],
             [],
-            "plans: the answer was odd at $.data[0].memory: expected a number, got 'many' (and 2 more places). "
+            "plans: the response was odd at $.data[0].memory: expected a number, got 'many' (and 2 more places). "
             "Good rows were kept, odd values are missing; frame.attrs['lcnb']['drift'] lists them.",
         ),
         (
             [{"memory": "many"}],
             [Drift("$.data[7]", "expected an object, got null; the row was left out")],
-            "plans: the answer was odd at $.data[7]: expected an object, got null; the row was left out (and 1 more "
+            "plans: the response was odd at $.data[7]: expected an object, got null; the row was left out (and 1 more "
             "place). Good rows were kept, odd values are missing; frame.attrs['lcnb']['drift'] lists them.",
         ),
     ],
@@ -273,14 +273,14 @@ PRICES: list[tuple[str, dict[str, Any], list[dict[str, Any]], str | None, list[D
     ("none fits", {"cpus": 3}, [{}], "$", [], (None, None, None, "no plan at MIA1 has 3 CPUs, 1024 MB, 10 GB")),
     ("no price", {}, [{"monthly_value": None}], "$", [], ("1vcpu-1gb-10ssd", None, "USD", "the plan 1vcpu-1gb-10ssd has no price")),
     ("free", {}, [{"monthly_value": "0.00"}], "$", [], ("1vcpu-1gb-10ssd", 0.0, "USD", None)),
-    ("no location", {"location": None}, [{}], "$", [], (None, None, None, "its location is not told")),
-    ("no memory", {"memory": None}, [{}], "$", [], (None, None, None, "its memory is not told")),
-    ("no size", {"cpus": None, "memory": "", "total_disk_size": None}, [{}], "$", [], (None, None, None, "its cpus and memory and total_disk_size are not told")),
+    ("no location", {"location": None}, [{}], "$", [], (None, None, None, "its location is missing")),
+    ("no memory", {"memory": None}, [{}], "$", [], (None, None, None, "its memory is missing")),
+    ("no size", {"cpus": None, "memory": "", "total_disk_size": None}, [{}], "$", [], (None, None, None, "its cpus and memory and total_disk_size are missing")),
     ("no plans", {}, [], "$", [], (None, None, None, "no plans of MIA1 are known")),
     ("plan without size", {}, [{"memory": None}], "$", [], (None, None, None, "no plan at MIA1 has 1 CPUs, 1024 MB, 10 GB")),
     ("plan without place", {}, [{"location": None}], "$", [], (None, None, None, "no plans of MIA1 are known")),
-    ("refused", {}, [], "$", [Drift("plans of MIA1", "not to be had: gone")], (None, None, None, "no plans of MIA1 are known: not to be had: gone")),
-    ("another refused", {}, [], "$", [Drift("plans of DAL1", "not to be had: gone")], (None, None, None, "no plans of MIA1 are known")),
+    ("refused", {}, [], "$", [Drift("plans of MIA1", "unavailable: gone")], (None, None, None, "no plans of MIA1 are known: unavailable: gone")),
+    ("another refused", {}, [], "$", [Drift("plans of DAL1", "unavailable: gone")], (None, None, None, "no plans of MIA1 are known")),
 ]  # fmt: skip
 
 
@@ -316,9 +316,9 @@ def test_price_of_records() -> None:
 
 def test_refused_plans_warn() -> None:
     """A location whose plans were refused is a warning: prices are missing that one would expect."""
-    found = parts([MACHINE], refused=[Drift("plans of MIA1", "not to be had: gone")])
+    found = parts([MACHINE], refused=[Drift("plans of MIA1", "unavailable: gone")])
     with pytest.warns(
-        DriftWarning, match="inventory: the answer was odd at plans of MIA1: not to be had: gone"
+        DriftWarning, match="inventory: the response was odd at plans of MIA1: unavailable: gone"
     ):
         inventory.inventory_frame(found)
 

@@ -467,7 +467,7 @@ def test_statuses(shapes: str, method: str, path: str, fields: Any, status: int)
 
 def test_unknown_shape() -> None:
     """A shape that is not there is named, with those that are."""
-    with pytest.raises(ValueError, match=r"no shape 'lists'; shapes are: list, object"):
+    with pytest.raises(ValueError, match=r"unknown shape 'lists'; the shapes are: list, object"):
         Sandbox(World(Clock(0)), TOKEN, shapes="object,lists")
 
 
@@ -571,7 +571,7 @@ def test_damaged_state(tmp_path: Path, text: str) -> None:
     """A file that is no state is refused with its name, and left as it is."""
     path = tmp_path / "state.json"
     path.write_text(text)
-    with pytest.raises(OSError, match=r"state\.json: not a state of the sandbox"):
+    with pytest.raises(OSError, match=r"state\.json: not a state file of the sandbox"):
         start(state=path)
     assert path.read_text() == text
 
@@ -582,7 +582,9 @@ def test_taken_port() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=rf"port {port} on 127.0.0.1 cannot be had: .*--port 0"):
+        with pytest.raises(
+            OSError, match=rf"port {port} on 127.0.0.1 is not available: .*0 selects a free one"
+        ):
             start(port=port)
 
 

@@ -428,18 +428,18 @@ def test_header_goes_before_the_script() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nonsense", "no fault 'nonsense'; faults are: lose-before, lose-after, "),
-        (" ", "no fault ''; faults are: "),
-        ("html; stats=500", "the fault 'html' has no parameter 'stats'; it takes: status, after"),
-        ("truncate; after", "the fault 'truncate' has no parameter 'after'; it takes none"),
-        ("html; chance=0.5", "the fault 'html' has no parameter 'chance'; it takes: status, after"),
+        ("nonsense", "unknown fault 'nonsense'; the faults are: lose-before, lose-after, "),
+        (" ", "unknown fault ''; the faults are: "),
+        ("html; stats=500", "the fault 'html' has no parameter 'stats'; it has: status, after"),
+        ("truncate; after", "the fault 'truncate' has no parameter 'after'; it has none"),
+        ("html; chance=0.5", "the fault 'html' has no parameter 'chance'; it has: status, after"),
         ("html; status=302", "html: status 302: expected 200, or 400 to 599"),
         ("error-after; status=abc", "error-after: status 'abc': expected 500 to 599"),
         ("stall; seconds=NaN", "stall: seconds nan: expected a number from 0 to 1e9"),
         ("reset; after=perhaps", "reset: after 'perhaps': expected true or false"),
-        ("late", "late cannot befall GET /profile"),
-        ("lag", "lag cannot befall GET /profile"),
-        ("stuck", "stuck cannot befall GET /profile"),
+        ("late", "late does not apply to GET /profile"),
+        ("lag", "lag does not apply to GET /profile"),
+        ("stuck", "stuck does not apply to GET /profile"),
     ],
 )
 def test_bad_header(text: str, words: str) -> None:
@@ -493,11 +493,11 @@ BAD_SCRIPTS = [
     ('{"rules": {}}', "rules {}: expected a list"),
     ('{"seed": "x"}', "seed 'x': expected a whole number"),
     ('{"seed": true}', "seed True: expected a whole number"),
-    ('{"rules": [5]}', 'rules[0]: expected an object with a "kind"; kinds are: lose-before, '),
+    ('{"rules": [5]}', 'rules[0]: expected an object with a "kind"; the kinds are: lose-before, '),
     ('{"rules": [{"chance": 1}]}', 'rules[0]: expected an object with a "kind"'),
-    ('{"rules": [{"kind": "late"}, {"kind": "lost"}]}', "rules[1]: no fault 'lost'; faults are: lose-before, "),
-    ('{"rules": [{"kind": "late", "second": 3}]}', "rules[0]: the fault 'late' has no parameter 'second'; it takes: method, path, chance, nth, times, seconds"),
-    ('{"rules": [{"kind": "late", "status": 3}]}', "rules[0]: the fault 'late' has no parameter 'status'; it takes: method, "),
+    ('{"rules": [{"kind": "late"}, {"kind": "lost"}]}', "rules[1]: unknown fault 'lost'; the faults are: lose-before, "),
+    ('{"rules": [{"kind": "late", "second": 3}]}', "rules[0]: the fault 'late' has no parameter 'second'; it has: method, path, chance, nth, times, seconds"),
+    ('{"rules": [{"kind": "late", "status": 3}]}', "rules[0]: the fault 'late' has no parameter 'status'; it has: method, "),
     ('{"rules": [{"kind": "late", "seconds": -1}]}', "rules[0]: late: seconds -1: expected a number from 0 to 1e9"),
     ('{"rules": [{"kind": "late", "seconds": Infinity}]}', "rules[0]: late: seconds inf: expected"),
     ('{"rules": [{"kind": "late", "chance": 1.5}]}', "rules[0]: late: chance 1.5: expected a number from 0 to 1"),
@@ -569,7 +569,7 @@ def test_lcnb_sandbox_takes_them() -> None:
     """`lcnb sandbox --faults` takes a script too, and ends with 2 for a bad one."""
     result = CliRunner().invoke(cli, ["sandbox", "--faults", '{"rules": [{"kind": "x"}]}'])
     assert result.exit_code == 2
-    assert "lcnb sandbox: --faults: rules[0]: no fault 'x'; faults are: " in result.output
+    assert "lcnb sandbox: --faults: rules[0]: unknown fault 'x'; the faults are: " in result.output
 
 
 @pytest.mark.parametrize("form", ["script", "file"])
@@ -595,7 +595,7 @@ def test_start(form: str, tmp_path: Path) -> None:
 
 def test_start_tells_a_bad_script() -> None:
     """A bad script given to `start` is an OSError with the command line's words."""
-    with pytest.raises(OSError, match=r"--faults: rules\[0\]: no fault 'x'"):
+    with pytest.raises(OSError, match=r"--faults: rules\[0\]: unknown fault 'x'"):
         start(faults={"rules": [{"kind": "x"}]})
 
 
