@@ -1,1 +1,1 @@
-"""One module for each claim about speed; `make bench` runs all and writes RESULTS.md."""
+"""Benchmarks: each module measures lcnb against a usual tool and yields ratios with the bound that lcnb claims."""

@@ -1,4 +1,4 @@
-"""10,000 creates under a seeded mix of all faults: what becomes of them, beside two usual ways.
+"""10,000 creates under a seeded mix of all faults: their outcomes, compared with two usual ways.
 
 The clock is virtual. `truth` is the sandbox's own log and fleet, an hour after the last request.
 Run alone: `python -m benchmarks.creates [number]`.
@@ -61,10 +61,10 @@ RULES = [
 
 @dataclass
 class Tally:
-    """What was told and what was true, over all creates of one way."""
+    """What was reported and what was true, over all creates of one way."""
 
     creates: int = 0
-    told: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     silent_twins: int = 0
     paid_but_failed: int = 0
     done_but_absent: int = 0
@@ -73,18 +73,18 @@ class Tally:
 
     def add(self, outcome: str, machines: int) -> None:
         self.creates += 1
-        self.told[outcome] += 1
+        self.outcomes[outcome] += 1
         self.silent_twins += machines > 1 and outcome != "twins"
         self.paid_but_failed += machines > 0 and outcome in ("failed", "not tried")
         self.done_but_absent += machines == 0 and outcome == "done"
 
     def line(self, name: str) -> str:
-        told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.told.items()))
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
         share = 100 / max(1, self.creates)
         return (
-            f"{name}: {self.creates} creates ({told}); silent twins {self.silent_twins} "
-            f"({self.silent_twins * share:.2f} %), paid for but told failed {self.paid_but_failed} "
-            f"({self.paid_but_failed * share:.2f} %), told done but absent {self.done_but_absent}, lost intents "
+            f"{name}: {self.creates} creates ({outcomes}); silent twins {self.silent_twins} "
+            f"({self.silent_twins * share:.2f} %), paid for but reported failed {self.paid_but_failed} "
+            f"({self.paid_but_failed * share:.2f} %), reported done but absent {self.done_but_absent}, lost intents "
             f"{self.lost_intents}, {self.requests / max(1, self.creates):.1f} requests a create"
         )
 
@@ -116,33 +116,33 @@ def ours(seed: int, labels: list[str], tally: Tally, folder: Path) -> None:
         None, Secret(box.token), "benchmark", "http://127.0.0.1/api", "benchmark", 60.0, folder, folder
     )
     lc = client(box, settings, seed)
-    told: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
     try:
         changes = reduce(add, [lc.create_instance(label, **SPEC) for label in labels])
         result = changes.apply(confirm=True, on_error="continue")
-        told = dict(zip(result["target"], result["outcome"], strict=True))
+        outcomes = dict(zip(result["target"], result["outcome"], strict=True))
     except Exception as error:  # the account could not even be read: nothing may have been sent
-        tally.told[type(error).__name__] += 1
+        tally.outcomes[type(error).__name__] += 1
     made = truth(box)
     journaled = {entry.target for entry in Journal(folder).entries()}
     for label in labels:
-        tally.add(told.get(label, "not tried"), made[label])
+        tally.add(outcomes.get(label, "not tried"), made[label])
         tally.lost_intents += bool(made[label]) and label not in journaled
     tally.requests += lc._wire.requests  # type: ignore[attr-defined]
 
 
 def usual(retries: int) -> Callable[[int, list[str], Tally, Path], None]:
-    """POST, and on anything but a success POST again, as often as told; then it failed."""
+    """POST, and on anything but a success POST again, at most `retries` times; then it failed."""
 
     def way(seed: int, labels: list[str], tally: Tally, folder: Path) -> None:
         box, chance = sandbox(seed), random.Random(seed)
-        told = {}
+        outcomes = {}
         for label in labels:
             body = {
                 "location_slug": "MIA1", "plan_slug": SPEC["plan"], "image_slug": SPEC["image"], "label": label,
                 "hostname": label, "password": "Str0ng-Passw0rd",
             }  # fmt: skip
-            told[label] = "failed"
+            outcomes[label] = "failed"
             for _ in range(retries + 1):
                 outcome = send(box, "POST", "/instances", body)
                 tally.requests += 1
@@ -152,11 +152,11 @@ def usual(retries: int) -> Callable[[int, list[str], Tally, Path], None]:
                     and outcome.status == 200
                     and _success(outcome.body)
                 ):
-                    told[label] = "done"
+                    outcomes[label] = "done"
                     break
         made = truth(box)
         for label in labels:
-            tally.add(told[label], made[label])
+            tally.add(outcomes[label], made[label])
 
     return way
 

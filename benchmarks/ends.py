@@ -1,7 +1,7 @@
 """The ways in which a run can end, by `lcnb run` and by plain `papermill`: what exit code, record and notebook say.
 
-`python -m benchmarks.ends` prints the table. A way is told truly when the exit code is 0 only for a run that did all
-it should, and the saved notebook calls no cell `completed` that did not run to its end.
+`python -m benchmarks.ends` prints the table. A run is reported truthfully when the exit code is 0 only if
+it did all its work, and the saved notebook calls no cell `completed` that did not run to its end.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAPERMILL = [sys.executable, "-c", LCNB[2].replace("lcnb.__main__ import main; m
 
 @dataclass(frozen=True)
 class Way:
-    """A notebook of three cells (parameters, `cell`, one more), how it is run, and how `lcnb run` must tell its end."""
+    """A notebook of three cells (parameters, `cell`, one more), its options, and the end that lcnb must report."""
 
     cell: str
     status: str | None
@@ -133,10 +133,9 @@ def by_lcnb(way: Way, folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
         return int(json.loads(record.read_text(encoding="utf-8"))["pid"])
 
     code = run([*LCNB, "run", str(path), *way.lcnb], way, folder / "flag", {**env, **before}, runner)
-    code = (
-        -9 if code == 128 + 9 else code
-    )  # a warm run's command tells that its runner was killed, as a shell would
-    if way.signal == signal.SIGKILL:  # the next command finds what nobody could write down
+    if code == 128 + 9:  # the command of a warm run reports a killed runner as a shell does
+        code = -9
+    if way.signal == signal.SIGKILL:  # the next command settles the record
         subprocess.run([*LCNB, "runs"], env={**env, **before}, stdout=subprocess.DEVNULL, check=False)
     folders = [] if way.twice else [path.parent for path in sorted(runs.glob("*/run.json"))]
     if not folders:
@@ -170,7 +169,7 @@ def _cells(notebook: Mapping[str, Any]) -> list[str]:
 
 
 def true(way: Way, found: Mapping[str, Any]) -> bool:
-    """Whether exit code and cells tell how it ended."""
+    """Return whether exit code and cells say how the run ended."""
     ended_well = way.status == "done"
     claimed = found["cells"][-1:] == ["completed"] and not way.ran
     return (found["code"] == 0) == ended_well and not claimed and "running" not in found["cells"]
@@ -197,7 +196,7 @@ def main() -> None:
                 folder.mkdir()
                 found.append(tool(way, folder, env))
                 right[side] += true(way, found[side])
-            told = [
+            reports = [
                 ", ".join(
                     [
                         *(str(value) for key, value in each.items() if key not in ("cells", "engine")),
@@ -206,8 +205,8 @@ def main() -> None:
                 )
                 for each in found
             ]
-            print(f"{name:<22}{told[0]:<62}{told[1]}", flush=True)
-        print(f"told truly: lcnb {right[0]} of {len(WAYS)}, papermill {right[1]} of {len(WAYS)}")
+            print(f"{name:<22}{reports[0]:<62}{reports[1]}", flush=True)
+        print(f"reported truthfully: lcnb {right[0]} of {len(WAYS)}, papermill {right[1]} of {len(WAYS)}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def run() -> Iterator[Ratio]:
 
 
 def body(size: int, odd: int = 0) -> bytes:
-    """A listing as the API answers it; some machines, at random places, tell the CPUs as a text."""
+    """Return a listing as the API sends it; some machines, at random places, have their CPUs as a text."""
     chance = random.Random(1)
     machines = [_machine(number, chance) for number in range(size)]
     for number in chance.sample(range(size), odd):

@@ -74,13 +74,13 @@ def one(tool: str, source: Path, folder: Path, found: Saved) -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
     finally:
         over.set()
-        told = [results.get(timeout=60) for _ in readers]
+        findings = [results.get(timeout=60) for _ in readers]
         for reader in readers:
             reader.join()
     facts = json.loads(done.stdout.splitlines()[-1])
     found.runs += 1
     found.written, found.notebook, found.files = facts["written"], facts["notebook"], facts["files"]
-    for kinds, torn, contents in told:
+    for kinds, torn, contents in findings:
         found.kinds += kinds
         found.reads += kinds.total()
         found.torn += torn
@@ -99,7 +99,7 @@ def write(folder: Path, cells: int, size: int) -> Path:
 
 
 def read(folder: str, over: Any, results: Any) -> None:
-    """Read every notebook, record and report below the folder, again and again until it is over."""
+    """Read every notebook, record and report below the folder repeatedly, until `over` is set."""
     kinds: Counter[str] = Counter()
     whole: dict[Path, bytes] = {}
     torn = contents = 0
@@ -113,7 +113,7 @@ def read(folder: str, over: Any, results: Any) -> None:
             except FileNotFoundError:
                 break
             if path.name.startswith("."):
-                break  # a temporary file, which is nobody's to read
+                break  # a temporary file, which no reader opens
             kinds[path.suffix] += 1
             if content != whole.get(path):
                 contents += 1
@@ -139,7 +139,7 @@ def is_whole(path: Path, content: bytes) -> bool:
 
 
 def run_one(tool: str, source: Path, folder: Path) -> None:
-    """Run the notebook here, and tell what this process has written meanwhile."""
+    """Run the notebook in this process and print how many bytes the process has written."""
     before = written()
     if tool == "lcnb":
         from lcnb.runbooks.run import run_runbook
@@ -156,7 +156,7 @@ def run_one(tool: str, source: Path, folder: Path) -> None:
 
 
 def spend(way: str, source: Path, folder: Path) -> None:
-    """Run the notebook by our engine, saving as `way` does, and tell the seconds that saving took."""
+    """Run the notebook with our engine, save as `way` does, and print the seconds that saving took."""
     from lcnb.runbooks.engine import papermill_engine as engine
     from lcnb.runbooks.run import run_runbook
 

@@ -2,7 +2,7 @@
 
 By lcnb a first time, anew with what was kept before as a guess, and from what is kept.
 
-The server is a process of its own. It draws each call's time and tells what it drew, so the floor of a sweep (its
+The server is a separate process. It draws each call's time and reports it, so the floor of a sweep (its
 first call and the slowest of the others, which need the first) is known, and lcnb is compared with that of its own run.
 """
 

@@ -1,8 +1,8 @@
 """Warm runs against `papermill` commands: many runs, one run, ten alive at once, and a soak.
 
-The notebook imports pandas, httpx and matplotlib and shows a frame. What papermill would take for 20 and 100 runs is
-worked out from the runs of it that were made in between. `python -m benchmarks.warm soak 5000` makes that many runs by
-one server and tells what grew.
+The notebook imports pandas, httpx and matplotlib and shows a DataFrame. The time that papermill would take for 20 and
+100 runs is computed from its runs that were made in between. `python -m benchmarks.warm soak 5000` makes that many runs
+with one server and prints what grew.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.measure import Ratio, medians
 BIN = Path(sys.executable).parent
 LCNB, PAPERMILL = str(BIN / "lcnb"), str(BIN / "papermill")
 HEAVY = "import pandas as pd\nimport httpx\nimport matplotlib.pyplot as plt\npd.DataFrame({'n': range(9)})"
-#: Tells that it has come so far, and waits until it may end.
+#: A cell that reports its start by a file, and waits until it may end.
 HOLD = (
     "import os, pathlib, time\npathlib.Path(flag, str(os.getpid())).touch()\n"
     "while not pathlib.Path(flag, 'go').exists(): time.sleep(0.05)"
@@ -210,9 +210,9 @@ def soak(runs: int, at_once: int = 2) -> None:
         began = time.monotonic()
         for start in range(0, runs, 250):
             ended += sum(not code for code in pool.map(one, range(start, min(runs, start + 250))))
-            told = ", ".join(f"{name} {value}" for name, value in _held(server, place).items())
+            held = ", ".join(f"{name} {value}" for name, value in _held(server, place).items())
             print(
-                f"{ended} of {min(runs, start + 250)} done after {time.monotonic() - began:.0f} s: {told}",
+                f"{ended} of {min(runs, start + 250)} done after {time.monotonic() - began:.0f} s: {held}",
                 flush=True,
             )
         engines = [json.loads(path.read_text())["engine"] for path in place.glob("some/*/*/run.json")]

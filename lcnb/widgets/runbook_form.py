@@ -95,7 +95,7 @@ class RunForm(Form):
         with self._event():
             if self._run is not None and self.shown.phase is Phase.BUSY:
                 stop = self._run.stop
-                (stop.now if stop.asked() else stop.stop).set()
+                (stop.now if stop.is_requested() else stop.stop).set()
                 text = "Stopping: the run writes down what it did."
                 if stop.now.is_set():
                     text = "Killing the run."

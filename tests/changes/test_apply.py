@@ -471,7 +471,7 @@ def test_mix_of_all_faults() -> None:
     """600 creates under a mix of all faults: no silent twin, none paid for but told failed, no intent lost."""
     ours = creates.tally(creates.ours, 600)
     assert (ours.silent_twins, ours.paid_but_failed, ours.lost_intents, ours.done_but_absent) == (0, 0, 0, 0)
-    assert ours.told["done"] > 560  # a read that is never answered ends its batch before anything is sent
+    assert ours.outcomes["done"] > 560  # a read that is never answered ends its batch before anything is sent
     blind = creates.tally(creates.usual(4), 600)
     assert blind.silent_twins > 60  # the faults are real: the usual way makes twins by the dozen
 

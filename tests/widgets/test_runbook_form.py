@@ -247,7 +247,7 @@ def test_stop(reads: RunForm) -> None:
     """Stop asks the run to end, once more kills it; the form waits for its end, and a late answer is dropped."""
     run = begun(reads)
     reads.stop()
-    assert run.stop.asked()
+    assert run.stop.is_requested()
     assert not run.stop.now.is_set()
     assert reads.shown.phase is Phase.BUSY
     reads.stop()

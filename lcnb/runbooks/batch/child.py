@@ -1,6 +1,8 @@
-"""The process of one run: reads the task as one line of JSON from stdin, runs it, and writes the result to stdout.
+"""The process of one run: it reads the task from stdin, runs it, and writes progress and the result to stdout.
 
-The stdin stays open while the parent lives: when it closes, the run ends as by SIGTERM."""
+Every message is one line of JSON. The parent keeps stdin open while it lives; when stdin closes, the run ends as if by
+SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from lcnb.streams import open_streams
 if TYPE_CHECKING:
     from lcnb.runbooks.execution import ProgressCallback
 
-#: How long a row that changes an account waits for the one before it: they must not work on it at the same time.
+#: Seconds that a row which changes an account waits for another run of the same runbook and account.
 ROW_LOCK_TIMEOUT_S = 86_400.0
 
 
@@ -37,17 +39,17 @@ def find_run_folder(pid: int, task: Mapping[str, Any]) -> str | None:
 
 
 def main() -> None:
-    """Read the task, run it, tell how it ended; what anybody prints goes to stderr."""
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Read the task, run it, and report its result; what the run prints goes to stderr."""
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     open_streams()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end, by SIGTERM
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process with SIGTERM
     signal.signal(signal.SIGTERM, _exit_on_signal)
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    told = _run_task(task, lambda *cell: print(json.dumps({"cell": cell}), file=answer, flush=True))
-    print(json.dumps(told), file=answer, flush=True)
-    os._exit(told["exit_code"] & 0xFF)  # nothing that a library left behind may keep the process
+    result = _run_task(task, lambda *cell: print(json.dumps({"cell": cell}), file=reports, flush=True))
+    print(json.dumps(result), file=reports, flush=True)
+    os._exit(result["exit_code"] & 0xFF)  # no thread of a library may keep the process alive
 
 
 def _exit_on_signal(number: int, frame: object) -> None:
@@ -55,7 +57,7 @@ def _exit_on_signal(number: int, frame: object) -> None:
 
 
 def _exit_with_parent() -> None:
-    """The parent holds the other end of our stdin: when it is gone, the run ends as by SIGTERM."""
+    """Wait until the parent closes our stdin or ends, then end the run with SIGTERM."""
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
@@ -66,16 +68,16 @@ def _run_task(task: Mapping[str, Any], progress: ProgressCallback) -> dict[str, 
     from lcnb.runbooks.records.run_record import read_run
     from lcnb.runbooks.run import run_runbook
 
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "folder": task["runs_dir"],
         "lock_wait": task.get("lock_wait", ROW_LOCK_TIMEOUT_S),
         "engine": task.get("engine") or "auto",
         "progress": progress,
     }
-    how |= {name: task[name] for name in ("kernel", "cwd") if task.get(name)}
+    options |= {name: task[name] for name in ("kernel", "cwd") if task.get(name)}
     try:
         if task.get("plan"):
-            result = rerun.apply_run(read_run(Path(task["plan"])), **how)
+            result = rerun.apply_run(read_run(Path(task["plan"])), **options)
         else:
             _check_same_notebook(task)
             result = run_runbook(
@@ -86,7 +88,7 @@ def _run_task(task: Mapping[str, Any], progress: ProgressCallback) -> dict[str, 
                 resumes=rerun.settle_predecessors(task["previous"], task["confirm"])
                 if task["previous"]
                 else (),
-                **how,
+                **options,
             )
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         folder = getattr(error, "folder", None)
@@ -103,15 +105,15 @@ def _run_task(task: Mapping[str, Any], progress: ProgressCallback) -> dict[str, 
 
 
 def _check_same_notebook(task: Mapping[str, Any]) -> None:
-    """All rows of a batch run the same notebook, also on another machine and when it is edited meanwhile."""
+    """Raise InputError when this computer's notebook is not the one of the batch, or was edited meanwhile."""
     from lcnb.runbooks.notebook.find import find_runbook
     from lcnb.runbooks.records.artifacts import hash_file
 
     path = find_runbook(task["runbook"]).path
     if hash_file(path) != task["sha256"]:
         raise InputError(
-            f"{path} is not the notebook that this batch was started with. Nothing was started for this row; "
-            "`lcnb batch --resume` takes it as it is now."
+            f"{path} is not the notebook that this batch was started with. Nothing was started for this row. "
+            "`lcnb batch --resume` uses the notebook as it is now."
         )
 
 

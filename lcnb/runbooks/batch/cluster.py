@@ -1,9 +1,9 @@
-"""A Dask cluster as the place where a batch's runs happen; the only importer of `distributed`.
+"""Run the rows of a batch on a Dask cluster; the only module that imports `distributed`.
 
-A worker runs each row in a process of its own, as this machine would. It needs lcnb and a token of its own:
-accounts travel by name, tokens do not. Dask repeats a task whose worker was lost; a runbook may have changed
-something by then, so a row that has begun anywhere is never begun again: its status is `lost`. The flags for that are
-on the scheduler, whether a batch was given its address or an executor of one of its clients.
+A worker runs each row in a separate process, as this computer does. It needs lcnb and its own configuration: only the
+name of an account is sent to it, never a token. Dask repeats a task whose worker was lost. The runbook may have changed
+something by then, so a row never starts twice; its status is `lost`. The flags are on the scheduler, for a batch
+with the scheduler's address and for one with an executor of a Dask client.
 """
 
 from __future__ import annotations
@@ -21,31 +21,33 @@ CONNECT_TIMEOUT_S = 10
 
 
 class ClusterStop:
-    """A batch's flags on the scheduler: that it is to stop, and which rows have begun."""
+    """Flags of a batch as Dask events on the scheduler: `stop`, and one per started row."""
 
     def __init__(self, batch: str, client: Any = None) -> None:
         self.batch, self._client = batch, client
 
     def __reduce__(self) -> tuple[object, ...]:
-        return ClusterStop, (self.batch,)  # a worker has a client of its own
+        return ClusterStop, (self.batch,)  # a worker uses another client
 
-    def _flag(self, name: str) -> Any:
+    def _event_flag(self, name: str) -> Any:
         import distributed
 
         untyped: Any = distributed
         return untyped.Event(f"lcnb-{self.batch}-{name}", client=self._client)
 
-    def asked(self) -> bool:
-        return bool(self._flag("stop").is_set())
+    def is_requested(self) -> bool:
+        """Return whether running rows must end."""
+        return bool(self._event_flag("stop").is_set())
 
-    def ask(self) -> None:
-        self._flag("stop").set()
+    def request_stop(self) -> None:
+        """Make running rows end and keep other rows from starting."""
+        self._event_flag("stop").set()
 
-    def begin(self, row: int) -> bool:
-        """Whether the row had not begun anywhere; from now on it has."""
-        if self.asked():
+    def claim_row(self, row: int) -> bool:
+        """Mark a row as started and return whether it may start."""
+        if self.is_requested():
             return False
-        flag = self._flag(f"row-{row}")
+        flag = self._event_flag(f"row-{row}")
         if flag.is_set():
             return False
         flag.set()
@@ -53,7 +55,7 @@ class ClusterStop:
 
 
 def find_executor_stop(executor: Executor, batch: str) -> ClusterStop | None:
-    """The flags for an executor that a Dask client has given; None for another executor."""
+    """Return the flags for the executor of a Dask client; None for another executor."""
     if "distributed" not in sys.modules:
         return None
     from distributed.cfexecutor import ClientExecutor
@@ -66,9 +68,9 @@ def find_executor_stop(executor: Executor, batch: str) -> ClusterStop | None:
 
 @contextmanager
 def connect_cluster(address: str, batch: str) -> Iterator[tuple[Executor, int, ClusterStop]]:
-    """An executor on the cluster at that address, how many rows it takes at a time, and how to stop them.
+    """Connect to the scheduler at `address`; yield an executor, its number of threads, and the flags of the batch.
 
-    Raises InputError when distributed is not installed, RunError when nobody answers or there is no worker.
+    Raises InputError when distributed is not installed, RunError when no scheduler responds or it has no workers.
     """
     try:
         import distributed
@@ -84,5 +86,5 @@ def connect_cluster(address: str, batch: str) -> Iterator[tuple[Executor, int, C
         if not threads:
             raise RunError(f"the Dask cluster at {address} has no workers. Nothing was started.")
         executor = client.get_executor(pure=False, retries=0)
-        # A resumed batch begins its rows again, so each attempt has flags of its own.
+        # A resumed batch starts rows a second time, so each attempt has other flags.
         yield executor, threads, ClusterStop(f"{batch}-{client.id}", client)

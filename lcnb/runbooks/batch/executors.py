@@ -1,4 +1,4 @@
-"""Where the processes of a batch run: threads of this process, a given executor, or a Dask cluster."""
+"""Where the rows of a batch run: in threads of this process, in a given executor, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, InputError, TokenMissing
@@ -21,16 +20,10 @@ from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.preflight import account_choices, resolve_settings
 
-if TYPE_CHECKING:
-    pass
-
-
-# --- where the processes are ----------------------------------------------------------------------------
-
 
 @dataclass
 class Placement:
-    """Who starts the processes, how many at a time, and with which account."""
+    """The executor of a batch, the number of rows that run at the same time, and the settings that all rows use."""
 
     executor: Executor | None
     dask: str | None
@@ -38,7 +31,7 @@ class Placement:
     settings: Settings | None
 
     @classmethod
-    def of(
+    def from_options(
         cls,
         executor: Executor | None,
         dask: str | None,
@@ -46,58 +39,62 @@ class Placement:
         settings: Settings | None,
         max_errors: int | None,
     ) -> Placement:
+        """Check the options of `lcnb.batch` that decide where rows run. InputError when they contradict each other."""
         if executor is not None and dask is not None:
-            raise InputError("say `executor` or `dask`, not both. Nothing was started.")
+            raise InputError("pass `executor` or `dask`, not both. Nothing was started.")
         if settings is not None and (executor is not None or dask is not None):
             raise InputError(
-                "settings hold a token, which does not travel to other processes; name an account, which each "
-                "worker resolves for itself. Nothing was started."
+                "settings hold a token, which is not sent to other processes. Pass an account instead: each worker "
+                "reads the settings of that account. Nothing was started."
             )
         for name, number in (("workers", workers), ("max_errors", max_errors)):
             if number is not None and number < 1:
-                raise InputError(f"{name}: {number} is below 1. Nothing was started.")
+                raise InputError(f"{name}: {number} is less than 1. Nothing was started.")
         return cls(executor, dask, workers, settings)
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
+        """Whether the rows run in processes of this computer that this process starts."""
         return self.executor is None and self.dask is None
 
-    def choices(self, book: Runbook, account: str | None) -> declared.AccountChoices:
-        """What an account knows, asked once. Workers elsewhere may have accounts that are not known here."""
-        settings = self._resolved(book, account)
-        known = cache(account_choices(settings))
+    def choices_of_account(self, book: Runbook, account: str | None) -> declared.AccountChoices:
+        """Return a function that lists an account's values of a kind, such as its locations; each kind is read once.
 
-        def asked(kind: str) -> Sequence[str] | None:
-            return known(kind)
+        The list is None for an account that only the workers know.
+        """
+        cached_choices = cache(account_choices(self._resolve_settings(book, account)))
 
-        return asked
+        def list_choices(kind: str) -> Sequence[str] | None:
+            return cached_choices(kind)
 
-    def problem(self, book: Runbook, account: str | None) -> str:
-        """Why an account that a row names cannot be used here. Raises ConfigError for the one that none names."""
+        return list_choices
+
+    def account_problem(self, book: Runbook, account: str | None) -> str:
+        """Return why the account of a row cannot be used; ConfigError for the default account."""
         try:
-            self._resolved(book, account)
+            self._resolve_settings(book, account)
         except ConfigError as wrong:
             if account is None:
                 raise
             return str(wrong)
         return ""
 
-    def _resolved(self, book: Runbook, account: str | None) -> Settings | None:
+    def _resolve_settings(self, book: Runbook, account: str | None) -> Settings | None:
         if self.settings is not None:
             if account not in (None, self.settings.account):
                 whose = self.settings.account or self.settings.base_url
-                raise ConfigError(f"{account!r} is named, but the settings are those of {whose}")
+                raise ConfigError(f"the row names {account!r}, but the settings are those of {whose}")
             return self.settings
         try:
-            return resolve_settings(book, account) if self.here else load_settings(account)
+            return resolve_settings(book, account) if self.is_local else load_settings(account)
         except (ConfigError, TokenMissing):
-            if self.here:
+            if self.is_local:
                 raise
             return None
 
     @contextmanager
-    def started(self, folder: Path) -> Iterator[tuple[Executor, int, BatchStop]]:
-        """The executor, how many rows at a time, and which rows may begin and are to stop."""
+    def open_executor(self, folder: Path) -> Iterator[tuple[Executor, int, BatchStop]]:
+        """Yield the executor, the number of rows that run at the same time, and the stop flags."""
         if self.dask is not None:
             from lcnb.runbooks.batch.cluster import connect_cluster
 
@@ -117,8 +114,8 @@ class Placement:
             with ThreadPoolExecutor(workers, thread_name_prefix="lcnb-batch") as pool:
                 yield pool, workers, LocalStop()
 
-    def env(self) -> dict[str, str | None]:
-        """What the processes get beside this one's environment: the token of `settings`, never by a record."""
+    def child_variables(self) -> dict[str, str | None]:
+        """Return environment variables for the rows' processes: the token of `settings`, which no file holds."""
         if self.settings is None:
             return {}
         return account_environment(self.settings)
@@ -126,13 +123,13 @@ class Placement:
 
 @contextmanager
 def _create_stop_folder(folder: Path) -> Iterator[FolderStop]:
-    """The flags of this attempt at a batch; a row that an executor starts after its end does not begin."""
+    """Yield stop flags in a new folder; a row that an executor starts after the end does not run."""
     flags = FolderStop(folder / f"begun-{secrets.token_hex(6)}")
     flags.folder.mkdir(mode=0o700)
     try:
         yield flags
     finally:
-        if not flags.asked():
+        if not flags.is_requested():
             shutil.rmtree(flags.folder, ignore_errors=True)
 
 

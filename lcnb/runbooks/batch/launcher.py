@@ -1,7 +1,9 @@
-"""Start one row of a batch in a process of its own, wait for it, and return how it ended as a plain dict.
+"""Start one row of a batch in a separate process, wait for it, and return its result as a plain dict.
 
-`run_row` forks a warm process (`forkserver`) or starts `python -m lcnb.runbooks.batch.child`. It can be called in a thread, in a
-process pool or on another machine. No secret is in the task: the child finds the token by the account's name or in its environment."""
+`run_row` forks a warm process (`forkserver`) or starts `python -m lcnb.runbooks.batch.child`. It can be called in a
+thread, in a process pool or on another computer. The task holds no secret: the child finds the token by the name of the
+account or in its environment.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,21 @@ if TYPE_CHECKING:
     from lcnb.config import Settings
     from lcnb.runbooks.execution import ProgressCallback
 
-#: How long a run that was told to stop may take to end its kernel and write its record.
+#: Seconds that a run has, after SIGTERM, to end its kernel and write its record.
 STOP_GRACE_S = 20.0
 POLL_S = 0.1
 NOT_STARTED = ends.NOT_STARTED.status
-#: What is told of each row.
+#: The keys of a row's result.
 RESULT_FIELDS = ("row", "status", "exit_code", "seconds", "folder", "error")
 
 
 def account_environment(settings: Settings) -> dict[str, str | None]:
-    """What a process gets beside this one's environment to use `settings`: the token, never by a record."""
-    beside: dict[str, str | None] = dict.fromkeys([*TOKEN_VARIABLES, "LCNB_ACCOUNT"])
-    return beside | {
+    """Return the environment variables that make a process use `settings`; None removes a variable.
+
+    The token is passed in the environment, so that it is written to no file.
+    """
+    variables: dict[str, str | None] = dict.fromkeys([*TOKEN_VARIABLES, "LCNB_ACCOUNT"])
+    return variables | {
         TOKEN_VARIABLES[0]: settings.token.reveal(),
         "LCNB_BASE_URL": settings.base_url,
         "LCNB_TIMEOUT": f"{settings.timeout:g}",
@@ -48,7 +53,7 @@ def account_environment(settings: Settings) -> dict[str, str | None]:
 
 
 def child_environment(env: Mapping[str, str | None] | None) -> dict[str, str]:
-    """This process's environment with `env` over it; None takes a variable away."""
+    """Return this process's environment, updated by `env`; None removes a variable."""
     return {name: text for name, text in {**os.environ, **(env or {})}.items() if text is not None}
 
 
@@ -58,26 +63,28 @@ def run_row(
     stop: BatchStop | None = None,
     progress: ProgressCallback | None = None,
 ) -> dict[str, Any]:
-    """Run one row of a batch: {row, runbook, sha256, parameters, account, runs_dir} → how it ended.
+    """Run one row of a batch in a child process and return its result, with the keys of RESULT_FIELDS.
 
-    Or one run by itself: `plan` (the folder of a dry run) makes what that planned, `lock_wait` says how long to
-    wait for another process, and `progress` is called as cells begin.
+    Args:
+        task: what `BatchPlan.row_task` returns. A single run may also have `plan`, the folder of a dry run to apply,
+            and `lock_wait`, the seconds to wait for another run of the same runbook.
+        env: updates the environment of the child; None removes a variable.
+        stop: the flags of the batch.
+        progress: called before each cell.
 
-    Gives {row, status, exit_code, seconds, folder, error}. `env` is laid over this process's environment (None
-    takes a variable away). A child that dies is told as `died`, with the last words on its stderr; nothing is
-    raised for it.
+    A child that crashes gives the status `died` and the last line of its stderr; no error is raised for it.
     """
     result: dict[str, Any] = dict.fromkeys(RESULT_FIELDS) | {"row": task["row"], "status": NOT_STARTED}
     try:
-        may_begin = stop is None or stop.begin(task["row"])
+        may_start = stop is None or stop.claim_row(task["row"])
     except RunError as unknown:
         return result | {
             "status": ends.MISUSED.status,
             "exit_code": ends.MISUSED.exit_code,
             "error": str(unknown),
         }
-    if not may_begin:
-        if stop is not None and not stop.asked():
+    if not may_start:
+        if stop is not None and not stop.is_requested():
             result |= {"status": ends.LOST.status, "exit_code": ends.LOST.exit_code, "error": LOST_MESSAGE}
         return result
     began = time.monotonic()
@@ -90,18 +97,18 @@ def run_row(
                 stdin.write(json.dumps(dict(task)).encode() + b"\n")
                 stdin.flush()
             except BrokenPipeError:
-                pass  # it is gone already; its exit code and stderr tell more
+                pass  # it has ended already; its exit code and stderr say why
             wait_for_exit(process, stop, _make_progress_reader(out, progress))
-            told = _read_result(out)
+            reported = _read_result(out)
         result["seconds"] = round(time.monotonic() - began, 2)
-        result |= told or _died_result(process, task, _stderr_tail(err, environment))
+        result |= reported or _died_result(process, task, _stderr_tail(err, environment))
     return result
 
 
 def _start_process(
     task: Mapping[str, Any], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
 ) -> subprocess.Popen[bytes] | WarmProcess:
-    """A process for the run: a fork of one that has all imported, or, where that cannot be had, a new one."""
+    """Start a process for the run: a fork of the warm process where one is available, else a new process."""
     if task.get("engine") != "kernel" and (
         warm := warm_server.spawn_process("child", [], env=env, stdout=out, stderr=err)
     ):
@@ -112,21 +119,21 @@ def _start_process(
         stdout=out,
         stderr=err,
         env=env,
-        start_new_session=True,  # a Ctrl-C in the terminal is ours to pass on, once
+        start_new_session=True,  # Ctrl-C in the terminal reaches only this process, which ends the children
     )
 
 
 LOST_MESSAGE = (
-    "the worker that ran it was lost, and whether the run ended is not known: it was not started again. Look at "
-    "that worker's runs; `lcnb batch --resume` starts it again"
+    "the worker that ran this row was lost, so it is unknown whether the run ended; it was not started again. Check "
+    "the runs on that worker; `lcnb batch --resume` starts the row again"
 )
 
 
 def _make_progress_reader(out: IO[bytes], progress: ProgressCallback | None) -> Callable[[], None]:
-    """Tells the lines of progress that have come since. Read at a place: to seek would move the child's end too."""
+    """Return a function that reports new lines of progress; it uses `pread`, as a seek would move the child too."""
     place, rest = 0, b""
 
-    def tell() -> None:
+    def report_new_lines() -> None:
         nonlocal place, rest
         if progress is None or not hasattr(os, "pread"):
             return
@@ -134,18 +141,18 @@ def _make_progress_reader(out: IO[bytes], progress: ProgressCallback | None) -> 
         place += len(new)
         *lines, rest = (rest + new).split(b"\n")
         for line in lines:
-            told = json.loads(line)
-            if "cell" in told:
-                progress(*told["cell"])
+            message = json.loads(line)
+            if "cell" in message:
+                progress(*message["cell"])
 
-    return tell
+    return report_new_lines
 
 
 def wait_for_exit(
-    process: subprocess.Popen[bytes] | WarmProcess, stop: BatchStop | None, tell: Callable[[], None]
+    process: subprocess.Popen[bytes] | WarmProcess, stop: BatchStop | None, on_poll: Callable[[], None]
 ) -> None:
-    """Until the child has ended; asked to stop, it gets SIGTERM and GRACE_S, and then is killed."""
-    killed_at: float | None = None
+    """Wait for the child's end and call `on_poll` meanwhile; a stop sends SIGTERM, and SIGKILL after STOP_GRACE_S."""
+    kill_after: float | None = None
     while True:
         try:
             process.wait(POLL_S)
@@ -153,13 +160,13 @@ def wait_for_exit(
             pass
         else:
             return
-        tell()
-        if stop is None or not stop.asked():
+        on_poll()
+        if stop is None or not stop.is_requested():
             continue
-        if killed_at is None:
+        if kill_after is None:
             process.terminate()
-            killed_at = time.monotonic() + STOP_GRACE_S
-        elif time.monotonic() > killed_at or (isinstance(stop, LocalStop) and stop.now.is_set()):
+            kill_after = time.monotonic() + STOP_GRACE_S
+        elif time.monotonic() > kill_after or (isinstance(stop, LocalStop) and stop.now.is_set()):
             process.kill()
 
 
@@ -167,10 +174,10 @@ def _read_result(out: IO[bytes]) -> dict[str, Any] | None:
     out.seek(0)
     lines = out.read().decode("utf-8", "replace").splitlines()
     try:
-        told = json.loads(lines[-1]) if lines else None
+        result = json.loads(lines[-1]) if lines else None
     except ValueError:
         return None
-    return told if isinstance(told, dict) and "status" in told else None
+    return result if isinstance(result, dict) and "status" in result else None
 
 
 def _stderr_tail(err: IO[bytes], env: Mapping[str, str]) -> str:
@@ -180,20 +187,19 @@ def _stderr_tail(err: IO[bytes], env: Mapping[str, str]) -> str:
 
 
 def _died_result(
-    process: subprocess.Popen[bytes] | WarmProcess, task: Mapping[str, Any], words: str
+    process: subprocess.Popen[bytes] | WarmProcess, task: Mapping[str, Any], stderr: str
 ) -> dict[str, Any]:
-    """A child that could not say how it ended."""
+    """Return the result of a child that ended without reporting one."""
     code = process.returncode or 0
     try:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     except ValueError:
         how = f"by signal {-code}"
-    last = f": {words.splitlines()[-1]}" if words else ""
+    last = f": {stderr.splitlines()[-1]}" if stderr else ""
     folder = find_run_folder(process.pid, task)
     return {
-        "status": (
-            ends.TERMINATED if code == -signal.SIGTERM else ends.DIED
-        ).status,  # told to end before it listened
+        # SIGTERM: it came before the child handled it.
+        "status": (ends.TERMINATED if code == -signal.SIGTERM else ends.DIED).status,
         "exit_code": 128 - code if code < 0 else code or 1,
         "folder": folder,
         "error": f"the process of the run ended {how}{last}",

@@ -1,6 +1,7 @@
-"""The folder of a batch: what was requested (`batch.json`) and how each row ended (`rows/0001.json`).
+"""The folder of a batch: its rows (`batch.json`) and the result of each row (`rows/0001.json`).
 
-A batch is resumed from these files. The folder's name begins with `batch-`, so that it is not taken for a run."""
+A batch is resumed from these files. The name of the folder begins with `batch-`, which distinguishes it from a run's.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# --- the folder -----------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a batch is to run, and the folder that knows how far it came."""
+    """What a batch runs, and the folder that keeps the results of its rows."""
 
     folder: Path
     runbook: str
@@ -43,7 +42,8 @@ class BatchPlan:
     kernel: str | None = None
     cwd: str | None = None
 
-    def write(self, common: Mapping[str, Any]) -> None:
+    def create_files(self) -> None:
+        """Write `batch.json` into the new folder. RunError when that fails; then the folder is removed again."""
         facts = {
             "format": 1,
             "id": self.folder.name,
@@ -76,16 +76,17 @@ class BatchPlan:
         text = json.dumps(facts, ensure_ascii=False, indent=1)
         write_atomically(self.folder / name, text)
 
-    def ended(self, result: Mapping[str, Any]) -> None:
-        """Keep how a row ended; an earlier try's folder stays named."""
-        before = self.result(result["row"])
+    def save_result(self, result: Mapping[str, Any]) -> None:
+        """Save the result of a row; `earlier` lists the folders of its earlier runs."""
+        before = self.read_result(result["row"])
         earlier = [*before.get("earlier", ()), *([before["folder"]] if before.get("folder") else [])]
         self._save(
             f"rows/{result['row']:04}.json",
             {**result, "ended": utc_timestamp("milliseconds"), "earlier": earlier},
         )
 
-    def result(self, number: int) -> dict[str, Any]:
+    def read_result(self, number: int) -> dict[str, Any]:
+        """Read the saved result of a row; without one its status is `not started`."""
         try:
             kept = json.loads((self.folder / "rows" / f"{number:04}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -93,9 +94,11 @@ class BatchPlan:
         return kept if isinstance(kept, dict) else {"row": number, "status": NOT_STARTED}
 
     def is_done(self, row: BatchRow) -> bool:
-        return self.result(row.number).get("status") in COMPLETED_STATUSES
+        """Return whether the row has completed, so that a resumed batch leaves it out."""
+        return self.read_result(row.number).get("status") in COMPLETED_STATUSES
 
-    def task(self, row: BatchRow) -> dict[str, Any]:
+    def row_task(self, row: BatchRow) -> dict[str, Any]:
+        """Return what `run_row` needs to run this row, as JSON values."""
         return {
             "row": row.number,
             "runbook": self.source,
@@ -107,20 +110,18 @@ class BatchPlan:
             "engine": self.engine,
             "kernel": self.kernel,
             "cwd": self.cwd,
-            "previous": self.result(row.number).get("folder"),
+            "previous": self.read_result(row.number).get("folder"),
         }
 
-    def frame(self) -> pd.DataFrame:
+    def results_frame(self) -> pd.DataFrame:
+        """Return one row per run: number, account, parameters, and the columns of RESULT_DTYPES."""
         import pandas as pd
 
-        results = [self.result(row.number) for row in self.rows]
+        results = [self.read_result(row.number) for row in self.rows]
         columns: dict[str, Any] = {"row": _typed_series([row.number for row in self.rows], dtype="Int64")}
         if any(row.account for row in self.rows):
             columns["account"] = _typed_series([row.account for row in self.rows], dtype="str")
-        names = dict.fromkeys(name for row in self.rows for name in row.parameters if name != "account")
-        for name in names:
-            shown = f"{name} (parameter)" if name in (*RESULT_FIELDS, "account") else name
-            columns[shown] = _parameter_column([row.parameters.get(name) for row in self.rows])
+        columns |= self._parameter_columns()
         for name, dtype in RESULT_DTYPES.items():
             columns[name] = _typed_series([each.get(name) for each in results], dtype=dtype)
         frame = pd.DataFrame(columns)
@@ -131,6 +132,15 @@ class BatchPlan:
         }
         return frame
 
+    def _parameter_columns(self) -> dict[str, Any]:
+        names = dict.fromkeys(name for row in self.rows for name in row.parameters if name != "account")
+        return {
+            f"{name} (parameter)" if name in RESULT_FIELDS else name: _parameter_column(
+                [row.parameters.get(name) for row in self.rows]
+            )
+            for name in names
+        }
+
 
 RESULT_DTYPES = {"status": "str", "exit_code": "Int64", "seconds": "Float64", "folder": "str", "error": "str"}
 
@@ -138,16 +148,18 @@ RESULT_DTYPES = {"status": "str", "exit_code": "Int64", "seconds": "Float64", "f
 def _typed_series(values: list[Any], dtype: str) -> Any:
     import pandas as pd
 
-    series: Any = pd.Series  # its stubs know literal dtypes alone
+    series: Any = pd.Series  # the type stubs only know literal dtypes
     return series(values, dtype=dtype)
 
 
 def _parameter_column(values: list[Any]) -> Any:
-    """A parameter's values with the dtype that all of them have; texts, as JSON where they are no texts."""
-    kinds = {type(value) for value in values if value is not None}
-    for wanted, dtype in (({bool}, "boolean"), ({int}, "Int64"), ({int, float}, "Float64")):
-        if kinds and kinds <= wanted and all(abs(value) < 2**53 for value in values if value is not None):
-            return _typed_series(values, dtype=dtype)
+    """Return a parameter's values with their common dtype, else as texts; values that are not texts become JSON."""
+    given = [value for value in values if value is not None]
+    kinds = {type(value) for value in given}
+    if kinds == {bool}:
+        return _typed_series(values, dtype="boolean")
+    if kinds and kinds <= {int, float} and _are_exact(given):
+        return _typed_series(values, dtype="Int64" if kinds == {int} else "Float64")
     texts = [
         value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for value in values
@@ -155,8 +167,13 @@ def _parameter_column(values: list[Any]) -> Any:
     return _typed_series(texts, dtype="str")
 
 
+def _are_exact(numbers: list[Any]) -> bool:
+    """Return whether a 64-bit float holds each number exactly; False for NaN."""
+    return all(abs(number) < 2**53 for number in numbers)
+
+
 def batch_exit_code(frame: pd.DataFrame) -> int:
-    """0 when all rows are done, 8 when some of them ask for attention, 7 when some are not done, 3 when none is."""
+    """Return 0 when all rows are done, 8 when some need attention, 7 when only some are done, 3 when none is done."""
     done = int(frame["status"].isin(COMPLETED_STATUSES).sum())
     if done == len(frame):
         return (DONE if (frame["status"] == DONE.status).all() else ATTENTION).exit_code
@@ -164,18 +181,20 @@ def batch_exit_code(frame: pd.DataFrame) -> int:
 
 
 def find_batch_folder(batch: str | Path, folder: str | Path | None) -> Path:
+    """Return the folder of a batch, by its name in the runs folder `folder` or by its path. InputError otherwise."""
     parent = Path(folder).expanduser() if folder else runs_dir()
     for path in (parent / batch, Path(batch).expanduser()):
         if (path / "batch.json").is_file():
             return path.absolute()
     known = sorted(path.parent.name for path in parent.glob("batch-*/batch.json"))
-    near = f". The last ones: {', '.join(known[-5:])}" if known else ""
+    near = f". The newest batches: {', '.join(known[-5:])}" if known else ""
     raise InputError(
         f"no batch {str(batch)!r} in {parent}{did_you_mean(str(batch), known)}{near}. Nothing was started."
     )
 
 
 def read_plan(folder: Path) -> BatchPlan:
+    """Read `batch.json` of a batch's folder. InputError when it cannot be read or is not complete."""
     path = folder / "batch.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))

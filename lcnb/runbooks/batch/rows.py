@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchRow:
-    """One run to be made: its number (from 1), its parameters as given, its account."""
+    """One run of a batch: its number (from 1), its parameters as given, and its account."""
 
     number: int
     parameters: Mapping[str, Any]
@@ -29,33 +29,44 @@ class BatchRow:
 
     @property
     def where(self) -> str:
+        """The place of the row, for messages, such as `row 2 (line 3)`."""
         return f"row {self.number}" + (f" (line {self.line})" if self.line else "")
 
 
-# --- the rows -------------------------------------------------------------------------------------------
-
-
 def collect_rows(over: Any, book: Runbook) -> list[BatchRow]:
+    """Return the rows of `over` (None, a DataFrame, dicts, or the path of a CSV file), each with its account.
+
+    Without `over` there is one row without parameters. InputError when `over` has no rows or an unusable row.
+    """
     if over is None:
         return [BatchRow(1, {})]
-    if isinstance(over, str | Path):
-        rows = read_csv_rows(Path(over))
-    elif hasattr(over, "to_dict") and hasattr(over, "columns"):
-        rows = [BatchRow(number, given) for number, given in enumerate(_frame_rows(over), 1)]
-    else:
-        rows = []
-        for number, given in enumerate(over, 1):
-            if not isinstance(given, Mapping):
-                raise InputError(f"row {number} of `over` is {type(given).__name__}, not a dict")
-            rows.append(BatchRow(number, dict(given)))
+    rows = _read_rows(over)
     if not rows:
         raise InputError("there are no rows to run over. Nothing was started.")
-    if any(each.name == "account" for each in book.parameters):
-        return [replace(row, account=_row_account(row)) for row in rows]
+    has_account_parameter = any(each.name == "account" for each in book.parameters)
     return [
-        replace(row, account=_row_account(row), parameters=_drop_key(row.parameters, "account"))
+        replace(
+            row,
+            account=_row_account(row),
+            parameters=row.parameters if has_account_parameter else _drop_key(row.parameters, "account"),
+        )
         for row in rows
     ]
+
+
+def _read_rows(over: Any) -> list[BatchRow]:
+    if isinstance(over, str | Path):
+        return read_csv_rows(Path(over))
+    if hasattr(over, "to_dict") and hasattr(over, "columns"):
+        return [BatchRow(number, given) for number, given in enumerate(_frame_rows(over), 1)]
+    rows = []
+    for number, given in enumerate(over, 1):
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"row {number} of `over` is {type(given).__name__}, not a dict. Nothing was started."
+            )
+        rows.append(BatchRow(number, dict(given)))
+    return rows
 
 
 def _row_account(row: BatchRow) -> str | None:
@@ -75,9 +86,9 @@ def _frame_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     import pandas as pd
 
     names = [str(name) for name in frame.columns]
-    doubles = [name for name, times in Counter(names).items() if times > 1]
-    if doubles:
-        raise InputError(f"the column {doubles[0]!r} is there twice. Nothing was started.")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(f"the column {repeated[0]!r} exists twice. Nothing was started.")
     for values in zip(*(frame[name] for name in frame.columns), strict=True):
         yield {
             name: value
@@ -87,41 +98,47 @@ def _frame_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def read_csv_rows(path: Path) -> list[BatchRow]:
-    """The rows of a CSV file with a header, every value a text; an empty cell is not given.
+    """Read the rows of a CSV file with a header. All values are texts; an empty cell leaves its parameter out.
 
-    Raises InputError that names the lines which cannot be read.
+    InputError names the lines that cannot be read.
     """
     found = read_csv(path, not_done="started").rows
     return [BatchRow(number, row.values, line=row.line) for number, row in enumerate(found, 1)]
 
 
 def repeat_per_account(rows: list[BatchRow], accounts: bool | Sequence[str]) -> list[BatchRow]:
-    """Each row for each of the accounts."""
-    if isinstance(accounts, str):
-        raise InputError(
-            f"accounts: {accounts!r} is a text; say [{accounts!r}], or True for all. Nothing was started."
-        )
-    if not hasattr(accounts, "__iter__"):
-        accounts = checked_flag("accounts", accounts, not_done="started")
-    names = _account_names() if accounts is True else list(accounts or ())
+    """Return every row once per account: all accounts of lcnb.toml for True, else the named ones."""
+    names = _chosen_accounts(accounts)
     if not names:
         return rows
-    both = next((row for row in rows if row.account), None)
-    if both:
+    conflict = next((row for row in rows if row.account), None)
+    if conflict:
         raise InputError(
-            f"{both.where} names the account {both.account!r}, and `accounts` others; say one. Nothing was started."
+            f"{conflict.where} names the account {conflict.account!r}, and `accounts` names others. Use one of them. "
+            "Nothing was started."
         )
     pairs = [(row, name) for row in rows for name in dict.fromkeys(names)]
     return [replace(row, number=number, account=name) for number, (row, name) in enumerate(pairs, 1)]
 
 
-def _account_names() -> list[str]:
+def _chosen_accounts(accounts: bool | Sequence[str]) -> list[str]:
+    if isinstance(accounts, str):
+        raise InputError(
+            f"accounts: {accounts!r} is a text. Pass a list such as [{accounts!r}], or True for all. "
+            "Nothing was started."
+        )
+    if not hasattr(accounts, "__iter__"):
+        accounts = checked_flag("accounts", accounts, NOTHING_STARTED)
+    return _configured_accounts() if accounts is True else list(accounts or ())
+
+
+def _configured_accounts() -> list[str]:
     from lcnb.token_places import accounts
 
     listed = accounts()
     names = [str(name) for name in listed["account"].dropna().drop_duplicates()]
     if not names:
         raise ConfigError(
-            "lcnb.toml has no accounts; `lcnb accounts` tells where it is looked for. Nothing was started."
+            "lcnb.toml has no accounts; `lcnb accounts` shows where that file is expected. Nothing was started."
         )
     return names

@@ -1,7 +1,8 @@
 """Run a notebook once for each row of parameters (`lcnb.batch`), and resume such a batch (`lcnb.resume_batch`).
 
-All rows are checked before any starts. Each run has a process of its own (`launcher`), so that a run that crashes affects no
-other. Exit codes: 0 all rows done, 7 some, 3 none, 8 some need attention; 130 and 143 interrupted."""
+All rows are checked before any starts. Each run has a separate process (`launcher`), so that a crash of one run
+does not affect the others. Exit codes: 0 all rows done, 7 some, 3 none, 8 some need attention; 130 and 143 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ from lcnb.signals import exit_on_signals
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Called as rows begin and end: how many have ended, how many there are, and a word on them.
+#: Called as rows start and end, with the number of ended rows, the number of all rows, and a line of text.
 RowProgress = Callable[[int, int, str], None]
 
 
@@ -60,35 +61,37 @@ def batch(
     kernel: str | None = None,
     cwd: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Run a runbook once for each row of parameters, and give a frame that tells how each ended.
+    """Run a runbook once for each row of parameters, and return a DataFrame with the result of each row.
 
     Args:
-        over: a frame, dicts, or the path of a CSV file. A missing value or an empty cell is not given, so the
-            default holds. A column `account` names the account of a row.
-        parameters: given to every row.
-        accounts: True for each account of lcnb.toml, or their names; with `over`, each row for each of them.
-        workers: runs at the same time; by default as many as there are processors.
-        max_errors: after so many rows that are not done, no further one is started.
-        folder: where the batch and its runs are kept; by default as for `lcnb run`.
-        executor: where the processes are started, anything with `submit`; threads of this process by default. A row
-            is begun once, also by an executor that runs a lost task again. Workers on other machines, but for Dask's,
-            need the batch's folder on a shared disk.
-        dask: the address of a scheduler, such as tcp://10.0.0.5:8786 (`pip install 'lcnb[dask]'`).
-        settings: an account that is already resolved, for all rows; not with `executor` or `dask`.
-        confirm: the changes that rows make are confirmed (rows with `dry_run=False` need it).
-        progress: called as rows begin and end; in a notebook a line of text by default.
-        engine: "kernel" for an ordinary process and Jupyter kernel for each run; "auto" forks them from one that has
-            imported everything, where that is possible (Linux).
+        name: the name of a shipped runbook, or the path of a notebook.
+        over: the rows: a DataFrame, dicts, or the path of a CSV file. A missing value or an empty cell leaves the
+            parameter at its default. A column `account` names the account of a row.
+        parameters: parameters that every row gets.
+        accounts: run every row once per account: True for all accounts of lcnb.toml, or a list of names.
+        workers: how many rows run at the same time; by default the number of processors.
+        max_errors: start no more rows after this number of rows that did not complete.
+        folder: the runs folder of the batch and its runs; by default as for `lcnb run`.
+        executor: starts the processes; any object with `submit`, by default threads of this process. A row never
+            starts twice, even if the executor repeats a lost task. Workers on other computers (except Dask's) need
+            the batch's folder on a shared disk.
+        dask: the address of a Dask scheduler, such as tcp://10.0.0.5:8786 (`pip install 'lcnb[dask]'`).
+        settings: settings for all rows instead of an account; not with `executor` or `dask`.
+        confirm: confirms the changes of the rows; rows with `dry_run=False` need it.
+        progress: called as rows start and end; by default a notebook shows one line of text.
+        engine: "kernel" starts an ordinary process and Jupyter kernel per run; "auto" forks both from a process that
+            has imported everything, where that is possible (Linux).
         kernel, cwd: the Jupyter kernel and the working directory of all runs, as for `lcnb run`.
 
-    Returns a frame with the columns row, account, a column a parameter, status, exit_code, seconds, folder,
-    error. `frame.attrs["lcnb"]` has `folder` (of the batch) and `exit_code`. Raises, before anything
-    is started, ParameterError that names every wrong row, ConfirmationMissing, InputError or ConfigError.
-    KeyboardInterrupt when interrupted, after the runs under way have ended; `resume_batch` goes on.
+    Returns the columns row, account, one column per parameter, status, exit_code, seconds, folder and error.
+    `frame.attrs["lcnb"]` has the `folder` of the batch and its `exit_code`.
+
+    Before anything is started it raises ParameterError (with the problems of all rows), ConfirmationMissing, InputError
+    or ConfigError. KeyboardInterrupt is raised after the running rows have ended; `resume_batch` runs the rest.
 
     >>> import lcnb
-    >>> made_up = lcnb.connect(sandbox=True).settings
-    >>> lcnb.batch("inventory", [{"state": "of"}], settings=made_up)  # doctest: +ELLIPSIS
+    >>> settings = lcnb.connect(sandbox=True).settings
+    >>> lcnb.batch("inventory", [{"state": "of"}], settings=settings)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     lcnb.errors.ParameterError: row 1, state: 'of' is not one of 'running', 'off', ...
@@ -98,17 +101,17 @@ def batch(
     confirm = checked_flag("confirm", confirm, not_done="started")
     common = dict(parameters or {})
     rows = repeat_per_account(collect_rows(over, book), accounts)
-    where = Placement.of(executor, dask, workers, settings, max_errors)
-    checked = check_rows(book, rows, common, where)
+    placement = Placement.from_options(executor, dask, workers, settings, max_errors)
+    checked = check_rows(book, rows, common, placement)
     check_confirmed(book, checked, confirm)
-    if where.here:
+    if placement.is_local:
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
     cwd = str(cwd) if cwd else None
-    place = create_run_folder(book, folder, "batch")
+    batch_folder = create_run_folder(book, folder, "batch")
     runs = str(Path(folder).expanduser().absolute()) if folder else None
     plan = BatchPlan(
-        place,
+        batch_folder,
         book.name,
         _notebook_source(name, book),
         hash_file(book.path),
@@ -119,8 +122,8 @@ def batch(
         kernel,
         cwd,
     )
-    plan.write(common)
-    return _execute_plan(plan, where, max_errors, progress, fresh=True)
+    plan.create_files()
+    return _execute_plan(plan, placement, max_errors, progress, fresh=True)
 
 
 def resume_batch(
@@ -138,14 +141,16 @@ def resume_batch(
     kernel: str | None = None,
     cwd: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Run the rows of a batch that are not done, with the notebook as it is now; the others are kept.
+    """Run the rows of a batch that did not complete, with the notebook as it is now; other results are kept.
 
     Args:
-        batch: its folder, or that folder's name below the runs folder; the other arguments as for `batch`. Without
-            `kernel` and `cwd` they are those of the batch.
+        batch: the batch's folder, or the name of that folder in the runs folder.
+        folder: the runs folder, by default as for `lcnb run`.
+        kernel, cwd: by default those of the batch.
 
-    Returns the frame of the whole batch. InputError when there is no such batch; ParameterError when a row no
-    longer fits the notebook's parameters; RunError when another process runs it now.
+    The other arguments are those of `batch`. Returns the DataFrame of the whole batch. Raises InputError when the batch
+    does not exist, ParameterError when a row does not fit the notebook's parameters any more, RunError when another
+    process runs the batch.
 
     >>> resume_batch("batch-20260101T000000Z-inventory-000000")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -156,29 +161,29 @@ def resume_batch(
     confirm = checked_flag("confirm", confirm, not_done="started")
     plan = read_plan(find_batch_folder(batch, folder))
     book = find_runbook(plan.source)
-    where = Placement.of(executor, dask, workers, settings, max_errors)
-    left = [row for row in plan.rows if not plan.is_done(row)]
-    check_confirmed(book, check_rows(book, left, {}, where), confirm)
+    placement = Placement.from_options(executor, dask, workers, settings, max_errors)
+    remaining = [row for row in plan.rows if not plan.is_done(row)]
+    check_confirmed(book, check_rows(book, remaining, {}, placement), confirm)
     kernel, cwd = kernel or plan.kernel, cwd or plan.cwd
-    if where.here:
+    if placement.is_local:
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
     cwd = str(cwd) if cwd else None
     plan = replace(plan, sha256=hash_file(book.path), confirm=confirm, engine=engine, kernel=kernel, cwd=cwd)
-    return _execute_plan(plan, where, max_errors, progress)
+    return _execute_plan(plan, placement, max_errors, progress)
 
 
 def _notebook_source(name: str, book: Runbook) -> str:
-    """How another process finds the notebook: a shipped one by name, another by its whole path."""
+    """Return how other processes find the notebook: a shipped one by its name, another by its full path."""
     return name if name == book.name else str(book.path)
 
 
-# --- running --------------------------------------------------------------------------------------------
+# --- scheduling -----------------------------------------------------------------------------------------
 
 
 def _execute_plan(
     plan: BatchPlan,
-    where: Placement,
+    placement: Placement,
     max_errors: int | None,
     progress: RowProgress | None,
     *,
@@ -186,39 +191,41 @@ def _execute_plan(
 ) -> pd.DataFrame:
     with ExitStack() as stack:
         stack.enter_context(_lock_batch(plan.folder))
-        tell = progress or stack.enter_context(_notebook_progress())
+        report = progress or stack.enter_context(_notebook_progress())
         stack.enter_context(exit_on_signals())
         try:
-            executor, workers, stop = stack.enter_context(where.started(plan.folder))
+            executor, workers, stop = stack.enter_context(placement.open_executor(plan.folder))
         except BaseException:
-            if fresh:  # no cluster there: nothing was started, so nothing stays
+            if fresh:  # no cluster was reached and nothing was started, so no folder is left
                 shutil.rmtree(plan.folder, ignore_errors=True)
             raise
-        if where.here and plan.engine == "auto" and not warm.is_server_running():
-            warm_server.start_server(child_environment(where.env()))
-        import_module("pandas")  # the frame at the end needs it; until that server listens there is time
-        running = _RowScheduler(plan, where.env(), executor, workers, stop, max_errors, tell)
+        if placement.is_local and plan.engine == "auto" and not warm.is_server_running():
+            warm_server.start_server(child_environment(placement.child_variables()))
+        import_module("pandas")  # needed at the end; imported while the warm server starts
+        scheduler = _RowScheduler(
+            plan, placement.child_variables(), executor, workers, stop, max_errors, report
+        )
         try:
-            running.go()
+            scheduler.run_rows()
         except BaseException as interrupt:
-            running.end()
+            scheduler.stop_rows()
             _save_results(plan)
             interrupt.add_note(
-                f"what there is of the batch: {plan.folder} (lcnb batch --resume {plan.folder.name})"
+                f"the batch can be resumed: lcnb batch --resume {plan.folder.name} (its folder: {plan.folder})"
             )
             raise
     return _save_results(plan)
 
 
 def _save_results(plan: BatchPlan) -> pd.DataFrame:
-    """The frame, kept beside the rows as CSV."""
-    frame = plan.frame()
+    """Save the results of all rows as results.csv and return them as a DataFrame."""
+    frame = plan.results_frame()
     write_atomically(plan.folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
     return frame
 
 
 class _RowScheduler:
-    """Keeps as many rows under way as there are workers, until all have ended or no more may start."""
+    """Runs rows on an executor, at most `workers` at the same time, until all have ended or no more may start."""
 
     def __init__(
         self,
@@ -228,48 +235,49 @@ class _RowScheduler:
         workers: int,
         stop: BatchStop,
         max_errors: int | None,
-        tell: RowProgress,
+        report: RowProgress,
     ) -> None:
         self.plan, self.env, self.executor, self.workers, self.stop = plan, env, executor, workers, stop
-        self.max_errors, self.tell = max_errors, tell
+        self.max_errors, self.report = max_errors, report
         self.waiting = [row for row in plan.rows if not plan.is_done(row)]
         self.done = len(plan.rows) - len(self.waiting)
         self.failed = 0
-        self.refusing = False  # the executor takes no more rows
-        self.under_way: dict[Future[dict[str, Any]], BatchRow] = {}
+        self.executor_refuses = False  # its pool is broken or shut down
+        self.running: dict[Future[dict[str, Any]], BatchRow] = {}
 
-    def go(self) -> None:
+    def run_rows(self) -> None:
+        """Run the rows that are not done, in their order, and save each result."""
         self.waiting.reverse()
         while True:
-            while self.waiting and len(self.under_way) < self.workers and self._may_start():
+            while self.waiting and len(self.running) < self.workers and self._may_start():
                 row = self.waiting.pop()
                 try:
-                    future = self.executor.submit(run_row, self.plan.task(row), self.env, self.stop)
-                except Exception as error:  # a pool whose process was killed, or one that was shut down
-                    self.refusing = True
-                    self._keep(row, self._not_started(row, error))
+                    future = self.executor.submit(run_row, self.plan.row_task(row), self.env, self.stop)
+                except Exception as error:  # a pool that was shut down, or whose process was killed
+                    self.executor_refuses = True
+                    self._save_result(row, self._not_started(row, error))
                 else:
-                    self.under_way[future] = row
-            self._tell()
-            if not self.under_way:
+                    self.running[future] = row
+            self._report_progress()
+            if not self.running:
                 return
-            self._take(wait(self.under_way, return_when=FIRST_COMPLETED).done)
+            self._collect(wait(self.running, return_when=FIRST_COMPLETED).done)
 
     def _may_start(self) -> bool:
-        return not self.refusing and (self.max_errors is None or self.failed < self.max_errors)
+        return not self.executor_refuses and (self.max_errors is None or self.failed < self.max_errors)
 
-    def _take(self, futures: Iterable[Future[dict[str, Any]]]) -> None:
+    def _collect(self, futures: Iterable[Future[dict[str, Any]]]) -> None:
         for future in futures:
-            row = self.under_way.pop(future)
-            self._keep(row, self._result(future, row))
+            row = self.running.pop(future)
+            self._save_result(row, self._future_result(future, row))
 
-    def _keep(self, row: BatchRow, result: dict[str, Any]) -> None:
+    def _save_result(self, row: BatchRow, result: dict[str, Any]) -> None:
         if result["status"] == NOT_STARTED and not result.get("error"):
             return
-        well = result["status"] in COMPLETED_STATUSES
-        self.done += well
-        self.failed += not well
-        self.plan.ended(result)
+        completed = result["status"] in COMPLETED_STATUSES
+        self.done += completed
+        self.failed += not completed
+        self.plan.save_result(result)
 
     def _not_started(self, row: BatchRow, error: Exception) -> dict[str, Any]:
         text = mask_secrets(f"the executor did not start the run: {type(error).__name__}: {error}")
@@ -280,14 +288,14 @@ class _RowScheduler:
             "error": text,
         }
 
-    def _result(self, future: Future[dict[str, Any]], row: BatchRow) -> dict[str, Any]:
+    def _future_result(self, future: Future[dict[str, Any]], row: BatchRow) -> dict[str, Any]:
         if future.cancelled():
             return {"row": row.number, "status": NOT_STARTED}
         try:
             return dict(future.result())
-        except Exception as error:  # the executor's own: a lost worker, a broken pool
-            with suppress(Exception):  # the flags may be gone with what had them
-                self.stop.begin(row.number)  # if it has not begun yet, it never will
+        except Exception as error:  # an error of the executor: a lost worker, a broken pool
+            with suppress(Exception):  # the flags may be lost together with the worker
+                self.stop.claim_row(row.number)  # a row that has not started yet must not start now
             text = mask_secrets(f"the executor lost the run: {type(error).__name__}: {error}")
             return {
                 "row": row.number,
@@ -296,29 +304,29 @@ class _RowScheduler:
                 "error": text,
             }
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         ended = self.done + self.failed
         failed = f", {self.failed} not done" if self.failed else ""
-        numbers = ", ".join(str(row.number) for row in list(self.under_way.values())[:6])
-        self.tell(ended, len(self.plan.rows), f"{self.done} done{failed}; running: {numbers or 'none'}")
+        numbers = ", ".join(str(row.number) for row in list(self.running.values())[:6])
+        self.report(ended, len(self.plan.rows), f"{self.done} done{failed}; running: {numbers or 'none'}")
 
-    def end(self) -> None:
-        """Tell those under way to stop, and wait until they have; a second interrupt kills them."""
-        for future in self.under_way:
+    def stop_rows(self) -> None:
+        """Stop the running rows and wait for their end; a second interrupt kills them."""
+        for future in self.running:
             future.cancel()
-        self.stop.ask()
-        while self.under_way:
+        self.stop.request_stop()
+        while self.running:
             try:
-                self._take(wait(self.under_way, return_when=FIRST_COMPLETED).done)
+                self._collect(wait(self.running, return_when=FIRST_COMPLETED).done)
             except (KeyboardInterrupt, SystemExit):
                 if not isinstance(self.stop, LocalStop):
-                    return  # they go on where they are
+                    return  # the rows continue on their workers
                 self.stop.now.set()
 
 
 @contextmanager
 def _lock_batch(folder: Path) -> Iterator[None]:
-    """One process at a time works on a batch; the lock ends with the process."""
+    """Hold the lock of a batch, which the operating system releases when the process ends."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".lock")
@@ -326,7 +334,7 @@ def _lock_batch(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise RunError(
-            f"another process runs the batch {folder} now. Nothing was started.", folder=folder
+            f"another process is running the batch {folder}. Nothing was started.", folder=folder
         ) from None
     try:
         yield
@@ -336,7 +344,7 @@ def _lock_batch(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _notebook_progress() -> Iterator[RowProgress]:
-    """One line of text in a notebook; nothing elsewhere."""
+    """Yield a progress function that shows one line of text in a notebook and nothing elsewhere."""
     if "ipykernel" not in sys.modules:
         yield lambda ended, total, text: None
         return
@@ -345,8 +353,8 @@ def _notebook_progress() -> Iterator[RowProgress]:
     show: Callable[..., Any] = display
     handle = show({"text/plain": "starting"}, raw=True, display_id=True)
 
-    def tell(ended: int, total: int, text: str) -> None:
+    def show_progress(ended: int, total: int, text: str) -> None:
         if handle is not None:
             handle.update({"text/plain": f"{ended}/{total}  {text}"}, raw=True)
 
-    yield tell
+    yield show_progress

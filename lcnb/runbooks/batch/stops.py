@@ -1,6 +1,8 @@
-"""Stop flags of a batch: whether it is being stopped, and whether a row may still begin.
+"""Stop flags of a batch: whether running rows must end, and whether a row may still start.
 
-They exist within one process (LocalStop), as files of a shared folder (FolderStop), and on a Dask scheduler (`cluster`)."""
+The flags are kept in this process (LocalStop), as files of a shared folder (FolderStop), or on a Dask scheduler
+(`cluster`).
+"""
 
 from __future__ import annotations
 
@@ -8,61 +10,64 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from lcnb.errors import RunError
 
-if TYPE_CHECKING:
-    pass
-
 
 class BatchStop(Protocol):
-    """Whether the batch is being stopped, and whether a row may (still) begin."""
+    """What a row's process asks before it starts and while it runs."""
 
-    def asked(self) -> bool:
-        """Whether running rows are to be ended."""
+    def is_requested(self) -> bool:
+        """Return whether running rows must end."""
 
-    def ask(self) -> None:
-        """End the running rows."""
+    def request_stop(self) -> None:
+        """Make running rows end and keep other rows from starting."""
 
-    def begin(self, row: int) -> bool:
-        """Whether this row may start: False when it was started before, elsewhere."""
+    def claim_row(self, row: int) -> bool:
+        """Mark a row as started; return False if it must not start, because it was started before or the batch ends."""
 
 
 class LocalStop:
-    """A stop within this process: `now` kills what `stop` had asked to end."""
+    """Flags within this process: `stop` ends running rows with SIGTERM, `now` kills them."""
 
     def __init__(self) -> None:
         self.stop, self.now = threading.Event(), threading.Event()
 
-    def asked(self) -> bool:
+    def is_requested(self) -> bool:
+        """Return whether running rows must end."""
         return self.stop.is_set()
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
+        """Make running rows end and keep other rows from starting."""
         self.stop.set()
 
-    def begin(self, row: int) -> bool:
+    def claim_row(self, row: int) -> bool:
+        """Return whether the row may start; within one process no row is started twice."""
         return not self.stop.is_set()
 
 
 @dataclass(frozen=True)
 class FolderStop:
-    """A batch's flags as files of a folder that its workers see: that it is to stop, and which rows have begun.
+    """Flags as files of a folder that all workers share: `stop`, and one file per started row.
 
-    An executor may run a task again whose worker was lost; the runbook may have changed something by then.
+    An executor may repeat a task when its worker is lost. The runbook may have changed something by then, so a row
+    never starts twice.
     """
 
     folder: Path
 
-    def asked(self) -> bool:
+    def is_requested(self) -> bool:
+        """Return whether running rows must end."""
         return (self.folder / "stop").exists()
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
+        """Make running rows end and keep other rows from starting."""
         (self.folder / "stop").touch(mode=0o600)
 
-    def begin(self, row: int) -> bool:
-        """Whether the row had not begun anywhere; from now on it has. RunError where that cannot be known."""
-        if self.asked():
+    def claim_row(self, row: int) -> bool:
+        """Mark a row as started and return whether it may start. RunError when this worker cannot know it."""
+        if self.is_requested():
             return False
         try:
             os.close(os.open(self.folder / f"{row:04}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -70,8 +75,8 @@ class FolderStop:
             return False
         except OSError as error:
             raise RunError(
-                f"whether this row was begun before cannot be known on this worker: {self.folder}: {error.strerror}. "
-                "It was not started. The workers of an executor need the batch's folder on a disk that they share "
-                "(folder=, LCNB_RUNS_DIR); those of a Dask cluster need none."
+                f"this worker cannot find out whether the row was started before: {self.folder}: {error.strerror}. "
+                "It was not started. The workers of an executor need the batch's folder on a shared disk (folder=, "
+                "LCNB_RUNS_DIR); the workers of a Dask cluster do not."
             ) from None
         return True

@@ -1,7 +1,7 @@
-"""What differs between two runs: how they ended, what they were given, what they ran, what they saved.
+"""The differences between two runs: status, parameters, notebook, versions, notes, and saved tables.
 
-Tables are matched by a column that names their rows: the first of KEYS that is unique in both, else the first
-text column that is. Without one, whole rows are compared.
+Rows of tables are matched by a key column: the first of KEY_COLUMNS that is unique in both tables, else the first
+other column that is. Without a key column whole rows are compared.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Difference = tuple[str, str | None, str, str | None, str | None, str | None]
 
 
 def compare_runs(first: RunRecord, second: RunRecord) -> pd.DataFrame:
-    """A row for each difference; no row when there is none.
+    """Return one row per difference, and an empty DataFrame for equal runs.
 
-    `what` is a fact of the record, `parameter x`, `version x`, `attention` or `table x`; `change` is `differs`,
-    or for a table `added`, `removed`, `changed` (then `column` says where), or `unreadable`. `row` is the row's
-    key; `first` and `second` are the values as texts. InputError for a run whose record cannot be read.
+    `what` is a fact of the record, `parameter x`, `version x`, `attention` or `table x`. `change` is `differs`, or for
+    a table `added`, `removed`, `changed` (in `column`) or `unreadable`. `row` is the key of the table's row; `first`
+    and `second` are the values as texts. Raises InputError when a record cannot be read.
     """
     import pandas as pd
 
@@ -48,16 +48,16 @@ def _record_differences(first: RunRecord, second: RunRecord) -> Iterator[Differe
     yield from _value_differences("", *({"reason": _end_reason(each)} for each in (first, second)))
     for what, name in (("parameter ", "parameters"), ("version ", "versions")):
         yield from _value_differences(what, *(each.typed_fact(name, dict) or {} for each in (first, second)))
-    for change, one, other in (("removed", first, second), ("added", second, first)):
-        there = _attention_texts(other)
-        for text in _attention_texts(one):
-            if text not in there:
-                values = (text, None) if change == "removed" else (None, text)
-                yield "attention", None, change, None, *values
+    yield from _attention_differences(_attention_texts(first), _attention_texts(second))
+
+
+def _attention_differences(before: list[str], after: list[str]) -> Iterator[Difference]:
+    yield from (("attention", None, "removed", None, text, None) for text in before if text not in after)
+    yield from (("attention", None, "added", None, None, text) for text in after if text not in before)
 
 
 def _end_reason(run: RunRecord) -> Any:
-    """Why it ended so; for `attention` that is its notes, which are compared one by one."""
+    """Return the reason of the status; None for `attention`, because its notes are compared one by one."""
     return None if run.status == "attention" else run.facts.get("reason") or None
 
 
@@ -89,22 +89,22 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def _saved_table_differences(first: Path, second: Path) -> Iterator[Difference]:
-    there = [_table_files(first), _table_files(second)]
-    for name in sorted({*there[0], *there[1]}):
+    files = [_table_files(first), _table_files(second)]
+    for name in sorted({*files[0], *files[1]}):
         what = f"table {name}"
-        if name not in there[0] or name not in there[1]:
-            yield what, None, "added" if name in there[1] else "removed", None, None, None
+        if name not in files[0] or name not in files[1]:
+            yield what, None, "added" if name in files[1] else "removed", None, None, None
             continue
         try:
-            one, other = (_read_table_file(files[name]) for files in there)
-        except Exception as error:  # whatever a reader makes of bytes that are no table
+            one, other = (_read_table_file(each[name]) for each in files)
+        except Exception as error:  # the readers raise many kinds of errors for damaged files
             yield what, None, "unreadable", None, str(error), None
             continue
         yield from _table_differences(what, one, other)
 
 
 def _table_files(folder: Path) -> dict[str, Path]:
-    """The saved tables by name, as parquet where there is that."""
+    """Return the saved tables by name; a parquet file is preferred to a CSV file."""
     return {path.stem: path for kind in ("csv", "parquet") for path in sorted(folder.glob(f"*.{kind}"))}
 
 

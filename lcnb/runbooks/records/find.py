@@ -17,7 +17,7 @@ MAX_SHOWN_IDS = 8
 def find_run(
     name: str | Path, folder: str | Path | None = None, *, noun: str = "run", consequence: str = ""
 ) -> RunRecord:
-    """Find the one run that `name` stands for; its record may be damaged (see `require_readable`).
+    """Return the one run that `name` identifies; its record may be damaged (see `require_readable`).
 
     Args:
         name: `last`, an id, the beginning of an id, or the path of a run's folder.
@@ -35,7 +35,7 @@ def find_run(
 
 
 def match_runs(name: str | Path, folder: str | Path | None = None) -> list[RunRecord]:
-    """Return every run that `name` may stand for; an id that matches in full wins over ids that begin with it.
+    """Return every run that `name` may mean; an id that is equal to it wins over ids that begin with it.
 
     Abandoned runs of the folder are settled before.
     """
@@ -63,7 +63,7 @@ def is_run_path(name: str | Path) -> bool:
 
 def _absolute_path(name: str | Path) -> Path:
     """Return a path without `..`, so that its last part is the id of the run."""
-    return Path(os.path.abspath(Path(name).expanduser()))
+    return Path(os.path.abspath(Path(name).expanduser()))  # noqa: PTH100 - symbolic links stay
 
 
 def _describe_missing(name: str | Path, folder: str | Path | None) -> str:

@@ -39,7 +39,7 @@ ENDED, PRUNED = "ended", "pruned"
 
 @dataclass(frozen=True)
 class IndexLine:
-    """One line of the index: the event (`ended` or `pruned`), the run, the hashes of its record and of the line before."""
+    """One line of the index: the event (`ended` or `pruned`), the run, and the hashes that `verify` compares."""
 
     event: str
     run: str
@@ -194,10 +194,15 @@ def _verify_run(folder: Path, line: IndexLine | None, report: IntegrityReport) -
     if line is not None and line.event == PRUNED:
         if exists:
             add_problem("", "was pruned, but its folder still exists")
-        return
-    if not exists:
+    elif not exists:
         add_problem("", "its folder is missing, and it was not pruned")
-        return
+    else:
+        _verify_record(folder, line, report, add_problem)
+
+
+def _verify_record(
+    folder: Path, line: IndexLine | None, report: IntegrityReport, add_problem: Callable[[str, str], None]
+) -> None:
     path = folder / RECORD_FILE
     if not path.is_file() or path.is_symlink():
         add_problem(RECORD_FILE, "is missing")

@@ -130,11 +130,11 @@ def test_required(tmp_path: Path) -> None:
         ([{}], {"parameters": {"x": 1}}, "no parameter 'x'"),
         ([{}], {"workers": 0}, "workers: 0"),
         ([{}], {"max_errors": 0}, "max_errors: 0"),
-        ([{}], {"accounts": "lab"}, r"say \['lab'\]"),
+        ([{}], {"accounts": "lab"}, r"such as \['lab'\]"),
         ([{}], {"accounts": True}, "has no accounts"),
-        ([{"account": "a"}], {"accounts": ["b"]}, "say one"),
+        ([{"account": "a"}], {"accounts": ["b"]}, "Use one of them"),
         ([{}], {"dask": "tcp://x:1", "executor": ThreadPoolExecutor(1)}, "not both"),
-        (pd.DataFrame([[1, 2]], columns=["n", "n"]), {}, "'n' is there twice"),
+        (pd.DataFrame([[1, 2]], columns=["n", "n"]), {}, "'n' exists twice"),
         ("no.csv", {}, "cannot be read: No such file"),
     ],
 )
@@ -146,8 +146,8 @@ def test_refused(over: Any, options: dict[str, Any], told: str, tmp_path: Path) 
 
 
 def test_settings_stay_here(tmp_path: Path, settings: Any) -> None:
-    """A token does not travel to another machine."""
-    with pytest.raises(InputError, match="does not travel"):
+    """A token is never sent to another computer."""
+    with pytest.raises(InputError, match="is not sent to other processes"):
         lcnb.batch(book(tmp_path / "b.ipynb"), [{}], settings=settings, dask="tcp://127.0.0.1:1")
 
 
@@ -322,7 +322,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     """A batch that a process works on is not begun by another one."""
     frame = lcnb.batch(book(tmp_path / "b.ipynb"), [{}], executor=Broken())
     place = Path(frame.attrs["lcnb"]["folder"])
-    with batches._lock_batch(place), pytest.raises(RunError, match="another process runs the batch"):
+    with batches._lock_batch(place), pytest.raises(RunError, match="another process is running the batch"):
         lcnb.resume_batch(place)
 
 
@@ -348,7 +348,7 @@ def row(place: Path, number: int) -> dict[str, Any]:
 def test_interrupted(number: int, code: int, tmp_path: Path) -> None:
     """However a batch ends, its runs end cleanly; the rest is not started, and the batch can be resumed."""
     (tmp_path / "p.csv").write_text("how,n\nsleep,1\nok,2\n")
-    # A test run in the background of a shell may have been told to ignore Ctrl-C.
+    # A shell that runs the tests in the background makes them ignore Ctrl-C.
     main = (
         "import signal; signal.signal(2, signal.default_int_handler); from lcnb.cli.main import main; main()"
     )
@@ -457,7 +457,7 @@ def test_a7_worker_without_the_folder(tmp_path: Path) -> None:
     frame = lcnb.batch(book(tmp_path / "b.ipynb"), [{"n": 1}], executor=Again(same_disk=False))
     assert frame["status"].tolist() == ["refused"]
     assert "It was not started" in frame["error"].iloc[0]
-    assert "on a disk that they share" in frame["error"].iloc[0]
+    assert "on a shared disk" in frame["error"].iloc[0]
     assert len(folders(tmp_path)) == 1
 
 
@@ -465,16 +465,16 @@ def test_a7_flags_in_a_folder(tmp_path: Path) -> None:
     """A row begins once, none begins after a stop, and none after the end of the batch."""
     flags = FolderStop(tmp_path / "begun")
     with pytest.raises(RunError, match="It was not started"):
-        flags.begin(1)
+        flags.claim_row(1)
     flags.folder.mkdir()
     other = pickle.loads(pickle.dumps(flags))
     with ThreadPoolExecutor(8) as pool:
-        assert sorted(pool.map(lambda stop: stop.begin(1), [flags, other] * 8)) == [False] * 15 + [True]
-    assert other.begin(2)
-    assert not flags.asked()
-    other.ask()
-    assert flags.asked()
-    assert not flags.begin(3)
+        assert sorted(pool.map(lambda stop: stop.claim_row(1), [flags, other] * 8)) == [False] * 15 + [True]
+    assert other.claim_row(2)
+    assert not flags.is_requested()
+    other.request_stop()
+    assert flags.is_requested()
+    assert not flags.claim_row(3)
 
 
 @pytest.mark.parametrize(
