@@ -102,7 +102,7 @@ def watched(
     """Three runs of one notebook: done, a failed check, and an attention note that holds the token."""
     place = tmp_path_factory.mktemp("watched")
     path = str(write_notebook(place / "watch.ipynb", *WATCH))
-    settings = lcnb.config.resolve(token=server.token, base_url=server.base_url)
+    settings = lcnb.config.load_settings(token=server.token, base_url=server.base_url)
     given = [{"n": 3}, {"n": np.int64(5)}, {"note": "look at"}]
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
