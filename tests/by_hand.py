@@ -23,7 +23,7 @@ from benchmarks.virtual import VirtualWire, client
 from lcnb.api.flows import LocalWork
 from lcnb.config import Settings, load_settings
 from lcnb.runbooks.outcomes import open_changesets
-from lcnb.runbooks.toolkit import targets
+from lcnb.runbooks.toolkit import waiting
 from lcnb.sandbox import Clock, Sandbox, World
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks" / "runbooks"
@@ -39,14 +39,14 @@ def connected(lc: lcnb.LetsCloud, folder: Path, resumes: list[str], confirmed: s
         "LCNB_RUN_CONFIRM": confirmed,
     }
     before = {name: os.environ.get(name) for name in names}
-    connect, sleep = lcnb.connect, targets.sleep
+    connect, sleep = lcnb.connect, waiting.sleep
     os.environ.update(names)
     lcnb.connect = lambda account=None: lc  # type: ignore[assignment]
-    targets.sleep = lc._wire._turn  # type: ignore[attr-defined, assignment]
+    waiting.sleep = lc._wire._turn  # type: ignore[attr-defined, assignment]
     try:
         yield
     finally:
-        lcnb.connect, targets.sleep = connect, sleep
+        lcnb.connect, waiting.sleep = connect, sleep
         for name, value in before.items():
             os.environ.pop(name)
             if value is not None:
@@ -140,7 +140,13 @@ def void(value: object) -> None:
 
 def main() -> None:
     """What a job would import is imported before the first fork."""
-    for module in ("credentials", "current", "effects", "operations"):
+    for module in (
+        "toolkit.credential_stores",
+        "toolkit.credentials",
+        "toolkit.provisioning",
+        "current",
+        "effects",
+    ):
         import_module(f"lcnb.runbooks.{module}")
     for module in (
         "lcnb.display.charts",

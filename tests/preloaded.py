@@ -37,10 +37,12 @@ SCRIPTS = {str(BIN / name) for name in ("lcnb", "papermill")}
 KERNEL = "ipykernel_launcher"
 #: `python -P -m`: the working folder is not on their path.
 MODULES = {"lcnb.sandbox", "lcnb.runbooks.batch.child", "lcnb.runbooks.engine.forkserver"}
+#: Those that start kernels.
+STARTING = {"lcnb.runbooks.batch.child", "jupyterlab"}
 #: Variables that are read when Python starts, or by what is imported; a fork cannot have others.
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "OPENBLAS_", "OMP_", "MKL_", "ARROW_", "JE_")
 #: Those of them that a fork takes over.
-TAKEN_OVER = {"PYTHONPATH", "PYTHON_KEYRING_BACKEND"}
+TAKEN_OVER = {"PYTHONPATH", "PYTHON_KEYRING_BACKEND", "PYTHONUNBUFFERED"}
 #: Variables that no process has which did not get them.
 SECRETS = {"LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN"}
 #: Modules that look, when they are imported, whether there is a kernel.
@@ -64,7 +66,9 @@ def program(words: Sequence[str], env: Mapping[str, str]) -> tuple[str, list[str
         return None
     safe = words[1] == "-P"
     how, *rest = words[2:] if safe else words[1:]
-    if (how == "-c" and not safe) or (how == "-m" and rest[0] in (MODULES if safe else {KERNEL})):
+    if (how == "-c" and not safe) or (
+        how == "-m" and rest[0] in (MODULES if safe else {KERNEL, "jupyterlab"})
+    ):
         return how, rest
     return None
 
@@ -203,10 +207,10 @@ def become(request: Mapping[str, Any], handles: Sequence[int]) -> NoReturn:
     for wanted, each in zip(request["numbers"], high, strict=True):
         os.dup2(each, wanted, inheritable=True)
         os.close(each)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        setattr(sys, name, stream(number, name))
-        setattr(sys, f"__{name}__", getattr(sys, name))
     env = request["env"]
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        setattr(sys, name, stream(number, env))
+        setattr(sys, f"__{name}__", getattr(sys, name))
     os.environ.clear()
     os.environ.update(env)
     os.chdir(request["folder"])
@@ -215,9 +219,11 @@ def become(request: Mapping[str, Any], handles: Sequence[int]) -> NoReturn:
     sys.modules["numpy"].random.seed()
     sys.path[:0] = env.get("PYTHONPATH", "").split(os.pathsep) if env.get("PYTHONPATH") else []
     how, words = request["how"], request["words"]
-    if how != "-m":
+    if how != "-m" or words[0] in STARTING:
         nested()
     forget_kernel(kernel=words[0] == KERNEL)
+    if how != "-m":
+        sys.modules["pandas"].set_option("display.max_columns", 0)  # as where there is no notebook
     code = 1
     try:
         code = run(how, words)
@@ -244,6 +250,7 @@ def nested() -> None:
         command = program(words, env)
         if command is None:
             usual(path, words, env)
+        sys.modules["pandas"].set_option("display.max_columns", 20)  # as in a notebook
         asking.uninstall()
         ours.close()
         sys.path.remove(str(BIN))
@@ -254,13 +261,13 @@ def nested() -> None:
     os.execve = execve  # type: ignore[assignment]
 
 
-def stream(number: int, name: str) -> Any:
+def stream(number: int, env: Mapping[str, str]) -> Any:
     """A standard stream as Python makes it when it starts."""
     mode = "w" if number else "r"
     made = open(  # noqa: SIM115 - it stays open
         number, mode, encoding="utf-8", errors="backslashreplace" if number == 2 else "strict", closefd=False
     )
-    made.reconfigure(line_buffering=number == 2 or made.isatty())  # type: ignore[attr-defined]
+    made.reconfigure(line_buffering=number == 2 or made.isatty() or "PYTHONUNBUFFERED" in env)  # type: ignore[attr-defined]
     return made
 
 
@@ -271,7 +278,6 @@ def forget_kernel(kernel: bool) -> None:
             del sys.modules[name]
     if not kernel:
         sys.modules.pop("ipykernel.debugger", None)  # a shell has none
-        sys.modules["pandas"].set_option("display.max_columns", 0)
     backend = os.environ.get("MPLBACKEND") or (
         "module://matplotlib_inline.backend_inline" if kernel else None
     )
@@ -290,7 +296,7 @@ def run(how: str, words: list[str]) -> int:
                 exec(compile(words[0], "<string>", "exec"), main.__dict__)
             elif how == "-m":
                 sys.argv = list(words)
-                if words[0] == KERNEL:
+                if words[0] not in MODULES:
                     sys.path.insert(0, str(Path.cwd()))
                 if not hasattr(sys.modules.get(words[0]), "__path__"):
                     sys.modules.pop(words[0], None)  # it is imported again, as `__main__`
