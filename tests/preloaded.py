@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -243,7 +244,7 @@ def nested() -> None:
     theirs.close()
     asking = Preloaded(ours)
     asking.install()
-    usual = os.execve
+    usual, show = os.execve, warnings.showwarning
 
     def execve(path: str, words: Sequence[str], env: Mapping[str, str]) -> NoReturn:
         """`lcnb warm` becomes the server: it goes on in this process, as a new program would."""
@@ -251,6 +252,7 @@ def nested() -> None:
         if command is None:
             usual(path, words, env)
         sys.modules["pandas"].set_option("display.max_columns", 20)  # as in a notebook
+        warnings.showwarning = show
         asking.uninstall()
         ours.close()
         sys.path.remove(str(BIN))
