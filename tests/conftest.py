@@ -27,6 +27,7 @@ from typing import Any
 import hypothesis
 import nbformat
 import pytest
+from preloaded import Preloaded
 
 import lcnb
 from lcnb.cli.main import main
@@ -55,6 +56,31 @@ LONG = (
     "browser/test_trouble", "changes/test_apply", "runbooks/toolkit/test_notebooks", "runbooks/engine/test_ends", "runbooks/engine/test_warm", "test_binder", "test_docs", "runbooks/test_effects",
     "runbooks/toolkit/test_operations", "runbooks/records/test_history", "runbooks/test_runbooks", "runbooks/notebook/test_runbook", "widgets/test_runbook", "cli/test_cli", "test_client", "test_leaks", "runbooks/toolkit/test_insights",
 )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "fresh_python: how Python starts is what is tested, so no process is a fork"
+    )
+
+
+PYTHONS = Preloaded()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Python processes that a test starts are forks of one that has imported pandas, papermill and ipykernel."""
+    if sys.platform != "linux" or item.get_closest_marker("fresh_python"):
+        return (yield)
+    PYTHONS.install()
+    try:
+        return (yield)
+    finally:
+        PYTHONS.uninstall()
+
+
+def pytest_unconfigure() -> None:
+    PYTHONS.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

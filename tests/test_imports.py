@@ -17,6 +17,7 @@ import pytest
 import lcnb
 from benchmarks.code import cycles
 
+pytestmark = pytest.mark.fresh_python
 PACKAGE = Path(lcnb.__file__).parent
 #: A package imports from itself and from those above it. A name without a dot is a module or a package of lcnb.
 ORDER = [

@@ -12,6 +12,7 @@ import pytest
 import lcnb
 from conftest import LCNB
 
+pytestmark = pytest.mark.fresh_python
 PACKAGE = Path(lcnb.__file__).parent
 #: Names that people give to files beside their notebooks.
 NAMES = (

@@ -76,6 +76,7 @@ def test_help(call: Call) -> None:
     assert call("-h").out == told.out
 
 
+@pytest.mark.fresh_python
 def test_help_imports_little() -> None:
     """`lcnb --help` answers without loading pandas, httpx, rich or Jupyter."""
     slow = [

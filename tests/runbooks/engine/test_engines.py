@@ -282,6 +282,7 @@ def both(run: Run) -> dict[str, dict[str, Any]]:
     return {engine: run(*CELLS, engine=engine) for engine in ("kernel", "auto")}
 
 
+@pytest.mark.fresh_python
 def test_c2_same_in_both(both: dict[str, dict[str, Any]]) -> None:
     """Outputs, tracebacks, counts, states of widgets, files and the end are the same in a shell and in a kernel."""
     assert [record(Path(each["folder"]))["engine"] for each in both.values()] == ["kernel", "shell"]

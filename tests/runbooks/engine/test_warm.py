@@ -161,8 +161,10 @@ def test_leftovers_of_a_kernel(run: Run) -> None:
     assert until(lambda: gone(ended))
 
 
+@pytest.mark.fresh_python
 def test_own_environment(run: Run) -> None:
     """Each run brings its environment; the server has none of its secrets, and no list of processes shows them."""
+    warm_server_module.close_shared_server()
     for value in ("canary-one-4711", "canary-two-4712"):
         result = run("import os\nprint(len(os.environ['DB_PASSWORD']))", env={"DB_PASSWORD": value})
         assert printed(result) == "15\n"
@@ -174,6 +176,7 @@ def test_own_environment(run: Run) -> None:
     assert "LETSCLOUD" not in told
 
 
+@pytest.mark.fresh_python
 def test_files_named_as_modules(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of the working folder that are named as modules stand for none of what a run needs, but cells can import them."""
     for name in ("random", "secrets", "lcnb", "mine"):
@@ -301,6 +304,7 @@ def test_never_twice(tmp_path: Path) -> None:
 # --- lcnb warm ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fresh_python
 def test_warm_command(tmp_path: Path) -> None:
     """One server at a time; told to end, it waits for the run under way, and its socket is gone; then runs are ordinary."""
     state = tmp_path / "state"

@@ -219,6 +219,7 @@ for parameters in json.loads(sys.argv[3]):
 """
 
 
+@pytest.mark.fresh_python
 def test_b8_b9_jupyter_scheduler(account: str, tmp_path: Path) -> None:
     """jupyter-scheduler's own manager: a pasted date is refused with the cause; the confirmation of the advice works."""
     pytest.importorskip("sqlalchemy")
