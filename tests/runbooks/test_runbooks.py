@@ -585,7 +585,9 @@ def test_no_folder(tmp_path: Path) -> None:
     """Where no folder can be made nothing is started, and the cure is told."""
     (tmp_path / "runs").write_text("a file")
     path = write_notebook(tmp_path / "a.ipynb", "open('begun', 'w')")
-    with pytest.raises(RunError, match=r"cannot be created: .*Nothing was started\. Choose another folder with --runs-dir"):
+    with pytest.raises(
+        RunError, match=r"cannot be created: .*Nothing was started\. Choose another folder with --runs-dir"
+    ):
         run_runbook(str(path))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.ipynb", "home", "runs"]
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-
 @dataclass(frozen=True)
 class BatchPlan:
     """What a batch runs, and the folder that keeps the results of its rows."""

@@ -646,7 +646,9 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths, defaults too, are seen from the caller's folder; a file that is to be read must be there."""
     monkeypatch.chdir(tmp_path)
     parameters = read_parameters("fleet: Path = 'fleet.csv'\nout: Path | None = None\ndays: int = 1")
-    with pytest.raises(ParameterError, match=rf"parameter fleet: the file {tmp_path}/fleet.csv does not exist"):
+    with pytest.raises(
+        ParameterError, match=rf"parameter fleet: the file {tmp_path}/fleet.csv does not exist"
+    ):
         resolve_paths(parameters, {})
     (tmp_path / "fleet.csv").mkdir()
     with pytest.raises(ParameterError, match="is a folder"):
