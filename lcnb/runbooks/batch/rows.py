@@ -128,7 +128,7 @@ def _chosen_accounts(accounts: bool | Sequence[str]) -> list[str]:
             "Nothing was started."
         )
     if not hasattr(accounts, "__iter__"):
-        accounts = checked_flag("accounts", accounts, NOTHING_STARTED)
+        accounts = checked_flag("accounts", accounts, not_done="started")
     return _configured_accounts() if accounts is True else list(accounts or ())
 
 
