@@ -61,8 +61,8 @@ Confirm = bool | None | Callable[["ChangeSet[Any]"], bool]
 class ChangeSet(Generic[R]):
     """Changes that have not been made yet: look at them, then `apply` them.
 
-    `len(changes)`, iteration and `changes[0]` give the changes; `a + b` puts two sets together; `to_frame()`
-    is a DataFrame of them. In a notebook and in a terminal it shows itself.
+    `len(changes)`, iteration and `changes[0]` return the changes; `a + b` joins two sets; `to_frame()` returns a
+    DataFrame. A notebook and a terminal show a preview. `apply` returns a frame; for AsyncLetsCloud it is awaited.
 
     >>> import lcnb
     >>> lc = lcnb.connect(sandbox=True)
@@ -81,11 +81,11 @@ class ChangeSet(Generic[R]):
         read_at: datetime | None = None,
     ) -> None:
         self.changes = tuple(changes)
-        #: When the rows that were selected had been read; None for what was read just now.
+        #: When the selected rows were read; None for what was read just now.
         self.read_at = read_at
         #: What was left out, and why: nothing to do, or not possible in place.
         self.notes = tuple(notes)
-        #: Names this set for good: applied once, never again.
+        #: The identity of this set, which is applied once and never again.
         self.id = id or secrets.token_hex(6)
         self._client = client
         _check_duplicates(self.changes)
@@ -110,33 +110,36 @@ class ChangeSet(Generic[R]):
 
     @property
     def requests(self) -> list[tuple[str, str, dict[str, Any] | None]]:
-        """What would be sent: method, path, body with secrets as stars."""
+        """The requests that would be sent: method, path, body with stars for secrets."""
         return [(each.call.method, each.call.path, each.call.masked_body()) for each in self]
 
     @property
     def irreversible(self) -> list[Change]:
-        """Those that cannot be undone."""
+        """The changes that cannot be undone."""
         return [each for each in self if action_of(each).irreversible]
 
     @property
     def challenge(self) -> str:
-        """What has to be typed before it is made: the label of what cannot be undone; empty when nothing has to."""
+        """The text to type before `apply`: the label of what cannot be undone; empty when none is needed."""
         targets = list(dict.fromkeys(each.target for each in self.irreversible))
         return targets[0] if len(targets) == 1 else f"{len(targets)} irreversible" if targets else ""
 
     def monthly_difference(self) -> dict[str, float]:
-        """What the changes add to (or take from) the monthly cost, by currency code."""
+        """Return the difference in monthly cost, by currency code."""
         return monthly_difference([vars(each) for each in self])
 
-    # --- looking ----------------------------------------------------------------------------------------
+    # --- previews ----------------------------------------------------------------------------------------
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a change: action, target, identifier, from, to, monthly_before and monthly_after (`Float64`, in
-        the currency of currencycode), irreversible (`boolean`), request, body (secrets as stars)."""
+        """Return one row per change.
+
+        Columns: action, target, identifier, from, to, monthly_before and monthly_after (`Float64`, in the currency of
+        currencycode), currencycode, irreversible (`boolean`), request, body (secrets as stars).
+        """
         return rows_frame(self, _CHANGE_COLUMNS, kind="changes", changeset=self.id)
 
     def summary(self) -> str:
-        """One line: how many, what they cost, what cannot be undone."""
+        """Return one line: the number of changes, their cost, and how many cannot be undone."""
         if not self.changes:
             return "; ".join(["nothing to do", *self.notes])
         parts = [f"{len(self)} change{'s' if len(self) > 1 else ''}"]
@@ -176,7 +179,7 @@ class ChangeSet(Generic[R]):
         columns = [*_PREVIEW_COLUMNS, *([_IRREVERSIBLE_COLUMN] if self.irreversible else [])]
         return rows_frame(self, columns)
 
-    # --- keeping ----------------------------------------------------------------------------------------
+    # --- plan files ----------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
         """Write the plan to a file (mode 0600, no secrets in it), for `lc.load_changes(path)` or `lcnb apply`."""
@@ -199,7 +202,10 @@ class ChangeSet(Generic[R]):
         client: ChangeClient,
         passwords: Mapping[str, Secret] | None = None,
     ) -> Self:
-        """A plan that `save` wrote. InputError when the file is no such plan, or one of another account."""
+        """Read a plan that `save` wrote. InputError when the file is not such a plan, or is of another account.
+
+        `passwords`: label → a typed password, which the plan does not hold.
+        """
         try:
             document = json.loads(read_text(Path(path)))
             known = document["lcnb"] == "changeset" and document["version"] == 1
@@ -283,9 +289,9 @@ class ChangeSet(Generic[R]):
         return bool(self.changes) and self.confirmed(confirm)
 
     def confirmed(self, confirm: Confirm) -> bool:
-        """Whether to go on. ConfirmationMissing where nobody was asked and nobody can be.
+        """Return whether to apply. ConfirmationMissing where `confirm` is None and nobody can be asked.
 
-        InputError for a `confirm`, or an answer of its function, that is neither True nor False.
+        InputError when `confirm`, or the answer of its function, is neither True nor False.
         """
         if confirm is None:
             if not can_prompt():
@@ -299,11 +305,11 @@ class ChangeSet(Generic[R]):
         return checked_flag("confirm", confirm)
 
 
-# --- asking ---------------------------------------------------------------------------------------------
+# --- prompts ---------------------------------------------------------------------------------------------
 
 
 def can_prompt() -> bool:
-    """Whether somebody sits at a terminal, or at a notebook whose front end can answer."""
+    """Whether somebody can be asked: at a terminal, or at a notebook whose front end can answer."""
     shell = sys.modules.get("IPython")
     kernel = getattr(shell.get_ipython() if shell else None, "kernel", None)
     if kernel is not None:
@@ -312,7 +318,7 @@ def can_prompt() -> bool:
 
 
 def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
-    """Show the changes and ask. What cannot be undone is confirmed by typing the label."""
+    """Show the changes and ask. Changes that cannot be undone are confirmed by typing the label."""
     if "IPython" in sys.modules and not sys.stdout.isatty():
         from IPython.display import display
 
@@ -332,7 +338,7 @@ def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
 
 
 def _check_duplicates(changes: Sequence[Change]) -> None:
-    """Two creates of one label in one set would make twins on purpose."""
+    """Raise InputError when one change occurs twice: two creates of one label would make twins."""
     seen: set[tuple[str, str]] = set()
     for each in changes:
         key = (each.action, each.identifier or comparable_name(each.target))
@@ -347,7 +353,7 @@ def _body_text(call: Call) -> str | None:
 
 
 def monthly_difference(changes: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """What changes add to the monthly cost, by currency code; those without a known price are left out."""
+    """Return what changes add to the monthly cost, by currency code; unknown prices are left out."""
     sums: dict[str, float] = {}
     for each in changes:
         code, before, after = each["currencycode"], each["monthly_before"], each["monthly_after"]
@@ -367,7 +373,7 @@ def _price_text(change: Change) -> str | None:
 
 
 def money_change(before: float | None, after: float | None, currencycode: str | None) -> str | None:
-    """`5.40 → 17.70 USD`; None where the cost stays the same or is not known."""
+    """Return a text like `5.40 → 17.70 USD`; None where the cost is unchanged or unknown."""
     if not currencycode or before == after:
         return None
     known = [f"{each:,.2f}" if each is not None else "?" for each in (before, after)]

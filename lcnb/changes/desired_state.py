@@ -35,9 +35,10 @@ def desired_changes(
     allow_delete_all: bool = False,
     comments: Sequence[str] = (),
 ) -> Flow[BuiltChanges]:
-    """What makes the account as the rows say: creates, changes, deletes (with `prune`), and what is not possible.
+    """Build the changes that make the account match the rows; with `prune`, machines without a row are deleted.
 
-    `comments`: the lines of the file that were left out; a machine whose label begins with # may be meant by one.
+    A difference that only a new machine could remove becomes a note. `allow_delete_all`: `prune` may delete every
+    machine. `comments`: the comment lines of the file; one may mean a machine whose label begins with #.
     """
     checked_flag("prune", prune)
     checked_flag("allow_delete_all", allow_delete_all)
@@ -80,7 +81,7 @@ def _left_alone_note(others: Sequence[Instance]) -> str:
 
 
 def _check_no_look_alike(built: BuiltChanges, doomed: Sequence[Instance]) -> None:
-    """InputError when a machine would be deleted and one made whose label people may take for the same."""
+    """Raise InputError when a new label looks like the label of a machine that would be deleted."""
     made = {
         lookalike_form(each.target): each.target
         for each in built.changes
@@ -105,7 +106,7 @@ DELETE_ALL_WARNING = (
 def _machines_to_prune(
     there: ListedMachines, others: Sequence[Instance], comments: Sequence[str]
 ) -> tuple[list[Instance], list[str]]:
-    """The machines that a desired state certainly does not name, and a note for each that is left alone."""
+    """Return the machines that the desired state certainly does not name, and a note for each one left alone."""
     if others:
         there.check_readable("what it hides may be a machine that must stay")
     left_out = {comparable_name(re.split(r"[,;\t]", line)[0]) for line in comments}
@@ -197,7 +198,7 @@ def _in_place_changes(cache: ReadCache, machine: Instance, row: Mapping[str, Any
 
 
 def _fixed_differences(cache: ReadCache, machine: Instance, row: Mapping[str, Any]) -> Flow[list[str]]:
-    """In what a machine differs that only a new machine could have."""
+    """Return each difference that cannot be changed in place, as a clause for people."""
     notes = []
     location, image, hostname = row.get("location"), row.get("image"), row.get("hostname")
     if location is not None and str(location).upper() != str(machine.location).upper():
