@@ -118,8 +118,9 @@ def _cheapest_fitting_plan(
 def _plans_in_currency(machine: Mapping[str, Any], plans: pd.DataFrame, currency: str | None) -> pd.DataFrame:
     """Return the plans in the currency of a machine; otherwise in that of the account, if any; otherwise all plans."""
     if machine["currencycode"] is not None:
-        return plans[plans.currencycode == machine["currencycode"]]
-    found = plans[plans.shortcode == currency] if currency else plans
+        own: pd.DataFrame = plans[plans.currencycode == machine["currencycode"]]
+        return own
+    found: pd.DataFrame = plans[plans.shortcode == currency] if currency else plans
     return found if len(found) else plans
 
 
