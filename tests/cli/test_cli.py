@@ -528,7 +528,7 @@ def test_runbooks(call: Call) -> None:
     assert table["output_format"]["type"] == "one of 'parquet', 'csv', 'both'"
     assert table["location"]["default"] == "None"
     told = call("runbooks", "inventory")
-    assert "only this location, such as MIA1; none: all" in told.out
+    assert "only this location, such as MIA1 (otherwise all locations)" in told.out
     assert call("runbooks", "inventry").err.startswith(
         "error: no runbook 'inventry' (did you mean 'inventory'?)"
     )

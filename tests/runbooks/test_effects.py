@@ -522,7 +522,10 @@ def test_run_help(call: Call) -> None:
     assert told.code == 0
     words = " ".join(told.out.split())
     assert "The fleet as it is now" in words
-    assert "location only this location, such as MIA1; none: all. [text or None; default None]" in words
+    assert (
+        "location only this location, such as MIA1 (otherwise all locations). [text or None; default None]"
+        in words
+    )
     assert call("run", "inventroy", "--help").code == 2
     assert "--cell-timeout" in call("run", "--help").out
 

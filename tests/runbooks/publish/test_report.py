@@ -71,7 +71,7 @@ def mime(data: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A notebook's folder with pictures, beside a secret one."""
+    """A notebook's folder with pictures next to a secret one."""
     place = tmp_path / "books"
     (place / "img" / "sub dir").mkdir(parents=True)
     (place / "a.png").write_bytes(png())

@@ -46,7 +46,7 @@ AIRFLOW = os.environ.get("AIRFLOW_PYTHON") or (sys.executable if find_spec("airf
 TOKEN = "$2Y$10$" + "K7QZ0MWX3RV9" * 3 + "ABCDEFGHIJ9"
 OTHER = "$2Y$10$" + "OTHERACCOUNT" * 3 + "ABCDEFGHIJ9"
 
-#: In the place of `lcnb`: tells the folder, the arguments and the environment that the system gives it.
+#: In place of `lcnb`: prints the folder, the arguments and the environment that the system gives it.
 STAND_IN = """\
 #!/bin/sh
 printf '%s\\0' "$PWD" "$#" "$@"
@@ -207,7 +207,7 @@ assert set(EXECUTORS) == set(SYSTEMS)
 
 
 def carried_out(printed: str) -> dict[str, Any]:
-    """`lcnb` up to the notebook, with the folder, arguments and environment that a stand-in tells; or its error."""
+    """`lcnb` up to the notebook, with the folder, arguments and environment that a stand-in prints; or its error."""
     folder, count, *rest = printed.split("\0")[:-1]
     argv, env = rest[: int(count)], dict(each.partition("=")[::2] for each in rest[int(count) :])
     found: dict[str, Any] = {}
@@ -588,7 +588,7 @@ def test_b7_clock_changes_of_systemd(cron: str, base: str, wanted: list[str], ma
 
 
 def test_b7_time_zone_on_github(machine: Machine) -> None:
-    """GitHub takes a time zone beside the expression; UTC is what it has without one."""
+    """GitHub takes a time zone next to the expression; UTC is what it has without one."""
     texts = [
         next(iter(export_schedule("inventory", "@daily", "github", timezone=zone).values()))
         for zone in (None, "UTC", "Asia/Tokyo")

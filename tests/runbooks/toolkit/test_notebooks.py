@@ -143,7 +143,7 @@ def by_label(frame: pd.DataFrame) -> pd.DataFrame:
 def test_inventory(
     run: str, runs: dict[str, RunResult], fleets: dict[int, lcnb.sandbox.SandboxProcess]
 ) -> None:
-    """The runbook saves the machines that its parameters ask for, of an empty fleet too, as the API tells them."""
+    """The runbook saves the machines that its parameters ask for, of an empty fleet too, as the API reports them."""
     fleet, parameters = RUNS[run]
     result = runs[run].check()
     wanted = expected(fleets[fleet], parameters)
@@ -188,7 +188,7 @@ def test_no_noise(run: str, runs: dict[str, RunResult]) -> None:
 
 # --- the other ways to run it ---------------------------------------------------------------------------
 
-#: What each runbook is given: nothing that waits. A file named here is written beside.
+#: What each runbook is given: nothing that waits. A file named here is written next to the notebook.
 GIVEN: dict[str, dict[str, Any]] = {
     "inventory": {"output_format": "parquet"},
     "health_watch": {"ports": [], "watch_s": 0.0},

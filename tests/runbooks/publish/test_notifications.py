@@ -204,7 +204,7 @@ def test_d11_results(
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="prints by Chromium")
 def test_pdf(tmp_path: Path) -> None:
-    """The report is printed as PDF, and stands in the record with its hash."""
+    """The report is printed as PDF, and the record has its hash."""
     result = run_runbook(str(write_notebook(tmp_path / "night.ipynb", "# A title", "print('x')")), pdf=True)
     assert result.problems == []
     assert (result.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
