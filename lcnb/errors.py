@@ -2,39 +2,39 @@
 
     LcnbError
     ├── ConfigError                 an account, token, base URL or setting is missing or wrong
-    │   └── TokenMissing            no token in any of the places that were looked at
-    ├── InputError (ValueError)     what was passed cannot be right; nothing was sent or started
+    │   └── TokenMissing            no place that was looked at has a token
+    ├── InputError (ValueError)     an argument is wrong; nothing was sent or started
     │   ├── ParameterError          a runbook parameter: unknown name, wrong type, value not allowed
-    │   └── ConfirmationMissing     a write that nobody confirmed; nothing was sent
-    ├── ApiError                    the provider answered, and the answer is no
+    │   └── ConfirmationMissing     a change that nobody confirmed; nothing was sent
+    ├── ApiError                    the provider refused the request
     │   ├── AuthenticationError     401: the token is missing or wrong
     │   ├── PermissionDenied        403
     │   ├── NotFound                404, or no such machine, key or snapshot
     │   ├── Conflict                409
     │   ├── ValidationError         400, 413, 422: the provider did not accept the request
-    │   ├── RateLimited             429, and waiting would pass the deadline
+    │   ├── RateLimited             429, and waiting would exceed the deadline
     │   ├── ServerError             5xx, after the retries that are safe
     │   └── Refused                 HTTP 200 with success: false
-    ├── TransportError              no usable answer came
+    ├── TransportError              there was no usable response
     │   ├── ConnectionFailed        nothing was sent: DNS, refused, TLS
-    │   ├── ConnectionLost          sent, then reset or closed before a whole answer
+    │   ├── ConnectionLost          sent, then reset or closed before a complete response
     │   ├── DeadlineExceeded        the deadline in seconds passed (also a TimeoutError)
-    │   └── BadReply                an answer that is not the API's: HTML, empty, half a body
-    ├── ChangeError                 changes were not all made (the result says which)
-    │   ├── Drifted                 the account is no longer as it was when the changes were planned; nothing was sent
+    │   └── BadReply                a response that is not the API's: HTML, empty, half a body
+    ├── ChangeError                 not every change was made (the result says which)
+    │   ├── Drifted                 the account has changed since the changes were planned; nothing was sent
     │   ├── AlreadyApplied          this ChangeSet was applied before, or is being applied now; nothing was sent
-    │   ├── ChangeFailed            a change failed, or its outcome is not known
-    │   └── WaitTimeout             made, but not seen in its final state in time (also a TimeoutError)
+    │   ├── ChangeFailed            a change failed, or its outcome is unknown
+    │   └── WaitTimeout             made, but its final state was not seen in time (also a TimeoutError)
     ├── JournalError                the journal cannot be read or written; nothing was sent
-    ├── Locked                      another process works on the same machine or runs the same runbook
-    ├── RunError                    a runbook run did not end as it should
+    ├── Locked                      another process changes the same machine or runs the same runbook
+    ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
-    │   ├── KernelDied              the kernel could not start, or ended in the middle
+    │   ├── KernelDied              the kernel could not start, or ended during the run
     │   └── RunTimeout              a cell or the whole run took too long (also a TimeoutError)
     └── SandboxError                the sandbox could not be started
 
-    DriftWarning (UserWarning)      an answer was odd in places; the good rows were kept
-    ConfigWarning (UserWarning)     a setting was used although something about it is to be mended
+    DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
+    ConfigWarning (UserWarning)     a setting was used although something about it is wrong
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -138,13 +138,13 @@ class ConfigError(LcnbError):
 
 
 class TokenMissing(ConfigError):
-    """No token in any of the places that were looked at (`.looked_at` lists them)."""
+    """No place that was looked at has a token (`.looked_at` lists the places)."""
 
     looked_at: tuple[str, ...] = ()
 
 
 class InputError(LcnbError, ValueError):
-    """What was passed cannot be right; nothing was sent or started."""
+    """An argument is wrong; nothing was sent or started."""
 
     sent = False
 
@@ -154,15 +154,15 @@ class ParameterError(InputError):
 
 
 class ConfirmationMissing(InputError):
-    """A write that nobody confirmed; nothing was sent."""
+    """A change that nobody confirmed; nothing was sent."""
 
 
 class ApiError(LcnbError):
-    """The provider answered, and the answer is no.
+    """The provider refused the request.
 
-    `.method` and `.path` name the call, `.status` is the HTTP status, `.provider_message` the provider's
-    own words (None when it gave none), `.tries` how often the call was sent, `.brief` what happened and what
-    to do next, without how often it was sent.
+    `.method` and `.path` name the call. `.status` is the HTTP status, `.provider_message` the provider's message (None
+    when it gave none). `.tries` is the number of times that the call was sent. `.brief` is the message without that
+    number.
     """
 
     sent = True
@@ -187,7 +187,7 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409: the state of the thing does not allow it now."""
+    """409: the state of the machine, key or snapshot does not allow this now."""
 
 
 class ValidationError(ApiError):
@@ -195,7 +195,7 @@ class ValidationError(ApiError):
 
 
 class RateLimited(ApiError):
-    """429, and waiting as told would pass the deadline (`.retry_after` in seconds, or None)."""
+    """429, and waiting would exceed the deadline. `.retry_after` is the requested wait in seconds, or None."""
 
     retry_after: float | None = None
 
@@ -209,7 +209,7 @@ class Refused(ApiError):
 
 
 class TransportError(LcnbError):
-    """No usable answer came. `.method`, `.path`, `.tries` and `.brief` as for ApiError."""
+    """There was no usable response. `.method`, `.path`, `.tries` and `.brief` are as in ApiError."""
 
     method: str = ""
     path: str = ""
@@ -224,29 +224,29 @@ class ConnectionFailed(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """The request was sent; the connection ended before a whole answer came."""
+    """The request was sent; the connection ended before the response was complete."""
 
     sent = True
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
-    """The deadline (seconds, for the whole call with its retries) passed."""
+    """The deadline passed: the seconds for the whole call, including its retries."""
 
 
 class BadReply(TransportError):
-    """An answer that is not the API's: HTML, empty, half a body, not an envelope."""
+    """A response that is not the API's: HTML, empty, half a body, not an envelope."""
 
     sent = True
 
 
 class ChangeError(LcnbError):
-    """Changes were not all made. `.result` is a frame with a row a change (None when nothing was begun)."""
+    """Not every change was made. `.result` is a frame with one row per change (None when nothing was begun)."""
 
     result: pd.DataFrame | None = None
 
 
 class Drifted(ChangeError):
-    """The account is no longer as it was when the changes were planned; nothing was sent."""
+    """The account has changed since the changes were planned; nothing was sent."""
 
     sent = False
 
@@ -258,11 +258,11 @@ class AlreadyApplied(ChangeError):
 
 
 class ChangeFailed(ChangeError):
-    """A change failed, or its outcome is not known; the message and `.result` say which."""
+    """A change failed, or its outcome is unknown; the message and `.result` say which."""
 
 
 class WaitTimeout(ChangeError, TimeoutError):
-    """The changes were made, but one was not seen in its final state within the deadline."""
+    """The changes were made, but the final state of one was not seen before the deadline."""
 
     sent = True
 
@@ -274,13 +274,13 @@ class JournalError(LcnbError):
 
 
 class Locked(LcnbError):
-    """Another process works on the same machine, or runs the same runbook; this one did nothing."""
+    """Another process changes the same machine, or runs the same runbook; this one did nothing."""
 
     sent = False
 
 
 class RunError(LcnbError):
-    """A runbook run did not end as it should. `.folder` holds what there is of it (None: nothing was made)."""
+    """A runbook run failed. `.folder` is the folder of the run (None when it was not made)."""
 
     folder: Path | None = None
 
@@ -290,11 +290,11 @@ class CellFailed(RunError):
 
 
 class KernelDied(RunError):
-    """The kernel could not start, or ended in the middle of a run."""
+    """The kernel could not start, or ended during the run."""
 
 
 class RunTimeout(RunError, TimeoutError):
-    """A cell, or the whole run, took longer than it was allowed to."""
+    """A cell or the whole run exceeded its time limit."""
 
 
 class SandboxError(LcnbError):
@@ -304,11 +304,11 @@ class SandboxError(LcnbError):
 
 
 class DriftWarning(UserWarning):
-    """An answer was odd in places: the good rows were kept, the odd cells are missing values.
+    """A response was odd in places: the good rows were kept, odd values are missing.
 
     `frame.attrs["lcnb"]["drift"]` lists each place (JSON path and problem).
     """
 
 
 class ConfigWarning(UserWarning):
-    """A setting was used although something about it is to be mended; the message names the cure."""
+    """A setting was used although something about it is wrong; the message names the cure."""

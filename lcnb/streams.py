@@ -147,8 +147,8 @@ def finish_output(code: int) -> int:
     print(f"error: the output could not be written: {problem}", file=sys.stderr)
     if _action_done:
         print(
-            "What was done is not affected: the exit code reports its outcome. `lcnb journal` lists changes, `lcnb runs` "
-            "lists runs.",
+            "What was done is not affected: the exit code reports its outcome. `lcnb journal` lists changes, "
+            "`lcnb runs` lists runs.",
             file=sys.stderr,
         )
         return code

@@ -204,20 +204,29 @@ def accounts() -> pd.DataFrame:
     import pandas as pd
 
     config = read_config()
-    places = [_variable_place(None, name) for name in TOKEN_VARIABLES]
-    places += [_account_place(name, entry) for name, entry in config["accounts"].items()]
-    places += [_cli_file_place(), _keyring_place(None, KEYRING_SERVICE, "default")]
-    defaults = (None, None if named_account(None) else default_account(config))
+    places = _all_places(config)
+    # The base URL of the environment applies to calls that name no account.
+    unnamed = (None, None if named_account(None) else default_account(config))
     fallback = os.environ.get("LCNB_BASE_URL") or DEFAULT_BASE_URL
-    rows = {
-        "account": [place.account for place in places],
-        "token_from": [place.place for place in places],
-        "base_url": [
-            place.base_url or (fallback if place.account in defaults else DEFAULT_BASE_URL)
-            for place in places
-        ],
-        "ready": [place.token is not None for place in places],
-        "problem": [place.problem or place.warning or None for place in places],
-    }
-    dtypes = {name: "boolean" if name == "ready" else "str" for name in rows}
-    return pd.DataFrame(rows).astype(dtypes)
+    rows = [
+        {
+            "account": place.account,
+            "token_from": place.place,
+            "base_url": place.base_url or (fallback if place.account in unnamed else DEFAULT_BASE_URL),
+            "ready": place.token is not None,
+            "problem": place.problem or place.warning or None,
+        }
+        for place in places
+    ]
+    columns = {name: "boolean" if name == "ready" else "str" for name in rows[0]}
+    return pd.DataFrame(rows).astype(columns)
+
+
+def _all_places(config: Mapping[str, Any]) -> list[TokenPlace]:
+    """Every place that may hold a token, whichever account is named."""
+    return [
+        *(_variable_place(None, name) for name in TOKEN_VARIABLES),
+        *(_account_place(name, entry) for name, entry in config["accounts"].items()),
+        _cli_file_place(),
+        _keyring_place(None, KEYRING_SERVICE, "default"),
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from lcnb.display.palette import NEUTRAL_COLOR, STATE_COLORS
 
-#: What stands in for a missing value.
+#: The text for a missing value.
 MISSING = "–"
 #: Units that are shown next to a name; a currency is not, because a column of its own names it.
 SHOWN_UNITS = ("MB", "GB")

@@ -1,6 +1,6 @@
 """The colors of states, run ends and series: the same in notebooks, forms, reports and terminals.
 
-People with color blindness can tell the states apart too: the colors follow Okabe and Ito. The name of a state is
+People with color blindness can distinguish the states too: the colors follow Okabe and Ito. The name of a state is
 always shown with its color.
 """
 
