@@ -27,6 +27,7 @@ PROCESSES, SECONDS, REST_S, BOUND_S, ROUNDS = 4, 3.0, 0.001, 0.001, 3
 
 
 def run() -> Iterator[Ratio]:
+    """Yield the ratios of the shared rate budget."""
     print(f"{'one permit, ' + str(PROCESSES) + ' processes':<28}   p50 ms   p99 ms   longest ms   permits/s")
     p99 = _table("file under a lock (ours)", _file)
     _table("SQLite, rollback journal", _sqlite)

@@ -72,6 +72,7 @@ class Tally:
     requests: int = 0
 
     def add(self, outcome: str, machines: int) -> None:
+        """Count one create with its reported outcome and the number of machines that exist."""
         self.creates += 1
         self.outcomes[outcome] += 1
         self.silent_twins += machines > 1 and outcome != "twins"
@@ -79,6 +80,7 @@ class Tally:
         self.done_but_absent += machines == 0 and outcome == "done"
 
     def line(self, name: str) -> str:
+        """Return the numbers as one line of text."""
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
         share = 100 / max(1, self.creates)
         return (
@@ -183,6 +185,7 @@ def tally(way: Callable[[int, list[str], Tally, Path], None], creates: int, batc
 
 
 def run(creates: int = CREATES) -> Iterator[Ratio]:
+    """Yield the ratio of wrong outcomes under faults to the twins of a blind retry."""
     found = {
         "lcnb": tally(ours, creates),
         "blind retry (4 times)": tally(usual(4), creates),

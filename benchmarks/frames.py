@@ -25,6 +25,7 @@ PLACES = (
 
 
 def run() -> Iterator[Ratio]:
+    """Yield the ratios of time and memory for DataFrames of listings."""
     large, small = body(100_000), body(1000)
     ours, theirs = medians(lambda: frame(large), lambda: normalized(large), 7)
     yield Ratio(

@@ -41,6 +41,7 @@ def seconds(workers: int, folder: Path, rows: int) -> float:
 
 
 def run(rows: int = ROWS) -> Iterator[Ratio]:
+    """Yield the ratio of a batch on two Dask workers to one on a single worker."""
     with own_folder() as (folder, env):
         os.environ.update(env)
         one, two = seconds(1, folder, rows), seconds(2, folder, rows)

@@ -200,6 +200,7 @@ def written() -> int:
 
 
 def run() -> Iterator[Ratio]:
+    """Yield the ratios of torn reads, written bytes, and seconds of saving."""
     ours, theirs = measure("lcnb", READS), measure("papermill", READS, rounds=2)
     for name, each in (("lcnb", ours), ("papermill", theirs)):
         print(

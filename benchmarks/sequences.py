@@ -68,6 +68,7 @@ class Tally:
     requests: int = 0
 
     def line(self, name: str) -> str:
+        """Return the numbers as one line of text."""
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
         return (
             f"{name}: {self.changes} changes of {self.machines} machines ({outcomes}); machines in another state than "
@@ -84,6 +85,7 @@ class Wish:
     value: Any
 
     def path(self) -> str:
+        """Return the last part of the URL of this change."""
         return {
             "power": f"power-{self.value}", "plan": "change-plan", "password": "reset-password", "gone": "",
         }[self.what]  # fmt: skip
@@ -238,6 +240,7 @@ def tally(way: Way, changes: int, seed: int = 0) -> Tally:
 
 
 def run(changes: int = CHANGES, seed: int = 0) -> Iterator[Ratio]:
+    """Yield the ratio of wrong ends and outcomes to those of a usual client."""
     found = {"lcnb": tally(ours, changes, seed), "usual client": tally(usual, changes, seed)}
     for name, each in found.items():
         print(each.line(name), flush=True)

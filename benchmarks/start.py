@@ -20,6 +20,7 @@ ENV = {
 
 
 def run() -> Iterator[Ratio]:
+    """Yield the ratios of start times: commands and imports against Python and papermill."""
     folder = Path(sys.executable).parent
     lcnb = [sys.executable, "-m", "lcnb"]  # as its script does
     nothing = command([sys.executable, "-c", "pass"])

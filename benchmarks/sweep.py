@@ -29,6 +29,7 @@ TOKEN = "benchmark"
 
 
 def run() -> Iterator[Ratio]:
+    """Yield the ratios of a sweep over all plans and images."""
     with tempfile.TemporaryDirectory() as folder, _server() as url:
         times, floors = _measured(url, Path(folder))
     theirs = statistics.median(times["requests"])

@@ -47,6 +47,7 @@ def write(path: Path, *sources: str) -> Path:
 
 @contextmanager
 def own_folder() -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield a temporary folder and an environment whose state, runs and settings are in it."""
     with tempfile.TemporaryDirectory(prefix="lcnb-bench-") as name:
         place = Path(name)
         env = {**os.environ, "LCNB_STATE_DIR": str(place / "state"), "LCNB_RUNS_DIR": str(place / "runs")}
@@ -172,6 +173,7 @@ def _alive(number: int = 10) -> Ratio:
 
 
 def run() -> Iterator[Ratio]:
+    """Yield the ratios of warm runs: batches, one run, and the memory of ten runs."""
     yield _many(20, 1, 20)
     yield _many(100, 2, 25)
     yield _one()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def find_run_folder(name: str, runs_dir: str | None, noun: str = "file or run") -> Path:
-    """The folder of a RUN, found as every command finds it. InputError when there is none, or more than one."""
+    """Return the folder of a RUN. InputError, with what `noun` says was looked for, for no run or more than one."""
     from lcnb.flags import NOTHING_SENT
     from lcnb.runbooks.records.find import find_run
 
@@ -42,7 +42,7 @@ def check_run_options(account: str | None, sandbox: bool, **how: Any) -> None:
 
 
 def is_run_name(name: str, runs_dir: str | None) -> bool:
-    """Whether a name is that of a run. InputError when several runs begin with it; the journal's names are no run's."""
+    """Return whether a name is that of one or more runs, and not of a ChangeSet."""
     from lcnb.runbooks.records.find import is_run_path, match_runs
 
     return name == "last" or is_run_path(name) or bool(match_runs(name, runs_dir))

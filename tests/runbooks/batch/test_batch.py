@@ -1,4 +1,4 @@
-"""Batches: what is refused before anything starts, how each row's end is told, and what goes on afterwards.
+"""Batches: what is refused before anything starts, the result of each row, and what a resumed batch runs.
 
 Rows are real runs in processes of their own, also on a real Dask cluster. They cost seconds each, so the rows
 of one batch show several things.
@@ -71,7 +71,7 @@ def folders(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("n,how\n", "there are no rows"),
@@ -89,17 +89,17 @@ def folders(tmp_path: Path) -> list[Path]:
         ("n,account\n1,lab\n", "row 1 .line 2., account: account 'lab' is not in"),
     ],
 )
-def test_csv_refused(text: str, told: str, tmp_path: Path) -> None:
+def test_csv_refused(text: str, message: str, tmp_path: Path) -> None:
     """A wrong file is refused with line, column, value and cure, and nothing is there afterwards."""
     (tmp_path / "p.csv").write_text(text)
-    with pytest.raises((InputError, ConfigError), match=f"(?s){told}") as refused:
+    with pytest.raises((InputError, ConfigError), match=f"(?s){message}") as refused:
         lcnb.batch(book(tmp_path / "b.ipynb"), tmp_path / "p.csv")
     assert "Nothing was started" in str(refused.value)
     assert "abc" not in str(refused.value)
     assert folders(tmp_path) == []
 
 
-def test_all_rows_are_told(tmp_path: Path, account_env: Any) -> None:
+def test_all_rows_are_reported(tmp_path: Path, account_env: Any) -> None:
     """Every wrong row is named, not the first one alone; the exit code is 2 and nothing was started."""
     (tmp_path / "p.csv").write_text("location,state\nMIAX,\n\nMIA1,runing\n,off\n")
     with pytest.raises(ParameterError) as refused:
@@ -122,7 +122,7 @@ def test_required(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("over", "options", "told"),
+    ("over", "options", "message"),
     [
         ([], {}, "there are no rows"),
         ([1], {}, "row 1 of `over` is int"),
@@ -138,9 +138,9 @@ def test_required(tmp_path: Path) -> None:
         ("no.csv", {}, "cannot be read: No such file"),
     ],
 )
-def test_refused(over: Any, options: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_refused(over: Any, options: dict[str, Any], message: str, tmp_path: Path) -> None:
     """Arguments that cannot be meant are refused before anything starts."""
-    with pytest.raises((InputError, ConfigError), match=told):
+    with pytest.raises((InputError, ConfigError), match=message):
         lcnb.batch(book(tmp_path / "b.ipynb"), over, **options)
     assert folders(tmp_path) == []
 
@@ -152,7 +152,7 @@ def test_settings_stay_here(tmp_path: Path, settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         ([], "name a runbook"),
         (["inventory"], "what shall it run over"),
@@ -161,15 +161,15 @@ def test_settings_stay_here(tmp_path: Path, settings: Any) -> None:
         (["--resume", "nothing"], "no batch 'nothing'"),
     ],
 )
-def test_usage(args: list[str], told: str) -> None:
+def test_usage(args: list[str], message: str) -> None:
     """The command says what is missing or too much."""
     done = CliRunner().invoke(cli, ["batch", *args])
-    assert told in done.output + str(done.exception)
+    assert message in done.output + str(done.exception)
     assert done.exit_code != 0
 
 
 def test_csv_cells(tmp_path: Path) -> None:
-    """Cells are texts as they stand, quoted or not; an empty one is not given; an empty line is no row."""
+    """Cells are texts as written, quoted or not; an empty cell is left out; an empty line is not a row."""
     path = tmp_path / "p.csv"
     path.write_bytes('\ufeffn,words,day\r\n007,"a,b",\r\n\r\n,"say ""x""\nand y",2026-01-31\r\n'.encode())
     rows = read_csv_rows(path)
@@ -213,12 +213,12 @@ def test_c12_nothing_but_blanks(text: str, tmp_path: Path) -> None:
 
 
 def test_rows_end(tmp_path: Path) -> None:
-    """Each row tells its own end, a dead process included; afterwards the rows that are not done run again."""
+    """Each row has its result, even if its process crashed; a resumed batch runs the rows that did not complete."""
     path = book(tmp_path / "b.ipynb")
     over = pd.DataFrame({"n": [1, 2, 3], "how": [None, "raise", "kill"], "day": pd.NaT})
-    told: list[tuple[int, int, str]] = []
+    reports: list[tuple[int, int, str]] = []
     frame = lcnb.batch(
-        path, over, parameters={"words": "a,b"}, workers=2, progress=lambda *each: told.append(each)
+        path, over, parameters={"words": "a,b"}, workers=2, progress=lambda *each: reports.append(each)
     )
 
     assert frame.columns.tolist() == [
@@ -236,7 +236,7 @@ def test_rows_end(tmp_path: Path) -> None:
     place = Path(frame.attrs["lcnb"]["folder"])
     assert json.loads((place / "rows" / "0002.json").read_text())["status"] == "failed"
     assert len(pd.read_csv(place / "results.csv")) == 3
-    assert told[-1] == (3, 3, "1 done, 2 not done; running: none")
+    assert reports[-1] == (3, 3, "1 done, 2 not done; running: none")
 
     book(tmp_path / "b.ipynb", "n")  # mended
     again = lcnb.resume_batch(place.name, workers=2)
@@ -303,7 +303,7 @@ class Broken(Executor):
 
 
 def test_lost(tmp_path: Path) -> None:
-    """A row that the executor lost is told as lost, and the batch goes on."""
+    """A row that the executor lost has the status `lost`, and the batch continues."""
     frame = lcnb.batch(book(tmp_path / "b.ipynb"), [{}, {}], executor=Broken())
     assert frame["status"].tolist() == ["lost", "lost"]
     assert frame["error"][0] == "the executor lost the run: OSError: no worker, None"
@@ -391,8 +391,8 @@ if __name__ == "__main__":
 
 @pytest.mark.timeout(900)
 def test_a7_dask(tmp_path: Path) -> None:
-    """Rows run on two workers, by the scheduler's address or an executor of its client; one whose worker is lost is told
-    so, and is never run a second time."""
+    """Rows run on two workers, by the scheduler's address or a client's executor; a row whose worker is lost is `lost`,
+    and never starts a second time."""
     pytest.importorskip("distributed")
     (tmp_path / "cluster.py").write_text(CLUSTER)
     command = [sys.executable, str(tmp_path / "cluster.py"), book(tmp_path / "b.ipynb")]
@@ -444,7 +444,7 @@ class Again(Executor):
 
 
 def test_a7_executor_that_runs_again(tmp_path: Path) -> None:
-    """A row that an executor starts three times is begun once; told is that how it ended is not known."""
+    """A row that an executor starts three times starts once; its result says that its end is unknown."""
     again = Again()
     frame = lcnb.batch(book(tmp_path / "b.ipynb", "open('ran', 'a').write('x')"), [{"n": 1}], executor=again)
     assert [each["status"] for each in again.results] == ["done", "lost", "lost"]

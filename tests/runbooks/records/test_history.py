@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -20,27 +19,19 @@ from typing import Any
 import nbformat
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from recorded_runs import START, make_run
+from recorded_runs import ME, START, lcnb_command, make_run, write_notebook
 
 import lcnb
-from conftest import TOKEN, lcnb_here, record, saved
-from lcnb.changes.journal import Journal, JournalEntry
-from lcnb.config import Settings
-from lcnb.errors import InputError, ParameterError, RunError
-from lcnb.folders import state_dir
+from conftest import TOKEN, record, saved
+from lcnb.errors import InputError, RunError
 from lcnb.runbooks.notebook.git import find_commit
-from lcnb.runbooks.records import abandoned, history, index, notes, process
+from lcnb.runbooks.records import history, index, notes, process
 from lcnb.runbooks.records.compare import compare_runs
 from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.records.run_record import list_run_folders
-from lcnb.runbooks.rerun import has_notebook_changed, rerun_notebook
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
-
-PYTHON3 = {"display_name": "Python 3", "language": "python", "name": "python3"}
-LCNB = [sys.executable, "-c", "from lcnb.cli.main import main; main()"]
 
 WATCH = [
     "# Watch\n\nLooks after machines.",
@@ -57,26 +48,6 @@ if note:
 print(run.attentions)
 """,
 ]
-
-
-def write_notebook(path: Path, *cells: str) -> Path:
-    """A notebook: Markdown where a cell begins with `#`, the second one tagged as parameters."""
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": PYTHON3})
-    for number, source in enumerate(cells):
-        tags = {"tags": ["parameters"]} if number == 1 else {}
-        kind = nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
-        notebook.cells.append(kind(source.strip(), metadata=tags))
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(nbformat.writes(notebook), encoding="utf-8")
-    return path
-
-
-def lcnb_command(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    if not env:
-        return lcnb_here(*arguments, stdin=stdin)
-    return subprocess.run(  # what a process reads when it begins
-        [*LCNB, *arguments], input=stdin, capture_output=True, text=True, env={**os.environ, **env}, timeout=600
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +123,7 @@ def test_attention_raises(watched: list[RunResult]) -> None:
 
 
 def test_notes_hold_no_token(watched: list[RunResult]) -> None:
-    """The token that a note held stands in no file of the run, and the notes can still be read."""
+    """The token that a note held is in no file of the run, and the notes can still be read."""
     for path in watched[2].folder.iterdir():
         assert TOKEN.encode() not in path.read_bytes(), path
     assert notes.attention_texts(notes.read_notes(watched[2].folder)) == ["look at *****"]
@@ -239,7 +210,7 @@ def test_notes_are_forgiving(tmp_path: Path) -> None:
 
 
 def test_record(watched: list[RunResult]) -> None:
-    """run.json tells given and effective parameters, process, host, user, and that it is closed."""
+    """run.json holds given and effective parameters, process, host, user, and that it is closed."""
     facts = record(watched[1].folder)
     assert (facts["given"], facts["parameters"]) == ({"n": 5}, {"n": 5, "note": ""})
     assert facts["process"] == process.identify_process()
@@ -345,183 +316,10 @@ def test_frame_of_runs(watched: list[RunResult]) -> None:
 
 
 def test_other_record(tmp_path: Path) -> None:
-    """A folder with the record of another run is told."""
+    """A folder with the record of another run is reported."""
     first = make_run(tmp_path / "runs", 1)
     shutil.copytree(first, tmp_path / "runs" / "copy")
     assert set(lcnb.runs().problem.dropna()) == {f"the record is that of {first.name}"}
-
-
-# --- abandoned ------------------------------------------------------------------------------------------
-
-ME = process.identify_process()
-
-
-@pytest.mark.parametrize(
-    ("change", "gone"),
-    [
-        ({}, False),
-        ({"started": ME["started"] + 5}, True),
-        ({"started": ME["started"] - 0.01}, True),
-        ({"pid": 2**22 + 7}, True),
-        ({"boot": "before"}, True),
-        ({"boot": "before", "host": "elsewhere"}, False),
-        ({"space": "pid:[1]", "pid": 2**22 + 7}, False),
-        ({"host": "renamed", "pid": 2**22 + 7}, True),
-        ({"pid": "1"}, False),
-        ({"pid": 0}, False),
-        ({"started": None}, False),
-    ],
-)
-@pytest.mark.skipif(ME["boot"] is None, reason="only Linux tells the boot")
-def test_gone(change: dict[str, Any], gone: bool) -> None:
-    """A process is gone when its number is free or somebody else's; on another machine nobody knows."""
-    assert process.is_gone({**ME, **change}) is gone
-
-
-def test_zombie_is_gone() -> None:
-    """A process that ended and was not waited for yet is gone."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        known = process.identify_process(child.pid)
-        assert not process.is_gone(known)
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert process.is_gone(known)
-
-
-def gone_process() -> dict[str, Any]:
-    return {**ME, "started": ME["started"] + 100}
-
-
-SETTLE = """
-import sys
-from pathlib import Path
-from lcnb.runbooks.records import abandoned
-sys.stdin.readline()
-print(*abandoned.settle_runs(Path(sys.argv[1])))
-"""
-
-
-def test_abandoned(tmp_path: Path, watched: list[RunResult]) -> None:
-    """A run whose process was killed is settled once, by one of many who look at once, in every place."""
-    place = tmp_path / "runs"
-    long = "import os, time\nlcnb.run().attention('look')\nopen('begun', 'w').write(str(os.getpid())); time.sleep(3600)"
-    path = write_notebook(tmp_path / "long.ipynb", "import lcnb", "x: int = 1", long, "print('after')")
-    with subprocess.Popen([*LCNB, "run", str(path)]) as runner:
-        deadline = time.monotonic() + 600
-        while not (begun := [each for each in place.glob("*/begun") if each.read_text()]):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        (folder,) = (each.parent for each in begun)
-        assert lcnb.runs().status.tolist() == ["running"]
-        assert index.verify_runs(place).problems == []
-        kernel = psutil.Process(int(begun[0].read_text()))
-        assert record(folder)["kernel_process"]["pid"] == kernel.pid
-        runner.kill()
-    command = [sys.executable, "-c", SETTLE, str(place)]
-    lookers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
-    for each in lookers:
-        assert each.stdin
-        each.stdin.write("go\n")
-        each.stdin.flush()
-    told = [each.communicate(timeout=600)[0].strip() for each in lookers]
-    assert sorted(told) == ["", "", "", folder.name]
-    assert process.is_gone({**ME, "pid": kernel.pid, "started": record(folder)["kernel_process"]["started"]})
-    facts = record(folder)
-    assert (facts["status"], facts["exit_code"], facts["closed"]) == ("abandoned", None, True)
-    assert facts["reason"] == f"its process ({runner.pid} on {socket.gethostname()}) was killed or crashed"
-    assert [each["text"] for each in facts["attention"]] == ["look"]
-    notebook = saved(folder)
-    assert notebook.metadata.lcnb.status == "abandoned"
-    assert notebook.metadata.papermill.exception
-    assert notebook.cells[-1].metadata.papermill.status == "unknown"
-    nbformat.validate(notebook)
-    assert [line.run for line in index.read_index(place)[0]] == [folder.name]
-    assert index.verify_runs(place).problems == []
-    assert lcnb.runs().status.tolist() == ["abandoned"]
-
-
-def test_next_run_settles(tmp_path: Path) -> None:
-    """Who starts a run settles what was abandoned before."""
-    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
-    run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1"))).check()
-    assert record(left)["status"] == "abandoned"
-    assert index.verify_runs(tmp_path / "runs").problems == []
-
-
-@pytest.mark.parametrize("before", ["running", "done", "failed"])
-def test_killed_late(before: str, tmp_path: Path) -> None:
-    """A run killed after its cells, while it wrote its report, is abandoned, and its reason tells of its end."""
-    left = make_run(tmp_path / "runs", 1, closed=False, status=before, process=gone_process())
-    (left / "raw.txt").write_text("made late")
-    assert abandoned.settle_runs(left.parent) == [left.name]
-    facts = record(left)
-    assert facts["status"] == "abandoned"
-    assert (f"had ended: {before}" in facts["reason"]) == (before != "running")
-    assert set(facts["files"]) == {"nightly.ipynb", "raw.txt"}
-    assert abandoned.settle_runs(left.parent) == []
-
-
-def test_killed_between(tmp_path: Path) -> None:
-    """A process killed between its line in the index and its record leaves nothing that stays wrong."""
-    left = make_run(tmp_path / "runs", 1, closed=False, status="done", process=gone_process())
-    index.append_line(left.parent, index.ENDED, left.name, "a" * 64)
-    assert [each.problem for each in index.verify_runs(left.parent).problems] == [
-        "was changed after the run ended"
-    ]
-    abandoned.settle_runs(left.parent)
-    assert index.verify_runs(left.parent).problems == []
-
-
-def test_settle_hides_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of an abandoned run are searched for the token that can be found by who settles it."""
-    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
-    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
-    (left / "raw.txt").write_text(f"the token is {TOKEN}")
-    (left / "bad.ipynb").write_text("{")
-    abandoned.settle_runs(left.parent)
-    assert (left / "raw.txt").read_text() == "the token is *****"
-    assert record(left)["problems"] == ["bad.ipynb cannot be read and was not changed"]
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_read_only(tmp_path: Path) -> None:
-    """In a folder that cannot be written into an abandoned run is listed as that, and verify works."""
-    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
-    left.parent.chmod(0o500)
-    try:
-        assert lcnb.runs().status.tolist() == ["abandoned"]
-        assert index.verify_runs(left.parent).problems == []
-    finally:
-        left.parent.chmod(0o700)
-
-
-def test_abandoned_changes(tmp_path: Path) -> None:
-    """The record of an abandoned run tells what the journal knows of its changes: a sent one is `unknown`."""
-    left = make_run(tmp_path / "runs", 1, closed=False, status="running", process=gone_process())
-    names = ("identifier", "before", "after", "monthly_before", "monthly_after", "currencycode")
-    plan = {"action": "power off", "target": "web-01", **dict.fromkeys(names)}
-    entry = JournalEntry(
-        "cs-1", 0, "planned", "power off", "web-01", "PUT", "/instances/1/power-off", None, plan
-    )
-    journal = Journal(state_dir())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LCNB_RUN_DIR", str(left))
-        journal.begin("cs-1", [entry], account=None, base_url="https://api.example.com/api")
-    journal.record_attempt("cs-1", 0, [])
-    abandoned.settle_runs(left.parent)
-    assert [(each["target"], each["outcome"]) for each in record(left)["changes"]] == [("web-01", "unknown")]
-    assert lcnb.runs().changes.tolist() == [1]
-
-
-def test_live_runs_are_left(tmp_path: Path) -> None:
-    """A run whose process lives, or is on another machine, stays `running`."""
-    elsewhere = {**gone_process(), "boot": "x", "host": "elsewhere"}
-    for number, known in enumerate((ME, elsewhere, None)):
-        make_run(tmp_path / "runs", number, closed=False, status="running", process=known)
-    assert lcnb.runs().status.tolist() == ["running"] * 3
-    assert not (tmp_path / "runs" / index.INDEX_FILE).exists()
 
 
 # --- verify ---------------------------------------------------------------------------------------------
@@ -584,13 +382,13 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
 @pytest.mark.parametrize("case", SPOILED)
 def test_spoiled(case: str, copy: Path) -> None:
     """What was added, taken away or moved is found, named, and ends `lcnb verify` with 1."""
-    spoil, told = SPOILED[case]
+    spoil, problem = SPOILED[case]
     spoil(copy)
-    assert any(told in f"{each.file}: {each.problem}" for each in index.verify_runs(copy).problems)
+    assert any(problem in f"{each.file}: {each.problem}" for each in index.verify_runs(copy).problems)
 
 
 def test_hidden_files_may_come(copy: Path) -> None:
-    """What JupyterLab and file managers put beside a notebook that was opened is no problem."""
+    """What JupyterLab and file managers add to the folder of a notebook that was opened is no problem."""
     (first(copy) / ".ipynb_checkpoints").mkdir()
     (first(copy) / ".ipynb_checkpoints" / "watch-checkpoint.ipynb").write_text("{}")
     (copy / "README").write_text("my runs")
@@ -633,7 +431,7 @@ def test_many_at_once(tmp_path: Path) -> None:
     assert index.verify_runs(tmp_path).problems == []
 
 
-def test_unwritten_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritten_line_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose line cannot be written has its record all the same, which says so."""
     (tmp_path / "runs" / index.INDEX_FILE).mkdir(parents=True)
     run = run_runbook(str(write_notebook(tmp_path / "a.ipynb", "1"))).check()
@@ -646,7 +444,7 @@ def test_unwritten_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_prune(tmp_path: Path) -> None:
-    """The oldest ended runs go; running and damaged ones stay; the index tells it and stays sound."""
+    """The oldest ended runs go; running and damaged ones stay; the index records it and stays valid."""
     place = tmp_path / "runs"
     made = [make_run(place, number) for number in range(5)]
     running = make_run(place, -1, closed=False, status="running", process=ME)
@@ -664,7 +462,7 @@ def test_prune(tmp_path: Path) -> None:
 
 
 def test_half_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that could not be deleted is told, by prune and by verify, and can be pruned again."""
+    """A run that could not be deleted is reported by prune and by verify, and can be pruned again."""
     make_run(tmp_path / "runs", 1)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda path: (_ for _ in ()).throw(PermissionError(13, "not yours")))
@@ -678,50 +476,7 @@ def test_half_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lines(tmp_path / "runs")) == 2
 
 
-# --- rerun and diff -------------------------------------------------------------------------------------
-
-
-def test_rerun(tmp_path: Path) -> None:
-    """A run is made again with the parameters that were given, and a changed notebook is known."""
-    path = write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'x'", "print(n, word)")
-    then = run_runbook(str(path), {"n": "7"}, folder=tmp_path / "kept")
-    kept = find_run(str(then.folder))
-    assert not has_notebook_changed(kept)
-    write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1\nword: str = 'y'", "print(n, word)")
-    assert has_notebook_changed(kept)
-    again = rerun_notebook(kept)
-    assert again.folder.parent == then.folder.parent
-    assert record(again.folder)["given"] == {"n": 7}
-    assert again.parameters == {"n": 7, "word": "y"}
-    path.unlink()
-    with pytest.raises(
-        InputError,
-        match=r"the notebook of the run .* does not exist any more: .*a\.ipynb\. Nothing was started",
-    ):
-        rerun_notebook(kept)
-
-
-def test_rerun_elsewhere(
-    watched: list[RunResult], settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What ran on one base URL is not run on another, unless an account is named for that."""
-    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
-    with pytest.raises(
-        ParameterError, match=r"used http://127.*is at https://core\.letscloud\.io/api\. Nothing was started"
-    ):
-        rerun_notebook(find_run(str(watched[0].folder)))
-
-
-def test_rerun_damaged(tmp_path: Path) -> None:
-    """A run whose record cannot be read, or tells no parameters, cannot be made again."""
-    damaged = make_run(
-        tmp_path / "runs", 1, notebook=str(write_notebook(tmp_path / "a.ipynb", "1")), given=None
-    )
-    with pytest.raises(InputError, match="lacks: given"):
-        rerun_notebook(find_run("last"))
-    (damaged / "run.json").write_text("{")
-    with pytest.raises(InputError, match=r"cannot be read: run\.json is damaged"):
-        rerun_notebook(find_run("last"))
+# --- compare ------------------------------------------------------------------------------------------
 
 
 def test_diff(watched: list[RunResult]) -> None:
@@ -747,87 +502,6 @@ def test_diff(watched: list[RunResult]) -> None:
         == set(compare_runs(runs[0], runs[0]).dtypes.astype(str))
         == {"str"}
     )
-
-
-NAN = float("nan")
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "found"),
-    [
-        ({"label": ["a"], "n": [1.5]}, {"label": ["a"], "n": [1.5]}, []),
-        ({"label": ["a"], "n": [NAN]}, {"label": ["a"], "n": [NAN]}, []),
-        ({"label": ["a"], "n": [NAN]}, {"label": ["a"], "n": [2.0]}, [("a", "changed", "n", None, "2.0")]),
-        ({"n": [1], "slug": ["x"]}, {"n": [2], "slug": ["x"]}, [("x", "changed", "n", "1", "2")]),
-        ({"label": ["a"]}, {"label": []}, [("a", "removed", None, None, None)]),
-        ({"label": ["a"], "old": [1]}, {"label": ["a"], "new": [1]}, [(None, "removed", "old", None, None), (None, "added", "new", None, None)]),
-        ({"label": ["a", "a"], "n": [1, 1]}, {"label": ["a", "a"], "n": [1, 2]}, [("a, 1", "removed", None, None, None), ("a, 2", "added", None, None, None)]),
-        ({"label": ["a", "a"], "id": [1, 2], "n": [3, 4]}, {"label": ["a", "a"], "id": [2, 1], "n": [4, 5]}, [("1", "changed", "n", "3", "5")]),
-        ({"label": ["a"], "tags": [["x", "y"]]}, {"label": ["a"], "tags": [["x"]]}, [("a", "changed", "tags", "['x' 'y']", "['x']")]),
-        ({}, {}, []),
-    ],
-)  # fmt: skip
-def test_diff_tables(one: Any, other: Any, found: list[Any], tmp_path: Path) -> None:
-    """Rows of saved tables are matched by a column that names them, whatever their order; else whole."""
-    runs = []
-    for number, table in enumerate((one, other)):
-        folder = make_run(tmp_path / "runs", number, started="")
-        pd.DataFrame(table).to_parquet(folder / "t.parquet")
-        runs.append(find_run(folder.name))
-    rows = [
-        tuple(None if value != value else value for value in row)
-        for row in compare_runs(*runs).itertuples(index=False)
-    ]
-    assert rows == [("table t", *row) for row in found]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "found"),
-    [
-        ("label,n\na,007\n", "label,n\na,7\n", [("a", "changed", "n", "007", "7")]),
-        ("label,n\na,1.0\n", "label,n\na,1\n", [("a", "changed", "n", "1.0", "1")]),
-        ("label,n\na,1.10\n", "label,n\na,1.1\n", [("a", "changed", "n", "1.10", "1.1")]),
-        ("label,n\na,NA\n", "label,n\na,\n", [("a", "changed", "n", "NA", None)]),
-        ("label,n\na,null\n", "label,n\na,nan\n", [("a", "changed", "n", "null", "nan")]),
-        ("label,n\na,TRUE\n", "label,n\na,True\n", [("a", "changed", "n", "TRUE", "True")]),
-        ("label,n\na, x\n", "label,n\na,x\n", [("a", "changed", "n", " x", "x")]),
-        ("label,n\na,12345678901234567890\n", "label,n\na,12345678901234567891\n",
-         [("a", "changed", "n", "12345678901234567890", "12345678901234567891")]),
-        ("label\n007\n7\n", "label\n7\n", [("007", "removed", None, None, None)]),
-        ("label\n#a\n", "label\n", [("#a", "removed", None, None, None)]),
-        ("label\nNA\n", "label\nNA\n", []),
-        ("x,x\n1,2\n", "x,x\n1,3\n", [("1", "changed", "x.1", "2", "3")]),
-        ("label,n\na,1,2\n", "label,n\na,1\n", None),
-    ],
-)  # fmt: skip
-def test_d13_diff_of_csv(one: str, other: str, found: list[Any] | None, tmp_path: Path) -> None:
-    """Tables that were saved as CSV are compared as the texts that they hold."""
-    runs = []
-    for number, text in enumerate((one, other)):
-        folder = make_run(tmp_path / "runs", number, started="")
-        (folder / "t.csv").write_text(text)
-        runs.append(find_run(folder.name))
-    rows = [
-        tuple(None if value != value else value for value in row)
-        for row in compare_runs(*runs).itertuples(index=False)
-    ]
-    if found is None:
-        assert [row[2] for row in rows] == ["unreadable"]
-    else:
-        assert rows == [("table t", *row) for row in found]
-
-
-def test_diff_files(tmp_path: Path) -> None:
-    """A table that only one run has is told, and one that is no table too."""
-    one, other = (make_run(tmp_path / "runs", number) for number in range(2))
-    (one / "only.csv").write_text("a\n1\n")
-    (one / "bad.parquet").write_text("no")
-    (other / "bad.parquet").write_text("no")
-    found = compare_runs(find_run(one.name), find_run(other.name))
-    assert found[["what", "change"]].to_numpy().tolist() == [
-        ["table bad", "unreadable"],
-        ["table only", "removed"],
-    ]
 
 
 # --- the commands ---------------------------------------------------------------------------------------
@@ -877,31 +551,8 @@ def test_commands(copy: Path, tmp_path: Path, watched: list[RunResult]) -> None:
     assert lcnb_command("verify").returncode == 0
 
 
-def test_rerun_command(tmp_path: Path) -> None:
-    """`lcnb rerun` warns of a changed notebook, prints as `lcnb run` does, and has the run's exit code."""
-    path = write_notebook(tmp_path / "a.ipynb", "# A", "n: int = 1", "print(n)")
-    run_runbook(str(path), {"n": 2})
-    write_notebook(path, "# A", "n: int = 1", "import lcnb; lcnb.run().attention(f'it is {n}')")
-    done = lcnb_command("rerun", "last")
-    assert done.returncode == 8
-    assert re.match(
-        r"warning: the notebook has changed since the run \S+-a-\S+\nattention: it is 2\n", done.stderr
-    )
-    assert done.stdout.startswith("attention ")
-
-
-def test_rerun_is_confirmed_anew(tmp_path: Path) -> None:
-    """That somebody confirmed the changes of a run does not confirm those of its rerun: `--yes` does."""
-    path = write_notebook(tmp_path / "a.ipynb", "# A", "dry_run: bool = True", "print(dry_run)")
-    run_runbook(str(path), {"dry_run": False}, confirm=True).check()
-    refused = lcnb_command("rerun", "last")
-    assert (refused.returncode, len(lcnb.runs())) == (6, 1)
-    assert "nobody confirmed that. Nothing was started" in refused.stderr
-    assert lcnb_command("rerun", "last", "--yes").returncode == 0
-
-
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["show", "lst"], 2, "no run 'lst': /"),
         (["open"], 2, "no run 'last': /"),
@@ -911,16 +562,16 @@ def test_rerun_is_confirmed_anew(tmp_path: Path) -> None:
         (["runs", "prune"], 2, "Missing option '--keep'"),
     ],
 )  # fmt: skip
-def test_no_runs(arguments: list[str], code: int, told: str) -> None:
+def test_no_runs(arguments: list[str], code: int, message: str) -> None:
     """Where no run was made each command says so or prints nothing, and makes no folder."""
     done = lcnb_command(*arguments)
     assert done.returncode == code
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not Path(os.environ["LCNB_RUNS_DIR"]).exists()
 
 
-def test_damaged_is_told(tmp_path: Path) -> None:
+def test_damaged_is_reported(tmp_path: Path) -> None:
     """A damaged run is a row of the list, and its problem a line on stderr."""
     folder = make_run(tmp_path / "runs", 1)
     (folder / "run.json").write_text("{")
