@@ -278,6 +278,8 @@ def forget_kernel(kernel: bool) -> None:
     for name in list(sys.modules):
         if name.startswith(DETECTORS):
             del sys.modules[name]
+    if kernel:  # it reads, when it is imported, the number of its parent, with which it ends
+        del sys.modules["ipykernel.kernelapp"], sys.modules["ipykernel"].kernelapp
     if not kernel:
         sys.modules.pop("ipykernel.debugger", None)  # a shell has none
     backend = os.environ.get("MPLBACKEND") or (
