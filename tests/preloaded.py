@@ -103,7 +103,7 @@ class Preloaded:
             session,
             *rest,
         ) = given
-        group, gid, gids, uid, umask, before, _ = rest
+        group, gid, gids, uid, umask, before, *_ = rest
         env = dict(os.environ) if pairs is None else dict(os.fsdecode(each).split("=", 1) for each in pairs)
         command = program([os.fsdecode(each) for each in words], env)
         usual = (
