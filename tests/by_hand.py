@@ -11,6 +11,8 @@ import json
 import os
 import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -136,6 +138,20 @@ def work(job: dict[str, Any]) -> None:
     (place / "count").write_text(str(wire.count))
 
 
+def rehearse(job: dict[str, Any]) -> None:
+    """Run a job dry in this process, which imports what the forks of it would import."""
+    with tempfile.TemporaryDirectory() as place:
+        settings = replace(
+            load_settings(token=TOKEN, base_url="https://api.example.com/api"), state_dir=Path(place)
+        )
+        given = {**job["parameters"], "dry_run": True}
+        run_cells(
+            job["name"], client(world(None, job["fleet"]), settings), Path(place, "run"), given, confirmed=""
+        )
+    assert len(threading.enumerate()) == 1
+    gc.freeze()
+
+
 def void(value: object) -> None:
     return None
 
@@ -156,7 +172,11 @@ def main() -> None:
         import_module(module)
     results, sys.stdout = sys.stdout, Path(os.devnull).open("w")  # noqa: SIM115 - as long as this process lives
     gc.freeze()  # what has been imported is not looked through, and so not copied, in each fork
+    rehearsed = False
     for line in sys.stdin:
+        if not rehearsed:
+            rehearse(json.loads(line))
+            rehearsed = True
         pid = os.fork()
         if pid == 0:
             code = 0

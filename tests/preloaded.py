@@ -103,7 +103,7 @@ class Preloaded:
             session,
             *rest,
         ) = given
-        group, gid, gids, uid, umask, before, _ = rest
+        group, gid, gids, uid, umask, before, *_ = rest
         env = dict(os.environ) if pairs is None else dict(os.fsdecode(each).split("=", 1) for each in pairs)
         command = program([os.fsdecode(each) for each in words], env)
         usual = (
@@ -278,6 +278,8 @@ def forget_kernel(kernel: bool) -> None:
     for name in list(sys.modules):
         if name.startswith(DETECTORS):
             del sys.modules[name]
+    if kernel:  # it reads, when it is imported, the number of its parent, with which it ends
+        del sys.modules["ipykernel.kernelapp"], sys.modules["ipykernel"].kernelapp
     if not kernel:
         sys.modules.pop("ipykernel.debugger", None)  # a shell has none
     backend = os.environ.get("MPLBACKEND") or (

@@ -492,6 +492,7 @@ def test_a7_executor_that_takes_nothing(error: Exception, tmp_path: Path) -> Non
     assert str(error) in frame["error"].iloc[0]
 
 
+@pytest.mark.fresh_python
 def test_no_scheduler(tmp_path: Path) -> None:
     """Where no scheduler answers, that is one clear error, and nothing was started."""
     pytest.importorskip("distributed")
