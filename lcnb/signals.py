@@ -1,4 +1,4 @@
-"""Signals while a run begins and ends: what must be whole is not cut in two by them."""
+"""Signals at the start and the end of a run: they must not interrupt a step that has to be complete."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TYPE_CHECKING = False  # as in `warm`: typing itself takes milliseconds
+TYPE_CHECKING = False  # as in `warm`: importing typing takes milliseconds
 if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-#: What ends a run: Ctrl-C, and what a supervisor or a terminal that closes sends.
+#: The signals that end a run: Ctrl-C, and those that a supervisor or a closed terminal sends.
 ENDING_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -21,17 +21,22 @@ ENDING_SIGNALS = tuple(
 
 @contextmanager
 def hold_signals() -> Iterator[list[int]]:
-    """Signals that would end the process do nothing inside; gives the list of those that came."""
-    came: list[int] = []
+    """Hold back signals that would end the process while the block runs; yield the list of those that arrived.
+
+    >>> with hold_signals() as received:
+    ...     received
+    []
+    """
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        yield received
         return
     before = {each: signal.getsignal(each) for each in ENDING_SIGNALS}
     for each, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
-            signal.signal(each, lambda number, frame: came.append(number))
+            signal.signal(each, lambda number, frame: received.append(number))
     try:
-        yield came
+        yield received
     finally:
         for each, handler in before.items():
             if handler not in (signal.SIG_IGN, None):
@@ -40,7 +45,7 @@ def hold_signals() -> Iterator[list[int]]:
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """SIGTERM, and a terminal that is closed, end what is inside as Ctrl-C does: by SystemExit with their exit code."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does: they raise SystemExit with their exit code (128 + n)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -60,16 +65,16 @@ def exit_on_signals() -> Iterator[None]:
 
 
 def resend_lost_signal(unraisable: Any) -> None:
-    """A `sys.unraisablehook`: an interrupt that met Python in a finaliser, where it ends nothing, is sent again."""
+    """Send an interrupt again that Python dropped because it arrived in a finalizer: a `sys.unraisablehook`."""
     number = _signal_number(unraisable.exc_value)
     if number is None:
         sys.__unraisablehook__(unraisable)
-    else:  # not from here: this is still inside of that finaliser
+    else:  # later, because this code still runs inside the finalizer
         threading.Timer(0.05, _send_to_main_thread, [number]).start()
 
 
 def _send_to_main_thread(number: int) -> None:
-    """Sent to another thread, a signal would not end what the main thread waits for."""
+    """Send a signal to the main thread: sent to another thread, it would not end what the main thread waits for."""
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:
         signal.pthread_kill(main, number)

@@ -9,7 +9,7 @@ from lcnb.runbooks.engine.papermill_imports import ensure_event_loop
 
 
 def idle_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that jupyter_client runs in this thread from call to call; None where one runs already."""
+    """Return the event loop that jupyter_client uses in this thread between calls; None while a loop is running."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -18,13 +18,13 @@ def idle_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def close_loop() -> None:
-    """jupyter_client makes an event loop for a thread that has none, and leaves it open when that ends."""
+    """Close the event loop that jupyter_client created for a thread other than the main one, and would leave open."""
     if threading.current_thread() is not threading.main_thread() and (loop := idle_loop()):
         loop.close()
 
 
 def drop_tasks() -> None:
-    """What an interrupt left in the event loop would go on when the kernel is shut down, and complain of that."""
+    """Cancel tasks that an interrupt left in the event loop: they would continue during the kernel's shutdown."""
     loop = idle_loop()
     tasks = asyncio.all_tasks(loop) if loop else set()
     if loop and tasks:
@@ -33,4 +33,4 @@ def drop_tasks() -> None:
         done, _ = loop.run_until_complete(asyncio.wait(tasks, timeout=2))
         for task in done:
             if not task.cancelled():
-                task.exception()  # looked at, so that nobody logs it
+                task.exception()  # retrieved, so that asyncio does not log it

@@ -12,20 +12,21 @@ from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-#: Handles below this are for those that a run brings with their numbers.
+#: Handles below this number are reserved for those that a run brings with their own numbers.
 MIN_HANDLE = 200
-#: As nbclient starts a kernel: the sources of cells are not kept in the user's history.
+#: nbclient starts a kernel with it: the sources of cells are not saved in the user's history.
 NO_HISTORY_ARGUMENT = "--HistoryManager.hist_file=:memory:"
 
 
 def die_with_parent(runner: int) -> None:
-    """The runner may be killed without a word; nobody would then end a cell that goes on for ever."""
+    """End this process when its parent dies: a killed runner could not end a cell that never ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != runner:
         os._exit(1)
 
 
 def move_handle(handle: int) -> int:
+    """Move a handle to a number that no run uses; return the new number."""
     import fcntl  # not on Windows, where there are no warm runs
 
     moved = fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, MIN_HANDLE)
@@ -34,7 +35,7 @@ def move_handle(handle: int) -> int:
 
 
 def standard_stream(number: int, name: str) -> Any:
-    """A standard stream as Python makes it when it starts."""
+    """Return a standard stream as Python creates it at its start; `name` is such as "stdout"."""
     mode = "w" if number else "r"
     raw = FileIO(number, mode, closefd=False)
     raw.name = f"<{name}>"
@@ -46,7 +47,7 @@ def standard_stream(number: int, name: str) -> Any:
 
 
 def adopt_environment(env: Mapping[str, str], cwd: str) -> None:
-    """After a fork: the environment and folder of whoever asked, and chance of one's own."""
+    """Take over an environment and a folder after a fork, and seed the random number generators."""
     import random
 
     os.environ.clear()

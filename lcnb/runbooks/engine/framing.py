@@ -1,4 +1,4 @@
-"""Messages between the processes of a warm run: JSON after its length, and handles beside it where there are any."""
+"""Messages between the processes of a warm run: a length, then JSON, with file handles attached where needed."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 
-TYPE_CHECKING = False  # as in `warm`: typing itself takes milliseconds
+TYPE_CHECKING = False  # as in `warm`: importing typing takes milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
 LENGTH_PREFIX = struct.Struct("!I")
-#: Handles that come with one message at most.
+#: At most this many handles come with one message.
 MAX_HANDLES = 16
 
 
 def frame_message(packed: bytes) -> bytes:
-    """What is sent for a message that is packed already."""
+    """Return the bytes to send for a packed message: its length and itself.
+
+    >>> frame_message(b"one")
+    b'\\x00\\x00\\x00\\x03one'
+    """
     return LENGTH_PREFIX.pack(len(packed)) + packed
 
 
 def take_message(buffer: bytearray) -> bytes | None:
-    """Take the first packed message out of what was read; None while it is not complete.
+    """Remove the first packed message from the buffer and return it; None while it is incomplete.
 
-    >>> buffer = bytearray(framed(b"one") + b"rest")
-    >>> cut(buffer), bytes(buffer), cut(buffer)
+    >>> buffer = bytearray(frame_message(b"one") + b"rest")
+    >>> take_message(buffer), bytes(buffer), take_message(buffer)
     (b'one', b'rest', None)
     """
     if len(buffer) < LENGTH_PREFIX.size:
@@ -40,9 +44,9 @@ def take_message(buffer: bytearray) -> bytes | None:
 
 
 def pack_message(message: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
-    """A message of the Jupyter protocol as JSON, as jupyter_client writes it; `buffers` as base64 within it.
+    """Pack a message of the Jupyter protocol as JSON, as jupyter_client does, with `buffers` as base64.
 
-    >>> unpack(pack({"header": {}, "parent_header": {}}, [b"0"]))["buffers"]
+    >>> unpack_message(pack_message({"header": {}, "parent_header": {}}, [b"0"]))["buffers"]
     [b'0']
     """
     from base64 import b64encode
@@ -54,7 +58,7 @@ def pack_message(message: Mapping[str, Any], buffers: Sequence[Any] = ()) -> byt
 
 
 def unpack_message(packed: bytes) -> dict[str, Any]:
-    """The message, with its times as times."""
+    """Return the message in packed bytes, with its times as datetimes."""
     from base64 import b64decode
 
     from jupyter_client.jsonutil import extract_dates
@@ -68,14 +72,14 @@ def unpack_message(packed: bytes) -> dict[str, Any]:
 
 
 def send_message(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
-    """Send one message. OSError when the other side is gone."""
+    """Send one message. OSError when the other side has closed the connection."""
     body = json.dumps(message).encode()
     socket.send_fds(connection, [LENGTH_PREFIX.pack(len(body))], list(handles))
     connection.sendall(body)
 
 
 def receive_message(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """One message and the handles that came with it; None at the end of the connection."""
+    """Receive one message and its handles; the message is None at the end of the connection."""
     head, handles, _, _ = socket.recv_fds(connection, LENGTH_PREFIX.size, MAX_HANDLES)
     buffer = bytearray(head)
     while (packed := take_message(buffer)) is None:

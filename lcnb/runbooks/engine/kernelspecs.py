@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.errors import (
-    InputError,
-)
+from lcnb.errors import InputError
 from lcnb.folders import check_home
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.notebook.languages import PYTHON, normalize_language
@@ -20,9 +18,10 @@ if TYPE_CHECKING:
 
 
 def choose_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
-    """The runbook with the kernel that it will run in, and the spec of that kernel.
+    """Return the runbook with the kernel that it will run in, and the spec of that kernel.
 
-    InputError when the kernel is not installed, or runs another language than the notebook's.
+    `kernel` overrides the kernel that the notebook names. InputError when the kernel is not installed, or runs another
+    language than that of the notebook.
     """
     book = replace(book, kernel=kernel if kernel is not None else book.kernel)
     spec = _find_kernel_spec(book, kernel)
@@ -36,7 +35,7 @@ def choose_kernel(book: Runbook, kernel: str | None) -> tuple[Runbook, Any]:
 
 
 def _find_kernel_spec(book: Runbook, chosen: str | None) -> Any:
-    """The spec of the runbook's kernel. InputError when it is not here; `chosen`: by --kernel."""
+    """The spec of the runbook's kernel. InputError when it is not installed. `chosen` is the value of --kernel."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     check_home()
@@ -56,7 +55,7 @@ def _find_kernel_spec(book: Runbook, chosen: str | None) -> Any:
 
 
 def _suggest_kernel(book: Runbook) -> str:
-    """What to do about a kernel that is not here, or is for another language."""
+    """What to do about a kernel that is not installed, or that runs another language."""
     from jupyter_client.kernelspec import KernelSpecManager
 
     specs = KernelSpecManager().get_all_specs()
@@ -72,7 +71,7 @@ def _suggest_kernel(book: Runbook) -> str:
 
 
 def fits_forked_shell(spec: Any) -> bool:
-    """Whether the kernel is ipykernel in this very Python, and nobody has changed how IPython starts."""
+    """Whether the kernel is ipykernel in this Python, and the user has not configured how IPython starts."""
     program, *words = spec.argv
     words = [each for each in words if not each.startswith("-X")]
     own = f"python{sys.version_info[0]}"

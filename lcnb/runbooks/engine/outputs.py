@@ -1,4 +1,4 @@
-"""The outputs of cells that are kept: which messages count, and how many bytes."""
+"""Which outputs of cells are kept: the kinds of messages, and limits in bytes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ import json
 from collections import Counter
 from typing import Any
 
-#: Bytes of outputs that are kept of one cell, and of all; the rest is left out, and that is told.
-MAX_CELL_BYTES, MAX_RUN_BYTES = 20_000_000, 100_000_000
+#: Bytes of outputs that are kept of one cell. More is left out, and the notebook says so.
+MAX_CELL_BYTES = 20_000_000
+#: Bytes of outputs that are kept of all cells.
+MAX_RUN_BYTES = 100_000_000
 
 OUTPUT_MESSAGES = ("stream", "display_data", "execute_result", "update_display_data")
-#: All messages that change a notebook. Others, such as those for a debugger, are for nobody here.
+#: All messages that change a notebook. Others, such as those for a debugger, are ignored.
 NOTEBOOK_MESSAGES = (
     *OUTPUT_MESSAGES, "error", "clear_output", "status", "execute_input", "comm_open", "comm_msg", "comm_close"
 )  # fmt: skip
 
 
 class OutputLimits:
-    """How many bytes of outputs each cell has given; what goes beyond the limits becomes one line that says so."""
+    """Counts the bytes of each cell's outputs. Outputs beyond the limits are replaced by one line that says so."""
 
     def __init__(self) -> None:
         self._of_cell: Counter[int] = Counter()
-        self._told: set[int] = set()
+        self._cut_cells: set[int] = set()
 
     def take(self, cell: int, message: Any) -> bool:
-        """Whether this message is kept; the first one that is not is turned into the line that tells it."""
+        """Whether this message is kept. The first one beyond a limit is turned into the line that says so, and kept."""
         size = content_size(message["content"])
         if self._of_cell[cell] + size <= MAX_CELL_BYTES and self._of_cell.total() + size <= MAX_RUN_BYTES:
             self._of_cell[cell] += size
             return True
-        if cell in self._told:
+        if cell in self._cut_cells:
             return False
-        self._told.add(cell)
+        self._cut_cells.add(cell)
         text = (
             f"\n[more output is left out: a notebook keeps {MAX_CELL_BYTES // 1_000_000} MB of a cell, "
             f"{MAX_RUN_BYTES // 1_000_000} MB in all]\n"
@@ -42,9 +44,9 @@ class OutputLimits:
 
 
 def to_storable(mime: str, value: Any) -> Any:
-    """A representation as a notebook may have it: text, or JSON where its type says so.
+    """Return an output in the form that a notebook may contain: text, or JSON where its MIME type says so.
 
-    >>> _storable("application/x-own", {"a": 1}), _storable("application/vnd.own+json", {"a": 1})
+    >>> to_storable("application/x-own", {"a": 1}), to_storable("application/vnd.own+json", {"a": 1})
     ('{"a": 1}', {'a': 1})
     """
     structured = mime == "application/json" or mime.endswith("+json")
@@ -52,6 +54,11 @@ def to_storable(mime: str, value: Any) -> Any:
 
 
 def content_size(content: Any) -> int:
+    """Return the approximate size of a message's content in bytes.
+
+    >>> content_size({"text": "four"})
+    4
+    """
     if isinstance(content, dict):
         return sum(content_size(each) for each in content.values())
     if isinstance(content, list | tuple):

@@ -1,9 +1,9 @@
-"""Execute a notebook through papermill: it injects the parameters, the rest is ours.
+"""Execute a notebook through papermill: it injects the parameters, lcnb does the rest.
 
-papermill finds our engine by its name and our files by the scheme `lcnb+file://`. A cell is `completed` only when
-it ended well, `failed` when it did not, `skipped` when it was never run; the same goes for the whole notebook
-(`metadata.lcnb`). Saves are complete or do not happen (temporary file, sync, rename), pass one redacting function,
-and are rare while cells are quick. The kernel is reached by sockets in a private folder, not by ports.
+papermill finds the engine by its name, and files by the scheme `lcnb+file://`. A cell is `completed` only when it ended
+well, `failed` when it did not, and `skipped` when it never ran; the same is true for the whole notebook
+(`metadata.lcnb`). A save is complete or does not happen (temporary file, sync, rename), passes one redacting function,
+and is rare while cells are quick. The kernel is reached through sockets in a private folder, not through ports.
 """
 
 from __future__ import annotations
@@ -45,19 +45,20 @@ from lcnb.runbooks.notebook.parameters import to_json_values
 from lcnb.signals import hold_signals
 
 ENGINE_NAME = "lcnb"
-#: A save may take this share of the run's time at most; the next one waits accordingly.
+#: The pause after a save is this many times as long as the save took.
 SAVE_PAUSE_FACTOR = 20
-#: Seconds after which what is saved must outlast a power cut.
+#: Seconds after which saves must survive a power cut.
 SYNC_AFTER_S = 1.0
-#: What all saves before the last one may write: this many times the notebook's size, or this many bytes.
-MAX_SAVES_FACTOR, MAX_SAVES_BYTES = 2, 1_000_000
+#: All saves before the last one write at most this many times the notebook's size, or MAX_SAVES_BYTES if that is more.
+MAX_SAVES_FACTOR = 2
+MAX_SAVES_BYTES = 1_000_000
 
 
 def execute_job(job: RunJob) -> None:
-    """Run the notebook of a job; how it ended stands in the job afterwards.
+    """Execute the notebook of a job. Afterwards `job.ended` says how it ended.
 
-    Raises only what is not the notebook's own doing: KeyboardInterrupt, SystemExit, OSError (disk full). The
-    job tells the status in these cases too.
+    Raises only what the notebook did not cause: KeyboardInterrupt, SystemExit, OSError (disk full). `job.ended` is set
+    in these cases too.
     """
     JOBS_BY_PATH[job.path] = job
     try:
@@ -87,7 +88,7 @@ def execute_job(job: RunJob) -> None:
         raise
     finally:
         try:
-            with hold_signals():  # how it ended stands; it only has to be written down
+            with hold_signals():  # how the run ended is decided, and only has to be saved
                 _save_final(job)
         finally:
             del JOBS_BY_PATH[job.path]
@@ -95,9 +96,9 @@ def execute_job(job: RunJob) -> None:
 
 
 def _save_final(job: RunJob) -> None:
-    """The last word on the saved notebook is ours: papermill writes markers of its own into a failed one.
+    """Decide how the run ended, and save the notebook after papermill, which adds its own markers to a failed one.
 
-    What is kept in memory, for the report, is what was saved: without secrets.
+    The notebook in memory, which the report shows, becomes what was saved: without secrets.
     """
     job.ended = job.judge(job.ended)
     if job.notebook is not None:
@@ -108,7 +109,7 @@ def _save_final(job: RunJob) -> None:
         try:
             write_atomically(job.target, text)
         except OSError as error:
-            # Even a run that ended well has not done what it should: its notebook is lost.
+            # Even a run that ended well has failed then: its notebook is lost.
             reason = f"the notebook could not be written: {error.strerror or error}"
             job.ended = RUN_FAILED.because(reason)
             _save_without_outputs(job)
@@ -116,7 +117,7 @@ def _save_final(job: RunJob) -> None:
 
 
 def _save_without_outputs(job: RunJob) -> None:
-    """Where the disk has no room for the outputs, how each cell ended may still fit."""
+    """Save the notebook without outputs: where they do not fit on the disk, the ends of the cells may still fit."""
     bare = copy.deepcopy(job.notebook)
     for cell in bare.cells:
         if cell.cell_type == "code":
@@ -140,10 +141,10 @@ def _end_metadata(job: RunJob) -> dict[str, Any]:
 
 
 class _ExecutionManager(NotebookExecutionManager):  # type: ignore[misc]
-    """Keeps the status of cells and the saved notebook true."""
+    """Keeps the status of each cell and the saved notebook correct."""
 
     SKIPPED = "skipped"
-    #: The number of the kernel's process, once there is one.
+    #: The id of the kernel's process, after its start.
     kernel: int | None = None
 
     def __init__(self, nb: Any, job: RunJob) -> None:
@@ -154,10 +155,9 @@ class _ExecutionManager(NotebookExecutionManager):  # type: ignore[misc]
         job.notebook = nb
 
     def save(self, **kwargs: Any) -> None:
-        """papermill asks for a save at each start and end of a cell; most come too soon to be worth it.
+        """Save the notebook, unless the last save was a moment ago: papermill calls this at each cell's start and end.
 
-        Neither the run's time nor the disk may go into saves: a save takes a small share of the time, and all of
-        them together write a small multiple of what there is.
+        Saves take a small share of the run's time, and all of them together write a small multiple of its size.
         """
         if time.monotonic() < self._next_save:
             return
@@ -166,19 +166,22 @@ class _ExecutionManager(NotebookExecutionManager):  # type: ignore[misc]
         text = self.job.redact(str(nbformat.writes(self.nb)))  # type: ignore[no-untyped-call]
         size = len(text.encode("utf-8", "replace"))
         if self._written + size <= max(MAX_SAVES_BYTES, MAX_SAVES_FACTOR * size):
-            # A young run has little that a power cut could take, and is soon written to its end.
+            # A run that has just started has little to lose in a power cut.
             write_atomically(self.job.target, text, sync=self.job.age() > SYNC_AFTER_S)
             self._written += size
         self._next_save = time.monotonic() + SAVE_PAUSE_FACTOR * (time.monotonic() - started)
 
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
+        """Report the progress, and mark the cell as running."""
         self.job.on_cell(cell_index or 0, len(self.nb.cells), _cell_title(cell))
         super().cell_start(cell, cell_index)
 
     def cell_skipped(self, cell: Any) -> None:
+        """Mark the cell as never run."""
         cell.metadata.papermill["status"] = self.SKIPPED
 
     def notebook_complete(self, **kwargs: Any) -> None:
+        """Mark the cell that still runs as failed, and cells that never ran as skipped."""
         for cell in self.nb.cells:
             if cell.metadata.papermill["status"] == self.RUNNING:
                 self.cell_exception(cell)
@@ -189,7 +192,7 @@ class _ExecutionManager(NotebookExecutionManager):  # type: ignore[misc]
 
 
 def _cell_title(cell: Any) -> str:
-    """What a person calls a cell: its first comment or first line."""
+    """The title of a cell in the progress: its first line, without a comment sign."""
     lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
     return lines[0].lstrip("#% ")[:60] if lines else ""
 
@@ -197,6 +200,7 @@ def _cell_title(cell: Any) -> str:
 class _LcnbEngine(Engine):  # type: ignore[misc]
     @classmethod
     def execute_notebook(cls, nb: Any, kernel_name: str, lcnb_job: RunJob, **kwargs: Any) -> Any:
+        """Execute the notebook of a job: the method that papermill calls."""
         nb.metadata.papermill["parameters"] = to_json_values(dict(lcnb_job.parameters))
         if lcnb_job.kernelspec:
             nb.metadata["kernelspec"] = dict(lcnb_job.kernelspec)
@@ -215,7 +219,7 @@ def _run_in_kernel(manager: _ExecutionManager, kernel_name: str, job: RunJob) ->
         kernel_name=kernel_name,
         kernel_manager_class=_IpcKernelManager if os.name == "posix" else AsyncKernelManager,
         startup_timeout=KERNEL_START_S,
-        store_widget_state=True,  # the last state of a progress bar is all that a report can show of it
+        store_widget_state=True,  # a report can only show the last state of a progress bar
         iopub_timeout=30,
         raise_on_iopub_timeout=True,
     )
@@ -238,12 +242,12 @@ def _run_in_kernel(manager: _ExecutionManager, kernel_name: str, job: RunJob) ->
             shutil.rmtree(sockets, ignore_errors=True)
 
 
-#: Clients whose start was interrupted. To close their sockets, as the garbage collector would, can take for ever.
+#: Clients whose start was interrupted. They are kept, because closing their sockets may never end.
 _UNSTARTED_CLIENTS: list[CellRunner] = []
 
 
 def _kill_unstarted(client: CellRunner) -> None:
-    """End a kernel whose start was interrupted. A shutdown would meet the start, which is in the event loop still."""
+    """Kill a kernel whose start was interrupted. A shutdown would collide with the start in the event loop."""
     _UNSTARTED_CLIENTS.append(client)
     kernel = getattr(client.km.provisioner, "process", None)
     if kernel is not None:
@@ -252,43 +256,43 @@ def _kill_unstarted(client: CellRunner) -> None:
 
 
 def _kill_group(kernel: int | None) -> None:
-    """A kernel leads a group of its own: what its cells have left running there ends with the run."""
+    """Kill the process group of a kernel, so that processes that its cells left behind end with the run."""
     if kernel is not None and os.name == "posix":
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(kernel, signal.SIGKILL)
 
 
 def _execute_cells(client: CellRunner, job: RunJob) -> None:
-    """Run the cells. What the kernel's process says beside them is told when it dies, and else not worth a word."""
-    with tempfile.TemporaryFile() as words:
+    """Execute the cells. The kernel's own stderr is only reported when it dies."""
+    with tempfile.TemporaryFile() as stderr:
         inherits = {"pass_fds": job.inherits} if job.inherits else {}
         try:
             client.execute(
                 cwd=str(job.cwd or job.target.parent),
                 env=dict(job.env),
-                stdout=subprocess.DEVNULL,  # what it says there is in the notebook already
-                stderr=words,
+                stdout=subprocess.DEVNULL,  # the notebook has it already
+                stderr=stderr,
                 **inherits,
             )
         except DeadKernelError as error:
-            words.seek(0)
-            last = words.read()[-2000:].decode(errors="replace").strip()
+            stderr.seek(0)
+            last = stderr.read()[-2000:].decode(errors="replace").strip()
             raise DeadKernelError(f"{error}\n{last}".strip()) from error
 
 
 def _socket_folder() -> Path:
-    """A folder of mode 0700, with a path that leaves room in the 100 bytes that the address of a socket has."""
+    """Create a folder of mode 0700 with a short path: the address of a socket has room for 100 bytes."""
     short = len(os.fsencode(tempfile.gettempdir())) < 70
     return Path(tempfile.mkdtemp(prefix="lcnb-", dir=None if short else "/tmp"))  # noqa: S108
 
 
 class _IpcKernelManager(AsyncKernelManager):
-    """Sockets in a folder of mode 0700: no port to race for, and nobody else can connect."""
+    """Connects through sockets in a folder of mode 0700: no races for ports, and no other user can connect."""
 
     transport = "ipc"
 
 
-#: It warns of each parameter whose declaration its own reader does not know; ours has checked them all.
+#: papermill warns of each parameter that its own reader does not know; lcnb has checked them all.
 logging.getLogger("papermill").setLevel(logging.ERROR)
 papermill_engines.register(ENGINE_NAME, _LcnbEngine)
 papermill_io.register(FILE_SCHEME, JobFiles())

@@ -1,8 +1,8 @@
-"""The secrets that a notebook uses are told to its runner, which masks them in all that it keeps.
+"""A pipe through which a kernel sends the secrets that a notebook reveals, so that its runner can mask them.
 
-A password that lcnb makes in a kernel, or a private key, is known to nobody else: printed by a cell it would stand in
-the saved notebook. So `Secret.reveal` in a kernel of ours writes the value into a pipe before it gives it away, and
-whoever saves reads the pipe first. Nothing of it reaches a disk, a process list, or a process started by the cell.
+Only the kernel knows a password that lcnb generated there, or a private key: printed by a cell it would be in the saved
+notebook. So `Secret.reveal` writes the value into a pipe before it returns it, and the runner reads the pipe before
+each save. The value never reaches a disk, a list of processes, or a process that a cell starts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lcnb.api.record_reader import SECRET_NAME_PATTERN
 from lcnb.secret import SECRET_PIPE_VARIABLE, Secret
 from lcnb.transport.network import proxy_secrets
 
-#: Shorter values of the environment would mask ordinary words.
+#: Shorter values of environment variables are not masked, because they may be ordinary words.
 MIN_SECRET_LENGTH = 8
 
 
 class SecretPipe:
-    """The reading end of the pipe, and what came through it."""
+    """The reading end of the pipe, and the secrets that were read from it."""
 
     def __init__(self) -> None:
         self._secrets: dict[str, Secret] = {}
@@ -33,7 +33,7 @@ class SecretPipe:
 
     @contextmanager
     def open(self) -> Iterator[dict[str, str]]:
-        """The environment that lets a kernel tell, while it runs; `write` is what it must inherit."""
+        """Open the pipe for one run; yield the variables that a kernel needs. It must inherit the handle `write`."""
         if os.name != "posix":
             yield {}
             return
@@ -53,7 +53,7 @@ class SecretPipe:
                 self._read = self.write = -1
 
     def secrets(self) -> list[Secret]:
-        """All that were told until now."""
+        """Return the secrets that were received until now."""
         self._drain()
         with self._lock:
             return list(self._secrets.values())
@@ -80,13 +80,17 @@ class SecretPipe:
 
 
 def split_secret(value: str) -> list[str]:
-    """A secret of many lines, such as a private key, and each of its lines that would give a part of it away."""
+    """Return a secret and, for one of several lines such as a private key, each long line too.
+
+    >>> split_secret("correct horse")
+    ['correct horse']
+    """
     lines = [line for line in value.splitlines() if len(line) >= 20 and not line.startswith("-----")]
     return [value, value.strip(), *lines] if len(lines) > 1 else [value]
 
 
 def environment_secrets() -> list[Secret]:
-    """The values of variables that are called a secret, and passwords of proxies: a cell may print them."""
+    """Return the values of environment variables with names of secrets, and passwords of proxies."""
     return proxy_secrets() + [
         Secret(part)
         for name, value in os.environ.items()

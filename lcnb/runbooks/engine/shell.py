@@ -1,7 +1,7 @@
 """The process that runs the cells of a warm run: forked before its runner has any thread (`prepare_shell`).
 
-It waits for `start` (environment, folder and handles of the run), takes these over, and becomes a Jupyter kernel
-(`shell_kernel`). When its runner dies, the shell ends too.
+It waits for the start message (environment, folder and handles of the run), takes these over, and becomes a Jupyter
+kernel (`shell_kernel`). When its runner dies, the shell ends too.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from lcnb.runbooks.engine.forked_process import (
 )
 from lcnb.runbooks.engine.framing import receive_message
 
-#: Modules that look, when they are imported, whether they are in a notebook.
+#: Modules that check during their import whether they are in a notebook.
 NOTEBOOK_DETECTORS = ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook")
 
 
 @dataclass
 class PreparedShell:
-    """A forked process that waits to become a shell: the runner's ends of its socket and pipe."""
+    """A forked process that waits to become a shell, with the runner's ends of its socket and pipe."""
 
     pid: int
     control: socket.socket
@@ -42,7 +42,7 @@ class PreparedShell:
 
 
 def prepare_shell() -> PreparedShell:
-    """Fork the process of a shell. To be called while this process has one thread."""
+    """Fork the process of a shell. Call it while this process has only one thread."""
     ours, theirs = socket.socketpair()
     read, write = os.pipe()
     runner = os.getpid()
@@ -53,7 +53,7 @@ def prepare_shell() -> PreparedShell:
             os.close(read)
             _become_shell(theirs, write, runner)
         except BaseException:
-            traceback.print_exc(file=sys.__stderr__)  # told by the runner, with the death
+            traceback.print_exc(file=sys.__stderr__)  # the runner shows it with the death
         finally:
             os._exit(1)
     theirs.close()
@@ -62,7 +62,7 @@ def prepare_shell() -> PreparedShell:
 
 
 def _become_shell(control: socket.socket, iopub: int, runner: int) -> NoReturn:
-    os.setsid()  # what a cell leaves behind is of this group, and ends with it
+    os.setsid()  # processes that a cell leaves behind end with this group
     die_with_parent(runner)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
@@ -74,7 +74,7 @@ def _become_shell(control: socket.socket, iopub: int, runner: int) -> NoReturn:
     _adopt_start(start, handles, runner)
     _forget_terminal()
     from lcnb.runbooks.engine.shell_kernel import (
-        run_kernel,  # ipykernel, which an ordinary runner has no need for
+        run_kernel,  # imports ipykernel, which a runner does not need
     )
 
     run_kernel(control, iopub)
@@ -82,12 +82,12 @@ def _become_shell(control: socket.socket, iopub: int, runner: int) -> NoReturn:
 
 
 def _adopt_start(start: Mapping[str, Any], handles: list[int], runner: int) -> None:
-    """Become the process that this run wants: its environment, folder and handles."""
-    words, *received = [move_handle(handle) for handle in handles]
+    """Take over the environment, folder and handles of the run."""
+    stderr, *received = [move_handle(handle) for handle in handles]
     for wanted, handle in zip(start["handles"], received, strict=True):
         os.dup2(handle, wanted, inheritable=True)
     null = os.open(os.devnull, os.O_RDWR)
-    for number, handle in enumerate((null, null, words)):
+    for number, handle in enumerate((null, null, stderr)):
         os.dup2(handle, number, inheritable=True)
         name = ("stdin", "stdout", "stderr")[number]
         setattr(sys, name, standard_stream(number, name))
@@ -98,7 +98,7 @@ def _adopt_start(start: Mapping[str, Any], handles: list[int], runner: int) -> N
     if "matplotlib" in sys.modules:
         backend = os.environ.get("MPLBACKEND") or "module://matplotlib_inline.backend_inline"
         dict.__setitem__(sys.modules["matplotlib"].rcParams, "backend", backend)
-    # What a kernel is started with: a cell that reads the arguments finds the same ones.
+    # The arguments of an ordinary kernel, for cells that read them.
     launcher = find_spec("ipykernel_launcher")
     sys.argv = [
         str(launcher and launcher.origin),
@@ -106,11 +106,11 @@ def _adopt_start(start: Mapping[str, Any], handles: list[int], runner: int) -> N
         str(Path(tempfile.gettempdir(), "kernel.json")),
         NO_HISTORY_ARGUMENT,
     ]
-    faulthandler.enable(words)
+    faulthandler.enable(stderr)
 
 
 def _forget_terminal() -> None:
-    """What has looked, when the server imported it, whether there is a notebook, looks again when a cell imports it."""
+    """Drop modules that checked for a notebook when the server imported them: a cell's import checks again."""
     for name in NOTEBOOK_DETECTORS:
         sys.modules.pop(name, None)
         parent, _, child = name.rpartition(".")

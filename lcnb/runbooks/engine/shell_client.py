@@ -1,7 +1,7 @@
-"""The runner's side of a forked shell (`shell`): what nbclient wants of a kernel's manager and of its client.
+"""The runner's side of a forked shell (`shell`): the parts of a kernel's manager and client that nbclient uses.
 
-The process was forked before the runner had threads (`shell.prepare`) and is started by `ShellManager.start_kernel`.
-Limits, interrupts, outputs and ends are dealt with by the same code as for an ordinary kernel: nothing of it is here.
+The process was forked before the runner had threads (`shell.prepare_shell`); `ShellManager.start_kernel` starts it.
+Limits, interrupts, outputs and ends are handled by the same code as for an ordinary kernel (`papermill_client`).
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ from lcnb.runbooks.engine.framing import (
 )
 from lcnb.runbooks.engine.shell import PreparedShell
 
-#: How long a shell has for its own end (what cells have registered with atexit).
+#: Seconds that a shell may take to end (functions that cells registered with atexit).
 SHUTDOWN_S = 5.0
 POLL_S = 0.005
 
-#: The shell that was forked for the run of this process, until one takes it.
+#: The shell that was forked for the run of this process, until the run takes it.
 _PREPARED_SHELLS: list[PreparedShell] = []
 
 
 def store_prepared(prepared: PreparedShell) -> None:
-    """The shell for the run that this process is about to make."""
+    """Store the shell for the run that this process will perform."""
     _PREPARED_SHELLS.append(prepared)
 
 
 def take_prepared() -> PreparedShell | None:
-    """That shell, once."""
+    """Return the stored shell and remove it; None without one."""
     return _PREPARED_SHELLS.pop() if _PREPARED_SHELLS else None
 
 
 class ShellProcess:
-    """The process of a shell, as far as a `subprocess.Popen` is asked for it."""
+    """The process of a shell, with the part of `subprocess.Popen` that is used."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, when it has ended. What it has left in its group is killed, before its number is free."""
+        """Return the exit code; None while it runs. Its process group is killed before its id can be used again."""
         if self.returncode is None and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             self._kill_group()
             self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Until it has ended, or for `timeout` seconds."""
-        over = None if timeout is None else time.monotonic() + timeout
-        while self.poll() is None and (over is None or time.monotonic() < over):
+        """Wait until it has ended, or for `timeout` seconds; return the exit code, or None while it runs."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.poll() is None and (deadline is None or time.monotonic() < deadline):
             time.sleep(POLL_S)
         return self.returncode
 
     def kill(self) -> None:
-        """End it and all that it has left in its group."""
+        """Kill it and all processes of its group."""
         if self.poll() is None:
             self._kill_group()
 
     def interrupt(self) -> None:
-        """As Ctrl-C: the cell, and what it has started."""
+        """Send SIGINT to the cell and to the processes that it started, as Ctrl-C does."""
         if self.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGINT)
@@ -86,7 +86,7 @@ class _ShellProvisioner:
 
 
 class ShellManager:
-    """Starts and ends a prepared shell. `dead` is what is raised when it has died while somebody waits for a reply."""
+    """Starts and ends a prepared shell. `dead` is the error to raise when it dies while a reply is expected."""
 
     def __init__(self, prepared: PreparedShell, dead: type[Exception]) -> None:
         self._prepared, self._dead = prepared, dead
@@ -103,22 +103,25 @@ class ShellManager:
         pass_fds: tuple[int, ...] = (),
         **kwargs: object,
     ) -> None:
-        """Give it what it starts with. OSError when it is gone."""
+        """Send the start message with environment, folder and handles. OSError when the process has died."""
         start = {"cwd": cwd, "env": dict(env), "handles": pass_fds}
         send_message(self._prepared.control, start, [stderr.fileno(), *pass_fds])
         self.has_kernel = True
 
     def client(self) -> ShellClient:
+        """Return a client of this shell."""
         return ShellClient(self._prepared, self.process, self._dead)
 
     def is_alive(self) -> bool:
+        """Whether the process has not ended."""
         return self.process.poll() is None
 
     def interrupt_kernel(self) -> None:
+        """Interrupt the cell that runs."""
         self.process.interrupt()
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
-        """The end of its requests is its end; `now`, or after END_S, it is killed."""
+        """Close the requests, which ends the shell; kill it with `now`, or after SHUTDOWN_S."""
         if not now and self.process.poll() is None:
             self._prepared.control.shutdown(socket.SHUT_WR)
             end = os.pidfd_open(self.process.pid)
@@ -132,11 +135,12 @@ class ShellManager:
         self.process.wait()
 
     def cleanup_resources(self, restart: bool = False) -> None:
+        """Note that the shell has ended."""
         self.has_kernel = False
 
 
 class ShellClient:
-    """Sends requests, and gives replies and outputs as the channels of a kernel's client do."""
+    """Sends requests, and returns replies and outputs as the channels of a kernel's client do."""
 
     allow_stdin = False
 
@@ -157,20 +161,22 @@ class ShellClient:
         )
 
     def start_channels(self) -> None:
-        """They are there already."""
+        """Do nothing: the channels are open from the start."""
 
     def stop_channels(self) -> None:
+        """Close the socket and the pipe."""
         self._prepared.control.close()
         os.close(self._prepared.iopub)
 
     async def wait_for_ready(self, timeout: float) -> None:
-        """Until it says that it takes requests. RuntimeError when it does not in time, or dies."""
+        """Wait until the shell accepts requests. RuntimeError when it does not within `timeout` seconds, or dies."""
         try:
             await self.shell_channel.get_msg(timeout)
         except (Empty, self._dead) as error:
-            raise RuntimeError(f"the shell does not answer: {error}") from None
+            raise RuntimeError(f"the shell did not become ready: {error}") from None
 
     def is_alive(self) -> bool:
+        """Whether the process has not ended."""
         return self._process.poll() is None
 
     def execute(
@@ -181,21 +187,25 @@ class ShellClient:
         stop_on_error: bool = True,
         **kwargs: object,
     ) -> str:
+        """Request the execution of code; return the id of the request."""
         content = {"code": code, "silent": silent, "store_history": store_history}
-        return self._ask("execute_request", {**content, "stop_on_error": stop_on_error, "allow_stdin": False})
+        return self._send_request(
+            "execute_request", {**content, "stop_on_error": stop_on_error, "allow_stdin": False}
+        )
 
     def kernel_info(self) -> str:
-        return self._ask("kernel_info_request", {})
+        """Request the description of the kernel; return the id of the request."""
+        return self._send_request("kernel_info_request", {})
 
-    def _ask(self, kind: str, content: dict[str, Any]) -> str:
+    def _send_request(self, kind: str, content: dict[str, Any]) -> str:
         message = self.session.msg(kind, content)
         self.shell_channel.send(message)
         return str(message["header"]["msg_id"])
 
     async def _at_end(self) -> None:
-        """It has closed its end: what it has said before is read first, then it is told to be dead."""
-        over = time.monotonic() + 1
-        while not self.iopub_channel.at_end and time.monotonic() < over:
+        """After the shell closed its end: wait until its outputs are read, then raise the error of a death."""
+        deadline = time.monotonic() + 1
+        while not self.iopub_channel.at_end and time.monotonic() < deadline:
             await asyncio.sleep(POLL_S)
         raise self._dead("Kernel died")
 
@@ -205,7 +215,7 @@ async def _wait_forever() -> None:
 
 
 class _ShellChannel:
-    """Messages from a handle. What was read stays here when a wait is given up: nothing is lost."""
+    """Messages from a handle. What was read stays here when a wait is canceled, so no message is lost."""
 
     def __init__(
         self,
@@ -219,21 +229,19 @@ class _ShellChannel:
         self.at_end = False
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send one message; what nobody reads any more is dropped."""
-        with suppress(OSError):  # it is dead: whoever waits for the reply is told so
+        """Send one message; it is dropped when the shell has died."""
+        with suppress(OSError):  # the wait for the reply reports the death
             self._write(frame_message(pack_message(message)))
 
     async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
-        """The next message. Empty when none comes within `timeout` seconds."""
+        """Return the next message. Empty when none arrives within `timeout` seconds."""
         try:
             return await asyncio.wait_for(self._next(), timeout)
         except TimeoutError:
             raise Empty from None
 
     async def _next(self) -> dict[str, Any]:
-        await asyncio.sleep(
-            0
-        )  # a cell that never stops to print must not keep limits and signals from their turn
+        await asyncio.sleep(0)  # a cell that never stops printing must not block limits and signals
         while (message := self._complete()) is None:
             if self.at_end:
                 await self._ended()

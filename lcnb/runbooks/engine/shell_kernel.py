@@ -1,10 +1,13 @@
-"""A Jupyter kernel in a forked process: ipykernel's own, but for its sockets of zmq.
+"""The Jupyter kernel of a warm run: ipykernel's kernel in a forked process, without zmq.
 
-The application, kernel, streams, comms and ends are that package's, so that a cell finds what it finds in an ordinary
-kernel. Messages are those of the Jupyter protocol, each as its length and JSON: requests come and replies go by a
-socket, all else (`iopub`) by a pipe.
+The application, the kernel, its streams and comms are those of ipykernel, so that a cell finds an ordinary kernel.
+Messages have the Jupyter protocol, but each is sent as its length and JSON (`framing`): requests and replies through a
+socket (`ControlStream`), outputs through a pipe (`PipeSocket`). ipykernel's thread for outputs writes both, so an
+interrupt, which hits the main thread, never cuts a message in two. `HandleReader` reads what programs write to the
+handles 1 and 2, before Python's next output and before the end of the cell, so that outputs keep their order. The
+kernel ends when the runner closes its end of the socket, or when a cell calls `exit()`.
 
-What it does not do: a debugger, subshells, `input()`.
+It has no debugger, no subshells and no `input()`.
 """
 
 from __future__ import annotations
@@ -39,39 +42,40 @@ from jupyter_client.session import Session
 from lcnb.runbooks.engine.forked_process import NO_HISTORY_ARGUMENT
 from lcnb.runbooks.engine.framing import frame_message, pack_message, take_message, unpack_message
 
-#: Bytes of last words that are kept.
+#: Bytes of stderr that are kept for the report of a death.
 MAX_STDERR_BYTES = 64_000
-#: How long what Python prints waits for what a program writes meanwhile, which may never stop.
+#: Seconds that Python's output waits for what a program writes at the same time, because a program may never stop.
 DRAIN_WAIT_S = 0.2
 
 
 class PipeSocket:
-    """Stands for the socket that ipykernel publishes outputs by. Only its thread for outputs calls it."""
+    """Replaces the socket that ipykernel publishes outputs with. Only ipykernel's thread for outputs calls it."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
-        #: For the sockets within this process by which other threads wake that thread.
+        #: For the sockets inside this process that other threads use to wake that thread.
         self.context = zmq.Context()
 
     def send_multipart(self, parts: list[bytes], *args: object, **kwargs: object) -> None:
+        """Write each packed message into the pipe."""
         for packed in parts:
             write_all(self._handle, frame_message(packed))
 
     def close(self) -> None:
-        """The pipe ends with the process."""
+        """Do nothing: the pipe ends with the process."""
 
 
 def write_all(handle: int, data: bytes) -> None:
-    """Write all of it; a pipe may take less at a time."""
+    """Write all data to a handle. A pipe may accept less at once."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
 
 
 class ControlStream:
-    """Stands for the stream of requests and replies that ipykernel's kernel serves: `on_recv`, `send_multipart`.
+    """Replaces the stream of requests and replies that ipykernel's kernel serves: `on_recv`, `send_multipart`.
 
-    Replies are written by the thread for outputs: an interrupt, which hits the main thread, cannot cut one in two.
+    The thread for outputs writes the replies: an interrupt, which hits the main thread, cannot cut one in two.
     """
 
     def __init__(self, control: socket.socket, thread: Any) -> None:
@@ -80,7 +84,7 @@ class ControlStream:
         self._tasks: set[asyncio.Future[Any]] = set()
 
     def on_recv(self, receive: Callable[[dict[str, Any]], Awaitable[Any]], copy: bool = False) -> None:
-        """Call this for each request, until the runner closes its end: then the event loop is stopped."""
+        """Call `receive` for each request, until the runner closes its end; then stop the event loop."""
         loop = asyncio.get_event_loop()
 
         def read() -> None:
@@ -97,6 +101,8 @@ class ControlStream:
         loop.add_reader(self._control, read)
 
     def send_multipart(self, parts: list[bytes], *args: object, **kwargs: object) -> None:
+        """Let the thread for outputs write each packed message."""
+
         def write() -> None:
             with suppress(OSError):  # the runner has gone
                 for packed in parts:
@@ -105,11 +111,11 @@ class ControlStream:
         self._thread.schedule(write)
 
     def flush(self, *args: object) -> None:
-        """Nothing waits here."""
+        """Do nothing: the stream keeps no messages back."""
 
 
 class PipeSession(Session):
-    """Messages as JSON, in one part; they come as they are, without signatures."""
+    """A session whose messages are JSON in one part, without signatures."""
 
     def send(
         self,
@@ -123,8 +129,9 @@ class PipeSession(Session):
         header: Any = None,
         metadata: Any = None,
     ) -> dict[str, Any] | None:
+        """Send a message, or build and send one. None in a process that a cell forked: only its streams are shown."""
         if self.check_pid and os.getpid() != self.pid:
-            return None  # as in a kernel: a process that a cell has forked shows nothing but its streams
+            return None
         message = (
             msg_or_type
             if isinstance(msg_or_type, dict)
@@ -135,21 +142,23 @@ class PipeSession(Session):
         return dict(message)
 
     def feed_identities(self, msg_list: Any, copy: bool = True) -> tuple[list[bytes], Any]:
+        """Return no identities, and the message itself."""
         return [], msg_list
 
     def deserialize(self, msg_list: Any, content: bool = True, copy: bool = True) -> Any:
+        """Return the message itself: it has been read from JSON already."""
         return msg_list
 
 
 class HandleReader:
-    """Gives what programs write to the handles 1 and 2 to `sys.stdout` and `sys.stderr`.
+    """Passes what programs write to the handles 1 and 2 on to `sys.stdout` and `sys.stderr`.
 
-    ipykernel has threads for this, which may be late for the end of a cell, or for what Python prints next; `drain` is
-    called before both.
+    ipykernel's own threads for this may be too late for the end of a cell, or for Python's next output. `drain` is
+    called before both. `stderr` is a copy of the handle 2 of the process: the runner reads it after a death.
     """
 
-    def __init__(self, words: int) -> None:
-        self._words = words
+    def __init__(self, stderr: int) -> None:
+        self._stderr = stderr
         self._lock = threading.RLock()
         self._owner = os.getpid()
         self._sources: dict[int, tuple[Any, Any]] = {}
@@ -163,10 +172,10 @@ class HandleReader:
             vars(stream)["write"] = partial(self._write, stream)
             self._poll.register(reading, select.POLLIN)
         os.register_at_fork(after_in_child=self._forget_in_child)
-        threading.Thread(target=self._keep, daemon=True, name="lcnb-handles").start()
+        threading.Thread(target=self._keep_draining, daemon=True, name="lcnb-handles").start()
 
-    def _keep(self) -> None:
-        watched = select.poll()  # a poll object is for one thread
+    def _keep_draining(self) -> None:
+        watched = select.poll()  # a poll object belongs to one thread
         for handle in self._sources:
             watched.register(handle, select.POLLIN)
         while True:
@@ -184,21 +193,21 @@ class HandleReader:
             stream._buffers = defaultdict(StringIO)
 
     def _write(self, stream: Any, text: str) -> Any:
-        """What Python prints, after what programs have written until now.
+        """Write Python's output after what programs have written until now.
 
-        It waits for the thread that reads this, and takes nothing itself: an interrupt could lose what was taken. In a
-        process that a cell has forked nobody reads.
+        This waits for the reading thread and reads nothing itself, because an interrupt could lose what was read. A
+        process that a cell forked has no such thread, and does not wait.
         """
         if os.getpid() == self._owner:
-            over = time.monotonic() + DRAIN_WAIT_S
-            while self._poll.poll(0) and time.monotonic() < over:
+            deadline = time.monotonic() + DRAIN_WAIT_S
+            while self._poll.poll(0) and time.monotonic() < deadline:
                 time.sleep(0.0005)
             with self._lock:
-                pass  # what it has read is in the stream
+                pass  # now what the thread has read is in the stream
         return type(stream).write(stream, text)
 
     def drain(self) -> None:
-        """Pass on what was written until now: a pipe holds 64 kB, and somebody may never stop to write."""
+        """Pass on what programs have written until now, at most two reads per handle: a program may never stop."""
         with self._lock:
             for handle, (stream, decoder) in self._sources.items():
                 for _ in range(2):
@@ -207,20 +216,20 @@ class HandleReader:
                     except BlockingIOError:
                         break
                     if stream.name == "stderr":
-                        self._keep_words(data)
+                        self._keep_stderr(data)
                     type(stream).write(stream, decoder.decode(data))
 
-    def _keep_words(self, data: bytes) -> None:
-        """What a process says before it dies is told by the runner; it need not know all that was ever said."""
-        with suppress(OSError):  # a full disk is no reason for a cell to fail that prints
-            if os.lseek(self._words, 0, os.SEEK_CUR) > MAX_STDERR_BYTES:
-                os.ftruncate(self._words, 0)
-                os.lseek(self._words, 0, os.SEEK_SET)
-            write_all(self._words, data)
+    def _keep_stderr(self, data: bytes) -> None:
+        """Keep the last output on stderr: the runner shows it when this process dies."""
+        with suppress(OSError):  # a full disk must not fail a cell that prints
+            if os.lseek(self._stderr, 0, os.SEEK_CUR) > MAX_STDERR_BYTES:
+                os.ftruncate(self._stderr, 0)
+                os.lseek(self._stderr, 0, os.SEEK_SET)
+            write_all(self._stderr, data)
 
 
 class _NoSubshellThread:
-    """ipykernel's thread for subshells, which is not there: cells run in the main thread."""
+    """Replaces ipykernel's thread for subshells: cells run in the main thread."""
 
     parent_thread = threading.main_thread()
 
@@ -237,9 +246,9 @@ class ShellKernel(IPythonKernel):
     _supports_kernel_subshells = False
 
     def start(self) -> None:
-        """Without the debugger, of whose absence IPythonKernel would warn; with a loop that signals wake.
+        """Start without the debugger, which IPythonKernel would warn about, and let signals wake the event loop.
 
-        ipykernel's handler of an interrupt, while a cell awaits something, only notes a callback for the loop.
+        While a cell awaits something, ipykernel's handler of an interrupt only schedules a callback in the loop.
         """
         Kernel.start(self)
         woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -247,7 +256,7 @@ class ShellKernel(IPythonKernel):
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     async def do_execute(self, *args: Any, **kwargs: Any) -> Any:
-        """An interrupt that comes when the cell has ended, but not yet its reply, must not take that away."""
+        """Execute a cell. An interrupt after its end, but before its reply, must not lose the reply."""
         try:
             reply = await super().do_execute(*args, **kwargs)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -256,33 +265,34 @@ class ShellKernel(IPythonKernel):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             shell: Any = self.shell
             shell.showtraceback()
-            told = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
-            reply = {"status": "error", "execution_count": self.execution_count, **told}
+            facts = {"ename": type(error).__name__, "evalue": str(error), "traceback": []}
+            reply = {"status": "error", "execution_count": self.execution_count, **facts}
         return reply
 
 
 class ShellApp(IPKernelApp):
-    """ipykernel's application with the socket and the pipe of a run in the place of zmq's sockets."""
+    """ipykernel's application with the socket and the pipe of a run instead of zmq's sockets."""
 
     control: socket.socket
     iopub: int
 
     def init_connection_file(self) -> None:
-        """Nobody connects."""
+        """Do nothing: no client connects."""
 
     def write_connection_file(self, **kwargs: object) -> None:
-        """Nobody connects."""
+        """Do nothing: no client connects."""
 
     def log_connection_info(self) -> None:
-        """Nobody connects."""
+        """Do nothing: no client connects."""
 
     def init_poller(self) -> None:
-        """`_die_with` does its work."""
+        """Do nothing: `die_with_parent` does this work."""
 
     def init_heartbeat(self) -> None:
-        """The runner sees the process itself."""
+        """Do nothing: the runner watches the process itself."""
 
     def init_sockets(self) -> None:
+        """Create the session, and the thread that publishes outputs into the pipe."""
         self.session = PipeSession(parent=self)
         self.configure_tornado_logger()
         self.iopub_thread = IOPubThread(PipeSocket(self.iopub), pipe=True)
@@ -290,20 +300,22 @@ class ShellApp(IPKernelApp):
         self.iopub_socket = self.iopub_thread.background_socket
 
     def init_path(self) -> None:
-        """The working folder is where IPython has it, after Python's own modules; the server runs without it (`-P`)."""
+        """Put the working folder after Python's own modules, as IPython does. The server runs without it (`-P`)."""
         if not os.environ.get("PYTHONSAFEPATH") and "" not in sys.path:
             ends = ("/site-packages", "/dist-packages")
             sys.path.insert(next((n for n, each in enumerate(sys.path) if each.endswith(ends)), 0), "")
 
     def init_io(self) -> None:
+        """Create the streams, and read what programs write to the handles 1 and 2."""
         self.capture_fd_output = False
         copies = [os.dup(number) for number in (1, 2)]
         super().init_io()
         self.handles = HandleReader(copies[1])
         for stream, copy in zip((sys.stdout, sys.stderr), copies, strict=True):
-            vars(stream)["_original_stdstream_copy"] = copy  # what a kernel's streams have as their handle
+            vars(stream)["_original_stdstream_copy"] = copy  # the handle of a kernel's stream
 
     def init_kernel(self) -> None:
+        """Create the kernel with the streams of this process."""
         with _without_debugger():
             self.kernel = ShellKernel.instance(
                 parent=self,
@@ -321,7 +333,7 @@ class ShellApp(IPKernelApp):
 
 
 def run_kernel(control: socket.socket, iopub: int) -> None:
-    """Be a kernel until the runner closes its end of the socket, or a cell calls `exit()`."""
+    """Run as a kernel until the runner closes its end of the socket, or a cell calls `exit()`."""
     app: Any = ShellApp.instance()
     app.control, app.iopub = control, iopub
     app.initialize([NO_HISTORY_ARGUMENT])
@@ -335,23 +347,23 @@ def run_kernel(control: socket.socket, iopub: int) -> None:
 
 
 def _repeat_kernel_setup(kernel: Any) -> None:
-    """What packages find or do in a kernel when they are imported: the server that has imported these has none."""
+    """Repeat what packages do when they are imported in a kernel: the server imported them without a kernel."""
     if find_spec("debugpy") is not None:
         os.environ.setdefault("PYDEVD_USE_FRAME_EVAL", "NO")
         sys.breakpointhook = _ignore_breakpoint
     if "ipywidgets" in sys.modules:
         sys.modules["ipywidgets"].register_comm_target(kernel)
-    if "click.termui" in sys.modules:  # it keeps the `input` that it finds
+    if "click.termui" in sys.modules:  # click keeps the `input` function that it found
         vars(sys.modules["click.termui"])["visible_prompt_func"] = kernel.raw_input
 
 
 def _ignore_breakpoint(*args: object, **kwargs: object) -> None:
-    """`breakpoint()` does nothing in a kernel that no debugger is attached to."""
+    """Do nothing: `breakpoint()` has no effect in a kernel without an attached debugger."""
 
 
 @contextmanager
 def _without_debugger() -> Iterator[None]:
-    """No debugger is imported: that would take longer than all else that a shell does to start."""
+    """Keep the debugger from being imported: that takes longer than the rest of a shell's start."""
     name = "ipykernel.debugger"
     if name in sys.modules:
         yield

@@ -1,7 +1,7 @@
-"""Asking the process for warm runs (`forkserver`) for a process, and waiting for its end.
+"""Requests to the server for warm runs (`forkserver`): get a process from it, and wait for its end.
 
-`lcnb run` where such a process waits is this module and little else, and its start is a large part of what a run takes:
-only what is small is imported here.
+Where such a server runs, `lcnb run` loads this module and little else. Its start is a large part of the time of a run,
+so only small modules are imported here.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from lcnb.folders import state_dir
 from lcnb.runbooks.engine.framing import receive_message, send_message
 from lcnb.signals import ENDING_SIGNALS
 
-TYPE_CHECKING = False  # typing itself takes milliseconds
+TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
     from typing import IO, Any
 
 SOCKET_NAME = "warm.sock"
-#: Variables that count when Python starts or when those modules are imported: a server with others is of no use.
+#: Variables that have an effect when Python starts or modules are imported: a server with other values does not fit.
 STARTUP_PREFIXES = (
     "PYTHON",
     "LD_",
@@ -38,7 +38,7 @@ STARTUP_PREFIXES = (
     "IPYTHONDIR",
     "XDG_CONFIG",
 )
-#: A library that starts threads when it is imported could not be forked.
+#: Variables that keep libraries from starting threads during their import: a process with threads cannot be forked.
 SINGLE_THREAD_ENV = {
     "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"
 }  # fmt: skip
@@ -46,15 +46,16 @@ RESOURCE_LIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "NOFILE", "AS")
 
 
 def is_supported() -> bool:
-    """Whether this system can have warm runs at all."""
+    """Whether this system can have warm runs: Linux with pidfd."""
     return sys.platform == "linux" and hasattr(os, "pidfd_open")
 
 
 def start_fingerprint(env: Mapping[str, str]) -> str:
-    """What must be the same for a server to be of use: Python, packages, lcnb's own files, variables at start. As text:
-    to import hashlib would take longer than to send it.
+    """Return what must be the same in a server and its client: Python, packages, files of lcnb, variables.
 
-    >>> fingerprint({"PYTHONHASHSEED": "1"}) == fingerprint({"PYTHONHASHSEED": "2"})
+    It is a text and not a hash, because importing hashlib would take longer than sending the text.
+
+    >>> start_fingerprint({"PYTHONHASHSEED": "1"}) == start_fingerprint({"PYTHONHASHSEED": "2"})
     False
     """
     package = Path(lcnb.__file__).parent
@@ -72,15 +73,15 @@ def start_fingerprint(env: Mapping[str, str]) -> str:
 
 
 class WarmProcess:
-    """A process that a server has forked for us, as far as a `subprocess.Popen` is asked for it.
+    """A process that a server forked for this one, with the part of `subprocess.Popen` that is used.
 
-    `end` is its pidfd: it becomes readable when the process has ended, and no other process is ever meant by it.
+    `end` is its pidfd: it becomes readable when the process has ended, and never means another process.
     """
 
     def __init__(self, connection: socket.socket, pid: int, end: int, stdin: IO[bytes] | None) -> None:
         self._connection, self.pid, self._end, self.stdin = connection, pid, end, stdin
         self.returncode: int | None = None
-        #: The server has gone before it could tell the exit code.
+        #: Whether the server died before it sent the exit code.
         self.lost = False
 
     def __enter__(self) -> WarmProcess:
@@ -91,41 +92,43 @@ class WarmProcess:
             try:
                 self.stdin.close()
             except BrokenPipeError:
-                pass  # it has ended without reading all of it
+                pass  # the process ended without reading all of it
         self._connection.close()
         os.close(self._end)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, when it has ended. TimeoutExpired otherwise."""
+        """Wait for the end of the process; return its exit code. TimeoutExpired when it does not end in time."""
         if self.returncode is None:
             wait_readable((self._connection.fileno(), self._end), timeout)
             try:
-                told, _ = receive_message(self._connection)
+                reply, _ = receive_message(self._connection)
             except OSError:
-                told = None
-            if told is None:
+                reply = None
+            if reply is None:
                 wait_readable((self._end,), timeout)
                 self.lost = True
-                told = {"code": 1}
-            self.returncode = int(told["code"])
+                reply = {"code": 1}
+            self.returncode = int(reply["code"])
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to that very process, if it is still there."""
+        """Send a signal to the process, if it has not ended."""
         try:
             signal.pidfd_send_signal(self._end, number)
         except ProcessLookupError:
             pass  # it has just ended
 
     def terminate(self) -> None:
+        """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
 def wait_readable(handles: Sequence[int], timeout: float | None) -> None:
-    """Until one of them is readable. TimeoutExpired when none becomes so."""
+    """Wait until a handle is readable. TimeoutExpired when none is within `timeout` seconds."""
     poll = select.poll()
     for each in handles:
         poll.register(each, select.POLLIN)
@@ -143,37 +146,37 @@ def request_process(
     handles: Sequence[int],
     stdin: IO[bytes] | None = None,
 ) -> WarmProcess | None:
-    """Have the server in `folder` fork a process; None when there is none, or it is of no use: nothing was started.
+    """Let the server in `folder` fork a process. None without a server that fits: then nothing was started.
 
-    RunError when the server is lost after it was given the request: whether it has forked is not known then, and
-    another process beside it could do the same work twice.
+    RunError when the server dies after it accepted the request: whether it has forked is not known then, and a second
+    process could do the same work twice.
     """
     connection = socket.socket(socket.AF_UNIX)
     try:
         _connect_server(connection, folder)
         hello, _ = receive_message(connection)
         if not hello or hello["fingerprint"] != start_fingerprint(env):
-            raise ConnectionRefusedError("of no use")
+            raise ConnectionRefusedError("the server has another environment")
         send_message(connection, _build_request(main, argv, env), handles)
     except (OSError, ValueError, KeyError):
         connection.close()
         return None
     try:
-        told, ends = receive_message(connection)
+        reply, ends = receive_message(connection)
     except OSError:
-        told = None
-    if told is None:
+        reply = None
+    if reply is None:
         connection.close()
         from lcnb.errors import RunError
 
         raise RunError(
-            "the process for warm runs was lost as it began this one, and whether that goes on is not known. Nothing "
-            "else was started. Look at `lcnb runs`, and start it again if it is not there."
+            "the server for warm runs died after it accepted this run, and the run may have started. Nothing else was "
+            "started. Look at `lcnb runs`, and start the run again if it is not listed."
         )
-    if "refused" in told:
+    if "refused" in reply:
         connection.close()
         return None
-    return WarmProcess(connection, told["pid"], ends[0], stdin)
+    return WarmProcess(connection, reply["pid"], ends[0], stdin)
 
 
 def _build_request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
@@ -193,24 +196,24 @@ def _build_request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> di
 
 
 def _connect_server(connection: socket.socket, folder: Path) -> None:
-    """By the folder's handle: the address of a socket has room for 100 bytes, a path may be longer."""
+    """Connect through the folder's handle: the address of a socket has room for 100 bytes, and a path may be longer."""
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         connection.connect(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
         _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid != os.getuid():  # somebody else's server would be given our token
-            raise PermissionError(f"the server in {folder} is not ours")
+        if uid != os.getuid():  # the server of another user would get the token
+            raise PermissionError(f"the server in {folder} belongs to another user")
     finally:
         os.close(handle)
 
 
 def user_server_folder() -> Path:
-    """Where the server is that `lcnb warm` keeps, for all processes of this user."""
+    """Return the folder of the server that `lcnb warm` starts for all processes of this user."""
     return state_dir() / "warm"
 
 
 def is_server_running() -> bool:
-    """Whether the server that `lcnb warm` keeps is there."""
+    """Whether the server of `lcnb warm` is running."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             _connect_server(connection, user_server_folder())
@@ -220,7 +223,7 @@ def is_server_running() -> bool:
 
 
 def run_on_server(argv: Sequence[str]) -> int | None:
-    """Have `lcnb ARGV` done by the server that stays, if there is one: its exit code. Signals are passed on."""
+    """Run `lcnb ARGV` on the server of `lcnb warm`; return its exit code, or None without one. Pass signals on."""
     folder = user_server_folder()
     if not is_supported() or not (folder / SOCKET_NAME).exists():
         return None
@@ -231,10 +234,10 @@ def run_on_server(argv: Sequence[str]) -> int | None:
     with process:
         for number in ENDING_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, lambda came, frame: process.send_signal(came))
+                signal.signal(number, lambda received, frame: process.send_signal(received))
         code = process.wait()
     if process.lost:
-        print("the process for warm runs was lost; how the run ended: lcnb show last", file=sys.stderr)
+        print("the server for warm runs died; lcnb show last says how the run ended", file=sys.stderr)
     return 128 - code if code < 0 else code
 
 

@@ -32,16 +32,13 @@ from lcnb.runbooks.engine.warm import (
 )
 
 SERVER_MODULE = "lcnb.runbooks.engine.forkserver"
-#: What the server itself gets beside these: nothing that could be a secret.
+#: Variables that the server gets besides those with STARTUP_PREFIXES: none of them can be a secret.
 PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTUAL_ENV", "XDG_CACHE_HOME")
 SERVER_START_S = 60.0
 
 
-# --- a server of one's own ------------------------------------------------------------------------------
-
-
 class WarmServer:
-    """A server that lives as long as this process."""
+    """A server that this process started, and that ends with it."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.fingerprint = start_fingerprint(env)
@@ -57,7 +54,7 @@ class WarmServer:
 
     @cached_property
     def ready(self) -> bool:
-        """Whether it listens; waits until it does, or does not come to that."""
+        """Whether the server listens. Waits until it does, or until it has failed to start."""
         stdout = cast("IO[bytes]", self._process.stdout)
         try:
             wait_readable([stdout.fileno()], SERVER_START_S)
@@ -66,22 +63,22 @@ class WarmServer:
         return stdout.readline() == b"ready\n"
 
     def close(self) -> None:
-        """End it. Runs that it has forked end with whoever asked for them."""
+        """End the server. Runs that it forked end with the clients that requested them."""
         if self.owner != os.getpid():
-            return  # a fork of the process that has it
+            return  # this is a fork of the process that started it
         with self._process as process:
             process.terminate()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 _shared: WarmServer | None = None
-#: The environment for which none could be started: it is not tried again for each run.
+#: The fingerprint of an environment for which no server could be started: no further attempt for each run.
 _failed = ""
 _lock = threading.Lock()
 
 
 def start_server(env: Mapping[str, str]) -> None:
-    """Start the server of this process for such an environment, if it has none; does not wait for it."""
+    """Start the server of this process for an environment, unless it has one; do not wait for it."""
     global _shared, _failed
     with _lock:
         wanted = start_fingerprint(env)
@@ -90,12 +87,12 @@ def start_server(env: Mapping[str, str]) -> None:
         if is_supported() and _shared is None and _failed != wanted:
             try:
                 _shared = WarmServer(env)
-            except OSError:  # no room, no more processes: then an ordinary process will tell
+            except OSError:  # no disk space or processes: the ordinary process will report it
                 _failed = wanted
 
 
 def shared_server(env: Mapping[str, str]) -> WarmServer | None:
-    """The server of this process for such an environment, listening; None without one."""
+    """Return the listening server of this process for an environment; None when it cannot be started."""
     global _failed
     start_server(env)
     with _lock:
@@ -124,9 +121,17 @@ atexit.register(close_shared_server)
 def spawn_process(
     main: str, argv: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
 ) -> WarmProcess | None:
-    """A process with a stdin that is ours to write, as `Popen(stdin=PIPE)`; None where it cannot be had.
+    """Start a warm process whose stdin this process can write, as with `Popen(stdin=PIPE)`.
 
-    By the server that stays (`lcnb warm`) where that fits, else by one of this process.
+    The server of `lcnb warm` forks it where that server fits, else a server of this process.
+
+    Args:
+        main: a name in `forkserver.ENTRY_MODULES`.
+        argv: the arguments of the process, without the program.
+        env: its environment.
+        stdout, stderr: files that it writes to.
+
+    Returns None where warm processes are not available: start an ordinary process then.
     """
     read, write = os.pipe()
     stdin = os.fdopen(write, "wb", buffering=0)
@@ -153,14 +158,16 @@ def _server_environment(env: Mapping[str, str]) -> dict[str, str]:
     return kept | SINGLE_THREAD_ENV
 
 
-def become_server(told: str) -> NoReturn:
-    """Become a server for all runs of this user, until it is interrupted; `told` is said when it listens.
+def become_server(ready_text: str) -> NoReturn:
+    """Become the server for all runs of this user, until it is interrupted. It prints `ready_text` when it listens.
 
-    RunError when one is there already. The process is begun anew, without the secrets of this one's environment.
+    The process is replaced, without the secrets in the environment of this one. RunError when such a server exists.
     """
     folder = user_server_folder()
     if not is_supported():
-        raise RunError("warm runs need Linux; on this system each run starts a kernel of its own")
+        raise RunError(
+            "warm runs need Linux; on this system each run starts its own kernel. Nothing was started."
+        )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     import fcntl
@@ -169,8 +176,10 @@ def become_server(told: str) -> NoReturn:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RunError(f"a server for warm runs is there already ({folder}). Nothing was started.") from None
-    os.set_inheritable(lock, True)  # it is locked as long as the server has this handle
-    (folder / SOCKET_NAME).unlink(missing_ok=True)  # of one that was killed
-    argv = python_process.module_command(SERVER_MODULE, str(folder), told, str(lock))
+        raise RunError(
+            f"a server for warm runs is running already ({folder}). Nothing was started."
+        ) from None
+    os.set_inheritable(lock, True)  # the lock is held as long as the server has this handle
+    (folder / SOCKET_NAME).unlink(missing_ok=True)  # left behind by a server that was killed
+    argv = python_process.module_command(SERVER_MODULE, str(folder), ready_text, str(lock))
     os.execve(sys.executable, argv, _server_environment(os.environ))  # noqa: S606

@@ -138,11 +138,8 @@ class CellTypes:
         if isinstance(node, ast.Constant):
             if node.value is None:
                 return ParameterType("none")
-            if isinstance(node.value, str):  # a quoted annotation
-                try:
-                    return self.annotated_type(ast.parse(node.value, mode="eval").body)
-                except (SyntaxError, ValueError):
-                    return ParameterType("any")
+            if isinstance(node.value, str):
+                return self._quoted_type(node.value)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             return union_type([self.annotated_type(node.left), self.annotated_type(node.right)])
         if isinstance(node, ast.Subscript):
@@ -152,6 +149,13 @@ class CellTypes:
         if isinstance(node, ast.Name) and name in self._own:
             return self._own[name]
         return _bare_type(_KIND_OF_NAME.get(name, "any"))
+
+    def _quoted_type(self, text: str) -> ParameterType:
+        """The type that a quoted annotation names."""
+        try:
+            return self.annotated_type(ast.parse(text, mode="eval").body)
+        except (SyntaxError, ValueError):
+            return ParameterType("any")
 
     def _generic_type(self, name: str, items: list[ast.expr]) -> ParameterType:
         """The type `name[items]`."""

@@ -274,7 +274,7 @@ def test_no_other_word() -> None:
 
 
 def test_never_twice(tmp_path: Path) -> None:
-    """A server that goes before it was asked is passed over; one that is lost after it was asked leaves it open."""
+    """A server that dies before the request is skipped; one that dies after it leaves open whether the run started."""
     folder = tmp_path / "s"
     folder.mkdir()
     for after_request in (False, True):
@@ -292,7 +292,7 @@ def test_never_twice(tmp_path: Path) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         if after_request:
-            with pytest.raises(RunError, match="whether that goes on is not known"):
+            with pytest.raises(RunError, match="the run may have started"):
                 warm.request_process(folder, "child", [], os.environ, (0, 1, 2))
         else:
             assert warm.request_process(folder, "child", [], os.environ, (0, 1, 2)) is None
@@ -320,7 +320,7 @@ def test_warm_command(tmp_path: Path) -> None:
         assert (state / "warm").stat().st_mode & 0o777 == 0o700
         again = subprocess.run([LCNB, "warm"], env=env, capture_output=True, text=True, timeout=600)
         assert again.returncode != 0
-        assert "is there already" in again.stderr
+        assert "is running already" in again.stderr
         run = subprocess.Popen([LCNB, "run", str(book)], env=env, stdout=subprocess.PIPE, text=True)
         assert until((tmp_path / "begun").exists)
         server.terminate()
@@ -398,7 +398,7 @@ def test_server_killed(tmp_path: Path) -> None:
         with warm_server(env):
             go.touch()
             told = run.communicate(timeout=600)[1]
-    assert "the process for warm runs was lost" in told
+    assert "the server for warm runs died" in told
     (path,) = tmp_path.glob("runs/*/run.json")
     assert until(lambda: record(path.parent)["status"] == "done")
 

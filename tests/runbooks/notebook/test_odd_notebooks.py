@@ -160,7 +160,7 @@ def test_folder_deleted(tmp_path: Path) -> None:
     cell = "import os, shutil\nshutil.rmtree(os.environ['LCNB_RUN_DIR'])"
     path = write_notebook(tmp_path / "night.ipynb", cell)
     with pytest.raises(
-        RunError, match=r"could not be written: No such file or directory\. The run itself: failed"
+        RunError, match=r"could not be written: No such file or directory\. The run itself ended as failed"
     ):
         run_runbook(str(path), folder=tmp_path / "runs")
 
@@ -197,7 +197,7 @@ ELSEWHERE = {
     "format2": "",
     "format3": "",
     "format3_bare": "",
-    "format5": r'it says nbformat 5, .*it is enough to write `"nbformat": 4`',
+    "format5": r'it says nbformat 5, .*it is enough to set `"nbformat": 4`',
     "gonb": r"parameter n: papermill cannot write values into a cell of go\. .*N=\.\.\. lcnb run",
     "hex": "",
     "ids": "",
@@ -211,7 +211,7 @@ ELSEWHERE = {
     "language_only_r": r"names no kernel\. .*Install a Jupyter kernel for R",
     "lfs_pointer": "a pointer of Git LFS: run `git lfs pull`",
     "magics": "",
-    "merge": "a merge in Git that was not finished",
+    "merge": "an unfinished Git merge",
     "minor_missing": "",
     "minor_of_the_future": "",
     "note_of_zeppelin": r"a note of Zeppelin: export it there as \.ipynb",
