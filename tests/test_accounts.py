@@ -66,7 +66,7 @@ def test_at_once(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> No
 def test_one_refused(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> None:
     """An account that cannot be read is left out and told; when none can, its error is raised."""
     monkeypatch.setenv("LAB_TOKEN", "wrong-token-471147114711")
-    with pytest.warns(DriftWarning, match="account lab: not to be had: GET /"):
+    with pytest.warns(DriftWarning, match="account lab: .*GET /"):
         fleet = lcnb.inventory()
     assert set(fleet.account) == {"prod"}
     assert fleet.attrs["lcnb"]["drift"][0]["path"] == "account lab"
@@ -78,7 +78,7 @@ def test_one_refused(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -
     ("names", "error", "match"),
     [
         ("prod", InputError, "expected several names"),
-        ([], InputError, "there is none"),
+        ([], InputError, "the list is empty"),
         (["lab", "lab"], InputError, "named twice"),
         (["lab", "prdo"], ConfigError, "did you mean 'prod'"),
     ],
