@@ -1,4 +1,4 @@
-"""Several accounts as one table: each is read by a client of its own, all at the same time."""
+"""Several accounts as one table: each has its own client, and all are read at the same time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lcnb.config import load_settings
 from lcnb.config_file import account_names
 from lcnb.errors import InputError, LcnbError
+from lcnb.flags import NOTHING_SENT
 from lcnb.folders import config_dir
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = None) -> pd.DataFrame:
-    """The inventory of several accounts, read at the same time; `account` is the first column.
+    """Return the inventory of several accounts, read at the same time; `account` is the first column.
 
     Args:
         accounts: names in lcnb.toml; all of them by default.
         timeout: seconds that each account may take (60).
 
-    An account that cannot be read is left out and told in a DriftWarning and `attrs["lcnb"]["drift"]`; if none can,
-    the first one's error is raised. InputError for no account or one that is named twice, ConfigError or
-    TokenMissing before anything is sent. Rows become changes by the account's own client:
+    An account that cannot be read is left out; a DriftWarning and `attrs["lcnb"]["drift"]` name it. If no account can
+    be read, this raises the error of the first one. Raises InputError for no account or a repeated one, ConfigError or
+    TokenMissing before anything is sent. The client of an account turns its rows into changes:
     `fleet[fleet.account == "lab"].lc(lcnb.connect("lab"))`.
 
     >>> import lcnb
@@ -38,46 +39,56 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     from lcnb.client import connect
     from lcnb.frames import inventory as inventory_module
 
-    if isinstance(accounts, str):
-        raise InputError(f"accounts: expected several names, as [{accounts!r}]. Nothing was sent.")
-    names = account_names() if accounts is None else list(accounts)
-    if not names and accounts is None:
-        load_settings()  # says where a token is looked for, if there is none at all
-        raise InputError(
-            f"accounts: {config_dir() / 'lcnb.toml'} has none; lcnb.connect().inventory() reads the one account "
-            "whose token was found. Nothing was sent."
-        )
-    if not names or len(set(names)) < len(names):
-        what = "one is named twice" if names else "there is none; `lcnb accounts` lists them"
-        raise InputError(f"accounts: {what}. Nothing was sent.")
-    clients = {name: connect(name, timeout=timeout) for name in names}
+    clients = {name: connect(name, timeout=timeout) for name in _checked_names(accounts)}
     try:
-        found = _read_accounts(clients)
+        answers = _read_accounts(clients)
     finally:
         for client in clients.values():
             client.close()
-    read = {name: parts for name, parts in found.items() if not isinstance(parts, LcnbError)}
+    errors = {name: answer for name, answer in answers.items() if isinstance(answer, LcnbError)}
+    read = {name: answer for name, answer in answers.items() if not isinstance(answer, LcnbError)}
     if not read:
-        raise next(error for error in found.values() if isinstance(error, LcnbError))
-    failed = {name: str(error) for name, error in found.items() if isinstance(error, LcnbError)}
+        raise next(iter(errors.values()))
+    failed = {name: str(error) for name, error in errors.items()}
     return inventory_module.accounts_inventory_frame(read, failed)
 
 
+def _checked_names(accounts: Iterable[str] | None) -> list[str]:
+    """Return the names of the accounts to read; raise InputError for no name or a repeated one."""
+    if isinstance(accounts, str):
+        raise InputError(f"accounts: expected several names, such as [{accounts!r}]. {NOTHING_SENT}")
+    names = account_names() if accounts is None else list(accounts)
+    if not names and accounts is None:
+        load_settings()  # without any token, its error lists where lcnb looked for one
+        raise InputError(
+            f"accounts: {config_dir() / 'lcnb.toml'} has none; lcnb.connect().inventory() reads the one account "
+            f"whose token was found. {NOTHING_SENT}"
+        )
+    if not names:
+        raise InputError(f"accounts: the list is empty; `lcnb accounts` shows the names. {NOTHING_SENT}")
+    if len(set(names)) < len(names):
+        raise InputError(f"accounts: one is named twice. {NOTHING_SENT}")
+    return names
+
+
 def _read_accounts(clients: dict[str, LetsCloud]) -> dict[str, InventoryParts | LcnbError]:
-    """Each account's inventory, or why there is none. Threads that an interrupt leaves behind end with their calls."""
-    box: queue.SimpleQueue[tuple[str, InventoryParts | BaseException]] = queue.SimpleQueue()
+    """Return the parts of the inventory of each account, or its error.
+
+    After an interrupt the threads still run; each ends with its call.
+    """
+    answers: queue.SimpleQueue[tuple[str, InventoryParts | BaseException]] = queue.SimpleQueue()
 
     def read(name: str, client: LetsCloud) -> None:
         try:
-            box.put((name, client._parts()))
+            answers.put((name, client._parts()))
         except BaseException as error:
-            box.put((name, error))
+            answers.put((name, error))
 
     for name, client in clients.items():
         threading.Thread(target=read, args=(name, client), daemon=True).start()
     found: dict[str, InventoryParts | LcnbError] = {}
     for _ in clients:
-        name, answer = box.get()
+        name, answer = answers.get()
         if isinstance(answer, BaseException) and not isinstance(answer, LcnbError):
             raise answer
         found[name] = answer

@@ -78,7 +78,7 @@ def test_one_refused(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -
     ("names", "error", "match"),
     [
         ("prod", InputError, "expected several names"),
-        ([], InputError, "there is none"),
+        ([], InputError, "the list is empty"),
         (["lab", "lab"], InputError, "named twice"),
         (["lab", "prdo"], ConfigError, "did you mean 'prod'"),
     ],

@@ -1,4 +1,4 @@
-"""What the provider has: its records and their fields, one function for each endpoint, and flows that read listings.
+"""What the provider offers: its records and their fields, one function per endpoint, and flows that read listings.
 
 Imports the ground floor only.
 """

@@ -15,7 +15,10 @@ class F:
     help: str
     unit: str = ""
     wire: str = ""
+    #: Computes the value from the other fields; the JSON is not read for it.
     derive: Callable[[Mapping[str, Any]], Any] | None = None
+    #: Computes the value from the other fields if the JSON has none.
+    fallback: Callable[[Mapping[str, Any]], Any] | None = None
 
 
 @dataclass(frozen=True)

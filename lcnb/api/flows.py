@@ -16,14 +16,14 @@ Flow = Generator["Call | Together | Pause | LocalWork", Any, T]
 
 @dataclass(frozen=True)
 class Together:
-    """Several flows at once; the answer is the list of their results, in order."""
+    """Run several flows together; the answer is the list of their results, in order."""
 
     flows: Sequence[Flow[Any]]
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Wait so many seconds; `why` is shown to who waits."""
+    """Wait for `seconds`; `why` is the reason to show meanwhile."""
 
     seconds: float
     why: str
@@ -31,7 +31,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class LocalWork:
-    """A deed on this machine, such as a line in the journal; the answer is what `work` returns."""
+    """Work on this machine, such as writing to the journal; the answer is what `work` returns."""
 
     what: str
     work: Callable[[], Any] = field(repr=False)
@@ -39,11 +39,12 @@ class LocalWork:
 
 @dataclass(frozen=True)
 class Envelope:
-    """A successful answer: the whole JSON object and its `data`."""
+    """A successful response: the whole JSON object and its `data`."""
 
-    #: In no repr, as the records of a Listing: they hold initial passwords, and tracebacks may print locals.
+    #: Not in the repr: records hold initial passwords, and tracebacks may print local variables.
     document: Mapping[str, Any] = field(repr=False)
 
     @property
     def data(self) -> Any:
+        """The `data` of the document, or None."""
         return self.document.get("data")

@@ -1,4 +1,4 @@
-"""Listings out of responses: pages, wrappers and odd shapes become a `Listing` of plain JSON records.
+"""Read listings from responses: pages, wrappers and odd shapes become a `Listing` of plain JSON records.
 
 A response whose shape is not understood raises BadReply: it must never be taken for an empty account."""
 
@@ -17,9 +17,9 @@ from lcnb.errors import BadReply
 
 
 class Listing:
-    """Records with their JSON paths, and the odd places met on the way.
+    """Records with their JSON paths, and the odd places found while reading them.
 
-    Records that came as Rows are decoded when `records` is first asked for.
+    Records that came as RawRecords are decoded when `records` is first used.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Listing:
         drift: list[Drift] | None = None,
         read_at: datetime | None = None,
     ) -> None:
-        #: When it was read, if that was earlier: a part of it was kept.
+        #: When it was read, if a part of it comes from a cache; otherwise None.
         self.read_at = read_at
         self.drift = [] if drift is None else drift
         self._records = [] if records is None else records
@@ -42,6 +42,7 @@ class Listing:
 
     @property
     def records(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """All records, each with its JSON path."""
         rows, self._rows = self._rows, []
         for page in rows:
             self._records.extend((record_path(place), page[index]) for index, place in enumerate(page.places))
@@ -53,24 +54,21 @@ class Listing:
 
     @property
     def rows(self) -> Sequence[RawRecords]:
-        """The records as bytes, in pages; empty when there are none, or when some are only there as `records`."""
+        """The records as bytes, in pages; empty if the listing is empty, or if some exist only as `records`."""
         return () if self._records else self._rows
 
     def add(self, rows: RawRecords) -> None:
-        """One more page of records."""
+        """Add a page of records."""
         self._rows.append(rows)
         self.drift.extend(_skipped_row(record_path(place), other) for place, other in rows.others.items())
 
 
 def record_path(place: int, path: str = "$.data") -> str:
-    """The JSON path of a record in a list."""
+    """Return the JSON path of a record in a list."""
     return f"{path}[{place}]"
 
 
-# --- listings -------------------------------------------------------------------------------------------
-
-
-#: Listing → the fields of which each of its records has one.
+#: Listing → fields; each of its records has at least one of them.
 IDENTIFYING_FIELDS = {
     "instances": ("identifier", "label", "hostname"),
     "snapshots": ("slug", "label"),
@@ -85,9 +83,9 @@ MAX_WRAPPERS = 4
 
 
 def read_listing(call: Call) -> Flow[Listing]:
-    """All records of a listing, pages followed when the answer shows paging.
+    """Read all records of a listing; follow pages if the response has them.
 
-    Raises BadReply for an answer whose shape is not understood: it must never be taken for an empty account.
+    Raises BadReply for a response whose shape is not understood: it must never be taken for an empty account.
     """
     marks = IDENTIFYING_FIELDS[_resource_name(call)]
     found = Listing()
@@ -112,9 +110,9 @@ def read_listing(call: Call) -> Flow[Listing]:
         next_call = replace(call, path=f"{call.path}?page={page}", summary=f"{call.summary}, page {page}")
         before, envelope = envelope, (yield next_call)
         if envelope.document == before.document:
-            found.drift.append(Drift("$", "says that there are more pages, but repeats itself"))
+            found.drift.append(Drift("$", "reports more pages, but the next page is the same one"))
             return found
-    raise BadReply(f"{call.method} {call.path}: 10,000 pages and no end.", method=call.method, path=call.path)
+    raise BadReply(f"{call.method} {call.path}: more than 10,000 pages.", method=call.method, path=call.path)
 
 
 def _resource_name(call: Call) -> str:
@@ -124,16 +122,16 @@ def _resource_name(call: Call) -> str:
 def unwrap_records(
     call: Call, document: Mapping[str, Any], marks: Sequence[str], holders: list[Mapping[str, Any]]
 ) -> tuple[str, Any]:
-    """What holds the records, and its path; the wrappers on the way there are added to `holders`.
+    """Return the path and the value that holds the records; add the wrappers around it to `holders`.
 
-    Wrappers that are known: `data` (Laravel's paginator puts the rows one level deeper) and the listing's own name.
+    Known wrappers: `data` (Laravel's paginator puts the rows one level deeper) and the name of the listing.
     """
     names = ("data", _resource_name(call))
     path, data = "$", document
     for _ in range(MAX_WRAPPERS):
         given = [each for each in names if data.get(each) is not None]
         if not given:
-            return f"{path}.data", None  # null, or no data at all: there are no records
+            return f"{path}.data", None  # null or missing: no records
         name = next((each for each in given if data[each]), given[0])
         path, data = f"{path}.{name}", data[name]
         if not isinstance(data, Mapping) or is_record(data, marks) or not any(each in data for each in names):
@@ -142,12 +140,12 @@ def unwrap_records(
     return path, data
 
 
-#: Fields of an answer that stand next to its records, and are none.
+#: Fields of a response next to its records.
 _METADATA_FIELDS = ("links", "meta", "pagination")
 
 
 def _check_nothing_else(call: Call, holders: Sequence[Mapping[str, Any]]) -> None:
-    """BadReply for an answer without records that holds something else, which may be the records."""
+    """Raise BadReply for a response without records that holds something else: that may be the records."""
     for holder in holders:
         for name, value in holder.items():
             if (
@@ -156,19 +154,20 @@ def _check_nothing_else(call: Call, holders: Sequence[Mapping[str, Any]]) -> Non
                 and value
                 and value not in holders
             ):
-                raise _shape_error(call, "$", f"there are no records, but there is {name!r}")
+                raise _shape_error(call, "$", f"it has no records, but it has {name!r}")
 
 
 def is_record(data: Mapping[str, Any], marks: Sequence[str]) -> bool:
+    """Whether an object has one of the identifying fields."""
     return not set(marks).isdisjoint(data)
 
 
 def iter_records(
     call: Call, data: Any, path: str, marks: Sequence[str], drift: list[Drift]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The records in a list, in an object keyed by position, or in null; odd rows are noted and left out.
+    """Yield the records in a list, in an object keyed by position, or in null; note and leave out odd rows.
 
-    BadReply when something is listed, but nothing of it is a record.
+    Raises BadReply if the list has entries, but no record.
     """
     entries = list(_iter_entries(call, data, path, marks))
     if entries and not any(isinstance(each, Mapping) and is_record(each, marks) for _, each in entries):
@@ -187,7 +186,7 @@ def _no_record_error(call: Call, path: str, marks: Sequence[str]) -> BadReply:
 def _shape_error(call: Call, path: str, problem: str) -> BadReply:
     return BadReply(
         f"{call.method} {call.path}: the shape of {path} is not understood: {problem}. "
-        "An empty listing was not assumed.",
+        "lcnb does not treat it as an empty listing.",
         method=call.method,
         path=call.path,
     )
@@ -212,7 +211,7 @@ def _iter_entries(call: Call, data: Any, path: str, marks: Sequence[str]) -> Ite
 
 
 def _iter_paging(holders: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Each object of an answer that may say how many pages or records there are."""
+    """Yield each object of a response that may report the number of pages or records."""
     for holder in holders:
         yield holder
         meta = holder.get("meta")
@@ -236,12 +235,12 @@ def _has_next_page(holders: Sequence[Mapping[str, Any]]) -> bool:
     return False
 
 
-#: How paginations that are not followed here say that there is more.
+#: Fields with which paginations that lcnb does not follow report more records.
 _MORE_FIELDS = ("has_more", "has_next", "next_cursor", "next")
 
 
 def _note_unread_pages(found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
-    """A note when an answer says in another way that there are more records: what is not listed may be there."""
+    """Note when a response reports more records in a way that lcnb does not follow."""
     for holder in _iter_paging(holders):
         links = holder.get("links")
         for place in (holder, links if isinstance(links, Mapping) else {}):
@@ -254,19 +253,17 @@ def _note_unread_pages(found: Listing, holders: Sequence[Mapping[str, Any]]) -> 
                 None,
             )
             if more is not None:
-                found.drift.append(
-                    Drift("$", f"{more} says that there are more records, and they were not read")
-                )
+                found.drift.append(Drift("$", f"{more} reports more records, which were not read"))
                 return
 
 
 def _check_total(call: Call, found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
-    """Whether an answer of one page has all records that it says there are: BadReply for none, else a note."""
+    """Check that a single page has as many records as it reports: raise BadReply if it has none, else note it."""
     totals = [
         holder.get(name) for holder in _iter_paging(holders) for name in ("total", "count", "total_count")
     ]
     total = max((each for each in totals if isinstance(each, int) and not isinstance(each, bool)), default=0)
     if total > len(found) + len(found.drift):
         if not len(found):
-            raise _shape_error(call, "$", f"it says that there are {total} records, and none came")
-        found.drift.append(Drift("$", f"says that there are {total} records, but {len(found)} came"))
+            raise _shape_error(call, "$", f"it reports {total} records, but has none")
+        found.drift.append(Drift("$", f"reports {total} records, but has {len(found)}"))

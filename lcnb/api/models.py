@@ -14,13 +14,11 @@ from typing import Any, ClassVar
 
 from lcnb.api.fields import F, Record
 
-# --- derived values -------------------------------------------------------------------------------------
-
 
 def instance_state(values: Mapping[str, Any]) -> str | None:
-    """The state of an instance, by the order in which the provider's own tools decide it.
+    """Return the state of an instance; the flags are checked in the same order as in the provider's own tools.
 
-    A flag that is not told decides nothing: a machine is never called off because `booted` is missing.
+    A missing flag decides nothing: a machine is never reported as off because `booted` is missing.
     """
     if values["suspended"]:
         return "suspended"
@@ -47,7 +45,7 @@ def _first_address(version: int) -> Callable[[Mapping[str, Any]], str | None]:
 
 @lru_cache(maxsize=1024)
 def ip_version(address: str) -> int:
-    """4 or 6; 0 for what is not an address at all, which stays visible in ip_addresses."""
+    """Return 4 or 6, or 0 for a text that is no address (ip_addresses still shows it)."""
     try:
         return ipaddress.ip_address(address).version
     except ValueError:
@@ -59,9 +57,7 @@ CURRENCY_SYMBOLS = {"USD": "$", "BRL": "R$"}
 
 
 def _currency_code(values: Mapping[str, Any]) -> str | None:
-    """Older replies leave `currencycode` out; the symbol tells the same."""
-    if values["currencycode"]:
-        return str(values["currencycode"])
+    """Return the code for the currency symbol: older responses leave out `currencycode`."""
     return {symbol: code for code, symbol in CURRENCY_SYMBOLS.items()}.get(values["shortcode"])
 
 
@@ -84,7 +80,9 @@ class Location(Record):
     slug: A[str | None, F("short name, as every call takes it: MIA1")] = None
     country: A[str | None, F("country")] = None
     city: A[str | None, F("city")] = None
-    available: A[bool | None, F("whether new machines can be made there; missing in some answers")] = None
+    available: A[bool | None, F("whether new machines can be created there; missing in some responses")] = (
+        None
+    )
 
 
 @dataclass(frozen=True)
@@ -94,13 +92,15 @@ class Plan(Record):
     TITLE: ClassVar[str] = "slug"
     slug: A[str | None, F("short name: 1vcpu-1gb-10ssd")] = None
     location: A[str | None, F("slug of the location that offers it")] = None
-    currencycode: A[str | None, F("USD or BRL; told by the symbol where the code is missing")] = None
+    currencycode: A[
+        str | None, F("USD or BRL; inferred from the symbol if missing", fallback=_currency_code)
+    ] = None
     shortcode: A[str | None, F("currency symbol: $ or R$")] = None
     core: A[int | None, F("virtual CPUs")] = None
     memory: A[int | None, F("memory", "MB")] = None
     disk: A[int | None, F("disk", "GB")] = None
-    bandwidth: A[int | None, F("traffic a month", "GB")] = None
-    monthly_value: A[float | None, F("price a month, in the currency of `currencycode`", "currency")] = None
+    bandwidth: A[int | None, F("traffic per month", "GB")] = None
+    monthly_value: A[float | None, F("price per month, in the currency of `currencycode`", "currency")] = None
 
 
 @dataclass(frozen=True)
@@ -116,24 +116,26 @@ class Image(Record):
 
 @dataclass(frozen=True)
 class SSHKey(Record):
-    """A public key that new machines can be given. The private half is told once, when the provider makes it."""
+    """A public key for new machines. The provider returns a private key only once, when it generates the pair."""
 
     TITLE: ClassVar[str] = "slug"
     slug: A[str | None, F("short name: the title in lower case with dashes")] = None
     title: A[str | None, F("the title; a new key of the same title replaces this one")] = None
-    public_key: A[str | None, F("the public half, in OpenSSH form")] = None
+    public_key: A[str | None, F("the public key, in OpenSSH format")] = None
 
 
 @dataclass(frozen=True)
 class Instance(Record):
-    """A machine. It carries no plan, image slug, price or date: `inventory()` infers plan and price."""
+    """A machine. The API returns no plan, image slug, price or date for it: `inventory()` infers plan and price."""
 
     TITLE: ClassVar[str] = "label"
     identifier: A[str | None, F("the provider's id, 16 characters; missing while it builds")] = None
-    label: A[str | None, F("your name for it; not unique by the API's own rule")] = None
+    label: A[str | None, F("your name for it; the API does not require it to be unique")] = None
     hostname: A[str | None, F("host name")] = None
     state: A[str | None, F("running, off, building, busy or suspended", derive=instance_state)] = None
-    location: A[str | None, F("slug of its location; missing in older answers", wire="location.slug")] = None
+    location: A[str | None, F("slug of its location; missing in older responses", wire="location.slug")] = (
+        None
+    )
     city: A[str | None, F("city of its location", wire="location.city")] = None
     country: A[str | None, F("country of its location", wire="location.country")] = None
     cpus: A[int | None, F("virtual CPUs")] = None
@@ -142,17 +144,17 @@ class Instance(Record):
     ipv4: A[str | None, F("first IPv4 address", derive=_first_address(4))] = None
     ipv6: A[str | None, F("first IPv6 address", derive=_first_address(6))] = None
     ip_addresses: A[tuple[str, ...] | None, F("all addresses, separated by a comma and a space")] = None
-    template_label: A[str | None, F("name of the image that it was made from")] = None
+    template_label: A[str | None, F("name of the image that it was created from")] = None
     booted: A[bool | None, F("whether it is on")] = None
-    built: A[bool | None, F("whether it is ready made")] = None
+    built: A[bool | None, F("whether the provider has finished building it")] = None
     locked: A[bool | None, F("whether an action is in progress")] = None
-    suspended: A[bool | None, F("whether the provider suspended it; missing in older answers")] = None
-    domain: A[str | None, F("domain, where the provider tells one")] = None
+    suspended: A[bool | None, F("whether the provider suspended it; missing in older responses")] = None
+    domain: A[str | None, F("domain, if the provider returns one")] = None
 
 
 @dataclass(frozen=True)
 class Snapshot(Record):
-    """A stored image of a machine. It names neither its machine nor a date."""
+    """A stored image of a machine. The API returns neither its machine nor a date."""
 
     TITLE: ClassVar[str] = "label"
     slug: A[str | None, F("short name, as calls take it")] = None
@@ -162,7 +164,7 @@ class Snapshot(Record):
     reference: A[str | None, F("the provider's reference")] = None
     build: A[bool | None, F("whether it is ready to be used")] = None
     locations: A[
-        tuple[str, ...] | None, F("slugs of the locations that hold it, comma and space between")
+        tuple[str, ...] | None, F("slugs of the locations that have it, separated by a comma and a space")
     ] = None
 
 
@@ -175,9 +177,4 @@ MODELS: dict[str, type[Record]] = {
     "sshkeys": SSHKey,
     "snapshots": Snapshot,
     "profile": Profile,
-}
-
-#: Values that one field takes from others when its own is missing.
-FALLBACKS: dict[tuple[type[Record], str], Callable[[Mapping[str, Any]], Any]] = {
-    (Plan, "currencycode"): _currency_code,
 }

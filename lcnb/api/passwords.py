@@ -1,4 +1,4 @@
-"""The provider's password rule: 12 to 32 characters with an upper, a lower, a digit and a special [cli]."""
+"""The password rule of the provider [cli]: 12 to 32 characters, with upper case, lower case, digit and special."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHARACTER_KINDS = {
 
 
 def new_password() -> str:
-    """A password by the rule: 24 characters, by the operating system's chance."""
+    """Return a random password that satisfies the rule, with 24 characters."""
     picked = [secrets.choice(kind) for kind in _CHARACTER_KINDS.values()]
     picked += [secrets.choice("".join(_CHARACTER_KINDS.values())) for _ in range(24 - len(picked))]
     secrets.SystemRandom().shuffle(picked)
@@ -27,7 +27,7 @@ def new_password() -> str:
 
 
 def checked_password(password: str | Secret) -> Secret:
-    """The password as a Secret. InputError, without the password in it, when it breaks the rule."""
+    """Return the password as a Secret; raise InputError, which does not contain the password, if it breaks the rule."""
     if not isinstance(password, str | Secret):
         raise InputError(f"password: expected a text, got a {type(password).__name__}. Nothing was sent.")
     text = password.reveal() if isinstance(password, Secret) else password

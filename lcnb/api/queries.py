@@ -40,6 +40,7 @@ from lcnb.api.staged_flows import (
     run_uncached,
 )
 from lcnb.errors import BadReply, InputError, LcnbError, NotFound, Refused
+from lcnb.suggestions import did_you_mean
 
 
 def _location_stages() -> StagedFlow[Listing]:
@@ -47,19 +48,22 @@ def _location_stages() -> StagedFlow[Listing]:
 
 
 def list_locations(runner: StageRunner = run_uncached) -> Flow[Listing]:
+    """List all locations."""
     return (yield from runner(_location_stages))
 
 
 def list_instances() -> Flow[Listing]:
+    """List all machines; the records stay bytes until they are used."""
     return (yield from read_listing(replace(get_instances(), as_rows=True)))
 
 
 def list_snapshots() -> Flow[Listing]:
+    """List all snapshots."""
     return (yield from read_listing(get_snapshots()))
 
 
 def list_sshkeys() -> Flow[Listing]:
-    """An account with no key answers HTTP 200 with `success: false`; that is an empty listing [go, node]."""
+    """List all ssh keys. For an account without keys the provider returns `success: false` [go, node]."""
     try:
         return (yield from read_listing(get_sshkeys()))
     except Refused:
@@ -67,7 +71,7 @@ def list_sshkeys() -> Flow[Listing]:
 
 
 def list_location_plans(location: str) -> Flow[Listing]:
-    """The plans of one location. They come in wrappers, one a location, or in one such wrapper [go / node]."""
+    """List the plans of one location. They come in one wrapper per location, or in a single wrapper [go / node]."""
     call = get_plans(location)
     wrappers = yield from read_listing(call)
     found = Listing(drift=wrappers.drift)
@@ -86,6 +90,7 @@ def list_location_plans(location: str) -> Flow[Listing]:
 
 
 def list_location_images(location: str) -> Flow[Listing]:
+    """List the images of one location."""
     images = yield from read_listing(get_images(location))
     images.records = [(path, {**record, "location": location}) for path, record in images.records]
     return images
@@ -94,17 +99,17 @@ def list_location_images(location: str) -> Flow[Listing]:
 def list_plans(
     location: str | None = None, among: Sequence[str] | None = None, runner: StageRunner = run_uncached
 ) -> Flow[Listing]:
-    """The plans of one location, of those in `among`, or of all."""
+    """List the plans of one location, of the locations in `among`, or of all."""
     return (yield from _list_by_location("plans", location, among, runner))
 
 
 def list_images(location: str | None = None, runner: StageRunner = run_uncached) -> Flow[Listing]:
-    """The images of one location, or of all."""
+    """List the images of one location, or of all."""
     return (yield from _list_by_location("images", location, None, runner))
 
 
 def read_catalogue(runner: StageRunner = run_uncached) -> Flow[tuple[Listing, Listing, Listing]]:
-    """Locations, plans and images: after the locations everything at once."""
+    """Read locations, plans and images: first the locations, then everything else together."""
     return (yield from runner(_catalogue_stages))
 
 
@@ -139,13 +144,13 @@ def _location_requests(what: str, slugs: Sequence[str]) -> ListingRequests:
 
 
 def _join_listings(what: str, slugs: Sequence[str], answers: ListingResults) -> Listing:
-    """The listings of several locations as one; one that was refused is noted, not fatal."""
+    """Join the listings of several locations; a refused one becomes drift and is not fatal."""
     found = Listing()
     for slug in dict.fromkeys(slugs):
         answer = answers[f"{what} of {slug}"]
         if isinstance(answer, LcnbError):
             reason = getattr(answer, "provider_message", None) or str(answer)
-            found.drift.append(Drift(f"{what} of {slug}", f"not to be had: {reason}"))
+            found.drift.append(Drift(f"{what} of {slug}", f"unavailable: {reason}"))
             continue
         found.records.extend((f"{slug}: {path}", record) for path, record in answer.records)
         found.drift.extend(Drift(f"{slug}: {each.path}", each.problem) for each in answer.drift)
@@ -159,12 +164,12 @@ def _location_slugs(places: Listing) -> list[str]:
 
 
 def _find_location_slug(location: str, runner: StageRunner) -> Flow[str]:
-    """The location as the catalogue spells it (`mia1` → `MIA1`); an unknown one is refused with a suggestion."""
+    """Return the location as the catalogue spells it (`mia1` → `MIA1`); raise InputError with a suggestion."""
     path_segment("location", location)
     places = yield from list_locations(runner)
     known = _location_slugs(places)
     if location.lower() not in map(str.lower, known) and places.read_at is not None:
-        known = _location_slugs((yield from list_locations()))  # it may be newer than what was kept
+        known = _location_slugs((yield from list_locations()))  # it may be newer than the cached listing
     for slug in known:
         if slug.lower() == location.lower():
             return slug
@@ -172,45 +177,43 @@ def _find_location_slug(location: str, runner: StageRunner) -> Flow[str]:
 
 
 def unknown_location_error(location: str, known: Sequence[str]) -> InputError:
-    """The error for a location that the account does not have, with the nearest one that it has."""
-    from lcnb.suggestions import did_you_mean
-
+    """Return the error for a location that the account does not have, with the nearest one that it has."""
     return InputError(
         f"location {location!r} is not one of the account's{did_you_mean(location, known)}. "
         f"Locations: {', '.join(sorted(known)) or 'none'}"
     )
 
 
-# --- single things --------------------------------------------------------------------------------------
+# --- single records -------------------------------------------------------------------------------------
 
 
 def read_instance(identifier: str) -> Flow[Mapping[str, Any]]:
-    """The machine with this identifier."""
+    """Read the machine with this identifier."""
     return read_single(get_instance(identifier), "identifier", identifier)
 
 
 def read_sshkey(slug: str) -> Flow[Mapping[str, Any]]:
-    """The ssh key with this slug."""
+    """Read the ssh key with this slug."""
     return read_single(get_sshkey(slug), "slug", slug)
 
 
 def read_snapshot(slug: str) -> Flow[Mapping[str, Any]]:
-    """The snapshot with this slug."""
+    """Read the snapshot with this slug."""
     return read_single(get_snapshot(slug), "slug", slug)
 
 
 def read_single(call: Call, key: str | None = None, wanted: str | None = None) -> Flow[Mapping[str, Any]]:
-    """The one record of an answer; a list of one is taken too.
+    """Read the only record of a response; it may come in a list.
 
-    The provider answers an unknown identifier with success and an empty record [cli]. So a record counts only when
-    its field `key` is exactly what was `wanted`; otherwise it is NotFound, as an error of the provider would be.
+    For an unknown identifier the provider returns success and an empty record [cli]. So a record counts only if its
+    field `key` equals `wanted`; otherwise this raises NotFound, as for a 404.
     """
     envelope = yield call
     data = envelope.data
     if isinstance(data, list) and len(data) == 1:
         data = data[0]
     if not data:  # null, an empty object, list or text, false, 0
-        raise _not_found_error(call, "the answer is empty: this account has nothing of that name")
+        raise _not_found_error(call, "the response is empty: this account has nothing of that name")
     if not isinstance(data, Mapping):
         raise BadReply(
             f"{call.method} {call.path}: data should be an object, got {type(data).__name__}.",
@@ -219,11 +222,9 @@ def read_single(call: Call, key: str | None = None, wanted: str | None = None) -
         )
     data = _find_record(call, data)
     if key is not None and data.get(key) in (None, ""):
-        raise _not_found_error(call, "the answer is empty: this account has nothing of that name")
+        raise _not_found_error(call, "the response is empty: this account has nothing of that name")
     if key is not None and str(data[key]) != wanted:
-        raise _not_found_error(
-            call, f"the provider answered with another one, whose {key} is {str(data[key])!r}"
-        )
+        raise _not_found_error(call, f"the provider returned another one, whose {key} is {str(data[key])!r}")
     return data
 
 
@@ -233,7 +234,7 @@ def _not_found_error(call: Call, problem: str) -> NotFound:
 
 
 def _find_record(call: Call, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record of a single thing, taken out of a wrapper. BadReply for an object that is none."""
+    """Return the record inside its wrapper, if it has one; raise BadReply if the object is no record."""
     marks = IDENTIFYING_FIELDS[call.path.split("/")[1]]
     if is_record(data, marks):
         return data
@@ -253,7 +254,7 @@ def _find_record(call: Call, data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass
 class InventoryParts:
-    """What `inventory()` joins: machines, locations, the account's currency, plans where machines are."""
+    """The listings that `inventory()` joins; `plans` are those of the locations with machines."""
 
     instances: Listing
     locations: Listing
@@ -262,6 +263,7 @@ class InventoryParts:
 
 
 def read_inventory(runner: StageRunner = run_uncached) -> Flow[InventoryParts]:
+    """Read machines, locations and profile together, then the plans of the locations with machines."""
     machines, places, profile = yield Together(
         [list_instances(), list_locations(runner), read_single(get_profile())]
     )

@@ -1,8 +1,8 @@
-"""The records of a listing as they came: bytes, each decoded when somebody looks at it.
+"""The records of a listing as bytes; each is decoded when it is used.
 
-`split` finds where the records of an answer begin and end without making objects of them, and only in an answer
-whose `data` is a list. `columns` makes a frame of the bytes; whoever wants the records themselves gets what
-`json.loads` makes of each, so a listing means the same either way.
+`split_records` finds where each record of a response begins and ends, without decoding it, if `data` is a list.
+`frames.columns` builds a frame from the bytes; other users get what `json.loads` returns for each record, so a listing
+means the same either way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lcnb.errors import BadReply
 
 
 class _ListingEnvelope(msgspec.Struct):
-    """What a listing's answer says besides its records; all else in it is passed over."""
+    """The records of a response and its fields about success and paging; others are skipped."""
 
     data: list[msgspec.Raw]
     success: msgspec.Raw = msgspec.Raw()
@@ -41,21 +41,21 @@ class _ListingEnvelope(msgspec.Struct):
 
 _ENVELOPE_DECODER = msgspec.json.Decoder(_ListingEnvelope)
 
-#: What msgspec raises for bytes that it cannot read.
+#: Exceptions of msgspec for bytes that it cannot decode.
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @cache
 def _fields_decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """Reads which of these fields an object has."""
+    """Return a decoder that finds which of these fields an object has."""
     fields = [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names]
     return msgspec.json.Decoder(msgspec.defstruct("Fields", fields))
 
 
 class RawRecords(Sequence[Mapping[str, Any]]):
-    """The records of one answer. Its repr shows none of them: they hold initial passwords.
+    """The records of one response. The repr shows none of them: they hold initial passwords.
 
-    A record is an object. What stands in the list besides is in `others`, by its place.
+    A record is an object. Other items of the list are in `others`, by their position.
     """
 
     def __init__(self, data: list[msgspec.Raw]) -> None:
@@ -72,24 +72,24 @@ class RawRecords(Sequence[Mapping[str, Any]]):
 
     @property
     def empty(self) -> bool:
-        """Whether the list holds nothing at all, not even what is no record."""
+        """Whether the list has no item at all, record or not."""
         return not self.raw and not self.others
 
     def __repr__(self) -> str:
-        return f"Rows({len(self.raw)} records)"
+        return f"RawRecords({len(self.raw)} records)"
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def any_has(self, names: Sequence[str]) -> bool:
-        """Whether one of the records has one of these fields; the values are not looked at."""
+        """Whether one of the records has one of these fields; the values do not matter."""
         decoder = _fields_decoder(tuple(names))
         for each in self.raw:
             try:
-                told = decoder.decode(each)
+                found = decoder.decode(each)
             except DECODE_ERRORS:
-                told = None  # odd JSON, which `json` may read
-            if told is None or any(getattr(told, name) is not msgspec.UNSET for name in names):
+                found = None  # odd JSON, which `json` may be able to read
+            if found is None or any(getattr(found, name) is not msgspec.UNSET for name in names):
                 return True
         return False
 
@@ -117,19 +117,19 @@ _OBJECT_START = ord("{")
 
 
 def split_records(body: bytes) -> dict[str, Any] | None:
-    """The JSON object of an answer with its `data` as Rows; None when `data` is not a plain list.
+    """Return the JSON object of a response with its `data` as RawRecords, or None if `data` is not a plain list.
 
-    What is None here may still be good: then the whole of it is to be decoded with care. Of the other fields
-    those are there that tell success and paging.
+    Decode the whole body with `json` if this returns None: it may still be valid. Of the other fields the object
+    has only those about success and paging.
     """
     try:
-        answer = _ENVELOPE_DECODER.decode(body)
-        told = {
-            name: decode_record(getattr(answer, name))
+        envelope = _ENVELOPE_DECODER.decode(body)
+        fields = {
+            name: decode_record(getattr(envelope, name))
             for name in _ENVELOPE_FIELDS
-            if bytes(getattr(answer, name))
+            if bytes(getattr(envelope, name))
         }
-        return {**told, "data": RawRecords(answer.data)}
+        return {**fields, "data": RawRecords(envelope.data)}
     except (*DECODE_ERRORS, BadReply):
         return None
 
@@ -138,7 +138,7 @@ _ENVELOPE_FIELDS = tuple(name for name in _ListingEnvelope.__struct_fields__ if 
 
 
 def decode_record(raw: msgspec.Raw) -> Any:
-    """What `json` makes of it; a BadReply where that cannot be, such as for what is nested too deeply."""
+    """Return what `json` decodes; raise BadReply if it fails, for example on too deep nesting."""
     try:
         return json.loads(bytes(raw).decode("utf-8", "replace"))
     except (ValueError, RecursionError) as odd:

@@ -12,42 +12,43 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from lcnb.api.fields import Drift, Record, fields_of
-from lcnb.api.models import FALLBACKS
 
-#: Names that hold a secret in the API's records, as a pattern: such a value is dropped where it is read.
+#: Matches the names of fields that hold a secret in the API's records: reading drops their values.
 SECRET_NAME_PATTERN = re.compile(r"passw|secret|private_?key|token|credential|api_?key", re.IGNORECASE)
 
 _INT64 = range(-(2**63), 2**63)
-
-
-# --- reading a record -----------------------------------------------------------------------------------
 
 R = TypeVar("R", bound=Record)
 
 
 def read_record(model: type[R], record: Mapping[str, Any], path: str, drift: list[Drift]) -> R:
-    """The typed object of one JSON record; odd values are missing and noted in `drift`."""
-    lines = _model_layout(model)
+    """Return the typed object of a JSON record; odd values become missing and are noted in `drift`."""
+    layout = _model_layout(model)
     values: dict[str, Any] = {}
-    for name, wire, convert in lines.told:
+    for name, wire, convert in layout.converters:
         try:
             raw = record.get(name) if wire is None else _get_nested(record, wire)
             values[name] = None if raw is None else convert(raw)
         except ValueError as odd:
             values[name] = None
             drift.append(Drift(f"{path}.{'.'.join(wire or (name,))}", str(odd)))
-    for name, follow in lines.followed:
-        values[name] = follow(values)
-    return model(**values, extra={} if record.keys() <= lines.known else _extra_fields(record, lines.known))
+    for name, derive in layout.derived:
+        values[name] = derive(values)
+    for name, fallback in layout.fallbacks:
+        if not values[name]:
+            values[name] = fallback(values)
+    return model(**values, extra={} if record.keys() <= layout.known else _extra_fields(record, layout.known))
 
 
 @dataclass(frozen=True)
 class _ModelLayout:
-    """The lines of a model as `read` goes through them: once for each record of thousands."""
+    """The fields of a model, prepared for reading thousands of records."""
 
-    #: Name, wire path where it is not the name, and what takes the value.
-    told: tuple[tuple[str, tuple[str, ...] | None, Callable[[Any], Any]], ...]
-    followed: tuple[tuple[str, Callable[[Mapping[str, Any]], Any]], ...]
+    #: Name, path in the JSON (None if it is the name), and the function that converts the value.
+    converters: tuple[tuple[str, tuple[str, ...] | None, Callable[[Any], Any]], ...]
+    derived: tuple[tuple[str, Callable[[Mapping[str, Any]], Any]], ...]
+    fallbacks: tuple[tuple[str, Callable[[Mapping[str, Any]], Any]], ...]
+    #: Names in the JSON that a field reads.
     known: frozenset[str]
 
 
@@ -56,19 +57,22 @@ _LAYOUTS: dict[type[Record], _ModelLayout] = {}
 
 def _model_layout(model: type[Record]) -> _ModelLayout:
     if model not in _LAYOUTS:
-        told = [each for each in fields_of(model) if each.about.derive is None]
-        follow = {
-            each.name: each.about.derive or FALLBACKS.get((model, each.name)) for each in fields_of(model)
-        }
-        _LAYOUTS[model] = _ModelLayout(
-            tuple(
-                (each.name, each.wire if each.wire != (each.name,) else None, _CONVERTERS[each.type])
-                for each in told
-            ),
-            tuple((name, what) for name, what in follow.items() if what is not None),
-            frozenset(each.wire[0] for each in told),
-        )
+        _LAYOUTS[model] = _build_layout(model)
     return _LAYOUTS[model]
+
+
+def _build_layout(model: type[Record]) -> _ModelLayout:
+    fields = fields_of(model)
+    read = [each for each in fields if each.about.derive is None]
+    return _ModelLayout(
+        tuple(
+            (each.name, each.wire if each.wire != (each.name,) else None, _CONVERTERS[each.type])
+            for each in read
+        ),
+        tuple((each.name, each.about.derive) for each in fields if each.about.derive is not None),
+        tuple((each.name, each.about.fallback) for each in fields if each.about.fallback is not None),
+        frozenset(each.wire[0] for each in read),
+    )
 
 
 def _get_nested(record: Mapping[str, Any], wire: tuple[str, ...]) -> Any:
@@ -86,7 +90,7 @@ def _get_nested(record: Mapping[str, Any], wire: tuple[str, ...]) -> Any:
 
 
 def _extra_fields(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Fields that no line knows: kept, unless their name tells of a secret."""
+    """Return the fields that the model does not have, except those whose name suggests a secret."""
     return {
         key: drop_secret_fields(value)
         for key, value in record.items()
@@ -103,9 +107,9 @@ def _is_secret_name(name: str) -> bool:
 
 
 def drop_secret_fields(value: Any, depth: int = 50) -> Any:
-    """A JSON value without the fields whose name tells of a secret."""
+    """Return a JSON value without the fields whose name suggests a secret."""
     if not depth:
-        return None  # nested deeper than anything that is meant
+        return None  # no meaningful value is nested so deeply
     if isinstance(value, _SCALARS):
         return value
     if isinstance(value, Mapping):
@@ -178,7 +182,7 @@ def _to_bool(raw: Any) -> bool | None:
 
 
 def _to_texts(raw: Any) -> tuple[str, ...] | None:
-    """A list of texts; an item may also be an object with an `address` or a `slug` (instances, locations)."""
+    """Return a list of texts; an item may also be an object with an `address` or a `slug` (instances, locations)."""
     if raw is None:
         return None
     if isinstance(raw, Mapping):

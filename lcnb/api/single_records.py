@@ -37,6 +37,10 @@ def find_instance(identifier: str | None, label: str | None) -> Flow[Instance]:
         return (yield from read_typed(Instance, queries.read_instance(identifier)))
     listing = yield from queries.list_instances()
     machines = [read_record(Instance, record, "$.data", []) for _, record in listing.records]
+    return _only_match(machines, label)
+
+
+def _only_match(machines: list[Instance], label: str | None) -> Instance:
     matches = [machine for machine in machines if same_name(machine.label, label)]
     if len(matches) == 1:
         return matches[0]

@@ -10,27 +10,28 @@ from lcnb.api.listing_reader import Listing
 from lcnb.errors import InputError, LcnbError, NotFound, Refused
 
 ListingFetch = Callable[[], Flow[Listing]]
-#: Listings by a name of their own, each with the flow that reads it.
+#: Name of a listing → the function that returns the flow that reads it.
 ListingRequests = Mapping[str, ListingFetch]
-#: What came of them; a refusal stands in the place of its listing.
+#: Name of a listing → the listing, or the error with which the provider refused it.
 ListingResults = Mapping[str, "Listing | LcnbError"]
-#: Wants listings, and others when it has the answers, until it has its result.
+#: Yields the listings it needs; receives them; may need others then; returns the result.
 StagedFlow = Generator[ListingRequests, ListingResults, T]
 
 
 class StageRunner(Protocol):
-    """Gives stages what they want: what was kept of it, or what its flows read, those of a stage at once."""
+    """Runs a staged flow: each listing comes from a cache, or from its flow; those of a stage are read together."""
 
-    def __call__(self, stages: Callable[[], StagedFlow[T]]) -> Flow[T]: ...
+    def __call__(self, stages: Callable[[], StagedFlow[T]]) -> Flow[T]:
+        """Return the result of the stages."""
 
 
 def run_uncached(stages: Callable[[], StagedFlow[T]]) -> Flow[T]:
-    """Keeps nothing."""
+    """Run a staged flow without a cache."""
     running = stages()
     answers: ListingResults | None = None
     while True:
         try:
-            wanted = running.send(answers)  # type: ignore[arg-type] # None to begin with
+            wanted = running.send(answers)  # type: ignore[arg-type] # None starts the generator
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         answers = yield from read_concurrently(wanted)
@@ -39,7 +40,7 @@ def run_uncached(stages: Callable[[], StagedFlow[T]]) -> Flow[T]:
 def read_concurrently(
     wanted: ListingRequests, guessed: Collection[str] = ()
 ) -> Flow[dict[str, Listing | LcnbError]]:
-    """What the flows of these listings read, all at once; what is guessed to be wanted may fail in any way."""
+    """Read these listings together. Those in `guessed` are read ahead, and may fail in any way."""
     flows = {
         name: _catch_error(fetch(), LcnbError if name in guessed else REFUSAL_ERRORS)
         for name, fetch in wanted.items()
@@ -52,18 +53,19 @@ def read_concurrently(
 
 
 def read_one(name: str, fetch: ListingFetch) -> StagedFlow[Listing]:
+    """Need a single listing; raise the error with which the provider refused it."""
     found = (yield {name: fetch})[name]
     if isinstance(found, LcnbError):
         raise found
     return found
 
 
-#: What a location may say no with, where others say yes.
+#: Errors with which one location may refuse what others return.
 REFUSAL_ERRORS = (Refused, NotFound, InputError)
 
 
 def _catch_error(flow: Flow[T], kinds: type[LcnbError] | tuple[type[LcnbError], ...]) -> Flow[T | LcnbError]:
     try:
         return (yield from flow)
-    except kinds as no:
-        return no
+    except kinds as error:
+        return error

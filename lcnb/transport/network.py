@@ -1,14 +1,14 @@
 """How the API is reached: the environment's variables for proxies and certificates.
 
-| variable | what becomes of it |
+| variable | use |
 |---|---|
-| `HTTPS_PROXY`, then `ALL_PROXY` | the proxy for every call; in lower case they win, and an empty one means none |
+| `HTTPS_PROXY`, then `ALL_PROXY` | the proxy for every call; lower case has priority, an empty value means no proxy |
 | `HTTP_PROXY` | not used: the API is reached by HTTPS |
-| `NO_PROXY` | hosts reached without a proxy: names with their subdomains, addresses, networks, ports, `*` |
-| `SSL_CERT_FILE`, then `SSL_CERT_DIR` | the certificates to trust, in place of those that come with lcnb |
-| `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | not used; named when a certificate is not trusted |
+| `NO_PROXY` | hosts that bypass the proxy: names with their subdomains, addresses, networks, ports, `*` |
+| `SSL_CERT_FILE`, then `SSL_CERT_DIR` | the certificates to trust, instead of those that come with lcnb |
+| `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` | not used; the error for an untrusted certificate names them |
 
-A loopback address is never asked through a proxy. What cannot be used raises a ConfigError of one line that names the
+A loopback address always bypasses the proxy. A variable that cannot be used raises a ConfigError of one line, with the
 variable, its value without user and password, and the cure.
 """
 
@@ -28,22 +28,22 @@ from urllib.request import getproxies
 
 from lcnb.base_url import is_loopback
 from lcnb.errors import ConfigError
+from lcnb.flags import NOTHING_SENT
 from lcnb.secret import STARS, Secret
 
-NOTHING_SENT = "Nothing was sent."
 PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 PROXY_VARIABLES = ("https_proxy", "http_proxy", "all_proxy")
-#: Shorter passwords are parts of ordinary words: they would be masked everywhere.
+#: Shorter passwords are not masked in messages: they also occur in ordinary words.
 MIN_MASKED_LENGTH = 8
-#: Variables of other programs that people set for the same purpose.
+#: Variables with which other programs set the certificates to trust.
 UNUSED_CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 EXAMPLE_PROXY = "http://proxy.example.com:3128"
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that is used: its address, and the variable that it came from."""
+    """A proxy: its address, its login, and the variable that it came from."""
 
     variable: str
     scheme: str
@@ -60,7 +60,7 @@ class Proxy:
 
     @property
     def auth(self) -> tuple[str, Secret] | None:
-        """User and password, or None when the proxy wants neither."""
+        """User and password, or None if the variable has neither."""
         return (self.user, self.password) if self.user or self.password else None
 
     def __str__(self) -> str:
@@ -68,9 +68,9 @@ class Proxy:
 
 
 def checked_proxy(base_url: str) -> Proxy | None:
-    """The proxy by which the base URL is asked, or None.
+    """Return the proxy for the base URL, or None.
 
-    ConfigError when a variable that is used for this base URL cannot be, those for certificates too.
+    Raises ConfigError if a variable for this base URL cannot be used, including those for certificates.
     """
     if base_url.startswith("https:"):
         _check_key_log()
@@ -82,7 +82,7 @@ def checked_proxy(base_url: str) -> Proxy | None:
 
 
 def find_proxy(base_url: str) -> Proxy | None:
-    """The proxy by which the base URL is asked, or None. ConfigError when the variable's value is not one."""
+    """Return the proxy for the base URL, or None; raise ConfigError if the value of its variable is no proxy."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     if is_loopback(host) or bypasses_proxy(host, parts.port or DEFAULT_PORTS.get(parts.scheme, 443)):
@@ -94,7 +94,7 @@ def find_proxy(base_url: str) -> Proxy | None:
 
 
 def proxy_setting(scheme: str) -> tuple[str, str] | None:
-    """The variable for a scheme, and its value; where no variable is set, what the system (macOS, Windows) says."""
+    """Return the variable for a scheme and its value; without a variable, the setting of macOS or Windows."""
     lower = f"{scheme}_proxy"
     if lower in os.environ:
         return (lower, os.environ[lower].strip()) if os.environ[lower].strip() else None
@@ -106,24 +106,24 @@ def proxy_setting(scheme: str) -> tuple[str, str] | None:
 
 
 def parse_proxy(variable: str, value: str) -> Proxy:
-    """A proxy out of a variable's value. ConfigError that names the variable and the cure, without the password."""
+    """Return the proxy in the value of a variable; raise a ConfigError with the cure, but without the password."""
     scheme, mark, rest = value.partition("://")
     scheme, rest = (scheme.lower(), rest) if mark else ("http", value)
     if mark and re.fullmatch(r"[a-z0-9+.-]*", scheme) and scheme not in PROXY_SCHEMES:
         known = "socks5h://" if scheme.startswith("socks") else "http://"
         raise _proxy_error(
-            variable, value, f"{scheme}:// is not known here (known: {', '.join(PROXY_SCHEMES)})",
+            variable, value, f"{scheme}:// is not a known scheme (known: {', '.join(PROXY_SCHEMES)})",
             f"write {known} if the proxy understands that",
         )  # fmt: skip
     if not value.isprintable() or any(each in value for each in " \"'\\<>"):
         raise _proxy_error(
-            variable, value, "it has a space, a quote or another character that no address has",
-            "write it without quotes, such characters of a password percent-encoded (a space is %20)",
+            variable, value, "it has a space, a quote or another character that an address cannot contain",
+            "write it without quotes, and percent-encode such characters of a password (a space is %20)",
         )  # fmt: skip
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in rest[len(authority) :]:
         raise _proxy_error(
-            variable, value, "its user or password has a #, / or ? as it is",
+            variable, value, "its user or password has an unencoded #, / or ?",
             "percent-encode them: # is %23, / is %2F, ? is %3F",
         )  # fmt: skip
     login, _, address = authority.rpartition("@")
@@ -131,7 +131,7 @@ def parse_proxy(variable: str, value: str) -> Proxy:
     user, _, password = login.partition(":")
     if scheme.startswith("socks") and find_spec("socksio") is None:
         raise _proxy_error(
-            variable, value, "a SOCKS proxy needs one more package", "pip install 'lcnb[socks]'"
+            variable, value, "a SOCKS proxy needs another package", "pip install 'lcnb[socks]'"
         )
     return Proxy(
         variable, scheme, host, port or DEFAULT_PORTS[scheme], unquote(user), Secret(unquote(password))
@@ -142,7 +142,7 @@ def _parse_host_port(variable: str, value: str, address: str) -> tuple[str, int 
     found = re.fullmatch(r"(?:\[([^\]@]+)\]|([^:@\[\]]+))(?::(\d*))?", address)
     if found is None:
         raise _proxy_error(
-            variable, value, "it has no host, or its port is no number",
+            variable, value, "it has no host, or its port is not a number",
             f"write it as {EXAMPLE_PROXY}, an IPv6 address in brackets",
         )  # fmt: skip
     host, port = found[1] or found[2], int(found[3]) if found[3] else None
@@ -151,9 +151,9 @@ def _parse_host_port(variable: str, value: str, address: str) -> tuple[str, int 
             ipaddress.IPv6Address(host)
         host.encode("idna")
     except ValueError:
-        raise _proxy_error(variable, value, "its host is not one", f"write it as {EXAMPLE_PROXY}") from None
+        raise _proxy_error(variable, value, "its host is not valid", f"write it as {EXAMPLE_PROXY}") from None
     if port is not None and not 0 < port < 65536:
-        raise _proxy_error(variable, value, f"there is no port {port}", f"write it as {EXAMPLE_PROXY}")
+        raise _proxy_error(variable, value, f"port {port} does not exist", f"write it as {EXAMPLE_PROXY}")
     return host, port
 
 
@@ -165,7 +165,7 @@ def _proxy_error(variable: str, value: str, problem: str, cure: str) -> ConfigEr
 
 
 def mask_login(value: str) -> str:
-    """A proxy's address without what is, or may be, a user or a password."""
+    """Return the address of a proxy without anything that may be a user or a password."""
     scheme, mark, rest = value.partition("://") if "://" in value else ("", "", value)
     if "@" in rest:
         return f"{scheme}{mark}{STARS}@{rest.rpartition('@')[2]}"
@@ -186,13 +186,13 @@ def bypasses_proxy(host: str, port: int) -> bool:
 
 
 def no_proxy_entries() -> list[str]:
-    """The entries of NO_PROXY; of `no_proxy`, when that is set."""
+    """Return the entries of `no_proxy` if it is set, else of NO_PROXY."""
     found = proxy_setting("no")
     return re.split(r"[,\s]+", found[1]) if found else []
 
 
 def unreadable_entries() -> list[str]:
-    """Entries of NO_PROXY that look like an address or a network and are neither."""
+    """Return the entries of NO_PROXY that look like an address or a network, but are neither."""
     return [each for each in no_proxy_entries() if each and not _is_readable_entry(each)]
 
 
@@ -204,7 +204,7 @@ def _is_readable_entry(entry: str) -> bool:
 
 
 def _split_entry(entry: str) -> tuple[str, str, int | None]:
-    """The name or network of an entry, its scheme, and its port."""
+    """Return the name or network of an entry, its scheme, and its port."""
     scheme, mark, rest = entry.lower().partition("://")
     scheme, name = (scheme, rest.rstrip("/")) if mark else ("", scheme)
     found = re.fullmatch(r"(\[[^\]]*\](?:/\d+)?|[^:]*):(\d+)", name)
@@ -212,7 +212,7 @@ def _split_entry(entry: str) -> tuple[str, str, int | None]:
 
 
 def _parse_network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """An address or network, also with the brackets of a URL around the address."""
+    """Return an address or network, or None; the address may have the brackets of a URL."""
     try:
         return ipaddress.ip_network(name.replace("[", "", 1).replace("]", "", 1), strict=False)
     except ValueError:
@@ -238,9 +238,9 @@ def _entry_matches(entry: str, host: str, port: int) -> bool:
 
 
 def environment_tls_context() -> ssl.SSLContext | None:
-    """The context by SSL_CERT_FILE or SSL_CERT_DIR; None when neither is set.
+    """Return the TLS context for SSL_CERT_FILE or SSL_CERT_DIR; None if neither is set.
 
-    ConfigError when what the variable names cannot be used.
+    Raises ConfigError if the file or folder cannot be used.
     """
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if value := os.environ.get(variable):
@@ -250,7 +250,7 @@ def environment_tls_context() -> ssl.SSLContext | None:
 
 @cache
 def _build_tls_context(variable: str, value: str) -> ssl.SSLContext:
-    """Making one costs tens of milliseconds."""
+    """Return the context for a variable; building one costs tens of milliseconds."""
     problem = (_certificate_file_problem if variable == "SSL_CERT_FILE" else _certificate_folder_problem)(
         value
     )
@@ -274,7 +274,7 @@ def _build_tls_context(variable: str, value: str) -> ssl.SSLContext:
 
 
 def _check_key_log() -> None:
-    """ConfigError when SSLKEYLOGFILE is set and cannot be written: no TLS context can be made then."""
+    """Raise ConfigError if SSLKEYLOGFILE cannot be written: Python cannot build a TLS context then."""
     path = os.environ.get("SSLKEYLOGFILE", "")
     try:
         if path:
@@ -289,17 +289,17 @@ def _certificate_file_problem(value: str) -> str | None:
     path = Path(value)
     try:
         if path.is_dir():
-            return "it is a folder, and SSL_CERT_DIR is the variable for one"
+            return "it is a folder; use SSL_CERT_DIR for folders"
         text = path.read_bytes()
     except FileNotFoundError:
-        return "there is no such file"
+        return "the file does not exist"
     except (OSError, ValueError) as error:
         return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
     return None if text.strip() else "it is empty"
 
 
 def _certificate_folder_problem(value: str) -> str | None:
-    """OpenSSL finds a certificate in a folder by a hash of its subject, which is the name of its file."""
+    """Return why a folder cannot be used: OpenSSL finds a certificate by a file name that is a hash of its subject."""
     problem = ""
     for each in value.split(os.pathsep):
         path = Path(each)
@@ -307,19 +307,19 @@ def _certificate_folder_problem(value: str) -> str | None:
             if any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in path.iterdir()):
                 return None
             problem = (
-                f"no file in it is named by a certificate's hash (openssl rehash {each} makes such names)"
+                f"no file name in it is the hash of a certificate (openssl rehash {each} creates such names)"
             )
         except FileNotFoundError:
-            problem = problem or "there is no such folder"
+            problem = problem or "the folder does not exist"
         except NotADirectoryError:
-            problem = problem or "it is a file, and SSL_CERT_FILE is the variable for one"
+            problem = problem or "it is a file; use SSL_CERT_FILE for files"
         except (OSError, ValueError) as error:
             problem = problem or f"it cannot be read ({getattr(error, 'strerror', None) or error})"
     return problem
 
 
 def proxy_secrets() -> list[Secret]:
-    """Users with passwords, and passwords, as the variables of proxies have them."""
+    """Return the logins and passwords in the proxy variables, to be masked in messages."""
     found = []
     for name, value in os.environ.items():
         if name.lower() in PROXY_VARIABLES and "@" in value:
@@ -329,51 +329,64 @@ def proxy_secrets() -> list[Secret]:
     return [Secret(each) for each in dict.fromkeys(found)]
 
 
-# --- what doctor says -----------------------------------------------------------------------------------
+# --- checks for `lcnb doctor` ---------------------------------------------------------------------------
 
 
 def network_checks(base_url: str) -> Iterator[tuple[str, bool, str]]:
-    """A line for each kind of variable that is set: its name, whether it is right, what becomes of it."""
-    set_here = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
-    try:
-        proxy = find_proxy(base_url)
-    except ConfigError as error:
-        yield "proxy", False, str(error)
-    else:
-        host = urlsplit(base_url).hostname or ""
-        left = [name for name in set_here if proxy is None or name != proxy.variable]
-        why = (
-            "this machine's own address"
-            if is_loopback(host)
-            else "NO_PROXY"
-            if no_proxy_entries()
-            else "not set"
-        )
-        used = f"{proxy.url} of {proxy.variable}" if proxy else f"none for {host} ({why})" if set_here else ""
-        if used:
-            yield "proxy", True, used + (f"; not used: {', '.join(left)}" if left else "")
+    """Yield a check for each kind of variable that is set: its name, whether it is usable, how it is used."""
+    yield from _check_proxy(base_url)
     if odd := unreadable_entries():
         yield (
             "NO_PROXY",
             False,
-            f"not understood: {', '.join(odd)}. Cure: names, addresses or networks, apart by commas",
+            f"not understood: {', '.join(odd)}. Cure: names, addresses or networks, separated by commas",
         )
-    trusted = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    yield from _check_certificates(base_url)
+
+
+def _check_proxy(base_url: str) -> Iterator[tuple[str, bool, str]]:
+    variables = sorted(name for name in os.environ if name.lower() in PROXY_VARIABLES)
+    try:
+        proxy = find_proxy(base_url)
+    except ConfigError as error:
+        yield "proxy", False, str(error)
+        return
+    if proxy is None and not variables:
+        return
+    unused = [name for name in variables if proxy is None or name != proxy.variable]
+    used = f"{proxy.url} of {proxy.variable}" if proxy else _describe_no_proxy(base_url)
+    yield "proxy", True, used + _describe_unused(unused)
+
+
+def _describe_no_proxy(base_url: str) -> str:
+    host = urlsplit(base_url).hostname or ""
+    if is_loopback(host):
+        return f"none for {host} (this machine's own address)"
+    return f"none for {host} ({'NO_PROXY' if no_proxy_entries() else 'not set'})"
+
+
+def _check_certificates(base_url: str) -> Iterator[tuple[str, bool, str]]:
+    variable = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
     unused = [name for name in UNUSED_CERTIFICATE_VARIABLES if os.environ.get(name)]
-    if trusted and base_url.startswith("https:"):
+    if variable is None and not unused:
+        return
+    if variable and base_url.startswith("https:"):
         try:
             environment_tls_context()
         except ConfigError as error:
             yield "certificates", False, str(error)
             return
-    if trusted or unused:
-        text = f"{os.environ[trusted]} of {trusted}" if trusted else "those that come with lcnb"
-        yield "certificates", True, text + (f"; not used: {', '.join(unused)}" if unused else "")
+    used = f"{os.environ[variable]} of {variable}" if variable else "those that come with lcnb"
+    yield "certificates", True, used + _describe_unused(unused)
+
+
+def _describe_unused(variables: list[str]) -> str:
+    return f"; not used: {', '.join(variables)}" if variables else ""
 
 
 def certificate_advice() -> str:
-    """What helps against a certificate that is not trusted."""
+    """Return the advice for a certificate that is not trusted."""
     unused = next((name for name in UNUSED_CERTIFICATE_VARIABLES if os.environ.get(name)), None)
     if unused and not os.environ.get("SSL_CERT_FILE"):
         return f"{unused} is not used here: set SSL_CERT_FILE to the same file."
-    return "Is a proxy in between? SSL_CERT_FILE names a bundle of your own certificates."
+    return "If a proxy replaces certificates, set SSL_CERT_FILE to a bundle that contains its certificate."

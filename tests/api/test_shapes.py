@@ -122,7 +122,7 @@ def test_a4_empty(kind: str, text: str) -> None:
 @pytest.mark.parametrize("kind", LISTINGS)
 def test_a4_refused(kind: str, text: str) -> None:
     """Anything else is a BadReply that names the call; an empty account is never assumed."""
-    with pytest.raises(BadReply, match=rf"GET /.*{kind}: .*An empty listing was not assumed"):
+    with pytest.raises(BadReply, match=rf"GET /.*{kind}: .*lcnb does not treat it as an empty"):
         drive(kind, text)
 
 
@@ -141,7 +141,7 @@ def test_a4_more_records(kind: str, beside: str) -> None:
 def test_a4_partial_page() -> None:
     """A listing that is shorter than it says itself is reported."""
     found = drive("instances", '{"data": [RECORD], "meta": {"total": 3}}')
-    assert [each.problem for each in found.drift] == ["says that there are 3 records, but 1 came"]
+    assert [each.problem for each in found.drift] == ["reports 3 records, but has 1"]
 
 
 PAGED = [

@@ -361,7 +361,7 @@ def test_repr_shows_no_record() -> None:
     found = listed(body(PLAIN), as_rows=True)
 
     assert repr(found) == "Listing(1 records, drift=[])"
-    assert repr(found.rows) == "[Rows(1 records)]"
+    assert repr(found.rows) == "[RawRecords(1 records)]"
     assert found.records[0][1]["initial_root_password"] == PASSWORD
     assert found.rows == ()
 

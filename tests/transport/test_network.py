@@ -132,7 +132,7 @@ def test_d1_socks(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", value)
     monkeypatch.setattr(network, "find_spec", lambda name: None)
     with pytest.raises(
-        ConfigError, match=r"a SOCKS proxy needs one more package\. Cure: pip install 'lcnb\[socks\]'"
+        ConfigError, match=r"a SOCKS proxy needs another package\. Cure: pip install 'lcnb\[socks\]'"
     ):
         lcnb.connect(token=TOKEN, base_url=API)
     monkeypatch.setattr(network, "find_spec", importlib.util.find_spec)
@@ -274,16 +274,16 @@ def test_d2_no_proxy_there(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("variable", "content", "problem"),
     [
-        ("SSL_CERT_FILE", None, "there is no such file"),
-        ("SSL_CERT_FILE", "folder", "it is a folder, and SSL_CERT_DIR"),
+        ("SSL_CERT_FILE", None, "the file does not exist"),
+        ("SSL_CERT_FILE", "folder", "it is a folder; use SSL_CERT_DIR"),
         ("SSL_CERT_FILE", b"", "it is empty"),
         ("SSL_CERT_FILE", b" \n", "it is empty"),
         ("SSL_CERT_FILE", b"not PEM\n", "it holds no certificates in PEM form"),
         ("SSL_CERT_FILE", b"\x30\x82\x01\x02\xff", "it holds no certificates in PEM form"),
         ("SSL_CERT_FILE", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "it holds no certificates"),
-        ("SSL_CERT_DIR", None, "there is no such folder"),
-        ("SSL_CERT_DIR", b"x", "it is a file, and SSL_CERT_FILE"),
-        ("SSL_CERT_DIR", "folder", "no file in it is named by a certificate's hash"),
+        ("SSL_CERT_DIR", None, "the folder does not exist"),
+        ("SSL_CERT_DIR", b"x", "it is a file; use SSL_CERT_FILE"),
+        ("SSL_CERT_DIR", "folder", "no file name in it is the hash of a certificate"),
     ],
 )  # fmt: skip
 def test_d3_certificates(

@@ -138,7 +138,7 @@ def test_abandoned_changes(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LCNB_RUN_DIR", str(left))
         journal.begin("cs-1", [entry], account=None, base_url="https://api.example.com/api")
-    journal.sending("cs-1", 0, [])
+    journal.record_attempt("cs-1", 0, [])
     abandoned.settle_runs(left.parent)
     assert [(each["target"], each["outcome"]) for each in record(left)["changes"]] == [("web-01", "unknown")]
     assert lcnb.runs().changes.tolist() == [1]
