@@ -105,9 +105,9 @@ def serve_page(
     port: int = 0,
     dark: bool = False,
     idle_s: int = 600,
-    told: Callable[[str], None] = print,
+    show_address: Callable[[str], None] = print,
 ) -> None:
-    """Serve the page until interrupted; `told` gets its address. InputError for a host that is not this machine."""
+    """Serve the page until interrupted; `show_address` receives its address. InputError for a host that is not this machine."""
     check_host(host)
     sandbox, dark = (
         checked_flag(name, flag, NOTHING_STARTED) for name, flag in (("sandbox", sandbox), ("dark", dark))
@@ -121,7 +121,7 @@ def serve_page(
             port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light", idle_s
         )
         what = "a sandbox, made up" if sandbox else name or "the default account"
-        run_voila(page, lambda: told(f"admin of {what}: {page.address}"))
+        run_voila(page, lambda: show_address(f"admin of {what}: {page.address}"))
 
 
 def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:

@@ -27,14 +27,18 @@ from pandas.testing import assert_frame_equal
 import lcnb
 from conftest import LCNB, TOKEN, Call, Told, wait_until
 from lcnb.cli import doctor
-from lcnb.cli.changes import COMMANDS as CHANGES
-from lcnb.cli.runbooks import COMMANDS as RUNBOOKS
-from lcnb.cli.runs import COMMANDS as RUNS
+from lcnb.cli.main import MODULES
 from lcnb.sandbox import start
 
 COMMANDS = {
-    "accounts", "admin", "batch", "demo", "doctor", "images", "instances", "inventory", "locations", "plan-run", "plans",
-    "profile", "run", "runbooks", "sandbox", "schedule", "snapshots", "sshkeys",
+    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "images", "instances", "inventory",
+    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "rerun",
+    "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
+    "sshkeys", "verify", "warm",
+}  # fmt: skip
+SUBCOMMANDS = {
+    ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
+    ("snapshot", "create"), ("snapshot", "delete"), ("snapshot", "rename"),
 }  # fmt: skip
 LISTINGS = ("instances", "inventory", "locations", "plans", "images", "sshkeys", "snapshots")
 #: `main` as the command is, in a process that heeds Ctrl-C even where a shell had it ignored.
@@ -71,7 +75,7 @@ def test_help(call: Call) -> None:
     """`lcnb --help` lists each command with what it does, and no other."""
     told = call("--help")
     listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.*)$", told.out.partition("Commands:")[2], re.MULTILINE))
-    assert set(listed) == COMMANDS | {each.name for each in (*CHANGES, *RUNBOOKS, *RUNS)}
+    assert set(listed) == COMMANDS == {each.name for module in MODULES for each in module.COMMANDS}
     assert (told.code, told.err) == (0, "")
     assert call("-h").out == told.out
 
@@ -108,15 +112,26 @@ def test_version(call: Call) -> None:
     assert call("--version").out == f"lcnb, version {lcnb.__version__}\n"
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_command_help(command: str, call: Call) -> None:
-    """Each command explains itself and each of its options."""
-    told = call(command, "--help")
+@pytest.mark.parametrize("command", sorted([(each,) for each in COMMANDS] + [*SUBCOMMANDS]))
+def test_command_help(command: tuple[str, ...], call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command and each of its options is described, in sentences that 80 columns do not cut."""
+    monkeypatch.setenv("COLUMNS", "80")
+    told = call(*command, "--help")
     assert told.code == 0
-    assert told.out.startswith(f"Usage: lcnb {command} ")
-    options = told.out.partition("Options:")[2]
-    assert re.findall(r"^  --?\w.*?(?:  \S|\n {20,}\S)", options, re.MULTILINE)
-    assert len(told.out.partition("\n\n")[2].strip()) > 30
+    assert told.out.startswith(f"Usage: lcnb {' '.join(command)} ")
+    assert max(map(len, told.out.splitlines())) <= 80
+    options = re.split(r"^  (?=-)", told.out.partition("Options:")[2], flags=re.MULTILINE)[1:]
+    assert options
+    for option in options:
+        assert re.match(r"\S.*?(?:  |\n {20,})[A-Z\[k]", option), option
+
+
+def test_list_of_commands_is_not_cut(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns `lcnb --help` shows the first sentence of each command in full."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for group in ((), ("key",), ("runs",), ("schedule",), ("snapshot",)):
+        listed = call(*group, "--help").out.partition("Commands:")[2].strip()
+        assert [line for line in listed.splitlines() if not line.endswith(".")] == []
 
 
 @pytest.mark.parametrize(
@@ -452,8 +467,8 @@ def test_doctor(call: Call, account: Any) -> None:
         ("LETSCLOUD_API_KEY", "two words", "token", "Copy the token again"),
         ("LCNB_BASE_URL", "http://127.0.0.1:9/api", "account", "127.0.0.1:9"),
         ("LCNB_BASE_URL", "core.letscloud.io", "token", "is not a URL"),
-        ("LCNB_RUNS_DIR", "/dev/null/runs", "runs folder", "Cure: another folder"),
-        ("LCNB_STATE_DIR", "/proc/state", "state folder", "Cure: another folder"),
+        ("LCNB_RUNS_DIR", "/dev/null/runs", "runs folder", "Cure: set LCNB_RUNS_DIR to another folder"),
+        ("LCNB_STATE_DIR", "/proc/state", "state folder", "Cure: set LCNB_STATE_DIR to another folder"),
     ],
 )  # fmt: skip
 def test_doctor_finds(
@@ -489,20 +504,22 @@ def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch
     told = call("doctor")
     assert told.code == 1
     assert "FAIL packages: missing: no-such-package. Cure: pip install lcnb" in told.out
-    assert "FAIL Jupyter kernel: there is no kernel python3. Cure: python -m ipykernel install" in told.out
+    assert (
+        "FAIL Jupyter kernel: kernel python3 is not installed. Cure: python -m ipykernel install" in told.out
+    )
 
 
 @pytest.mark.parametrize(
     ("limits", "ok", "found"),
     [
-        ({}, True, "not told by the provider"),
+        ({}, True, "not reported by the provider"),
         ({"remaining": 12}, True, "12 calls left in this window"),
         ({"remaining": 4999, "limit": 5000}, True, "4,999 of 5,000 calls left"),
         ({"remaining": 0, "limit": 5000}, False, "used up: 0 of 5,000 calls left in this window. Wait"),
     ],
 )
 def test_doctor_limits(limits: dict[str, int], ok: bool, found: str) -> None:
-    """The rate limit is told as far as the provider tells it; one that is used up fails."""
+    """The rate limit is reported as far as the provider reports it; one that is used up fails."""
     check = doctor._check_rate_limit(limits)
     assert check.ok == ok
     assert check.found.startswith(found)

@@ -321,13 +321,13 @@ def test_plan_that_cannot_be_saved(
     (tmp_path / "fleet.csv").write_text("label,state\nweb-01,off\n")
     out = tmp_path / ("plan.json" if full else "missing/plan.json")
     if full:
-        monkeypatch.setattr("lcnb.files.write_atomically", no_space)
+        monkeypatch.setattr("os.fsync", no_space)
     done = call("plan", str(tmp_path / "fleet.csv"), "--out", str(out))
     reason = "No space left on device" if full else "No such file or directory"
     assert done.code == 1
     assert done.err == (
         f"error: --out {out}: the plan cannot be written: {reason}. Nothing was sent. Choose another --out, in a folder "
-        "that is there, may be written, and has space.\n"
+        "that exists, is writable and has space.\n"
     )
 
 

@@ -980,4 +980,4 @@ def test_no_report(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", 1)
     done = lcnb_command("open", "last")
     assert done.returncode == 2
-    assert "(done) has no report. What there is of it: " in done.stderr
+    assert "(done) has no report. Its folder: " in done.stderr
