@@ -19,11 +19,11 @@ from lcnb.widgets.input_field import InputField
 
 EventHandler = Callable[[Callable[[], Effects]], None]
 
-#: Action of a change → what the button says.
+#: Action of a change → the verb on the button.
 _CONFIRM_VERBS = {
     "create instance": "create it",
-    "create snapshot": "make it",
-    "generate ssh key": "make it",
+    "create snapshot": "create it",
+    "generate ssh key": "generate it",
     "add ssh key": "add it",
     "replace ssh key": "replace it",
     "rename snapshot": "rename it",
@@ -62,7 +62,7 @@ class ConfirmPanel:
         self.widget.add_class("lcnb-panel")
 
     def render(self, shown: FormState) -> None:
-        """Show the panel as the form is."""
+        """Show a state of the form; set only what differs."""
         phase = shown.phase
         set_visible(self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *END_PHASES))
         set_visible(self.preview, phase in (Phase.CONFIRM, Phase.BUSY))
@@ -85,15 +85,15 @@ class ConfirmPanel:
             self._enter(phase)
 
     def yes_text(self, shown: FormState) -> str:
-        """What the button says that confirms."""
+        """Return the text of the button that confirms."""
         return _confirm_text(shown)
 
     def preview_html(self, shown: FormState) -> str:
-        """What would be done."""
+        """Return the preview of the changes as HTML."""
         return _changes_html(shown)
 
     def report_html(self, shown: FormState) -> str:
-        """What is going on, and what came of it."""
+        """Return the progress, or the result, as HTML."""
         return _outcome_html(shown)
 
     def _set(self, name: str, key: object, text: Callable[[], str]) -> None:
@@ -115,7 +115,7 @@ class ConfirmPanel:
             self.yes.disabled = locked
 
     def _enter(self, phase: Phase) -> None:
-        """A button that disappears would leave the keyboard nowhere: put it on the safe one."""
+        """Move the keyboard focus to the safe button; it would be lost when its button disappears."""
         before, self._phase = self._phase, phase
         if phase is Phase.CONFIRM:
             self.back.focus()
@@ -143,10 +143,10 @@ def _changes_html(shown: FormState) -> str:
         "<details ", "<details open ", 1 if len(shown.changes) < 4 else 0
     )
     if shown.phase is Phase.BUSY:
-        return text.replace(", not applied", " under way", 1)
+        return text.replace(", not applied", " in progress", 1)
     if shown.challenge:
         text += (
-            f'<p class="lcnb-danger">This cannot be undone. Type <b>{escape(shown.challenge)}</b> to go on; capitals '
+            f'<p class="lcnb-danger">This cannot be undone. Type <b>{escape(shown.challenge)}</b> to confirm; capitals '
             "and spaces count.</p>"
         )
     return text
@@ -169,7 +169,7 @@ def _outcome_html(shown: FormState) -> str:
         names = ["action", "target", "outcome", "identifier", "detail", "tries"]
         parts.append(table(shown.result[names]))
     text = (
-        f'<p class="lcnb-journal">In the journal as ChangeSet <code>{escape(shown.changeset)}</code>; '
+        f'<p class="lcnb-journal">Recorded in the journal as ChangeSet <code>{escape(shown.changeset)}</code>; '
         "<code>lcnb journal</code> and <code>lc.journal()</code> show it.</p>"
     )
     return Html.joined([*parts, Html(text, "")], "")._repr_html_()

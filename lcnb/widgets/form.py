@@ -6,7 +6,7 @@
 
 An event is a method. It returns the effects that the runner has to perform, and publishes the new state. Only
 `confirm` returns an `ApplyChanges`, and only once per review: a second click, from whichever tab, finds the form
-BUSY. An edit in CONFIRM voids the review. A response that arrives too late, for values that have changed since, is dropped.
+BUSY. An edit in CONFIRM voids the review. A response that arrives after the values have changed is dropped.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class Form:
-    """A form in use. Each event method gives effects to perform; `subscribe` is told what to show."""
+    """A form in use. Each event method returns the effects to perform; `subscribe` adds a listener for its state."""
 
-    voided = "An answer was changed: review it again."
+    voided = "A field was changed: review it again."
 
     def __init__(self, spec: FormSpec) -> None:
         self.spec = spec
@@ -41,12 +41,12 @@ class Form:
         self._listeners: list[Callable[[FormState], None]] = []
         self._secrets: dict[str, Secret] = {}
         self._touched: set[str] = set()
-        #: Field → the value that the account refused, and why.
+        #: Field → the value that the account refused, and the reason.
         self._refusals: dict[str, tuple[Any, str]] = {}
         self._all_checked = False
         self._turns: dict[str, int] = {}
         self._turn = 0
-        #: A review was asked for, and begins once the choices are read.
+        #: A review was requested, and starts when the choices have been read.
         self._waiting = False
         self._apply: ApplyChanges | None = None
         choices = {each.name: each.choices for each in spec.fields if each.choices}
@@ -54,7 +54,7 @@ class Form:
         self._refresh()
 
     def subscribe(self, listener: Callable[[FormState], None]) -> None:
-        """Tell `listener` what to show, now and after each event, one event at a time."""
+        """Call `listener` with the state now and after each event, one event at a time."""
         with self._lock:
             self._listeners.append(listener)
             listener(self.shown)
@@ -62,19 +62,19 @@ class Form:
     # --- filling in -------------------------------------------------------------------------------------
 
     def start(self) -> Effects:
-        """Read the choices that need no answer before them."""
+        """Read the choices that depend on no other field."""
         with self._event():
             return self._loads(lambda each: True)
 
     def set(self, name: str, value: Any) -> Effects:
-        """A person answered a field. In CONFIRM this voids the review; while it runs nothing is changed.
+        """A person changed a field. In CONFIRM this voids the review; in BUSY it is ignored.
 
-        An answer that comes while the review is made belongs to it, so that is begun again.
+        A change during LOADING belongs to the review, which starts again.
         """
         return self._answer(name, value, by_form=False)
 
     def put(self, name: str, value: Any) -> Effects:
-        """The program answers a field, such as with the rows picked in a table."""
+        """The program changes a field, for example with the rows picked in a table."""
         return self._answer(name, value, by_form=True)
 
     def _answer(self, name: str, value: Any, by_form: bool) -> Effects:
@@ -82,9 +82,7 @@ class Form:
             before = self.shown.phase
             if before is Phase.BUSY or self.shown.values[name] == value:
                 return ()
-            if (
-                by_form and before in END_PHASES
-            ):  # what came of it stays to be read; `again` reads choices anew
+            if by_form and before in END_PHASES:  # the result stays visible; `again` reads the choices anew
                 self._put(name, value, by_form=True)
                 return ()
             self._back_to_edit()
@@ -99,7 +97,7 @@ class Form:
             return effects
 
     def take(self, name: str, secret: str) -> Effects:
-        """A secret was typed. It is kept here alone, until the form has ended or is begun anew."""
+        """A secret was typed. Only the form stores it, until it is confirmed or started over."""
         with self._event():
             if self.shown.phase is not Phase.BUSY:
                 self._back_to_edit()
@@ -111,7 +109,7 @@ class Form:
             return ()
 
     def loaded(self, load: LoadChoices, choices: Sequence[Choice]) -> Effects:
-        """The choices of a field. A value that is no longer among them is taken away."""
+        """The choices of a field were read. A value that is no longer among them is removed."""
         with self._event():
             name = load.field.name
             if self._turns.get(name) != load.turn:
@@ -132,7 +130,7 @@ class Form:
     # --- reviewing --------------------------------------------------------------------------------------
 
     def review(self) -> Effects:
-        """Check everything, and have the ChangeSet made."""
+        """Check all fields and request the ChangeSet."""
         with self._event():
             return self._review() if self.shown.phase is Phase.EDIT else ()
 
@@ -145,13 +143,13 @@ class Form:
         self._turn += 1
         self._waiting = bool(self.shown.loading)
         if self._waiting:
-            self._show(phase=Phase.LOADING, notice="Reading what there is to choose from …", alert=False)
+            self._show(phase=Phase.LOADING, notice="Reading the choices …", alert=False)
             return ()
-        self._show(phase=Phase.LOADING, notice="Looking at the account …", alert=False)
+        self._show(phase=Phase.LOADING, notice="Checking the account …", alert=False)
         return (BuildChanges(dict(self._asked_values()), dict(self._secrets), self._turn),)
 
     def built(self, build: BuildChanges, changes: ChangeSet) -> Effects:
-        """What would be done. Nothing to do is told, and no confirmation asked for."""
+        """The ChangeSet was built. An empty one needs no confirmation: the notice says that there is nothing to do."""
         with self._event():
             if self.shown.phase is not Phase.LOADING or build.turn != self._turn:
                 return ()
@@ -166,7 +164,7 @@ class Form:
             return ()
 
     def refused(self, effect: LoadChoices | BuildChanges, error: BaseException) -> Effects:
-        """Choices could not be read, or the answers cannot be made: told at the field where that is known."""
+        """Choices could not be read, or no ChangeSet could be built. The error is shown at its field if known."""
         with self._event():
             if isinstance(effect, LoadChoices):
                 if self._turns.get(effect.field.name) != effect.turn:
@@ -187,23 +185,23 @@ class Form:
             return ()
 
     def type(self, text: str) -> Effects:
-        """The label is being typed that what cannot be undone asks for."""
+        """A person typed into the confirmation of a change that cannot be undone."""
         with self._event():
             if self.shown.phase is Phase.CONFIRM:
                 self._show(typed=text)
             return ()
 
     def back(self) -> Effects:
-        """From the review, or from waiting for it, to the answers."""
+        """Return from the review, or from waiting for it, to the fields."""
         with self._event():
             if self.shown.phase in (Phase.CONFIRM, Phase.LOADING):
                 self._back_to_edit()
             return ()
 
-    # --- doing ------------------------------------------------------------------------------------------
+    # --- applying ---------------------------------------------------------------------------------------
 
     def confirm(self) -> Effects:
-        """The one way to an `Apply`, given once for each review; empty when there is nothing to confirm."""
+        """Return `ApplyChanges`, once per review and nowhere else; empty when there is nothing to confirm."""
         with self._event():
             changes = self.shown.changes
             if not self.shown.unlocked or changes is None:
@@ -212,7 +210,7 @@ class Form:
             self._secrets.clear()
             self._show(
                 phase=Phase.BUSY,
-                progress=(0, len(changes), "beginning"),
+                progress=(0, len(changes), "starting"),
                 notice="",
                 alert=False,
                 stopped=False,
@@ -220,28 +218,28 @@ class Form:
             return (self._apply,)
 
     def progressed(self, apply: ApplyChanges, ended: int, total: int, text: str) -> Effects:
-        """Where an apply is."""
+        """An apply reports its progress."""
         with self._event():
             if apply is self._apply and self.shown.phase is Phase.BUSY:
                 self._show(progress=(ended, total, text))
             return ()
 
     def stop(self) -> Effects:
-        """Wait no longer. What was sent goes on; nothing more is sent; the journal has it all."""
+        """Stop waiting. The provider continues what was sent; nothing more is sent; the journal records it."""
         with self._event():
             if self._apply is not None and self.shown.phase is Phase.BUSY:
                 self._apply.stop.set()
                 self._show(
                     phase=Phase.UNKNOWN,
                     stopped=True,
-                    notice="You stopped waiting. What was sent goes on at the provider, nothing more is sent. "
-                    "“Look again” tells how it ended.",
+                    notice="You stopped waiting. The provider continues what was sent; nothing more is sent. "
+                    "“Look again” shows how it ended.",
                     alert=False,
                 )
             return ()
 
     def finished(self, apply: ApplyChanges, result: pd.DataFrame) -> Effects:
-        """How it ended, by the outcomes of the single changes."""
+        """An apply has ended; its phase follows from the outcomes of the changes."""
         with self._event():
             if apply is self._apply and self.shown.phase in (Phase.BUSY, Phase.UNKNOWN):
                 phase, notice = judge_result(result)
@@ -249,7 +247,7 @@ class Form:
             return ()
 
     def failed(self, apply: ApplyChanges, error: BaseException, still_open: bool = False) -> Effects:
-        """It ended with an error. `still_open`: the journal has changes of it without an outcome."""
+        """An apply ended with an error. `still_open`: the journal has changes without an outcome."""
         with self._event():
             if apply is not self._apply or self.shown.phase not in (Phase.BUSY, Phase.UNKNOWN):
                 return ()
@@ -261,14 +259,16 @@ class Form:
             elif result is not None:
                 self._end(*judge_result(result), result)
             elif still_open:
-                text = f"{error_message(error)} What was begun may have happened: “Look again” tells how it ended."
+                text = (
+                    f"{error_message(error)} Changes may have been made: “Look again” shows how they ended."
+                )
                 self._end(Phase.UNKNOWN, text, None)
             else:
                 self._end(Phase.FAILED, error_message(error), None)
             return ()
 
     def resume(self) -> Effects:
-        """Have an unknown outcome settled."""
+        """Settle an unknown outcome."""
         with self._event():
             if self.shown.phase is not Phase.UNKNOWN:
                 return ()
@@ -276,7 +276,7 @@ class Form:
             self._apply = ApplyChanges(None, self.shown.changeset, after=earlier.ended if earlier else None)
             self._show(
                 phase=Phase.BUSY,
-                progress=(0, 0, "looking at the account"),
+                progress=(0, 0, "checking the account"),
                 notice="",
                 alert=False,
                 stopped=False,
@@ -284,7 +284,7 @@ class Form:
             return (self._apply,)
 
     def again(self) -> Effects:
-        """Begin anew, with the choices read again."""
+        """Start over with empty fields, and read the choices again."""
         with self._event():
             if self.shown.phase is Phase.BUSY:
                 return ()
@@ -309,7 +309,7 @@ class Form:
 
     @contextmanager
     def _event(self) -> Iterator[None]:
-        """One event at a time, published under the same lock, so that views see them in order."""
+        """Handle one event at a time and publish it under the same lock, so that views see events in order."""
         with self._lock:
             before = self.shown
             yield
@@ -337,7 +337,7 @@ class Form:
             self._show(settings={**self.shown.settings, name: count})
 
     def _changed(self, name: str) -> Effects:
-        """What hangs on a field is not answered any more, and its choices are read anew."""
+        """Reset the fields that depend on a field, and read their choices again."""
         for each in self.spec.fields:
             if name in each.needs and self.shown.values.get(each.name) != each.default:
                 self._put(each.name, each.default, by_form=True)
@@ -385,15 +385,26 @@ class Form:
         return errors
 
     def _error(self, each: FormField) -> str:
+        """The message below a field; empty when its value is right."""
         value = self._secrets.get(each.name) if each.kind == "secret" else self.shown.values[each.name]
         if not value:
-            return "This is needed." if each.required and each.kind != "flag" else ""
-        if each.name in self._refusals and self._refusals[each.name][0] == self.shown.values.get(each.name):
-            return self._refusals[each.name][1]
-        if each.kind == "choice" and each.name not in self.shown.loading:
-            found = [choice for choice in self.shown.choices.get(each.name, ()) if choice.value == value]
-            if not found or found[0].refusal:
-                return found[0].refusal if found else f"{value} is not offered."
+            return "This field is required." if each.required and each.kind != "flag" else ""
+        return self._refusal(each.name) or self._choice_error(each, value) or self._check_error(each, value)
+
+    def _refusal(self, name: str) -> str:
+        """The reason why the account refused this very value earlier."""
+        value, reason = self._refusals.get(name, (None, ""))
+        return reason if value == self.shown.values.get(name) else ""
+
+    def _choice_error(self, each: FormField, value: Any) -> str:
+        if each.kind != "choice" or each.name in self.shown.loading:
+            return ""
+        for choice in self.shown.choices.get(each.name, ()):
+            if choice.value == value:
+                return choice.refusal
+        return f"{value} is not offered."
+
+    def _check_error(self, each: FormField, value: Any) -> str:
         if each.check is None:
             return ""
         try:
@@ -403,7 +414,7 @@ class Form:
         return ""
 
     def _field_of(self, error: BaseException) -> str | None:
-        """The field that a refusal is about, by its first word."""
+        """Return the field that an error names in its first words."""
         if not isinstance(error, InputError):
             return None
         text = str(error).lower().replace("_", " ")

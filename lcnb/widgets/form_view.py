@@ -1,4 +1,7 @@
-"""A form on the screen: its fields, one status line and the panel. It has no logic: events go in, `render` shows the state."""
+"""A form on the screen: its fields, one status line and the panel.
+
+The view has no logic: it passes events to the form, and `render` shows the state.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,13 @@ class FormView:
         form.subscribe(self.render)
 
     def start(self) -> None:
-        """Read what the form needs; the first time only."""
+        """Read the choices of the form, the first time only."""
         if not self._started:
             self._started = True
             self.do(self.form.start)
 
     def do(self, event: Callable[[], Effects]) -> None:
-        """An event of the form, and what comes of it. ipywidgets swallows what a callback raises: it is shown."""
+        """Pass an event to the form and perform its effects. Errors are shown, because ipywidgets swallows them."""
         try:
             self.runner.run(self.form, event())
         except Exception as error:
@@ -69,7 +72,7 @@ class FormView:
             self.status.value = status_html(error_message(error), alert=True, phase=self.form.shown.phase)
 
     def render(self, shown: FormState) -> None:
-        """Show the form as it is; nothing is set that is so already."""
+        """Show a state of the form; set only what differs."""
         for each in self.controls:
             each.render(shown)
         for widget, visible in (

@@ -1,7 +1,7 @@
-"""Does what a form asks for: reads choices, makes the ChangeSet, applies it. The only place that waits.
+"""Performs the effects of forms: reads choices, builds the ChangeSet, applies it. The only place that waits.
 
-`Runner(client)` works in daemon threads, so neither a kernel nor a page stands still; `Runner(client, inline)`
-works at once, for tests and scripts. Whatever is raised goes back to the form, which shows it.
+`Runner(client)` works in daemon threads, so that neither kernel nor page is blocked; `Runner(client, run_inline)` works
+at once, for tests and scripts. Exceptions go back to the form, which shows them.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Spawn = Callable[[Callable[[], None]], None]
 
 
 def run_inline(work: Callable[[], None]) -> None:
-    """Now, in this thread."""
+    """Call `work` now, in this thread."""
     work()
 
 
 def run_in_thread(work: Callable[[], None]) -> None:
-    """Beside, in a thread that does not keep the process alive."""
+    """Call `work` in a thread that does not keep the process alive."""
     threading.Thread(target=work, daemon=True, name="lcnb-form").start()
 
 
 class OneAtATime:
-    """Work that is done beside, once at a time; asked for meanwhile, it is done once more afterwards.
+    """Work that is done in the background, one call at a time. Calls during the work repeat it once, afterwards.
 
-    So what is shown in the end was read after the last thing that happened.
+    So the result is always newer than the last call.
     """
 
     def __init__(self, spawn: Spawn, work: Callable[[], None]) -> None:
@@ -70,17 +70,18 @@ class OneAtATime:
 
 
 class Runner:
-    """Performs the effects of forms with one client. `on_change` is called after each apply that has ended."""
+    """Performs the effects of forms with one client."""
 
     def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
         self.client = client
         self.spawn = spawn
+        #: Called after each apply that has ended.
         self.on_change: list[Callable[[], None]] = []
         #: Called after each run of a runbook.
         self.on_run: list[Callable[[], None]] = []
 
     def run(self, form: Form, effects: Effects) -> None:
-        """Perform effects; their answers are events of the form, whose effects are performed in turn."""
+        """Perform effects. Their results are events of the form, whose effects are performed in turn."""
         for effect in effects:
             self.spawn(lambda effect=effect: self._perform(form, effect))  # type: ignore[misc]
 
@@ -109,22 +110,21 @@ class Runner:
             form.run_failed(effect, error)
             return
         self.run(form, form.run_ended(effect, ended))
-        for told in [*self.on_run, *(() if effect.dry else self.on_change)]:
-            told()
+        for listener in [*self.on_run, *(() if effect.dry else self.on_change)]:
+            listener()
 
     def _apply(self, form: Form, effect: ApplyChanges) -> None:
         def progress(ended: int, total: int, text: str) -> None:
             if effect.stop.is_set():
-                raise KeyboardInterrupt(
-                    "nobody waits any more"
-                )  # as Ctrl-C in a cell: the journal has the rest
+                # As Ctrl-C in a cell does: the journal records the rest.
+                raise KeyboardInterrupt("the wait was stopped")
             form.progressed(effect, ended, total, text)
 
         if effect.after is not None:
             effect.after.wait()
         try:
             try:
-                result = self._applied(effect, progress)
+                result = self._apply_changes(effect, progress)
             finally:
                 effect.ended.set()
         except BaseException as error:
@@ -133,10 +133,10 @@ class Runner:
         else:
             form.finished(effect, result)
         if form.shown.phase is not Phase.BUSY:
-            for told in self.on_change:
-                told()
+            for listener in self.on_change:
+                listener()
 
-    def _applied(self, effect: ApplyChanges, progress: Callable[[int, int, str], None]) -> pd.DataFrame:
+    def _apply_changes(self, effect: ApplyChanges, progress: Callable[[int, int, str], None]) -> pd.DataFrame:
         if effect.changes is not None:
             changes: Any = effect.changes
             return changes.apply(confirm=True, wait=True, progress=progress)  # type: ignore[no-any-return]
@@ -144,7 +144,7 @@ class Runner:
         return result if len(result) else _journal_result(self.client, effect.changeset)
 
     def _still_open(self, changeset: str) -> bool:
-        """Whether the journal has changes without an outcome; where it cannot be read, they may be there."""
+        """Whether the journal has, or may have, changes without an outcome; True if it cannot be read."""
         try:
             return bool((self.client.pending().changeset == changeset).any())
         except LcnbError:
@@ -152,7 +152,7 @@ class Runner:
 
 
 def _journal_result(client: LetsCloud, changeset: str) -> pd.DataFrame:
-    """What the journal says of a ChangeSet that is not open any more, as a result of `apply` would say it."""
+    """Return what the journal records of a ChangeSet that is not open any more, as `apply` would return it."""
     journal = client.journal()
     rows = journal[journal.changeset == changeset]
     return rows[["change", "action", "target", "identifier", "outcome", "detail", "tries"]].reset_index(
@@ -161,7 +161,7 @@ def _journal_result(client: LetsCloud, changeset: str) -> pd.DataFrame:
 
 
 def _log_error(error: BaseException) -> None:
-    """For `logging`; lcnb's errors hold no secret, and of others the kind and the place are enough."""
+    """Log an error. Errors of lcnb contain no secret; of others the class and the traceback are logged."""
     if isinstance(error, LcnbError):
         logger.info("%s: %s", type(error).__name__, error)
     else:

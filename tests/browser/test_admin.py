@@ -24,7 +24,7 @@ from conftest import TOKEN
 PASSWORD = "Canary-4-Typed-Pw"
 #: What an action asks for besides.
 ASKED = {
-    "Change plan": "New plan", "Make a snapshot": "Snapshot label", "Reset root password": "Root password"
+    "Change plan": "New plan", "Create a snapshot": "Snapshot label", "Reset root password": "Root password"
 }  # fmt: skip
 ANOTHER_CELL = f"async () => (await {KERNEL}.requestExecute({{ code: '6 * 7' }}).done).content.status"
 
@@ -58,7 +58,7 @@ def begin(form: Any) -> None:
 def typed(form: Any, password: str) -> None:
     """A password of one's own, typed twice."""
     choose(form, "Root password", "type one")
-    for label in ("New password", "Once more"):
+    for label in ("New password", "Repeat password"):
         form.get_by_label(label, exact=True).fill(password)
         form.get_by_label(label, exact=True).press("Tab")
 
@@ -69,7 +69,7 @@ def fill_in(page: Any, label: str) -> Any:
     begin(form)
     choose(form, "Location", "MIA1 – Miami")
     form.get_by_label("Label", exact=True).fill(label)
-    choose(form, "Plan", "1 CPU, 1 GB, 10 GB disk – 5.40 USD a month")
+    choose(form, "Plan", "1 CPU, 1 GB, 10 GB disk – 5.40 USD per month")
     choose(form, "Image", "Debian 12 x86_64")
     return form
 
@@ -108,7 +108,7 @@ def test_whole_way(front: Front) -> None:
     page = front.page
     form = fill_in(page, "")
     press(form, "Review …")
-    form.get_by_text("This is needed.").first.wait_for()
+    form.get_by_text("This field is required.").first.wait_for()
     choose(form, "Location", "LON1 – London (sold out)")
     form.get_by_text("takes no new machines").wait_for()
     choose(form, "Root password", "type one")
@@ -129,19 +129,19 @@ def test_whole_way(front: Front) -> None:
     expect(form.get_by_text("Done: create instance shop-01.")).to_be_in_viewport(timeout=LIMIT_MS)
     assert front.writes() == ["POST instances"]
 
-    form = act(page, "shop-01", "Power off (pulls the plug)")
+    form = act(page, "shop-01", "Power off (cuts the power)")
     press(form, "Review …")
     press(form, "Yes, power off")
     ended(form)
     page.locator("tr.picked", has_text="shop-01").locator("td", has_text="off").first.wait_for()
     form = act(page, "shop-01", "Change plan")
-    choose(form, "New plan", "1 CPU, 2 GB, 20 GB disk – 10.00 USD a month each (+4.60 USD)")
+    choose(form, "New plan", "1 CPU, 2 GB, 20 GB disk – 10.00 USD per month each (+4.60 USD)")
     press(form, "Review …")
     press(form, "Yes, change plan")
     ended(form)
-    form = act(page, "shop-01", "Make a snapshot")
+    form = act(page, "shop-01", "Create a snapshot")
     press(form, "Review …")
-    press(form, "Yes, make it")
+    press(form, "Yes, create it")
     ended(form)
     form = act(page, "shop-01", "Delete with its disk")
     press(form, "Review …")
@@ -429,5 +429,5 @@ def test_accessible(front: Front, axe: Path) -> None:
     page.get_by_role("button", name="New machine", exact=True).click()
     begin(form)
     press(form, "Review …")
-    form.get_by_text("This is needed.").first.wait_for()
+    form.get_by_text("This field is required.").first.wait_for()
     assert page.evaluate(RUN_AXE, root) == []

@@ -67,7 +67,7 @@ def test_kernel_restarted(front: Front) -> None:
     front.ask("faults", {})
     run_again(front.page)
     front.page.get_by_role("button", name="Journal", exact=True).click()
-    press(front.page, "Settle what is open")
+    press(front.page, "Settle open changes")
     front.page.get_by_text("1 done", exact=True).wait_for()
     assert front.writes()[before:] == ["POST instances"]
     assert [each["label"] for each in front.machines()].count("again-01") == 1
@@ -111,7 +111,7 @@ def test_kernel_of_a_closed_page(front: Front) -> None:
     front.pages.remove(second)
     until(page, lambda: not new.is_running())
     page.get_by_role("button", name="Account", exact=True).click()
-    page.get_by_text("calls an hour after those").wait_for()
+    page.get_by_text("calls per hour after that").wait_for()
     assert before <= {each.pid for each in kernels()}
 
 
@@ -129,7 +129,7 @@ def filled(page: Any, front: Front) -> dict[tuple[str, ...], Any]:
     forms = {("New machine",): fill_in(page, "fault-01"), ("Machines",): act(page, "web-01", "Reboot")}
     for place, name, texts in (
         ("SSH keys", "Add a public key", {"Title": "Mine", "Public key": key}),
-        ("SSH keys", "Make a new pair", {"Title": "New", "Private key file": str(front.folder / "k")}),
+        ("SSH keys", "Generate a key pair", {"Title": "New", "Private key file": str(front.folder / "k")}),
         ("SSH keys", "Delete a key", {}),
         ("Snapshots", "New snapshot", {"Snapshot name": "kept"}),
         ("Snapshots", "Rename a snapshot", {"New name": "named"}),

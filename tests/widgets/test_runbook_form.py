@@ -68,7 +68,7 @@ def test_every_shipped_runbook_has_a_form(name: str) -> None:
         each.name for each in book.parameters if each.name not in ("account", "dry_run")
     ]
     form.review()
-    assert set(form.shown.errors.values()) <= {"This is needed."}
+    assert set(form.shown.errors.values()) <= {"This field is required."}
     assert form.spec.verb == ("Dry run" if form.writes else "Run")
 
 
@@ -103,7 +103,7 @@ def test_kinds(own: RunForm) -> None:
     [
         ("count", "0", "it must be >= 1"),
         ("count", "many", "'many' is not an int"),
-        ("count", "", "This is needed."),
+        ("count", "", "This field is required."),
         ("count", "4", ""),
         ("plan", "whatever", ""),  # nobody has read yet what there is
     ],
@@ -126,7 +126,7 @@ def test_required(tmp_path: Path) -> None:
     )
     form = RunForm(find_runbook(str(write_notebook(tmp_path / "nb" / "own.ipynb", (cell, "parameters")))))
     assert form.review() == ()
-    assert form.shown.errors == {"days": "This is needed."}
+    assert form.shown.errors == {"days": "This field is required."}
     form.set("days", "7")
     assert [each.value for each in form.fields["size"].choices] == ["s", "b"]
     assert begun(form).given == {"days": "7", "on": False}
@@ -151,7 +151,7 @@ def test_selection(writes: RunForm) -> None:
     assert writes.shown.errors["selection"]
     assert writes.review() == ()
     writes.set("selection", "")
-    assert writes.shown.errors["selection"] == "This is needed."
+    assert writes.shown.errors["selection"] == "This field is required."
 
 
 # --- the state machine ----------------------------------------------------------------------------------
@@ -428,5 +428,5 @@ def test_part_of_the_app(client: lcnb.LetsCloud) -> None:
     app.runbooks.pick.value = "inventory"
     assert app.runbooks.holder.children == (first,)
     app.runs.refresh()
-    assert "No run is kept yet." in app.runs.body.value
+    assert "There are no runs yet." in app.runs.body.value
     assert runbook_spec(find_runbook("inventory"), "Run").title in first.children[0].value

@@ -191,7 +191,7 @@ def waiting(form: Form) -> LoadChoices:
     effects = form.start()
     form.loaded(load_of(effects, "place"), [Choice("A", "a")])
     assert form.review() == form.review() == ()
-    assert (form.shown.phase, form.shown.notice) == (Phase.LOADING, "Reading what there is to choose from …")
+    assert (form.shown.phase, form.shown.notice) == (Phase.LOADING, "Reading the choices …")
     return load_of(effects, "size")
 
 
@@ -255,7 +255,7 @@ def test_passwords(form: Form) -> None:
     assert "12 to 32 characters" in form.shown.errors["password"]
     form.take("password", GOOD)
     form.take("password_again", GOOD + "x")
-    assert form.shown.errors == {"password_again": "The two are not the same."}
+    assert form.shown.errors == {"password_again": "The two passwords differ."}
     form.take("password_again", GOOD)
     assert form.shown.taken == {"password": len(GOOD), "password_again": len(GOOD)}
     (build,) = form.review()
@@ -369,7 +369,9 @@ def test_outcome_stays() -> None:
 
 def test_fault_of_ours_is_told() -> None:
     """An error that is not lcnb's own is named, too."""
-    assert error_message(KeyError("x")) == "This is a fault of lcnb: KeyError: 'x'. Nothing further was sent."
+    assert (
+        error_message(KeyError("x")) == "This is an error in lcnb: KeyError: 'x'. Nothing further was sent."
+    )
 
 
 # --- with a client: the forms of lcnb, their runner, their widgets ---------------------------------------
@@ -465,7 +467,7 @@ def test_prices_and_sold_out(fast: Callable[..., World_]) -> None:
     form = fast().filled(form_specs.CREATE_MACHINE, location="LON1")
     assert "(sold out)" in next(each.text for each in form.shown.choices["location"] if each.value == "LON1")
     assert "takes no new machines" in form.shown.errors["location"]
-    assert form.shown.choices["plan"][0].text == "1 CPU, 1 GB, 10 GB disk – 5.40 USD a month"
+    assert form.shown.choices["plan"][0].text == "1 CPU, 1 GB, 10 GB disk – 5.40 USD per month"
 
 
 MACHINE_WRITES = {
@@ -515,7 +517,7 @@ def test_price_difference(fast: Callable[..., World_]) -> None:
     row = world.lc.inventory().query("state == 'running' and plan.notna() and total_disk_size < 240").iloc[0]
     form = world.filled(form_specs.CHANGE_MACHINES, machines=(row.identifier,), action="change_plan")
     texts = {each.value: each.text for each in form.shown.choices["plan"]}
-    assert texts[row.plan].endswith("(as now)")
+    assert texts[row.plan].endswith("(unchanged)")
     assert any("(+" in text for text in texts.values())
     disks = world.lc.plans(row.location).set_index("slug").disk
     assert all(disks[slug].min() >= row.total_disk_size for slug in texts)
@@ -675,7 +677,7 @@ def test_faults_of_a_write(
             continue
         if form.shown.phase is Phase.UNKNOWN:
             assert form.shown.alert
-            assert "“Look again” tells how it ended" in form.shown.notice
+            assert "“Look again” shows how" in form.shown.notice
             world.go(form, form.resume)
         committed = len([each for each in world.sandbox.log if each.get("committed")]) - before
         done = name != "act"  # whether a machine was rebooted cannot be seen, so it is not done again
