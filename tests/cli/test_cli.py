@@ -346,10 +346,10 @@ def test_closed_streams(account: Any) -> None:
     assert subprocess.run(["sh", "-c", command, LCNB], timeout=600).returncode == 0
 
 
-def on_terminal(*arguments: str) -> tuple[int, str]:
+def on_terminal(*arguments: str, columns: int = 200) -> tuple[int, str]:
     """Exit code and everything that a person in front of a terminal sees."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
     process = subprocess.Popen([LCNB, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     seen = b""
@@ -369,6 +369,16 @@ def test_terminal(account: lcnb.LetsCloud) -> None:
     assert re.search(r"\x1b\[[\d;]+mrunning", seen)
     assert "label" in seen
     assert "ip_addresses" not in seen
+
+
+def test_narrow_terminal(account: lcnb.LetsCloud) -> None:
+    """In 80 columns a table omits less important columns instead of folding all cells, and says so."""
+    code, seen = on_terminal("instances", columns=80)
+    assert code == 0
+    lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[:5] == ["identifier", "label", "state", "location", "cpus"]
+    assert re.fullmatch(r"\d columns are omitted in this narrow terminal; -o csv prints all", lines[-1])
 
 
 def test_parquet_on_terminal(account: Any) -> None:
