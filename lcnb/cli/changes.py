@@ -188,7 +188,7 @@ def reset_password_command(
 ) -> None:
     """Set a new root password.
 
-    Without --password-file lcnb generates one, and stores it before it is sent.
+    Without --password-file lcnb generates one; `lcnb admin` and the client's method `reveal` show it.
     """
     with connect_client(account, sandbox) as lc:
         changes = lc.reset_password(identifier, label=label, password=_read_password(password_file))

@@ -178,7 +178,7 @@ def saved(page: Any, front: Front) -> None:
 
 
 def test_unknown_outcome(front: Front) -> None:
-    """A create that no listing shows is told as unknown; the button settles it, and nothing is sent twice."""
+    """A create that no listing shows is reported as unknown; the button settles it, and nothing is sent twice."""
     before = len(front.writes())
     page = front.page
     form = fill_in(page, "late-01")
@@ -195,7 +195,7 @@ def test_unknown_outcome(front: Front) -> None:
 
 
 def test_two_tabs(front: Front) -> None:
-    """Two pages that review the same create make one machine; the second is told that it exists."""
+    """Two pages that review the same create make one machine; the second is refused because it exists."""
     if front.kind == "lab":
         pytest.skip("in JupyterLab two tabs of a notebook share one kernel and one form")
     before = len(front.writes())
@@ -249,7 +249,7 @@ def test_slow_page(front: Front) -> None:
     def pass_on(socket: Any) -> None:
         server = socket.connect_to_server()
 
-        def told(message: Any) -> None:
+        def hold(message: Any) -> None:
             text = message if isinstance(message, bytes) else message.encode()
             if b'"update_states"' in text:
                 return  # as if it took longer than the four seconds that ipywidgets waits for it
@@ -262,7 +262,7 @@ def test_slow_page(front: Front) -> None:
                 socket.send(held[0])
                 held.append("sent")
 
-        server.on_message(told)
+        server.on_message(hold)
         socket.on_message(server.send)
 
     page.route_web_socket("**/channels*", pass_on)
@@ -272,7 +272,7 @@ def test_slow_page(front: Front) -> None:
 
 
 def test_never_freezes(front: Front) -> None:
-    """While a call hangs another cell is answered, the form is cancelled; an alert tells of what went wrong, soon."""
+    """While a call hangs another cell is answered, the form is cancelled; an alert soon shows what went wrong."""
     page = front.page
     before = front.writes()
     form = act(page, "web-01", "Reboot")
@@ -326,7 +326,7 @@ def reviewed_by_keyboard(page: Any, form: Any) -> None:
 
 
 def action_by_keyboard(page: Any, form: Any, down: int) -> None:
-    """The action that stands so many below the first, reviewed."""
+    """Choose the action this many places below the first, and review it."""
     tab_to(page, "Action")
     page.keyboard.press("Home")
     for _ in range(down):

@@ -141,7 +141,7 @@ def filled(page: Any, front: Front) -> dict[tuple[str, ...], Any]:
 
 
 def test_faults(front: Front) -> None:
-    """Each fault is told in an alert with the next step, one in every form; nothing was sent, no answer is lost."""
+    """Each fault is shown as an alert with the next step, one in every form; nothing is sent, no input is lost."""
     page = front.page
     if front.kind == "lab":
         run_again(page)  # a client that remembers no listing of the test before
@@ -165,7 +165,9 @@ def test_faults(front: Front) -> None:
     for fault in sorted(FAULTS, key="429".__eq__):
         label.fill(f"fault-{fault.replace(' ', '-')}".lower())
         label.press("Tab")
-        create.locator("[role=alert]").wait_for(state="detached")  # a new answer: nothing is told of the last
+        create.locator("[role=alert]").wait_for(
+            state="detached"
+        )  # a new value removes the message about the last one
         alert(create, fault, **({"times": 1} if fault == "429" else {}))
     assert label.input_value() == "fault-429"
     again, yes = (
@@ -185,7 +187,7 @@ def test_faults(front: Front) -> None:
 
 @pytest.mark.parametrize("where", ["no such name", "untrusted"])
 def test_unreachable(front: Front, where: str, untrusted: str) -> None:
-    """An account that cannot be reached is told in every part, with what to check."""
+    """An unreachable account is reported in every part, with what to check."""
     address = untrusted if where == "untrusted" else "https://name.invalid/api"
     step = "SSL_CERT_FILE" if where == "untrusted" else "Check the network"
     if front.kind == "lab":

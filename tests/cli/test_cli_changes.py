@@ -178,7 +178,7 @@ def test_password_file(fast: SandboxProcess, tmp_path: Path) -> None:
 
 
 def test_partly(fast: SandboxProcess) -> None:
-    """A set of which one change fails ends with 7 and tells each; with --go-on the others are made."""
+    """A set of which one change fails ends with 7 and lists each outcome; with --go-on the others are made."""
     url = fast.base_url.replace("/api", "/_sandbox/faults")
     identifier = machines(fast)["web-01"]["identifier"]
     script = {"rules": [{"kind": "html", "method": "PUT", "path": f"/{identifier}/power-off", "status": 400}]}
@@ -238,7 +238,7 @@ def type_slowly(answer: str, *arguments: str) -> tuple[int, str, str]:
     try:
         while part := os.read(ours, 65536):
             seen += part
-    except OSError:  # Linux says so that the other side is closed
+    except OSError:  # Linux reports the closed terminal in this way
         pass
     os.close(ours)
     return process.wait(600), typed.decode(), seen.decode()

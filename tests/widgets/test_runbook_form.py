@@ -61,7 +61,7 @@ def writes() -> RunForm:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_runbook_has_a_form(name: str) -> None:
-    """Each parameter is a field, but for the account and the dry run; its default is right as it stands."""
+    """Each parameter except the account and the dry run is a field; its default is valid."""
     book = find_runbook(name)
     form = RunForm(book)
     assert [*form.fields] == [
@@ -89,9 +89,9 @@ def own(tmp_path: Path) -> RunForm:
 
 
 def test_kinds(own: RunForm) -> None:
-    """The declared type says which control asks; what stands in it is the default."""
-    told = {each.name: (each.kind, each.default, each.required) for each in own.spec.fields}
-    assert told == {
+    """The declared type decides which control is shown; it contains the default."""
+    fields = {each.name: (each.kind, each.default, each.required) for each in own.spec.fields}
+    assert fields == {
         "flag": ("flag", True, False), "many": ("text", "a, b", False), "count": ("text", "3", True),
         "kind": ("choice", "", False), "plan": ("suggest", "", False), "labels": ("suggest", "", False),
     }  # fmt: skip
@@ -109,13 +109,13 @@ def test_kinds(own: RunForm) -> None:
     ],
 )
 def test_checked_as_typed(own: RunForm, name: str, value: str, message: str) -> None:
-    """A wrong value is told below its field at once, without the field's name or its help."""
+    """An error is shown below its field at once, without the field's name or its help."""
     own.set(name, value)
-    told = own.shown.errors.get(name, "")
-    assert message in told
-    assert bool(told) == bool(message)
-    assert "parameter" not in told
-    assert "Nothing was" not in told
+    error = own.shown.errors.get(name, "")
+    assert message in error
+    assert bool(error) == bool(message)
+    assert "parameter" not in error
+    assert "Nothing was" not in error
 
 
 def test_required(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_one_run(reads: RunForm) -> None:
 
 
 def test_reads_end(reads: RunForm) -> None:
-    """BUSY with the cells told, then DONE; the answers are still there afterwards."""
+    """BUSY with the progress by cells, then DONE; the values are still there afterwards."""
     reads.set("location", "MIA1")
     run = begun(reads)
     assert run.given == {"location": "MIA1"}
@@ -234,7 +234,7 @@ def test_not_well(writes: RunForm, status: str) -> None:
 
 
 def test_refused_value(writes: RunForm) -> None:
-    """A value that the run refused stands at its field until it is another one."""
+    """The error of a value that the run refused is shown at its field until the value changes."""
     error = "parameter selection: no column 'colour'. Nothing was started."
     writes.run_ended(begun(writes), FinishedRun("refused", 2, error))
     assert writes.shown.phase is Phase.EDIT
@@ -282,7 +282,7 @@ def state(made: RunbookWidget | AdminApp) -> str:
 
 
 def test_run_from_the_form(client: lcnb.LetsCloud) -> None:
-    """A run shows its cells and its report, stands in the history, and no widget holds the token."""
+    """A run shows its cells and its report, is listed in the history, and no widget holds the token."""
     made = RunbookWidget(find_runbook("inventory"), client, run_inline)
     seen: list[tuple[int, int, str]] = []
     made.form.subscribe(lambda shown: seen.append(shown.progress))
@@ -320,7 +320,7 @@ def test_dry_run_then_apply(client: lcnb.LetsCloud, box: SandboxProcess) -> None
 def test_unknown_is_settled(
     box: SandboxProcess, client: lcnb.LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change without a known outcome is told as unknown with its table; the button settles it, nothing twice."""
+    """A change without a known outcome is shown as unknown with its table; the button settles it, sending nothing twice."""
     monkeypatch.setenv("LCNB_SETTLE", "3")
     fleet = tmp_path / "fleet.csv"
     fleet.write_text("label,location,plan,image\nlate-01,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n")
@@ -346,7 +346,7 @@ def test_unknown_is_settled(
     assert TOKEN not in state(made)
 
 
-def test_nothing_tells_the_outcome(writes: RunForm) -> None:
+def test_outcome_stays_unknown(writes: RunForm) -> None:
     """As long as a change has no outcome, however the run ended, it is unknown; only that can be settled, once."""
     assert writes.resume() == ()
     writes.run_ended(begun(writes), dry())

@@ -99,7 +99,7 @@ def outcome(*states: str) -> pd.DataFrame:
 
 
 def test_whole_way(form: Form) -> None:
-    """EDIT → LOADING → CONFIRM → BUSY → DONE → EDIT, each step told to those who listen."""
+    """EDIT → LOADING → CONFIRM → BUSY → DONE → EDIT, each step published to the listeners."""
     phases = []
     form.subscribe(lambda shown: phases.append(shown.phase))
     apply = begun(form)
@@ -236,7 +236,7 @@ def test_choice_that_is_gone(form: Form) -> None:
 
 
 def test_messages(form: Form) -> None:
-    """A message stands at its field as soon as somebody has typed there, and at all fields after a review."""
+    """An error is shown at its field as soon as a person has typed there, and at all fields after a review."""
     fresh = Form(PLACES)
     assert fresh.shown.errors == {}
     fresh.set("label", " web")
@@ -268,7 +268,7 @@ def test_passwords(form: Form) -> None:
 
 
 def test_nothing_to_do(form: Form) -> None:
-    """No change is no question: why there is nothing to do is told."""
+    """An empty ChangeSet needs no confirmation: the notice says why there is nothing to do."""
     (build,) = form.review()
     form.built(build, FakeChanges())  # type: ignore[arg-type]
     assert (form.shown.phase, form.shown.notice) == (Phase.EDIT, "Nothing to do: it is so already.")
@@ -283,7 +283,7 @@ def test_nothing_to_do(form: Form) -> None:
     ],
 )
 def test_refused(form: Form, text: str, field: str | None) -> None:
-    """A refusal stands at the field that it is about until that is answered otherwise, else above all."""
+    """A refusal is shown at its field until the value changes, or in the notice if its field is unknown."""
     (build,) = form.review()
     form.refused(build, InputError(text))
     assert (form.shown.phase, form.shown.alert) == (Phase.EDIT, True)
@@ -324,7 +324,7 @@ def test_judged(states: tuple[str, ...], phase: Phase) -> None:
     ],
 )
 def test_failed(form: Form, error: Exception, still_open: bool, phase: Phase) -> None:
-    """An error is told; the outcome is unknown where the journal has a change without one."""
+    """An error is shown; the outcome is unknown if the journal has a change without one."""
     form.failed(begun(form), error, still_open)
     assert form.shown.phase is phase
     assert ("Look again" in form.shown.notice) is (phase is Phase.UNKNOWN)
@@ -349,7 +349,7 @@ def test_stop_and_resume(form: Form) -> None:
 
 
 def test_answer_after_stop(form: Form) -> None:
-    """An outcome that comes after somebody stopped waiting is told all the same."""
+    """An outcome that comes after the person stopped waiting is still shown."""
     apply = begun(form)
     form.stop()
     form.finished(apply, outcome("done"))
@@ -367,7 +367,7 @@ def test_outcome_stays() -> None:
     assert (form.shown.phase, form.shown.values["machines"]) == (Phase.DONE, ())
 
 
-def test_fault_of_ours_is_told() -> None:
+def test_an_error_of_lcnb_is_shown() -> None:
     """An error that is not lcnb's own is named, too."""
     assert (
         error_message(KeyError("x")) == "This is an error in lcnb: KeyError: 'x'. Nothing further was sent."
@@ -463,7 +463,7 @@ def test_create_again(fast: Callable[..., World_]) -> None:
 
 
 def test_prices_and_sold_out(fast: Callable[..., World_]) -> None:
-    """Plans are told with their price, the cheapest first; a location that is sold out is marked and refused."""
+    """Plans are listed with their price, the cheapest first; a sold out location is marked and refused."""
     form = fast().filled(form_specs.CREATE_MACHINE, location="LON1")
     assert "(sold out)" in next(each.text for each in form.shown.choices["location"] if each.value == "LON1")
     assert "takes no new machines" in form.shown.errors["location"]
@@ -512,7 +512,7 @@ def test_act_on_several(fast: Callable[..., World_]) -> None:
 
 
 def test_price_difference(fast: Callable[..., World_]) -> None:
-    """The plans to change to are told with what they add to the bill; none has a smaller disk."""
+    """The new plans are listed with the price difference; none has a smaller disk."""
     world = fast()
     row = world.lc.inventory().query("state == 'running' and plan.notna() and total_disk_size < 240").iloc[0]
     form = world.filled(form_specs.CHANGE_MACHINES, machines=(row.identifier,), action="change_plan")
@@ -631,7 +631,7 @@ def all_forms(world: World_, folder: Any) -> dict[str, Form]:
 def test_faults_before_a_review(
     fault: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every form, what goes wrong while the account is read stands in an alert with the next step; no answer is lost."""
+    """In every form, a failure to read the account is shown as an alert with the next step; no input is lost."""
     world = fast()
     forms = all_forms(world, tmp_path)
     rule, step = FAULTS[fault]
@@ -658,7 +658,7 @@ def test_faults_before_a_review(
 def test_faults_of_a_write(
     fault: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every form, a write that goes wrong is told with the next step; looking again settles it, nothing twice."""
+    """In every form, a failed write is shown with the next step; “Look again” settles it and sends nothing twice."""
     world = fast()
     settings = world.lc.settings
     monkeypatch.setattr(world.lc, "settings", type(settings)(**{**settings.__dict__, "settle": 0.05}))
@@ -702,7 +702,7 @@ def short(lc: lcnb.LetsCloud) -> Callable[..., Any]:
 def test_unreachable(
     where: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, untrusted: str
 ) -> None:
-    """In every form: no connection, no such name, no TLS or none that is trusted, each told with what to do."""
+    """In every form: no connection, no such name, no TLS or an untrusted certificate: each is shown with what to do."""
     world = fast()
     address, step = AWAY[where]
     address = {"tls": world.lc.settings.base_url.replace("http:", "https:"), "untrusted": untrusted}.get(
@@ -721,7 +721,7 @@ def test_unreachable(
 
 
 def test_wrong_token(fast: Callable[..., World_]) -> None:
-    """A wrong token is told where the choices would be."""
+    """A wrong token is reported where the choices would be."""
     world = fast()
     bad = World_(
         world.sandbox, lcnb.connect(token="wrong-token-471147114711", base_url=world.lc.settings.base_url)
@@ -791,7 +791,7 @@ def test_parts_can_be_opened(app: AdminApp) -> None:
 
 
 def test_callback_errors_are_shown(app: AdminApp) -> None:
-    """A fault in a callback, which ipywidgets would swallow, stands in the form's status line, escaped."""
+    """An exception in a callback, which ipywidgets would swallow, is shown in the status line, escaped."""
     view = app.form("create")
 
     def broken() -> Effects:
@@ -825,8 +825,8 @@ def test_no_secret_in_state(app: AdminApp) -> None:
     assert app._repr_mimebundle_()["text/plain"] == "lcnb admin: run this cell in Jupyter to see it"
 
 
-def test_listing_keeps_what_a_button_told(app: AdminApp) -> None:
-    """What a button told stays to be read while the listing beside it is read anew; of other ticks it says nothing."""
+def test_listing_keeps_the_message_of_a_button(app: AdminApp) -> None:
+    """The message of a button stays while the listing is read again; ticking other rows removes it."""
     one, other, *_ = (row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running")
     app.fleet.grid.selected = [one, other]
     click(app.fleet.reveal)
@@ -850,11 +850,11 @@ def test_typing_is_not_set_back(app: AdminApp) -> None:
 
 
 def sent_by(widget: Any) -> list[Any]:
-    """What a widget tells its pages from now on."""
-    told: list[Any] = []
-    widget.send = lambda content, buffers=None: told.append(content)
-    widget.send_state = lambda key=None: told.append(key)
-    return told
+    """The messages and traits that a widget sends from now on."""
+    sent: list[Any] = []
+    widget.send = lambda content, buffers=None: sent.append(content)
+    widget.send_state = lambda key=None: sent.append(key)
+    return sent
 
 
 def test_answers_and_clicks_keep_their_order(app: AdminApp) -> None:
@@ -870,7 +870,7 @@ def test_answers_and_clicks_keep_their_order(app: AdminApp) -> None:
 
 
 def test_ticked_after_the_review(app: AdminApp) -> None:
-    """Who ticks another machine at the review is told that it is void."""
+    """Ticking another machine during the review voids it, and the notice says so."""
     act = app.form("act")
     running = [row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running"]
     say(app.fleet.grid, running[:1])
@@ -880,34 +880,34 @@ def test_ticked_after_the_review(app: AdminApp) -> None:
     assert (act.form.shown.phase, act.form.shown.notice) == (Phase.EDIT, Form.voided)
 
 
-def test_an_answer_is_told_with_what_was_heard() -> None:
-    """What the program sets is told with how much was heard of each page, so that a page can tell which came later."""
+def test_a_value_is_sent_with_the_number_of_messages() -> None:
+    """A value that the program sets is sent with the number of messages from each page, so that a page can order them."""
     box = InputField(label="Label")
-    told, heard = sent_by(box), []
+    sent, heard = sent_by(box), []
     box.on_answer(heard.append)
     say(box, "w")
     say(box, "we", 2)
     box.value = ""
     say(box, "", 3)
-    assert told == [
+    assert sent == [
         {"value": value, "heard": {"page": n}} for n, value in ((1, "w"), (2, "we"), (2, ""), (3, ""))
     ]
     assert heard == ["w", "we", ""]
 
 
 def test_a_page_that_comes(app: AdminApp) -> None:
-    """A page that has come is told all that can have changed while it did: listings, texts, choices, what is hidden."""
+    """A page that has opened is sent everything that can have changed: listings, texts, choices, visibility."""
     arrival = app.widget.children[0]
     assert isinstance(arrival, PageSync)
     click(app.widget.children[2].children[0].children[1])  # New machine
-    told = {each: sent_by(each) for each in walk_widgets(app.widget)}
-    layouts = {each: sent_by(each.layout) for each in told}
+    sent = {each: sent_by(each) for each in walk_widgets(app.widget)}
+    layouts = {each: sent_by(each.layout) for each in sent}
     arrival._handle_custom_msg({"here": True}, [])
-    assert ["columns", "rows"] in told[app.fleet.grid]
+    assert ["columns", "rows"] in sent[app.fleet.grid]
     location = next(each.input for each in app.form("create").controls if each.field.name == "location")
-    assert told[location] == [["options", "error", "placeholder"], {"value": "", "heard": {}}]
-    assert ["value"] in told[app.form("create").status]
-    assert ["children"] in told[app.widget]
+    assert sent[location] == [["options", "error", "placeholder"], {"value": "", "heard": {}}]
+    assert ["value"] in sent[app.form("create").status]
+    assert ["children"] in sent[app.widget]
     assert all(sent == [["display"]] for sent in layouts.values())
 
 
@@ -964,7 +964,7 @@ def test_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_status_is_escaped() -> None:
-    """A status line is text, never markup, and tells screen readers how urgent it is."""
+    """A status line is text, never markup, and its role shows screen readers how urgent it is."""
     assert status_html("<script>", alert=True).count("<script>") == 0
     assert 'role="status"' in status_html("fine")
 
