@@ -45,17 +45,17 @@ class AdminApp:
         self.runner = Runner(client, spawn)
         self._forms: dict[str, FormView] = {}
         parts: list[AppPart] = [
-            ("Machines", self._machines, self._show_machines),
+            ("Machines", self._machines_part, self._show_machines),
             self._form_part("create"),
-            ("SSH keys", self._keys, lambda: self.keys.start()),
-            ("Snapshots", self._snapshots, lambda: self.snapshots.start()),
-            ("Runbooks", self._runbooks, self._show_runbooks),
+            ("SSH keys", self._keys_part, lambda: self.keys.start()),
+            ("Snapshots", self._snapshots_part, lambda: self.snapshots.start()),
+            ("Runbooks", self._runbooks_part, self._show_runbooks),
             ("Account", lambda: self.account.widget, lambda: self.account.refresh()),
             ("Journal", lambda: self.journal.widget, lambda: self.journal.refresh()),
         ]
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = PageSync().within(title, make_switcher(parts))
+        self.widget = PageSync().wrap_widgets(title, make_switcher(parts))
         self.widget.add_class("lcnb-admin")
 
     @cached_property
@@ -64,7 +64,8 @@ class AdminApp:
         table = FleetTable(self.runner)
         act = self.form("act")
         table.grid.observe(
-            lambda change: act.do(lambda: act.form.put("machines", tuple(change["new"]))), "selected"
+            lambda change: act.handle_event(lambda: act.form.fill_in("machines", tuple(change["new"]))),
+            "selected",
         )
         self.runner.on_change.append(table.refresh)
         return table
@@ -115,7 +116,7 @@ class AdminApp:
         self.runner.on_change.append(table.refresh)
         return table
 
-    def _machines(self) -> Any:
+    def _machines_part(self) -> Any:
         return widgets.VBox([self.fleet.widget, self.form("act").widget])
 
     def _show_machines(self) -> None:
@@ -126,13 +127,13 @@ class AdminApp:
         self.runbooks.start()
         self.runs.start()
 
-    def _keys(self) -> Any:
+    def _keys_part(self) -> Any:
         return self._table_with_forms(self.keys, "add_key", "generate_key", "delete_key")
 
-    def _snapshots(self) -> Any:
+    def _snapshots_part(self) -> Any:
         return self._table_with_forms(self.snapshots, "create_snapshot", "rename_snapshot", "delete_snapshot")
 
-    def _runbooks(self) -> Any:
+    def _runbooks_part(self) -> Any:
         return widgets.VBox([self.runbooks.widget, self.runs.widget])
 
     def _table_with_forms(self, table: ListingTable, *names: str) -> Any:
@@ -154,7 +155,7 @@ def make_switcher(parts: Sequence[AppPart]) -> Any:
     picks = [make_button(title) for title, _, _ in parts]
     holders = [widgets.VBox([]) for _ in parts]
 
-    def show(place: int) -> None:
+    def show_part(place: int) -> None:
         for number, (pick, holder) in enumerate(zip(picks, holders, strict=True)):
             if number == place:
                 holder.children = holder.children or (parts[place][1](),)
@@ -165,11 +166,11 @@ def make_switcher(parts: Sequence[AppPart]) -> Any:
         parts[place][2]()
 
     for place, pick in enumerate(picks):
-        pick.on_click(lambda _, place=place: show(place))
+        pick.on_click(lambda _, place=place: show_part(place))
     nav = widgets.HBox(picks, layout=widgets.Layout(flex_flow="row wrap", grid_gap="6px"))
     nav.add_class("lcnb-nav")
     box = widgets.VBox([nav, *holders])
-    show(0)
+    show_part(0)
     return box
 
 

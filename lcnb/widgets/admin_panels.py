@@ -31,9 +31,9 @@ class HtmlPanel:
         self.head = widgets.HBox([self.reload, self.status])
         self.widget: Any = widgets.VBox([self.head, self.body])
         #: Reads it again.
-        self.refresh: OneAtATime = OneAtATime(runner.spawn, self._refresh)
+        self.refresh: OneAtATime = OneAtATime(runner.spawn, self._read_html)
 
-    def _refresh(self) -> None:
+    def _read_html(self) -> None:
         self.status.value = status_html("reading …")
         try:
             self.body.value = self.html(self.runner.client)
@@ -97,7 +97,7 @@ class JournalPanel(HtmlPanel):
     def __init__(self, runner: Runner) -> None:
         super().__init__(runner)
         self.settle = make_button("Settle open changes")
-        settle = OneAtATime(runner.spawn, self._settle)
+        settle = OneAtATime(runner.spawn, self._settle_changes)
         self.settle.on_click(lambda _: settle())
         #: What the button did; the status line belongs to reading the journal.
         self.settled = widgets.HTML(status_html(""))
@@ -112,7 +112,7 @@ class JournalPanel(HtmlPanel):
             rows[names].iloc[::-1].head(MAX_JOURNAL_ROWS), empty="Nothing was changed yet."
         )._repr_html_()
 
-    def _settle(self) -> None:
+    def _settle_changes(self) -> None:
         def progress(ended: int, total: int, text: str) -> None:
             self.settled.value = status_html(f"{ended} of {total} ended – {text}")
 

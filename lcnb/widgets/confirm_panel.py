@@ -48,10 +48,10 @@ class ConfirmPanel:
             make_button("Look again", "primary"),
             make_button("Start over"),
         )
-        self.label.on_answer(lambda text: do(lambda: form.type(text)))
+        self.label.on_answer(lambda text: do(lambda: form.type_challenge(text)))
         for each, event in (
-            (self.yes, form.confirm), (self.back, form.back), (self.stop, form.stop), (self.resume, form.resume),
-            (self.again, form.again),
+            (self.yes, form.confirm), (self.back, form.back_to_fields), (self.stop, form.stop),
+            (self.resume, form.resume), (self.again, form.start_over),
         ):  # fmt: skip
             each.on_click(lambda _, event=event: do(event))
         self.buttons = widgets.HBox(
@@ -73,16 +73,16 @@ class ConfirmPanel:
             (self.resume, (Phase.UNKNOWN,)), (self.again, END_PHASES),
         ):  # fmt: skip
             set_visible(each, phase in phases)
-        self._set("preview", (shown.changes, phase is Phase.BUSY), lambda: self.preview_html(shown))
-        self._set(
+        self._set_html("preview", (shown.changes, phase is Phase.BUSY), lambda: self.preview_html(shown))
+        self._set_html(
             "report",
             (phase, shown.progress, shown.result is None, shown.changeset, shown.run),
             lambda: self.report_html(shown),
         )
         if phase is Phase.CONFIRM:
-            self._ask(shown)
+            self._show_question(shown)
         if phase is not self._phase:
-            self._enter(phase)
+            self._focus_button(phase)
 
     def yes_text(self, shown: FormState) -> str:
         """Return the text of the button that confirms."""
@@ -96,12 +96,12 @@ class ConfirmPanel:
         """Return the progress, or the result, as HTML."""
         return _outcome_html(shown)
 
-    def _set(self, name: str, key: object, text: Callable[[], str]) -> None:
+    def _set_html(self, name: str, key: object, text: Callable[[], str]) -> None:
         if self._html.get(name, self) is not key and self._html.get(name) != key:
             self._html[name] = key
             getattr(self, name).value = text()
 
-    def _ask(self, shown: FormState) -> None:
+    def _show_question(self, shown: FormState) -> None:
         text = self.yes_text(shown)
         if self.yes.description != text:
             self.yes.description = text
@@ -110,11 +110,11 @@ class ConfirmPanel:
             self.label.placeholder = shown.challenge
             if not shown.typed and self.label.value:
                 self.label.value = ""
-        locked = not shown.unlocked
+        locked = not shown.can_confirm
         if self.yes.disabled != locked:
             self.yes.disabled = locked
 
-    def _enter(self, phase: Phase) -> None:
+    def _focus_button(self, phase: Phase) -> None:
         """Move the keyboard focus to the safe button; it would be lost when its button disappears."""
         before, self._phase = self._phase, phase
         if phase is Phase.CONFIRM:

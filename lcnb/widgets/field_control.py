@@ -76,14 +76,14 @@ class FieldControl:
         self._choices, self._loading = choices, loading
         options = [[each.value, each.text] for each in choices]
         if "" not in {each.value for each in choices} and not self.field.default:
-            options.insert(0, ["", self._prompt(shown)])
+            options.insert(0, ["", self._empty_choice_text(shown)])
         value = shown.values[name]
         if value not in {each for each, _ in options}:  # its choices are still being read
             options.append([value, value])
         self.input.options = options
         self.input.value = value
 
-    def _prompt(self, shown: FormState) -> str:
+    def _empty_choice_text(self, shown: FormState) -> str:
         """The text of the empty choice."""
         if self.field.name in shown.loading:
             return "reading …"

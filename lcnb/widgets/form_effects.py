@@ -15,7 +15,7 @@ from lcnb.widgets.form_fields import FieldValues, FormField
 
 @dataclass(frozen=True)
 class LoadChoices:
-    """Read the choices of a field; report them by `Form.loaded`, or the error by `Form.refused`."""
+    """Read the choices of a field; report them by `Form.choices_loaded`, or the error by `Form.effect_refused`."""
 
     field: FormField
     values: FieldValues
@@ -24,7 +24,7 @@ class LoadChoices:
 
 @dataclass(frozen=True)
 class BuildChanges:
-    """Build the ChangeSet; report it by `Form.built`, or the error by `Form.refused`."""
+    """Build the ChangeSet; report it by `Form.changes_built`, or the error by `Form.effect_refused`."""
 
     values: FieldValues
     secrets: Mapping[str, Secret]
@@ -33,7 +33,10 @@ class BuildChanges:
 
 @dataclass(frozen=True)
 class ApplyChanges:
-    """Apply a ChangeSet, or resume one (`changes` is None); report by `Form.progressed`, `finished` or `failed`."""
+    """Apply a ChangeSet, or resume one (`changes` is None).
+
+    Report by `Form.apply_progressed`, `apply_finished` or `apply_failed`.
+    """
 
     changes: ChangeSet | None
     changeset: str
@@ -47,7 +50,7 @@ class ApplyChanges:
 class StartRun:
     """Run a runbook, apply the plan of the dry run in `plan`, or resume the broken run in `resumes`.
 
-    Report by `RunForm.cell`, `run_ended` or `run_failed`.
+    Report by `RunForm.cell_started`, `run_ended` or `run_failed`.
     """
 
     given: FieldValues
@@ -57,7 +60,7 @@ class StartRun:
     resumes: Path | None = None
 
     @property
-    def dry(self) -> bool:
+    def is_dry(self) -> bool:
         """Whether this run changes nothing."""
         return self.plan is None and self.resumes is None
 

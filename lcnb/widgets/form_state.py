@@ -58,6 +58,6 @@ class FormState:
     run: Any = None
 
     @property
-    def unlocked(self) -> bool:
+    def can_confirm(self) -> bool:
         """Whether a click on the confirmation has an effect."""
         return self.phase is Phase.CONFIRM and (not self.challenge or same_name(self.typed, self.challenge))

@@ -36,14 +36,15 @@ class FormView:
     def __init__(self, form: Form, runner: Runner) -> None:
         self.form, self.runner = form, runner
         self.controls = [
-            FieldControl(each, self._changes(each.name), self._takes(each.name)) for each in form.spec.fields
+            FieldControl(each, self._change_listener(each.name), self._secret_listener(each.name))
+            for each in form.spec.fields
         ]
         self.review = make_button(form.spec.verb, "primary")
         self.cancel = make_button("Cancel")
-        self.review.on_click(lambda _: self.do(form.review))
-        self.cancel.on_click(lambda _: self.do(form.back))
+        self.review.on_click(lambda _: self.handle_event(form.review))
+        self.cancel.on_click(lambda _: self.handle_event(form.back_to_fields))
         self.status = widgets.HTML(status_html("", phase=Phase.EDIT))
-        self.panel = self.panel_class(form, self.do)
+        self.panel = self.panel_class(form, self.handle_event)
         begin = widgets.HBox([self.review, self.cancel])
         begin.add_class("lcnb-begin")
         self.asking = widgets.VBox([
@@ -61,9 +62,9 @@ class FormView:
         """Read the choices of the form, the first time only."""
         if not self._started:
             self._started = True
-            self.do(self.form.start)
+            self.handle_event(self.form.start)
 
-    def do(self, event: Callable[[], Effects]) -> None:
+    def handle_event(self, event: Callable[[], Effects]) -> None:
         """Pass an event to the form and perform its effects. Errors are shown, because ipywidgets swallows them."""
         try:
             self.runner.run(self.form, event())
@@ -88,8 +89,8 @@ class FormView:
             self.status.value = text
         self.panel.render(shown)
 
-    def _changes(self, name: str) -> Callable[[Any], None]:
-        return lambda value: self.do(lambda: self.form.set(name, value))
+    def _change_listener(self, name: str) -> Callable[[Any], None]:
+        return lambda value: self.handle_event(lambda: self.form.enter_value(name, value))
 
-    def _takes(self, name: str) -> Callable[[str], None]:
-        return lambda text: self.do(lambda: self.form.take(name, text))
+    def _secret_listener(self, name: str) -> Callable[[str], None]:
+        return lambda text: self.handle_event(lambda: self.form.store_secret(name, text))

@@ -70,7 +70,7 @@ class ListingTable:
         self.status = widgets.HTML(status_html(""))
         self.head = widgets.HTML()
         self.widget = widgets.VBox([self.head, widgets.HBox([self.reload, self.status]), self.grid])
-        self._reading = OneAtATime(runner.spawn, self._refresh)
+        self._reading = OneAtATime(runner.spawn, self._read_frame)
         self._read_once = False
 
     def start(self) -> None:
@@ -83,7 +83,7 @@ class ListingTable:
         self._read_once = True
         self._reading()
 
-    def _refresh(self) -> None:
+    def _read_frame(self) -> None:
         self.status.value = status_html("reading …")
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -130,7 +130,7 @@ class FleetTable(ListingTable):
             "machines", MACHINE_TITLES, lambda lc: lc.inventory(), runner, key="identifier", ticks=True
         )
         self.reveal = make_button("Show initial password")
-        self.reveal.on_click(lambda _: runner.spawn(self._reveal))
+        self.reveal.on_click(lambda _: runner.spawn(self._reveal_password))
         #: Why the password cannot be shown; the status line belongs to reading the listing.
         self.revealed = widgets.HTML(status_html(""))
         self.grid.observe(lambda _: setattr(self.revealed, "value", status_html("")), "selected")
@@ -151,7 +151,7 @@ class FleetTable(ListingTable):
         self.head.value = panels.cards(figures)._repr_html_()
         self.charts.value = _charts_html(frame) if len(frame) else ""
 
-    def _reveal(self) -> None:
+    def _reveal_password(self) -> None:
         picked = list(self.grid.selected)
         if len(picked) != 1:
             self.revealed.value = status_html("tick one machine to see its initial password", alert=True)

@@ -39,7 +39,7 @@ class PageSync(anywidget.AnyWidget):
         self.on_msg(lambda *_: self.send_all())
         self.root: Any = None
 
-    def within(self, *others: Any) -> Any:
+    def wrap_widgets(self, *others: Any) -> Any:
         """Return a box with this widget and the others, which it keeps up to date."""
         self.root = widgets.VBox([self, *others])
         return self.root

@@ -37,12 +37,12 @@ class RunForm(Form):
         self._run: StartRun | None = None
         super().__init__(runbook_spec(book, "Dry run" if self.writes else "Run"))
 
-    def _review(self) -> Effects:
+    def _begin_review(self) -> Effects:
         """Start without waiting for suggestions that are still being read: the run checks the values itself."""
         self._all_checked = True
-        errors = self._errors()
+        errors = self._field_errors()
         if errors:
-            self._show(notice=invalid_fields_notice(len(errors)), alert=True)
+            self._update_state(notice=invalid_fields_notice(len(errors)), alert=True)
             return ()
         values = self.shown.values
         needed = {each.name for each in self.book.parameters if each.required}
@@ -53,19 +53,19 @@ class RunForm(Form):
         }
         if self.writes:
             given["dry_run"] = True
-        return self._begin(StartRun(given, LocalStop()))
+        return self._begin_run(StartRun(given, LocalStop()))
 
     def confirm(self) -> Effects:
         """Apply the plan of the dry run, once."""
-        with self._event():
+        with self._handle_event():
             ended = self.shown.run
-            if not self.shown.unlocked or not isinstance(ended, FinishedRun) or ended.folder is None:
+            if not self.shown.can_confirm or not isinstance(ended, FinishedRun) or ended.folder is None:
                 return ()
-            return self._begin(StartRun({}, LocalStop(), plan=ended.folder))
+            return self._begin_run(StartRun({}, LocalStop(), plan=ended.folder))
 
     def resume(self) -> Effects:
         """Settle unknown changes and run the rest of the runbook, as `lcnb resume RUN` does."""
-        with self._event():
+        with self._handle_event():
             ended = self.shown.run
             if (
                 self.shown.phase is not Phase.UNKNOWN
@@ -73,57 +73,57 @@ class RunForm(Form):
                 or ended.folder is None
             ):
                 return ()
-            return self._begin(StartRun({}, LocalStop(), resumes=ended.folder), "checking the account")
+            return self._begin_run(StartRun({}, LocalStop(), resumes=ended.folder), "checking the account")
 
-    def _begin(self, run: StartRun, text: str = "starting the kernel") -> Effects:
+    def _begin_run(self, run: StartRun, text: str = "starting the kernel") -> Effects:
         self._run = run
-        self._show(phase=Phase.BUSY, progress=(0, 0, text), notice="", alert=False, stopped=False)
+        self._update_state(phase=Phase.BUSY, progress=(0, 0, text), notice="", alert=False, stopped=False)
         return (run,)
 
-    def cell(self, run: StartRun, done: int, total: int, title: str) -> Effects:
+    def cell_started(self, run: StartRun, done: int, total: int, title: str) -> Effects:
         """A cell starts; `done` of `total` cells are done."""
-        with self._event():
+        with self._handle_event():
             if run is self._run and self.shown.phase is Phase.BUSY:
-                self._show(progress=(done, total, title))
+                self._update_state(progress=(done, total, title))
             return ()
 
     def stop(self) -> Effects:
         """Interrupt the run as Ctrl-C does; a second call kills it. The form stays BUSY until the run has ended."""
-        with self._event():
+        with self._handle_event():
             if self._run is not None and self.shown.phase is Phase.BUSY:
                 stop = self._run.stop
                 (stop.now if stop.asked() else stop.stop).set()
                 text = "Stopping: the run records what it did."
                 if stop.now.is_set():
                     text = "Killing the run."
-                self._show(stopped=True, notice=text, alert=False)
+                self._update_state(stopped=True, notice=text, alert=False)
             return ()
 
     def run_ended(self, run: StartRun, ended: FinishedRun) -> Effects:
         """A run has ended. After a dry run with planned changes the form asks for confirmation."""
-        with self._event():
+        with self._handle_event():
             if run is not self._run or self.shown.phase is not Phase.BUSY:
                 return ()
             self._run = None
-            if self._refuses(ended):
+            if self._show_refused_parameter(ended):
                 return ()
             planned = ended.planned
-            if run.dry and planned is not None and len(planned) and ended.status in COMPLETED_STATUSES:
-                self._show(
+            if run.is_dry and planned is not None and len(planned) and ended.status in COMPLETED_STATUSES:
+                self._update_state(
                     phase=Phase.CONFIRM, changes=planned, challenge=planned.challenge, typed="", run=ended,
                     notice="This was a dry run: nothing was changed yet.", alert=False, changeset=planned.id,
                 )  # fmt: skip
                 return ()
             phase = Phase.DONE if ended.status in COMPLETED_STATUSES else Phase.FAILED
-            if ended.unknown:
+            if ended.unknown_count:
                 phase = Phase.UNKNOWN
-            self._show(
+            self._update_state(
                 phase=phase, run=ended, notice=_end_notice(self, run, ended), alert=ended.status != "done",
                 changes=None, stopped=False,
             )  # fmt: skip
             return ()
 
-    def _refuses(self, ended: FinishedRun) -> bool:
+    def _show_refused_parameter(self, ended: FinishedRun) -> bool:
         """Show a refused parameter at its field; return whether the run was refused for that reason."""
         found = re.match(r"parameter (\w+): ", ended.error) if ended.status == "refused" else None
         if found is None or found[1] not in self.shown.asked:
@@ -131,31 +131,31 @@ class RunForm(Form):
         name = found[1]
         self._back_to_edit()
         self._refusals[name] = (self.shown.values[name], short_refusal(name, ended.error))
-        self._show(notice=invalid_fields_notice(1), alert=True)
+        self._update_state(notice=invalid_fields_notice(1), alert=True)
         return True
 
     def run_failed(self, run: StartRun, error: BaseException) -> Effects:
         """The run could not be started, or its record could not be read."""
-        with self._event():
+        with self._handle_event():
             if run is self._run:
                 self._run = None
-                self._show(
+                self._update_state(
                     phase=Phase.FAILED, notice=error_message(error), alert=True, changes=None, stopped=False
                 )
             return ()
 
-    def again(self) -> Effects:
+    def start_over(self) -> Effects:
         """Return to the fields with their values, and read the suggestions again."""
-        with self._event():
+        with self._handle_event():
             if self.shown.phase is Phase.BUSY:
                 return ()
             self._back_to_edit()
-            return self._loads(lambda each: True)
+            return self._load_requests(lambda each: True)
 
 
 def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
     name = form.book.name
-    if ended.unknown:
+    if ended.unknown_count:
         return _unknown_notice(ended)
     if ended.status == "interrupted":
         return f"Stopped: {name} was interrupted. Its folder contains what it did until then."
@@ -164,7 +164,7 @@ def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"
     if ended.status == "attention":
         return f"{name} is done, and asks for attention: {'; '.join(ended.attention)}"
-    if not run.dry:
+    if not run.is_dry:
         count = len(ended.made)
         return f"Done: {count} change{'s' if count != 1 else ''} made."
     return "Done: nothing to change." if form.writes else f"Done: {name}."
@@ -172,7 +172,9 @@ def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
 
 def _unknown_notice(ended: FinishedRun) -> str:
     changes = (
-        f"{ended.unknown} of {len(ended.made)} changes have" if len(ended.made) > 1 else "The change has"
+        f"{ended.unknown_count} of {len(ended.made)} changes have"
+        if len(ended.made) > 1
+        else "The change has"
     )
     return (
         f"{changes} no known outcome: it may have happened. “Look again” settles that, sends nothing twice, and "

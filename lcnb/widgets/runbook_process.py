@@ -51,7 +51,7 @@ class FinishedRun:
         return [str(each["text"]) for each in self.facts.get("attention", [])]
 
     @property
-    def unknown(self) -> int:
+    def unknown_count(self) -> int:
         """The number of changes that were sent and have no outcome."""
         return sum(each["outcome"] == "unknown" for each in self.made)
 
@@ -84,7 +84,7 @@ def run_and_wait(
     result = launcher.run_row(task, env, run.stop, progress)
     if result["status"] == launcher.NOT_STARTED:
         return FinishedRun("interrupted", 143, "stopped before it began")
-    return _read_finished(result, client, dry=run.dry)
+    return _read_finished(result, client, dry=run.is_dry)
 
 
 def _typed_value(book: Runbook, name: str, value: Any) -> Any:

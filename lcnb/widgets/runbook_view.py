@@ -111,7 +111,7 @@ class RunbookWidget:
         self.view = RunFormView(self.form, self.runner)
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = PageSync().within(title, self.view.widget)
+        self.widget = PageSync().wrap_widgets(title, self.view.widget)
         self.widget.add_class("lcnb-admin")
 
     def __repr__(self) -> str:

@@ -54,9 +54,9 @@ class OneAtATime:
             if self._busy:
                 return
             self._busy = True
-        self._spawn(self._run)
+        self._spawn(self._work_until_done)
 
-    def _run(self) -> None:
+    def _work_until_done(self) -> None:
         while True:
             try:
                 self._work()
@@ -83,42 +83,44 @@ class Runner:
     def run(self, form: Form, effects: Effects) -> None:
         """Perform effects. Their results are events of the form, whose effects are performed in turn."""
         for effect in effects:
-            self.spawn(lambda effect=effect: self._perform(form, effect))  # type: ignore[misc]
+            self.spawn(lambda effect=effect: self._perform_effect(form, effect))  # type: ignore[misc]
 
-    def _perform(self, form: Form, effect: Effect) -> None:
+    def _perform_effect(self, form: Form, effect: Effect) -> None:
         try:
             if isinstance(effect, StartRun):
-                self._run(cast("RunForm", form), effect)
+                self._run_runbook(cast("RunForm", form), effect)
             elif isinstance(effect, ApplyChanges):
-                self._apply(form, effect)
+                self._apply_and_report(form, effect)
             elif isinstance(effect, BuildChanges):
-                form.built(effect, form.spec.build(self.client, effect.values, effect.secrets))
+                form.changes_built(effect, form.spec.build(self.client, effect.values, effect.secrets))
             elif effect.field.load is not None:
-                self.run(form, form.loaded(effect, effect.field.load(self.client, effect.values)))
+                self.run(form, form.choices_loaded(effect, effect.field.load(self.client, effect.values)))
         except BaseException as error:
             _log_error(error)
             if not isinstance(effect, ApplyChanges | StartRun):
-                form.refused(effect, error)
+                form.effect_refused(effect, error)
 
-    def _run(self, form: RunForm, effect: StartRun) -> None:
+    def _run_runbook(self, form: RunForm, effect: StartRun) -> None:
         from lcnb.widgets.runbook_process import run_and_wait
 
         try:
-            ended = run_and_wait(form.book, effect, self.client, lambda *cell: form.cell(effect, *cell))
+            ended = run_and_wait(
+                form.book, effect, self.client, lambda *cell: form.cell_started(effect, *cell)
+            )
         except BaseException as error:
             _log_error(error)
             form.run_failed(effect, error)
             return
         self.run(form, form.run_ended(effect, ended))
-        for listener in [*self.on_run, *(() if effect.dry else self.on_change)]:
+        for listener in [*self.on_run, *(() if effect.is_dry else self.on_change)]:
             listener()
 
-    def _apply(self, form: Form, effect: ApplyChanges) -> None:
+    def _apply_and_report(self, form: Form, effect: ApplyChanges) -> None:
         def progress(ended: int, total: int, text: str) -> None:
             if effect.stop.is_set():
                 # As Ctrl-C in a cell does: the journal records the rest.
                 raise KeyboardInterrupt("the wait was stopped")
-            form.progressed(effect, ended, total, text)
+            form.apply_progressed(effect, ended, total, text)
 
         if effect.after is not None:
             effect.after.wait()
@@ -129,9 +131,9 @@ class Runner:
                 effect.ended.set()
         except BaseException as error:
             _log_error(error)
-            form.failed(effect, error, self._still_open(effect.changeset))
+            form.apply_failed(effect, error, self._still_open(effect.changeset))
         else:
-            form.finished(effect, result)
+            form.apply_finished(effect, result)
         if form.shown.phase is not Phase.BUSY:
             for listener in self.on_change:
                 listener()
