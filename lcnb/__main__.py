@@ -1,7 +1,4 @@
-"""The entry point of the command: `lcnb` and `python -m lcnb`.
-
-`lcnb --version` and runs on a warm server are handled here, because loading all commands takes longer.
-"""
+"""The entry point of `lcnb` and `python -m lcnb`: answers what needs no commands, then loads them."""
 
 import sys
 
@@ -13,33 +10,33 @@ from lcnb import streams
 
 
 def main() -> None:
-    """Run the command line of this process and exit with its code."""
+    """Answer `lcnb --version`, hand a run to the warm server if one is running, else call the commands."""
     streams.open_streams()
     if sys.argv[1:] == ["--version"]:
         print(f"lcnb, version {lcnb.__version__}")
         sys.exit(streams.finish_output(0))
-    if sys.argv[1:2] in (["run"], ["plan-run"]) and (code := _run_on_warm_server()) is not None:
+    if sys.argv[1:2] in (["run"], ["plan-run"]) and (code := _run_warm()) is not None:
         sys.exit(code)
-    from lcnb.cli.main import main as commands
+    from lcnb.cli.main import main as run_commands
 
-    commands()
+    run_commands()
 
 
-def _run_on_warm_server() -> int | None:
-    """Run on the server that `lcnb warm` started and return the exit code; None when there is no such server."""
-    if _parse_engine(sys.argv[1:]) != "auto":
+def _run_warm() -> int | None:
+    """Let the server of `lcnb warm` make the run and return its exit code; None if no server is running."""
+    if _requested_engine(sys.argv[1:]) != "auto":
         return None
     from lcnb.runbooks.engine.warm import run_on_server
 
     return run_on_server(sys.argv[1:])
 
 
-def _parse_engine(words: list[str]) -> str:
-    """Return the engine in a command line, read as click reads it: the last `--engine` counts.
+def _requested_engine(words: list[str]) -> str:
+    """Return the engine that a command line requests; as with click, the last `--engine` counts.
 
-    >>> _parse_engine(["run", "inventory"]), _parse_engine(["run", "--engine", "auto", "inventory"])
+    >>> _requested_engine(["run", "inventory"]), _requested_engine(["run", "--engine", "auto", "inventory"])
     ('auto', 'auto')
-    >>> _parse_engine(["run", "--engine=AUTO", "inventory", "--engine", "kernel"])
+    >>> _requested_engine(["run", "--engine=AUTO", "inventory", "--engine", "kernel"])
     'kernel'
     """
     engine = "auto"

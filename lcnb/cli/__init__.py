@@ -1,7 +1,13 @@
-"""The `lcnb` command: a subcommand per screen, without logic of its own.
+"""The `lcnb` command: one subcommand per screen. The commands parse options; the packages below do the work.
 
-`main` holds the group `lcnb` and its entry point. The other modules hold the subcommands (`listings`, `changes`,
-`desired_state`, `journal`, `runbooks`, `runs`, `batch`, `schedule`, `local`) and what they share (`options`,
-`applying`, `run_options`, `run_changes`). At the top they import click alone, so that `lcnb --help` and
-completion answer at once. `doctor` and `magic` import more, and are loaded by those who need them.
+    main                                        the group `lcnb`, and errors as one text and an exit code
+    listings, local                             tables of the account; doctor, sandbox, admin, demo
+    changes, desired_state, journal             commands that change the account, each by a ChangeSet
+    runbooks, runs, batch, schedule             run notebooks, and look at what they left
+    options, run_options, applying, filtering, printing, run_changes   what several commands share
+    doctor, magic                               the checks of `lcnb doctor`; the line magic `%lcnb`
+
+Each module with commands lists them in `COMMANDS`, and `main` adds them all. At the top these modules import click
+alone, so that `lcnb --help` and completion answer at once. This package may import every other package of lcnb, and
+none imports it.
 """

@@ -13,32 +13,36 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli.options import OUTPUT_FORMATS, account_options, output_option
-from lcnb.runbooks.ends import NOT_CONFIRMED, PARTLY, RUN_FAILED, TIMED_OUT
+from lcnb.runbooks.ends import DONE, NOT_CONFIRMED, PARTLY, RUN_FAILED, TIMED_OUT
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.changes.changeset import ChangeSet
 
-#: Said before changes that may have been sent already are gone on with.
+
+#: Printed before changes are resumed that may have been sent already.
 RESUME_NOTICE = "resume looks at the account first, and sends only the changes whose effect is not there"
 
 
 def change_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
-        click.option("--yes", is_flag=True, help="It has been looked at: do not ask."),
-        click.option("--wait", is_flag=True, help="Wait until it is ready, off, gone or built."),
-        click.option("--timeout", type=float, metavar="S", help="Seconds that --wait may take (1200)."),
-        click.option("--go-on", is_flag=True, help="After a change that failed go on with the others."),
+    """Add the options of every command that changes something."""
+    options = (
+        click.option("--dry-run", is_flag=True, help="Show the changes and send nothing."),
+        click.option("--yes", is_flag=True, help="Confirm the changes beforehand."),
+        click.option("--wait", is_flag=True, help="Wait until each change has taken effect."),
+        click.option("--timeout", type=float, metavar="S", help="Limit --wait to S seconds (default: 1200)."),
+        click.option("--go-on", is_flag=True, help="Continue after a change that failed."),
         output_option(*OUTPUT_FORMATS),
-    ):
-        command = option(command)
-    return account_options(command)
+        account_options,
+    )
+    for add_option in reversed(options):  # `--help` then lists them in this order
+        command = add_option(command)
+    return command
 
 
 def confirm_and_apply(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **how: Any) -> None:
-    """Show, confirm, apply, print the result; the exit code tells how it ended."""
+    """Show, confirm and apply changes, print the result, and exit with the code of the outcome."""
     from lcnb.display.previews import print_changes
     from lcnb.display.terminal import check_output
 
@@ -48,7 +52,7 @@ def confirm_and_apply(changes: ChangeSet, *, dry_run: bool, yes: bool, output: s
         return
     if yes and output == "table":
         print_changes(changes)
-    apply_and_print(lambda go: changes.apply(**go), output, yes=yes, **how)
+    apply_and_print(lambda options: changes.apply(**options), output, yes=yes, **how)
 
 
 def apply_and_print(
@@ -60,6 +64,7 @@ def apply_and_print(
     timeout: float | None,
     go_on: bool,
 ) -> None:
+    """Call `work` with the options of `ChangeSet.apply`, print its result, and exit with the code of the outcome."""
     from lcnb import streams
     from lcnb.changes.progress import change_progress
     from lcnb.cli.printing import print_outcomes
@@ -67,7 +72,7 @@ def apply_and_print(
     from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
 
     check_output(output)
-    code = 0
+    code = DONE.exit_code
     try:
         with change_progress() as progress:
             how = {"wait": wait, "timeout": timeout, "on_error": "continue" if go_on else "stop"}
@@ -77,7 +82,7 @@ def apply_and_print(
         if error.result is None:
             raise
         result = error.result
-        code = (TIMED_OUT if isinstance(error, WaitTimeout) else RUN_FAILED).exit_code
+        code = TIMED_OUT.exit_code if isinstance(error, WaitTimeout) else RUN_FAILED.exit_code
     except ConfirmationMissing as error:
         print_error(error)
         sys.exit(NOT_CONFIRMED.exit_code)
@@ -89,9 +94,10 @@ def apply_and_print(
 
 
 def _outcome_exit_code(result: pd.DataFrame, code: int) -> int:
+    """The exit code for these outcomes; `code` where all changes are done."""
     outcomes = set(result["outcome"])
     if outcomes == {"not tried"}:
-        return NOT_CONFIRMED.exit_code  # somebody was asked, and said no
+        return NOT_CONFIRMED.exit_code  # the person at the terminal answered no
     if outcomes & {"unknown", "twins"} or ("done" in outcomes and outcomes & {"failed", "not tried"}):
         return PARTLY.exit_code
     return RUN_FAILED.exit_code if "failed" in outcomes else code

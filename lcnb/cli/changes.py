@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli.applying import change_options, confirm_and_apply
-from lcnb.cli.desired_state import apply_command, plan_command
-from lcnb.cli.journal import journal_command, pending_command, resume_command
 from lcnb.cli.options import connect_client
 
 if TYPE_CHECKING:
@@ -22,17 +20,18 @@ if TYPE_CHECKING:
 
 
 def _combined_changes(
-    labels: Sequence[str], identifiers: Sequence[str], one: Callable[..., ChangeSet]
+    labels: Sequence[str], identifiers: Sequence[str], build: Callable[..., ChangeSet]
 ) -> ChangeSet:
+    """Build the changes of each machine and join them. UsageError when no machine is named."""
     if not labels and not identifiers:
         raise click.UsageError("name at least one machine, by its label or by --identifier.")
-    parts = [one(label=label) for label in labels]
-    parts += [one(identifier) for identifier in identifiers]
+    parts = [build(label=label) for label in labels]
+    parts += [build(identifier) for identifier in identifiers]
     return reduce(add, parts)
 
 
 def _read_password(file: str | None) -> Secret | None:
-    """A password from a file or stdin: on the command line every user of the machine could read it."""
+    """Read a password from a file or stdin; on the command line every user of the machine could read it."""
     from lcnb.secret import Secret
 
     if file is None:
@@ -41,19 +40,18 @@ def _read_password(file: str | None) -> Secret | None:
     return Secret(text.rstrip("\r\n"))
 
 
-def _read_stdin_line(what: str) -> str:
+def _read_stdin_line(option: str) -> str:
+    """Read one line of stdin. InputError when it is not text."""
     from lcnb.errors import InputError
 
     try:
         return sys.stdin.readline().removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise InputError(
-            f"{what} -: what comes in is not {sys.stdin.encoding} text. Nothing was sent."
-        ) from None
+        raise InputError(f"{option} -: stdin is not {sys.stdin.encoding} text. Nothing was sent.") from None
 
 
-def _read_text_file(file: str, what: str) -> str:
-    """The text of a file that was named on the command line. InputError when it cannot be read."""
+def _read_text_file(file: str, option: str) -> str:
+    """Read a file that the command line names. InputError when it cannot be read."""
     from lcnb.errors import InputError
     from lcnb.files import NotText, read_text
 
@@ -61,14 +59,14 @@ def _read_text_file(file: str, what: str) -> str:
         return read_text(Path(file))
     except (OSError, NotText) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise InputError(f"{what} {file}: {reason}. Nothing was sent.") from None
+        raise InputError(f"{option} {file}: {reason}. Nothing was sent.") from None
 
 
 _password_option = click.option(
-    "--password-file", metavar="FILE", help="File with the root password; - reads a line of stdin."
+    "--password-file", metavar="FILE", help="Read the root password from FILE; - reads a line of stdin."
 )
 _identifier_option = click.option(
-    "--identifier", "identifiers", multiple=True, help="A machine by its identifier; repeatable."
+    "--identifier", "identifiers", metavar="ID", multiple=True, help="Identifier of a machine; repeatable."
 )
 
 
@@ -77,13 +75,13 @@ _identifier_option = click.option(
 
 @click.command()
 @click.argument("label")
-@click.option("--location", required=True, metavar="SLUG")
-@click.option("--plan", required=True, metavar="SLUG")
-@click.option("--image", required=True, metavar="SLUG")
-@click.option("--hostname", help="By default made from the label.")
-@click.option("--ssh-key", metavar="SLUG", help="A key of the account.")
+@click.option("--location", required=True, metavar="SLUG", help="Location (list them: lcnb locations).")
+@click.option("--plan", required=True, metavar="SLUG", help="Plan (list them: lcnb plans).")
+@click.option("--image", required=True, metavar="SLUG", help="Image (list them: lcnb images).")
+@click.option("--hostname", metavar="NAME", help="Host name (default: derived from the label).")
+@click.option("--ssh-key", metavar="SLUG", help="SSH key that may log in (list them: lcnb sshkeys).")
 @_password_option
-@click.option("--ensure", is_flag=True, help="Nothing to do when it exists as asked for.")
+@click.option("--ensure", is_flag=True, help="Do nothing if this machine exists already.")
 @change_options
 def create_command(
     label: str,
@@ -98,7 +96,10 @@ def create_command(
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Create a machine; its LABEL must be free."""
+    """Create a machine.
+
+    LABEL is your name for it; no other machine may have it.
+    """
     with connect_client(account, sandbox) as lc:
         build = lc.ensure_instance if ensure else lc.create_instance
         changes = build(
@@ -120,7 +121,10 @@ def create_command(
 def delete_command(
     labels: tuple[str, ...], identifiers: tuple[str, ...], account: str | None, sandbox: bool, **how: Any
 ) -> None:
-    """Delete machines and their disks. It cannot be undone."""
+    """Delete machines and their disks.
+
+    This cannot be undone.
+    """
     with connect_client(account, sandbox) as lc:
         confirm_and_apply(_combined_changes(labels, identifiers, lc.delete_instance), **how)
 
@@ -138,15 +142,18 @@ def power_command(
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Turn machines on or off, shut them down, reboot them."""
+    """Turn machines on or off, shut them down, or reboot them.
+
+    `shutdown` asks the operating system to stop; `off` cuts the power.
+    """
     with connect_client(account, sandbox) as lc:
-        ways = {"on": lc.power_on, "off": lc.power_off, "shutdown": lc.shutdown, "reboot": lc.reboot}
-        confirm_and_apply(_combined_changes(labels, identifiers, ways[action]), **how)
+        builders = {"on": lc.power_on, "off": lc.power_off, "shutdown": lc.shutdown, "reboot": lc.reboot}
+        confirm_and_apply(_combined_changes(labels, identifiers, builders[action]), **how)
 
 
 @click.command()
 @click.argument("labels", nargs=-1, metavar="LABEL...")
-@click.option("--plan", required=True, metavar="SLUG")
+@click.option("--plan", required=True, metavar="SLUG", help="New plan (list them: lcnb plans).")
 @_identifier_option
 @change_options
 def resize_command(
@@ -157,21 +164,21 @@ def resize_command(
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Change the plan of machines; the price difference is shown."""
+    """Change the plan of machines and show the price difference."""
     with connect_client(account, sandbox) as lc:
 
-        def one(identifier: str | None = None, *, label: str | None = None) -> ChangeSet:
+        def build(identifier: str | None = None, *, label: str | None = None) -> ChangeSet:
             return lc.change_plan(identifier, label=label, plan=plan)
 
-        confirm_and_apply(_combined_changes(labels, identifiers, one), **how)
+        confirm_and_apply(_combined_changes(labels, identifiers, build), **how)
 
 
 @click.command("reset-password")
 @click.argument("label", required=False)
-@click.option("--identifier", help="The machine by its identifier.")
+@click.option("--identifier", metavar="ID", help="Identifier of the machine, instead of LABEL.")
 @_password_option
 @change_options
-def reset_password(
+def reset_password_command(
     label: str | None,
     identifier: str | None,
     password_file: str | None,
@@ -179,27 +186,38 @@ def reset_password(
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Set a new root password; without a file lcnb makes one."""
+    """Set a new root password.
+
+    Without --password-file lcnb generates one; `lcnb admin` and the client's method `reveal` show it.
+    """
     with connect_client(account, sandbox) as lc:
         changes = lc.reset_password(identifier, label=label, password=_read_password(password_file))
         confirm_and_apply(changes, **how)
 
 
-# --- keys -----------------------------------------------------------------------------------------------
+# --- ssh keys -------------------------------------------------------------------------------------------
 
 
 @click.group()
 def key_group() -> None:
-    """Add, generate and delete ssh keys (lcnb sshkeys lists them)."""
+    """Add, generate and delete SSH keys.
+
+    `lcnb sshkeys` lists them.
+    """
 
 
 @key_group.command("add")
 @click.argument("title")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--replace", is_flag=True, help="Overwrite a key of the same title.")
+@click.option("--replace", is_flag=True, help="Replace the key that has this title.")
 @change_options
-def key_add(title: str, file: str, replace: bool, account: str | None, sandbox: bool, **how: Any) -> None:
-    """Add the public key in FILE, such as ~/.ssh/id_ed25519.pub."""
+def add_key_command(
+    title: str, file: str, replace: bool, account: str | None, sandbox: bool, **how: Any
+) -> None:
+    """Add the public key in FILE, such as ~/.ssh/id_ed25519.pub.
+
+    TITLE is your name for the key.
+    """
     text = _read_text_file(file, "public key")
     with connect_client(account, sandbox) as lc:
         confirm_and_apply(lc.add_sshkey(title, text, replace=replace), **how)
@@ -208,11 +226,20 @@ def key_add(title: str, file: str, replace: bool, account: str | None, sandbox: 
 @key_group.command("generate")
 @click.argument("title")
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option("--type", "key_type", type=click.Choice(["ed25519", "rsa"]), default="ed25519")
-@click.option("--replace", is_flag=True, help="Overwrite a key of the same title.")
-@click.option("--on-server", is_flag=True, help="Let the provider make the pair.")
+@click.option(
+    "--type",
+    "key_type",
+    type=click.Choice(["ed25519", "rsa"]),
+    default="ed25519",
+    show_default=True,
+    help="Type of the key pair.",
+)
+@click.option("--replace", is_flag=True, help="Replace the key that has this title.")
+@click.option(
+    "--on-server", is_flag=True, help="Let the provider generate the pair, and send the private key back."
+)
 @change_options
-def key_generate(
+def generate_key_command(
     title: str,
     file: str,
     key_type: str,
@@ -222,7 +249,10 @@ def key_generate(
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Make a pair; the private half goes into FILE (mode 0600)."""
+    """Generate a key pair and add its public key.
+
+    The private key is written to FILE (mode 0600). TITLE is your name for the key.
+    """
     with connect_client(account, sandbox) as lc:
         changes = lc.generate_sshkey(
             title, file, key_type=key_type, replace=replace, generate_on_server=on_server
@@ -233,8 +263,11 @@ def key_generate(
 @key_group.command("delete")
 @click.argument("slug")
 @change_options
-def key_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
-    """Delete a key of the account; machines that have it keep it."""
+def delete_key_command(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Delete the key SLUG from the account.
+
+    Machines that already have the key keep it.
+    """
     with connect_client(account, sandbox) as lc:
         confirm_and_apply(lc.delete_sshkey(slug), **how)
 
@@ -244,15 +277,18 @@ def key_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -> Non
 
 @click.group()
 def snapshot_group() -> None:
-    """Create, rename and delete snapshots (lcnb snapshots lists them)."""
+    """Create, rename and delete snapshots.
+
+    `lcnb snapshots` lists them.
+    """
 
 
 @snapshot_group.command("create")
 @click.argument("machine")
-@click.option("--label", required=True, help="The snapshot's own name.")
+@click.option("--label", required=True, metavar="NAME", help="Label of the snapshot.")
 @change_options
-def snapshot_create(machine: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
-    """Store an image of the machine with the label MACHINE."""
+def create_snapshot_command(machine: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Store an image of the machine whose label is MACHINE."""
     with connect_client(account, sandbox) as lc:
         confirm_and_apply(lc.create_snapshot(of=machine, label=label), **how)
 
@@ -261,7 +297,7 @@ def snapshot_create(machine: str, label: str, account: str | None, sandbox: bool
 @click.argument("slug")
 @click.argument("label")
 @change_options
-def snapshot_rename(slug: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
+def rename_snapshot_command(slug: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
     """Give the snapshot SLUG another LABEL."""
     with connect_client(account, sandbox) as lc:
         confirm_and_apply(lc.rename_snapshot(slug, label), **how)
@@ -270,8 +306,11 @@ def snapshot_rename(slug: str, label: str, account: str | None, sandbox: bool, *
 @snapshot_group.command("delete")
 @click.argument("slug")
 @change_options
-def snapshot_delete(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
-    """Delete the snapshot SLUG. It cannot be undone."""
+def delete_snapshot_command(slug: str, account: str | None, sandbox: bool, **how: Any) -> None:
+    """Delete the snapshot SLUG.
+
+    This cannot be undone.
+    """
     with connect_client(account, sandbox) as lc:
         confirm_and_apply(lc.delete_snapshot(slug), **how)
 
@@ -281,12 +320,7 @@ COMMANDS = (
     delete_command,
     power_command,
     resize_command,
-    reset_password,
+    reset_password_command,
     key_group,
     snapshot_group,
-    plan_command,
-    apply_command,
-    journal_command,
-    pending_command,
-    resume_command,
 )

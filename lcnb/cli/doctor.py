@@ -1,7 +1,7 @@
-"""`lcnb doctor`: one line a check, each with what was found and, where it fails, the cure.
+"""`lcnb doctor`: one line per check, with its finding and, if it fails, the cure.
 
-The checks go from the machine outwards (Python, packages, folders, kernel, account, network, token), so the
-first failing line is the one to mend. Nothing is changed but a probe file that is removed again.
+The checks go from this machine outwards (Python, packages, folders, kernel, token, network, account), so fix the first
+failing line first. The checks change nothing; they only write a probe file and remove it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REQUIRED_PACKAGES = (
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line: what was looked at, whether it is well, what was found (and the cure)."""
+    """One line of the doctor: the name of the check, its result, and the finding with the cure."""
 
     name: str
     ok: bool
@@ -41,7 +41,7 @@ class CheckResult:
 
 
 def run_checks(account: str | None = None, *, settings: Settings | None = None) -> Iterator[CheckResult]:
-    """All checks, in order, each as soon as it is done."""
+    """Yield the results in order, each as soon as its check is done; stop where later checks cannot succeed."""
     yield CheckResult(
         "Python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     )
@@ -65,12 +65,12 @@ def run_checks(account: str | None = None, *, settings: Settings | None = None) 
         return
     yield CheckResult("token", True, f"from {settings.token_source}")
     yield CheckResult("base URL", True, f"{settings.base_url} ({settings.base_url_source})")
-    way = [CheckResult(*each) for each in network.network_checks(settings.base_url)]
-    yield from way
+    network_results = [CheckResult(*each) for each in network.network_checks(settings.base_url)]
+    yield from network_results
     try:
         network.checked_proxy(settings.base_url)
     except LcnbError as error:
-        if all(each.ok for each in way):
+        if all(each.ok for each in network_results):
             yield CheckResult("network", False, str(error))
         return
     yield from _check_account(settings)
@@ -95,7 +95,7 @@ def _check_kernel() -> CheckResult:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
         cure = "python -m ipykernel install --sys-prefix"
-        return CheckResult("Jupyter kernel", False, f"there is no kernel python3. Cure: {cure}")
+        return CheckResult("Jupyter kernel", False, f"kernel python3 is not installed. Cure: {cure}")
     return CheckResult("Jupyter kernel", True, f"python3: {spec.argv[0]}")
 
 
@@ -103,32 +103,31 @@ def _check_warm_runs() -> CheckResult:
     from lcnb.runbooks.engine import warm
 
     if not warm.is_supported():
-        return CheckResult("warm runs", True, "not on this system: each run starts a kernel")
-    kept = f"by the process in {warm.user_server_folder()}"
-    return CheckResult(
-        "warm runs", True, kept if warm.is_server_running() else "no process is kept for them (lcnb warm)"
-    )
+        return CheckResult("warm runs", True, "not supported on this system: each run starts a kernel")
+    if warm.is_server_running():
+        return CheckResult("warm runs", True, f"by the process in {warm.user_server_folder()}")
+    return CheckResult("warm runs", True, "no process is running for them (start one: lcnb warm)")
 
 
 def _check_writable(name: str, folder: Path, variable: str) -> CheckResult:
-    """Whether files can be made there, or in the nearest parent that exists."""
+    """Check that files can be written there, or in the nearest parent that exists."""
     nearest = next((place for place in (folder, *folder.parents) if place.exists()), Path(folder.anchor))
     try:
         with tempfile.NamedTemporaryFile(dir=nearest):
             return CheckResult(name, True, str(folder))
     except OSError as error:
         return CheckResult(
-            name, False, f"{folder}: {error.strerror or error}. Cure: another folder by {variable}"
+            name, False, f"{folder}: {error.strerror or error}. Cure: set {variable} to another folder"
         )
 
 
 def _check_config_file(folder: Path) -> CheckResult:
     path = folder / "lcnb.toml"
-    return CheckResult("lcnb.toml", True, str(path) if path.exists() else f"none (would be {path})")
+    return CheckResult("lcnb.toml", True, str(path) if path.exists() else f"not present (optional: {path})")
 
 
 def _check_notifications() -> Iterator[CheckResult]:
-    """Whether all of LCNB_NOTIFY can be used; nobody is notified."""
+    """Check that each target of LCNB_NOTIFY can be used; nothing is sent."""
     from lcnb.runbooks.publish.notifications import load_targets
 
     if not notification_targets():
@@ -144,6 +143,7 @@ def _check_notifications() -> Iterator[CheckResult]:
 
 
 def _check_account(settings: Settings) -> Iterator[CheckResult]:
+    """Check the token by reading the profile, then the rate limit and the budget."""
     from lcnb.client import LetsCloud
 
     with LetsCloud(settings) as lc:
@@ -158,27 +158,30 @@ def _check_account(settings: Settings) -> Iterator[CheckResult]:
         yield _check_budget(lc.budget())
 
 
-def _check_budget(look: BudgetStatus) -> CheckResult:
-    """What all processes of this machine may still send by this token."""
-    if look.problem:
-        return CheckResult("rate budget", False, f"{look.problem}. Cure: another folder by LCNB_STATE_DIR")
-    text = f"{look.burst} calls at once, then {look.calls_per_hour:,.0f} an hour; kept in {look.stored_in}"
-    if look.blocked_s:
+def _check_budget(budget: BudgetStatus) -> CheckResult:
+    """Report how many requests all processes of this machine may still send with this token."""
+    if budget.problem:
         return CheckResult(
-            "rate budget", False, f"the provider asked to wait; {look.blocked_s:,.0f} s are left"
+            "rate budget", False, f"{budget.problem}. Cure: set LCNB_STATE_DIR to another folder"
+        )
+    text = f"{budget.burst} calls at once, then {budget.calls_per_hour:,.0f} per hour; stored in {budget.stored_in}"
+    if budget.blocked_s:
+        return CheckResult(
+            "rate budget", False, f"the provider requested a pause; {budget.blocked_s:,.0f} s remain"
         )
     return CheckResult("rate budget", True, text)
 
 
 def _check_rate_limit(limits: dict[str, int]) -> CheckResult:
+    """Report the rate limit as far as the provider reports it."""
     if "remaining" not in limits:
         return CheckResult(
-            "rate limit", True, "not told by the provider (documented: 5,000 an hour for each token)"
+            "rate limit", True, "not reported by the provider (documented: 5,000 calls per hour and token)"
         )
-    left, limit = limits["remaining"], limits.get("limit")
-    of = f" of {limit:,}" if limit else ""
-    if left <= 0:
+    remaining, limit = limits["remaining"], limits.get("limit")
+    of_limit = f" of {limit:,}" if limit else ""
+    if remaining <= 0:
         return CheckResult(
-            "rate limit", False, f"used up: 0{of} calls left in this window. Wait up to an hour"
+            "rate limit", False, f"used up: 0{of_limit} calls left in this window. Wait up to an hour"
         )
-    return CheckResult("rate limit", True, f"{left:,}{of} calls left in this window")
+    return CheckResult("rate limit", True, f"{remaining:,}{of_limit} calls left in this window")

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lcnb.cli.applying import RESUME_NOTICE, apply_and_print, change_options
 from lcnb.cli.options import OUTPUT_FORMATS, connect_client, output_option, runs_dir_option
-from lcnb.cli.run_changes import check_run_options, find_run_folder, is_run_name
+from lcnb.cli.run_changes import check_run_options, find_run_folder, is_run_name, resume_run
 
 if TYPE_CHECKING:
-    pass
-
-
-# --- the journal ----------------------------------------------------------------------------------------
+    from lcnb.client import LetsCloud
 
 
 @click.command()
 @output_option(*OUTPUT_FORMATS)
 def journal_command(output: str) -> None:
-    """Every change that was begun, by whom, and its outcome."""
+    """List all changes with user, time and outcome."""
     _print_journal(output, pending=False)
 
 
 @click.command()
 @output_option(*OUTPUT_FORMATS)
 def pending_command(output: str) -> None:
-    """Changes without an outcome; `lcnb resume` settles them."""
+    """List changes without an outcome.
+
+    `lcnb resume` settles them.
+    """
     _print_journal(output, pending=True)
 
 
@@ -54,29 +55,37 @@ def resume_command(
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Go on with changes that have no outcome, or with a broken run.
+    """Settle changes without an outcome, or resume a run.
 
-    Without a name: all of the account. A CHANGESET: that one. A RUN: its changes are settled, then its notebook goes on
-    with what is left; what was done is not done again.
+    Without an argument all open changes of the account are settled; with a CHANGESET only its changes. The changes of
+    a RUN are settled first; then its notebook continues with the rest. Changes that are done are not sent again.
     """
-    from lcnb.changes import apply as applying
-    from lcnb.display.previews import print_changes
+    from lcnb.changes.apply import open_changesets
 
     if changeset and is_run_name(changeset, runs_dir):
-        from lcnb.cli.run_changes import resume_run
-
         folder = find_run_folder(changeset, runs_dir, "run")
         check_run_options(account, sandbox, dry_run=dry_run, go_on=how["go_on"])
         sys.exit(resume_run(folder, yes=yes, runs_dir=runs_dir, wait=True, timeout=how["timeout"]))
 
     with connect_client(account, sandbox) as lc:
-        found = applying.open_changesets(lc, changeset)
-        if dry_run or not found or (yes and output == "table"):
-            for name in found:
-                print_changes(applying.unfinished_changes(lc, name), output)
-            if not found:
-                print("nothing is open for this account", file=sys.stderr)
-            if dry_run or not found:
-                return
+        found = open_changesets(lc, changeset)
+        if not found:
+            print("nothing is open for this account", file=sys.stderr)
+            return
+        if dry_run or (yes and output == "table"):
+            _print_open_changes(lc, found, output)
+        if dry_run:
+            return
         print(RESUME_NOTICE, file=sys.stderr)
-        apply_and_print(lambda go: lc.resume(changeset, **go), output, yes=yes, **how)
+        apply_and_print(lambda options: lc.resume(changeset, **options), output, yes=yes, **how)
+
+
+def _print_open_changes(lc: LetsCloud, changesets: Sequence[str], output: str) -> None:
+    from lcnb.changes.apply import unfinished_changes
+    from lcnb.display.previews import print_changes
+
+    for name in changesets:
+        print_changes(unfinished_changes(lc, name), output)
+
+
+COMMANDS = (journal_command, pending_command, resume_command)

@@ -3,71 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option
 
-if TYPE_CHECKING:
-    from lcnb.client import LetsCloud
+STATE_CHOICES = click.Choice(["running", "off", "building", "busy", "suspended"], case_sensitive=False)
+
+_location_option = click.option("--location", metavar="SLUG", help="List only this location, such as MIA1.")
 
 
-# --- listings -------------------------------------------------------------------------------------------
-
-
-def _location_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option("--location", metavar="SLUG", help="Only this location, such as MIA1.")(command)
+def _machine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of both lists of machines."""
+    state = click.option("--state", type=STATE_CHOICES, help="List only machines in this state.")
+    return _location_option(state(output_option(*OUTPUT_FORMATS)(account_options(command))))
 
 
 def _print_listing(
-    name: str, account: str | None, sandbox: bool, output: str, *args: Any, **match: Any
+    name: str, account: str | None, sandbox: bool, output: str, *arguments: Any, **wanted: str | None
 ) -> None:
+    """Print what the client's method of this name returns, filtered by columns."""
+    from lcnb.cli.filtering import filter_rows
     from lcnb.display.terminal import print_frame
 
     with connect_client(account, sandbox) as lc:
-        frame = getattr(lc, name)(*args)
-        for column, wanted in match.items():
-            if wanted is not None:
-                frame = frame[_match_rows(lc, frame, column, wanted)]
+        frame = filter_rows(lc, getattr(lc, name)(*arguments), wanted)
     print_frame(frame, output)
 
 
-def _match_rows(lc: LetsCloud, frame: Any, column: str, wanted: str) -> Any:
-    """Rows whose value is `wanted` in any case; a location is checked, since a typo would show an empty list."""
-    if column == "location" and wanted.lower() not in {str(value).lower() for value in frame[column]}:
-        known = lc.locations()["slug"].dropna().tolist()
-        if wanted.lower() not in {slug.lower() for slug in known}:
-            from lcnb.api.queries import unknown_location_error
-
-            raise unknown_location_error(wanted, known)
-    return frame[column].str.lower() == wanted.lower()
-
-
-STATE_CHOICES = click.Choice(["running", "off", "building", "busy", "suspended"], case_sensitive=False)
-
-
 @click.command()
-@_location_option
-@click.option("--state", type=STATE_CHOICES, help="Only machines in this state.")
-@output_option(*OUTPUT_FORMATS)
-@account_options
+@_machine_options
 def instances_command(
     location: str | None, state: str | None, output: str, account: str | None, sandbox: bool
 ) -> None:
-    """Machines as the API lists them (memory in MB, disk in GB)."""
+    """List machines as the API describes them.
+
+    Memory is in MB, disk in GB.
+    """
     _print_listing("instances", account, sandbox, output, location=location, state=state)
 
 
 @click.command()
-@_location_option
-@click.option("--state", type=STATE_CHOICES, help="Only machines in this state.")
-@output_option(*OUTPUT_FORMATS)
-@account_options
+@_machine_options
 def inventory_command(
     location: str | None, state: str | None, output: str, account: str | None, sandbox: bool
 ) -> None:
-    """Machines with inferred plan and price a month."""
+    """List machines with their plan and monthly price.
+
+    The API does not report the plan of a machine: lcnb infers it from location, CPUs, memory and disk.
+    """
     _print_listing("inventory", account, sandbox, output, location=location, state=state)
 
 
@@ -75,7 +60,7 @@ def inventory_command(
 @output_option(*OUTPUT_FORMATS)
 @account_options
 def locations_command(output: str, account: str | None, sandbox: bool) -> None:
-    """Places where machines can run."""
+    """List the locations where machines can run."""
     _print_listing("locations", account, sandbox, output)
 
 
@@ -84,7 +69,7 @@ def locations_command(output: str, account: str | None, sandbox: bool) -> None:
 @output_option(*OUTPUT_FORMATS)
 @account_options
 def plans_command(location: str | None, output: str, account: str | None, sandbox: bool) -> None:
-    """Sizes and their prices a month, of all locations or one."""
+    """List plans with their monthly prices."""
     _print_listing("plans", account, sandbox, output, location)
 
 
@@ -93,7 +78,7 @@ def plans_command(location: str | None, output: str, account: str | None, sandbo
 @output_option(*OUTPUT_FORMATS)
 @account_options
 def images_command(location: str | None, output: str, account: str | None, sandbox: bool) -> None:
-    """Operating systems and one-click images, of all locations or one."""
+    """List operating systems and one-click images."""
     _print_listing("images", account, sandbox, output, location)
 
 
@@ -101,7 +86,7 @@ def images_command(location: str | None, output: str, account: str | None, sandb
 @output_option(*OUTPUT_FORMATS)
 @account_options
 def sshkeys_command(output: str, account: str | None, sandbox: bool) -> None:
-    """Public keys that new machines can be given."""
+    """List the public keys for new machines."""
     _print_listing("sshkeys", account, sandbox, output)
 
 
@@ -109,7 +94,7 @@ def sshkeys_command(output: str, account: str | None, sandbox: bool) -> None:
 @output_option(*OUTPUT_FORMATS)
 @account_options
 def snapshots_command(output: str, account: str | None, sandbox: bool) -> None:
-    """Stored images of machines (size in GB)."""
+    """List snapshots of machines; their size is in GB."""
     _print_listing("snapshots", account, sandbox, output)
 
 
@@ -117,24 +102,24 @@ def snapshots_command(output: str, account: str | None, sandbox: bool) -> None:
 @output_option("table", "json")
 @account_options
 def profile_command(output: str, account: str | None, sandbox: bool) -> None:
-    """The account's holder, currency and balance."""
+    """Show the account's holder, currency and balance."""
     from lcnb.display.records import print_record
 
     with connect_client(account, sandbox) as lc:
         print_record([(each.name, each.about.unit, value) for each, value in lc.profile().rows()], output)
 
 
-# --- the machine that lcnb runs on ----------------------------------------------------------------------
-
-
 @click.command()
 @output_option(*OUTPUT_FORMATS)
 def accounts_command(output: str) -> None:
-    """Accounts and where each token comes from; never the token."""
-    from lcnb.display.terminal import print_frame
-    from lcnb.token_places import accounts as listed
+    """List accounts and the source of each token.
 
-    print_frame(listed(), output)
+    The tokens themselves are never shown.
+    """
+    from lcnb.display.terminal import print_frame
+    from lcnb.token_places import accounts
+
+    print_frame(accounts(), output)
 
 
 COMMANDS = (

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from lcnb.cli.options import account_options, connect_client
-
-if TYPE_CHECKING:
-    pass
+from lcnb.cli.options import account_options, runs_dir_option, sandbox_settings
+from lcnb.runbooks.ends import DONE, RUN_FAILED
 
 
 @click.command()
 @account_options
 def doctor_command(account: str | None, sandbox: bool) -> None:
-    """Check token, network, limits, versions and Jupyter kernel."""
+    """Check token, network, limits, versions and kernel."""
     from lcnb.cli.doctor import run_checks
     from lcnb.display.terminal import stdout_console
 
-    settings = connect_client(None, True).settings if sandbox else None
+    settings = sandbox_settings(None, sandbox)
     console = stdout_console()
     failed = 0
     for check in run_checks(account, settings=settings):
@@ -28,29 +26,48 @@ def doctor_command(account: str | None, sandbox: bool) -> None:
         mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
         console.print(f"{mark} [bold]{check.name}[/]: ", end="")
         console.print(check.found, markup=False, highlight=False, soft_wrap=True)
-    sys.exit(1 if failed else 0)
+    sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)
 
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; 0 takes a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    default=0,
+    help="Listen on this port of 127.0.0.1; 0 takes a free one.",
 )
-@click.option("--state", type=click.Path(dir_okay=False), help="File that keeps the account over restarts.")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="How much faster its clock runs.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Another number, another fleet.")
-@click.option("--fleet", type=click.IntRange(0), help="Number of machines at the start.")
-@click.option("--token", metavar="T", help="The token to accept; a random one by default.")
-@click.option("--shapes", default="list", show_default=True, help="Which documented shapes answers take.")
-@click.option("--rate-limit", type=click.IntRange(1), help="Calls an hour for each token.")
+@click.option(
+    "--state", metavar="FILE", type=click.Path(dir_okay=False), help="Keep the account in this file."
+)
+@click.option(
+    "--speed", type=float, metavar="X", default=1.0, show_default=True, help="Run the clock X times as fast."
+)
+@click.option(
+    "--seed", type=int, metavar="N", default=1, show_default=True, help="Generate the machines from seed N."
+)
+@click.option("--fleet", type=click.IntRange(0), metavar="N", help="Start with N machines.")
+@click.option("--token", metavar="TOKEN", help="Accept this token (default: a random one).")
+@click.option(
+    "--shapes",
+    metavar="NAME",
+    default="list",
+    show_default=True,
+    help="Documented shape of responses to send.",
+)
+@click.option(
+    "--rate-limit", type=click.IntRange(1), metavar="N", help="Allow N requests per hour and token."
+)
 @click.option(
     "--faults",
     metavar="FILE_OR_JSON",
-    help="A script of what goes wrong; `python -m lcnb.sandbox --help` tells its form and all kinds.",
+    help="Faults to inject; `python -m lcnb.sandbox --help` describes all kinds.",
 )
 def sandbox_command(**options: Any) -> None:
-    """A LetsCloud on this machine: real HTTP, made-up machines.
+    """Serve a simulated LetsCloud on this machine.
 
-    The first line printed tells its base URL and token. Ctrl-C ends it.
+    It answers over real HTTP, with invented machines. The first line of output has its base URL and token. Ctrl-C ends
+    it.
     """
     from lcnb.sandbox import serve
 
@@ -59,35 +76,45 @@ def sandbox_command(**options: Any) -> None:
 
 @click.command()
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Only addresses of this machine are taken."
+    "--host",
+    metavar="HOST",
+    default="127.0.0.1",
+    show_default=True,
+    help="Listen on this loopback address; others are refused.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
-@click.option("--dark", is_flag=True, help="The dark theme.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    default=0,
+    help="Listen on this port; 0 takes a free one.",
+)
+@click.option("--dark", is_flag=True, help="Use the dark theme.")
 @click.option(
     "--idle",
-    type=click.IntRange(10),  # less, and it may end before its page has come
+    type=click.IntRange(10),  # a shorter time may end the kernel before its page has loaded
+    metavar="S",
     default=600,
     show_default=True,
-    help="Seconds after which the kernel of a closed page ends.",
+    help="End the kernel of a closed page after S seconds.",
 )
 @account_options
 def admin_command(host: str, port: int, dark: bool, idle: int, account: str | None, sandbox: bool) -> None:
-    """Forms for everything, as a web page on this machine.
+    """Serve forms for all changes as a local web page.
 
-    The first line printed is its address, with a token in it. Ctrl-C ends it.
+    The first line of output is its address, which contains a token. Ctrl-C ends it.
     """
     from lcnb.widgets.admin_page import serve_page
 
-    serve_page(account, sandbox=sandbox, host=host, port=port, dark=dark, idle_s=idle, told=click.echo)
-
-
-# --- runbooks -------------------------------------------------------------------------------------------
+    serve_page(
+        account, sandbox=sandbox, host=host, port=port, dark=dark, idle_s=idle, show_address=click.echo
+    )
 
 
 @click.command()
-@click.option("--runs-dir", type=click.Path(file_okay=False), help="Where the run's own folder is made.")
+@runs_dir_option
 def demo_command(runs_dir: str | None) -> None:
-    """See it work: a made-up fleet, read over HTTP into a report. Needs no account."""
+    """Run a report on an invented fleet; needs no account."""
     from lcnb.cli.runbooks import run_and_print
     from lcnb.client import LetsCloud
     from lcnb.config import load_settings
@@ -103,7 +130,7 @@ def demo_command(runs_dir: str | None) -> None:
         )
         with LetsCloud(settings) as lc:
             summary = by_location(lc.inventory())
-        stdout_console().print(frame_table(summary, title="The fleet by location; cost a month"))
+        stdout_console().print(frame_table(summary, title="The fleet by location; cost per month"))
         code = run_and_print(
             lambda **how: run_runbook("inventory", settings=settings, **how), runs_dir=runs_dir
         )

@@ -1,10 +1,10 @@
-"""`%load_ext lcnb`: the command's listings as a line in a notebook, giving DataFrames.
+"""`%load_ext lcnb`: the listings of the command as a line magic that returns DataFrames.
 
     %lcnb instances --location MIA1 --state running
     %lcnb plans --location MIA1
     web = %lcnb inventory
 
-It only reads; what changes something is a method, a form or a command.
+The magic only reads. Changes are made by methods of the client, forms and commands.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ OPTIONS = ("--location", "--state", "--account", "--sandbox")
 
 
 class _MagicParser(argparse.ArgumentParser):
+    """A parser that raises InputError: SystemExit would end the kernel."""
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"%lcnb: {message}. {self.format_usage().strip()}")
 
@@ -50,43 +52,51 @@ def _build_parser() -> _MagicParser:
 
 
 def lcnb(line: str) -> pd.DataFrame:
-    """A listing as a DataFrame: `inventory`, `instances`, `plans`, ... with --location, --state, --account, --sandbox.
+    """Return a listing as a DataFrame, such as `inventory`, `instances` or `plans`.
+
+    Options: --location SLUG, --state STATE, --account NAME, --sandbox. InputError for a line that it cannot read.
 
     >>> from lcnb.cli.magic import lcnb
     >>> lcnb("plans --location MIA1 --sandbox").location.unique().tolist()
     ['MIA1']
     """
-    asked = _build_parser().parse_args(shlex.split(line))
-    if asked.listing not in LISTINGS:
+    options = _build_parser().parse_args(shlex.split(line))
+    if options.listing not in LISTINGS:
         raise InputError(
-            f"%lcnb {asked.listing}: no such listing{did_you_mean(asked.listing, LISTINGS)}. Listings: "
+            f"%lcnb {options.listing}: no such listing{did_you_mean(options.listing, LISTINGS)}. Listings: "
             f"{', '.join(LISTINGS)}"
         )
-    frame = _read_listing(asked)
-    for column in ("location", "state"):
-        wanted = getattr(asked, column)
-        if wanted is not None:
-            if column not in frame:
-                raise InputError(f"%lcnb {asked.listing} has no {column}; leave --{column} out")
-            frame = frame[frame[column].str.lower() == wanted.lower()]
-    return frame
-
-
-def _read_listing(asked: argparse.Namespace) -> pd.DataFrame:
-    if asked.listing == "accounts":
+    if options.listing == "accounts":
         from lcnb.token_places import accounts
 
-        return accounts()
+        frame = accounts()
+        _wanted_values(options, frame)
+        return frame
+    return _read_listing(options)
+
+
+def _read_listing(options: argparse.Namespace) -> pd.DataFrame:
+    from lcnb.cli.filtering import filter_rows
     from lcnb.client import connect
 
-    with connect(asked.account, sandbox=asked.sandbox) as client:
-        if asked.listing in ("plans", "images") and asked.location:
-            return getattr(client, asked.listing)(asked.location)  # type: ignore[no-any-return]
-        return getattr(client, asked.listing)()  # type: ignore[no-any-return]
+    with connect(options.account, sandbox=options.sandbox) as client:
+        method = getattr(client, options.listing)
+        by_location = options.listing in ("plans", "images") and options.location
+        frame = method(options.location) if by_location else method()
+        return filter_rows(client, frame, _wanted_values(options, frame))
+
+
+def _wanted_values(options: argparse.Namespace, frame: pd.DataFrame) -> dict[str, str]:
+    """Column → wanted value, of the options that were given. InputError when the listing has no such column."""
+    wanted = {name: getattr(options, name) for name in ("location", "state")}
+    for name, value in wanted.items():
+        if value is not None and name not in frame:
+            raise InputError(f"%lcnb {options.listing} has no {name}; leave --{name} out")
+    return wanted
 
 
 def complete_line(shell: Any, event: Any) -> list[str]:
-    """What may come next on the line: a listing, an option, a state."""
+    """Return what can follow on the line: listings, options or states."""
     words = event.line.split()
     before = words[-2] if event.symbol and len(words) > 1 else (words[-1] if words else "")
     if before == "--state":

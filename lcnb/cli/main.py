@@ -3,8 +3,8 @@
 Only click is imported here; pandas, httpx and the rest load in the command that needs them, so that
 `lcnb --help` answers at once. Exit codes: 0 done; 1 the provider or the network failed; 2 wrong usage,
 parameter or configuration; 3 a cell of a runbook failed; 4 a time limit was reached; 5 the kernel died; 6 nobody
-confirmed the change; 7 only a part of the changes was made; 8 a check in the runbook failed; 75 another process has
-the lock; 129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM. `lcnb batch` has its own table in `lcnb.cli.batch`.
+confirmed the change; 7 only some of the changes were made; 8 a check in the runbook failed; 75 another process holds
+the lock; 129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM. The module `lcnb.cli.batch` has the table of `lcnb batch`.
 """
 
 from __future__ import annotations
@@ -14,30 +14,25 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 import lcnb
 from lcnb import streams
-from lcnb.cli.batch import batch_command
-from lcnb.cli.changes import COMMANDS as CHANGES
-from lcnb.cli.listings import COMMANDS as LISTINGS
-from lcnb.cli.local import COMMANDS as LOCAL
-from lcnb.cli.runbooks import COMMANDS as RUNBOOKS
-from lcnb.cli.runs import COMMANDS as RUNS
-from lcnb.cli.schedule import schedule_group
-from lcnb.runbooks.ends import INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
+from lcnb.cli import batch, changes, desired_state, journal, listings, local, runbooks, runs, schedule
+from lcnb.runbooks.ends import DONE, INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
 from lcnb.signals import resend_lost_signal
 
-if TYPE_CHECKING:
-    pass
+#: The modules with commands, each with a tuple COMMANDS.
+MODULES = (listings, local, changes, desired_state, journal, runbooks, runs, batch, schedule)
 
 
 class _SuggestingGroup(click.Group):
-    """Suggests the near command for a misspelt one."""
+    """The group `lcnb`: suggests a similar command for a misspelt one, and leaves interrupts to `main`."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command, or suggest a similar one."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             from lcnb.suggestions import did_you_mean
 
@@ -46,16 +41,18 @@ class _SuggestingGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line, with interrupts passed to `main`."""
         with _bypass_click():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Call the command, with interrupts passed to `main`."""
         with _bypass_click():
             return super().invoke(ctx)
 
 
 class _BypassedError(Exception):
-    """Ctrl-C or a closed pipe (not a standard stream), carried past click, which would make its own end of either."""
+    """Ctrl-C or a broken pipe, wrapped so that click does not handle it in its own way."""
 
 
 @contextmanager
@@ -71,29 +68,30 @@ def _bypass_click() -> Iterator[None]:
 )
 @click.version_option(lcnb.__version__, prog_name="lcnb")
 def cli() -> None:
-    """Your LetsCloud account as tables and runbooks.
+    """Work with a LetsCloud account: tables, changes and runbooks.
 
-    Try it without an account: lcnb demo
+    To try it without an account, run `lcnb demo`.
     """
     from lcnb.display.terminal import show_warnings
 
     show_warnings()
 
 
-for command in (*LISTINGS, *LOCAL, *CHANGES, *RUNBOOKS, *RUNS, batch_command, schedule_group):
-    cli.add_command(command)
+for module in MODULES:
+    for command in module.COMMANDS:
+        cli.add_command(command)
 
 
-# --- the way in -----------------------------------------------------------------------------------------
+# --- entry point ----------------------------------------------------------------------------------------
 
 
 def main() -> None:
-    """`lcnb`: every known error becomes one text on stderr and its exit code."""
+    """Run the command line: print each known error as one text on stderr, and exit with its code."""
     streams.open_streams()
     sys.unraisablehook = resend_lost_signal
     try:
         cli(prog_name="lcnb", standalone_mode=False)
-        code = 0
+        code = DONE.exit_code
     except click.exceptions.Abort:
         code = INTERRUPTED.exit_code
     except click.ClickException as error:
@@ -106,12 +104,13 @@ def main() -> None:
         code = _report_error(ended.args[0])
     except BaseException as error:
         code = _report_error(error)
-    # The first thing at the exit: an interrupt finds nothing more to end, and what cleans up is not cut short.
+    # Runs first at exit: a further interrupt would only cut the cleanup short.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(streams.finish_output(code))
 
 
 def _report_error(error: BaseException) -> int:
+    """Print an error on stderr and return its exit code. Re-raise one that lcnb does not know."""
     from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked
 
     if isinstance(error, KeyboardInterrupt):
@@ -128,10 +127,10 @@ def _report_error(error: BaseException) -> int:
         return NOT_CONFIRMED.exit_code
     if isinstance(error, Locked):
         return LOCKED.exit_code
-    return (MISUSED if isinstance(error, InputError | ConfigError) else RUN_FAILED).exit_code
+    return MISUSED.exit_code if isinstance(error, InputError | ConfigError) else RUN_FAILED.exit_code
 
 
 def _print_notes(error: BaseException) -> None:
-    """What was noted on the way, such as the folder of a run that was ended."""
+    """Print the notes of an exception, such as the folder of an interrupted run."""
     for note in getattr(error, "__notes__", []):
         print(note, file=sys.stderr)

@@ -9,41 +9,51 @@ import click
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
+    from lcnb.config import Settings
 
 OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 
 def account_options(command: Callable[..., None]) -> Callable[..., None]:
-    """`--sandbox` and `--account`."""
-    for option in (
-        click.option(
-            "--sandbox", is_flag=True, help="Ask a made-up LetsCloud on this machine; needs no token."
-        ),
-        click.option("--account", metavar="NAME", help="An account of lcnb.toml (see: lcnb accounts)."),
-    ):
-        command = option(command)
-    return command
+    """Add `--account` and `--sandbox`."""
+    sandbox = click.option("--sandbox", is_flag=True, help="Use the sandbox instead of your account.")
+    account = click.option(
+        "--account", metavar="NAME", help="Use this account of lcnb.toml (list them: lcnb accounts)."
+    )
+    return account(sandbox(command))
 
 
 def runs_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--runs-dir`."""
-    return click.option("--runs-dir", type=click.Path(file_okay=False), help="Where runs are kept.")(command)
+    """Add `--runs-dir`."""
+    return click.option(
+        "--runs-dir",
+        metavar="FOLDER",
+        type=click.Path(file_okay=False),
+        help="Folder that contains the runs (default: LCNB_RUNS_DIR, or ./runs).",
+    )(command)
 
 
-def output_option(*choices: str) -> Callable[..., Any]:
-    """`-o`."""
+def output_option(*choices: str) -> Decorator:
+    """Return a decorator that adds `-o` with these formats."""
     return click.option(
         "-o",
         "--output",
         type=click.Choice(choices),
         default="table",
         show_default=True,
-        help="What to print.",
+        help="Format of the output.",
     )
 
 
 def connect_client(account: str | None, sandbox: bool) -> LetsCloud:
-    """The client that the options name."""
-    from lcnb.client import connect as connected
+    """Return a client of the account that the options choose."""
+    from lcnb.client import connect
 
-    return connected(account, sandbox=sandbox)
+    return connect(account, sandbox=sandbox)
+
+
+def sandbox_settings(account: str | None, sandbox: bool) -> Settings | None:
+    """Return the settings of a new sandbox for `--sandbox`, or None: then the account's settings are read later."""
+    return connect_client(account, True).settings if sandbox else None

@@ -1,10 +1,10 @@
-"""How runs, batches and their changes are printed by the commands."""
+"""Print runs, batches and their changes in the terminal."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcnb.display import terminal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
-    """How the rows of a batch ended: a table with the first line of each error, and where the batch is; or data."""
+    """Print how the rows of a batch ended: a table with the first line of each error and the folder, or data."""
     if output != "table":
         terminal.print_frame(frame, output)
         return
@@ -36,7 +36,7 @@ def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
 
 
 def print_result(result: RunResult) -> None:
-    """How a run ended: the failing cell on stderr, the folder and its files on stdout."""
+    """Print how a run ended: the failing cell on stderr, the folder and its files on stdout."""
     if result.error:
         stderr_console().print(result.error, markup=False, soft_wrap=True)
     for problem in result.problems:
@@ -53,13 +53,9 @@ def print_result(result: RunResult) -> None:
 
 
 def print_run(run: RunRecord) -> None:
-    """The record of a run: a line a fact, then what asks for attention, the checks, and the files."""
+    """Print the record of a run: one line per fact, then attention, checks and files."""
     console = stdout_console()
-    for name, value in run.facts.items():
-        own = name in _SKIPPED_FIELDS or (name == "reason" and run.status == ATTENTION.status)
-        if own or value in (None, "", [], {}):
-            continue
-        text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    for name, text in _record_texts(run):
         console.print(f"[dim]{name:<16}[/] {escape_markup(text)}", highlight=False, soft_wrap=True)
     for mark, texts in (
         ("[bold yellow]attention[/] ", _message_texts(run, "attention")),
@@ -71,7 +67,7 @@ def print_run(run: RunRecord) -> None:
         console.print(f"  {escape_markup(str(run.folder / name))}", highlight=False, soft_wrap=True)
 
 
-#: Parts of a record that have lines of their own, or are for programs.
+#: Fields of a record that `print_run` prints separately, or that are only for programs.
 _SKIPPED_FIELDS = (
     "attention",
     "checks",
@@ -85,31 +81,43 @@ _SKIPPED_FIELDS = (
 )
 
 
+def _record_texts(run: RunRecord) -> Iterator[tuple[str, str]]:
+    """The names and values of the fields that are printed."""
+    for name, value in run.facts.items():
+        skipped = name in _SKIPPED_FIELDS or (name == "reason" and run.status == ATTENTION.status)
+        if not skipped and value not in (None, "", [], {}):
+            yield (
+                name,
+                json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value),
+            )
+
+
 def _message_texts(run: RunRecord, name: str) -> list[str]:
+    """The messages in a field, each check with its result."""
     words = {True: "ok: ", False: "failed: ", None: ""}
     found = [each for each in run.typed_fact(name, list) or () if isinstance(each, dict)]
     return [f"{words.get(each.get('ok'), '')}{each.get('text')}" for each in found]
 
 
 def print_run_changes(changes: Sequence[Mapping[str, Any]]) -> None:
-    """The changes of a run, as its record has them."""
+    """Print the changes in the record of a run."""
     from lcnb.changes.changeset import recorded_frame
     from lcnb.runbooks.outcomes import was_confirmed
 
     frame = recorded_frame(changes)
     if not any(map(was_confirmed, changes)):
-        del frame["outcome"]  # they are only planned, and may be made next
+        del frame["outcome"]  # planned changes have no outcome yet
     stdout_console().print(frame_table(frame, wide=True))
 
 
 def print_outcomes(frame: pd.DataFrame, output: str) -> None:
-    """What came of changes, which are made whether or not this can be printed: then stderr says so."""
+    """Print the outcomes of changes. If that fails, say on stderr where they are recorded: the changes were sent."""
     try:
         terminal.print_frame(frame, output)
     except Exception as odd:
         print_error(odd)
         print(
-            f"The result of the changes cannot be printed as {output}. What was made: lcnb journal; the exit code says "
-            "how it ended.",
+            f"The result of the changes cannot be printed as {output}. `lcnb journal` lists the changes; the exit code "
+            "says how they ended.",
             file=sys.stderr,
         )

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from lcnb.cli.runbooks import run_and_print
-from lcnb.runbooks.ends import NOT_CONFIRMED
-
-if TYPE_CHECKING:
-    from lcnb.changes.changeset import ChangeSet
-
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lcnb.cli.applying import RESUME_NOTICE
+from lcnb.cli.runbooks import run_and_print
+from lcnb.runbooks.ends import NOT_CONFIRMED
+
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
+
+#: Options of `apply` and `resume` that only apply to changes, not to a run.
+_CHANGE_OPTIONS = ("prune", "allow_delete_all", "wait", "timeout", "go_on", "dry_run")
 
 
 def find_run_folder(name: str, runs_dir: str | None, noun: str = "file or run") -> Path:
@@ -29,16 +28,14 @@ def find_run_folder(name: str, runs_dir: str | None, noun: str = "file or run") 
 
 
 def check_run_options(account: str | None, sandbox: bool, **how: Any) -> None:
-    """A run has its own account, and its own way to wait and to go on."""
-    given = [
-        name
-        for name, value in how.items()
-        if value and name in ("prune", "allow_delete_all", "wait", "timeout", "go_on", "dry_run")
-    ]
+    """Raise UsageError for options that a run brings itself: account, waiting, limits."""
+    given = [name for name, value in how.items() if value and name in _CHANGE_OPTIONS]
     if account or sandbox or given:
         names = [*given, *(["account"] if account else []), *(["sandbox"] if sandbox else [])]
         options = ", ".join(f"--{name.replace('_', '-')}" for name in names)
-        raise click.UsageError(f"{options}: not for a run, which has its own account, parameters and limits.")
+        raise click.UsageError(
+            f"{options}: not allowed with a run, which has its own account, parameters and limits."
+        )
 
 
 def is_run_name(name: str, runs_dir: str | None) -> bool:
@@ -48,11 +45,11 @@ def is_run_name(name: str, runs_dir: str | None) -> bool:
     return name == "last" or is_run_path(name) or bool(match_runs(name, runs_dir))
 
 
-# --- going on with a run --------------------------------------------------------------------------------
-
-
 def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
-    """`lcnb apply RUN`: shown, confirmed (by naming it, where nobody can be asked), made."""
+    """Show, confirm and make what a dry run planned; return the exit code.
+
+    Without a terminal nobody can be asked: naming the run confirms its plan.
+    """
     from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks import rerun
     from lcnb.runbooks.records.run_record import read_run
@@ -70,10 +67,9 @@ def apply_run(folder: Path, *, yes: bool, runs_dir: str | None = None) -> int:
 
 
 def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: Any) -> int:
-    """`lcnb resume RUN`: what it left open is settled, then its notebook goes on with the rest."""
+    """Settle the open changes of a run, then continue its notebook with the rest; return the exit code."""
     from lcnb import streams
     from lcnb.changes.progress import change_progress
-    from lcnb.cli.applying import RESUME_NOTICE
     from lcnb.display.previews import print_changes
     from lcnb.display.terminal import print_frame
     from lcnb.runbooks import rerun
@@ -99,7 +95,7 @@ def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: A
 
 
 def _is_confirmed(question: str) -> bool:
-    """Where nobody sits at a terminal, that the plan was named is the answer."""
+    """Ask at a terminal; elsewhere the name of the plan was the confirmation."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     return input(question).strip().lower() in ("y", "yes")

@@ -5,71 +5,85 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from lcnb.cli.options import account_options
+from lcnb.cli.options import account_options, runs_dir_option
 
-if TYPE_CHECKING:
-    pass
+ENGINE_CHOICES = click.Choice(["auto", "kernel"], case_sensitive=False)
+
+#: `-p`, of each command that takes parameters.
+parameter_option = click.option(
+    "-p",
+    "--parameter",
+    "pairs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Set a parameter of the runbook; repeatable.",
+)
+#: `--yes`, of each command that can start a run which changes something.
+confirm_option = click.option(
+    "--yes", "confirm", is_flag=True, help="Confirm the changes of the run (needed for dry_run=false)."
+)
+#: `--engine`, of each command that starts runs.
+engine_option = click.option(
+    "--engine",
+    type=ENGINE_CHOICES,
+    default="auto",
+    show_default=True,
+    help="kernel: always start a Jupyter kernel; auto: use `lcnb warm` if it is running.",
+)
 
 
 def kernel_options(command: Callable[..., None]) -> Callable[..., None]:
-    """`--kernel` and `--cwd`."""
-    for option in (
-        click.option(
-            "--cwd",
-            metavar="FOLDER",
-            type=click.Path(file_okay=False),
-            help="The folder in which cells open files; by default the run's own, where its report is.",
-        ),
-        click.option(
-            "--kernel",
-            metavar="NAME",
-            help="The Jupyter kernel to use, instead of the one the notebook names.",
-        ),
-    ):
-        command = option(command)
-    return command
+    """Add `--kernel` and `--cwd`."""
+    kernel = click.option(
+        "--kernel", metavar="NAME", help="Use this Jupyter kernel instead of the notebook's."
+    )
+    cwd = click.option(
+        "--cwd",
+        metavar="FOLDER",
+        type=click.Path(file_okay=False),
+        help="Folder in which cells open files (default: the folder of the run).",
+    )
+    return kernel(cwd(command))
 
 
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
+    options = (
+        runs_dir_option,
+        click.option("--timeout", type=float, metavar="S", help="Limit the whole run to S seconds."),
+        click.option("--cell-timeout", type=float, metavar="S", help="Limit each cell to S seconds."),
         click.option(
-            "--engine",
-            type=click.Choice(["auto", "kernel"], case_sensitive=False),
-            default="auto",
-            help="kernel: a Jupyter kernel in any case, also where a warm run could be had (lcnb warm).",
+            "--lock-wait",
+            type=float,
+            default=0,
+            metavar="S",
+            help="Wait S seconds for another run of the same notebook to end.",
         ),
-        click.option("--pdf", is_flag=True, help="Print the report as PDF too (needs Chromium)."),
-        click.option("--no-lock", is_flag=True, help="Run even while another process runs the same."),
         click.option(
-            "--lock-wait", type=float, default=0, metavar="S", help="Seconds to wait for that one's end."
+            "--no-lock", is_flag=True, help="Run even while another process runs the same notebook."
         ),
-        click.option("--cell-timeout", type=float, metavar="S", help="Seconds that a cell may take."),
-        click.option("--timeout", type=float, metavar="S", help="Seconds that the whole run may take."),
-        click.option(
-            "--runs-dir", type=click.Path(file_okay=False), help="Where the run's own folder is made."
-        ),
-    ):
-        command = option(command)
+        click.option("--pdf", is_flag=True, help="Also write the report as PDF (needs Chromium)."),
+        engine_option,
+    )
+    for add_option in reversed(options):  # `--help` then lists them in this order
+        command = add_option(command)
     return command
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    file = click.option(
+    """Add the options of `lcnb run` and `lcnb plan-run`."""
+    env_file = click.option(
         "--env-file",
         metavar="FILE",
-        help="Variables for this run, as lines NAME='value'; read, never run by a shell. -FILE: it may be missing.",
+        help="Read variables for the run from FILE (lines NAME='value'); -FILE may be missing.",
     )
-    return click.option(
-        "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
-    )(_limit_options(kernel_options(account_options(file(command)))))
+    return parameter_option(_limit_options(kernel_options(account_options(env_file(command)))))
 
 
 def set_variables(file: str) -> None:
-    """Set the variables of a file for this process; one that is called `-FILE` may be missing, as in a unit."""
+    """Set the variables of a file for this process. A leading - means that the file may be missing, as in systemd."""
     from lcnb.env_file import read_variables
 
     path = Path(file.removeprefix("-")).expanduser()
@@ -78,6 +92,11 @@ def set_variables(file: str) -> None:
 
 
 def parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Parse the NAME=VALUE pairs of `-p`. ParameterError for anything else, or a repeated name.
+
+    >>> parse_parameters(("location=MIA1", "label=a=b"))
+    {'location': 'MIA1', 'label': 'a=b'}
+    """
     from lcnb.errors import ParameterError
     from lcnb.runbooks.notebook.types import WrittenText
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, connect_client, output_option
-from lcnb.cli.run_options import parse_parameters, run_options, set_variables
+from lcnb.cli.options import OUTPUT_FORMATS, output_option, sandbox_settings
+from lcnb.cli.run_options import confirm_option, parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
     from lcnb.runbooks.records.run_record import RunRecord
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @output_option(*OUTPUT_FORMATS)
 def runbooks_command(name: str | None, output: str) -> None:
-    """The runbooks that can be run; with a NAME, its parameters."""
+    """List the shipped runbooks, or the parameters of one."""
     from lcnb.display.terminal import print_frame
     from lcnb.runbooks.notebook.help import describe_runbooks
 
@@ -30,9 +30,10 @@ def runbooks_command(name: str | None, output: str) -> None:
 
 
 class _RunbookHelpCommand(click.Command):
-    """`lcnb run NAME --help` is the page of that runbook."""
+    """A command whose `NAME --help` shows the page of that runbook."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Show the page of a runbook for `NAME --help`; else parse as usual."""
         if any(each in ctx.help_option_names for each in args):
             name = next((each for each in args if not each.startswith("-")), None)
             if name is not None:
@@ -46,24 +47,24 @@ class _RunbookHelpCommand(click.Command):
 
 @click.command(cls=_RunbookHelpCommand)
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="The changes that it makes are confirmed (for dry_run=false).")
+@confirm_option
 @run_options
-def run_command(name: str, yes: bool, **options: Any) -> None:
+def run_command(name: str, **options: Any) -> None:
     """Run a runbook and keep its report.
 
-    NAME is a shipped one (lcnb runbooks lists them) or a notebook file. `lcnb run NAME --help` tells what it is for
-    and its parameters.
+    NAME is a shipped runbook (`lcnb runbooks` lists them) or a notebook file. `lcnb run NAME --help` describes the
+    runbook and its parameters.
     """
-    sys.exit(_start_run(name, confirm=yes, **options))
+    sys.exit(_start_run(name, **options))
 
 
 @click.command("plan-run", cls=_RunbookHelpCommand)
 @click.argument("name")
 @run_options
 def plan_run_command(name: str, **options: Any) -> None:
-    """Run a runbook dry and keep the changes that it would make.
+    """Make a dry run and keep the changes that it plans.
 
-    `lcnb apply RUN` makes exactly these, unless the account has changed.
+    `lcnb apply RUN` makes exactly these changes, unless the account has changed since.
     """
     from lcnb.errors import ParameterError
     from lcnb.runbooks.notebook.find import find_runbook
@@ -71,14 +72,13 @@ def plan_run_command(name: str, **options: Any) -> None:
     if not any(each.name == "dry_run" for each in find_runbook(name).parameters):
         raise ParameterError(f"{name} has no parameter dry_run: it changes nothing. Run it: lcnb run {name}")
     if any(pair.partition("=")[0] == "dry_run" for pair in options["pairs"]):
-        raise ParameterError("-p dry_run: plan-run is the dry run. Nothing was started.")
+        raise ParameterError("-p dry_run: plan-run always makes a dry run. Nothing was started.")
     options["pairs"] = (*options["pairs"], "dry_run=true")
-    code = _start_run(name, confirm=False, tell=_print_plan, **options)
-    sys.exit(code)
+    sys.exit(_start_run(name, confirm=False, print_outcome=_print_plan, **options))
 
 
 def _print_run_outcomes(result: RunResult) -> None:
-    """The outcomes of the changes that a run has made, or that it was a dry run and what makes its changes."""
+    """Print the outcomes of the changes of a run, or the command that makes what its dry run planned."""
     from lcnb.cli.printing import print_run_changes
     from lcnb.display.terminal import stdout_console
     from lcnb.runbooks import ends
@@ -101,7 +101,7 @@ def _print_run_outcomes(result: RunResult) -> None:
 
 
 def _dry_run_line(ended: RunRecord) -> str:
-    """What a run that has made nothing came to."""
+    """The last line of a run that changed nothing: nothing to do, or how to make the planned changes."""
     from lcnb.runbooks.rerun import recorded_plan
 
     parameters = ended.facts["parameters"]
@@ -109,16 +109,18 @@ def _dry_run_line(ended: RunRecord) -> str:
     if not planned:
         chosen = parameters.get("selection")
         if chosen == "":
-            return "no machine is selected: nothing to do. Select some: -p selection=..., or selection=all"
+            return (
+                "no machine is selected: nothing to do. Select machines: -p selection=..., or selection=all"
+            )
         return f"nothing to do for the selection {chosen!r}" if chosen else "nothing to do"
     if parameters["dry_run"] is not True:
         return ""
-    count = len(planned)
-    return f"dry run: {count} change{'s' if count > 1 else ''}, none made; make them: lcnb apply {_run_argument(ended.folder)}"
+    changes = "1 change" if len(planned) == 1 else f"{len(planned)} changes"
+    return f"dry run: {changes}, none made; make them: lcnb apply {_run_argument(ended.folder)}"
 
 
 def _run_argument(folder: Path) -> str:
-    """How a command finds a run: by its id, or by its folder where that is not in the usual place."""
+    """What names this run to a command: its id, or its folder where that is not in the usual place."""
     from lcnb.folders import runs_dir
 
     return folder.name if folder.parent == runs_dir().absolute() else shlex.quote(str(folder))
@@ -131,33 +133,34 @@ def _start_run(
     account: str | None,
     sandbox: bool,
     confirm: bool,
-    tell: Callable[[RunResult], None] = _print_run_outcomes,
+    print_outcome: Callable[[RunResult], None] = _print_run_outcomes,
     env_file: str | None = None,
     **limits: Any,
 ) -> int:
+    """Run a runbook with the options of the command line; return the exit code."""
     if env_file is not None:
         set_variables(env_file)
     from lcnb.runbooks.run import run_runbook
 
     given = parse_parameters(pairs)
-    settings = connect_client(account, True).settings if sandbox else None
+    settings = sandbox_settings(account, sandbox)
     return run_and_print(
         lambda **how: run_runbook(name, given, account=account, settings=settings, confirm=confirm, **how),
-        tell,
+        print_outcome,
         **limits,
     )
 
 
 def run_and_print(
     work: Callable[..., RunResult],
-    tell: Callable[[RunResult], None] = _print_run_outcomes,
+    print_outcome: Callable[[RunResult], None] = _print_run_outcomes,
     *,
     runs_dir: str | None = None,
     no_lock: bool = False,
     lock_wait: float = 0,
     **limits: Any,
 ) -> int:
-    """Run with progress in the terminal, print how it ended; gives the exit code."""
+    """Run with progress in the terminal, print how the run ended, and return its exit code."""
     from lcnb import streams
     from lcnb.cli.printing import print_result
     from lcnb.display.progress import cell_progress
@@ -168,11 +171,12 @@ def run_and_print(
     streams.mark_action_done()
     with hold_signals():
         print_result(result)
-        tell(result)
+        print_outcome(result)
     return result.exit_code
 
 
 def _print_plan(result: RunResult) -> None:
+    """Print the changes that a dry run planned, and how to make them."""
     from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks import ends
     from lcnb.runbooks.records.run_record import read_run
@@ -185,10 +189,10 @@ def _print_plan(result: RunResult) -> None:
 
 @click.command()
 def warm_command() -> None:
-    """Make runs start at once: wait, with all imported, for `lcnb run`.
+    """Keep a process ready, so that runs start at once.
 
-    Runs until it is interrupted (Ctrl-C, SIGTERM); runs that are under way end first. `lcnb run`, `lcnb plan-run` and
-    `lcnb batch` of the same user, Python and state folder use it by themselves. Linux only.
+    It waits until it is interrupted (Ctrl-C, SIGTERM); active runs end first. `lcnb run`, `lcnb plan-run` and `lcnb
+    batch` of the same user, Python and state folder use it automatically. Linux only.
     """
     from lcnb.runbooks.engine.warm import user_server_folder
     from lcnb.runbooks.engine.warm_server import become_server

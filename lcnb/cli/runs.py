@@ -1,15 +1,16 @@
-"""The commands about runs that were made: list, show, open, compare, run again, prune, verify."""
+"""The commands about earlier runs: list, show, open, compare, run again, prune, verify."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, runs_dir_option
-from lcnb.cli.run_options import kernel_options
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, output_option, runs_dir_option, sandbox_settings
+from lcnb.cli.run_options import confirm_option, kernel_options
+from lcnb.runbooks.ends import DONE, NOT_CONFIRMED, RUN_FAILED
 
 if TYPE_CHECKING:
     from lcnb.runbooks.records.run_record import RunRecord
@@ -22,22 +23,22 @@ def _find_run(name: str, runs_dir: str | None) -> RunRecord:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--status", metavar="STATUS", help="Only runs that ended so, such as failed.")
+@click.option("--status", metavar="STATUS", help="List only runs with this status, such as failed.")
 @output_option(*OUTPUT_FORMATS)
 @runs_dir_option
 @click.pass_context
 def runs_group(ctx: click.Context, status: str | None, output: str, runs_dir: str | None) -> None:
-    """The runs that are kept, the newest first.
+    """List runs, the newest first.
 
-    A RUN, in the commands that take one, is an id, the beginning of one, a folder, or the word last.
+    Commands that take a RUN accept its id, a unique beginning of the id, its folder, or the word last.
     """
     if ctx.invoked_subcommand is not None:
         ctx.obj = runs_dir
         return
     from lcnb.display.terminal import print_frame, stderr_console
-    from lcnb.runbooks.records.history import runs as listed
+    from lcnb.runbooks.records.history import runs
 
-    frame = listed(runs_dir)
+    frame = runs(runs_dir)
     if status is not None:
         frame = frame[frame["status"] == status.lower()]
     print_frame(frame, output)
@@ -46,15 +47,14 @@ def runs_group(ctx: click.Context, status: str | None, output: str, runs_dir: st
 
 
 @runs_group.command()
-@click.option("--keep", type=click.IntRange(0), required=True, metavar="N", help="How many ended runs stay.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--keep", type=click.IntRange(0), required=True, metavar="N", help="Keep the newest N runs.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @runs_dir_option
 @click.pass_obj
 def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
     """Delete the oldest runs that have ended."""
     from lcnb.display.terminal import print_frame, stderr_console
-    from lcnb.runbooks.records.history import prune_runs as delete
-    from lcnb.runbooks.records.history import runs_frame, runs_to_prune
+    from lcnb.runbooks.records.history import prune_runs, runs_frame, runs_to_prune
 
     found = runs_to_prune(keep, runs_dir or outer)
     if not found:
@@ -64,17 +64,17 @@ def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None)
         print_frame(runs_frame(found)[["id", "runbook", "status", "started"]])
         if not _ask_yes_no(f"Delete {len(found)} runs with all their files?"):
             click.echo("nothing was deleted", err=True)
-            sys.exit(6)
-    deleted, left = delete(found)
+            sys.exit(NOT_CONFIRMED.exit_code)
+    deleted, left = prune_runs(found)
     for each in deleted:
         click.echo(f"deleted {each.folder}")
     for each, reason in left:
         stderr_console().print(f"not deleted: {each.folder}: {reason}", markup=False, soft_wrap=True)
-    sys.exit(1 if left else 0)
+    sys.exit(RUN_FAILED.exit_code if left else DONE.exit_code)
 
 
 def _ask_yes_no(question: str) -> bool:
-    """What a person answers; no where nobody can be asked."""
+    """Ask at the terminal; the answer is no where nobody can be asked."""
     try:
         return click.confirm(question, err=True)
     except click.Abort:
@@ -86,7 +86,7 @@ def _ask_yes_no(question: str) -> bool:
 @output_option("table", "json")
 @runs_dir_option
 def show_command(run: str, output: str, runs_dir: str | None) -> None:
-    """What the record of a run says."""
+    """Show the record of a run."""
     import json
 
     from lcnb.cli.printing import print_run
@@ -103,7 +103,10 @@ def show_command(run: str, output: str, runs_dir: str | None) -> None:
 @click.argument("run", default="last")
 @runs_dir_option
 def open_command(run: str, runs_dir: str | None) -> None:
-    """Open the report of a run (the last one by default) in the browser."""
+    """Open the report of a run in the browser.
+
+    Without a RUN the report of the last one is opened.
+    """
     import webbrowser
 
     from lcnb.errors import InputError
@@ -111,14 +114,12 @@ def open_command(run: str, runs_dir: str | None) -> None:
     found = _find_run(run, runs_dir)
     report = found.folder / "report.html"
     if not report.is_file():
-        raise InputError(
-            f"the run {found.id} ({found.status}) has no report. What there is of it: {found.folder}"
-        )
+        raise InputError(f"the run {found.id} ({found.status}) has no report. Its folder: {found.folder}")
     click.echo(str(report))
     try:
         webbrowser.open(report.as_uri())
     except (webbrowser.Error, OSError):
-        pass  # no browser here: its path was printed
+        pass  # without a browser the printed path is enough
 
 
 @click.command()
@@ -127,11 +128,14 @@ def open_command(run: str, runs_dir: str | None) -> None:
 @output_option(*OUTPUT_FORMATS)
 @runs_dir_option
 def diff_command(first: str, second: str, output: str, runs_dir: str | None) -> None:
-    """What differs between two runs: parameters, versions, notebook, end, tables."""
-    from lcnb.display.terminal import print_frame
-    from lcnb.runbooks.records.compare import compare_runs as compared
+    """Compare two runs.
 
-    frame = compared(_find_run(first, runs_dir), _find_run(second, runs_dir))
+    The table lists differences in parameters, versions, notebook, status and result tables.
+    """
+    from lcnb.display.terminal import print_frame
+    from lcnb.runbooks.records.compare import compare_runs
+
+    frame = compare_runs(_find_run(first, runs_dir), _find_run(second, runs_dir))
     if output == "table" and frame.empty:
         click.echo("no difference")
     else:
@@ -140,27 +144,27 @@ def diff_command(first: str, second: str, output: str, runs_dir: str | None) -> 
 
 @click.command()
 @click.argument("run")
-@click.option("--yes", is_flag=True, help="The changes that it makes are confirmed (for dry_run=false).")
+@confirm_option
 @runs_dir_option
 @kernel_options
 @account_options
-def rerun_command(
-    run: str, yes: bool, runs_dir: str | None, account: str | None, sandbox: bool, **where: str | None
-) -> None:
-    """Run the same notebook again, with the same parameters and account."""
+def rerun_command(run: str, runs_dir: str | None, account: str | None, sandbox: bool, **options: Any) -> None:
+    """Run a notebook again, with the same parameters.
+
+    The account is the same too, unless --account or --sandbox is given.
+    """
     from lcnb.cli.runbooks import run_and_print
     from lcnb.display.terminal import stderr_console
-    from lcnb.runbooks.rerun import has_notebook_changed
-    from lcnb.runbooks.rerun import rerun_notebook as again
+    from lcnb.runbooks.rerun import has_notebook_changed, rerun_notebook
 
     found = _find_run(run, runs_dir)
     if has_notebook_changed(found):
         stderr_console().print(
             f"[yellow]warning:[/] the notebook has changed since the run {found.id}", soft_wrap=True
         )
-    settings = connect_client(account, True).settings if sandbox else None
+    settings = sandbox_settings(account, sandbox)
     code = run_and_print(
-        lambda **how: again(found, account=account, settings=settings, confirm=yes, **where, **how),
+        lambda **how: rerun_notebook(found, account=account, settings=settings, **options, **how),
         runs_dir=runs_dir,
     )
     sys.exit(code)
@@ -170,35 +174,45 @@ def rerun_command(
 @click.argument("names", nargs=-1, metavar="[RUN]...")
 @runs_dir_option
 def verify_command(names: tuple[str, ...], runs_dir: str | None) -> None:
-    """Check that no byte of a run was changed after it ended.
+    """Check that no file of a run was changed after it ended.
 
-    Compares the files of all runs, or of those named, with the hashes in their records, and the records with
-    the index of the runs folder. Nothing is signed: who may write there can make a whole new index. So keep
-    the hash that is printed elsewhere, and compare it. Exit code 1 when something was changed.
+    The files of all runs, or of each RUN, are compared with the hashes in their records, and the records with the index
+    of the runs folder. Nothing is signed: a person who can write to the folder can also write a new index. To detect
+    that, store the printed hash elsewhere and compare it. The exit code is 1 if something was changed.
     """
+    problems = [
+        _verify_folder(folder, run_ids) for folder, run_ids in _run_ids_by_folder(names, runs_dir).items()
+    ]
+    sys.exit(RUN_FAILED.exit_code if any(problems) else DONE.exit_code)
+
+
+def _run_ids_by_folder(names: tuple[str, ...], runs_dir: str | None) -> dict[Path, list[str] | None]:
+    """Runs folder → the ids of the named runs in it; None for all, when no run is named."""
+    from lcnb.folders import runs_dir as default_runs_dir
+
+    if not names:
+        return {Path(runs_dir).expanduser().absolute() if runs_dir else default_runs_dir(): None}
+    folders: dict[Path, list[str] | None] = {}
+    for found in (_find_run(name, runs_dir) for name in names):
+        folders.setdefault(found.folder.parent, []).append(found.id)  # type: ignore[union-attr]
+    return folders
+
+
+def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
+    """Verify runs of a folder, print what was found, and return the number of problems."""
     from lcnb.display.terminal import stderr_console
-    from lcnb.folders import runs_dir as default
     from lcnb.runbooks.records import abandoned, index
 
-    places: dict[Path, list[str] | None] = {}
-    if names:
-        for found in (_find_run(name, runs_dir) for name in names):
-            places.setdefault(found.folder.parent, []).append(found.id)  # type: ignore[union-attr]
-    else:
-        places[Path(runs_dir).expanduser().absolute() if runs_dir else default()] = None
-    failed = False
-    for place, only in places.items():
-        abandoned.settle_runs(place)
-        result = index.verify_runs(place, only)
-        for each in result.problems:
-            where = "/".join(filter(None, (each.run, each.file)))
-            stderr_console().print(f"{where}: {each.problem}", markup=False, soft_wrap=True)
-        failed = failed or bool(result.problems)
-        told = f"{len(result.problems)} problems" if result.problems else "all as written"
-        click.echo(
-            f"{place}: {result.runs} runs, {result.files} files: {told}; the index ends with {result.head}"
-        )
-    sys.exit(1 if failed else 0)
+    abandoned.settle_runs(folder)
+    result = index.verify_runs(folder, run_ids)
+    for each in result.problems:
+        where = "/".join(filter(None, (each.run, each.file)))
+        stderr_console().print(f"{where}: {each.problem}", markup=False, soft_wrap=True)
+    verdict = f"{len(result.problems)} problems" if result.problems else "all as written"
+    click.echo(
+        f"{folder}: {result.runs} runs, {result.files} files: {verdict}; the index ends with {result.head}"
+    )
+    return len(result.problems)
 
 
 COMMANDS = (runs_group, show_command, open_command, diff_command, rerun_command, verify_command)

@@ -1,4 +1,4 @@
-"""`lcnb schedule export`: the file by which another system runs a runbook at its time."""
+"""`lcnb schedule export`: a file with which another system runs a runbook on a schedule."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from lcnb.cli.run_options import kernel_options
+from lcnb.cli.run_options import confirm_option, kernel_options, parameter_option
 from lcnb.runbooks.schedule.systems import SYSTEMS
 
 
 @click.group()
 def schedule_group() -> None:
-    """Runbooks at their time: files for cron, systemd, Kubernetes, Airflow and GitHub."""
+    """Export runbooks to cron, systemd, Kubernetes and others."""
 
 
 @schedule_group.command()
@@ -22,19 +22,21 @@ def schedule_group() -> None:
     "--cron",
     required=True,
     metavar="EXPR",
-    help='Five fields, such as "30 6 * * 1-5", or a word such as @daily.',
+    help='Five cron fields, such as "30 6 * * 1-5", or a word such as @daily.',
 )
-@click.option("--to", required=True, type=click.Choice(tuple(SYSTEMS)), help="The system that keeps time.")
-@click.option(
-    "-p", "--parameter", "pairs", metavar="NAME=VALUE", multiple=True, help="A parameter; repeatable."
-)
+@click.option("--to", required=True, type=click.Choice(tuple(SYSTEMS)), help="System that starts the runs.")
+@parameter_option
 @kernel_options
-@click.option("--account", metavar="NAME", help="An account of the lcnb.toml where it will run.")
-@click.option("--timezone", metavar="TZ", help="Such as America/Sao_Paulo.")
-@click.option("--label", metavar="NAME", help="How unit, job or DAG is called (lcnb-RUNBOOK).")
-@click.option("--image", metavar="IMAGE", help="For k8s: a container image that has lcnb.")
-@click.option("--yes", is_flag=True, help="The changes of each run are confirmed (for dry_run=false).")
-@click.option("--out", type=click.Path(), help="A file or a folder to write; printed by default.")
+@click.option(
+    "--account", metavar="NAME", help="Use this account of lcnb.toml on the machine that starts the runs."
+)
+@click.option("--timezone", metavar="TZ", help="Time zone of the schedule, such as America/Sao_Paulo.")
+@click.option("--label", metavar="NAME", help="Name of the unit, job or DAG (default: lcnb-RUNBOOK).")
+@click.option("--image", metavar="IMAGE", help="Container image that contains lcnb (for k8s).")
+@confirm_option
+@click.option(
+    "--out", metavar="PATH", type=click.Path(), help="Write to this file or folder (default: print)."
+)
 def export_command(
     name: str,
     cron: str,
@@ -44,19 +46,22 @@ def export_command(
     timezone: str | None,
     label: str | None,
     image: str | None,
-    yes: bool,
+    confirm: bool,
     out: str | None,
     kernel: str | None,
     cwd: str | None,
 ) -> None:
-    """A file of that system which calls `lcnb run NAME`; it never holds the token."""
+    """Write a file with which a system calls `lcnb run NAME`.
+
+    The file never contains the token.
+    """
     from lcnb.cli.run_options import parse_parameters
     from lcnb.runbooks.schedule import entry
-    from lcnb.runbooks.schedule import export as schedules
+    from lcnb.runbooks.schedule.export import export_schedule, say_nothing_written
 
-    with schedules.say_nothing_written():
+    with say_nothing_written():
         given = parse_parameters(pairs)
-    files = schedules.export_schedule(
+    files = export_schedule(
         name,
         cron,
         to,
@@ -67,7 +72,7 @@ def export_command(
         image=image or entry.PLACEHOLDER_IMAGE,
         kernel=kernel,
         cwd=cwd,
-        confirm=yes,
+        confirm=confirm,
     )
     if out is None:
         sys.stdout.write(
@@ -79,12 +84,18 @@ def export_command(
 
 
 def _write_files(files: dict[str, str], out: Path) -> list[Path]:
+    """Write the files into a folder, or a single one as `out`; return their paths."""
     from lcnb.errors import InputError
     from lcnb.files import write_atomically
 
-    folder = out.is_dir() or len(files) > 1
-    if folder and out.is_file():
-        raise InputError(f"--out {out}: there are {len(files)} files, so it must be a folder")
-    if folder:
+    into_folder = out.is_dir() or len(files) > 1
+    if into_folder and out.is_file():
+        raise InputError(f"--out {out}: is a file, but {len(files)} files are written. Name a folder.")
+    if into_folder:
         out.mkdir(parents=True, exist_ok=True)
-    return [write_atomically(out / name if folder else out, text, mode=0o644) for name, text in files.items()]
+    return [
+        write_atomically(out / name if into_folder else out, text, mode=0o644) for name, text in files.items()
+    ]
+
+
+COMMANDS = (schedule_group,)

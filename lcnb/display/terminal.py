@@ -31,6 +31,15 @@ WIDE_COLUMNS = {
     "runs": ("user", "host", "problem", "folder"),
 }
 
+#: Further columns that a table omits, one after the other, until it fits into a narrow terminal.
+NARROW_COLUMNS = {
+    "instances": ("template_label", "ipv6", "hostname", "total_disk_size", "memory", "cpus", "ipv4"),
+    "inventory": ("price_note", "total_disk_size", "memory", "cpus", "identifier", "ipv4"),
+    "plans": ("bandwidth", "currencycode"),
+    "snapshots": ("locations", "build", "os_reference"),
+    "runs": ("account", "exit_code", "attention", "changes", "duration_s"),
+}
+
 
 def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
     """Print a frame to stdout in one of OUTPUT_FORMATS. Raises InputError for parquet to a terminal."""
@@ -42,7 +51,28 @@ def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
         _print_parquet(frame)
     else:
         console = stdout_console()
-        console.print(frame_table(frame, wide=not console.is_terminal))
+        if console.is_terminal:
+            _print_fitting_table(frame, console)
+        else:
+            console.print(frame_table(frame, wide=True))
+
+
+def _print_fitting_table(frame: pd.DataFrame, console: Console) -> None:
+    """Print a table without the columns for which the terminal is too narrow, and say how to see them."""
+    unlimited = console.options.update(width=10_000)
+    table = frame_table(frame)
+    omitted = 0
+    for name in NARROW_COLUMNS.get(frame.attrs.get("lcnb", {}).get("kind", ""), ()):
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+        if name in frame:
+            omitted += 1
+            frame = frame.drop(columns=name)
+            table = frame_table(frame)
+    console.print(table)
+    if omitted:
+        columns = "1 column is" if omitted == 1 else f"{omitted} columns are"
+        console.print(f"[dim]{columns} omitted in this narrow terminal; -o csv prints all[/]", soft_wrap=True)
 
 
 def check_output(output: str) -> None:

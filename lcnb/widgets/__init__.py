@@ -1,13 +1,15 @@
-"""Admin by widgets: forms that end in a ChangeSet, in JupyterLab and as a web page.
+"""Forms and the admin page: every form ends in a ChangeSet, in JupyterLab and as a web page.
 
-    specs    what each form asks, and which client method its answers go to
-    forms    `Form`, a pure state machine: EDIT → LOADING → EDIT → CONFIRM → BUSY → DONE | FAILED | UNKNOWN
-    runner   does what a form asks for, inline or in a thread: the only place that waits
-    answer, grid, secretbox  our own widgets: a question, a table, a secret that is shown;  fields  a field as an Answer
-    arrival  a page that has come is told how all is by now
-    view     a form on the screen;  confirm  its panel;  fleet  the table of machines;  app  all of it
-    runform  a runbook as a form;  runview  `lcnb.runbook(name)`, and its part of the app
-    serve    `lcnb admin`
+    form_fields, form_specs, choices   the fields of each form, and where their choices come from
+    form, form_state, form_effects     `Form`, a state machine without widgets, threads or network
+    form_messages                      the sentences of a form
+    runner                             performs what a form requests, inline or in a thread: the only place that waits
+    message_widget, input_field, grid, secretbox   our own browser widgets
+    page_sync                          updates a page that has just opened
+    elements, field_control, confirm_panel, form_view, style   a form on the screen
+    listings, admin_panels, admin_app, admin_page   `lcnb.admin()`, and `lcnb admin` as a page
+    runbook_fields, runbook_form, runbook_process, runbook_view   `lcnb.runbook(name)`
 
-Nothing here sends a write of its own: forms call the client's methods and apply what these give.
+Nothing here sends a write of its own: forms call the client's methods and apply the ChangeSets that these return. This
+package may import every other package of lcnb except `lcnb.cli`.
 """

@@ -30,14 +30,14 @@ from lcnb.widgets.style import STYLE
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
-#: A part of the app: its title, what makes its widget, and what to do whenever it is looked at.
+#: A part of the app: its title, a function that makes its widget, and one to call whenever it is shown.
 AppPart = tuple[str, Callable[[], Any], Callable[[], None]]
 
 
 class AdminApp:
-    """The whole of it. `.widget` is an ipywidgets box; a notebook shows it by itself.
+    """The admin app. `.widget` is an ipywidgets box; a notebook cell displays the app itself.
 
-    A part is made when it is first looked at: a page asks for every widget that there is before it shows any.
+    A part is created when it is first shown, because a page requests every existing widget before it shows any.
     """
 
     def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
@@ -45,94 +45,99 @@ class AdminApp:
         self.runner = Runner(client, spawn)
         self._forms: dict[str, FormView] = {}
         parts: list[AppPart] = [
-            ("Machines", self._machines, self._look_at_machines),
+            ("Machines", self._machines_part, self._show_machines),
             self._form_part("create"),
-            ("SSH keys", self._keys, lambda: self.keys.start()),
-            ("Snapshots", self._snapshots, lambda: self.snapshots.start()),
-            ("Runbooks", self._runbooks, self._look_at_runbooks),
+            ("SSH keys", self._keys_part, lambda: self.keys.start()),
+            ("Snapshots", self._snapshots_part, lambda: self.snapshots.start()),
+            ("Runbooks", self._runbooks_part, self._show_runbooks),
             ("Account", lambda: self.account.widget, lambda: self.account.refresh()),
             ("Journal", lambda: self.journal.widget, lambda: self.journal.refresh()),
         ]
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = PageSync().within(title, make_switcher(parts))
+        self.widget = PageSync().wrap_widgets(title, make_switcher(parts))
         self.widget.add_class("lcnb-admin")
 
     @cached_property
     def fleet(self) -> FleetTable:
-        """The machines."""
-        made = FleetTable(self.runner)
+        """The table of machines."""
+        table = FleetTable(self.runner)
         act = self.form("act")
-        made.grid.observe(
-            lambda change: act.do(lambda: act.form.put("machines", tuple(change["new"]))), "selected"
+        table.grid.observe(
+            lambda change: act.handle_event(lambda: act.form.fill_in("machines", tuple(change["new"]))),
+            "selected",
         )
-        self.runner.on_change.append(made.refresh)
-        return made
+        self.runner.on_change.append(table.refresh)
+        return table
 
     @cached_property
     def keys(self) -> ListingTable:
-        """The ssh keys."""
-        return self._kept(ListingTable("ssh keys", KEY_TITLES, lambda lc: lc.sshkeys(), self.runner))
+        """The table of SSH keys."""
+        return self._refreshed_on_change(
+            ListingTable("ssh keys", KEY_TITLES, lambda lc: lc.sshkeys(), self.runner)
+        )
 
     @cached_property
     def snapshots(self) -> ListingTable:
-        """The snapshots."""
-        return self._kept(ListingTable("snapshots", SNAPSHOT_TITLES, lambda lc: lc.snapshots(), self.runner))
+        """The table of snapshots."""
+        return self._refreshed_on_change(
+            ListingTable("snapshots", SNAPSHOT_TITLES, lambda lc: lc.snapshots(), self.runner)
+        )
 
     @cached_property
     def account(self) -> AccountPanel:
-        """Holder, balance, budget."""
+        """The panel with holder, balance and budget."""
         return AccountPanel(self.runner)
 
     @cached_property
     def journal(self) -> JournalPanel:
-        """What was changed."""
+        """The panel with the journal of changes."""
         return JournalPanel(self.runner)
 
     @cached_property
     def runbooks(self) -> RunbookPicker:
-        """A form for each runbook."""
+        """The part with a form for each runbook."""
         return RunbookPicker(self.runner)
 
     @cached_property
     def runs(self) -> RunsPanel:
-        """The runs that are kept."""
-        made = RunsPanel(self.runner)
-        self.runner.on_run.append(made.refresh)
-        return made
+        """The panel with the runs."""
+        panel = RunsPanel(self.runner)
+        self.runner.on_run.append(panel.refresh)
+        return panel
 
     def form(self, name: str) -> FormView:
-        """A form, by the name of its spec; made when it is first asked for."""
+        """Return the form with this name of a spec; the first call creates it."""
         if name not in self._forms:
             self._forms[name] = FormView(Form(form_specs.SPECS_BY_NAME[name]), self.runner)
         return self._forms[name]
 
-    def _kept(self, table: ListingTable) -> ListingTable:
+    def _refreshed_on_change(self, table: ListingTable) -> ListingTable:
         self.runner.on_change.append(table.refresh)
         return table
 
-    def _machines(self) -> Any:
+    def _machines_part(self) -> Any:
         return widgets.VBox([self.fleet.widget, self.form("act").widget])
 
-    def _look_at_machines(self) -> None:
+    def _show_machines(self) -> None:
         self.fleet.start()
         self.form("act").start()
 
-    def _look_at_runbooks(self) -> None:
+    def _show_runbooks(self) -> None:
         self.runbooks.start()
         self.runs.start()
 
-    def _keys(self) -> Any:
-        return self._several(self.keys, "add_key", "generate_key", "delete_key")
+    def _keys_part(self) -> Any:
+        return self._table_with_forms(self.keys, "add_key", "generate_key", "delete_key")
 
-    def _snapshots(self) -> Any:
-        return self._several(self.snapshots, "create_snapshot", "rename_snapshot", "delete_snapshot")
+    def _snapshots_part(self) -> Any:
+        return self._table_with_forms(self.snapshots, "create_snapshot", "rename_snapshot", "delete_snapshot")
 
-    def _runbooks(self) -> Any:
+    def _runbooks_part(self) -> Any:
         return widgets.VBox([self.runbooks.widget, self.runs.widget])
 
-    def _several(self, table: ListingTable, *names: str) -> Any:
-        """A listing, and below it one of several forms."""
+    def _table_with_forms(self, table: ListingTable, *names: str) -> Any:
+        """Return a listing with several forms below it, of which one is shown."""
         return widgets.VBox([table.widget, make_switcher([self._form_part(each) for each in names])])
 
     def _form_part(self, name: str) -> AppPart:
@@ -140,17 +145,17 @@ class AdminApp:
         return title, lambda: self.form(name).widget, lambda: self.form(name).start()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """The widget, and for all who cannot show one a text that says nothing of the account."""
+        """Return the widget, and for other front ends a text without data of the account."""
         bundle = self.widget._repr_mimebundle_()
         return {**bundle, "text/plain": "lcnb admin: run this cell in Jupyter to see it"}
 
 
 def make_switcher(parts: Sequence[AppPart]) -> Any:
-    """Parts of which one is shown. Plain buttons: they work by keyboard and in every front end."""
+    """Return a box that shows one of several parts, with a plain button for each (these work with a keyboard)."""
     picks = [make_button(title) for title, _, _ in parts]
     holders = [widgets.VBox([]) for _ in parts]
 
-    def show(place: int) -> None:
+    def show_part(place: int) -> None:
         for number, (pick, holder) in enumerate(zip(picks, holders, strict=True)):
             if number == place:
                 holder.children = holder.children or (parts[place][1](),)
@@ -161,16 +166,16 @@ def make_switcher(parts: Sequence[AppPart]) -> Any:
         parts[place][2]()
 
     for place, pick in enumerate(picks):
-        pick.on_click(lambda _, place=place: show(place))
+        pick.on_click(lambda _, place=place: show_part(place))
     nav = widgets.HBox(picks, layout=widgets.Layout(flex_flow="row wrap", grid_gap="6px"))
     nav.add_class("lcnb-nav")
     box = widgets.VBox([nav, *holders])
-    show(0)
+    show_part(0)
     return box
 
 
 class AdminUnavailable:
-    """What `admin` gives where there is no account to show: the reason, where the person looks."""
+    """What `admin` returns without a usable account: a widget that shows the reason."""
 
     def __init__(self, error: LcnbError) -> None:
         advice = "Without an account: lcnb admin --sandbox, or lcnb.admin(sandbox=True)."
@@ -183,15 +188,15 @@ class AdminUnavailable:
 def admin(
     client: LetsCloud | None = None, *, account: str | None = None, sandbox: bool = False
 ) -> AdminApp | AdminUnavailable:
-    """The account to look at and to change, without code: a widget for a notebook cell.
+    """Return a widget that shows the account and changes it by forms, for a notebook cell.
 
     Args:
-        client: a client that you have; without it `lcnb.connect(account, sandbox=sandbox)` makes one.
-        account: an account of lcnb.toml.
-        sandbox: a made-up account on this machine.
+        client: the client to use; by default `lcnb.connect(account, sandbox=sandbox)` creates one.
+        account: the name of an account of lcnb.toml.
+        sandbox: True for a sandbox on this machine instead of your account.
 
-    Every change is shown before it is made, confirmed by a click (what cannot be undone: by typing its label),
-    made once and written into the journal. Where there is no token the widget says so.
+    Every change is previewed, confirmed by a click, made once and recorded in the journal. A change that cannot be
+    undone is confirmed by typing its label. Without a token the widget shows what is missing.
 
     >>> import lcnb
     >>> lcnb.admin(sandbox=True).client.settings.account is None

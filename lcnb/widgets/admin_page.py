@@ -1,8 +1,8 @@
-"""`lcnb admin`: the admin notebook as a web page, by Voila, on this machine alone.
+"""`lcnb admin`: the admin notebook as a web page, served by Voila, on this machine only.
 
-The page can change an account, so nobody else may have it: it listens on 127.0.0.1 and every request needs the
-token that stands in the printed address. Another address is refused, since what travels there could be read;
-for several people there is JupyterHub, which knows who somebody is. The page asks no other host for anything.
+The page can change an account, so it must not be open to others: it listens on 127.0.0.1, and every request needs the
+token in the printed address. Other addresses are refused, because others could read the traffic. To serve several
+people use JupyterHub, which authenticates them. The page loads nothing from other hosts.
 """
 
 from __future__ import annotations
@@ -24,58 +24,59 @@ from lcnb.errors import ConfigError, InputError
 from lcnb.flags import checked_flag
 from lcnb.folders import runs_dir
 
-#: What the page needs of JupyterLab; whatever else is installed there it would load too.
+#: The JupyterLab extensions that the page needs; without this list it would load all that are installed.
 LAB_EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
-#: The address of a socket has about 100 bytes; Voila and jupyter_client fill 70 of them.
+#: The path of a socket may have about 100 bytes; Voila and jupyter_client add 70.
 MAX_TEMP_PATH_BYTES = 30
 HUB_ADVICE = (
-    "For others, put it behind a JupyterHub, which knows who somebody is: install lcnb[admin] for its single-user "
+    "To serve others, use JupyterHub, which authenticates them: install lcnb[admin] for its single-user "
     "servers, copy admin.ipynb there, and open <hub>/user/<name>/voila/render/admin.ipynb (docs/admin.md)."
 )
 
 
 @dataclass(frozen=True)
 class PageSettings:
-    """Where the page is and what its kernels are told by their environment."""
+    """The port, token and look of the page, and the environment of its kernels."""
 
     port: int
     token: str
     environment: dict[str, str]
     theme: str = "light"
-    #: Seconds after which the kernel of a closed page is ended.
+    #: Seconds after which the kernel of a closed page ends.
     idle_s: int = 600
 
     @property
     def address(self) -> str:
+        """The URL of the page, with its token."""
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
 
 def check_host(host: str) -> None:
-    """InputError for an address that others can reach."""
+    """Raise InputError for an address that other machines can reach."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
         raise InputError(
-            f"--host {host}: this page can change an account, so it is for this machine only. {HUB_ADVICE}"
+            f"--host {host}: this page can change an account, so it listens on this machine only. {HUB_ADVICE}"
         )
 
 
 def find_admin_notebook() -> Path:
-    """admin.ipynb: in the package, or beside it in a checkout."""
+    """Return the path of admin.ipynb, in the package or in a checkout of the repository."""
     package = Path(__file__).parents[1]
     for folder in (package / "notebooks", package.parent / "notebooks"):
         if (path := folder / "admin" / "admin.ipynb").exists():
             return path
-    raise ConfigError("admin.ipynb is not where lcnb was installed; install it again")
+    raise ConfigError("admin.ipynb is missing from the installation of lcnb. Install lcnb again.")
 
 
 @contextmanager
 def account_environment(name: str | None, sandbox: bool) -> Iterator[dict[str, str]]:
-    """What the page's kernels need to know of the account; a sandbox lives as long as the page."""
+    """Yield the environment variables that choose the account for the page's kernels; a sandbox ends with the page."""
     if not sandbox:
-        load_settings(name)  # a missing token is told here, not by the page
+        load_settings(name)  # reports a missing token here instead of in the page
         yield {"LCNB_ACCOUNT": name} if name else {}
         return
     from lcnb.sandbox import start
@@ -89,7 +90,7 @@ def account_environment(name: str | None, sandbox: bool) -> Iterator[dict[str, s
 
 
 def free_port() -> int:
-    """A port that nobody has now."""
+    """Return a port that is free now."""
     import socket
 
     with socket.socket() as probe:
@@ -105,9 +106,12 @@ def serve_page(
     port: int = 0,
     dark: bool = False,
     idle_s: int = 600,
-    told: Callable[[str], None] = print,
+    show_address: Callable[[str], None] = print,
 ) -> None:
-    """Serve the page until interrupted; `told` gets its address. InputError for a host that is not this machine."""
+    """Serve the page until interrupted, and call `show_address` with its address once it listens.
+
+    Raises InputError for a host other than this machine, ConfigError for a missing token or Voila.
+    """
     check_host(host)
     sandbox, dark = (
         checked_flag(name, flag, not_done="started") for name, flag in (("sandbox", sandbox), ("dark", dark))
@@ -120,19 +124,19 @@ def serve_page(
         page = PageSettings(
             port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light", idle_s
         )
-        what = "a sandbox, made up" if sandbox else name or "the default account"
-        run_voila(page, lambda: told(f"admin of {what}: {page.address}"))
+        what = "a sandbox" if sandbox else name or "the default account"
+        run_voila(page, lambda: show_address(f"admin of {what}: {page.address}"))
 
 
 def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
-    """Voila in this process, so that the token stands in no list of processes; `ready` is called once it listens."""
+    """Run Voila in this process, so that no list of processes shows the token; call `ready` once it listens."""
     from jupyter_core.utils import run_sync
     from tornado.ioloop import IOLoop
     from traitlets.config import Config
     from voila.app import Voila
 
     os.environ.update(page.environment)
-    os.environ["LCNB_RUNS_DIR"] = str(runs_dir())  # the kernels work where the notebook is
+    os.environ["LCNB_RUNS_DIR"] = str(runs_dir())  # the working folder of the kernels is that of the notebook
     shared = str(Path(__file__).parent / "jupyter")
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [shared, os.environ.get("JUPYTER_PATH")]))
     served = {
@@ -153,21 +157,21 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
         MappingKernelManager={"cull_idle_timeout": page.idle_s, "cull_interval": max(1, page.idle_s // 5)},
     )
     if os.name == "posix":
-        # Sockets in a folder of mode 0700: ports would be raced for, and others could connect.
+        # Sockets in a folder of mode 0700: other processes could take free ports first, and other users could connect.
         config.KernelManager.transport = "ipc"
         temporary = gettempdir()
-        config.Voila.connection_dir_root = (
-            temporary if len(os.fsencode(temporary)) <= MAX_TEMP_PATH_BYTES else "/tmp"
-        )
+        fits = len(os.fsencode(temporary)) <= MAX_TEMP_PATH_BYTES
+        config.Voila.connection_dir_root = temporary if fits else "/tmp"  # noqa: S108  # only its parent
 
-    class Server(Voila):  # type: ignore[misc]
-        """Voila, which takes away the folder of the sockets after its kernels have ended, not before."""
+    class AdminServer(Voila):  # type: ignore[misc]
+        """Voila that removes the folder of the sockets after its kernels have ended, not before."""
 
         def stop(self) -> None:
+            """End all kernels, then remove the folder of their sockets."""
             run_sync(self.kernel_manager.shutdown_all)()
             shutil.rmtree(self.connection_dir, ignore_errors=True)
 
-    app = Server(config=config, port=page.port)
+    app = AdminServer(config=config, port=page.port)
     app.initialize([str(find_admin_notebook()), "--no-browser"])
     IOLoop.current().add_callback(ready)
     app.start()

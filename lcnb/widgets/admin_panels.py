@@ -9,16 +9,19 @@ import ipywidgets as widgets
 
 from lcnb.display import panels, tables
 from lcnb.widgets.elements import make_button, status_html
-from lcnb.widgets.form_messages import error_message
+from lcnb.widgets.form_messages import count_outcomes, error_message
 from lcnb.widgets.runner import OneAtATime, Runner
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
-MAX_JOURNAL_ROWS = MAX_RUN_ROWS = 50
+
+#: Rows of the journal and of the runs that a panel shows.
+MAX_JOURNAL_ROWS = 50
+MAX_RUN_ROWS = 50
 
 
 class HtmlPanel:
-    """HTML that is read beside; an error stands in its place."""
+    """HTML that is read in a thread; an error is shown in its place."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
@@ -27,10 +30,10 @@ class HtmlPanel:
         self.status, self.body = widgets.HTML(status_html("")), widgets.HTML()
         self.head = widgets.HBox([self.reload, self.status])
         self.widget: Any = widgets.VBox([self.head, self.body])
-        #: Read it again.
-        self.refresh: OneAtATime = OneAtATime(runner.spawn, self._refresh)
+        #: Reads it again.
+        self.refresh: OneAtATime = OneAtATime(runner.spawn, self._read_html)
 
-    def _refresh(self) -> None:
+    def _read_html(self) -> None:
         self.status.value = status_html("reading …")
         try:
             self.body.value = self.html(self.runner.client)
@@ -39,22 +42,23 @@ class HtmlPanel:
             self.status.value = status_html(error_message(error), alert=True)
 
     def html(self, lc: LetsCloud) -> str:
+        """Return the HTML to show."""
         raise NotImplementedError
 
 
 class AccountPanel(HtmlPanel):
-    """The holder, the balance, how long it lasts, and the budget of calls."""
+    """The holder, the balance, the cost per month, and the budget of calls."""
 
     def html(self, lc: LetsCloud) -> str:
-        """Profile and key figures."""
+        """Return key figures and the profile."""
         profile, fleet, budget = lc.profile(), lc.inventory(), lc.budget()
         figures: dict[str, object] = {
             "balance": f"{profile.currency or ''} {profile.balance or 0:,.2f}".strip()
         }
         monthly = fleet.groupby("currencycode").monthly_value.sum()
-        figures |= {f"{code} a month": f"{value:,.2f}" for code, value in monthly.items()}
-        figures["calls that may be sent at once"] = budget.burst
-        figures["calls an hour after those"] = f"{budget.calls_per_hour:,.0f}"
+        figures |= {f"{code} per month": f"{value:,.2f}" for code, value in monthly.items()}
+        figures["calls allowed at once"] = budget.burst
+        figures["calls per hour after that"] = f"{budget.calls_per_hour:,.0f}"
         if budget.blocked_s:
             figures["seconds until the next call"] = f"{budget.blocked_s:.0f}"
         warn = ["balance"] if (profile.balance or 0) <= 0 else []
@@ -62,18 +66,18 @@ class AccountPanel(HtmlPanel):
 
 
 class RunsPanel(HtmlPanel):
-    """The runs that are kept, the newest first, and where their reports are."""
+    """The runs, the newest first, with the paths of their reports."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__(runner)
         self.widget.children = [widgets.HTML('<h2 class="lcnb-title">Runs</h2>'), self.head, self.body]
 
     def start(self) -> None:
-        """Read them."""
+        """Read the runs."""
         self.refresh()
 
     def html(self, lc: LetsCloud) -> str:
-        """The last runs."""
+        """Return the latest runs as a table."""
         import pandas as pd
 
         from lcnb.runbooks.records.history import runs
@@ -84,23 +88,23 @@ class RunsPanel(HtmlPanel):
         ]
         rows = rows[["runbook", "status", "exit_code", "started", "duration_s", "changes", "attention"]]
         shown = rows.assign(report=pd.Series(reports, index=rows.index, dtype="str"))
-        return tables.table(shown, empty="No run is kept yet.")._repr_html_()
+        return tables.table(shown, empty="There are no runs yet.")._repr_html_()
 
 
 class JournalPanel(HtmlPanel):
-    """What was changed, and what has no outcome yet, with the button that settles it."""
+    """The journal of changes, with a button that settles changes without an outcome."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__(runner)
-        self.settle = make_button("Settle what is open")
-        settle = OneAtATime(runner.spawn, self._settle)
+        self.settle = make_button("Settle open changes")
+        settle = OneAtATime(runner.spawn, self._settle_changes)
         self.settle.on_click(lambda _: settle())
-        #: What the button did; a journal that is read meanwhile has its own status.
+        #: What the button did; the status line belongs to reading the journal.
         self.settled = widgets.HTML(status_html(""))
         self.head.children = [self.reload, self.settle, self.status, self.settled]
 
     def html(self, lc: LetsCloud) -> str:
-        """The last changes, the newest first."""
+        """Return the latest changes as a table, the newest first."""
         rows = lc.journal()
         self.settle.layout.display = "" if len(lc.pending()) else "none"
         names = ["at", "action", "target", "outcome", "detail", "user", "changeset", "request"]
@@ -108,16 +112,14 @@ class JournalPanel(HtmlPanel):
             rows[names].iloc[::-1].head(MAX_JOURNAL_ROWS), empty="Nothing was changed yet."
         )._repr_html_()
 
-    def _settle(self) -> None:
+    def _settle_changes(self) -> None:
         def progress(ended: int, total: int, text: str) -> None:
             self.settled.value = status_html(f"{ended} of {total} ended – {text}")
 
-        self.settled.value = status_html("looking at the account …")
+        self.settled.value = status_html("checking the account …")
         try:
             result = self.runner.client.resume(confirm=True, progress=progress)
-            counts = result.outcome.value_counts()
-            text = ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was open"
-            self.settled.value = status_html(text)
+            self.settled.value = status_html(count_outcomes(list(result.outcome)))
             self.refresh()
         except BaseException as error:
             self.settled.value = status_html(error_message(error), alert=True)

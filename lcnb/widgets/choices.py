@@ -13,18 +13,15 @@ if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
 
-# --- choices --------------------------------------------------------------------------------------------
-
-
 def has_value(value: Any) -> bool:
-    """Whether a cell holds a value."""
+    """Return whether a cell of a frame has a value."""
     import pandas as pd
 
     return not pd.isna(value) and value != ""
 
 
 def location_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """All locations; one that takes no new machines is marked."""
+    """Return all locations; those that are sold out are marked."""
     rows = lc.locations().to_dict("records")
     return [_location_choice(row) for row in rows if has_value(row["slug"])]
 
@@ -33,26 +30,28 @@ def _location_choice(row: Mapping[Any, Any]) -> Choice:
     name = f"{row['slug']} – {row['city']}"
     if has_value(row["available"]) and not row["available"]:
         return Choice(
-            row["slug"], f"{name} (sold out)", f"{row['slug']} takes no new machines now; another one does."
+            row["slug"],
+            f"{name} (sold out)",
+            f"{row['slug']} takes no new machines now. Choose another location.",
         )
     return Choice(row["slug"], name)
 
 
 def plan_size_text(row: Mapping[Any, Any]) -> str:
-    """`2 CPUs, 4 GB, 30 GB disk`."""
+    """Return the size of a plan, such as `2 CPUs, 4 GB, 30 GB disk`."""
     cpus = "1 CPU" if row["core"] == 1 else f"{row['core']} CPUs"
     return f"{cpus}, {row['memory'] / 1024:g} GB, {row['disk']} GB disk"
 
 
 def _in_own_currency(lc: LetsCloud, plans: pd.DataFrame) -> pd.DataFrame:
-    """Each plan once: in the account's currency where it is sold in two."""
+    """Return each plan once; in the account's currency if it is sold in two."""
     mine = lc.profile().currency
     order = (plans.shortcode != mine).argsort(kind="stable")
     return plans.iloc[order].drop_duplicates("slug").sort_values("monthly_value")
 
 
 def plan_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """The plans of the chosen location with their prices, the cheapest first."""
+    """Return the plans of the chosen location with their prices, the cheapest first."""
     rows = _in_own_currency(lc, lc.plans(values["location"])).dropna(subset=["slug"]).to_dict("records")
     return [
         Choice(
@@ -63,11 +62,11 @@ def plan_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
 
 
 def _price_text(value: Any, code: Any) -> str:
-    return f"{value:,.2f} {code} a month" if has_value(value) else "price not told"
+    return f"{value:,.2f} {code} per month" if has_value(value) else "price unknown"
 
 
 def image_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """The images of the chosen location."""
+    """Return the images of the chosen location."""
     rows = lc.images(values["location"]).dropna(subset=["slug"]).sort_values("distro").to_dict("records")
     return [
         Choice(row["slug"], str(row["distro"] if has_value(row["distro"]) else row["slug"])) for row in rows
@@ -75,19 +74,19 @@ def image_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
 
 
 def key_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """The account's ssh keys."""
+    """Return the SSH keys of the account."""
     rows = lc.sshkeys().dropna(subset=["slug"]).to_dict("records")
     return [Choice(row["slug"], f"{row['title']} ({row['slug']})") for row in rows]
 
 
 def snapshot_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """The account's snapshots."""
+    """Return the snapshots of the account."""
     rows = lc.snapshots().dropna(subset=["slug"]).to_dict("records")
     return [Choice(row["slug"], f"{row['label']} – {row['size']:g} GB ({row['slug']})") for row in rows]
 
 
 def machine_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """The machines that can be acted on, by label; the identifier tells two of one label apart."""
+    """Return the machines that can be changed, by label; the identifier distinguishes machines with the same label."""
     rows = lc.instances().dropna(subset=["identifier"]).sort_values("label").to_dict("records")
     return [
         Choice(row["identifier"], f"{row['label']} – {row['state']}, {row['location']} ({row['identifier']})")
@@ -96,7 +95,7 @@ def machine_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
 
 
 def resize_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """The plans that all picked machines could have, each with the difference that it makes a month."""
+    """Return the plans that all picked machines can change to, with the price difference per month."""
     fleet = lc.inventory()
     picked = fleet[fleet.identifier.isin(values["machines"])]
     common: dict[str, list[dict[Any, Any]]] = {}
@@ -112,16 +111,16 @@ def resize_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
 
 
 def _difference_text(rows: list[dict[Any, Any]], picked: pd.DataFrame) -> str:
-    """`44.50 USD a month (+26.80)`; of several machines the difference of all of them, by currency."""
+    """Return `44.50 USD per month each (+26.80 USD)`, with the difference for all machines, per currency."""
     prices = {row["location"]: row for row in rows}
     sums: dict[str, float] = {}
     for _, machine in picked.iterrows():
         row = prices[machine.location]
         if not has_value(machine.monthly_value) or machine.currencycode != row["currencycode"]:
-            return f"{_price_text(rows[0]['monthly_value'], rows[0]['currencycode'])}, difference not known"
+            return f"{_price_text(rows[0]['monthly_value'], rows[0]['currencycode'])}, difference unknown"
         code = str(row["currencycode"])
         sums[code] = sums.get(code, 0.0) + row["monthly_value"] - machine.monthly_value
     text = ", ".join(f"{value:+,.2f} {code}" for code, value in sums.items())
     if all(abs(value) < 0.005 for value in sums.values()):
-        text = "as now"
+        text = "unchanged"
     return f"{_price_text(rows[0]['monthly_value'], rows[0]['currencycode'])} each ({text})"

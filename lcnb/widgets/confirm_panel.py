@@ -19,11 +19,11 @@ from lcnb.widgets.input_field import InputField
 
 EventHandler = Callable[[Callable[[], Effects]], None]
 
-#: Action of a change → what the button says.
+#: Action of a change → the verb on the button.
 _CONFIRM_VERBS = {
     "create instance": "create it",
-    "create snapshot": "make it",
-    "generate ssh key": "make it",
+    "create snapshot": "create it",
+    "generate ssh key": "generate it",
     "add ssh key": "add it",
     "replace ssh key": "replace it",
     "rename snapshot": "rename it",
@@ -48,10 +48,10 @@ class ConfirmPanel:
             make_button("Look again", "primary"),
             make_button("Start over"),
         )
-        self.label.on_answer(lambda text: do(lambda: form.type(text)))
+        self.label.on_answer(lambda text: do(lambda: form.type_challenge(text)))
         for each, event in (
-            (self.yes, form.confirm), (self.back, form.back), (self.stop, form.stop), (self.resume, form.resume),
-            (self.again, form.again),
+            (self.yes, form.confirm), (self.back, form.back_to_fields), (self.stop, form.stop),
+            (self.resume, form.resume), (self.again, form.start_over),
         ):  # fmt: skip
             each.on_click(lambda _, event=event: do(event))
         self.buttons = widgets.HBox(
@@ -62,7 +62,7 @@ class ConfirmPanel:
         self.widget.add_class("lcnb-panel")
 
     def render(self, shown: FormState) -> None:
-        """Show the panel as the form is."""
+        """Show a state of the form; set only what differs."""
         phase = shown.phase
         set_visible(self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *END_PHASES))
         set_visible(self.preview, phase in (Phase.CONFIRM, Phase.BUSY))
@@ -73,35 +73,35 @@ class ConfirmPanel:
             (self.resume, (Phase.UNKNOWN,)), (self.again, END_PHASES),
         ):  # fmt: skip
             set_visible(each, phase in phases)
-        self._set("preview", (shown.changes, phase is Phase.BUSY), lambda: self.preview_html(shown))
-        self._set(
+        self._set_html("preview", (shown.changes, phase is Phase.BUSY), lambda: self.preview_html(shown))
+        self._set_html(
             "report",
             (phase, shown.progress, shown.result is None, shown.changeset, shown.run),
             lambda: self.report_html(shown),
         )
         if phase is Phase.CONFIRM:
-            self._ask(shown)
+            self._show_question(shown)
         if phase is not self._phase:
-            self._enter(phase)
+            self._focus_button(phase)
 
     def yes_text(self, shown: FormState) -> str:
-        """What the button says that confirms."""
+        """Return the text of the button that confirms."""
         return _confirm_text(shown)
 
     def preview_html(self, shown: FormState) -> str:
-        """What would be done."""
+        """Return the preview of the changes as HTML."""
         return _changes_html(shown)
 
     def report_html(self, shown: FormState) -> str:
-        """What is going on, and what came of it."""
+        """Return the progress, or the result, as HTML."""
         return _outcome_html(shown)
 
-    def _set(self, name: str, key: object, text: Callable[[], str]) -> None:
+    def _set_html(self, name: str, key: object, text: Callable[[], str]) -> None:
         if self._html.get(name, self) is not key and self._html.get(name) != key:
             self._html[name] = key
             getattr(self, name).value = text()
 
-    def _ask(self, shown: FormState) -> None:
+    def _show_question(self, shown: FormState) -> None:
         text = self.yes_text(shown)
         if self.yes.description != text:
             self.yes.description = text
@@ -110,12 +110,12 @@ class ConfirmPanel:
             self.label.placeholder = shown.challenge
             if not shown.typed and self.label.value:
                 self.label.value = ""
-        locked = not shown.unlocked
+        locked = not shown.can_confirm
         if self.yes.disabled != locked:
             self.yes.disabled = locked
 
-    def _enter(self, phase: Phase) -> None:
-        """A button that disappears would leave the keyboard nowhere: put it on the safe one."""
+    def _focus_button(self, phase: Phase) -> None:
+        """Move the keyboard focus to the safe button; it would be lost when its button disappears."""
         before, self._phase = self._phase, phase
         if phase is Phase.CONFIRM:
             self.back.focus()
@@ -143,10 +143,10 @@ def _changes_html(shown: FormState) -> str:
         "<details ", "<details open ", 1 if len(shown.changes) < 4 else 0
     )
     if shown.phase is Phase.BUSY:
-        return text.replace(", not applied", " under way", 1)
+        return text.replace(", not applied", " in progress", 1)
     if shown.challenge:
         text += (
-            f'<p class="lcnb-danger">This cannot be undone. Type <b>{escape(shown.challenge)}</b> to go on; capitals '
+            f'<p class="lcnb-danger">This cannot be undone. Type <b>{escape(shown.challenge)}</b> to confirm; capitals '
             "and spaces count.</p>"
         )
     return text
@@ -169,7 +169,7 @@ def _outcome_html(shown: FormState) -> str:
         names = ["action", "target", "outcome", "identifier", "detail", "tries"]
         parts.append(table(shown.result[names]))
     text = (
-        f'<p class="lcnb-journal">In the journal as ChangeSet <code>{escape(shown.changeset)}</code>; '
+        f'<p class="lcnb-journal">Recorded in the journal as ChangeSet <code>{escape(shown.changeset)}</code>; '
         "<code>lcnb journal</code> and <code>lc.journal()</code> show it.</p>"
     )
     return Html.joined([*parts, Html(text, "")], "")._repr_html_()

@@ -1,4 +1,4 @@
-"""A field as a control: what the form knows of it, set on its `Answer`."""
+"""One field of a form on the screen: shows the state of the field in its `InputField`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lcnb.widgets.input_field import InputField
 class FieldControl:
     """One field on the screen, in `.input`. `render` is idempotent and sets only what differs.
 
-    A text that somebody is typing is never set back: the form counts what it sets itself, and only a new
-    count is taken over.
+    It never resets text that a person is typing: the form counts how often it sets a value itself, and only a new count
+    is taken over.
     """
 
     def __init__(
-        self, field: FormField, changed: Callable[[Any], None], typed: Callable[[str], None]
+        self, field: FormField, on_change: Callable[[Any], None], on_secret: Callable[[str], None]
     ) -> None:
         self.field = field
         self._settings = 0
@@ -29,12 +29,12 @@ class FieldControl:
         self.input.add_class("lcnb-field")
         self.input.add_class(f"lcnb-field-{field.name.replace('_', '-')}")
         if field.kind == "secret":
-            self.input.on_secret(typed)
+            self.input.on_secret(on_secret)
         else:
-            self.input.on_answer(changed)
+            self.input.on_answer(on_change)
 
     def render(self, shown: FormState) -> None:
-        """Show the field as the form has it."""
+        """Show the state of the field."""
         field, name = self.field, self.field.name
         display = "" if name in shown.asked else "none"
         if self.input.layout.display != display:
@@ -42,7 +42,7 @@ class FieldControl:
         self.input.error = shown.errors.get(name, "")
         if field.kind == "secret":
             count = shown.taken.get(name, 0)
-            self.input.placeholder = f"{count} characters taken; type to replace" if count else ""
+            self.input.placeholder = f"{count} characters stored; type to replace" if count else ""
         elif field.kind == "rows":
             picked = len(shown.values[name])
             self.input.value = (
@@ -59,7 +59,7 @@ class FieldControl:
                 self.input.value = shown.values[name]
 
     def _render_suggestions(self, shown: FormState) -> None:
-        """Of several, each proposal is what is there with one more: a browser proposes for the whole text."""
+        """Offer suggestions. A browser compares each with the whole text, so it repeats the values typed before it."""
         name = self.field.name
         before = ""
         if self.field.several and "," in shown.values[name]:
@@ -75,16 +75,18 @@ class FieldControl:
             return
         self._choices, self._loading = choices, loading
         options = [[each.value, each.text] for each in choices]
-        if loading:
-            first = "reading …"
-        elif self.field.load is not None and name not in shown.choices:
-            first = "choose what is above first"
-        else:
-            first = "choose …"
         if "" not in {each.value for each in choices} and not self.field.default:
-            options.insert(0, ["", first])
+            options.insert(0, ["", self._empty_choice_text(shown)])
         value = shown.values[name]
-        if value not in {each for each, _ in options}:  # its choices are still on their way
+        if value not in {each for each, _ in options}:  # its choices are still being read
             options.append([value, value])
         self.input.options = options
         self.input.value = value
+
+    def _empty_choice_text(self, shown: FormState) -> str:
+        """The text of the empty choice."""
+        if self.field.name in shown.loading:
+            return "reading …"
+        if self.field.load is not None and self.field.name not in shown.choices:
+            return "fill in the fields above first"
+        return "choose …"

@@ -6,7 +6,7 @@
 
 An event is a method. It returns the effects that the runner has to perform, and publishes the new state. Only
 `confirm` returns an `ApplyChanges`, and only once per review: a second click, from whichever tab, finds the form
-BUSY. An edit in CONFIRM voids the review. A response that arrives too late, for values that have changed since, is dropped.
+BUSY. An edit in CONFIRM voids the review. A response that arrives after the values have changed is dropped.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class Form:
-    """A form in use. Each event method gives effects to perform; `subscribe` is told what to show."""
+    """A form in use. Each event method returns the effects to perform; `subscribe` adds a listener for its state."""
 
-    voided = "An answer was changed: review it again."
+    voided = "A field was changed: review it again."
 
     def __init__(self, spec: FormSpec) -> None:
         self.spec = spec
@@ -41,20 +41,20 @@ class Form:
         self._listeners: list[Callable[[FormState], None]] = []
         self._secrets: dict[str, Secret] = {}
         self._touched: set[str] = set()
-        #: Field → the value that the account refused, and why.
+        #: Field → the value that the account refused, and the reason.
         self._refusals: dict[str, tuple[Any, str]] = {}
         self._all_checked = False
         self._turns: dict[str, int] = {}
         self._turn = 0
-        #: A review was asked for, and begins once the choices are read.
+        #: A review was requested, and starts when the choices have been read.
         self._waiting = False
         self._apply: ApplyChanges | None = None
         choices = {each.name: each.choices for each in spec.fields if each.choices}
-        self.shown = FormState(values=self._defaults(), choices=choices)
-        self._refresh()
+        self.shown = FormState(values=self._default_values(), choices=choices)
+        self._refresh_errors()
 
     def subscribe(self, listener: Callable[[FormState], None]) -> None:
-        """Tell `listener` what to show, now and after each event, one event at a time."""
+        """Call `listener` with the state now and after each event, one event at a time."""
         with self._lock:
             self._listeners.append(listener)
             listener(self.shown)
@@ -62,45 +62,44 @@ class Form:
     # --- filling in -------------------------------------------------------------------------------------
 
     def start(self) -> Effects:
-        """Read the choices that need no answer before them."""
-        with self._event():
-            return self._loads(lambda each: True)
+        """Read the choices that depend on no other field."""
+        with self._handle_event():
+            return self._load_requests(lambda each: True)
 
-    def set(self, name: str, value: Any) -> Effects:
-        """A person answered a field. In CONFIRM this voids the review; while it runs nothing is changed.
+    def enter_value(self, name: str, value: Any) -> Effects:
+        """A person changed a field. In CONFIRM this voids the review; in BUSY it is ignored.
 
-        An answer that comes while the review is made belongs to it, so that is begun again.
+        A change during LOADING belongs to the review, which starts again.
         """
-        return self._answer(name, value, by_form=False)
+        return self._set_value(name, value, by_form=False)
 
-    def put(self, name: str, value: Any) -> Effects:
-        """The program answers a field, such as with the rows picked in a table."""
-        return self._answer(name, value, by_form=True)
+    def fill_in(self, name: str, value: Any) -> Effects:
+        """The program changes a field, for example with the rows picked in a table."""
+        return self._set_value(name, value, by_form=True)
 
-    def _answer(self, name: str, value: Any, by_form: bool) -> Effects:
-        with self._event():
+    def _set_value(self, name: str, value: Any, by_form: bool) -> Effects:
+        with self._handle_event():
             before = self.shown.phase
             if before is Phase.BUSY or self.shown.values[name] == value:
                 return ()
-            if (
-                by_form and before in END_PHASES
-            ):  # what came of it stays to be read; `again` reads choices anew
-                self._put(name, value, by_form=True)
+            # The result stays visible; `start_over` reads the choices again.
+            if by_form and before in END_PHASES:
+                self._store_value(name, value, by_form=True)
                 return ()
             self._back_to_edit()
             if not by_form:
                 self._touched.add(name)
-            self._put(name, value, by_form=by_form)
-            effects = self._changed(name)
+            self._store_value(name, value, by_form=by_form)
+            effects = self._reset_dependents(name)
             if before is Phase.LOADING:
-                return (*effects, *self._review())
+                return (*effects, *self._begin_review())
             if before is Phase.CONFIRM:
-                self._show(notice=self.voided)
+                self._update_state(notice=self.voided)
             return effects
 
-    def take(self, name: str, secret: str) -> Effects:
-        """A secret was typed. It is kept here alone, until the form has ended or is begun anew."""
-        with self._event():
+    def store_secret(self, name: str, secret: str) -> Effects:
+        """A secret was typed. Only the form stores it, until it is confirmed or started over."""
+        with self._handle_event():
             if self.shown.phase is not Phase.BUSY:
                 self._back_to_edit()
                 self._touched.add(name)
@@ -110,182 +109,186 @@ class Form:
                     self._secrets.pop(name, None)
             return ()
 
-    def loaded(self, load: LoadChoices, choices: Sequence[Choice]) -> Effects:
-        """The choices of a field. A value that is no longer among them is taken away."""
-        with self._event():
+    def choices_loaded(self, load: LoadChoices, choices: Sequence[Choice]) -> Effects:
+        """The choices of a field were read. A value that is no longer among them is removed."""
+        with self._handle_event():
             name = load.field.name
             if self._turns.get(name) != load.turn:
                 return ()
             found = tuple(choices)
             if not load.field.required and load.field.kind == "choice":
                 found = (Choice("", "none"), *found)
-            self._show(choices={**self.shown.choices, name: found}, loading=self.shown.loading - {name})
+            self._update_state(
+                choices={**self.shown.choices, name: found}, loading=self.shown.loading - {name}
+            )
             value = self.shown.values[name]
             effects: Effects = ()
             if value and load.field.kind == "choice" and value not in {each.value for each in found}:
-                self._put(name, load.field.default, by_form=True)
-                effects = self._changed(name)
+                self._store_value(name, load.field.default, by_form=True)
+                effects = self._reset_dependents(name)
             if self._waiting and not self.shown.loading:
-                return (*effects, *self._review())
+                return (*effects, *self._begin_review())
             return effects
 
     # --- reviewing --------------------------------------------------------------------------------------
 
     def review(self) -> Effects:
-        """Check everything, and have the ChangeSet made."""
-        with self._event():
-            return self._review() if self.shown.phase is Phase.EDIT else ()
+        """Check all fields and request the ChangeSet."""
+        with self._handle_event():
+            return self._begin_review() if self.shown.phase is Phase.EDIT else ()
 
-    def _review(self) -> Effects:
+    def _begin_review(self) -> Effects:
         self._all_checked = True
-        errors = self._errors()
+        errors = self._field_errors()
         if errors:
-            self._show(phase=Phase.EDIT, notice=invalid_fields_notice(len(errors)), alert=True)
+            self._update_state(phase=Phase.EDIT, notice=invalid_fields_notice(len(errors)), alert=True)
             return ()
         self._turn += 1
         self._waiting = bool(self.shown.loading)
         if self._waiting:
-            self._show(phase=Phase.LOADING, notice="Reading what there is to choose from …", alert=False)
+            self._update_state(phase=Phase.LOADING, notice="Reading the choices …", alert=False)
             return ()
-        self._show(phase=Phase.LOADING, notice="Looking at the account …", alert=False)
+        self._update_state(phase=Phase.LOADING, notice="Checking the account …", alert=False)
         return (BuildChanges(dict(self._asked_values()), dict(self._secrets), self._turn),)
 
-    def built(self, build: BuildChanges, changes: ChangeSet) -> Effects:
-        """What would be done. Nothing to do is told, and no confirmation asked for."""
-        with self._event():
+    def changes_built(self, build: BuildChanges, changes: ChangeSet) -> Effects:
+        """The ChangeSet was built. An empty one needs no confirmation: the notice says that there is nothing to do."""
+        with self._handle_event():
             if self.shown.phase is not Phase.LOADING or build.turn != self._turn:
                 return ()
             if not len(changes):
                 notes = "; ".join(changes.notes)
-                self._show(phase=Phase.EDIT, notice=f"Nothing to do{f': {notes}' if notes else ''}.")
+                self._update_state(phase=Phase.EDIT, notice=f"Nothing to do{f': {notes}' if notes else ''}.")
                 return ()
-            self._show(
+            self._update_state(
                 phase=Phase.CONFIRM, changes=changes, challenge=changes.challenge, typed="", notice="",
                 alert=False, changeset=changes.id,
             )  # fmt: skip
             return ()
 
-    def refused(self, effect: LoadChoices | BuildChanges, error: BaseException) -> Effects:
-        """Choices could not be read, or the answers cannot be made: told at the field where that is known."""
-        with self._event():
+    def effect_refused(self, effect: LoadChoices | BuildChanges, error: BaseException) -> Effects:
+        """Choices could not be read, or no ChangeSet could be built. The error is shown at its field if known."""
+        with self._handle_event():
             if isinstance(effect, LoadChoices):
                 if self._turns.get(effect.field.name) != effect.turn:
                     return ()
-                self._show(loading=self.shown.loading - {effect.field.name})
+                self._update_state(loading=self.shown.loading - {effect.field.name})
                 if self._waiting:
                     self._back_to_edit()
             elif self.shown.phase is not Phase.LOADING or effect.turn != self._turn:
                 return ()
             else:
-                self._show(phase=Phase.EDIT)
+                self._update_state(phase=Phase.EDIT)
             name = self._field_of(error) if isinstance(effect, BuildChanges) else None
             if name is None:
-                self._show(notice=error_message(error), alert=True)
+                self._update_state(notice=error_message(error), alert=True)
             else:
                 self._refusals[name] = (self.shown.values.get(name), field_message(error))
-                self._show(notice=invalid_fields_notice(1), alert=True)
+                self._update_state(notice=invalid_fields_notice(1), alert=True)
             return ()
 
-    def type(self, text: str) -> Effects:
-        """The label is being typed that what cannot be undone asks for."""
-        with self._event():
+    def type_challenge(self, text: str) -> Effects:
+        """A person typed into the confirmation of a change that cannot be undone."""
+        with self._handle_event():
             if self.shown.phase is Phase.CONFIRM:
-                self._show(typed=text)
+                self._update_state(typed=text)
             return ()
 
-    def back(self) -> Effects:
-        """From the review, or from waiting for it, to the answers."""
-        with self._event():
+    def back_to_fields(self) -> Effects:
+        """Return from the review, or from waiting for it, to the fields."""
+        with self._handle_event():
             if self.shown.phase in (Phase.CONFIRM, Phase.LOADING):
                 self._back_to_edit()
             return ()
 
-    # --- doing ------------------------------------------------------------------------------------------
+    # --- applying ---------------------------------------------------------------------------------------
 
     def confirm(self) -> Effects:
-        """The one way to an `Apply`, given once for each review; empty when there is nothing to confirm."""
-        with self._event():
+        """Return `ApplyChanges`, once per review and nowhere else; empty when there is nothing to confirm."""
+        with self._handle_event():
             changes = self.shown.changes
-            if not self.shown.unlocked or changes is None:
+            if not self.shown.can_confirm or changes is None:
                 return ()
             self._apply = ApplyChanges(changes, changes.id)
             self._secrets.clear()
-            self._show(
+            self._update_state(
                 phase=Phase.BUSY,
-                progress=(0, len(changes), "beginning"),
+                progress=(0, len(changes), "starting"),
                 notice="",
                 alert=False,
                 stopped=False,
             )
             return (self._apply,)
 
-    def progressed(self, apply: ApplyChanges, ended: int, total: int, text: str) -> Effects:
-        """Where an apply is."""
-        with self._event():
+    def apply_progressed(self, apply: ApplyChanges, ended: int, total: int, text: str) -> Effects:
+        """An apply reports its progress."""
+        with self._handle_event():
             if apply is self._apply and self.shown.phase is Phase.BUSY:
-                self._show(progress=(ended, total, text))
+                self._update_state(progress=(ended, total, text))
             return ()
 
     def stop(self) -> Effects:
-        """Wait no longer. What was sent goes on; nothing more is sent; the journal has it all."""
-        with self._event():
+        """Stop waiting. The provider continues what was sent; nothing more is sent; the journal records it."""
+        with self._handle_event():
             if self._apply is not None and self.shown.phase is Phase.BUSY:
                 self._apply.stop.set()
-                self._show(
+                self._update_state(
                     phase=Phase.UNKNOWN,
                     stopped=True,
-                    notice="You stopped waiting. What was sent goes on at the provider, nothing more is sent. "
-                    "“Look again” tells how it ended.",
+                    notice="You stopped waiting. The provider continues what was sent; nothing more is sent. "
+                    "“Look again” shows how it ended.",
                     alert=False,
                 )
             return ()
 
-    def finished(self, apply: ApplyChanges, result: pd.DataFrame) -> Effects:
-        """How it ended, by the outcomes of the single changes."""
-        with self._event():
+    def apply_finished(self, apply: ApplyChanges, result: pd.DataFrame) -> Effects:
+        """An apply has ended; its phase follows from the outcomes of the changes."""
+        with self._handle_event():
             if apply is self._apply and self.shown.phase in (Phase.BUSY, Phase.UNKNOWN):
                 phase, notice = judge_result(result)
-                self._end(phase, notice, result)
+                self._end_apply(phase, notice, result)
             return ()
 
-    def failed(self, apply: ApplyChanges, error: BaseException, still_open: bool = False) -> Effects:
-        """It ended with an error. `still_open`: the journal has changes of it without an outcome."""
-        with self._event():
+    def apply_failed(self, apply: ApplyChanges, error: BaseException, still_open: bool = False) -> Effects:
+        """An apply ended with an error. `still_open`: the journal has changes without an outcome."""
+        with self._handle_event():
             if apply is not self._apply or self.shown.phase not in (Phase.BUSY, Phase.UNKNOWN):
                 return ()
             result = error.result if isinstance(error, ChangeError) else None
             if self.shown.stopped and isinstance(error, KeyboardInterrupt):
                 return ()
             if isinstance(error, WaitTimeout):
-                self._end(Phase.DONE, error_message(error), result)
+                self._end_apply(Phase.DONE, error_message(error), result)
             elif result is not None:
-                self._end(*judge_result(result), result)
+                self._end_apply(*judge_result(result), result)
             elif still_open:
-                text = f"{error_message(error)} What was begun may have happened: “Look again” tells how it ended."
-                self._end(Phase.UNKNOWN, text, None)
+                text = (
+                    f"{error_message(error)} Changes may have been made: “Look again” shows how they ended."
+                )
+                self._end_apply(Phase.UNKNOWN, text, None)
             else:
-                self._end(Phase.FAILED, error_message(error), None)
+                self._end_apply(Phase.FAILED, error_message(error), None)
             return ()
 
     def resume(self) -> Effects:
-        """Have an unknown outcome settled."""
-        with self._event():
+        """Settle an unknown outcome."""
+        with self._handle_event():
             if self.shown.phase is not Phase.UNKNOWN:
                 return ()
             earlier = self._apply
             self._apply = ApplyChanges(None, self.shown.changeset, after=earlier.ended if earlier else None)
-            self._show(
+            self._update_state(
                 phase=Phase.BUSY,
-                progress=(0, 0, "looking at the account"),
+                progress=(0, 0, "checking the account"),
                 notice="",
                 alert=False,
                 stopped=False,
             )
             return (self._apply,)
 
-    def again(self) -> Effects:
-        """Begin anew, with the choices read again."""
-        with self._event():
+    def start_over(self) -> Effects:
+        """Start over with empty fields, and read the choices again."""
+        with self._handle_event():
             if self.shown.phase is Phase.BUSY:
                 return ()
             self._secrets.clear()
@@ -295,74 +298,76 @@ class Form:
             rows = {
                 each.name: self.shown.values[each.name] for each in self.spec.fields if each.kind == "rows"
             }
-            values = {**self._defaults(), **rows}
+            values = {**self._default_values(), **rows}
             grown = {name: count + 1 for name, count in self.shown.settings.items()}
             settings = {**dict.fromkeys(values, 1), **grown}
             choices = {each.name: each.choices for each in self.spec.fields if each.choices}
             self.shown = FormState(values=values, settings=settings, choices=choices)
-            return self._loads(lambda each: True)
+            return self._load_requests(lambda each: True)
 
     # --- details ----------------------------------------------------------------------------------------
 
-    def _defaults(self) -> dict[str, Any]:
+    def _default_values(self) -> dict[str, Any]:
         return {each.name: each.default for each in self.spec.fields if each.kind != "secret"}
 
     @contextmanager
-    def _event(self) -> Iterator[None]:
-        """One event at a time, published under the same lock, so that views see them in order."""
+    def _handle_event(self) -> Iterator[None]:
+        """Handle one event at a time and publish it under the same lock, so that views see events in order."""
         with self._lock:
             before = self.shown
             yield
-            self._refresh()
+            self._refresh_errors()
             if self.shown is not before:
                 for listener in self._listeners:
                     listener(self.shown)
 
-    def _show(self, **what: Any) -> None:
+    def _update_state(self, **what: Any) -> None:
         self.shown = replace(self.shown, **what)
 
-    def _refresh(self) -> None:
+    def _refresh_errors(self) -> None:
         asked = tuple(each.name for each in self.spec.fields if each.when(self.shown.values))
         shown = {
-            name: text for name, text in self._errors().items() if self._all_checked or name in self._touched
+            name: text
+            for name, text in self._field_errors().items()
+            if self._all_checked or name in self._touched
         }
         taken = {name: len(secret.reveal()) for name, secret in self._secrets.items()}
         if (asked, shown, taken) != (self.shown.asked, self.shown.errors, self.shown.taken):
-            self._show(asked=asked, errors=shown, taken=taken)
+            self._update_state(asked=asked, errors=shown, taken=taken)
 
-    def _put(self, name: str, value: Any, *, by_form: bool = False) -> None:
-        self._show(values={**self.shown.values, name: value})
+    def _store_value(self, name: str, value: Any, *, by_form: bool = False) -> None:
+        self._update_state(values={**self.shown.values, name: value})
         if by_form:
             count = self.shown.settings.get(name, 0) + 1
-            self._show(settings={**self.shown.settings, name: count})
+            self._update_state(settings={**self.shown.settings, name: count})
 
-    def _changed(self, name: str) -> Effects:
-        """What hangs on a field is not answered any more, and its choices are read anew."""
+    def _reset_dependents(self, name: str) -> Effects:
+        """Reset the fields that depend on a field, and read their choices again."""
         for each in self.spec.fields:
             if name in each.needs and self.shown.values.get(each.name) != each.default:
-                self._put(each.name, each.default, by_form=True)
+                self._store_value(each.name, each.default, by_form=True)
                 self._touched.discard(each.name)
-        return self._loads(lambda each: name in each.needs)
+        return self._load_requests(lambda each: name in each.needs)
 
-    def _loads(self, wanted: Callable[[FormField], bool]) -> Effects:
+    def _load_requests(self, wanted: Callable[[FormField], bool]) -> Effects:
         loads = []
         for each in self.spec.fields:
             if each.load is None or not wanted(each):
                 continue
             self._turns[each.name] = turn = self._turns.get(each.name, 0) + 1
             if each.when(self.shown.values) and all(self.shown.values[need] for need in each.needs):
-                self._show(loading=self.shown.loading | {each.name})
+                self._update_state(loading=self.shown.loading | {each.name})
                 loads.append(LoadChoices(each, dict(self.shown.values), turn))
             else:
                 left = {name: found for name, found in self.shown.choices.items() if name != each.name}
-                self._show(choices=left, loading=self.shown.loading - {each.name})
+                self._update_state(choices=left, loading=self.shown.loading - {each.name})
         return tuple(loads)
 
     def _back_to_edit(self) -> None:
         self._turn += 1
         self._waiting = False
         if self.shown.phase is not Phase.EDIT or self.shown.notice:
-            self._show(
+            self._update_state(
                 phase=Phase.EDIT,
                 changes=None,
                 challenge="",
@@ -377,23 +382,38 @@ class Form:
     def _asked_values(self) -> FieldValues:
         return {name: value for name, value in self.shown.values.items() if name in self.shown.asked}
 
-    def _errors(self) -> dict[str, str]:
+    def _field_errors(self) -> dict[str, str]:
         errors = {}
         for each in self.spec.fields:
-            if each.when(self.shown.values) and (text := self._error(each)):
+            if each.when(self.shown.values) and (text := self._field_error(each)):
                 errors[each.name] = text
         return errors
 
-    def _error(self, each: FormField) -> str:
+    def _field_error(self, each: FormField) -> str:
+        """The message below a field; empty when its value is right."""
         value = self._secrets.get(each.name) if each.kind == "secret" else self.shown.values[each.name]
         if not value:
-            return "This is needed." if each.required and each.kind != "flag" else ""
-        if each.name in self._refusals and self._refusals[each.name][0] == self.shown.values.get(each.name):
-            return self._refusals[each.name][1]
-        if each.kind == "choice" and each.name not in self.shown.loading:
-            found = [choice for choice in self.shown.choices.get(each.name, ()) if choice.value == value]
-            if not found or found[0].refusal:
-                return found[0].refusal if found else f"{value} is not offered."
+            return "This field is required." if each.required and each.kind != "flag" else ""
+        return (
+            self._earlier_refusal(each.name)
+            or self._choice_error(each, value)
+            or self._check_error(each, value)
+        )
+
+    def _earlier_refusal(self, name: str) -> str:
+        """The reason why the account refused this very value earlier."""
+        value, reason = self._refusals.get(name, (None, ""))
+        return reason if value == self.shown.values.get(name) else ""
+
+    def _choice_error(self, each: FormField, value: Any) -> str:
+        if each.kind != "choice" or each.name in self.shown.loading:
+            return ""
+        for choice in self.shown.choices.get(each.name, ()):
+            if choice.value == value:
+                return choice.refusal
+        return f"{value} is not offered."
+
+    def _check_error(self, each: FormField, value: Any) -> str:
         if each.check is None:
             return ""
         try:
@@ -403,7 +423,7 @@ class Form:
         return ""
 
     def _field_of(self, error: BaseException) -> str | None:
-        """The field that a refusal is about, by its first word."""
+        """Return the field that an error names in its first words."""
         if not isinstance(error, InputError):
             return None
         text = str(error).lower().replace("_", " ")
@@ -412,5 +432,7 @@ class Form:
                 return name
         return None
 
-    def _end(self, phase: Phase, notice: str, result: pd.DataFrame | None) -> None:
-        self._show(phase=phase, notice=notice, alert=phase is not Phase.DONE, result=result, stopped=False)
+    def _end_apply(self, phase: Phase, notice: str, result: pd.DataFrame | None) -> None:
+        self._update_state(
+            phase=phase, notice=notice, alert=phase is not Phase.DONE, result=result, stopped=False
+        )

@@ -6,22 +6,16 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lcnb.changes.changeset import ChangeSet
 from lcnb.secret import Secret
 from lcnb.widgets.form_fields import FieldValues, FormField
 
-if TYPE_CHECKING:
-    pass
-
-
-# --- effects: what is to be done outside ----------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class LoadChoices:
-    """Read the choices of a field; answer by `loaded` or `refused`."""
+    """Read the choices of a field; report them by `Form.choices_loaded`, or the error by `Form.effect_refused`."""
 
     field: FormField
     values: FieldValues
@@ -30,7 +24,7 @@ class LoadChoices:
 
 @dataclass(frozen=True)
 class BuildChanges:
-    """Make the ChangeSet; answer by `built` or `refused`."""
+    """Build the ChangeSet; report it by `Form.changes_built`, or the error by `Form.effect_refused`."""
 
     values: FieldValues
     secrets: Mapping[str, Secret]
@@ -39,32 +33,35 @@ class BuildChanges:
 
 @dataclass(frozen=True)
 class ApplyChanges:
-    """Apply a ChangeSet, or resume one (`changes` is None); answer by `progressed`, `finished` or `failed`."""
+    """Apply a ChangeSet, or resume one (`changes` is None).
+
+    Report by `Form.apply_progressed`, `apply_finished` or `apply_failed`.
+    """
 
     changes: ChangeSet | None
     changeset: str
     stop: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
-    #: The one that was stopped, and may still be at it: it ends first.
+    #: The end of an earlier apply that was stopped and may still be running: wait for it first.
     after: threading.Event | None = None
 
 
 @dataclass(frozen=True)
 class StartRun:
-    """Run a runbook, make what its dry run in `plan` planned, or settle a run in `resumes` and go on with it.
+    """Run a runbook, apply the plan of the dry run in `plan`, or resume the broken run in `resumes`.
 
-    Answer by `cell`, `run_ended` or `run_failed`.
+    Report by `RunForm.cell_started`, `run_ended` or `run_failed`.
     """
 
     given: FieldValues
-    #: How the run is told to end (`lcnb.runbooks.batch.stops.LocalStop`).
+    #: Ends the run when it is set (`lcnb.runbooks.batch.stops.LocalStop`).
     stop: Any
     plan: Path | None = None
     resumes: Path | None = None
 
     @property
-    def dry(self) -> bool:
-        """Whether it is one that changes nothing."""
+    def is_dry(self) -> bool:
+        """Whether this run changes nothing."""
         return self.plan is None and self.resumes is None
 
 

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lcnb.changes.changeset import ChangeSet
 from lcnb.secret import Secret
-
-if TYPE_CHECKING:
-    pass
 
 FieldValues = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer of a field with choices: its value, and how it is told."""
+    """One choice of a field: its value and its text."""
 
     value: str
     text: str
-    #: Why it cannot be taken now, such as a location that is sold out.
+    #: Why it cannot be chosen now, for example because a location is sold out.
     refusal: str = ""
 
 
 @dataclass(frozen=True)
 class FormField:
-    """One question. `kind`: text, area (several lines), choice, suggest (a text with proposals), flag, secret, or
-    rows (picked in a table)."""
+    """One field of a form.
+
+    `kind` is text, area (several lines), choice, suggest (text with suggestions), flag, secret, or rows (picked in a
+    table).
+    """
 
     name: str
     label: str
@@ -36,27 +36,27 @@ class FormField:
     kind: str = "text"
     required: bool = True
     default: Any = ""
-    #: Fields that must be answered before this one's choices can be read; when one changes they are read anew.
+    #: Fields that the choices depend on; when one of them changes, the choices are read again.
     needs: tuple[str, ...] = ()
-    #: Reads the choices: (client, values) → choices.
+    #: Function that reads the choices: (client, values) → choices.
     load: Callable[[Any, FieldValues], Sequence[Choice]] | None = None
-    #: Raises InputError for a value that cannot be right: (value, values).
+    #: Function (value, values) that raises InputError for a wrong value.
     check: Callable[[Any, FieldValues], object] | None = None
-    #: Whether it is asked at all.
+    #: Function of the values: whether the field is shown.
     when: Callable[[FieldValues], bool] = lambda values: True
     choices: tuple[Choice, ...] = ()
-    #: A `suggest` takes several, with commas between.
+    #: Whether a `suggest` field accepts several values, separated by commas.
     several: bool = False
 
 
 @dataclass(frozen=True)
 class FormSpec:
-    """A form: its questions, and the client's method that makes a ChangeSet of the answers."""
+    """A form: its fields, and the function (client, values, secrets) that builds a ChangeSet from them."""
 
     name: str
     title: str
     fields: tuple[FormField, ...]
     build: Callable[[Any, FieldValues, Mapping[str, Secret]], ChangeSet]
     intro: str = ""
-    #: What the button says that begins.
+    #: Text of the button that starts the review.
     verb: str = "Review …"

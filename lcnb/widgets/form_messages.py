@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lcnb.errors import LcnbError
@@ -11,44 +12,50 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# --- words ----------------------------------------------------------------------------------------------
-
-
 def error_message(error: BaseException) -> str:
-    """An error as a person reads it: ours say what to do next; of others the kind is told too."""
+    """Return an error as a sentence: errors of lcnb say what to do next, others are shown with their class."""
     text = str(error).strip()
     if isinstance(error, LcnbError) and text:
         return text
     kind = type(error).__name__
-    return f"This is a fault of lcnb: {kind}{f': {text}' if text else ''}. Nothing further was sent."
+    return f"This is an error in lcnb: {kind}{f': {text}' if text else ''}. Nothing further was sent."
 
 
 def invalid_fields_notice(count: int) -> str:
-    answers = "One answer needs" if count == 1 else f"{count} answers need"
-    return f"{answers} another look; what is wrong stands below it. Nothing was sent."
+    """Return the notice for this number of wrong fields."""
+    if count == 1:
+        return "One field needs a correction: see the message below it. Nothing was sent."
+    return f"{count} fields need corrections: see the messages below them. Nothing was sent."
 
 
 def field_message(error: BaseException) -> str:
+    """Return an error as the message below its field."""
     text = str(error).removesuffix("Nothing was sent.").strip()
     return text.replace("replace=True", "tick “Replace”")
 
 
 def judge_result(result: pd.DataFrame) -> tuple[Phase, str]:
-    """How a set of changes ended, and a line that says it."""
+    """Return the phase in which a set of changes ended, and a notice about it."""
     outcomes = list(result.outcome)
-    count = {name: outcomes.count(name) for name in dict.fromkeys(outcomes)}
-    text = ", ".join(f"{number} {name}" for name, number in count.items()) or "nothing was open"
-    if any(
-        name in ("unknown", "sent", "planned") and (action, name) != ("reboot", "unknown")
-        for action, name in zip(result.action, outcomes, strict=True)
-    ):  # that of a reboot stays unknown, however often one looks
-        return Phase.UNKNOWN, f"{text}. What is unknown may have happened: “Look again” tells how it ended."
-    if all(name == "done" for name in outcomes):
-        what = ", ".join(
-            dict.fromkeys(
-                f"{action} {target}" for action, target in zip(result.action, result.target, strict=True)
-            )
+    text = count_outcomes(outcomes)
+    if any(map(_can_be_settled, result.action, outcomes)):
+        return (
+            Phase.UNKNOWN,
+            f"{text}. Unknown changes may have been made: “Look again” shows how they ended.",
         )
-        return Phase.DONE, f"Done: {what}." if what else "Nothing was open any more."
+    if all(name == "done" for name in outcomes):
+        changes = dict.fromkeys(map("{} {}".format, result.action, result.target))
+        return Phase.DONE, f"Done: {', '.join(changes)}." if changes else "No change was open any more."
     details = "; ".join(str(text) for text in result.detail.dropna())
     return Phase.FAILED, f"{text}{f': {details}' if details else ''}".rstrip(".") + "."
+
+
+def count_outcomes(outcomes: Sequence[str]) -> str:
+    """Return how often each outcome occurs, such as `2 done, 1 failed`."""
+    counts = {name: outcomes.count(name) for name in dict.fromkeys(outcomes)}
+    return ", ".join(f"{number} {name}" for name, number in counts.items()) or "nothing was open"
+
+
+def _can_be_settled(action: str, outcome: str) -> bool:
+    """Whether looking at the account can settle a change; it cannot show whether a machine was rebooted."""
+    return outcome in ("unknown", "sent", "planned") and (action, outcome) != ("reboot", "unknown")

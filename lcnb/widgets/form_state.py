@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """Where a form is."""
+    """The phase of a form."""
 
     EDIT = "edit"
     LOADING = "loading"
@@ -30,18 +30,15 @@ class Phase(StrEnum):
 END_PHASES = (Phase.DONE, Phase.FAILED, Phase.UNKNOWN)
 
 
-# --- what is to be shown --------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class FormState:
-    """All that a view needs. `errors` are at their fields; `notice` is for the whole form."""
+    """Everything that a view shows. `errors` belong to fields; `notice` belongs to the whole form."""
 
     phase: Phase = Phase.EDIT
     values: FieldValues = field(default_factory=dict)
-    #: Field → how often the form itself set its value: a view sets a control only when this grows.
+    #: Field → how often the form itself set its value; a view sets a control only when this number grows.
     settings: Mapping[str, int] = field(default_factory=dict)
-    #: Secret field → number of characters that were taken.
+    #: Secret field → number of characters that the form stores.
     taken: Mapping[str, int] = field(default_factory=dict)
     choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
     loading: frozenset[str] = frozenset()
@@ -50,17 +47,17 @@ class FormState:
     notice: str = ""
     alert: bool = False
     changes: ChangeSet | None = None
-    #: What must be typed to go on; empty when a click is enough.
+    #: Text to be typed as confirmation; empty when a click is enough.
     challenge: str = ""
     typed: str = ""
     progress: tuple[int, int, str] = (0, 0, "")
     stopped: bool = False
     result: pd.DataFrame | None = None
     changeset: str = ""
-    #: How a runbook ended (`runform.Ended`).
+    #: How a runbook ended (`runbook_process.FinishedRun`).
     run: Any = None
 
     @property
-    def unlocked(self) -> bool:
-        """Whether the confirmation may be clicked."""
+    def can_confirm(self) -> bool:
+        """Whether a click on the confirmation has an effect."""
         return self.phase is Phase.CONFIRM and (not self.challenge or same_name(self.typed, self.challenge))

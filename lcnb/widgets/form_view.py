@@ -1,4 +1,7 @@
-"""A form on the screen: its fields, one status line and the panel. It has no logic: events go in, `render` shows the state."""
+"""A form on the screen: its fields, one status line and the panel.
+
+The view has no logic: it passes events to the form, and `render` shows the state.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +36,15 @@ class FormView:
     def __init__(self, form: Form, runner: Runner) -> None:
         self.form, self.runner = form, runner
         self.controls = [
-            FieldControl(each, self._changes(each.name), self._takes(each.name)) for each in form.spec.fields
+            FieldControl(each, self._change_listener(each.name), self._secret_listener(each.name))
+            for each in form.spec.fields
         ]
         self.review = make_button(form.spec.verb, "primary")
         self.cancel = make_button("Cancel")
-        self.review.on_click(lambda _: self.do(form.review))
-        self.cancel.on_click(lambda _: self.do(form.back))
+        self.review.on_click(lambda _: self.handle_event(form.review))
+        self.cancel.on_click(lambda _: self.handle_event(form.back_to_fields))
         self.status = widgets.HTML(status_html("", phase=Phase.EDIT))
-        self.panel = self.panel_class(form, self.do)
+        self.panel = self.panel_class(form, self.handle_event)
         begin = widgets.HBox([self.review, self.cancel])
         begin.add_class("lcnb-begin")
         self.asking = widgets.VBox([
@@ -55,13 +59,13 @@ class FormView:
         form.subscribe(self.render)
 
     def start(self) -> None:
-        """Read what the form needs; the first time only."""
+        """Read the choices of the form, the first time only."""
         if not self._started:
             self._started = True
-            self.do(self.form.start)
+            self.handle_event(self.form.start)
 
-    def do(self, event: Callable[[], Effects]) -> None:
-        """An event of the form, and what comes of it. ipywidgets swallows what a callback raises: it is shown."""
+    def handle_event(self, event: Callable[[], Effects]) -> None:
+        """Pass an event to the form and perform its effects. Errors are shown, because ipywidgets swallows them."""
         try:
             self.runner.run(self.form, event())
         except Exception as error:
@@ -69,7 +73,7 @@ class FormView:
             self.status.value = status_html(error_message(error), alert=True, phase=self.form.shown.phase)
 
     def render(self, shown: FormState) -> None:
-        """Show the form as it is; nothing is set that is so already."""
+        """Show a state of the form; set only what differs."""
         for each in self.controls:
             each.render(shown)
         for widget, visible in (
@@ -85,8 +89,8 @@ class FormView:
             self.status.value = text
         self.panel.render(shown)
 
-    def _changes(self, name: str) -> Callable[[Any], None]:
-        return lambda value: self.do(lambda: self.form.set(name, value))
+    def _change_listener(self, name: str) -> Callable[[Any], None]:
+        return lambda value: self.handle_event(lambda: self.form.enter_value(name, value))
 
-    def _takes(self, name: str) -> Callable[[str], None]:
-        return lambda text: self.do(lambda: self.form.take(name, text))
+    def _secret_listener(self, name: str) -> Callable[[str], None]:
+        return lambda text: self.handle_event(lambda: self.form.store_secret(name, text))

@@ -3,10 +3,10 @@ function make(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made;
 }
 function render({ model, el }) {
-  let sort = { name: null, down: false }, words = [], said = 0;
+  let sort = { name: null, down: false }, words = [], sent = 0;
   const name = model.get("name"), id = "lcnb-grid-" + Math.random().toString(36).slice(2);
   el.classList.add("lcnb-grid");
-  const find = make("input", { type: "search", id, placeholder: model.get("ticks") ? "such as: running MIA1 web" : "" });
+  const find = make("input", { type: "search", id, placeholder: model.get("ticks") ? "for example: running MIA1 web" : "" });
   const count = make("span", { className: "lcnb-grid-count" }); count.setAttribute("role", "status");
   const bar = make("div", { className: "lcnb-grid-bar" },
     make("label", { htmlFor: id, textContent: "Filter" }), find, count);
@@ -38,11 +38,11 @@ function render({ model, el }) {
   const choose = (keys, on) => {
     const picked = new Set(model.get("selected"));
     keys.forEach((each) => on ? picked.add(each) : picked.delete(each));
-    said += 1; model.set("selected", [...picked]); model.send({ answer: [...picked], by: id, n: said });
+    sent += 1; model.set("selected", [...picked]); model.send({ answer: [...picked], by: id, n: sent });
   };
-  const tick = (label, checked, told) => {
+  const tick = (label, checked, listener) => {
     const box = make("input", { type: "checkbox", checked }); box.setAttribute("aria-label", label);
-    box.addEventListener("change", () => told(box.checked));
+    box.addEventListener("change", () => listener(box.checked));
     return box;
   };
   function drawHead() {
@@ -92,9 +92,9 @@ function render({ model, el }) {
       return line;
     }));
     if (focused) for (const line of body.children) if (line.dataset.key === focused) line.querySelector("input")?.focus();
-    tell();
+    showCount();
   }
-  function tell() {
+  function showCount() {
     const all = model.get("rows").length, some = body.children.length, ticked = model.get("selected").length;
     count.textContent = (some === all ? `${all} rows` : `${some} of ${all} rows`) + (model.get("ticks") ? `, ${ticked} ticked` : "");
   }
@@ -107,9 +107,9 @@ function render({ model, el }) {
       if (box) box.checked = on;
       line.classList.toggle("picked", on);
     }
-    tell();
+    showCount();
   };
-  model.on("msg:custom", ({ value, heard }) => { if ((heard[id] || 0) >= said) model.set("selected", value); });
+  model.on("msg:custom", ({ value, heard }) => { if ((heard[id] || 0) >= sent) model.set("selected", value); });
   model.on("change:rows", draw); model.on("change:columns", redraw); model.on("change:selected", chosen);
   redraw();
 }

@@ -1,7 +1,7 @@
-"""`Grid`: rows to sort, filter and tick, as a real table that a keyboard and a screen reader can use.
+"""`Grid`: rows to sort, filter and tick, as a real table that works with a keyboard and a screen reader.
 
-Rows are told apart by their key, never by their place, so what is ticked stays ticked when the rows are read
-again, sorted or filtered. Nothing is loaded from anywhere.
+Rows are identified by their key, not by their position, so ticked rows stay ticked when rows are read again, sorted or
+filtered. The widget loads nothing from other hosts.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ function render({ model, el }) {
     if (kind === "suggest") list.replaceChildren(...options.map(([value]) => new Option(value, value)));
   };
   const hint = () => { if (kind !== "rows") box.placeholder = model.get("placeholder"); };
-  const tell = () => {
+  const showNote = () => {
     const error = model.get("error"), help = model.get("help");
     box.setAttribute("aria-invalid", error ? "true" : "false");
     const line = make("span", { className: error ? "lcnb-bad" : "lcnb-help", textContent: error || help });
@@ -32,27 +32,27 @@ function render({ model, el }) {
     note.replaceChildren(...(line.textContent ? [line] : []));
   };
 
-  let said = 0;
-  const say = () => {
+  let sent = 0;
+  const send = () => {
     const answer = kind === "flag" ? box.checked : box.value;
-    said += 1; model.set("value", answer); model.send({ answer, by: id, n: said });
+    sent += 1; model.set("value", answer); model.send({ answer, by: id, n: sent });
   };
   model.on("msg:custom", ({ value, heard }) => {
-    if (value !== undefined && (heard[id] || 0) >= said) { model.set("value", value); put(); }
+    if (value !== undefined && (heard[id] || 0) >= sent) { model.set("value", value); put(); }
   });
   if (kind === "secret") {
     box.type = "password"; box.autocomplete = "new-password";
     box.addEventListener("change", () => { if (box.value) model.send({ secret: box.value }); box.value = ""; });
   } else if (kind === "flag") {
-    box.type = "checkbox"; box.addEventListener("change", say);
+    box.type = "checkbox"; box.addEventListener("change", send);
   } else if (kind !== "rows") {
     if (kind === "suggest") { box.setAttribute("list", list.id); row.append(list); }
     if (kind === "text") box.autocomplete = "off";
     if (box.tagName === "TEXTAREA") box.rows = 3;
-    box.addEventListener(kind === "choice" ? "change" : "input", say);
+    box.addEventListener(kind === "choice" ? "change" : "input", send);
   }
-  for (const [name, draw] of Object.entries({ options: offer, value: put, placeholder: hint, help: tell, error: tell }))
+  for (const [name, draw] of Object.entries({ options: offer, value: put, placeholder: hint, help: showNote, error: showNote }))
     model.on("change:" + name, draw);
-  offer(); put(); hint(); tell();
+  offer(); put(); hint(); showNote();
 }
 export default { render };

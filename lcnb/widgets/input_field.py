@@ -12,11 +12,11 @@ from lcnb.widgets.message_widget import MessageWidget
 
 
 class InputField(MessageWidget):
-    """A label, an input, and a line below for help or for what is wrong.
+    """A label, an input, and a line below for help or an error.
 
-    `kind` is `text`, `area` (several lines), `choice` (of `options`), `suggest` (a text, `options` are proposals),
-    `flag`, `rows` (a text that is only shown), or `secret`: what is typed there is a message and nothing else, the box
-    empties itself, and no trait, which would be saved with a notebook in plain text, ever holds it.
+    `kind` is `text`, `area` (several lines), `choice` (of `options`), `suggest` (text, with `options` as suggestions),
+    `flag`, `rows` (text that is only shown), or `secret`. A secret is sent as a message only and the input empties
+    itself: a trait would be saved with the notebook in plain text.
     """
 
     _esm = Path(__file__).with_name("input_field.js")
@@ -29,11 +29,11 @@ class InputField(MessageWidget):
     help = traitlets.Unicode("").tag(sync=True)
     error = traitlets.Unicode("").tag(sync=True)
 
-    def on_secret(self, told: Callable[[str], None]) -> None:
-        """`told` gets each secret that is typed; it is kept nowhere else."""
+    def on_secret(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with each secret that a person types; nothing else stores it."""
 
-        def heard(widget: Any, content: Any, buffers: Any) -> None:
+        def receive(widget: Any, content: Any, buffers: Any) -> None:
             if isinstance(content, dict) and isinstance(content.get("secret"), str):
-                told(content["secret"])
+                listener(content["secret"])
 
-        self.on_msg(heard)
+        self.on_msg(receive)

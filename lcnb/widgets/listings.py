@@ -1,4 +1,4 @@
-"""Listings on the screen: the fleet with its figures and pictures, and the smaller tables of keys and snapshots."""
+"""Listings on the screen: the fleet with its key figures and charts, and the smaller tables of keys and snapshots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lcnb.widgets")
 
-#: Column → title, of the table of machines.
+#: Column → title in the table of machines.
 MACHINE_TITLES = {
     "label": "label",
     "state": "state",
@@ -35,7 +35,7 @@ MACHINE_TITLES = {
     "cpus": "CPUs",
     "memory": "memory MB",
     "total_disk_size": "disk GB",
-    "monthly_value": "a month",
+    "monthly_value": "per month",
     "currencycode": "currency",
     "ipv4": "IPv4",
     "identifier": "identifier",
@@ -51,7 +51,7 @@ SNAPSHOT_TITLES = {
 
 
 class ListingTable:
-    """A listing that is read in the runner's thread; `refresh` keeps what is ticked."""
+    """A listing that is read in a thread of the runner; `refresh` keeps ticked rows ticked."""
 
     def __init__(
         self,
@@ -70,20 +70,20 @@ class ListingTable:
         self.status = widgets.HTML(status_html(""))
         self.head = widgets.HTML()
         self.widget = widgets.VBox([self.head, widgets.HBox([self.reload, self.status]), self.grid])
-        self._reading = OneAtATime(runner.spawn, self._refresh)
+        self._reading = OneAtATime(runner.spawn, self._read_frame)
         self._read_once = False
 
     def start(self) -> None:
-        """Read it, the first time only."""
+        """Read the listing, the first time only."""
         if not self._read_once:
             self.refresh()
 
     def refresh(self) -> None:
-        """Read the listing again, beside."""
+        """Read the listing again, in the background."""
         self._read_once = True
         self._reading()
 
-    def _refresh(self) -> None:
+    def _read_frame(self) -> None:
         self.status.value = status_html("reading …")
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -97,7 +97,7 @@ class ListingTable:
             self.status.value = status_html(error_message(error), alert=True)
 
     def show(self, frame: pd.DataFrame) -> None:
-        """Show a frame; ticks of rows that are gone are taken away."""
+        """Show a frame, and untick rows that no longer exist."""
         columns = [
             {
                 "name": name,
@@ -108,13 +108,13 @@ class ListingTable:
             for name, title in self._titles.items()
         ]
         rows = [{name: json_cell(row[name]) for name in self._titles} for row in frame.to_dict("records")]
-        there = {row[self.grid.key] for row in rows}
+        keys = {row[self.grid.key] for row in rows}
         self.grid.columns, self.grid.rows = columns, rows
-        self.grid.selected = [each for each in self.grid.selected if each in there]
+        self.grid.selected = [each for each in self.grid.selected if each in keys]
 
 
 def json_cell(value: Any) -> Any:
-    """A cell as JSON: a missing one is null."""
+    """Return a cell as a JSON value; a missing one is null."""
     if not has_value(value):
         return None
     if isinstance(value, bool):
@@ -123,35 +123,35 @@ def json_cell(value: Any) -> Any:
 
 
 class FleetTable(ListingTable):
-    """The machines: key figures, the table, pictures of states and cost, and the one way to a root password."""
+    """The machines: key figures, table, charts of states and cost, and a button that shows a root password."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__(
             "machines", MACHINE_TITLES, lambda lc: lc.inventory(), runner, key="identifier", ticks=True
         )
         self.reveal = make_button("Show initial password")
-        self.reveal.on_click(lambda _: runner.spawn(self._reveal))
-        #: Why it cannot be shown, of what is ticked; a listing that is read meanwhile has its own status.
+        self.reveal.on_click(lambda _: runner.spawn(self._reveal_password))
+        #: Why the password cannot be shown; the status line belongs to reading the listing.
         self.revealed = widgets.HTML(status_html(""))
         self.grid.observe(lambda _: setattr(self.revealed, "value", status_html("")), "selected")
         self.secret = SecretBox()
-        self.pictures = widgets.HTML()
+        self.charts = widgets.HTML()
         buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
-        self.widget.children = [self.head, buttons, self.secret, self.grid, self.pictures]
+        self.widget.children = [self.head, buttons, self.secret, self.grid, self.charts]
 
     def show(self, frame: pd.DataFrame) -> None:
-        """The table at once, then the pictures, which take longer."""
+        """Show the table at once, then the charts, which take longer."""
         super().show(frame.sort_values("label", na_position="last"))
         figures: dict[str, object] = {
             "machines": len(frame),
             "running": int((frame.state == "running").sum()),
         }
         monthly = frame.groupby("currencycode").monthly_value.sum()
-        figures |= {f"{code} a month": f"{value:,.2f}" for code, value in monthly.items()}
+        figures |= {f"{code} per month": f"{value:,.2f}" for code, value in monthly.items()}
         self.head.value = panels.cards(figures)._repr_html_()
-        self.pictures.value = _charts_html(frame) if len(frame) else ""
+        self.charts.value = _charts_html(frame) if len(frame) else ""
 
-    def _reveal(self) -> None:
+    def _reveal_password(self) -> None:
         picked = list(self.grid.selected)
         if len(picked) != 1:
             self.revealed.value = status_html("tick one machine to see its initial password", alert=True)
@@ -170,9 +170,9 @@ def _charts_html(frame: pd.DataFrame) -> str:
     parts = [charts.bar_chart(states, "Machines by state")]
     for code, rows in frame.dropna(subset=["currencycode"]).groupby("currencycode"):
         cost = rows.groupby("location").monthly_value.sum().sort_values(ascending=False)
-        parts.append(charts.bar_chart(cost, "Cost a month by location", unit=str(code), decimals=2))
+        parts.append(charts.bar_chart(cost, "Cost per month by location", unit=str(code), decimals=2))
     body = "".join(part._html for part in parts)
-    title = escape("Pictures of state and cost")
+    title = escape("Charts of state and cost")
     return (
         f'{markup.HTML_STYLE}<details class="lcnb lcnb-pictures"><summary>{title}</summary>{body}</details>'
     )

@@ -1,9 +1,9 @@
-"""`Arrival`: hears that a page has come, and tells it how all widgets are by now.
+"""`PageSync`: notices that a page has opened, and sends it the current state of all widgets.
 
-A page that opens asks the kernel for the state of every widget and then makes them. What changes in between is told
-to widgets that are not there yet, and lost: a table that was just read, or the end of a change, would never be shown.
-The slower the machine, the longer that moment. So once its widgets are made a page says so, and what can have changed
-is told again.
+A page that opens requests the state of every widget and then creates them. Updates in between reach widgets that do not
+exist yet, and are lost: a table that was just read, or the end of a change, would never be shown. The slower the
+machine, the longer that gap. Therefore a page sends a message once its widgets exist, and everything that can have
+changed is sent again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lcnb.widgets.grid import Grid
 from lcnb.widgets.input_field import InputField
 from lcnb.widgets.message_widget import MessageWidget
 
-#: What of a widget changes after it was made; an answer is told by its own way.
+#: The traits that change after a widget was created; values of a MessageWidget are sent separately.
 CHANGING_TRAITS: dict[Any, tuple[str, ...]] = {
     widgets.HTML: ("value",),
     widgets.Button: ("description", "disabled", "button_style", "_dom_classes"),
@@ -29,34 +29,34 @@ CHANGING_TRAITS: dict[Any, tuple[str, ...]] = {
 
 
 class PageSync(anywidget.AnyWidget):
-    """Shows nothing. Put it beside what it is to keep up to date."""
+    """An invisible widget that keeps the widgets next to it up to date."""
 
     _esm = "export default { render({ model }) { model.send({ here: true }); } }"
 
     def __init__(self) -> None:
         super().__init__()
         self.layout.display = "none"
-        self.on_msg(lambda *_: self.tell())
+        self.on_msg(lambda *_: self.send_all())
         self.root: Any = None
 
-    def within(self, *beside: Any) -> Any:
-        """A box with this widget in it, and what is to be kept up to date."""
-        self.root = widgets.VBox([self, *beside])
+    def wrap_widgets(self, *others: Any) -> Any:
+        """Return a box with this widget and the others, which it keeps up to date."""
+        self.root = widgets.VBox([self, *others])
         return self.root
 
-    def tell(self) -> None:
-        """Tell every page how everything is."""
+    def send_all(self) -> None:
+        """Send the current state of all widgets to every page."""
         for each in walk_widgets(self.root):
             for kind, names in CHANGING_TRAITS.items():
                 if isinstance(each, kind):
                     each.send_state([*names])
             if isinstance(each, MessageWidget):
-                each.tell()
+                each.send_answer()
             each.layout.send_state(["display"])
 
 
 def walk_widgets(widget: Any) -> Iterator[Any]:
-    """A widget and all that is in it."""
+    """Yield a widget and all widgets in it."""
     yield widget
     for each in getattr(widget, "children", ()):
         yield from walk_widgets(each)

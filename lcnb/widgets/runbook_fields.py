@@ -16,15 +16,12 @@ if TYPE_CHECKING:
     from lcnb.client import LetsCloud
     from lcnb.runbooks.notebook.find import Runbook
 
-#: Whose account it is says the client, and the form makes the dry run itself.
+#: Parameters without a field: the client fixes the account, and the form makes the dry run itself.
 HIDDEN_PARAMETERS = ("account", "dry_run")
 
 
-# --- parameters as fields -------------------------------------------------------------------------------
-
-
 def runbook_spec(book: Runbook, verb: str) -> FormSpec:
-    """The form's questions: each parameter but the account, and `dry_run`."""
+    """Return the form of a runbook: one field per parameter, except `account` and `dry_run`."""
     known: dict[str, list[str]] = {}
     fields = tuple(
         _parameter_field(each, known) for each in book.parameters if each.name not in HIDDEN_PARAMETERS
@@ -46,7 +43,7 @@ def _parameter_field(parameter: types.Parameter, known: dict[str, list[str]]) ->
         "default": default,
         "required": parameter.required or not _may_be_empty(parameter),
     }
-    values = [str(value) for value in _allowed_values(parameter.type)]
+    values = [str(value) for value in _fixed_values(parameter.type)]
     if parameter.type.kind == "bool":
         return FormField(kind="flag", **about)
     if values:
@@ -74,8 +71,8 @@ def _parameter_field(parameter: types.Parameter, known: dict[str, list[str]]) ->
     return FormField(kind="suggest", check=check, load=load, several=several, **about)
 
 
-def _allowed_values(of: types.ParameterType) -> tuple[Any, ...]:
-    """The values of a type that has no others, None aside."""
+def _fixed_values(of: types.ParameterType) -> tuple[Any, ...]:
+    """Return the values of a type with a fixed set of values, without None; empty for other types."""
     parts = of.parts if of.kind == "union" else (of,)
     if any(part.kind not in ("literal", "none") for part in parts):
         return ()
@@ -83,7 +80,7 @@ def _allowed_values(of: types.ParameterType) -> tuple[Any, ...]:
 
 
 def _default_text(parameter: types.Parameter) -> Any:
-    """The default as a person would type it; empty where it is None, or told only by running the cell."""
+    """Return the default as a person would type it; empty for None, or if only running the cell computes it."""
     value = parameter.default
     if parameter.type.kind == "bool":
         return bool(value) if isinstance(value, bool) else False
@@ -96,7 +93,7 @@ def _default_text(parameter: types.Parameter) -> Any:
 
 def _may_be_empty(parameter: types.Parameter) -> bool:
     if parameter.name == declared.SELECTION_NAME:
-        return False  # no machine: nobody asks for that
+        return False  # an empty selection selects no machine, which nobody wants
     if parameter.type.kind == "bool" or _default_text(parameter) == "":
         return True
     with suppress(InputError):
@@ -106,14 +103,14 @@ def _may_be_empty(parameter: types.Parameter) -> bool:
 
 
 def _help_text(parameter: types.Parameter) -> str:
-    """What it means; its type too, where the control does not show it."""
+    """Return the help of a parameter, with its type if the control does not show it."""
     kinds = {each.kind for each in (parameter.type, *parameter.type.parts)}
-    if kinds <= {"bool", "str", "any", "none", "union"} or _allowed_values(parameter.type):
+    if kinds <= {"bool", "str", "any", "none", "union"} or _fixed_values(parameter.type):
         return parameter.help
     return f"{parameter.help} ({parameter.type_text})".strip()
 
 
 def short_refusal(name: str, text: str) -> str:
-    """A refusal as it stands below its field: without the field's name and help."""
+    """Return an error as the message below its field: without the field's name and help."""
     text = text.removeprefix(f"parameter {name}: ").removesuffix("Nothing was started.").strip()
     return text.partition(" It means: ")[0]

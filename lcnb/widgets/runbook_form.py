@@ -1,7 +1,7 @@
-"""`RunForm`: a runbook as a form. Its parameters are the fields; a run, in a process of its own, is its effect.
+"""`RunForm`: a runbook as a form. Its parameters are the fields; its effect is a run, in a separate process.
 
-    EDIT ─ review ─→ BUSY ─→ DONE | FAILED                    a runbook that changes nothing
-    EDIT ─ review ─→ BUSY ─→ CONFIRM ─ confirm ─→ BUSY ─→ …   one that writes: a dry run, then what it planned
+    EDIT ─ review ─→ BUSY ─→ DONE | FAILED                    the runbook changes nothing
+    EDIT ─ review ─→ BUSY ─→ CONFIRM ─ confirm ─→ BUSY ─→ …   it writes: a dry run, then its plan
                               UNKNOWN ─ resume ─→ BUSY ─→ …   the outcome of a change is unknown: `lcnb resume RUN`
 
 The rest is as in `Form`: an edit in CONFIRM voids the plan, and a second click finds the form BUSY. A run with
@@ -26,13 +26,10 @@ if TYPE_CHECKING:
     from lcnb.runbooks.notebook.find import Runbook
 
 
-# --- the form -------------------------------------------------------------------------------------------
-
-
 class RunForm(Form):
     """The form of one runbook. `review` starts a run, a dry one if the runbook writes; `confirm` applies that."""
 
-    voided = "An answer was changed: the plan is void. Make another dry run."
+    voided = "A field was changed, so the plan is void. Make another dry run."
 
     def __init__(self, book: Runbook) -> None:
         self.book = book
@@ -40,12 +37,12 @@ class RunForm(Form):
         self._run: StartRun | None = None
         super().__init__(runbook_spec(book, "Dry run" if self.writes else "Run"))
 
-    def _review(self) -> Effects:
-        """What there is to propose may still be on its way: the run checks the values itself."""
+    def _begin_review(self) -> Effects:
+        """Start without waiting for suggestions that are still being read: the run checks the values itself."""
         self._all_checked = True
-        errors = self._errors()
+        errors = self._field_errors()
         if errors:
-            self._show(notice=invalid_fields_notice(len(errors)), alert=True)
+            self._update_state(notice=invalid_fields_notice(len(errors)), alert=True)
             return ()
         values = self.shown.values
         needed = {each.name for each in self.book.parameters if each.required}
@@ -56,19 +53,19 @@ class RunForm(Form):
         }
         if self.writes:
             given["dry_run"] = True
-        return self._begin(StartRun(given, LocalStop()))
+        return self._begin_run(StartRun(given, LocalStop()))
 
     def confirm(self) -> Effects:
-        """Make what the dry run planned: once, and nothing else."""
-        with self._event():
+        """Apply the plan of the dry run, once."""
+        with self._handle_event():
             ended = self.shown.run
-            if not self.shown.unlocked or not isinstance(ended, FinishedRun) or ended.folder is None:
+            if not self.shown.can_confirm or not isinstance(ended, FinishedRun) or ended.folder is None:
                 return ()
-            return self._begin(StartRun({}, LocalStop(), plan=ended.folder))
+            return self._begin_run(StartRun({}, LocalStop(), plan=ended.folder))
 
     def resume(self) -> Effects:
-        """Have what is unknown settled, and the rest of the runbook carried out, as `lcnb resume RUN` does."""
-        with self._event():
+        """Settle unknown changes and run the rest of the runbook, as `lcnb resume RUN` does."""
+        with self._handle_event():
             ended = self.shown.run
             if (
                 self.shown.phase is not Phase.UNKNOWN
@@ -76,104 +73,110 @@ class RunForm(Form):
                 or ended.folder is None
             ):
                 return ()
-            return self._begin(StartRun({}, LocalStop(), resumes=ended.folder), "looking at the account")
+            return self._begin_run(StartRun({}, LocalStop(), resumes=ended.folder), "checking the account")
 
-    def _begin(self, run: StartRun, text: str = "starting the kernel") -> Effects:
+    def _begin_run(self, run: StartRun, text: str = "starting the kernel") -> Effects:
         self._run = run
-        self._show(phase=Phase.BUSY, progress=(0, 0, text), notice="", alert=False, stopped=False)
+        self._update_state(phase=Phase.BUSY, progress=(0, 0, text), notice="", alert=False, stopped=False)
         return (run,)
 
-    def cell(self, run: StartRun, done: int, total: int, title: str) -> Effects:
-        """A cell begins, after so many that are done."""
-        with self._event():
+    def cell_started(self, run: StartRun, done: int, total: int, title: str) -> Effects:
+        """A cell starts; `done` of `total` cells are done."""
+        with self._handle_event():
             if run is self._run and self.shown.phase is Phase.BUSY:
-                self._show(progress=(done, total, title))
+                self._update_state(progress=(done, total, title))
             return ()
 
     def stop(self) -> Effects:
-        """End the run as Ctrl-C would; asked again, kill it. The form stays busy until the run has ended."""
-        with self._event():
+        """Interrupt the run as Ctrl-C does; a second call kills it. The form stays BUSY until the run has ended."""
+        with self._handle_event():
             if self._run is not None and self.shown.phase is Phase.BUSY:
                 stop = self._run.stop
                 (stop.now if stop.is_requested() else stop.stop).set()
-                text = "Stopping: the run writes down what it did."
+                text = "Stopping: the run records what it did."
                 if stop.now.is_set():
                     text = "Killing the run."
-                self._show(stopped=True, notice=text, alert=False)
+                self._update_state(stopped=True, notice=text, alert=False)
             return ()
 
     def run_ended(self, run: StartRun, ended: FinishedRun) -> Effects:
-        """How it ended. A dry run that planned something is followed by the question whether to make it."""
-        with self._event():
+        """A run has ended. After a dry run with planned changes the form asks for confirmation."""
+        with self._handle_event():
             if run is not self._run or self.shown.phase is not Phase.BUSY:
                 return ()
             self._run = None
-            if self._refuses(ended):
+            if self._show_refused_parameter(ended):
                 return ()
             planned = ended.planned
-            if run.dry and planned is not None and len(planned) and ended.status in COMPLETED_STATUSES:
-                self._show(
+            if run.is_dry and planned is not None and len(planned) and ended.status in COMPLETED_STATUSES:
+                self._update_state(
                     phase=Phase.CONFIRM, changes=planned, challenge=planned.challenge, typed="", run=ended,
-                    notice="A dry run: nothing was changed yet.", alert=False, changeset=planned.id,
+                    notice="This was a dry run: nothing was changed yet.", alert=False, changeset=planned.id,
                 )  # fmt: skip
                 return ()
             phase = Phase.DONE if ended.status in COMPLETED_STATUSES else Phase.FAILED
-            if ended.unknown:
+            if ended.unknown_count:
                 phase = Phase.UNKNOWN
-            self._show(
+            self._update_state(
                 phase=phase, run=ended, notice=_end_notice(self, run, ended), alert=ended.status != DONE.status,
                 changes=None, stopped=False,
             )  # fmt: skip
             return ()
 
-    def _refuses(self, ended: FinishedRun) -> bool:
-        """A value that the account does not know is told at its field."""
+    def _show_refused_parameter(self, ended: FinishedRun) -> bool:
+        """Show a refused parameter at its field; return whether the run was refused for that reason."""
         found = re.match(r"parameter (\w+): ", ended.error) if ended.status == MISUSED.status else None
         if found is None or found[1] not in self.shown.asked:
             return False
         name = found[1]
         self._back_to_edit()
         self._refusals[name] = (self.shown.values[name], short_refusal(name, ended.error))
-        self._show(notice=invalid_fields_notice(1), alert=True)
+        self._update_state(notice=invalid_fields_notice(1), alert=True)
         return True
 
     def run_failed(self, run: StartRun, error: BaseException) -> Effects:
-        """It could not be started, or how it ended could not be read."""
-        with self._event():
+        """The run could not be started, or its record could not be read."""
+        with self._handle_event():
             if run is self._run:
                 self._run = None
-                self._show(
+                self._update_state(
                     phase=Phase.FAILED, notice=error_message(error), alert=True, changes=None, stopped=False
                 )
             return ()
 
-    def again(self) -> Effects:
-        """Back to the answers, which stay; what there is to propose is read again."""
-        with self._event():
+    def start_over(self) -> Effects:
+        """Return to the fields with their values, and read the suggestions again."""
+        with self._handle_event():
             if self.shown.phase is Phase.BUSY:
                 return ()
             self._back_to_edit()
-            return self._loads(lambda each: True)
+            return self._load_requests(lambda each: True)
 
 
 def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
     name = form.book.name
-    if ended.unknown:
-        many = (
-            f"{ended.unknown} of {len(ended.made)} changes have" if len(ended.made) > 1 else "The change has"
-        )
-        return (
-            f"{many} no known outcome: it may have happened. “Look again” settles that, sends nothing twice, and goes "
-            f"on with what is left, as lcnb resume {ended.folder.name if ended.folder else ''} does."
-        )
+    if ended.unknown_count:
+        return _unknown_notice(ended)
     if ended.status == INTERRUPTED.status:
-        return f"Stopped: {name} was interrupted. What it did until then stands in its folder."
+        return f"Stopped: {name} was interrupted. Its folder contains what it did until then."
     if ended.status not in COMPLETED_STATUSES:
-        first = (ended.error.strip().splitlines() or ["no reason was told"])[0]
+        first = (ended.error.strip().splitlines() or ["no reason was recorded"])[0]
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"
     if ended.status == ATTENTION.status:
         return f"{name} is done, and asks for attention: {'; '.join(ended.attention)}"
-    if not run.dry:
+    if not run.is_dry:
         count = len(ended.made)
         return f"Done: {count} change{'s' if count != 1 else ''} made."
     return "Done: nothing to change." if form.writes else f"Done: {name}."
+
+
+def _unknown_notice(ended: FinishedRun) -> str:
+    changes = (
+        f"{ended.unknown_count} of {len(ended.made)} changes have"
+        if len(ended.made) > 1
+        else "The change has"
+    )
+    return (
+        f"{changes} no known outcome: it may have happened. “Look again” settles that, sends nothing twice, and "
+        f"continues with the rest, as lcnb resume {ended.folder.name if ended.folder else ''} does."
+    )

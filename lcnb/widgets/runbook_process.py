@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """How a run ended, as its record tells it; `planned` has what a dry run would change."""
+    """How a run ended, according to its record; `planned` holds the changes that a dry run planned."""
 
     status: str
     exit_code: int
@@ -42,33 +42,30 @@ class FinishedRun:
     folder: Path | None = None
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     planned: ChangeSet | None = None
-    #: What was begun, by this run and those that it goes on with, with the outcomes that the journal has now.
+    #: The changes that this run and the runs it resumes have begun, with their present outcomes in the journal.
     made: Sequence[Mapping[str, Any]] = ()
 
     @property
     def attention(self) -> list[str]:
-        """What the notebook wants somebody to look at."""
+        """The messages of the notebook that ask for attention."""
         return [str(each["text"]) for each in self.facts.get("attention", [])]
 
     @property
-    def unknown(self) -> int:
-        """How many changes were sent and have no outcome."""
+    def unknown_count(self) -> int:
+        """The number of changes that were sent and have no outcome."""
         return sum(each["outcome"] == "unknown" for each in self.made)
 
     @property
     def report(self) -> Path | None:
-        """The report's file, where there is one."""
+        """The file of the report, if it exists."""
         path = self.folder / "report.html" if self.folder else None
         return path if path and path.is_file() else None
-
-
-# --- the run --------------------------------------------------------------------------------------------
 
 
 def run_and_wait(
     book: Runbook, run: StartRun, client: LetsCloud, progress: Callable[[int, int, str], object]
 ) -> FinishedRun:
-    """Start the run as a process of its own, wait for its end, and read its record."""
+    """Start the run as a separate process, wait for its end, and read its record."""
     account, env = _account_environment(client.settings)
     if run.resumes is not None:
         return _resume_broken(run.resumes, run.stop, client, env)
@@ -87,11 +84,11 @@ def run_and_wait(
     result = launcher.run_row(task, env, run.stop, progress)
     if result["status"] == launcher.NOT_STARTED:
         return FinishedRun(TERMINATED.status, TERMINATED.exit_code, "stopped before it began")
-    return _read_finished(result, client, dry=run.dry)
+    return _read_finished(result, client, dry=run.is_dry)
 
 
 def _typed_value(book: Runbook, name: str, value: Any) -> Any:
-    """What was typed for a parameter without a type has the type that it looks like, as on a command line."""
+    """Return the value of a parameter. Without a declared type, text gets the type it looks like, as after `-p`."""
     parameter = next((each for each in book.parameters if each.name == name), None)
     if parameter is None or parameter.type.kind != "any" or not isinstance(value, str):
         return value
@@ -99,36 +96,36 @@ def _typed_value(book: Runbook, name: str, value: Any) -> Any:
 
 
 def _resume_broken(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | None]) -> FinishedRun:
-    """`lcnb resume RUN`: what has no outcome is settled, then the notebook runs again and makes what is left."""
-    beside = {**os.environ, **env, "LCNB_RUNS_DIR": str(runs_dir().absolute())}
-    with tempfile.TemporaryFile() as words:
+    """Call `lcnb resume RUN`: settle changes without an outcome, then run the notebook again for the rest."""
+    variables = {**os.environ, **env, "LCNB_RUNS_DIR": str(runs_dir().absolute())}
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             python_process.module_command("lcnb", "resume", str(broken), "--yes"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=words,
-            env={name: text for name, text in beside.items() if text is not None},
+            stderr=output,
+            env={name: text for name, text in variables.items() if text is not None},
             start_new_session=True,
         )
         with process:
             launcher.wait_for_exit(process, stop, lambda: None)
-        words.seek(0)
-        said = mask_secrets(words.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
-    found: dict[str, Any] = {"folder": broken, "status": RUN_FAILED.status, "error": said}
+        output.seek(0)
+        error = mask_secrets(output.read()[-4000:].decode("utf-8", "replace"), client.settings.token).strip()
+    found: dict[str, Any] = {"folder": broken, "status": RUN_FAILED.status, "error": error}
     if resumed := next((run for run in read_runs(runs_dir()) if broken.name in run.resumes), None):
         found = {"folder": resumed.folder, "status": resumed.status, "error": _failure_reason(resumed.facts)}
     return _read_finished(found | {"exit_code": process.returncode}, client, dry=False)
 
 
 def _failure_reason(facts: Mapping[str, Any]) -> str:
-    """Why a run did not end well, by its record."""
+    """Return why a run did not end well, according to its record."""
     cell = facts.get("failed_cell")
     failed = f"cell {cell['number']} failed: {cell['ename']}: {cell['evalue']}" if cell else ""
     return "; ".join(filter(None, (facts.get("reason"), failed)))
 
 
 def _account_environment(settings: Settings) -> tuple[str | None, dict[str, str | None]]:
-    """The account by its name where that gives the same settings; else the token, in the environment alone."""
+    """Return the account's name if lcnb.toml has the same settings; else the environment variables with the token."""
     if settings.account is not None:
         with suppress(LcnbError):
             same = load_settings(settings.account)
@@ -138,18 +135,19 @@ def _account_environment(settings: Settings) -> tuple[str | None, dict[str, str 
 
 
 def _read_finished(result: Mapping[str, Any], client: LetsCloud, dry: bool) -> FinishedRun:
+    """Read the record of a run whose process has ended with this result."""
     folder = Path(result["folder"]) if result["folder"] else None
     if folder is None:
         return FinishedRun(result["status"], result["exit_code"], result["error"] or "")
     facts = dict(require_readable(read_run(folder)).facts)
-    planned, made = None, []
-    if not dry:
-        runs = [*(folder.parent / name for name in facts.get("resumes", [])), folder]
-        made = [
-            each for run in runs for each in run_changes(run, client.settings) if each["outcome"] != NOT_MADE
-        ]
-    elif facts["status"] in COMPLETED_STATUSES:
-        planned = planned_changes(folder, client)
+    planned = planned_changes(folder, client) if dry and facts["status"] in COMPLETED_STATUSES else None
+    made = [] if dry else _made_changes(folder, facts, client.settings)
     return FinishedRun(
         result["status"], result["exit_code"], result["error"] or "", folder, facts, planned, made
     )
+
+
+def _made_changes(folder: Path, facts: Mapping[str, Any], settings: Settings) -> list[Mapping[str, Any]]:
+    """Return the changes that a run and the runs it resumes have begun."""
+    folders = [*(folder.parent / name for name in facts.get("resumes", [])), folder]
+    return [each for run in folders for each in run_changes(run, settings) if each["outcome"] != NOT_MADE]

@@ -1,4 +1,4 @@
-"""`lcnb.runbook(name)`: a runbook's form on the screen, and the part of the app with all of them and the runs."""
+"""`lcnb.runbook(name)`: the form of a runbook on the screen, and the part of the app with the forms of all runbooks."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from lcnb.widgets.style import STYLE
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
-#: A report is shown in the page up to this size; a larger one is named.
+#: A report up to this size is shown in the page; of a larger one only the path is shown.
 MAX_REPORT_BYTES = 4_000_000
 
 
 class RunPanel(ConfirmPanel):
-    """The lower half of a runbook's form: progress, what is planned, how it ended, the report."""
+    """The lower half of a runbook's form: progress, plan, result and report."""
 
     def __init__(self, *form: Any) -> None:
         super().__init__(*form)
         self.stop.description, self.again.description = "Stop", "Back to the form"
 
     def yes_text(self, shown: FormState) -> str:
-        """Apply."""
+        """Return the text of the button that applies the plan."""
         count = len(shown.changes or ())
         return f"Apply {count} changes" if count > 1 else "Apply"
 
     def preview_html(self, shown: FormState) -> str:
-        """What is planned, and the dry run's report."""
+        """Return the plan and the report of the dry run as HTML."""
         text = super().preview_html(shown)
         return text + (_report_html(shown.run) if shown.run and shown.phase is Phase.CONFIRM else "")
 
     def report_html(self, shown: FormState) -> str:
-        """The cells while it runs, then the end."""
+        """Return the progress by cells, or the result, as HTML."""
         if shown.phase is Phase.BUSY:
             ended, total, title = shown.progress
             bar = f'value="{ended}" max="{total}"' if total else ""
@@ -81,7 +81,7 @@ def _end_html(ended: FinishedRun) -> str:
 
 
 def _report_html(ended: FinishedRun) -> str:
-    """The report in a frame of its own that runs nothing, light or dark as the browser is, and where its file is."""
+    """Return the report in an iframe that runs no scripts, and the path of its file."""
     if ended.report is None:
         where = ended.folder and f"No report; the run's folder: <code>{escape(str(ended.folder))}</code>"
         return f'<p class="lcnb-journal">{where}</p>' if where else ""
@@ -103,7 +103,7 @@ class RunFormView(FormView):
 
 
 class RunbookWidget:
-    """What `lcnb.runbook` gives: a form in a notebook, the help page everywhere else."""
+    """What `lcnb.runbook` returns: a form in a notebook, the help page elsewhere."""
 
     def __init__(self, book: Runbook, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
         self.book = book
@@ -112,7 +112,7 @@ class RunbookWidget:
         self.view = RunFormView(self.form, self.runner)
         where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
         title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
-        self.widget = PageSync().within(title, self.view.widget)
+        self.widget = PageSync().wrap_widgets(title, self.view.widget)
         self.widget.add_class("lcnb-admin")
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ class RunbookWidget:
 
 
 class RunbookUnavailable:
-    """A runbook where there is no account: the reason, and its help page."""
+    """What `lcnb.runbook` returns without a usable account: the reason, and the help page."""
 
     def __init__(self, book: Runbook, error: LcnbError) -> None:
         self.book = book
@@ -143,17 +143,17 @@ class RunbookUnavailable:
 def runbook(
     name: str, client: LetsCloud | None = None, *, account: str | None = None, sandbox: bool = False
 ) -> RunbookWidget | RunbookUnavailable:
-    """A runbook as a form for a notebook cell; elsewhere its help page.
+    """Return the form of a runbook, for a notebook cell; elsewhere it shows the runbook's help page.
 
     Args:
-        name: a shipped runbook, or the path of a notebook.
-        client: a client that you have; without it `lcnb.connect(account, sandbox=sandbox)` makes one.
-        account: an account of lcnb.toml.
-        sandbox: a made-up account on this machine.
+        name: the name of a shipped runbook, or the path of a notebook.
+        client: the client to use; by default `lcnb.connect(account, sandbox=sandbox)` creates one.
+        account: the name of an account of lcnb.toml.
+        sandbox: True for a sandbox on this machine instead of your account.
 
-    A run is a process of its own, as by `lcnb run`, with a folder and a report; it ends when the kernel does. A
-    runbook that changes things is run dry first; "Apply" makes what that planned, and nothing else. Raises InputError
-    when there is no such runbook; where there is no token the widget says so.
+    A run is a separate process with a folder and a report, as with `lcnb run`; it ends when the kernel ends. A runbook
+    that changes something first makes a dry run; "Apply" then makes exactly the planned changes. Raises InputError for
+    an unknown runbook. Without a token the widget shows what is missing.
 
     >>> import lcnb
     >>> print(str(lcnb.runbook("inventory", sandbox=True)).splitlines()[0])
@@ -172,7 +172,7 @@ def runbook(
 
 
 class RunbookPicker:
-    """The part of the app: a runbook is chosen, its form stands below. Forms are made when they are looked at."""
+    """A choice of runbooks with the form of the chosen one below it. A form is created when it is first shown."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
@@ -185,7 +185,7 @@ class RunbookPicker:
         self.widget = widgets.VBox([self.pick, self.status, self.holder])
 
     def start(self) -> None:
-        """Read which there are; the first time only."""
+        """Read the list of runbooks, the first time only."""
         if self.pick.options:
             return
         try:
@@ -199,13 +199,13 @@ class RunbookPicker:
         ]
 
     def show(self, name: str) -> None:
-        """The form of a runbook, as it was left."""
+        """Show the form of a runbook, with the values it had."""
         try:
             if name and name not in self.views:
                 self.views[name] = RunFormView(RunForm(find_runbook(name)), self.runner)
             self.holder.children = [self.views[name].widget] if name else []
             self.status.value = status_html("")
-        except Exception as error:  # ipywidgets swallows it: it is shown
+        except Exception as error:  # ipywidgets would swallow it
             self.status.value = status_html(error_message(error), alert=True)
             return
         if name:

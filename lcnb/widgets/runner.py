@@ -1,7 +1,7 @@
-"""Does what a form asks for: reads choices, makes the ChangeSet, applies it. The only place that waits.
+"""Performs the effects of forms: reads choices, builds the ChangeSet, applies it. The only place that waits.
 
-`Runner(client)` works in daemon threads, so neither a kernel nor a page stands still; `Runner(client, inline)`
-works at once, for tests and scripts. Whatever is raised goes back to the form, which shows it.
+`Runner(client)` works in daemon threads, so that neither kernel nor page is blocked; `Runner(client, run_inline)` works
+at once, for tests and scripts. Exceptions go back to the form, which shows them.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Spawn = Callable[[Callable[[], None]], None]
 
 
 def run_inline(work: Callable[[], None]) -> None:
-    """Now, in this thread."""
+    """Call `work` now, in this thread."""
     work()
 
 
 def run_in_thread(work: Callable[[], None]) -> None:
-    """Beside, in a thread that does not keep the process alive."""
+    """Call `work` in a thread that does not keep the process alive."""
     threading.Thread(target=work, daemon=True, name="lcnb-form").start()
 
 
 class OneAtATime:
-    """Work that is done beside, once at a time; asked for meanwhile, it is done once more afterwards.
+    """Work that is done in the background, one call at a time. Calls during the work repeat it once, afterwards.
 
-    So what is shown in the end was read after the last thing that happened.
+    So the result is always newer than the last call.
     """
 
     def __init__(self, spawn: Spawn, work: Callable[[], None]) -> None:
@@ -54,9 +54,9 @@ class OneAtATime:
             if self._busy:
                 return
             self._busy = True
-        self._spawn(self._run)
+        self._spawn(self._work_until_done)
 
-    def _run(self) -> None:
+    def _work_until_done(self) -> None:
         while True:
             try:
                 self._work()
@@ -70,73 +70,75 @@ class OneAtATime:
 
 
 class Runner:
-    """Performs the effects of forms with one client. `on_change` is called after each apply that has ended."""
+    """Performs the effects of forms with one client."""
 
     def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
         self.client = client
         self.spawn = spawn
+        #: Called after each apply that has ended.
         self.on_change: list[Callable[[], None]] = []
         #: Called after each run of a runbook.
         self.on_run: list[Callable[[], None]] = []
 
     def run(self, form: Form, effects: Effects) -> None:
-        """Perform effects; their answers are events of the form, whose effects are performed in turn."""
+        """Perform effects. Their results are events of the form, whose effects are performed in turn."""
         for effect in effects:
-            self.spawn(lambda effect=effect: self._perform(form, effect))  # type: ignore[misc]
+            self.spawn(lambda effect=effect: self._perform_effect(form, effect))  # type: ignore[misc]
 
-    def _perform(self, form: Form, effect: Effect) -> None:
+    def _perform_effect(self, form: Form, effect: Effect) -> None:
         try:
             if isinstance(effect, StartRun):
-                self._run(cast("RunForm", form), effect)
+                self._run_runbook(cast("RunForm", form), effect)
             elif isinstance(effect, ApplyChanges):
-                self._apply(form, effect)
+                self._apply_and_report(form, effect)
             elif isinstance(effect, BuildChanges):
-                form.built(effect, form.spec.build(self.client, effect.values, effect.secrets))
+                form.changes_built(effect, form.spec.build(self.client, effect.values, effect.secrets))
             elif effect.field.load is not None:
-                self.run(form, form.loaded(effect, effect.field.load(self.client, effect.values)))
+                self.run(form, form.choices_loaded(effect, effect.field.load(self.client, effect.values)))
         except BaseException as error:
             _log_error(error)
             if not isinstance(effect, ApplyChanges | StartRun):
-                form.refused(effect, error)
+                form.effect_refused(effect, error)
 
-    def _run(self, form: RunForm, effect: StartRun) -> None:
+    def _run_runbook(self, form: RunForm, effect: StartRun) -> None:
         from lcnb.widgets.runbook_process import run_and_wait
 
         try:
-            ended = run_and_wait(form.book, effect, self.client, lambda *cell: form.cell(effect, *cell))
+            ended = run_and_wait(
+                form.book, effect, self.client, lambda *cell: form.cell_started(effect, *cell)
+            )
         except BaseException as error:
             _log_error(error)
             form.run_failed(effect, error)
             return
         self.run(form, form.run_ended(effect, ended))
-        for told in [*self.on_run, *(() if effect.dry else self.on_change)]:
-            told()
+        for listener in [*self.on_run, *(() if effect.is_dry else self.on_change)]:
+            listener()
 
-    def _apply(self, form: Form, effect: ApplyChanges) -> None:
+    def _apply_and_report(self, form: Form, effect: ApplyChanges) -> None:
         def progress(ended: int, total: int, text: str) -> None:
             if effect.stop.is_set():
-                raise KeyboardInterrupt(
-                    "nobody waits any more"
-                )  # as Ctrl-C in a cell: the journal has the rest
-            form.progressed(effect, ended, total, text)
+                # As Ctrl-C in a cell does: the journal records the rest.
+                raise KeyboardInterrupt("the wait was stopped")
+            form.apply_progressed(effect, ended, total, text)
 
         if effect.after is not None:
             effect.after.wait()
         try:
             try:
-                result = self._applied(effect, progress)
+                result = self._apply_changes(effect, progress)
             finally:
                 effect.ended.set()
         except BaseException as error:
             _log_error(error)
-            form.failed(effect, error, self._still_open(effect.changeset))
+            form.apply_failed(effect, error, self._still_open(effect.changeset))
         else:
-            form.finished(effect, result)
+            form.apply_finished(effect, result)
         if form.shown.phase is not Phase.BUSY:
-            for told in self.on_change:
-                told()
+            for listener in self.on_change:
+                listener()
 
-    def _applied(self, effect: ApplyChanges, progress: Callable[[int, int, str], None]) -> pd.DataFrame:
+    def _apply_changes(self, effect: ApplyChanges, progress: Callable[[int, int, str], None]) -> pd.DataFrame:
         if effect.changes is not None:
             changes: Any = effect.changes
             return changes.apply(confirm=True, wait=True, progress=progress)  # type: ignore[no-any-return]
@@ -144,7 +146,7 @@ class Runner:
         return result if len(result) else _journal_result(self.client, effect.changeset)
 
     def _still_open(self, changeset: str) -> bool:
-        """Whether the journal has changes without an outcome; where it cannot be read, they may be there."""
+        """Whether the journal has, or may have, changes without an outcome; True if it cannot be read."""
         try:
             return bool((self.client.pending().changeset == changeset).any())
         except LcnbError:
@@ -152,7 +154,7 @@ class Runner:
 
 
 def _journal_result(client: LetsCloud, changeset: str) -> pd.DataFrame:
-    """What the journal says of a ChangeSet that is not open any more, as a result of `apply` would say it."""
+    """Return what the journal records of a ChangeSet that is not open any more, as `apply` would return it."""
     journal = client.journal()
     rows = journal[journal.changeset == changeset]
     return rows[["change", "action", "target", "identifier", "outcome", "detail", "tries"]].reset_index(
@@ -161,7 +163,7 @@ def _journal_result(client: LetsCloud, changeset: str) -> pd.DataFrame:
 
 
 def _log_error(error: BaseException) -> None:
-    """For `logging`; lcnb's errors hold no secret, and of others the kind and the place are enough."""
+    """Log an error. Errors of lcnb contain no secret; of others the class and the traceback are logged."""
     if isinstance(error, LcnbError):
         logger.info("%s: %s", type(error).__name__, error)
     else:

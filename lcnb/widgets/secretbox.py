@@ -1,4 +1,4 @@
-"""`SecretBox`: shows a secret for a while. The text is a message and nothing else: it is in no widget's state."""
+"""`SecretBox`: shows a secret for a limited time. The text is sent as a message only, never as a widget's state."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import anywidget
 
 
 class SecretBox(anywidget.AnyWidget):
-    """Nothing, until it is given a secret to show."""
+    """A widget that is empty until `show` is called."""
 
     _esm = Path(__file__).with_name("secretbox.js")
 
     def show(self, label: str, text: str, seconds: int = 60) -> None:
-        """Show a text in the pages that are open now; it is gone after `seconds`, and in no saved file."""
+        """Show a text in the pages that are open now, for `seconds`; no file stores it."""
         self.send({"show": text, "label": label, "seconds": seconds})

@@ -1,4 +1,4 @@
-"""How the forms look: the colours of JupyterLab's themes, so that light and dark are right by themselves."""
+"""The style of the forms. It uses the colours of JupyterLab's themes, and so follows light and dark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real browser, JupyterLab and the page of `lcnb admin`, and a sandbox that tells what was really written.
+"""A real browser, JupyterLab and the page of `lcnb admin`, and a sandbox that logs what was really written.
 
 Waits are for conditions, never for a time. Playwright's loop belongs to a module, so that other tests can have
 loops of their own. Where there is no Chromium the tests are skipped; `make test` installs Debian's.
@@ -36,7 +36,7 @@ ARGS = [
 #: A condition that comes costs nothing; one that does not must not be taken for it on a machine that is busy.
 LIMIT_MS = 300_000
 LIMIT_S = 1800
-#: How much is kept of what a server says, and told of it after a failure.
+#: How much output of a server is kept, and printed after a failure.
 KEPT_LINES, KEPT_CHARS = 200, 4000
 #: What JupyterLab would show or do by itself: news, updates, saving now and then. Widgets' state is saved.
 SETTINGS = {
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """A test that fails tells what its pages showed, what the browser's console and the server said."""
+    """Report what the pages of a failed test showed, and what the browser's console and the server printed."""
     report = yield
     front = getattr(item, "funcargs", {}).get("front")
     if call.when == "call" and report.failed and isinstance(front, Front):
@@ -107,7 +107,7 @@ class Front:
         ]
 
     def machines(self) -> list[dict[str, Any]]:
-        """The machines as the API tells them."""
+        """The machines as the API lists them."""
         with urlopen(
             Request(f"{self.sandbox.base_url}/instances", headers={"api-token": TOKEN}), timeout=600
         ) as reply:
@@ -217,7 +217,7 @@ def _stay(route: Any, abroad: list[str]) -> None:
 
 @contextmanager
 def served(front: Front, **more: str) -> Iterator[str]:
-    """The server of a front end, in a home of its own; gives the address that it tells. `more`: its environment."""
+    """Start the server of a front end in a separate home folder; yield the address it prints. `more`: its environment."""
     folder = front.folder
     environment = {
         name: value
@@ -256,7 +256,7 @@ def served(front: Front, **more: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for each in family:  # JupyterLab leaves a kernel behind when it is told to end while that is busy
+        for each in family:  # JupyterLab leaves a kernel behind when it ends while the kernel is busy
             with suppress(psutil.NoSuchProcess):
                 each.kill()
         if reader.ident:

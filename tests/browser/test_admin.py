@@ -24,7 +24,7 @@ from conftest import TOKEN
 PASSWORD = "Canary-4-Typed-Pw"
 #: What an action asks for besides.
 ASKED = {
-    "Change plan": "New plan", "Make a snapshot": "Snapshot label", "Reset root password": "Root password"
+    "Change plan": "New plan", "Create a snapshot": "Snapshot label", "Reset root password": "Root password"
 }  # fmt: skip
 ANOTHER_CELL = f"async () => (await {KERNEL}.requestExecute({{ code: '6 * 7' }}).done).content.status"
 
@@ -58,7 +58,7 @@ def begin(form: Any) -> None:
 def typed(form: Any, password: str) -> None:
     """A password of one's own, typed twice."""
     choose(form, "Root password", "type one")
-    for label in ("New password", "Once more"):
+    for label in ("New password", "Repeat password"):
         form.get_by_label(label, exact=True).fill(password)
         form.get_by_label(label, exact=True).press("Tab")
 
@@ -69,7 +69,7 @@ def fill_in(page: Any, label: str) -> Any:
     begin(form)
     choose(form, "Location", "MIA1 – Miami")
     form.get_by_label("Label", exact=True).fill(label)
-    choose(form, "Plan", "1 CPU, 1 GB, 10 GB disk – 5.40 USD a month")
+    choose(form, "Plan", "1 CPU, 1 GB, 10 GB disk – 5.40 USD per month")
     choose(form, "Image", "Debian 12 x86_64")
     return form
 
@@ -108,7 +108,7 @@ def test_whole_way(front: Front) -> None:
     page = front.page
     form = fill_in(page, "")
     press(form, "Review …")
-    form.get_by_text("This is needed.").first.wait_for()
+    form.get_by_text("This field is required.").first.wait_for()
     choose(form, "Location", "LON1 – London (sold out)")
     form.get_by_text("takes no new machines").wait_for()
     choose(form, "Root password", "type one")
@@ -129,19 +129,19 @@ def test_whole_way(front: Front) -> None:
     expect(form.get_by_text("Done: create instance shop-01.")).to_be_in_viewport(timeout=LIMIT_MS)
     assert front.writes() == ["POST instances"]
 
-    form = act(page, "shop-01", "Power off (pulls the plug)")
+    form = act(page, "shop-01", "Power off (cuts the power)")
     press(form, "Review …")
     press(form, "Yes, power off")
     ended(form)
     page.locator("tr.picked", has_text="shop-01").locator("td", has_text="off").first.wait_for()
     form = act(page, "shop-01", "Change plan")
-    choose(form, "New plan", "1 CPU, 2 GB, 20 GB disk – 10.00 USD a month each (+4.60 USD)")
+    choose(form, "New plan", "1 CPU, 2 GB, 20 GB disk – 10.00 USD per month each (+4.60 USD)")
     press(form, "Review …")
     press(form, "Yes, change plan")
     ended(form)
-    form = act(page, "shop-01", "Make a snapshot")
+    form = act(page, "shop-01", "Create a snapshot")
     press(form, "Review …")
-    press(form, "Yes, make it")
+    press(form, "Yes, create it")
     ended(form)
     form = act(page, "shop-01", "Delete with its disk")
     press(form, "Review …")
@@ -178,7 +178,7 @@ def saved(page: Any, front: Front) -> None:
 
 
 def test_unknown_outcome(front: Front) -> None:
-    """A create that no listing shows is told as unknown; the button settles it, and nothing is sent twice."""
+    """A create that no listing shows is reported as unknown; the button settles it, and nothing is sent twice."""
     before = len(front.writes())
     page = front.page
     form = fill_in(page, "late-01")
@@ -195,7 +195,7 @@ def test_unknown_outcome(front: Front) -> None:
 
 
 def test_two_tabs(front: Front) -> None:
-    """Two pages that review the same create make one machine; the second is told that it exists."""
+    """Two pages that review the same create make one machine; the second is refused because it exists."""
     if front.kind == "lab":
         pytest.skip("in JupyterLab two tabs of a notebook share one kernel and one form")
     before = len(front.writes())
@@ -249,7 +249,7 @@ def test_slow_page(front: Front) -> None:
     def pass_on(socket: Any) -> None:
         server = socket.connect_to_server()
 
-        def told(message: Any) -> None:
+        def hold(message: Any) -> None:
             text = message if isinstance(message, bytes) else message.encode()
             if b'"update_states"' in text:
                 return  # as if it took longer than the four seconds that ipywidgets waits for it
@@ -262,7 +262,7 @@ def test_slow_page(front: Front) -> None:
                 socket.send(held[0])
                 held.append("sent")
 
-        server.on_message(told)
+        server.on_message(hold)
         socket.on_message(server.send)
 
     page.route_web_socket("**/channels*", pass_on)
@@ -272,7 +272,7 @@ def test_slow_page(front: Front) -> None:
 
 
 def test_never_freezes(front: Front) -> None:
-    """While a call hangs another cell is answered, the form is cancelled; an alert tells of what went wrong, soon."""
+    """While a call hangs another cell is answered, the form is cancelled; an alert soon shows what went wrong."""
     page = front.page
     before = front.writes()
     form = act(page, "web-01", "Reboot")
@@ -326,7 +326,7 @@ def reviewed_by_keyboard(page: Any, form: Any) -> None:
 
 
 def action_by_keyboard(page: Any, form: Any, down: int) -> None:
-    """The action that stands so many below the first, reviewed."""
+    """Choose the action this many places below the first, and review it."""
     tab_to(page, "Action")
     page.keyboard.press("Home")
     for _ in range(down):
@@ -429,5 +429,5 @@ def test_accessible(front: Front, axe: Path) -> None:
     page.get_by_role("button", name="New machine", exact=True).click()
     begin(form)
     press(form, "Review …")
-    form.get_by_text("This is needed.").first.wait_for()
+    form.get_by_text("This field is required.").first.wait_for()
     assert page.evaluate(RUN_AXE, root) == []

@@ -67,7 +67,7 @@ def test_kernel_restarted(front: Front) -> None:
     front.ask("faults", {})
     run_again(front.page)
     front.page.get_by_role("button", name="Journal", exact=True).click()
-    press(front.page, "Settle what is open")
+    press(front.page, "Settle open changes")
     front.page.get_by_text("1 done", exact=True).wait_for()
     assert front.writes()[before:] == ["POST instances"]
     assert [each["label"] for each in front.machines()].count("again-01") == 1
@@ -111,7 +111,7 @@ def test_kernel_of_a_closed_page(front: Front) -> None:
     front.pages.remove(second)
     until(page, lambda: not new.is_running())
     page.get_by_role("button", name="Account", exact=True).click()
-    page.get_by_text("calls an hour after those").wait_for()
+    page.get_by_text("calls per hour after that").wait_for()
     assert before <= {each.pid for each in kernels()}
 
 
@@ -129,7 +129,7 @@ def filled(page: Any, front: Front) -> dict[tuple[str, ...], Any]:
     forms = {("New machine",): fill_in(page, "fault-01"), ("Machines",): act(page, "web-01", "Reboot")}
     for place, name, texts in (
         ("SSH keys", "Add a public key", {"Title": "Mine", "Public key": key}),
-        ("SSH keys", "Make a new pair", {"Title": "New", "Private key file": str(front.folder / "k")}),
+        ("SSH keys", "Generate a key pair", {"Title": "New", "Private key file": str(front.folder / "k")}),
         ("SSH keys", "Delete a key", {}),
         ("Snapshots", "New snapshot", {"Snapshot name": "kept"}),
         ("Snapshots", "Rename a snapshot", {"New name": "named"}),
@@ -141,7 +141,7 @@ def filled(page: Any, front: Front) -> dict[tuple[str, ...], Any]:
 
 
 def test_faults(front: Front) -> None:
-    """Each fault is told in an alert with the next step, one in every form; nothing was sent, no answer is lost."""
+    """Each fault is shown as an alert with the next step, one in every form; nothing is sent, no input is lost."""
     page = front.page
     if front.kind == "lab":
         run_again(page)  # a client that remembers no listing of the test before
@@ -165,7 +165,9 @@ def test_faults(front: Front) -> None:
     for fault in sorted(FAULTS, key="429".__eq__):
         label.fill(f"fault-{fault.replace(' ', '-')}".lower())
         label.press("Tab")
-        create.locator("[role=alert]").wait_for(state="detached")  # a new answer: nothing is told of the last
+        create.locator("[role=alert]").wait_for(
+            state="detached"
+        )  # a new value removes the message about the last one
         alert(create, fault, **({"times": 1} if fault == "429" else {}))
     assert label.input_value() == "fault-429"
     again, yes = (
@@ -185,7 +187,7 @@ def test_faults(front: Front) -> None:
 
 @pytest.mark.parametrize("where", ["no such name", "untrusted"])
 def test_unreachable(front: Front, where: str, untrusted: str) -> None:
-    """An account that cannot be reached is told in every part, with what to check."""
+    """An unreachable account is reported in every part, with what to check."""
     address = untrusted if where == "untrusted" else "https://name.invalid/api"
     step = "SSL_CERT_FILE" if where == "untrusted" else "Check the network"
     if front.kind == "lab":

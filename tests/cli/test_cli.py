@@ -27,14 +27,18 @@ from pandas.testing import assert_frame_equal
 import lcnb
 from conftest import LCNB, TOKEN, Call, Told, wait_until
 from lcnb.cli import doctor
-from lcnb.cli.changes import COMMANDS as CHANGES
-from lcnb.cli.runbooks import COMMANDS as RUNBOOKS
-from lcnb.cli.runs import COMMANDS as RUNS
+from lcnb.cli.main import MODULES
 from lcnb.sandbox import start
 
 COMMANDS = {
-    "accounts", "admin", "batch", "demo", "doctor", "images", "instances", "inventory", "locations", "plan-run", "plans",
-    "profile", "run", "runbooks", "sandbox", "schedule", "snapshots", "sshkeys",
+    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "images", "instances", "inventory",
+    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "rerun",
+    "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
+    "sshkeys", "verify", "warm",
+}  # fmt: skip
+SUBCOMMANDS = {
+    ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
+    ("snapshot", "create"), ("snapshot", "delete"), ("snapshot", "rename"),
 }  # fmt: skip
 LISTINGS = ("instances", "inventory", "locations", "plans", "images", "sshkeys", "snapshots")
 #: `main` as the command is, in a process that heeds Ctrl-C even where a shell had it ignored.
@@ -45,7 +49,7 @@ HEEDING = (
 
 @pytest.fixture(scope="module")
 def still() -> Iterator[lcnb.sandbox.SandboxProcess]:
-    """A sandbox of its own process whose clock stands still, so that it answers the same twice."""
+    """A sandbox in a separate process with a stopped clock, so that it answers the same twice."""
     with start(token=TOKEN, speed=0) as server:
         yield server
 
@@ -69,11 +73,11 @@ def start_lcnb(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 def test_help(call: Call) -> None:
     """`lcnb --help` lists each command with what it does, and no other."""
-    told = call("--help")
-    listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.*)$", told.out.partition("Commands:")[2], re.MULTILINE))
-    assert set(listed) == COMMANDS | {each.name for each in (*CHANGES, *RUNBOOKS, *RUNS)}
-    assert (told.code, told.err) == (0, "")
-    assert call("-h").out == told.out
+    result = call("--help")
+    listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.*)$", result.out.partition("Commands:")[2], re.MULTILINE))
+    assert set(listed) == COMMANDS == {each.name for module in MODULES for each in module.COMMANDS}
+    assert (result.code, result.err) == (0, "")
+    assert call("-h").out == result.out
 
 
 @pytest.mark.fresh_python
@@ -105,23 +109,34 @@ finally:
 
 
 def test_version(call: Call) -> None:
-    """`lcnb --version` tells the version."""
+    """`lcnb --version` prints the version."""
     assert call("--version").out == f"lcnb, version {lcnb.__version__}\n"
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_command_help(command: str, call: Call) -> None:
-    """Each command explains itself and each of its options."""
-    told = call(command, "--help")
-    assert told.code == 0
-    assert told.out.startswith(f"Usage: lcnb {command} ")
-    options = told.out.partition("Options:")[2]
-    assert re.findall(r"^  --?\w.*?(?:  \S|\n {20,}\S)", options, re.MULTILINE)
-    assert len(told.out.partition("\n\n")[2].strip()) > 30
+@pytest.mark.parametrize("command", sorted([(each,) for each in COMMANDS] + [*SUBCOMMANDS]))
+def test_command_help(command: tuple[str, ...], call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command and each of its options is described, in sentences that 80 columns do not cut."""
+    monkeypatch.setenv("COLUMNS", "80")
+    result = call(*command, "--help")
+    assert result.code == 0
+    assert result.out.startswith(f"Usage: lcnb {' '.join(command)} ")
+    assert max(map(len, result.out.splitlines())) <= 80
+    options = re.split(r"^  (?=-)", result.out.partition("Options:")[2], flags=re.MULTILINE)[1:]
+    assert options
+    for option in options:
+        assert re.match(r"\S.*?(?:  |\n {20,})[A-Z\[k]", option), option
+
+
+def test_list_of_commands_is_not_cut(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns `lcnb --help` shows the first sentence of each command in full."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for group in ((), ("key",), ("runs",), ("schedule",), ("snapshot",)):
+        listed = call(*group, "--help").out.partition("Commands:")[2].strip()
+        assert [line for line in listed.splitlines() if not line.endswith(".")] == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["instnces"], "no command 'instnces' (did you mean 'instances'?). `lcnb --help` lists them."),
         (["frobnicate"], "no command 'frobnicate'. `lcnb --help` lists them."),
@@ -139,20 +154,20 @@ def test_command_help(command: str, call: Call) -> None:
         (["sandbox", "--port", "70000"], "70000 is not in the range 0<=x<=65535"),
     ],
 )  # fmt: skip
-def test_wrong_usage(arguments: list[str], told: str, call: Call, account: Any, tmp_path: Path) -> None:
+def test_wrong_usage(arguments: list[str], message: str, call: Call, account: Any, tmp_path: Path) -> None:
     """Wrong usage ends with 2 and one text on stderr that names it and what is near; nothing is started."""
     result = call(*arguments)
     assert (result.code, result.out) == (2, "")
-    assert told in result.err
+    assert message in result.err
     assert "Traceback" not in result.err
     assert not (tmp_path / "runs").exists()
 
 
 def test_no_command(call: Call) -> None:
     """`lcnb` alone shows the help and ends with 2."""
-    told = call()
-    assert told.code == 2
-    assert "Commands:" in told.out + told.err
+    result = call()
+    assert result.code == 2
+    assert "Commands:" in result.out + result.err
 
 
 # --- listings -------------------------------------------------------------------------------------------
@@ -167,18 +182,18 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_json(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
     """`-o json` is a list of objects, a row each, with null for what is missing."""
-    told = call(listing, "-o", "json")
-    assert (told.code, told.err) == (0, "")
-    assert json.loads(told.out) == rows(getattr(account, listing)())
+    result = call(listing, "-o", "json")
+    assert (result.code, result.err) == (0, "")
+    assert json.loads(result.out) == rows(getattr(account, listing)())
 
 
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_csv(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
     """`-o csv` has a header and a line a row, with nothing for what is missing."""
-    told = call(listing, "-o", "csv")
+    result = call(listing, "-o", "csv")
     frame = getattr(account, listing)()
-    header, *lines = csv.reader(io.StringIO(told.out, newline=""))
-    assert (told.code, told.err) == (0, "")
+    header, *lines = csv.reader(io.StringIO(result.out, newline=""))
+    assert (result.code, result.err) == (0, "")
     assert header == list(frame.columns)
     assert lines == [["" if each is None else str(each) for each in row.values()] for row in rows(frame)]
 
@@ -186,21 +201,21 @@ def test_csv(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_parquet(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
     """`-o parquet` is a file that gives the very frame back."""
-    told = call(listing, "-o", "parquet")
-    assert (told.code, told.err) == (0, "")
-    assert_frame_equal(pd.read_parquet(io.BytesIO(told.data)), getattr(account, listing)())
+    result = call(listing, "-o", "parquet")
+    assert (result.code, result.err) == (0, "")
+    assert_frame_equal(pd.read_parquet(io.BytesIO(result.data)), getattr(account, listing)())
 
 
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_table(listing: str, call: Call, account: lcnb.LetsCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table in a pipe has all columns and rows, no colours, and no cut cell however narrow the screen is."""
     monkeypatch.setenv("COLUMNS", "40")
-    told = call(listing)
+    result = call(listing)
     frame = getattr(account, listing)()
-    assert (told.code, told.err) == (0, "")
-    assert "\x1b" not in told.out
-    assert "…" not in told.out
-    head, _, *lines = [line for line in told.out.splitlines() if line.strip()]
+    assert (result.code, result.err) == (0, "")
+    assert "\x1b" not in result.out
+    assert "…" not in result.out
+    head, _, *lines = [line for line in result.out.splitlines() if line.strip()]
     assert head.split() == list(frame.columns)
     assert len(lines) == len(frame)
     for line, row in zip(lines, rows(frame), strict=True):
@@ -212,7 +227,7 @@ def test_api_rows(call: Call, account: lcnb.LetsCloud, still: lcnb.sandbox.Sandb
     reply = httpx.get(f"{still.base_url}/instances", headers={"api-token": TOKEN}, trust_env=False).json()[
         "data"
     ]
-    told = call("instances", "-o", "json")
+    result = call("instances", "-o", "json")
     shared = (
         "identifier",
         "label",
@@ -224,11 +239,11 @@ def test_api_rows(call: Call, account: lcnb.LetsCloud, still: lcnb.sandbox.Sandb
         "built",
         "locked",
     )
-    assert [{name: row[name] for name in shared} for row in json.loads(told.out)] == [
+    assert [{name: row[name] for name in shared} for row in json.loads(result.out)] == [
         {name: row[name] or None if name == "identifier" else row[name] for name in shared} for row in reply
     ]
     for row in reply:
-        assert row["initial_root_password"] not in told.out
+        assert row["initial_root_password"] not in result.out
 
 
 def test_empty(call: Call, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,17 +280,17 @@ def test_filter(arguments: list[str], query: str, call: Call, account: lcnb.Lets
 @pytest.mark.parametrize("listing", ["instances", "inventory", "plans", "images"])
 def test_unknown_location(listing: str, call: Call, account: lcnb.LetsCloud) -> None:
     """A misspelt location is refused with a near one and all there are, instead of an empty list."""
-    told = call(listing, "--location", "MAI1")
-    assert (told.code, told.out) == (2, "")
-    assert told.err.startswith("error: location 'MAI1' is not one of the account's (did you mean 'MIA1'?).")
-    assert "SAO1" in told.err
+    result = call(listing, "--location", "MAI1")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: location 'MAI1' is not one of the account's (did you mean 'MIA1'?).")
+    assert "SAO1" in result.err
 
 
 def test_profile(call: Call, account: lcnb.LetsCloud) -> None:
     """The profile is a line a field, or one JSON object."""
     profile = account.profile()
-    told = json.loads(call("profile", "-o", "json").out)
-    assert (told["name"], told["balance"]) == (profile.name, profile.balance)
+    found = json.loads(call("profile", "-o", "json").out)
+    assert (found["name"], found["balance"]) == (profile.name, profile.balance)
     assert f"{profile.balance:,.2f}" in call("profile").out
 
 
@@ -332,17 +347,17 @@ def test_closed_streams(account: Any) -> None:
     assert subprocess.run(["sh", "-c", command, LCNB], timeout=600).returncode == 0
 
 
-def on_terminal(*arguments: str) -> tuple[int, str]:
+def on_terminal(*arguments: str, columns: int = 200) -> tuple[int, str]:
     """Exit code and everything that a person in front of a terminal sees."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
     process = subprocess.Popen([LCNB, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
     seen = b""
     try:
         while part := os.read(ours, 65536):
             seen += part
-    except OSError:  # Linux tells so that the other side is closed
+    except OSError:  # Linux reports the closed terminal in this way
         pass
     os.close(ours)
     return process.wait(600), seen.decode("utf-8")
@@ -355,6 +370,16 @@ def test_terminal(account: lcnb.LetsCloud) -> None:
     assert re.search(r"\x1b\[[\d;]+mrunning", seen)
     assert "label" in seen
     assert "ip_addresses" not in seen
+
+
+def test_narrow_terminal(account: lcnb.LetsCloud) -> None:
+    """In 80 columns a table omits less important columns instead of folding all cells, and says so."""
+    code, seen = on_terminal("instances", columns=80)
+    assert code == 0
+    lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split()[:5] == ["identifier", "label", "state", "location", "cpus"]
+    assert re.fullmatch(r"\d columns are omitted in this narrow terminal; -o csv prints all", lines[-1])
 
 
 def test_parquet_on_terminal(account: Any) -> None:
@@ -370,8 +395,8 @@ def test_parquet_on_terminal(account: Any) -> None:
 
 def test_no_token(call: Call, own_home: Path) -> None:
     """Without a token each place that was looked at is named, and where to get one."""
-    told = call("instances")
-    assert (told.code, told.out) == (2, "")
+    result = call("instances")
+    assert (result.code, result.out) == (2, "")
     for place in (
         "environment variable LETSCLOUD_API_KEY",
         "environment variable LETSCLOUD_API_TOKEN",
@@ -381,19 +406,19 @@ def test_no_token(call: Call, own_home: Path) -> None:
         "export LETSCLOUD_API_KEY=",
         "lcnb demo",
     ):
-        assert place in told.err
+        assert place in result.err
 
 
 @pytest.mark.parametrize("command", [["instances"], ["profile"], ["run", "inventory", "-p", "location=MIA1"]])
 def test_wrong_token(command: list[str], call: Call, account: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # fmt: skip
     """A wrong token ends with 1, says where it came from and what to do, and is not shown."""
     monkeypatch.setenv("LETSCLOUD_API_KEY", "wrong-token-471147114711")
-    told = call(*command)
-    assert (told.code, told.out) == (1, "")
-    assert "401" in told.err
-    assert "environment variable LETSCLOUD_API_KEY" in told.err
-    assert "lcnb doctor" in told.err
-    assert "4711" not in told.err
+    result = call(*command)
+    assert (result.code, result.out) == (1, "")
+    assert "401" in result.err
+    assert "environment variable LETSCLOUD_API_KEY" in result.err
+    assert "lcnb doctor" in result.err
+    assert "4711" not in result.err
     assert not (tmp_path / "runs").exists()
 
 
@@ -403,23 +428,23 @@ def test_unreachable(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         "lcnb.transport.protocol.BACKOFF_S", 0.001
     )  # so that the tries end, and not the time for them
-    told = call("locations")
-    assert (told.code, told.out) == (1, "")
-    assert "127.0.0.1:9" in told.err
-    assert "LCNB_BASE_URL" in told.err
+    result = call("locations")
+    assert (result.code, result.out) == (1, "")
+    assert "127.0.0.1:9" in result.err
+    assert "LCNB_BASE_URL" in result.err
 
 
 def test_accounts(call: Call, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`lcnb accounts` tells each place and whether a token is there, in no format the token itself."""
+    """`lcnb accounts` lists each place and whether it has a token, but in no format the token itself."""
     (own_home / "config").mkdir()
     (own_home / "config" / "lcnb.toml").write_text('[accounts.lab]\ntoken_file = "lab.token"\n')
     (own_home / "config" / "lab.token").write_text("secret-of-the-lab-account")
     (own_home / "config" / "lab.token").chmod(0o600)
     monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
     for output in ("table", "json", "csv", "parquet"):
-        told = call("accounts", "-o", output)
-        assert (told.code, told.err) == (0, "")
-        assert not [each for each in (TOKEN, "secret-of-the-lab-account") if each.encode() in told.data]
+        result = call("accounts", "-o", output)
+        assert (result.code, result.err) == (0, "")
+        assert not [each for each in (TOKEN, "secret-of-the-lab-account") if each.encode() in result.data]
     ready = [row["account"] for row in json.loads(call("accounts", "-o", "json").out) if row["ready"]]
     assert ready == [None, "lab"]
 
@@ -427,22 +452,22 @@ def test_accounts(call: Call, own_home: Path, monkeypatch: pytest.MonkeyPatch) -
 # --- doctor ---------------------------------------------------------------------------------------------
 
 
-def verdicts(told: Told) -> dict[str, str]:
+def verdicts(result: Told) -> dict[str, str]:
     """Check → its mark."""
-    return {line[5:].partition(":")[0]: line[:4].strip() for line in told.out.splitlines()}
+    return {line[5:].partition(":")[0]: line[:4].strip() for line in result.out.splitlines()}
 
 
 def test_doctor(call: Call, account: Any) -> None:
     """With all well the doctor says ok to each check and ends with 0, without the token."""
-    told = call("doctor")
-    assert told.code == 0
-    assert set(verdicts(told).values()) == {"ok"}
-    assert verdicts(told).keys() >= {
+    result = call("doctor")
+    assert result.code == 0
+    assert set(verdicts(result).values()) == {"ok"}
+    assert verdicts(result).keys() >= {
         "Python", "packages", "Jupyter kernel", "runs folder", "state folder", "lcnb.toml", "token", "base URL",
         "account", "rate limit",
     }  # fmt: skip
-    assert TOKEN not in told.out + told.err
-    assert "calls left in this window" in told.out
+    assert TOKEN not in result.out + result.err
+    assert "calls left in this window" in result.out
 
 
 @pytest.mark.parametrize(
@@ -453,8 +478,8 @@ def test_doctor(call: Call, account: Any) -> None:
         ("LETSCLOUD_API_KEY", "two words", "token", "Copy the token again"),
         ("LCNB_BASE_URL", "http://127.0.0.1:9/api", "account", "127.0.0.1:9"),
         ("LCNB_BASE_URL", "core.letscloud.io", "token", "is not a URL"),
-        ("LCNB_RUNS_DIR", "/dev/null/runs", "runs folder", "Cure: another folder"),
-        ("LCNB_STATE_DIR", "/proc/state", "state folder", "Cure: another folder"),
+        ("LCNB_RUNS_DIR", "/dev/null/runs", "runs folder", "Cure: set LCNB_RUNS_DIR to another folder"),
+        ("LCNB_STATE_DIR", "/proc/state", "state folder", "Cure: set LCNB_STATE_DIR to another folder"),
     ],
 )  # fmt: skip
 def test_doctor_finds(
@@ -471,11 +496,11 @@ def test_doctor_finds(
         "lcnb.transport.protocol.BACKOFF_S", 0.001
     )  # so that the tries end, and not the time for them
     monkeypatch.setenv(variable, value)
-    told = call("doctor")
-    assert told.code == 1
-    assert next(name for name, mark in verdicts(told).items() if mark == "FAIL") == check
-    assert found in told.out
-    assert "4711" not in told.out
+    result = call("doctor")
+    assert result.code == 1
+    assert next(name for name, mark in verdicts(result).items() if mark == "FAIL") == check
+    assert found in result.out
+    assert "4711" not in result.out
 
 
 def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,34 +512,37 @@ def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", missing)
     monkeypatch.setattr(doctor, "REQUIRED_PACKAGES", ("pandas", "no-such-package"))
-    told = call("doctor")
-    assert told.code == 1
-    assert "FAIL packages: missing: no-such-package. Cure: pip install lcnb" in told.out
-    assert "FAIL Jupyter kernel: there is no kernel python3. Cure: python -m ipykernel install" in told.out
+    result = call("doctor")
+    assert result.code == 1
+    assert "FAIL packages: missing: no-such-package. Cure: pip install lcnb" in result.out
+    assert (
+        "FAIL Jupyter kernel: kernel python3 is not installed. Cure: python -m ipykernel install"
+        in result.out
+    )
 
 
 @pytest.mark.parametrize(
     ("limits", "ok", "found"),
     [
-        ({}, True, "not told by the provider"),
+        ({}, True, "not reported by the provider"),
         ({"remaining": 12}, True, "12 calls left in this window"),
         ({"remaining": 4999, "limit": 5000}, True, "4,999 of 5,000 calls left"),
         ({"remaining": 0, "limit": 5000}, False, "used up: 0 of 5,000 calls left in this window. Wait"),
     ],
 )
 def test_doctor_limits(limits: dict[str, int], ok: bool, found: str) -> None:
-    """The rate limit is told as far as the provider tells it; one that is used up fails."""
+    """The rate limit is reported as far as the provider reports it; one that is used up fails."""
     check = doctor._check_rate_limit(limits)
     assert check.ok == ok
     assert check.found.startswith(found)
 
 
 def test_doctor_proxy(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy of the environment is told by the name of its variable, without its password."""
+    """A proxy of the environment is reported by the name of its variable, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@proxy.example.com:3128")
-    told = call("doctor")
-    assert "proxy: none for 127.0.0.1 (this machine's own address); not used: HTTPS_PROXY" in told.out
-    assert "hunter2" not in told.out
+    result = call("doctor")
+    assert "proxy: none for 127.0.0.1 (this machine's own address); not used: HTTPS_PROXY" in result.out
+    assert "hunter2" not in result.out
 
 
 # --- runbooks -------------------------------------------------------------------------------------------
@@ -527,15 +555,15 @@ def test_runbooks(call: Call) -> None:
     assert list(table) == ["account", "location", "state", "currency", "output_format"]
     assert table["output_format"]["type"] == "one of 'parquet', 'csv', 'both'"
     assert table["location"]["default"] == "None"
-    told = call("runbooks", "inventory")
-    assert "only this location, such as MIA1 (otherwise all locations)" in told.out
+    result = call("runbooks", "inventory")
+    assert "only this location, such as MIA1 (otherwise all locations)" in result.out
     assert call("runbooks", "inventry").err.startswith(
         "error: no runbook 'inventry' (did you mean 'inventory'?)"
     )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["inventry"], "no runbook 'inventry' (did you mean 'inventory'?)"),
         (["./none.ipynb"], "no runbook file ./none.ipynb"),
@@ -550,7 +578,7 @@ def test_runbooks(call: Call) -> None:
         (["inventory", "--sandbox", "-p", "account=lab"], "parameter account: 'lab', but the settings are those of"),
     ],
 )  # fmt: skip
-def test_run_refused(arguments: list[str], told: str, call: Call, account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_run_refused(arguments: list[str], message: str, call: Call, account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """A run that cannot be right ends with 2 and a suggestion, before a folder is made or a kernel started."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.ipynb").write_text("no notebook")
@@ -558,7 +586,7 @@ def test_run_refused(arguments: list[str], told: str, call: Call, account: Any, 
     result = call("run", *arguments)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: ")
-    assert told in result.err
+    assert message in result.err
     assert not (tmp_path / "runs").exists()
     assert len(psutil.Process().children()) <= kernels + ("--sandbox" in arguments)
 
@@ -629,7 +657,7 @@ def test_demo(tmp_path: Path) -> None:
 
 
 def test_demo_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C in the middle of the demo ends it with 130, tells the folder, and leaves no process."""
+    """Ctrl-C in the middle of the demo ends it with 130, prints the folder, and leaves no process."""
     command = [sys.executable, "-c", HEEDING, "demo"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as process:

@@ -179,7 +179,7 @@ def test_password_file(fast: SandboxProcess, tmp_path: Path) -> None:
 
 
 def test_partly(fast: SandboxProcess) -> None:
-    """A set of which one change fails ends with 7 and tells each; with --go-on the others are made."""
+    """A set of which one change fails ends with 7 and lists each outcome; with --go-on the others are made."""
     url = fast.base_url.replace("/api", "/_sandbox/faults")
     identifier = machines(fast)["web-01"]["identifier"]
     script = {"rules": [{"kind": "html", "method": "PUT", "path": f"/{identifier}/power-off", "status": 400}]}
@@ -239,7 +239,7 @@ def type_slowly(answer: str, *arguments: str) -> tuple[int, str, str]:
     try:
         while part := os.read(ours, 65536):
             seen += part
-    except OSError:  # Linux says so that the other side is closed
+    except OSError:  # Linux reports the closed terminal in this way
         pass
     os.close(ours)
     return process.wait(600), typed.decode(), seen.decode()
@@ -321,13 +321,13 @@ def test_plan_that_cannot_be_saved(
     (tmp_path / "fleet.csv").write_text("label,state\nweb-01,off\n")
     out = tmp_path / ("plan.json" if full else "missing/plan.json")
     if full:
-        monkeypatch.setattr("lcnb.changes.changeset.write_atomically", no_space)
+        monkeypatch.setattr("os.fsync", no_space)
     done = call("plan", str(tmp_path / "fleet.csv"), "--out", str(out))
     reason = "No space left on device" if full else "No such file or directory"
     assert done.code == 1
     assert done.err == (
         f"error: --out {out}: the plan cannot be written: {reason}. Nothing was sent. Choose another --out, in a folder "
-        "that is there, may be written, and has space.\n"
+        "that exists, is writable and has space.\n"
     )
 
 

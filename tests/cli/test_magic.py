@@ -31,7 +31,7 @@ def test_options(account_env: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("instnces", "instances"),
         ("", "usage"),
@@ -39,11 +39,13 @@ def test_options(account_env: Any) -> None:
         ("instances --state of", "running"),
         ("profile", "no such listing"),
         ("sshkeys --state off", "has no state"),
+        ("accounts --location MIA1", "has no location"),
+        ("instances --location MAI1", "did you mean 'MIA1'"),
     ],
 )
-def test_wrong(line: str, told: str, account_env: Any) -> None:
+def test_wrong(line: str, message: str, account_env: Any) -> None:
     """A line that cannot be right is refused with what there is, and no SystemExit ends the kernel."""
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         magic(line)
 
 

@@ -144,7 +144,7 @@ def test_line_of_a_dry_run(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path, c
     (folder,) = (each.parent for each in elsewhere.glob("*/run.json"))
     assert f"dry run: 1 change, none made; make them: lcnb apply '{folder}'\n" in ended.out
     ended = call("run", str(path))
-    assert "no machine is selected: nothing to do. Select some: -p selection=" in ended.out
+    assert "no machine is selected: nothing to do. Select machines: -p selection=" in ended.out
     ended = call("run", str(path), "-p", "selection=label == 'nosuch'", "-p", "dry_run=false", "--yes")
     assert "nothing to do for the selection \"label == 'nosuch'\"\n" in ended.out
     assert writes(fleet) == []

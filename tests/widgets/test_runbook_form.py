@@ -52,7 +52,7 @@ def reads() -> RunForm:
 @pytest.fixture
 def writes() -> RunForm:
     form = RunForm(find_runbook("power_schedule"))
-    form.set("selection", "label == 'web-01'")
+    form.enter_value("selection", "label == 'web-01'")
     return form
 
 
@@ -61,14 +61,14 @@ def writes() -> RunForm:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_runbook_has_a_form(name: str) -> None:
-    """Each parameter is a field, but for the account and the dry run; its default is right as it stands."""
+    """Each parameter except the account and the dry run is a field; its default is valid."""
     book = find_runbook(name)
     form = RunForm(book)
     assert [*form.fields] == [
         each.name for each in book.parameters if each.name not in ("account", "dry_run")
     ]
     form.review()
-    assert set(form.shown.errors.values()) <= {"This is needed."}
+    assert set(form.shown.errors.values()) <= {"This field is required."}
     assert form.spec.verb == ("Dry run" if form.writes else "Run")
 
 
@@ -89,9 +89,9 @@ def own(tmp_path: Path) -> RunForm:
 
 
 def test_kinds(own: RunForm) -> None:
-    """The declared type says which control asks; what stands in it is the default."""
-    told = {each.name: (each.kind, each.default, each.required) for each in own.spec.fields}
-    assert told == {
+    """The declared type decides which control is shown; it contains the default."""
+    fields = {each.name: (each.kind, each.default, each.required) for each in own.spec.fields}
+    assert fields == {
         "flag": ("flag", True, False), "many": ("text", "a, b", False), "count": ("text", "3", True),
         "kind": ("choice", "", False), "plan": ("suggest", "", False), "labels": ("suggest", "", False),
     }  # fmt: skip
@@ -103,19 +103,19 @@ def test_kinds(own: RunForm) -> None:
     [
         ("count", "0", "it must be >= 1"),
         ("count", "many", "'many' is not an int"),
-        ("count", "", "This is needed."),
+        ("count", "", "This field is required."),
         ("count", "4", ""),
         ("plan", "whatever", ""),  # nobody has read yet what there is
     ],
 )
 def test_checked_as_typed(own: RunForm, name: str, value: str, message: str) -> None:
-    """A wrong value is told below its field at once, without the field's name or its help."""
-    own.set(name, value)
-    told = own.shown.errors.get(name, "")
-    assert message in told
-    assert bool(told) == bool(message)
-    assert "parameter" not in told
-    assert "Nothing was" not in told
+    """An error is shown below its field at once, without the field's name or its help."""
+    own.enter_value(name, value)
+    error = own.shown.errors.get(name, "")
+    assert message in error
+    assert bool(error) == bool(message)
+    assert "parameter" not in error
+    assert "Nothing was" not in error
 
 
 def test_required(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_required(tmp_path: Path) -> None:
     )
     form = RunForm(find_runbook(str(write_notebook(tmp_path / "nb" / "own.ipynb", (cell, "parameters")))))
     assert form.review() == ()
-    assert form.shown.errors == {"days": "This is needed."}
-    form.set("days", "7")
+    assert form.shown.errors == {"days": "This field is required."}
+    form.enter_value("days", "7")
     assert [each.value for each in form.fields["size"].choices] == ["s", "b"]
     assert begun(form).given == {"days": "7", "on": False}
 
@@ -136,22 +136,22 @@ def test_account_values(own: RunForm, lc: lcnb.LetsCloud) -> None:
     """What the account has is proposed and checked, one value or several."""
     for load in own.start():
         assert load.field.load is not None  # type: ignore[union-attr]
-        own.loaded(load, load.field.load(lc, {}))  # type: ignore[arg-type, union-attr]
+        own.choices_loaded(load, load.field.load(lc, {}))  # type: ignore[arg-type, union-attr]
     assert "web-01" in {each.value for each in own.shown.choices["labels"]}
-    own.set("labels", "web-01, web-99")
+    own.enter_value("labels", "web-01, web-99")
     assert "'web-99' is not one of the account's" in own.shown.errors["labels"]
-    own.set("labels", "web-01, web-02")
+    own.enter_value("labels", "web-01, web-02")
     assert not own.shown.errors
     assert begun(own).given == {"labels": "web-01, web-02"}
 
 
 def test_selection(writes: RunForm) -> None:
     """A selection is parsed as it is typed."""
-    writes.set("selection", "label ==")
+    writes.enter_value("selection", "label ==")
     assert writes.shown.errors["selection"]
     assert writes.review() == ()
-    writes.set("selection", "")
-    assert writes.shown.errors["selection"] == "This is needed."
+    writes.enter_value("selection", "")
+    assert writes.shown.errors["selection"] == "This field is required."
 
 
 # --- the state machine ----------------------------------------------------------------------------------
@@ -171,21 +171,21 @@ def test_one_run(reads: RunForm) -> None:
     for each in threads:
         each.join()
     assert len(given) == 1
-    reads.set("location", "MIA1")
+    reads.enter_value("location", "MIA1")
     assert reads.shown.values["location"] == ""
-    assert reads.again() == ()
+    assert reads.start_over() == ()
 
 
 def test_reads_end(reads: RunForm) -> None:
-    """BUSY with the cells told, then DONE; the answers are still there afterwards."""
-    reads.set("location", "MIA1")
+    """BUSY with the progress by cells, then DONE; the values are still there afterwards."""
+    reads.enter_value("location", "MIA1")
     run = begun(reads)
     assert run.given == {"location": "MIA1"}
-    reads.cell(run, 1, 5, "Machines")
+    reads.cell_started(run, 1, 5, "Machines")
     assert reads.shown.progress == (1, 5, "Machines")
     reads.run_ended(run, FinishedRun("done", 0))
     assert reads.shown.phase is Phase.DONE
-    reads.again()
+    reads.start_over()
     assert reads.shown.phase is Phase.EDIT
     assert reads.shown.values["location"] == "MIA1"
     assert reads.shown.run is None
@@ -208,13 +208,15 @@ def test_challenge(writes: RunForm) -> None:
     """What cannot be undone is applied when its label is typed."""
     writes.run_ended(begun(writes), dry("web-01"))
     assert writes.confirm() == ()
-    writes.type("web-0")
+    writes.type_challenge("web-0")
     assert writes.confirm() == ()
-    writes.type("web-01")
+    writes.type_challenge("web-01")
     assert len(writes.confirm()) == 1
 
 
-@pytest.mark.parametrize("edit", [lambda f: f.set("power", "on"), lambda f: f.back(), lambda f: f.again()])
+@pytest.mark.parametrize(
+    "edit", [lambda f: f.enter_value("power", "on"), lambda f: f.back_to_fields(), lambda f: f.start_over()]
+)
 def test_edit_voids(writes: RunForm, edit: Callable[[RunForm], object]) -> None:
     """An edit or a step back makes the plan void: nothing can be applied."""
     writes.run_ended(begun(writes), dry())
@@ -234,12 +236,12 @@ def test_not_well(writes: RunForm, status: str) -> None:
 
 
 def test_refused_value(writes: RunForm) -> None:
-    """A value that the run refused stands at its field until it is another one."""
+    """The error of a value that the run refused is shown at its field until the value changes."""
     error = "parameter selection: no column 'colour'. Nothing was started."
     writes.run_ended(begun(writes), FinishedRun("refused", 2, error))
     assert writes.shown.phase is Phase.EDIT
     assert writes.shown.errors == {"selection": "no column 'colour'."}
-    writes.set("selection", "all")
+    writes.enter_value("selection", "all")
     assert not writes.shown.errors
 
 
@@ -282,7 +284,7 @@ def state(made: RunbookWidget | AdminApp) -> str:
 
 
 def test_run_from_the_form(client: lcnb.LetsCloud) -> None:
-    """A run shows its cells and its report, stands in the history, and no widget holds the token."""
+    """A run shows its cells and its report, is listed in the history, and no widget holds the token."""
     made = RunbookWidget(find_runbook("inventory"), client, run_inline)
     seen: list[tuple[int, int, str]] = []
     made.form.subscribe(lambda shown: seen.append(shown.progress))
@@ -301,7 +303,7 @@ def test_run_from_the_form(client: lcnb.LetsCloud) -> None:
 def test_dry_run_then_apply(client: lcnb.LetsCloud, box: SandboxProcess) -> None:
     """Apply makes exactly what was planned, and shows its outcome."""
     made = RunbookWidget(find_runbook("power_schedule"), client, run_inline)
-    made.form.set("selection", "label == 'web-01'")
+    made.form.enter_value("selection", "label == 'web-01'")
     made.view.review.click()
     shown = made.form.shown
     assert shown.phase is Phase.CONFIRM, shown.notice
@@ -320,12 +322,12 @@ def test_dry_run_then_apply(client: lcnb.LetsCloud, box: SandboxProcess) -> None
 def test_unknown_is_settled(
     box: SandboxProcess, client: lcnb.LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change without a known outcome is told as unknown with its table; the button settles it, nothing twice."""
+    """A change without a known outcome is shown as unknown with its table; the button settles it, sending nothing twice."""
     monkeypatch.setenv("LCNB_SETTLE", "3")
     fleet = tmp_path / "fleet.csv"
     fleet.write_text("label,location,plan,image\nlate-01,MIA1,1vcpu-1gb-10ssd,debian-12-x86_64\n")
     made = RunbookWidget(find_runbook("provision"), client, run_inline)
-    made.form.set("fleet", str(fleet))
+    made.form.enter_value("fleet", str(fleet))
     made.view.review.click()
     assert made.form.shown.phase is Phase.CONFIRM, made.form.shown.notice
     before = len(written(box))
@@ -346,7 +348,7 @@ def test_unknown_is_settled(
     assert TOKEN not in state(made)
 
 
-def test_nothing_tells_the_outcome(writes: RunForm) -> None:
+def test_outcome_stays_unknown(writes: RunForm) -> None:
     """As long as a change has no outcome, however the run ended, it is unknown; only that can be settled, once."""
     assert writes.resume() == ()
     writes.run_ended(begun(writes), dry())
@@ -358,7 +360,7 @@ def test_nothing_tells_the_outcome(writes: RunForm) -> None:
         assert "1 of 2 changes have no known outcome" in writes.shown.notice
         (apply,) = writes.resume()
         assert isinstance(apply, StartRun)
-        assert (apply.resumes, apply.plan, apply.dry) == (Path("runs/run-2"), None, False)
+        assert (apply.resumes, apply.plan, apply.is_dry) == (Path("runs/run-2"), None, False)
         assert writes.resume() == ()
     writes.run_ended(
         apply, FinishedRun("failed", 3, "twins", Path("runs/run-3"), made=[{"outcome": "twins"}])
@@ -428,5 +430,5 @@ def test_part_of_the_app(client: lcnb.LetsCloud) -> None:
     app.runbooks.pick.value = "inventory"
     assert app.runbooks.holder.children == (first,)
     app.runs.refresh()
-    assert "No run is kept yet." in app.runs.body.value
+    assert "There are no runs yet." in app.runs.body.value
     assert runbook_spec(find_runbook("inventory"), "Run").title in first.children[0].value

@@ -61,10 +61,14 @@ def load_of(effects: Effects, name: str) -> LoadChoices:
 def form() -> Form:
     """A form whose choices are read and which is filled in, but for the passwords."""
     form = Form(PLACES)
-    form.loaded(load_of(form.start(), "place"), [Choice("A", "a"), Choice("B", "b", "B is sold out.")])
-    form.set("label", "web-1")
-    form.loaded(load_of(form.set("place", "A"), "size"), [Choice("1", "one"), Choice("2", "two")])
-    form.set("size", "1")
+    form.choices_loaded(
+        load_of(form.start(), "place"), [Choice("A", "a"), Choice("B", "b", "B is sold out.")]
+    )
+    form.enter_value("label", "web-1")
+    form.choices_loaded(
+        load_of(form.enter_value("place", "A"), "size"), [Choice("1", "one"), Choice("2", "two")]
+    )
+    form.enter_value("size", "1")
     return form
 
 
@@ -73,7 +77,7 @@ def reviewed(form: Form, challenge: str = "") -> Form:
     assert isinstance(build, BuildChanges)
     changes = FakeChanges(["one"])
     changes.challenge = challenge
-    form.built(build, changes)  # type: ignore[arg-type]
+    form.changes_built(build, changes)  # type: ignore[arg-type]
     return form
 
 
@@ -99,14 +103,14 @@ def outcome(*states: str) -> pd.DataFrame:
 
 
 def test_whole_way(form: Form) -> None:
-    """EDIT → LOADING → CONFIRM → BUSY → DONE → EDIT, each step told to those who listen."""
+    """EDIT → LOADING → CONFIRM → BUSY → DONE → EDIT, each step published to the listeners."""
     phases = []
     form.subscribe(lambda shown: phases.append(shown.phase))
     apply = begun(form)
-    form.progressed(apply, 0, 1, "looking for web-1")
-    form.finished(apply, outcome("done"))
+    form.apply_progressed(apply, 0, 1, "looking for web-1")
+    form.apply_finished(apply, outcome("done"))
     assert form.shown.notice == "Done: power off web-1."
-    form.again()
+    form.start_over()
     assert list(dict.fromkeys(phases)) == [Phase.EDIT, Phase.LOADING, Phase.CONFIRM, Phase.BUSY, Phase.DONE]
     assert form.shown.phase is Phase.EDIT
     assert form.shown.values["label"] == ""
@@ -130,7 +134,12 @@ def test_confirmed_once(form: Form) -> None:
 
 
 @pytest.mark.parametrize(
-    "edit", [lambda f: f.set("label", "web-2"), lambda f: f.take("password", GOOD), lambda f: f.back()]
+    "edit",
+    [
+        lambda f: f.enter_value("label", "web-2"),
+        lambda f: f.store_secret("password", GOOD),
+        lambda f: f.back_to_fields(),
+    ],
 )
 def test_edit_voids(form: Form, edit: Callable[[Form], Effects]) -> None:
     """An edit or a step back in CONFIRM voids the review: nothing can be confirmed any more."""
@@ -145,9 +154,11 @@ def test_challenge(form: Form) -> None:
     """What cannot be undone is confirmed by its label, in which capitals and inner spaces count."""
     reviewed(form, challenge="Web 1")
     for typed in ("", " ", "web 1", "Web  1", "Web1", "Web", "Web 1 2"):
-        form.type(typed)
+        form.type_challenge(typed)
         assert form.confirm() == ()
-    form.type("Web 1 ")  # a space at the end is not visible, so nobody can be asked to type it or not
+    form.type_challenge(
+        "Web 1 "
+    )  # a space at the end is not visible, so nobody can be asked to type it or not
     assert len(form.confirm()) == 1
 
 
@@ -155,8 +166,8 @@ def test_busy_stays(form: Form) -> None:
     """While it runs, no event but its own and `stop` changes anything."""
     begun(form)
     before = form.shown
-    for event in (lambda: form.set("label", "x"), lambda: form.take("password", GOOD), form.review, form.confirm,
-                  form.back, form.again, form.resume):  # fmt: skip
+    for event in (lambda: form.enter_value("label", "x"), lambda: form.store_secret("password", GOOD), form.review, form.confirm,
+                  form.back_to_fields, form.start_over, form.resume):  # fmt: skip
         assert event() == ()
     assert form.shown == before
 
@@ -164,24 +175,24 @@ def test_busy_stays(form: Form) -> None:
 def test_late_build(form: Form) -> None:
     """An answer that comes right after the review was asked for belongs to it; the earlier ChangeSet is dropped."""
     (first,) = form.review()
-    (second,) = form.set("label", "web-2")
+    (second,) = form.enter_value("label", "web-2")
     assert isinstance(first, BuildChanges)
     assert isinstance(second, BuildChanges)
     assert second.values["label"] == "web-2"
-    form.built(first, FakeChanges(["one"]))  # type: ignore[arg-type]
+    form.changes_built(first, FakeChanges(["one"]))  # type: ignore[arg-type]
     assert form.shown.phase is Phase.LOADING
-    form.built(second, FakeChanges(["two"]))  # type: ignore[arg-type]
+    form.changes_built(second, FakeChanges(["two"]))  # type: ignore[arg-type]
     assert list(form.shown.changes or ()) == ["two"]
 
 
 def test_dependent_choices(form: Form) -> None:
     """Another place takes the size away and reads its choices anew; choices of the former place are dropped."""
-    first = load_of(form.set("place", "B"), "size")
-    second = load_of(form.set("place", "A"), "size")
+    first = load_of(form.enter_value("place", "B"), "size")
+    second = load_of(form.enter_value("place", "A"), "size")
     assert form.shown.values["size"] == ""
-    form.loaded(first, [Choice("9", "of B")])
+    form.choices_loaded(first, [Choice("9", "of B")])
     assert form.shown.loading == {"size"}
-    form.loaded(second, [Choice("1", "of A")])
+    form.choices_loaded(second, [Choice("1", "of A")])
     assert [each.value for each in form.shown.choices["size"]] == ["1"]
     assert form.review() == ()  # the size is to be chosen again
 
@@ -189,17 +200,17 @@ def test_dependent_choices(form: Form) -> None:
 def waiting(form: Form) -> LoadChoices:
     """A form whose review waits for the sizes to be read."""
     effects = form.start()
-    form.loaded(load_of(effects, "place"), [Choice("A", "a")])
+    form.choices_loaded(load_of(effects, "place"), [Choice("A", "a")])
     assert form.review() == form.review() == ()
-    assert (form.shown.phase, form.shown.notice) == (Phase.LOADING, "Reading what there is to choose from …")
+    assert (form.shown.phase, form.shown.notice) == (Phase.LOADING, "Reading the choices …")
     return load_of(effects, "size")
 
 
 def test_review_while_reading(form: Form) -> None:
     """A review while choices are on their way begins once they are there, with the answers as they are by then."""
     load = waiting(form)
-    assert form.set("label", "web-2") == ()
-    (build,) = form.loaded(load, [Choice("1", "one")])
+    assert form.enter_value("label", "web-2") == ()
+    (build,) = form.choices_loaded(load, [Choice("1", "one")])
     assert isinstance(build, BuildChanges)
     assert build.values["label"] == "web-2"
 
@@ -209,13 +220,13 @@ def test_no_review_after_reading(form: Form, end: str) -> None:
     """It does not begin when somebody went back, the choices could not be read, or an answer is wrong by then."""
     load = waiting(form)
     if end == "back":
-        form.back()
+        form.back_to_fields()
     elif end == "refused":
-        form.refused(load, InputError("the account is odd"))
+        form.effect_refused(load, InputError("the account is odd"))
         assert form.shown.notice == "the account is odd"
     elif end == "missing":
-        form.set("label", "")
-    assert form.loaded(load, [Choice("2" if end == "gone" else "1", "one")]) == ()
+        form.enter_value("label", "")
+    assert form.choices_loaded(load, [Choice("2" if end == "gone" else "1", "one")]) == ()
     assert form.shown.phase is Phase.EDIT
     assert bool(form.shown.errors) is (end in ("gone", "missing"))
 
@@ -223,54 +234,54 @@ def test_no_review_after_reading(form: Form, end: str) -> None:
 def test_not_offered() -> None:
     """A value that is not among the choices is refused."""
     form = Form(PLACES)
-    form.loaded(load_of(form.start(), "place"), [Choice("A", "a")])
-    form.set("place", "Z")
+    form.choices_loaded(load_of(form.start(), "place"), [Choice("A", "a")])
+    form.enter_value("place", "Z")
     assert form.shown.errors["place"] == "Z is not offered."
 
 
 def test_choice_that_is_gone(form: Form) -> None:
     """A value that is not among the choices any more is taken away."""
     load = load_of(form.start(), "size")
-    form.loaded(load, [Choice("2", "two")])
+    form.choices_loaded(load, [Choice("2", "two")])
     assert form.shown.values["size"] == ""
 
 
 def test_messages(form: Form) -> None:
-    """A message stands at its field as soon as somebody has typed there, and at all fields after a review."""
+    """An error is shown at its field as soon as a person has typed there, and at all fields after a review."""
     fresh = Form(PLACES)
     assert fresh.shown.errors == {}
-    fresh.set("label", " web")
+    fresh.enter_value("label", " web")
     assert list(fresh.shown.errors) == ["label"]
     assert fresh.review() == ()
     assert set(fresh.shown.errors) == {"label", "place", "size"}
     assert fresh.shown.alert
-    form.set("place", "B")
+    form.enter_value("place", "B")
     assert form.shown.errors == {"place": "B is sold out."}
 
 
 def test_passwords(form: Form) -> None:
     """A typed password is checked, must be typed twice, is shown to nobody and forgotten once it is used."""
-    form.set("access", "typed")
-    form.take("password", "short")
+    form.enter_value("access", "typed")
+    form.store_secret("password", "short")
     assert "12 to 32 characters" in form.shown.errors["password"]
-    form.take("password", GOOD)
-    form.take("password_again", GOOD + "x")
-    assert form.shown.errors == {"password_again": "The two are not the same."}
-    form.take("password_again", GOOD)
+    form.store_secret("password", GOOD)
+    form.store_secret("password_again", GOOD + "x")
+    assert form.shown.errors == {"password_again": "The two passwords differ."}
+    form.store_secret("password_again", GOOD)
     assert form.shown.taken == {"password": len(GOOD), "password_again": len(GOOD)}
     (build,) = form.review()
     assert isinstance(build, BuildChanges)
     assert build.secrets["password"].reveal() == GOOD
     assert GOOD not in repr((form.shown, build, form.__dict__))
-    form.built(build, FakeChanges(["one"]))  # type: ignore[arg-type]
+    form.changes_built(build, FakeChanges(["one"]))  # type: ignore[arg-type]
     form.confirm()
     assert form.shown.taken == {}
 
 
 def test_nothing_to_do(form: Form) -> None:
-    """No change is no question: why there is nothing to do is told."""
+    """An empty ChangeSet needs no confirmation: the notice says why there is nothing to do."""
     (build,) = form.review()
-    form.built(build, FakeChanges())  # type: ignore[arg-type]
+    form.changes_built(build, FakeChanges())  # type: ignore[arg-type]
     assert (form.shown.phase, form.shown.notice) == (Phase.EDIT, "Nothing to do: it is so already.")
 
 
@@ -283,15 +294,15 @@ def test_nothing_to_do(form: Form) -> None:
     ],
 )
 def test_refused(form: Form, text: str, field: str | None) -> None:
-    """A refusal stands at the field that it is about until that is answered otherwise, else above all."""
+    """A refusal is shown at its field until the value changes, or in the notice if its field is unknown."""
     (build,) = form.review()
-    form.refused(build, InputError(text))
+    form.effect_refused(build, InputError(text))
     assert (form.shown.phase, form.shown.alert) == (Phase.EDIT, True)
     if field is None:
         assert form.shown.notice == text
         return
     assert form.shown.errors == {field: text.removesuffix(" Nothing was sent.")}
-    form.set(field, "" if field == "place" else "web-2")
+    form.enter_value(field, "" if field == "place" else "web-2")
     assert text[:10] not in str(form.shown.errors)
 
 
@@ -324,8 +335,8 @@ def test_judged(states: tuple[str, ...], phase: Phase) -> None:
     ],
 )
 def test_failed(form: Form, error: Exception, still_open: bool, phase: Phase) -> None:
-    """An error is told; the outcome is unknown where the journal has a change without one."""
-    form.failed(begun(form), error, still_open)
+    """An error is shown; the outcome is unknown if the journal has a change without one."""
+    form.apply_failed(begun(form), error, still_open)
     assert form.shown.phase is phase
     assert ("Look again" in form.shown.notice) is (phase is Phase.UNKNOWN)
     if not isinstance(error, ChangeFailed):
@@ -337,39 +348,41 @@ def test_stop_and_resume(form: Form) -> None:
     first = begun(form)
     form.stop()
     assert (form.shown.phase, first.stop.is_set()) == (Phase.UNKNOWN, True)
-    form.failed(first, KeyboardInterrupt(), still_open=True)
+    form.apply_failed(first, KeyboardInterrupt(), still_open=True)
     assert form.shown.phase is Phase.UNKNOWN
     (second,) = form.resume()
     assert isinstance(second, ApplyChanges)
     assert (second.changes, second.changeset, second.after) == (None, "set-1", first.ended)
-    form.finished(first, outcome("done"))  # a stranger by now
+    form.apply_finished(first, outcome("done"))  # a stranger by now
     assert form.shown.phase is Phase.BUSY
-    form.finished(second, outcome("done"))
+    form.apply_finished(second, outcome("done"))
     assert form.shown.phase is Phase.DONE
 
 
 def test_answer_after_stop(form: Form) -> None:
-    """An outcome that comes after somebody stopped waiting is told all the same."""
+    """An outcome that comes after the person stopped waiting is still shown."""
     apply = begun(form)
     form.stop()
-    form.finished(apply, outcome("done"))
+    form.apply_finished(apply, outcome("done"))
     assert form.shown.phase is Phase.DONE
 
 
 def test_outcome_stays() -> None:
     """What came of it stays on the screen when the table drops the machine that was deleted."""
     form = Form(form_specs.CHANGE_MACHINES)
-    form.put("machines", ("a",))
-    form.set("action", "delete")
+    form.fill_in("machines", ("a",))
+    form.enter_value("action", "delete")
     apply = begun(form)
-    form.finished(apply, outcome("done"))
-    form.put("machines", ())
+    form.apply_finished(apply, outcome("done"))
+    form.fill_in("machines", ())
     assert (form.shown.phase, form.shown.values["machines"]) == (Phase.DONE, ())
 
 
-def test_fault_of_ours_is_told() -> None:
+def test_an_error_of_lcnb_is_shown() -> None:
     """An error that is not lcnb's own is named, too."""
-    assert error_message(KeyError("x")) == "This is a fault of lcnb: KeyError: 'x'. Nothing further was sent."
+    assert (
+        error_message(KeyError("x")) == "This is an error in lcnb: KeyError: 'x'. Nothing further was sent."
+    )
 
 
 # --- with a client: the forms of lcnb, their runner, their widgets ---------------------------------------
@@ -393,7 +406,7 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
         form = Form(spec)
         self.go(form, form.start)
         for name, answer in answers.items():
-            self.go(form, lambda name=name, answer=answer: form.set(name, answer))  # type: ignore[misc]
+            self.go(form, lambda name=name, answer=answer: form.enter_value(name, answer))  # type: ignore[misc]
         return form
 
     def go(self, form: Form, *events: Callable[[], Effects]) -> Form:
@@ -405,7 +418,7 @@ class World_:  # noqa: N801 - a sandbox and all that is made for it
         form = self.filled(spec, **answers)
         self.go(form, form.review)
         assert form.shown.phase is Phase.CONFIRM, (form.shown.notice, form.shown.errors)
-        form.type(form.shown.challenge)
+        form.type_challenge(form.shown.challenge)
         return self.go(form, form.confirm)
 
 
@@ -461,11 +474,11 @@ def test_create_again(fast: Callable[..., World_]) -> None:
 
 
 def test_prices_and_sold_out(fast: Callable[..., World_]) -> None:
-    """Plans are told with their price, the cheapest first; a location that is sold out is marked and refused."""
+    """Plans are listed with their price, the cheapest first; a sold out location is marked and refused."""
     form = fast().filled(form_specs.CREATE_MACHINE, location="LON1")
     assert "(sold out)" in next(each.text for each in form.shown.choices["location"] if each.value == "LON1")
     assert "takes no new machines" in form.shown.errors["location"]
-    assert form.shown.choices["plan"][0].text == "1 CPU, 1 GB, 10 GB disk – 5.40 USD a month"
+    assert form.shown.choices["plan"][0].text == "1 CPU, 1 GB, 10 GB disk – 5.40 USD per month"
 
 
 MACHINE_WRITES = {
@@ -504,18 +517,18 @@ def test_act_on_several(fast: Callable[..., World_]) -> None:
     assert form.shown.challenge == "2 irreversible"
     world.go(form, form.confirm)
     assert world.writes() == []
-    form.type("2 irreversible")
+    form.type_challenge("2 irreversible")
     world.go(form, form.confirm)
     assert [method for method, _ in world.writes()] == ["DELETE", "DELETE"]
 
 
 def test_price_difference(fast: Callable[..., World_]) -> None:
-    """The plans to change to are told with what they add to the bill; none has a smaller disk."""
+    """The new plans are listed with the price difference; none has a smaller disk."""
     world = fast()
     row = world.lc.inventory().query("state == 'running' and plan.notna() and total_disk_size < 240").iloc[0]
     form = world.filled(form_specs.CHANGE_MACHINES, machines=(row.identifier,), action="change_plan")
     texts = {each.value: each.text for each in form.shown.choices["plan"]}
-    assert texts[row.plan].endswith("(as now)")
+    assert texts[row.plan].endswith("(unchanged)")
     assert any("(+" in text for text in texts.values())
     disks = world.lc.plans(row.location).set_index("slug").disk
     assert all(disks[slug].min() >= row.total_disk_size for slug in texts)
@@ -629,7 +642,7 @@ def all_forms(world: World_, folder: Any) -> dict[str, Form]:
 def test_faults_before_a_review(
     fault: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every form, what goes wrong while the account is read stands in an alert with the next step; no answer is lost."""
+    """In every form, a failure to read the account is shown as an alert with the next step; no input is lost."""
     world = fast()
     forms = all_forms(world, tmp_path)
     rule, step = FAULTS[fault]
@@ -656,7 +669,7 @@ def test_faults_before_a_review(
 def test_faults_of_a_write(
     fault: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In every form, a write that goes wrong is told with the next step; looking again settles it, nothing twice."""
+    """In every form, a failed write is shown with the next step; “Look again” settles it and sends nothing twice."""
     world = fast()
     settings = world.lc.settings
     monkeypatch.setattr(world.lc, "settings", type(settings)(**{**settings.__dict__, "settle": 0.05}))
@@ -664,7 +677,7 @@ def test_faults_of_a_write(
     refused = fault in ("401", "403", "404", "409", "422")
     for name, form in all_forms(world, tmp_path).items():
         world.go(form, form.review)
-        form.type(form.shown.challenge)
+        form.type_challenge(form.shown.challenge)
         world.sandbox.faults = Faults.read({"rules": [{**rule, "method": "POST|PUT|DELETE", "times": 1}]})
         before = len([each for each in world.sandbox.log if each.get("committed")])
         world.go(form, form.confirm)
@@ -675,7 +688,7 @@ def test_faults_of_a_write(
             continue
         if form.shown.phase is Phase.UNKNOWN:
             assert form.shown.alert
-            assert "“Look again” tells how it ended" in form.shown.notice
+            assert "“Look again” shows how" in form.shown.notice
             world.go(form, form.resume)
         committed = len([each for each in world.sandbox.log if each.get("committed")]) - before
         done = name != "act"  # whether a machine was rebooted cannot be seen, so it is not done again
@@ -700,7 +713,7 @@ def short(lc: lcnb.LetsCloud) -> Callable[..., Any]:
 def test_unreachable(
     where: str, fast: Callable[..., World_], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, untrusted: str
 ) -> None:
-    """In every form: no connection, no such name, no TLS or none that is trusted, each told with what to do."""
+    """In every form: no connection, no such name, no TLS or an untrusted certificate: each is shown with what to do."""
     world = fast()
     address, step = AWAY[where]
     address = {"tls": world.lc.settings.base_url.replace("http:", "https:"), "untrusted": untrusted}.get(
@@ -719,7 +732,7 @@ def test_unreachable(
 
 
 def test_wrong_token(fast: Callable[..., World_]) -> None:
-    """A wrong token is told where the choices would be."""
+    """A wrong token is reported where the choices would be."""
     world = fast()
     bad = World_(
         world.sandbox, lcnb.connect(token="wrong-token-471147114711", base_url=world.lc.settings.base_url)
@@ -789,13 +802,13 @@ def test_parts_can_be_opened(app: AdminApp) -> None:
 
 
 def test_callback_errors_are_shown(app: AdminApp) -> None:
-    """A fault in a callback, which ipywidgets would swallow, stands in the form's status line, escaped."""
+    """An exception in a callback, which ipywidgets would swallow, is shown in the status line, escaped."""
     view = app.form("create")
 
     def broken() -> Effects:
         raise RuntimeError("<b>broken</b>")
 
-    view.do(broken)
+    view.handle_event(broken)
     assert 'role="alert"' in view.status.value
     assert "&lt;b&gt;broken&lt;/b&gt;" in view.status.value
 
@@ -823,8 +836,8 @@ def test_no_secret_in_state(app: AdminApp) -> None:
     assert app._repr_mimebundle_()["text/plain"] == "lcnb admin: run this cell in Jupyter to see it"
 
 
-def test_listing_keeps_what_a_button_told(app: AdminApp) -> None:
-    """What a button told stays to be read while the listing beside it is read anew; of other ticks it says nothing."""
+def test_listing_keeps_the_message_of_a_button(app: AdminApp) -> None:
+    """The message of a button stays while the listing is read again; ticking other rows removes it."""
     one, other, *_ = (row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running")
     app.fleet.grid.selected = [one, other]
     click(app.fleet.reveal)
@@ -848,11 +861,11 @@ def test_typing_is_not_set_back(app: AdminApp) -> None:
 
 
 def sent_by(widget: Any) -> list[Any]:
-    """What a widget tells its pages from now on."""
-    told: list[Any] = []
-    widget.send = lambda content, buffers=None: told.append(content)
-    widget.send_state = lambda key=None: told.append(key)
-    return told
+    """The messages and traits that a widget sends from now on."""
+    sent: list[Any] = []
+    widget.send = lambda content, buffers=None: sent.append(content)
+    widget.send_state = lambda key=None: sent.append(key)
+    return sent
 
 
 def test_answers_and_clicks_keep_their_order(app: AdminApp) -> None:
@@ -868,7 +881,7 @@ def test_answers_and_clicks_keep_their_order(app: AdminApp) -> None:
 
 
 def test_ticked_after_the_review(app: AdminApp) -> None:
-    """Who ticks another machine at the review is told that it is void."""
+    """Ticking another machine during the review voids it, and the notice says so."""
     act = app.form("act")
     running = [row["identifier"] for row in app.fleet.grid.rows if row["state"] == "running"]
     say(app.fleet.grid, running[:1])
@@ -878,34 +891,34 @@ def test_ticked_after_the_review(app: AdminApp) -> None:
     assert (act.form.shown.phase, act.form.shown.notice) == (Phase.EDIT, Form.voided)
 
 
-def test_an_answer_is_told_with_what_was_heard() -> None:
-    """What the program sets is told with how much was heard of each page, so that a page can tell which came later."""
+def test_a_value_is_sent_with_the_number_of_messages() -> None:
+    """A value that the program sets is sent with the number of messages from each page, so that a page can order them."""
     box = InputField(label="Label")
-    told, heard = sent_by(box), []
+    sent, heard = sent_by(box), []
     box.on_answer(heard.append)
     say(box, "w")
     say(box, "we", 2)
     box.value = ""
     say(box, "", 3)
-    assert told == [
+    assert sent == [
         {"value": value, "heard": {"page": n}} for n, value in ((1, "w"), (2, "we"), (2, ""), (3, ""))
     ]
     assert heard == ["w", "we", ""]
 
 
 def test_a_page_that_comes(app: AdminApp) -> None:
-    """A page that has come is told all that can have changed while it did: listings, texts, choices, what is hidden."""
+    """A page that has opened is sent everything that can have changed: listings, texts, choices, visibility."""
     arrival = app.widget.children[0]
     assert isinstance(arrival, PageSync)
     click(app.widget.children[2].children[0].children[1])  # New machine
-    told = {each: sent_by(each) for each in walk_widgets(app.widget)}
-    layouts = {each: sent_by(each.layout) for each in told}
+    sent = {each: sent_by(each) for each in walk_widgets(app.widget)}
+    layouts = {each: sent_by(each.layout) for each in sent}
     arrival._handle_custom_msg({"here": True}, [])
-    assert ["columns", "rows"] in told[app.fleet.grid]
+    assert ["columns", "rows"] in sent[app.fleet.grid]
     location = next(each.input for each in app.form("create").controls if each.field.name == "location")
-    assert told[location] == [["options", "error", "placeholder"], {"value": "", "heard": {}}]
-    assert ["value"] in told[app.form("create").status]
-    assert ["children"] in told[app.widget]
+    assert sent[location] == [["options", "error", "placeholder"], {"value": "", "heard": {}}]
+    assert ["value"] in sent[app.form("create").status]
+    assert ["children"] in sent[app.widget]
     assert all(sent == [["display"]] for sent in layouts.values())
 
 
@@ -962,7 +975,7 @@ def test_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_status_is_escaped() -> None:
-    """A status line is text, never markup, and tells screen readers how urgent it is."""
+    """A status line is text, never markup, and its role shows screen readers how urgent it is."""
     assert status_html("<script>", alert=True).count("<script>") == 0
     assert 'role="status"' in status_html("fine")
 

@@ -155,7 +155,7 @@ def test_settings_stay_here(tmp_path: Path, settings: Any) -> None:
     ("args", "message"),
     [
         ([], "name a runbook"),
-        (["inventory"], "what shall it run over"),
+        (["inventory"], "use --over FILE, --accounts, or both"),
         (["inventory", "--resume", "x"], "takes runbook, rows"),
         (["inventory", "--accounts", "all", "--account", "a"], "not both"),
         (["--resume", "nothing"], "no batch 'nothing'"),

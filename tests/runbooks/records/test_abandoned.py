@@ -12,7 +12,6 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from recorded_runs import LCNB, ME, gone_process, make_run, write_notebook
 
 import lcnb
 from conftest import TOKEN, record, saved
@@ -20,6 +19,7 @@ from lcnb.changes.journal import Journal, JournalEntry
 from lcnb.folders import state_dir
 from lcnb.runbooks.records import abandoned, index, process
 from lcnb.runbooks.run import run_runbook
+from recorded_runs import LCNB, ME, gone_process, make_run, write_notebook
 
 SETTLE = """
 import sys

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from recorded_runs import make_run
 
 from lcnb.runbooks.records.compare import compare_runs
 from lcnb.runbooks.records.find import find_run
+from recorded_runs import make_run
 
 NAN = float("nan")
 

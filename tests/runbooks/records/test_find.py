@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recorded_runs import make_run
 
 from conftest import lcnb_here
 from lcnb.errors import InputError
 from lcnb.runbooks.records.find import find_run, match_runs
+from recorded_runs import make_run
 
 RUN = "20261124T120100Z-nightly-000001"
 #: What names the run that the fixture `runs` makes in the middle, from the working directory of the test.

@@ -20,7 +20,6 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from recorded_runs import ME, START, lcnb_command, make_run, write_notebook
 
 import lcnb
 from conftest import TOKEN, record, saved
@@ -32,6 +31,7 @@ from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.records.run_record import list_run_folders
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
+from recorded_runs import ME, START, lcnb_command, make_run, write_notebook
 
 WATCH = [
     "# Watch\n\nLooks after machines.",
@@ -585,4 +585,4 @@ def test_no_report(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", 1)
     done = lcnb_command("open", "last")
     assert done.returncode == 2
-    assert "(done) has no report. What there is of it: " in done.stderr
+    assert "(done) has no report. Its folder: " in done.stderr

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import pytest
-from recorded_runs import ME
 
 from lcnb.runbooks.records import process
+from recorded_runs import ME
 
 
 @pytest.mark.parametrize(

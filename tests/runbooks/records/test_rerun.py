@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from recorded_runs import lcnb_command, make_run, write_notebook
 
 import lcnb
 from conftest import TOKEN, record
@@ -14,6 +13,7 @@ from lcnb.errors import InputError, ParameterError
 from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.rerun import has_notebook_changed, rerun_notebook
 from lcnb.runbooks.run import run_runbook
+from recorded_runs import lcnb_command, make_run, write_notebook
 
 
 def test_rerun(tmp_path: Path) -> None:

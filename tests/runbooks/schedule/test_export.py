@@ -523,7 +523,7 @@ def test_printed(account_env: Any, tmp_path: Path) -> None:
     ]
     (tmp_path / "file").touch()
     refused = CliRunner().invoke(cli, [*args, "systemd", "--out", str(tmp_path / "file")])
-    assert "it must be a folder" in str(refused.exception)
+    assert "Name a folder." in str(refused.exception)
 
 
 # --- jupyter-scheduler ----------------------------------------------------------------------------------

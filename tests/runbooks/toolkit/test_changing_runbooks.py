@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import lcnb
+from benchmarks.virtual import client
+from by_hand import resume, run_cells, world
 from changing_cases import (
     CASES,
     NODES,
@@ -23,10 +27,6 @@ from changing_cases import (
     write_files,
     writes,
 )
-
-import lcnb
-from benchmarks.virtual import client
-from by_hand import resume, run_cells, world
 from conftest import MANY, TOKEN, in_thread, lcnb_here, record, warm_run, warm_server, without_account
 from lcnb.config import Settings
 from lcnb.errors import ChangeFailed, Drifted, InputError, NotFound, WaitTimeout

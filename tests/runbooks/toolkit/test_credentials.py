@@ -10,6 +10,13 @@ from typing import Any
 
 import keyring
 import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends.null import Keyring as NullKeyring
+from keyring.errors import KeyringLocked
+
+import lcnb
+from benchmarks.virtual import client
+from by_hand import run_cells, world
 from changing_cases import (
     Stopped,
     failing,
@@ -20,13 +27,6 @@ from changing_cases import (
     write_files,
     writes,
 )
-from keyring.backend import KeyringBackend
-from keyring.backends.null import Keyring as NullKeyring
-from keyring.errors import KeyringLocked
-
-import lcnb
-from benchmarks.virtual import client
-from by_hand import run_cells, world
 from lcnb.config import Settings
 from lcnb.errors import ChangeFailed, InputError
 from lcnb.files import write_atomically

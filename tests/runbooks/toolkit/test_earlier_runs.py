@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from changing_cases import (
     TODAY,
 )
-
 from lcnb.runbooks.current import RunContext
 from lcnb.runbooks.toolkit import earlier_runs
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks.virtual import client
+from by_hand import run_cells
 from changing_cases import (
     failing,
     parameters,
@@ -19,9 +22,6 @@ from changing_cases import (
     prepared,
     write_files,
 )
-
-from benchmarks.virtual import client
-from by_hand import run_cells
 from conftest import ROOT
 from lcnb.config import Settings
 from lcnb.errors import WaitTimeout

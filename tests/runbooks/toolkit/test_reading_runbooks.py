@@ -12,7 +12,6 @@ from typing import Any
 import nbformat
 import pandas as pd
 import pytest
-from sample_keys import ECDSA, GOOD, KEYS, PRIVATE
 
 import lcnb
 from conftest import MANY, TOKEN, warm_run, warm_server, without_account
@@ -25,6 +24,7 @@ from lcnb.runbooks.toolkit import (
     ssh_keys,
 )
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from sample_keys import ECDSA, GOOD, KEYS, PRIVATE
 
 SHAPES = ["list", "object", "null", "missing", "strings", "extra", "object,missing,strings,extra,null"]
 

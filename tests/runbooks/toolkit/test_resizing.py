@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from benchmarks.virtual import client
 from changing_cases import (
     prepared,
     write_files,
 )
-
-from benchmarks.virtual import client
 from lcnb.config import Settings
 from lcnb.runbooks.toolkit import resizing
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
-from sample_keys import GOOD, KEYS, ed25519_text, rsa_text
 
 from lcnb.api.models import SSHKey
 from lcnb.frames.columns import records_frame
 from lcnb.runbooks.toolkit import (
     ssh_keys,
 )
+from sample_keys import GOOD, KEYS, ed25519_text, rsa_text
 
 
 def audited(*keys: tuple[str | None, str | None], **options: int) -> pd.DataFrame:
