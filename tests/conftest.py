@@ -27,7 +27,6 @@ from typing import Any
 import hypothesis
 import nbformat
 import pytest
-from preloaded import Preloaded
 
 import lcnb
 from lcnb.cli.main import main
@@ -36,6 +35,7 @@ from lcnb.runbooks.result import RunResult
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread, start
 from lcnb.secret import Secret
 from lcnb.transport.effects import ExchangeContext
+from preloaded import Preloaded
 
 TOKEN = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"  # of the real form, and looked for wherever it must not be
 MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's limit allows
