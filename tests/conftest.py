@@ -69,8 +69,12 @@ PYTHONS = Preloaded()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Python processes that a test starts are forks of one that has imported pandas, papermill and ipykernel."""
-    if sys.platform != "linux" or item.get_closest_marker("fresh_python"):
+    """Python processes that a test starts are forks of one that has imported pandas, papermill and ipykernel.
+
+    With FRESH_PYTHON=1 in the environment each of them is started anew.
+    """
+    fresh = item.get_closest_marker("fresh_python") or os.environ.get("FRESH_PYTHON")
+    if sys.platform != "linux" or fresh:
         return (yield)
     PYTHONS.install()
     try:

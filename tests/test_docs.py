@@ -150,6 +150,15 @@ def test_links(page: str) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
+def test_contributing_paths() -> None:
+    """Each file and folder that CONTRIBUTING names is there."""
+    named = re.findall(
+        r"`((?:lcnb|tests|docs)/[^`*<]*)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    )
+    assert len(named) > 40
+    assert [each for each in named if not (ROOT / each).exists()] == []
+
+
 def modules() -> list[str]:
     found = pkgutil.walk_packages(lcnb.__path__, "lcnb.")
     return sorted(each.name for each in found if not each.name.endswith("__main__"))
