@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from lcnb.api.flows import Flow
 from lcnb.api.models import Instance
 from lcnb.changes.change import Change
 from lcnb.changes.reading import ReadCache, find_instance
+
+
+class FixedDifference(str):
+    """The note that a machine differs in something that cannot be changed in place; its facts are attributes.
+
+    >>> note = FixedDifference("web-01", "it is at MIA1, not at NYC1")
+    >>> str(note)
+    'web-01 cannot be changed in place: it is at MIA1, not at NYC1'
+    >>> note.label
+    'web-01'
+    """
+
+    label: str | None
+    reason: str
+
+    def __new__(cls, label: str | None, reason: str) -> Self:
+        """Build the text of the note from its facts."""
+        note = super().__new__(cls, f"{label} cannot be changed in place: {reason}")
+        note.label, note.reason = label, reason
+        return note
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,13 @@ from typing import Any
 from lcnb.api.flows import Flow
 from lcnb.api.models import Instance
 from lcnb.changes.actions.instances import ChangePlan, CreateInstance, DeleteInstance, PowerOff, PowerOn
-from lcnb.changes.built import BuiltChanges, change_machines, combine_builds, satisfied_action
+from lcnb.changes.built import (
+    BuiltChanges,
+    FixedDifference,
+    change_machines,
+    combine_builds,
+    satisfied_action,
+)
 from lcnb.changes.lookups import find_image
 from lcnb.changes.machine_specs import MachineSpec, checked_spec
 from lcnb.changes.name_rules import NOTHING_SENT, comparable_label
@@ -178,7 +184,7 @@ def _row_changes(
 
 def _in_place_changes(cache: ReadCache, machine: Instance, row: Mapping[str, Any]) -> Flow[BuiltChanges]:
     notes = yield from _fixed_differences(cache, machine, row)
-    built = BuiltChanges([], [f"{machine.label} cannot be changed in place: {note}" for note in notes])
+    built = BuiltChanges([], [FixedDifference(machine.label, note) for note in notes])
     if notes:
         return built
     parts = []

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lcnb.changes.accessor import plain_rows
 from lcnb.changes.build import DESIRED_COLUMNS
+from lcnb.changes.built import FixedDifference
 from lcnb.csv_file import read_csv
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
@@ -88,10 +89,8 @@ def find_differences(changes: SyncChangeSet, wanted: pd.DataFrame, live: pd.Data
             rows.append((each.target, "missing", None, each.after))
         elif each.action != "delete instance":
             rows.append((each.target, "differs", each.before, each.after))
-    for note in changes.notes:
-        label, found, why = note.partition(" cannot be changed in place: ")
-        if found:
-            rows.append((label, "cannot be changed in place", why, None))
+    fixed = [note for note in changes.notes if isinstance(note, FixedDifference)]
+    rows += [(note.label, "cannot be changed in place", note.reason, None) for note in fixed]
     others = plain_rows(live[~has_label(live, wanted.label)])
     rows += [
         (each["label"], "not in the file", f"{each['state']} at {each['location']}", None) for each in others
