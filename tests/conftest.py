@@ -358,7 +358,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "401": ({"kind": "html", "status": 401}, "`lcnb doctor` tests it"),
     "403": ({"kind": "html", "status": 403}, "this account may not do that"),
     "404": ({"kind": "html", "status": 404}, "Check the base URL"),
-    "409": ({"kind": "html", "status": 409}, "try again when that has changed"),
+    "409": ({"kind": "html", "status": 409}, "try again when the state has changed"),
     "422": ({"kind": "html", "status": 422}, "compare it with the listing"),
     "429": ({"kind": "throttle"}, "[Ww]ait, or pass a longer timeout"),
     "500": ({"kind": "error-before", "status": 500}, "try again later"),

@@ -203,7 +203,8 @@ def test_help_loads_only_commands(code: str) -> None:
     own = {name for name in modules_after(code) if name.startswith("lcnb.")}
     assert not own & {"lcnb.cli.doctor", "lcnb.cli.magic"}
     other = {name for name in own if not name.startswith("lcnb.cli")}
-    assert other == {"lcnb.__main__", "lcnb.runbooks", "lcnb.runbooks.ends", "lcnb.signals", "lcnb.streams"}
+    runbooks = {"runbooks", "runbooks.ends", "runbooks.schedule", "runbooks.schedule.systems"}
+    assert other == {f"lcnb.{name}" for name in {"__main__", "signals", "streams", *runbooks}}
 
 
 def test_asking_for_a_warm_run_loads_little() -> None:

@@ -966,6 +966,7 @@ for name, frame in {{
 """
 
 
+@pytest.mark.fresh_python
 @pytest.mark.parametrize(
     ("first", "second"), [("lcnb", "lcnb"), ("lcnb", "lcnb.frames.listings"), ("pandas", "lcnb")]
 )

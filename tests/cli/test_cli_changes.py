@@ -351,6 +351,7 @@ def test_resume_of_a_run_shows_its_changes(
     facts = {
         "id": folder.name,
         "status": "interrupted",
+        "closed": True,
         "notebook": "off.ipynb",
         "notebook_sha256": "",
         "given": {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lcnb.display.palette import FAILURE_COLOR, STATUS_COLORS, status_color
+from lcnb.display.palette import TONE_COLORS
 from lcnb.display.records import print_record, record_html
 
 ROWS = [("label", "", "<b>web</b>"), ("memory", "MB", 2048), ("price", "currency", 5.4), ("city", "", None)]
@@ -35,12 +35,7 @@ def luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("color", sorted({*STATUS_COLORS.values(), FAILURE_COLOR}))
+@pytest.mark.parametrize("color", sorted(set(TONE_COLORS.values())))
 def test_white_text_is_readable(color: str) -> None:
-    """White text on each color of a status has a contrast of at least 4.5 to 1."""
+    """White text on each color of a run's end has a contrast of at least 4.5 to 1."""
     assert 1.05 / (luminance(color) + 0.05) >= 4.5
-
-
-def test_unknown_status_is_a_failure() -> None:
-    """A status that is not in the table has the color of a failure."""
-    assert status_color("died") == FAILURE_COLOR

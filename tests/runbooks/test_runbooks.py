@@ -677,7 +677,7 @@ NOTEBOOK = (
         (NOTEBOOK.replace('{}, "source"', '[], "source"'), "cell 1: its metadata is not an object"),
         (NOTEBOOK.replace("code", "cod"), "cell 1 has no type or no source"),
         (NOTEBOOK.replace("source", "sauce"), "cell 1 has no type or no source"),
-        (NOTEBOOK.replace('"1"', "[1]"), "cell 1 has no type or no source; its source is no text"),
+        (NOTEBOOK.replace('"1"', "[1]"), "cell 1 has no type or no source; its source is not a text"),
     ],
 )  # fmt: skip
 def test_no_notebook(text: str, told: str, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def read_parameters(source: str, where: str = "the runbook") -> tuple[Parameter,
 
     >>> [(each.name, str(each.type), each.help) for each in read_parameters("days: int = 30  # to look back")]
     [('days', 'int', 'to look back')]
+    >>> [each.help for each in read_parameters("days: int = (\\n    30  # to look back\\n)")]  # as formatters write it
+    ['to look back']
     """
     tree, source = _parse_cell(source, where)
     comments = _line_comments(source)
@@ -41,7 +43,7 @@ def read_parameters(source: str, where: str = "the runbook") -> tuple[Parameter,
     for node in tree.body:
         for name, annotation, value in _assigned_names(node):
             if not types.is_alias(name, value):
-                help_text = comments.get(node.end_lineno or 0, "")
+                help_text = _statement_comment(node, comments)
                 new = _build_parameter(name, annotation, value, help_text, where, types)
                 found[name] = _merge_declarations(found[name], new, annotation) if name in found else new
     return tuple(found.values())
@@ -89,6 +91,13 @@ def _merge_declarations(before: Parameter, after: Parameter, annotation: ast.exp
     if annotation is None and before.type.kind != "any":
         after = replace(after, type=before.type)
     return replace(after, help=after.help or before.help)
+
+
+def _statement_comment(node: ast.stmt, comments: Mapping[int, str]) -> str:
+    """Return the comment at the end of a statement, or else the only one within it; empty when there is none."""
+    last = node.end_lineno or node.lineno
+    within = [comments[line] for line in range(node.lineno, last + 1) if line in comments]
+    return comments.get(last, within[0] if len(within) == 1 else "")
 
 
 def _line_comments(source: str) -> dict[int, str]:

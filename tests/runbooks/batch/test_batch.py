@@ -78,7 +78,7 @@ def folders(tmp_path: Path) -> list[Path]:
         ("n,,how\n1,2,3\n", "line 2: the value '2' is in a column without a name"),
         ("n,n\n1,2\n", "the column 'n' is there twice"),
         ("n,how\n1\n", "line 2: fewer values than columns .1, not 2."),
-        ("n,words\n1,a,b\n", "line 2: more values than columns .3, not 2.*quote a value"),
+        ("n,words\n1,a,b\n", "line 2: more values than columns .3, not 2.*Quote a value"),
         ('n,how\n1,"a\n', "line 2: unexpected end of data"),
         ("n,how\nx,ok\n", "row 1 .line 2., n: 'x' is not an int. It means: its number"),
         (

@@ -167,11 +167,11 @@ def test_keyring(
         (NullKeyring, r"returns nothing \(backend keyring.backends.null.Keyring\)"),
         (Cutting, "returns a different text"),
         (Changing, "returns a different text"),
-        (OneEntry, r"did not store .*/web-01: .*returns nothing"),
+        (OneEntry, r"did not store .*/web-01 .*returns nothing"),
         (WriteOnly, "cannot be read: KeyringLocked"),
         (Constant, "has 9 passwords of web-01"),
         (Empty, "has 9 passwords of web-01"),
-        (LockedKeyring, "did not take .*: KeyringLocked"),
+        (LockedKeyring, "did not accept .*: KeyringLocked"),
     ],
 )
 def test_a6_keyring_that_does_not_keep(
