@@ -8,8 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import pytest
@@ -365,7 +364,9 @@ class LoadedInstance(Instance):
     """A machine with two more numbers, as a later release of the API may have them."""
 
     load: Annotated[float | None, F("load average")] = None
-    latitude: Annotated[float | None, F("latitude of its location", "degrees", wire="location.latitude")] = None
+    latitude: Annotated[float | None, F("latitude of its location", "degrees", wire="location.latitude")] = (
+        None
+    )
 
 
 @pytest.fixture
