@@ -229,11 +229,11 @@ def test_a_new_listing_is_a_model_and_a_call(path: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("/backups", "backups"), ("/backups/sshkeys", "backups"), ("/instances/abc/backups", "backups")],
+    [("/nothings", "nothings"), ("/nothings/sshkeys", "nothings"), ("/instances/abc/nothings", "nothings")],
 )
 def test_a_call_without_a_model(path: str, name: str) -> None:
     """A call whose records have no model is an error that names the file and the missing entry."""
-    flow = listing_reader.read_listing(calls.Call("GET", path, "list the backups"))
+    flow = listing_reader.read_listing(calls.Call("GET", path, "list"))
     with pytest.raises(LookupError, match=rf"GET {path}: lcnb.api.models.MODELS has no '{name}'\. Add"):
         next(flow)
 
