@@ -12,7 +12,10 @@ from urllib.parse import quote
 from lcnb.errors import InputError
 from lcnb.secret import STARS, Secret
 
-#: The effect of a call decides whether it may be sent again when its outcome is unknown.
+#: What a call does to the account; plan files and the journal contain it. Only two values decide something:
+#: - "read" or not: a read is sent again after any failure that can pass; a write only if it certainly had no effect.
+#:   `Action.may_be_resent` in lcnb.changes decides about a write whose outcome is unknown.
+#: - "create" of an ssh key: the provider generates the pair, and only its response contains the private key.
 Effect = Literal["read", "set", "delete", "create", "toggle"]
 
 #: The shortest time in seconds that an attempt of a write waits for its response, even if the deadline is shorter:

@@ -63,6 +63,9 @@ class Record:
 
     extra: dict[str, Any] = field(default_factory=dict, kw_only=True, repr=False, compare=False)
     TITLE: ClassVar[str] = "name"
+    #: Names in the JSON by which a record is recognised: each has at least one of them. Empty for all names that the
+    #: fields read.
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ()
 
     def _repr_html_(self) -> str | None:
         if _html_renderer is None:
@@ -88,6 +91,12 @@ def fields_of(model: type[Record]) -> tuple[Field, ...]:
             _parse_field(each.name, hints[each.name]) for each in fields(model) if each.name != "extra"
         )
     return _FIELDS_BY_MODEL[model]
+
+
+def identifying_names(model: type[Record]) -> tuple[str, ...]:
+    """Return the names in the JSON of which each record of a model has at least one."""
+    read = (each.wire[0] for each in fields_of(model) if each.about.derive is None)
+    return model.RECOGNISED_BY or tuple(dict.fromkeys(read))
 
 
 def _parse_field(name: str, hint: Any) -> Field:

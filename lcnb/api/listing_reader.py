@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from lcnb.api.calls import Call
-from lcnb.api.fields import Drift
+from lcnb.api.fields import Drift, identifying_names
 from lcnb.api.flows import Flow
+from lcnb.api.models import MODELS
 from lcnb.api.raw_records import RawRecords
 from lcnb.errors import BadReply
 
@@ -68,16 +69,6 @@ def record_path(place: int, path: str = "$.data") -> str:
     return f"{path}[{place}]"
 
 
-#: Listing → fields; each of its records has at least one of them.
-IDENTIFYING_FIELDS = {
-    "instances": ("identifier", "label", "hostname"),
-    "snapshots": ("slug", "label"),
-    "sshkeys": ("slug", "title"),
-    "locations": ("slug",),
-    "plans": ("plans", "slug"),
-    "images": ("slug",),
-    "profile": ("name", "email", "currency", "balance"),
-}
 #: How deep records may be wrapped: `{"data": {"instances": {"data": [...]}}}`.
 MAX_WRAPPERS = 4
 
@@ -87,7 +78,7 @@ def read_listing(call: Call) -> Flow[Listing]:
 
     Raises BadReply for a response whose shape is not understood: it must never be taken for an empty account.
     """
-    marks = IDENTIFYING_FIELDS[_resource_name(call)]
+    marks = identifying_fields(call)
     found = Listing()
     envelope = yield call
     for page in range(2, 10_000):
@@ -115,8 +106,23 @@ def read_listing(call: Call) -> Flow[Listing]:
     raise BadReply(f"{call.method} {call.path}: more than 10,000 pages.", method=call.method, path=call.path)
 
 
+def identifying_fields(call: Call) -> tuple[str, ...]:
+    """Return the fields of which each record in the response has at least one, as the model states them.
+
+    Raises LookupError if lcnb.api.models has no model for the path: the call was added without one.
+    """
+    name = _resource_name(call)
+    if name not in MODELS:
+        raise LookupError(
+            f"{call.method} {call.path}: lcnb.api.models.MODELS has no {name!r}. Add the model of its records there."
+        )
+    return identifying_names(MODELS[name])
+
+
 def _resource_name(call: Call) -> str:
-    return call.path.partition("?")[0].rpartition("/")[2]
+    """Return the listing that a path is about: `sshkeys` for `/sshkeys` and `/sshkeys/mine`."""
+    names = call.path.partition("?")[0].split("/")[1:]  # names of listings and identifiers alternate
+    return names[(len(names) - 1) // 2 * 2]
 
 
 def unwrap_records(

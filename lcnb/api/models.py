@@ -65,6 +65,7 @@ def _currency_code(values: Mapping[str, Any]) -> str | None:
 class Profile(Record):
     """The account. `currency` is the symbol (`$`, `R$`); `balance` is in that currency."""
 
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ("name", "email", "currency", "balance")
     name: A[str | None, F("the account holder's name")] = None
     company_name: A[str | None, F("the company, if one is set")] = None
     email: A[str | None, F("the account's e-mail address")] = None
@@ -77,6 +78,7 @@ class Location(Record):
     """A place where machines can run."""
 
     TITLE: ClassVar[str] = "slug"
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ("slug",)
     slug: A[str | None, F("short name, as every call takes it: MIA1")] = None
     country: A[str | None, F("country")] = None
     city: A[str | None, F("city")] = None
@@ -90,6 +92,8 @@ class Plan(Record):
     """A size of machine at one location, with its price."""
 
     TITLE: ClassVar[str] = "slug"
+    #: The plans of a location come in a wrapper, which has `plans`.
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ("plans", "slug")
     slug: A[str | None, F("short name: 1vcpu-1gb-10ssd")] = None
     location: A[str | None, F("slug of the location that offers it")] = None
     currencycode: A[
@@ -108,6 +112,7 @@ class Image(Record):
     """An operating system or one-click image that a location offers."""
 
     TITLE: ClassVar[str] = "slug"
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ("slug",)
     slug: A[str | None, F("short name: ubuntu-24.04-x86_64")] = None
     location: A[str | None, F("slug of the location that offers it")] = None
     distro: A[str | None, F("the image's name: CentOS 6.9 x64")] = None
@@ -119,6 +124,7 @@ class SSHKey(Record):
     """A public key for new machines. The provider returns a private key only once, when it generates the pair."""
 
     TITLE: ClassVar[str] = "slug"
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ("slug", "title")
     slug: A[str | None, F("short name: the title in lower case with dashes")] = None
     title: A[str | None, F("the title; a new key of the same title replaces this one")] = None
     public_key: A[str | None, F("the public key, in OpenSSH format")] = None
@@ -129,6 +135,7 @@ class Instance(Record):
     """A machine. The API returns no plan, image slug, price or date for it: `inventory()` infers plan and price."""
 
     TITLE: ClassVar[str] = "label"
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ("identifier", "label", "hostname")
     identifier: A[str | None, F("the provider's id, 16 characters; missing while it builds")] = None
     label: A[str | None, F("your name for it; the API does not require it to be unique")] = None
     hostname: A[str | None, F("host name")] = None
@@ -157,6 +164,7 @@ class Snapshot(Record):
     """A stored image of a machine. The API returns neither its machine nor a date."""
 
     TITLE: ClassVar[str] = "label"
+    RECOGNISED_BY: ClassVar[tuple[str, ...]] = ("slug", "label")
     slug: A[str | None, F("short name, as calls take it")] = None
     label: A[str | None, F("your name for it")] = None
     size: A[float | None, F("size", "GB")] = None

@@ -24,8 +24,8 @@ from lcnb.api.calls import (
 from lcnb.api.fields import Drift
 from lcnb.api.flows import Flow, Together
 from lcnb.api.listing_reader import (
-    IDENTIFYING_FIELDS,
     Listing,
+    identifying_fields,
     is_record,
     iter_records,
     read_listing,
@@ -235,7 +235,7 @@ def _not_found_error(call: Call, problem: str) -> NotFound:
 
 def _find_record(call: Call, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the record inside its wrapper, if it has one; raise BadReply if the object is no record."""
-    marks = IDENTIFYING_FIELDS[call.path.split("/")[1]]
+    marks = identifying_fields(call)
     if is_record(data, marks):
         return data
     inner = [each for each in data.values() if isinstance(each, Mapping) and is_record(each, marks)]

@@ -120,9 +120,23 @@ class ChangeSet(Generic[R]):
 
     @property
     def challenge(self) -> str:
-        """The text to type before `apply`: the label of what cannot be undone; empty when none is needed."""
+        """The text to type before `apply`; empty when none is needed."""
+        return self._required_typing()[0]
+
+    @property
+    def challenge_reason(self) -> str:
+        """The sentence that says why `challenge` has to be typed; empty when nothing has to be typed.
+
+        The terminal and the forms show it before they ask for the text.
+        """
+        return self._required_typing()[1]
+
+    def _required_typing(self) -> tuple[str, str]:
+        """Return what has to be typed before `apply`, and the reason; a new reason is added here only."""
         targets = list(dict.fromkeys(each.target for each in self.irreversible))
-        return targets[0] if len(targets) == 1 else f"{len(targets)} irreversible" if targets else ""
+        if not targets:
+            return "", ""
+        return (targets[0] if len(targets) == 1 else f"{len(targets)} irreversible"), "This cannot be undone."
 
     def monthly_difference(self) -> dict[str, float]:
         """Return the difference in monthly cost, by currency code."""
@@ -318,7 +332,7 @@ def can_prompt() -> bool:
 
 
 def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
-    """Show the changes and ask. Changes that cannot be undone are confirmed by typing the label."""
+    """Show the changes and ask. If the changes have a challenge, it is typed as the confirmation."""
     if "IPython" in sys.modules and not sys.stdout.isatty():
         from IPython.display import display
 
@@ -330,7 +344,7 @@ def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
     wanted = changes.challenge
     if not wanted:
         return input("Apply? Type yes: ").strip().lower() in ("y", "yes")
-    answer = input(f"This cannot be undone. Type {wanted!r} to go on: ").strip()
+    answer = input(f"{changes.challenge_reason} Type {wanted!r} to go on: ").strip()
     return same_name(answer, wanted)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,14 +34,41 @@ PIECE_RECORDS = 4096
 MAX_WORKERS = 2
 
 ARROW_TEXT = pa.large_string()
-_ARROW_TYPES: dict[type, pa.DataType] = {str: ARROW_TEXT, int: pa.int64(), bool: pa.bool_()}
-_PANDAS_DTYPES: dict[type, Any] = {
-    str: pd.StringDtype(na_value=float("nan")),
-    int: pd.Int64Dtype(),
-    bool: pd.BooleanDtype(),
+_NonEmptyText = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _AddressItem(msgspec.Struct, gc=False):
+    address: _NonEmptyText
+
+
+class ColumnType(NamedTuple):
+    """How both readers read the fields of one Python type, and how a frame holds them."""
+
+    #: The type in the JSON of a record, for pyarrow.
+    wire: pa.DataType
+    #: The same for msgspec: it accepts exactly the values that `read_record` accepts without a conversion.
+    strict: Any
+    #: The type of the column in Arrow, and in pandas.
+    arrow: pa.DataType
+    pandas: Any
+
+
+_TEXT_DTYPE = pd.StringDtype(na_value=float("nan"))
+_INT64_NUMBER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+#: Type of a field in lcnb.api.models → how it is read. Each type that a field may have has a line here.
+COLUMN_TYPES: dict[type, ColumnType] = {
+    str: ColumnType(ARROW_TEXT, str, ARROW_TEXT, _TEXT_DTYPE),
+    int: ColumnType(pa.int64(), _INT64_NUMBER, pa.int64(), pd.Int64Dtype()),
+    float: ColumnType(pa.float64(), float, pa.float64(), pd.Float64Dtype()),
+    bool: ColumnType(pa.bool_(), bool, pa.bool_(), pd.BooleanDtype()),
+    # A list of addresses, which becomes one text. pyarrow leaves a list of plain texts to the careful path.
+    tuple: ColumnType(
+        pa.list_(pa.struct([("address", ARROW_TEXT)])),
+        list[_AddressItem | _NonEmptyText],
+        ARROW_TEXT,
+        _TEXT_DTYPE,
+    ),
 }
-#: The items of a list of addresses. Plain texts in their place take the careful path.
-_ADDRESS_TYPE = pa.struct([("address", ARROW_TEXT)])
 
 #: Records, and their positions in the response.
 RecordPiece = tuple[list[Any], Sequence[int]]
@@ -62,7 +89,7 @@ def read_machines(pages: Sequence[RawRecords]) -> tuple[pd.DataFrame, list[Drift
     table = pa.concat_tables([part for part, _ in parts])
     frame = pd.DataFrame(
         {
-            each.name: _PANDAS_DTYPES[_column_type(each)].__from_arrow__(table[each.name])
+            each.name: COLUMN_TYPES[each.type].pandas.__from_arrow__(table[each.name])
             for each in fields_of(Instance)
         },
         index=pd.RangeIndex(table.num_rows),
@@ -75,10 +102,6 @@ def _split_pages(pages: Sequence[RawRecords]) -> Iterator[RecordPiece]:
     for page in pages:
         for start in range(0, len(page), PIECE_RECORDS):
             yield page.raw[start : start + PIECE_RECORDS], page.places[start : start + PIECE_RECORDS]
-
-
-def _column_type(field: Field) -> type:
-    return str if field.type is tuple else field.type
 
 
 def _read_piece(piece: RecordPiece) -> tuple[pa.Table, list[Drift]]:
@@ -131,10 +154,7 @@ def _arrow_schema() -> pa.Schema:
     """The schema of a record, made from the model."""
     record = []
     for name, inner in _wire_fields():
-        parts = [
-            (each.wire[-1], pa.list_(_ADDRESS_TYPE) if each.type is tuple else _ARROW_TYPES[each.type])
-            for each in inner
-        ]
+        parts = [(each.wire[-1], COLUMN_TYPES[each.type].wire) for each in inner]
         record.append(parts[0] if inner[0].wire == (name,) else (name, pa.struct(parts)))
     return pa.schema(record)
 
@@ -189,7 +209,7 @@ def _read_carefully(piece: RecordPiece) -> tuple[pa.Table, list[Drift]]:
     columns = {}
     for each in fields_of(Instance):
         values = pa.array(
-            [cell_value(getattr(record, each.name)) for record in records], _ARROW_TYPES[_column_type(each)]
+            [cell_value(getattr(record, each.name)) for record in records], COLUMN_TYPES[each.type].arrow
         )
         columns[each.name] = pc.replace_with_mask(table[each.name].combine_chunks(), mask, values)
     return pa.table(columns), drift
@@ -206,23 +226,8 @@ def _arrays_from_structs(records: list[Any]) -> dict[str, pa.Array]:
                 texts = [items and [getattr(item, "address", item) for item in items] for items in column]
                 values[each.name] = pa.array(texts, pa.list_(ARROW_TEXT))
             else:
-                values[each.name] = pa.array(column, _ARROW_TYPES[each.type])
+                values[each.name] = pa.array(column, COLUMN_TYPES[each.type].arrow)
     return values
-
-
-_NonEmptyText = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class _AddressItem(msgspec.Struct, gc=False):
-    address: _NonEmptyText
-
-
-_STRICT_TYPES: dict[type, Any] = {
-    str: str,
-    int: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
-    bool: bool,
-    tuple: list[_AddressItem | _NonEmptyText],
-}
 
 
 @cache
@@ -233,7 +238,7 @@ def _strict_decoder() -> msgspec.json.Decoder[Any]:
     """
     record = []
     for name, inner in _wire_fields():
-        parts = [(each.wire[-1], _STRICT_TYPES[each.type] | None, None) for each in inner]
+        parts = [(each.wire[-1], COLUMN_TYPES[each.type].strict | None, None) for each in inner]
         kind = parts[0][1] if inner[0].wire == (name,) else msgspec.defstruct(name, parts, gc=False) | None
         record.append((name, kind, None))
     return msgspec.json.Decoder(msgspec.defstruct("Plain", record, gc=False))

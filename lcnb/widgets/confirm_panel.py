@@ -146,8 +146,8 @@ def _changes_html(shown: FormState) -> str:
         return text.replace(", not applied", " in progress", 1)
     if shown.challenge:
         text += (
-            f'<p class="lcnb-danger">This cannot be undone. Type <b>{escape(shown.challenge)}</b> to confirm; capitals '
-            "and spaces count.</p>"
+            f'<p class="lcnb-danger">{escape(shown.changes.challenge_reason)} Type <b>{escape(shown.challenge)}</b> to '
+            "confirm. Capitals count; spaces at the ends do not.</p>"
         )
     return text
 

@@ -188,7 +188,7 @@ class Form:
             return ()
 
     def type_challenge(self, text: str) -> Effects:
-        """A person typed into the confirmation of a change that cannot be undone."""
+        """A person typed into the field for the confirming text (`ChangeSet.challenge`)."""
         with self._handle_event():
             if self.shown.phase is Phase.CONFIRM:
                 self._update_state(typed=text)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import pandas as pd
 import pytest
 
+import lcnb
 from benchmarks.virtual import client
 from conftest import TOKEN
 from lcnb.api import calls, flows, listing_reader, queries
+from lcnb.api.fields import F, Record, fields_of, identifying_names
+from lcnb.api.models import MODELS
 from lcnb.api.raw_records import split_records
 from lcnb.client import LetsCloud
 from lcnb.config import Settings
 from lcnb.errors import BadReply, InputError
+from lcnb.frames.listings import listing_frame
 from lcnb.sandbox import Clock, Sandbox, World
 
 #: Listing → its flow, and a record of it.
@@ -187,6 +192,57 @@ def test_a4_single(call: calls.Call, record: dict[str, Any]) -> None:
     for data in ({"total": 0}, {"message": "none"}, {"thing": {"x": 1}}, {"one": record, "other": record}):
         with pytest.raises(BadReply, match="not understood"):
             answered(data)
+
+
+# --- a new listing --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Backup(Record):
+    """A record that a later release of the API may have."""
+
+    TITLE: ClassVar[str] = "code"
+    code: Annotated[str | None, F("short name")] = None
+    hours: Annotated[float | None, F("age", "hours", wire="age.hours")] = None
+
+
+@pytest.mark.parametrize("path", ["/backups", "/instances/abc/backups", "/instances/backups/backups"])
+def test_a_new_listing_is_a_model_and_a_call(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its model in MODELS, the records of a new endpoint are found, read, shown as a frame and described."""
+    monkeypatch.setitem(MODELS, "backups", Backup)
+    call = calls.Call("GET", path, "list the backups")
+
+    def read(data: Any) -> listing_reader.Listing:
+        flow = listing_reader.read_listing(call)
+        next(flow)
+        with pytest.raises(StopIteration) as end:
+            flow.send(flows.Envelope({"success": True, "data": data}))
+        found: listing_reader.Listing = end.value.value
+        return found
+
+    for records in ([{"code": "b-1", "age": {"hours": 1.5}}], {"backups": [{"age": {"hours": "1.5"}}]}):
+        assert listing_frame("backups", read(records)).hours.tolist() == [1.5]
+    assert lcnb.describe("backups").unit.iloc[1] == "hours"
+    with pytest.raises(BadReply, match="nothing in it is a record with code or age"):
+        read([{"x": 1}])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/nothings", "nothings"), ("/nothings/sshkeys", "nothings"), ("/instances/abc/nothings", "nothings")],
+)
+def test_a_call_without_a_model(path: str, name: str) -> None:
+    """A call whose records have no model is an error that names the file and the missing entry."""
+    flow = listing_reader.read_listing(calls.Call("GET", path, "list"))
+    with pytest.raises(LookupError, match=rf"GET {path}: lcnb.api.models.MODELS has no '{name}'\. Add"):
+        next(flow)
+
+
+@pytest.mark.parametrize("kind", sorted(MODELS))
+def test_recognised_by_its_own_names(kind: str) -> None:
+    """The names by which records are recognised are names that the model reads, or that of the listing."""
+    read = {each.wire[0] for each in fields_of(MODELS[kind])}
+    assert set(identifying_names(MODELS[kind])) <= {*read, kind}
 
 
 # --- what follows from it -------------------------------------------------------------------------------

@@ -375,6 +375,27 @@ def test_asked_in_a_terminal(
     assert "web-01" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("method", "challenge", "reason"),
+    [("power_off", "", ""), ("delete_instance", "web-01", "This cannot be undone.")],
+)
+def test_reason_to_type(lc: LetsCloud, method: str, challenge: str, reason: str) -> None:
+    """A text is typed for a reason, and there is no reason without a text."""
+    changes = getattr(lc, method)(**LOOP)
+    assert (changes.challenge, changes.challenge_reason) == (challenge, reason)
+
+
+@pytest.mark.parametrize("typed", ["all 40", " all 40 ", "yes"])
+def test_another_reason_to_type(lc: LetsCloud, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal shows whatever reason the ChangeSet states."""
+    prompts: list[str] = []
+    monkeypatch.setattr(lcnb.ChangeSet, "_required_typing", lambda self: ("all 40", "These are 40 machines."))
+    monkeypatch.setattr("lcnb.changes.changeset.can_prompt", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda prompt: prompts.append(prompt) or typed)
+    assert lc.power_off(**LOOP).confirmed(None) is (typed != "yes")
+    assert prompts == ["These are 40 machines. Type 'all 40' to go on: "]
+
+
 def test_send_refuses_writes(box: Sandbox, lc: LetsCloud) -> None:
     """The low end refuses a write that nobody confirmed, and takes any read."""
     identifier = places(box)["web-01"]

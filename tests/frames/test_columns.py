@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import random
 import warnings
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcnb.api import calls, flows, listing_reader, raw_records
+from lcnb.api import calls, flows, listing_reader, raw_records, record_reader
+from lcnb.api.fields import F, fields_of
+from lcnb.api.models import MODELS, Instance
 from lcnb.config import Settings
 from lcnb.errors import BadReply, DriftWarning, LcnbError
-from lcnb.frames import arrow, listings
+from lcnb.frames import arrow, columns, listings
 from lcnb.secret import Secret
 from lcnb.transport.effects import ExchangeContext, Response
 from lcnb.transport.protocol import judge_outcome
@@ -354,6 +357,76 @@ def test_only_the_odd(careful: list[bytes], change: dict[str, Any], monkeypatch:
     assert careful == [json.dumps(odd).encode()] * 3
     assert sorted(again) == [20_000 % arrow.PIECE_RECORDS, arrow.PIECE_RECORDS]
     assert len(frame) == 20_000
+
+
+@dataclass(frozen=True)
+class LoadedInstance(Instance):
+    """A machine with two more numbers, as a later release of the API may have them."""
+
+    load: Annotated[float | None, F("load average")] = None
+    latitude: Annotated[float | None, F("latitude of its location", "degrees", wire="location.latitude")] = (
+        None
+    )
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The model of machines has the two lines of `LoadedInstance`."""
+    made_from_the_model = (arrow._arrow_schema, arrow._strict_decoder)
+    monkeypatch.setattr(arrow, "Instance", LoadedInstance)
+    monkeypatch.setitem(MODELS, "instances", LoadedInstance)
+    for each in made_from_the_model:
+        each.cache_clear()
+    yield
+    for each in made_from_the_model:
+        each.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "objects"),
+    [
+        ("0.25", 0.25, 0),
+        ("3", 3.0, 0),
+        ("123456789012345678901234567890", 123456789012345678901234567890.0, 0),
+        ("-2.5e3", -2500.0, 0),
+        ("1e-400", 0.0, 0),
+        ("null", None, 0),
+        ('"0.25"', 0.25, 1),
+        ('""', None, 1),
+        ("1e400", None, 1),
+        ("true", None, 1),
+        ("[1.5]", None, 1),
+    ],
+)
+@pytest.mark.usefixtures("loaded")
+def test_float_column(
+    number: str, value: float | None, objects: int, careful: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A float of the model is one line there: pyarrow and msgspec read it as `read_record` does."""
+    record = json.dumps({**PLAIN, "load": 0, "location": {**PLAIN["location"], "latitude": 0}})
+    page = (
+        f'{{"success": true, "data": [{record.replace(": 0", f": {number}")}, {json.dumps(PLAIN)}]}}'.encode()
+    )
+    same(page)
+    assert len(careful) == objects
+    with monkeypatch.context() as patched:
+        patched.setattr(arrow, "_read_piece", arrow._read_carefully)
+        same(page)
+
+    frame = told(page, as_rows=True)[0]
+
+    assert frame.dtypes[["load", "latitude"]].astype("str").tolist() == ["Float64", "Float64"]
+    for name in ("load", "latitude"):
+        assert [None if pd.isna(each) else each for each in frame[name]] == [value, None]
+
+
+def test_every_type_has_a_column() -> None:
+    """Each type that a field of a model may have can be read, is in the fast path, and has a dtype."""
+    types = {each.type for model in MODELS.values() for each in fields_of(model)}
+    assert types <= arrow.COLUMN_TYPES.keys()
+    assert record_reader._CONVERTERS.keys() == arrow.COLUMN_TYPES.keys() == columns.DTYPES.keys()
+    for kind, how in arrow.COLUMN_TYPES.items():
+        assert str(how.pandas) == columns.DTYPES[kind]
 
 
 def test_repr_shows_no_record() -> None:

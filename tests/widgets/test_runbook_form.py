@@ -29,7 +29,7 @@ from lcnb.widgets.runner import run_in_thread, run_inline
 class FakePlan(list[Any]):
     """As much of a ChangeSet as a form looks at."""
 
-    id, notes, challenge = "run-1", (), ""
+    id, notes, challenge, challenge_reason = "run-1", (), "", ""
 
 
 def begun(form: RunForm) -> StartRun:

@@ -19,6 +19,7 @@ from lcnb.sandbox import Clock, Faults, Sandbox, World, serve_in_thread
 from lcnb.widgets import form_specs
 from lcnb.widgets.admin_app import AdminApp, AdminUnavailable
 from lcnb.widgets.admin_page import check_host, find_admin_notebook
+from lcnb.widgets.confirm_panel import ConfirmPanel
 from lcnb.widgets.elements import status_html
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import ApplyChanges, BuildChanges, Effects, LoadChoices
@@ -36,7 +37,11 @@ GOOD = "Str0ng-Enough-Pass"
 class FakeChanges(list[Any]):
     """As much of a ChangeSet as a form looks at."""
 
-    id, notes, challenge = "set-1", ("it is so already",), ""
+    id, notes = "set-1", ("it is so already",)
+    challenge = challenge_reason = ""
+
+    def _repr_html_(self) -> str:
+        return ""
 
 
 PLACES = FormSpec(
@@ -72,11 +77,11 @@ def form() -> Form:
     return form
 
 
-def reviewed(form: Form, challenge: str = "") -> Form:
+def reviewed(form: Form, challenge: str = "", reason: str = "") -> Form:
     (build,) = form.review()
     assert isinstance(build, BuildChanges)
     changes = FakeChanges(["one"])
-    changes.challenge = challenge
+    changes.challenge, changes.challenge_reason = challenge, reason
     form.changes_built(build, changes)  # type: ignore[arg-type]
     return form
 
@@ -160,6 +165,15 @@ def test_challenge(form: Form) -> None:
         "Web 1 "
     )  # a space at the end is not visible, so nobody can be asked to type it or not
     assert len(form.confirm()) == 1
+
+
+def test_reason_to_type(form: Form) -> None:
+    """The panel shows the reason that the ChangeSet states, the text to type, and how it is compared."""
+    reviewed(form, challenge="Web <1>", reason="These are 40 machines.")
+    shown = ConfirmPanel(form, lambda event: None).preview_html(form.shown)
+    assert "These are 40 machines. Type <b>Web &lt;1&gt;</b> to confirm." in shown
+    assert "Capitals count; spaces at the ends do not." in shown
+    assert "undone" not in shown
 
 
 def test_busy_stays(form: Form) -> None:
