@@ -28,6 +28,7 @@ from lcnb.errors import ConfirmationMissing, InputError
 from lcnb.files import read_text, write_atomically
 from lcnb.flags import checked_flag
 from lcnb.names import comparable_name, same_name
+from lcnb.notebook_kernel import current_kernel, is_in_kernel
 from lcnb.secret import Secret
 
 if TYPE_CHECKING:
@@ -324,8 +325,7 @@ class ChangeSet(Generic[R]):
 
 def can_prompt() -> bool:
     """Whether somebody can be asked: at a terminal, or at a notebook whose front end can answer."""
-    shell = sys.modules.get("IPython")
-    kernel = getattr(shell.get_ipython() if shell else None, "kernel", None)
+    kernel = current_kernel()
     if kernel is not None:
         return bool(getattr(kernel, "_allow_stdin", False))
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
@@ -333,7 +333,7 @@ def can_prompt() -> bool:
 
 def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
     """Show the changes and ask. If the changes have a challenge, it is typed as the confirmation."""
-    if "IPython" in sys.modules and not sys.stdout.isatty():
+    if is_in_kernel():
         from IPython.display import display
 
         display(changes)  # type: ignore[no-untyped-call]

@@ -16,6 +16,7 @@ from lcnb.runbooks.ends import DONE, RUN_FAILED
 def doctor_command(account: str | None, sandbox: bool) -> None:
     """Check token, network, limits, versions and kernel."""
     from lcnb.cli.doctor import run_checks
+    from lcnb.display.palette import ERROR_STYLE, SUCCESS_STYLE
     from lcnb.display.terminal import stdout_console
 
     settings = sandbox_settings(None, sandbox)
@@ -23,7 +24,7 @@ def doctor_command(account: str | None, sandbox: bool) -> None:
     failed = 0
     for check in run_checks(account, settings=settings):
         failed += not check.ok
-        mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
+        mark = f"[{SUCCESS_STYLE}]ok  [/]" if check.ok else f"[{ERROR_STYLE}]FAIL[/]"
         console.print(f"{mark} [bold]{check.name}[/]: ", end="")
         console.print(check.found, markup=False, highlight=False, soft_wrap=True)
     sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)

@@ -1,10 +1,8 @@
 """The group `lcnb` and its entry point: every known error becomes one text on stderr and an exit code.
 
 Only click is imported here; pandas, httpx and the rest load in the command that needs them, so that
-`lcnb --help` answers at once. Exit codes: 0 done; 1 the provider or the network failed; 2 wrong usage,
-parameter or configuration; 3 a cell of a runbook failed; 4 a time limit was reached; 5 the kernel died; 6 nobody
-confirmed the change; 7 only some of the changes were made; 8 a check in the runbook failed; 75 another process holds
-the lock; 129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM. The module `lcnb.cli.batch` has the table of `lcnb batch`.
+`lcnb --help` answers at once. `lcnb.runbooks.ends` has the table of exit codes, and `lcnb.cli.batch` says which of them
+`lcnb batch` returns.
 """
 
 from __future__ import annotations

@@ -8,8 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcnb.display import terminal
-from lcnb.display.terminal import escape_markup, frame_table, print_error, stderr_console, stdout_console
-from lcnb.runbooks.ends import ATTENTION, DONE
+from lcnb.display.palette import TONE_STYLES
+from lcnb.display.terminal import (
+    escape_markup,
+    frame_table,
+    print_error,
+    print_warning,
+    stderr_console,
+    stdout_console,
+)
+from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, status_tone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +34,10 @@ def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
     terminal.print_frame(frame.assign(error=frame["error"].str.partition("\n")[0]))
     facts = frame.attrs["lcnb"]
     done = int((frame["status"] == DONE.status).sum())
-    color = "green" if done == len(frame) else "bold red"
+    style = TONE_STYLES["good" if done == len(frame) else "bad"]
     console = stdout_console()
     console.print(
-        f"[{color}]{done} of {len(frame)} done[/] {escape_markup(facts['folder'])}",
+        f"[{style}]{done} of {len(frame)} done[/] {escape_markup(facts['folder'])}",
         soft_wrap=True,
         highlight=False,
     )
@@ -40,12 +48,13 @@ def print_result(result: RunResult) -> None:
     if result.error:
         stderr_console().print(result.error, markup=False, soft_wrap=True)
     for problem in result.problems:
-        stderr_console().print(f"[yellow]warning:[/] {escape_markup(problem)}", soft_wrap=True)
+        print_warning(problem)
     console = stdout_console()
-    colors: dict[str, str] = {DONE.status: "green", ATTENTION.status: "bold yellow"}
-    color = colors.get(result.status, "bold red")
+    tone = status_tone(result.status) if result.status in COMPLETED_STATUSES else "bad"
     console.print(
-        f"[{color}]{result.status}[/] {escape_markup(str(result.folder))}", soft_wrap=True, highlight=False
+        f"[{TONE_STYLES[tone]}]{result.status}[/] {escape_markup(str(result.folder))}",
+        soft_wrap=True,
+        highlight=False,
     )
     for path in result.files:
         name = f"{path}  (open this one)" if path == result.report else path.relative_to(result.folder)
@@ -58,7 +67,7 @@ def print_run(run: RunRecord) -> None:
     for name, text in _record_texts(run):
         console.print(f"[dim]{name:<16}[/] {escape_markup(text)}", highlight=False, soft_wrap=True)
     for mark, texts in (
-        ("[bold yellow]attention[/] ", _message_texts(run, "attention")),
+        (f"[{TONE_STYLES[ATTENTION.tone]}]attention[/] ", _message_texts(run, "attention")),
         ("check ", _message_texts(run, "checks")),
     ):
         for text in texts:

@@ -154,14 +154,12 @@ def rerun_command(run: str, runs_dir: str | None, account: str | None, sandbox: 
     The account is the same too, unless --account or --sandbox is given.
     """
     from lcnb.cli.runbooks import run_and_print
-    from lcnb.display.terminal import stderr_console
+    from lcnb.display.terminal import print_warning
     from lcnb.runbooks.rerun import has_notebook_changed, rerun_notebook
 
     found = _find_run(run, runs_dir)
     if has_notebook_changed(found):
-        stderr_console().print(
-            f"[yellow]warning:[/] the notebook has changed since the run {found.id}", soft_wrap=True
-        )
+        print_warning(f"the notebook has changed since the run {found.id}")
     settings = sandbox_settings(account, sandbox)
     code = run_and_print(
         lambda **how: rerun_notebook(found, account=account, settings=settings, **options, **how),

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
-from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE, is_in_kernel
+from lcnb.notebook_kernel import is_in_kernel
+from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
 from lcnb.runbooks.records import notes
 from lcnb.streams import print_line
 

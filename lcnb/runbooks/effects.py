@@ -20,7 +20,8 @@ from lcnb.changes.changeset import ChangeSet, OnError, monthly_difference, recor
 from lcnb.changes.journal import Journal
 from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError
 from lcnb.flags import checked_flag
-from lcnb.runbooks.environment import CONFIRM_VARIABLE, is_in_kernel
+from lcnb.notebook_kernel import is_in_kernel
+from lcnb.runbooks.environment import CONFIRM_VARIABLE
 from lcnb.runbooks.outcomes import NOT_MADE
 from lcnb.streams import print_line
 

@@ -1,8 +1,6 @@
-"""What a notebook finds around it: the variables that `lcnb run` sets, and whether a kernel runs it."""
+"""The variables that `lcnb run` sets for a notebook."""
 
 from __future__ import annotations
-
-import sys
 
 #: The folder of the run.
 RUN_FOLDER_VARIABLE = "LCNB_RUN_DIR"
@@ -10,13 +8,3 @@ RUN_FOLDER_VARIABLE = "LCNB_RUN_DIR"
 CONFIRM_VARIABLE = "LCNB_RUN_CONFIRM"
 #: The ids of the runs that this run resumes: set by `lcnb resume RUN`.
 RESUMES_VARIABLE = "LCNB_RUN_RESUMES"
-
-
-def is_in_kernel() -> bool:
-    """Whether this code runs in a Jupyter kernel, so that a page can show more than text.
-
-    >>> is_in_kernel()
-    False
-    """
-    ipython = sys.modules.get("IPython")
-    return getattr(ipython.get_ipython() if ipython else None, "kernel", None) is not None

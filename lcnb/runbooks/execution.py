@@ -239,7 +239,7 @@ class RunExecution:
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
             lambda: problems.extend(artifacts.redact_files(self.folder, self.redact)),
             lambda: self.pdf and write_pdf(self.folder / "report.html"),
-            lambda: send_notification(self._facts(job), self.folder),
+            lambda: send_notification(self._facts(job), self.folder / "report.html"),
         ):
             try:
                 step()

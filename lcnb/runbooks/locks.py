@@ -1,4 +1,4 @@
-"""The lock that keeps two processes of a machine from running the same runbook at once."""
+"""The lock of a runbook: which runs exclude each other on this machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def runbook_lock(
-    book: Runbook, settings: Settings | None, parameters: Mapping[str, Any] | None, wait: float | None
+    book: Runbook,
+    settings: Settings | None,
+    parameters: Mapping[str, Any],
+    wait: float | None,
+    *,
+    writes: bool,
 ) -> Iterator[None]:
-    """Hold the lock of a runbook, so that no other process of this machine runs it. It ends with this process.
+    """Hold the lock of a run, which excludes similar runs on this machine. It ends with this process.
+
+    A run that changes the account excludes every other such run of the runbook for this account. A run that only reads
+    excludes reading runs with the same parameters. A reading and a changing run do not exclude each other.
 
     Args:
         book: the runbook.
         settings: the account that it runs for; None for a notebook without an account.
-        parameters: only runs with the same parameters are kept out; None keeps out every run for this account.
+        parameters: the values of all parameters; they do not matter if the run writes.
         wait: seconds to wait for the lock; None takes no lock.
+        writes: the run changes the account.
 
     Locked when another process holds the lock; RunError when the lock file cannot be created.
     """
@@ -36,14 +45,14 @@ def runbook_lock(
     from filelock import FileLock, Timeout
 
     whose = (settings.account, settings.base_url) if settings else ()
-    what = json.dumps([str(book.path), whose, parameters], sort_keys=True, default=str)
+    what = json.dumps([str(book.path), whose, None if writes else parameters], sort_keys=True, default=str)
     folder = (settings.state_dir if settings else state_dir()) / "locks"
     lock = FileLock(folder / f"runbook-{hashlib.sha256(what.encode()).hexdigest()[:24]}.lock")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire(timeout=wait)
     except Timeout:
-        which = "" if parameters is None else " with these parameters"
+        which = " with dry_run=False" if writes else " with these parameters"
         which += f" for {whose[0] or whose[1]}" if whose else ""
         raise Locked(
             f"another process runs {book.name}{which} now. Nothing was started. Wait until it ends "

@@ -67,9 +67,9 @@ def run_runbook(
         progress: called before each cell.
         timeout: seconds for the whole run. At the deadline the cell is interrupted, and killed when it does not end.
         cell_timeout: seconds for each cell.
-        lock_wait: seconds to wait while another process runs the same runbook; None takes no lock. A run with
-            `dry_run=False` keeps out every run of the runbook for this account, other runs only those with the same
-            parameters.
+        lock_wait: seconds to wait for the end of a similar run in another process; None takes no lock. Runs of a
+            runbook with `dry_run=False` exclude each other for an account. Other runs exclude each other if they have
+            the same parameters.
         confirm: the changes are confirmed in advance: needed for `dry_run=False`.
         approved: the folder of a dry run; exactly the changes that it planned are confirmed.
         resumes: the ids of runs that this run resumes; changes that they made are not made again.
@@ -86,7 +86,7 @@ def run_runbook(
     Raises:
         InputError, ParameterError: a wrong name or parameter. This and the next four: nothing was started.
         ConfirmationMissing: changes that nobody confirmed.
-        Locked: another process runs the same runbook.
+        Locked: another process has the lock of such a run.
         ConfigError: no token.
         ApiError, TransportError: a value had to be checked against the account, and that failed.
         RunError: the folder cannot be written.
@@ -117,7 +117,7 @@ def run_runbook(
     book, spec = choose_kernel(book, kernel)
     import_module("lcnb.runbooks.engine.papermill_engine")  # slow: an interrupt now leaves nothing behind
     _check_writable(book, checked)
-    with runbook_lock(book, settings, None if writes else effective, lock_wait):
+    with runbook_lock(book, settings, effective, lock_wait, writes=writes):
         path = create_run_folder(book, folder)
         try:
             abandoned.settle_runs(path.parent, thorough=False)

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-STYLE = """
+from string import Template
+
+from lcnb.display.palette import (
+    BLUE,
+    DARK_BLUE,
+    DARK_GREEN,
+    DARK_RED,
+    FORM_COLORS,
+    LIGHT_BLUE,
+    LIGHT_GREEN,
+    LIGHT_RED,
+    NEUTRAL_COLOR,
+    WHITE,
+    translucent,
+)
+
+STYLE = Template(
+    """
 <style>
-.lcnb-admin{--lc-line:rgba(140,149,164,.35);--lc-ink:var(--jp-ui-font-color1,#1b1f24);
- --lc-soft:var(--jp-ui-font-color1,#3c434d);--lc-accent:#1565c0;--lc-bad:#b3261e;--lc-ok:#0a7d5d;
+.lcnb-admin{--lc-line:$line;--lc-ink:var(--jp-ui-font-color1,$ink);
+ --lc-accent:$accent;--lc-bad:$bad;--lc-ok:$good;
  font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
  color:var(--lc-ink);max-width:1180px;overflow:visible;padding:2px 6px 24px}
-[data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;--lc-accent:#8ab8f5;--lc-bad:#ff9a8f;--lc-ok:#5fd3b0}
+[data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;
+ --lc-accent:$light_accent;--lc-bad:$light_bad;--lc-ok:$light_good}
 .lcnb-admin .widget-vbox,.lcnb-admin .widget-hbox{overflow:visible}
 .lcnb-admin .widget-html,.lcnb-admin .widget-html-content{min-width:0;max-width:100%}
 .lcnb-admin .widget-hbox{flex-wrap:wrap}
@@ -17,14 +35,14 @@ STYLE = """
 .lcnb-head span{opacity:.8;font-size:13px}
 .lcnb-nav{border-bottom:1px solid var(--lc-line);padding:0 0 8px;margin:6px 0 12px}
 .lcnb-admin .jupyter-button{height:34px;line-height:32px;border-radius:8px;padding:0 14px;font-size:13.5px;
- border:1px solid var(--lc-line);background:var(--jp-layout-color2,#eee);color:var(--lc-ink);box-shadow:none}
+ border:1px solid var(--lc-line);background:var(--jp-layout-color2,$button);color:var(--lc-ink);box-shadow:none}
 .lcnb-admin .jupyter-button:focus-visible,.lcnb-admin input:focus-visible,.lcnb-admin select:focus-visible,
 .lcnb-admin textarea:focus-visible,.lcnb-grid-scroll:focus-visible,.lcnb-admin summary:focus-visible{
  outline:3px solid var(--lc-accent)!important;outline-offset:1px}
 .lcnb-admin .jupyter-button.lcnb-here{background:var(--lc-accent);border-color:var(--lc-accent);
- color:var(--jp-layout-color0,#fff);font-weight:600}
-.lcnb-admin .jupyter-button.mod-primary{background:#1565c0;color:#fff;border-color:#1565c0;font-weight:600}
-.lcnb-admin .jupyter-button.mod-danger{background:#b3261e;color:#fff;border-color:#b3261e;font-weight:600}
+ color:var(--jp-layout-color0,$white);font-weight:600}
+.lcnb-admin .jupyter-button.mod-primary{background:$accent;color:$white;border-color:$accent;font-weight:600}
+.lcnb-admin .jupyter-button.mod-danger{background:$bad;color:$white;border-color:$bad;font-weight:600}
 .lcnb-admin .jupyter-button:disabled{opacity:.55;cursor:not-allowed}
 .lcnb-begin{gap:8px;margin:4px 0 0 140px}
 .lcnb-form{padding:2px 0 6px}
@@ -32,8 +50,8 @@ STYLE = """
 .lcnb-admin .lcnb-answer{margin:0 0 2px;width:100%;max-width:640px}
 .lcnb-admin .lcnb-row input:not([type=checkbox]),.lcnb-admin .lcnb-row select,.lcnb-admin .lcnb-row textarea,
 .lcnb-grid-bar input{border:1px solid var(--lc-line);border-radius:8px;min-height:34px;
- padding:4px 10px;font-size:14px;background:var(--jp-layout-color1,#fff);color:var(--lc-ink);box-sizing:border-box}
-.lcnb-admin select option{background:var(--jp-layout-color1,#fff);color:var(--lc-ink)}
+ padding:4px 10px;font-size:14px;background:var(--jp-layout-color1,$field);color:var(--lc-ink);box-sizing:border-box}
+.lcnb-admin select option{background:var(--jp-layout-color1,$field);color:var(--lc-ink)}
 .lcnb-row{display:flex;align-items:center;gap:8px;margin:2px}
 .lcnb-row[hidden]{display:none}
 .lcnb-shown{flex-wrap:wrap}
@@ -62,7 +80,7 @@ STYLE = """
 .lcnb-progress progress{width:140px;accent-color:var(--lc-accent)}
 .lcnb-journal{opacity:.85;font-size:12.5px;margin:2px 0 10px}
 .lcnb-intro{margin:0 0 10px;max-width:75ch;opacity:.9}
-.lcnb-ended b{color:#fff;border-radius:99px;padding:2px 12px;margin-right:8px;font-size:13px}
+.lcnb-ended b{color:$white;border-radius:99px;padding:2px 12px;margin-right:8px;font-size:13px}
 .lcnb-admin pre.lcnb-error{white-space:pre-wrap;overflow-wrap:anywhere;
  font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace;
  border:1px solid var(--lc-bad);border-left-width:5px;border-radius:8px;padding:8px 14px;color:inherit;background:none}
@@ -74,23 +92,23 @@ STYLE = """
 .lcnb-grid-scroll{overflow:auto;max-height:430px;border:1px solid var(--lc-line);border-radius:10px}
 .lcnb-grid table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
  font-variant-numeric:tabular-nums;color:var(--lc-ink)}
-.lcnb-grid thead th{position:sticky;top:0;background:var(--jp-layout-color2,#eee);z-index:1;padding:0;text-align:left;
- border-bottom:1px solid var(--lc-line)}
+.lcnb-grid thead th{position:sticky;top:0;background:var(--jp-layout-color2,$button);z-index:1;padding:0;
+ text-align:left;border-bottom:1px solid var(--lc-line)}
 .lcnb-grid thead th.tick{padding:0 0 0 10px}
 .lcnb-grid thead button{all:unset;cursor:pointer;font-weight:600;padding:7px 10px;white-space:nowrap;display:block}
 .lcnb-grid thead button:focus-visible{outline:3px solid var(--lc-accent);outline-offset:-3px}
 .lcnb-grid thead th[aria-sort=ascending] button::after{content:" ▲";font-size:10px}
 .lcnb-grid thead th[aria-sort=descending] button::after{content:" ▼";font-size:10px}
 .lcnb-grid th.n button,.lcnb-grid td.n{text-align:right}
-.lcnb-grid tbody th,.lcnb-grid tbody td{padding:5px 10px;border-bottom:1px solid rgba(140,149,164,.18);
+.lcnb-grid tbody th,.lcnb-grid tbody td{padding:5px 10px;border-bottom:1px solid $row_line;
  white-space:nowrap;text-align:left;font-weight:400;max-width:340px;overflow:hidden;text-overflow:ellipsis}
 .lcnb-grid tbody th{font-weight:600}
 .lcnb-grid tbody td.tick{width:18px;padding-right:0}
-.lcnb-grid tbody tr:hover{background:rgba(140,149,164,.12);cursor:default}
-.lcnb-grid tbody tr.picked{background:rgba(61,143,209,.2)}
+.lcnb-grid tbody tr:hover{background:$pointed_row;cursor:default}
+.lcnb-grid tbody tr.picked{background:$picked_row}
 .lcnb-grid td.none{opacity:.7}
 .lcnb-grid i{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:7px}
-.lcnb-grid input[type=checkbox]{width:16px;height:16px;margin:0;vertical-align:middle;accent-color:#1565c0}
+.lcnb-grid input[type=checkbox]{width:16px;height:16px;margin:0;vertical-align:middle;accent-color:$accent}
 .lcnb-pictures summary{cursor:pointer;padding:6px 0}
 @media (max-width:640px){.lcnb-hint,.lcnb-begin{margin-left:2px}
  .lcnb-answer .lcnb-row{flex-direction:column;align-items:stretch;gap:2px}.lcnb-answer .lcnb-row label{width:auto}
@@ -98,3 +116,17 @@ STYLE = """
  .lcnb-row input:not([type=checkbox]),.lcnb-row select{flex:none}}
 </style>
 """.strip()
+).substitute(
+    accent=DARK_BLUE,
+    good=DARK_GREEN,
+    bad=DARK_RED,
+    light_accent=LIGHT_BLUE,
+    light_good=LIGHT_GREEN,
+    light_bad=LIGHT_RED,
+    white=WHITE,
+    line=translucent(NEUTRAL_COLOR, 0.35),
+    row_line=translucent(NEUTRAL_COLOR, 0.18),
+    pointed_row=translucent(NEUTRAL_COLOR, 0.12),
+    picked_row=translucent(BLUE, 0.2),
+    **FORM_COLORS,
+)

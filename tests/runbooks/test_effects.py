@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -338,7 +339,7 @@ def test_100_race(tmp_path: Path) -> None:
         "    pid = os.fork()\n"
         "    if pid: pids.append(pid); continue\n"
         "    try:\n"
-        "        with runbook_lock(book, None, {}, 0):\n"
+        "        with runbook_lock(book, None, {}, 0, writes=False):\n"
         "            os.write(1, b'won\\n'); sys.stdin.readline()\n"
         "        os._exit(0)\n"
         "    except Locked: os.write(1, b'locked\\n'); os._exit(75)\n"
@@ -369,8 +370,32 @@ def test_100_race(tmp_path: Path) -> None:
     from lcnb.runbooks.locks import runbook_lock
     from lcnb.runbooks.notebook.find import find_runbook
 
-    with runbook_lock(find_runbook("inventory"), None, {}, 0):
+    with runbook_lock(find_runbook("inventory"), None, {}, 0, writes=False):
         pass
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "excluded"),
+    [
+        ((True, 1), (True, 2), "with dry_run=False"),
+        ((False, 1), (False, 1), "with these parameters"),
+        ((False, 1), (False, 2), None),
+        ((True, 1), (False, 1), None),
+        ((False, 1), (True, 1), None),
+    ],
+)
+def test_which_runs_exclude_each_other(
+    first: tuple[bool, int], second: tuple[bool, int], excluded: str | None
+) -> None:
+    """Changing runs exclude each other, reading runs those with the same parameters; the two kinds run together."""
+    from lcnb.runbooks.locks import runbook_lock
+    from lcnb.runbooks.notebook.find import find_runbook
+
+    book = find_runbook("inventory")
+    with runbook_lock(book, None, {"n": first[1]}, 0, writes=first[0]):
+        refusal = pytest.raises(Locked, match=excluded) if excluded else nullcontext()
+        with refusal, runbook_lock(book, None, {"n": second[1]}, 0, writes=second[0]):
+            pass
 
 
 def test_locked(tmp_path: Path, call: Call) -> None:

@@ -7,7 +7,6 @@ does not affect the others. Exit codes: 0 all rows done, 7 some, 3 none, 8 some 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +19,7 @@ from lcnb.config import Settings
 from lcnb.errors import RunError
 from lcnb.files import write_atomically
 from lcnb.flags import checked_flag
+from lcnb.notebook_kernel import is_in_kernel
 from lcnb.runbooks import ends
 from lcnb.runbooks.batch.checks import check_confirmed, check_rows
 from lcnb.runbooks.batch.executors import Placement
@@ -345,7 +345,7 @@ def _lock_batch(folder: Path) -> Iterator[None]:
 @contextmanager
 def _notebook_progress() -> Iterator[RowProgress]:
     """Yield a progress function that shows one line of text in a notebook and nothing elsewhere."""
-    if "ipykernel" not in sys.modules:
+    if not is_in_kernel():
         yield lambda ended, total, text: None
         return
     from IPython.display import display

@@ -1,4 +1,4 @@
-"""Notify people of the end of a run by mail, chat or web hook, with Apprise (`pip install 'lcnb[notify]'`).
+"""Notify people of the end of a run or batch by mail, chat or web hook, with Apprise (`pip install 'lcnb[notify]'`).
 
 `LCNB_NOTIFY` holds the URLs for Apprise, separated by spaces, or the path of an Apprise configuration file. Such a URL
 often holds a password, so it is never an option of a command, which every user of the machine could read. Apprise
@@ -37,14 +37,22 @@ IGNORED_REASONS = {
 LOG_POSITION = re.compile(r"on line (\d+)|\bline (\d+), column|entry #(\d+)")
 
 
-def send_notification(facts: Mapping[str, Any], folder: Path) -> None:
-    """Send how a run ended to all targets. RuntimeError or ConfigError when one of them could not be notified."""
+def send_notification(facts: Mapping[str, Any], path: Path | None = None) -> None:
+    """Send how a run or batch ended to all targets of LCNB_NOTIFY.
+
+    Args:
+        facts: `runbook`, `status`, `reason` and `host`; `attention` and `changes` if there are any. The record of a run
+            has all of them.
+        path: the report, or another file or folder to look at; None for a message without a path.
+
+    RuntimeError or ConfigError when a target could not be notified.
+    """
     if not notification_targets() or (notification_filter() == "trouble" and facts["status"] == DONE.status):
         return
     sender, problems = load_targets()
     kind = {DONE.status: "success", ATTENTION.status: "warning"}.get(facts["status"], "failure")
     outcome: list[Any] = []
-    title, body = compose_message(facts, folder)
+    title, body = compose_message(facts, path)
     if len(sender):
         thread = threading.Thread(
             target=lambda: outcome.append(sender.notify(title=title, body=body, notify_type=kind)),
@@ -57,7 +65,9 @@ def send_notification(facts: Mapping[str, Any], folder: Path) -> None:
         elif not outcome[0]:
             problems.append(_describe_undelivered(outcome[0]))
     if problems:
-        raise RuntimeError(f"not everybody was notified of the end of the run: {'; '.join(problems)}")
+        raise RuntimeError(
+            f"not everybody was notified of the end of {facts['runbook']}: {'; '.join(problems)}"
+        )
 
 
 def _describe_undelivered(outcome: Any) -> str:
@@ -157,10 +167,15 @@ def _url_scheme(lines: list[str], number: int) -> str:
     return f" ({scheme[1]}://{STARS})" if scheme else ""
 
 
-def compose_message(facts: Mapping[str, Any], folder: Path) -> tuple[str, str]:
-    """Return title and text of the message: how the run ended, what needs attention, its changes, its report."""
+def compose_message(facts: Mapping[str, Any], path: Path | None) -> tuple[str, str]:
+    """Return title and text of the message: how the run ended, what needs attention, its changes, what to look at.
+
+    >>> facts = {"runbook": "night", "status": "partly", "reason": "2 of 3 rows are done", "host": "here"}
+    >>> compose_message(facts, Path("/runs/batch-1"))
+    ('night: partly', '2 of 3 rows are done\\n/runs/batch-1 on here')
+    """
     lines = [str(facts["reason"])] if facts["reason"] and facts["status"] != ATTENTION.status else []
     lines += [f"! {each['text']}" for each in facts.get("attention") or ()]
     lines += [f"{each['outcome']}: {each['action']} {each['target']}" for each in facts.get("changes") or ()]
-    lines += [f"{folder / 'report.html'} on {facts['host']}"]
+    lines += [f"{path} on {facts['host']}"] if path else []
     return f"{facts['runbook']}: {facts['status']}", "\n".join(lines)

@@ -12,27 +12,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from lcnb.display.palette import TONE_COLORS
+from lcnb.display.palette import DARK_REPORT_COLORS, REPORT_COLORS, TONE_COLORS, WHITE, css_variables
 from lcnb.files import write_atomically
 from lcnb.runbooks.ends import COMPLETED_STATUSES, DONE, RUNNING, status_tone
 from lcnb.runbooks.publish.cells import render_cells
 from lcnb.runbooks.publish.pictures import PictureEmbedder
 
-CSS = """
-:root{color-scheme:light dark;--ink:#1d2530;--soft:#5c6878;--line:#dfe4ea;--page:#f5f7f9;--card:#fff;--bad:#b3411c;
- --warn:#96590a;--good:#0a7f5f}
-@media(prefers-color-scheme:dark){:root{--ink:#e4e9f0;--soft:#98a4b5;--line:#2b3441;--page:#11161d;--card:#19202a;
- --bad:#f0875f;--warn:#eeb04a;--good:#3fc79f}}
+CSS = Template(
+    """
+:root{color-scheme:light dark;$light}
+@media(prefers-color-scheme:dark){:root{$dark}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);
  font:15px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1080px;margin:0 auto;padding:36px 24px 64px}
 header h1{font-size:30px;line-height:1.2;margin:0 0 6px;letter-spacing:-.015em}
 header p{margin:0 0 16px;color:var(--soft);max-width:70ch}
-.status{display:inline-block;padding:2px 12px;border-radius:99px;color:#fff;font-weight:600;font-size:13px;
+.status{display:inline-block;padding:2px 12px;border-radius:99px;color:$white;font-weight:600;font-size:13px;
  background:var(--c);vertical-align:4px;margin-left:10px}
 .facts{display:flex;flex-wrap:wrap;gap:6px 28px;margin:0 0 22px;padding:12px 0;border:solid var(--line);
  border-width:1px 0}
@@ -68,9 +68,10 @@ section.body pre{white-space:pre-wrap;overflow-wrap:anywhere}
 progress{width:220px;accent-color:var(--good)}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em}
 @media(max-width:640px){main{padding:20px 12px}section.body{padding:6px 14px 12px}header h1{font-size:24px}}
-@media print{body{background:#fff}main{max-width:none;padding:0}section.body{border:0;padding:0}
+@media print{body{background:$white}main{max-width:none;padding:0}section.body{border:0;padding:0}
  figure,table,tr{break-inside:avoid}}
 """
+).substitute(light=css_variables(REPORT_COLORS), dark=css_variables(DARK_REPORT_COLORS), white=WHITE)
 
 
 #: What a browser may load for this page: its own styles, and pictures in the page or in its folder.

@@ -1,4 +1,4 @@
-"""Export a schedule: the files that make cron, systemd, Kubernetes, Airflow or GitHub run a runbook at set times.
+"""Export a schedule: the files that make a scheduler (`systems.SYSTEMS`) run a runbook at set times.
 
 The parameters, the cron expression, the files and the confirmation are checked before anything is written, just as
 `lcnb run` checks them. No file holds a secret: each says where its scheduler keeps the token.
@@ -68,7 +68,7 @@ def export_schedule(
     Args:
         name: a runbook, by name or by path.
         cron: a cron expression of five fields, or a word such as @daily.
-        to: cron, systemd, k8s, airflow or github.
+        to: the name of a scheduler, such as "cron": a key of `lcnb.runbooks.schedule.systems.SYSTEMS`.
         parameters: the parameters of each run, as texts.
         account: an account of the lcnb.toml on the machine that will run it.
         timezone: a name such as America/Sao_Paulo. By default cron and systemd use the time zone of their machine,

@@ -1,7 +1,8 @@
 """The schedulers for which a schedule can be exported.
 
-To add one, write a module with a `SYSTEM` (see `entry.ScheduleSystem`) and add a line to `SYSTEMS`. The table holds
-names of modules, so that the command line can list the schedulers without loading their writers.
+To add one, write a module with a `SYSTEM` (see `entry.ScheduleSystem`), add a line to `SYSTEMS`, and name it in
+docs/schedulers.md. The table holds names of modules, so that the command line can list the schedulers without loading
+their writers.
 """
 
 from __future__ import annotations

@@ -246,6 +246,25 @@ def test_rows_end(tmp_path: Path) -> None:
     assert json.loads((place / "rows" / "0003.json").read_text())["earlier"] == [frame["folder"][2]]
 
 
+IN_A_SCRIPT = """
+import ipykernel.kernelapp
+import lcnb
+with lcnb.connect(sandbox=True) as lc:
+    frame = lcnb.batch({path!r}, [{{"n": 1}}], settings=lc.settings)
+print(*frame["status"])
+"""
+
+
+@pytest.mark.fresh_python
+def test_script_is_no_notebook(tmp_path: Path) -> None:
+    """A plain script gets the results and no line of progress, even if it has imported ipykernel."""
+    (tmp_path / "script.py").write_text(IN_A_SCRIPT.format(path=book(tmp_path / "b.ipynb")))
+    ended = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=600
+    )
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+
+
 def test_max_errors(tmp_path: Path) -> None:
     """After so many rows that failed no more are started; none done is exit code 3, and the table says all."""
     (tmp_path / "p.csv").write_text("how,n\nraise,1\nok,2\nok,3\n")

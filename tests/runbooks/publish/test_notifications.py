@@ -83,9 +83,23 @@ def test_notified(
 
 
 @pytest.mark.parametrize(
+    ("path", "text"),
+    [(Path("/runs/batch-1"), "2 of 3 rows are done\n/runs/batch-1 on here"), (None, "2 of 3 rows are done")],
+)
+def test_notified_of_a_batch(
+    path: Path | None, text: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any end can be sent, such as that of a batch: a few facts, and a path to look at or none."""
+    monkeypatch.setenv("LCNB_NOTIFY", hook.url)
+    facts = {"runbook": "night", "status": "partly", "reason": "2 of 3 rows are done", "host": "here"}
+    send_notification(facts, path)
+    assert [(each["title"], each["message"]) for each in hook.messages] == [("night: partly", text)]
+
+
+@pytest.mark.parametrize(
     ("notify", "when", "problem"),
     [
-        ("json://user:hook-password@127.0.0.1:9/", "all", "not everybody was notified of the end of the run"),
+        ("json://user:hook-password@127.0.0.1:9/", "all", "not everybody was notified of the end of night"),
         ("no-such-scheme://user:hook-password@x", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL nor a file"),
         ("/no/such/hook-password", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL nor a file"),
         ("json://user:hook-password@127.0.0.1:9/", "never", "LCNB_NOTIFY_ON: 'never' is neither 'all' nor 'trouble'"),
@@ -185,9 +199,7 @@ class Outcome:
         (Outcome(Service(), Service()), "not delivered by Slack (timeout), Slack (timeout)"),
     ],
 )
-def test_d11_results(
-    outcome: Any, problem: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_d11_results(outcome: Any, problem: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `notify` returns is read by its truth, for Apprise 1 (True, False, None) and 2 (a result object)."""
     import apprise
 
@@ -195,11 +207,11 @@ def test_d11_results(
     monkeypatch.setattr(apprise.Apprise, "notify", lambda self, **how: outcome)
     facts = {"status": "done", "reason": "", "host": "here", "runbook": "night"}
     if problem is None:
-        send_notification(facts, tmp_path)
+        send_notification(facts)
         return
     with pytest.raises(RuntimeError) as raised:
-        send_notification(facts, tmp_path)
-    assert str(raised.value) == f"not everybody was notified of the end of the run: {problem}"
+        send_notification(facts)
+    assert str(raised.value) == f"not everybody was notified of the end of night: {problem}"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="prints by Chromium")

@@ -29,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lcnb
-from conftest import TOKEN, Call, write_notebook
+from conftest import ROOT, TOKEN, Call, write_notebook
 from lcnb.cli.main import cli
 from lcnb.errors import ConfigError, InputError, ParameterError
 from lcnb.runbooks.notebook.find import find_runbook
@@ -503,6 +503,14 @@ def test_refused_export_has_written_nothing(words: list[str], place: Path, call:
     assert done.code == 2
     assert "Nothing was written." in done.err
     assert "started" not in done.err
+
+
+@pytest.mark.parametrize("to", SYSTEMS)
+def test_documented(to: str) -> None:
+    """The page for schedulers names each target as `--to` accepts it."""
+    page = (ROOT / "docs" / "schedulers.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Schedules\n")[2].partition("\n## ")[0]
+    assert f"`{to}`" in section
 
 
 def test_airflow_compiles(tmp_path: Path, account_env: Any) -> None:
