@@ -364,7 +364,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "500": ({"kind": "error-before", "status": 500}, "try again later"),
     "bad JSON": ({"kind": "html", "status": 200}, "not the API's JSON.* try later"),
     "truncated": ({"kind": "truncate"}, "try later"),
-    "no answer": ({"kind": "stall", "seconds": 30}, "A longer one"),
+    "no answer": ({"kind": "stall", "seconds": 30}, "To wait longer"),
     "reset": ({"kind": "reset"}, "try later"),
     "closed": ({"kind": "lose-before"}, "try later"),
 }

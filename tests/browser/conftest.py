@@ -60,6 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/browser/" in item.nodeid:
             item.add_marker(pytest.mark.timeout(LIMIT_S))
+            item.add_marker(pytest.mark.fresh_python)  # pages and kernels are started as people start them
             if CHROMIUM is None:
                 item.add_marker(missing)
 

@@ -187,7 +187,7 @@ def test_unknown_outcome(front: Front) -> None:
     front.ask("faults", {"rules": [{"kind": "lag", "path": "^/instances$", "seconds": 1e8}]})
     press(form, "Yes, create it")
     ended(form, "unknown")
-    assert form.locator("[role=alert]").filter(has_text="may have happened").count() == 1
+    assert form.locator("[role=alert]").filter(has_text="may have been made").count() == 1
     front.ask("faults", {})
     press(form, "Look again")
     ended(form)
