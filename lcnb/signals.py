@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -69,17 +70,33 @@ def resend_lost_signal(unraisable: Any) -> None:
     number = _signal_number(unraisable.exc_value)
     if number is None:
         sys.__unraisablehook__(unraisable)
-    else:  # later, because this code still runs inside the finalizer
+    else:
         threading.Timer(0.05, _send_to_main_thread, [number]).start()
 
 
 def _send_to_main_thread(number: int) -> None:
-    """Send a signal to the main thread: sent to another thread, it would not end what the main thread waits for."""
+    """Send a signal to the main thread: sent to another thread, it would not end what the main thread waits for.
+
+    While the main thread is still in the hook, which takes long on a busy machine, Python would drop the signal again,
+    and would not call the hook for it.
+    """
     main = threading.main_thread().ident
+    while _is_in_hook(main):
+        time.sleep(0.01)
     if hasattr(signal, "pthread_kill") and main is not None:
         signal.pthread_kill(main, number)
     else:
         signal.raise_signal(number)
+
+
+def _is_in_hook(thread: int | None) -> bool:
+    """Whether a thread executes `resend_lost_signal`, or what that calls."""
+    frame = sys._current_frames().get(thread or 0)
+    while frame is not None:
+        if frame.f_code is resend_lost_signal.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _signal_number(error: BaseException | None) -> int | None:
