@@ -2,14 +2,13 @@
 
 Commands, batches, reports and forms take statuses and exit codes from here, and a test compares the documented exit
 codes with `ENDS`. A status may have several rows (`failed` is a failing cell or a full disk), an exit code may too.
-`RunEnd` is how one run ended; `End.because(reason)` makes it. Only small modules are imported here, because the command
-line needs the exit codes too.
+`RunEnd` is how one run ended; `End.because(reason)` makes it. Only typing is imported here, because each
+command, and `lcnb --help`, waits for this module.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 RunStatus = Literal[
     "running", "done", "attention", "failed", "died", "timeout", "interrupted", "refused", "partly", "locked",
@@ -19,8 +18,7 @@ RunStatus = Literal[
 Tone = Literal["good", "open", "warning", "bad"]
 
 
-@dataclass(frozen=True)
-class RunEnd:
+class RunEnd(NamedTuple):
     """How one run ended: its status, exit code and reason. A run that has not ended yet has status `running`."""
 
     status: RunStatus
@@ -33,8 +31,7 @@ class RunEnd:
         return self.status in COMPLETED_STATUSES
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """A status that a run's record can show: the sentence that explains it, and its color class."""
 
     status: RunStatus
@@ -42,10 +39,12 @@ class State:
     tone: Tone
 
 
-@dataclass(frozen=True)
-class End(State):
-    """A way in which a command that runs something ends: a status with its exit code."""
+class End(NamedTuple):
+    """A way in which a command that runs something ends: a status as in `State`, with its exit code."""
 
+    status: RunStatus
+    sentence: str
+    tone: Tone
     exit_code: int
 
     def because(self, reason: str, exit_code: int | None = None) -> RunEnd:
@@ -95,7 +94,10 @@ EXIT_CODES = tuple(sorted({end.exit_code for end in ENDS}))
 SIGNAL_OF_CODE = {TERMINATED.exit_code: "SIGTERM", HUNG_UP.exit_code: "SIGHUP"}
 #: What some errors that a cell raises say about the whole run.
 END_OF_ERROR = {"ConfirmationMissing": NOT_CONFIRMED, "Locked": LOCKED}
-_TONES: dict[str, Tone] = {state.status: state.tone for state in (*ENDS, *STATES)}
+_TONES: dict[str, Tone] = {
+    **{end.status: end.tone for end in ENDS},
+    **{state.status: state.tone for state in STATES},
+}
 
 
 def status_tone(status: str) -> Tone:
