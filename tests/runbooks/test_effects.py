@@ -523,10 +523,15 @@ def test_interrupted_cleans_up(tmp_path: Path) -> None:
     ) as process:
         wait_until(begun.exists)
         process.send_signal(signal.SIGTERM)
-        process.communicate()
-    assert process.returncode == 143
+        _, errors = process.communicate()
+    assert process.returncode == 143, errors
     (folder,) = folders(tmp_path)
     assert "cleaned up" in json.dumps(saved(folder).cells[0].outputs)
+
+
+def test_outputs_of_an_early_interrupt() -> None:
+    """Outputs can be read before nbclient has prepared a cell for them: an interrupt may come that early."""
+    assert papermill_client.CellRunner.clear_before_next_output is False
 
 
 def test_output_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

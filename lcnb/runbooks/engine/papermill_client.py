@@ -72,7 +72,8 @@ class _OutputWidget(OutputWidget):
 class CellRunner(PapermillNotebookClient):  # type: ignore[misc]
     """Executes the cells. How a cell ended follows from what it raised, and is never assumed."""
 
-    clear_before_next_output: bool
+    #: nbclient sets it after it has sent a cell; an interrupt, and the outputs read then, may come before.
+    clear_before_next_output: bool = False
 
     def start_new_kernel(self, **kwargs: Any) -> None:
         """Start the kernel and report its process. A kernel that cannot start counts as dead."""
@@ -193,7 +194,11 @@ class CellRunner(PapermillNotebookClient):  # type: ignore[misc]
             deadline = time.monotonic() + INTERRUPT_GRACE_S
             while True:
                 left = max(0.01, deadline - time.monotonic())
-                self._dispatch_message(await ensure_async(self.kc.iopub_channel.get_msg(timeout=left)), index)
+                try:
+                    message = await ensure_async(self.kc.iopub_channel.get_msg(timeout=left))
+                except ValueError:
+                    continue  # the rest of a message that the interrupt cut in two
+                self._dispatch_message(message, index)
 
         self.shutdown_kernel = "immediate"  # it had its time to end
         # A kernel that is gone or does not answer is killed; why it does not answer makes no difference.
