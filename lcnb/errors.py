@@ -105,7 +105,7 @@ class LcnbError(Exception):
         return f"{_end_sentence(problem)} {_end_sentence(self.cure)}".strip() if self.cure else problem
 
     def restate(self, **facts: Any) -> Self:
-        """Replace facts of this error, and build its message anew. Returns the error itself.
+        """Replace facts of this error and rebuild its message. Return the error itself.
 
         For code that calls a check on behalf of another task: `error.restate(not_done="written")` instead of a
         search for words in the message.

@@ -71,7 +71,7 @@ PYTHONS = Preloaded()
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Python processes that a test starts are forks of one that has imported pandas, papermill and ipykernel.
 
-    With FRESH_PYTHON=1 in the environment each of them is started anew.
+    With FRESH_PYTHON=1 in the environment each of them is a new Python.
     """
     fresh = item.get_closest_marker("fresh_python") or os.environ.get("FRESH_PYTHON")
     if sys.platform != "linux" or fresh:
@@ -205,8 +205,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @dataclass
-class Told:
-    """What a command told: its exit code, and both streams."""
+class CommandResult:
+    """The exit code of a command, and both streams."""
 
     code: int
     data: bytes
@@ -217,20 +217,20 @@ class Told:
         return self.data.decode("utf-8")
 
 
-Call = Callable[..., Told]
+Call = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def call(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Call:
     """Runs `lcnb` with these arguments in this process."""
 
-    def run(*arguments: str) -> Told:
+    def run(*arguments: str) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["lcnb", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsysbinary.readouterr()
         assert isinstance(ended.value.code, int)
-        return Told(ended.value.code, out, err.decode("utf-8"))
+        return CommandResult(ended.value.code, out, err.decode("utf-8"))
 
     return run
 

@@ -57,17 +57,17 @@ class Change:
 
     @classmethod
     def from_plan(
-        cls, plan: Mapping[str, Any], password: Secret | None = None, *, anew: bool = False
+        cls, plan: Mapping[str, Any], password: Secret | None = None, *, allow_new_password: bool = False
     ) -> Change:
         """Read a change from its JSON.
 
         A password that lcnb had generated is generated again. A typed password must be passed again as `password`,
-        unless `anew` allows a new one in its place; otherwise InputError.
+        unless `allow_new_password` allows a new one in its place; otherwise InputError.
         """
         call = dict(plan["call"])
         body = dict(call["body"]) if call["body"] is not None else None
         if body is not None and body.get("password") == STARS:
-            if password is None and not plan["made_password"] and not anew:
+            if password is None and not plan["made_password"] and not allow_new_password:
                 raise InputError(
                     f"{plan['action']} {plan['target']}: the password was typed, and lcnb does not store typed "
                     f"passwords. Pass the password of {plan['target']} again. Nothing was sent."

@@ -64,7 +64,7 @@ def _belongs_to(owner: ChangeSetOwner, settings: Settings) -> bool:
 def unfinished_changes(client: ChangeClient, changeset: str) -> ChangeSet[Any]:
     """Return the changes of a ChangeSet that have no outcome yet, for a look before they are resumed."""
     entries = Journal(client.settings.state_dir).entries(changeset, pending=True)
-    changes = [Change.from_plan(entry.plan, anew=True) for entry in entries]
+    changes = [Change.from_plan(entry.plan, allow_new_password=True) for entry in entries]
     return ChangeSet(changes, client, id=changeset)
 
 
@@ -122,7 +122,7 @@ def _restore_task(
 ) -> ChangeTask:
     """Return the task of a journal entry. `now_s`: the time of the client's clock."""
     password = passwords.get(comparable_name(entry.target))
-    change = Change.from_plan(entry.plan, password, anew=True)
+    change = Change.from_plan(entry.plan, password, allow_new_password=True)
     task = ChangeTask(change, entry.position, identifier=entry.identifier, tries=entry.tries)
     typed = STARS in (entry.body or {}).values() and not change.made_password
     task.renewed = typed and password is None

@@ -44,7 +44,7 @@ def check_selection_age(read_at: datetime | None) -> None:
         if age > MAX_SELECTION_AGE_S:
             raise Drifted(
                 f"the rows were read {age / 60:.0f} minutes ago, more than {MAX_SELECTION_AGE_S / 60:.0f}: the account "
-                "may have changed since. Read the listing again and select anew. Nothing was sent."
+                "may have changed since. Read the listing again and select the rows again. Nothing was sent."
             )
 
 

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,6 +51,8 @@ def _read_stdin_line(option: str) -> str:
 
 def _read_text_file(file: str, option: str) -> str:
     """Read a file that the command line names. InputError when it cannot be read."""
+    from pathlib import Path
+
     from lcnb.errors import InputError
     from lcnb.files import NotText, read_text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,8 @@ from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, ou
 from lcnb.cli.run_changes import apply_run, check_run_options, find_run_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lcnb.changes.changeset import ChangeSet
 
 
@@ -90,6 +91,8 @@ def apply_command(
     beginning of the id, its folder, or the word last. A saved plan and a planned run are refused if the account has
     changed since.
     """
+    from pathlib import Path
+
     from lcnb.runbooks.toolkit.fleet_file import read_fleet
 
     if not Path(source).is_file():

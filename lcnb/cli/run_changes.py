@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,8 @@ from lcnb.cli.runbooks import run_and_print
 from lcnb.runbooks.ends import NOT_CONFIRMED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lcnb.changes.changeset import ChangeSet
 
 #: Options of `apply` and `resume` that only apply to changes, not to a run.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
@@ -84,6 +83,8 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def set_variables(file: str) -> None:
     """Set the variables of a file for this process. A leading - means that the file may be missing, as in systemd."""
+    from pathlib import Path
+
     from lcnb.env_file import read_variables
 
     path = Path(file.removeprefix("-")).expanduser()

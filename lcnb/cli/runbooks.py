@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,8 @@ from lcnb.cli.options import OUTPUT_FORMATS, output_option, sandbox_settings
 from lcnb.cli.run_options import confirm_option, parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lcnb.runbooks.records.run_record import RunRecord
     from lcnb.runbooks.result import RunResult
 

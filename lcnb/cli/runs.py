@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,8 @@ from lcnb.cli.run_options import confirm_option, kernel_options
 from lcnb.runbooks.ends import DONE, NOT_CONFIRMED, RUN_FAILED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lcnb.runbooks.records.run_record import RunRecord
 
 
@@ -186,6 +187,8 @@ def verify_command(names: tuple[str, ...], runs_dir: str | None) -> None:
 
 def _run_ids_by_folder(names: tuple[str, ...], runs_dir: str | None) -> dict[Path, list[str] | None]:
     """Runs folder → the ids of the named runs in it; None for all, when no run is named."""
+    from pathlib import Path
+
     from lcnb.folders import runs_dir as default_runs_dir
 
     if not names:

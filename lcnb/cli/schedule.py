@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lcnb.cli.run_options import confirm_option, kernel_options, parameter_option
 from lcnb.runbooks.schedule.systems import SYSTEMS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.group()
@@ -55,6 +58,8 @@ def export_command(
 
     The file never contains the token.
     """
+    from pathlib import Path
+
     from lcnb.cli.run_options import parse_parameters
     from lcnb.runbooks.schedule import entry
     from lcnb.runbooks.schedule.export import export_schedule, say_nothing_written

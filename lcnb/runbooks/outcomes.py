@@ -76,7 +76,11 @@ def planned_changes(folder: Path, client: LetsCloud) -> SyncChangeSet:
     Passwords that lcnb generates are placeholders here: `apply` generates new ones.
     """
     documents = [document for path in sorted(folder.glob("*.json")) if (document := _read_plan(path))]
-    changes = [Change.from_plan(plan, anew=True) for document in documents for plan in document["changes"]]
+    changes = [
+        Change.from_plan(plan, allow_new_password=True)
+        for document in documents
+        for plan in document["changes"]
+    ]
     return SyncChangeSet(changes, client, id=folder.name)
 
 

@@ -459,7 +459,7 @@ def test_refusal_is_certain(settings: Settings) -> None:
 
 
 def test_on_error_continue(settings: Settings) -> None:
-    """Told to continue, the others are made, and the result tells each."""
+    """CommandResult to continue, the others are made, and the result tells each."""
     box = sandbox(rules=[{"kind": "error-before", "status": 500, "method": "DELETE"}])
     lc = client(box, settings)
     changes = lc.delete_instance(label="web-01") + lc.create_instance("b", **NEW)

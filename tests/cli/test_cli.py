@@ -25,7 +25,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import LCNB, TOKEN, Call, Told, wait_until
+from conftest import LCNB, TOKEN, Call, CommandResult, wait_until
 from lcnb.cli import doctor
 from lcnb.cli.main import MODULES
 from lcnb.sandbox import start
@@ -452,7 +452,7 @@ def test_accounts(call: Call, own_home: Path, monkeypatch: pytest.MonkeyPatch) -
 # --- doctor ---------------------------------------------------------------------------------------------
 
 
-def verdicts(result: Told) -> dict[str, str]:
+def verdicts(result: CommandResult) -> dict[str, str]:
     """Check → its mark."""
     return {line[5:].partition(":")[0]: line[:4].strip() for line in result.out.splitlines()}
 
