@@ -34,7 +34,7 @@ WIDE_COLUMNS = {
 #: Further columns that a table omits, one after the other, until it fits into a narrow terminal.
 NARROW_COLUMNS = {
     "instances": ("template_label", "ipv6", "hostname", "total_disk_size", "memory", "cpus", "ipv4"),
-    "inventory": ("price_note", "total_disk_size", "memory", "cpus", "identifier", "ipv4"),
+    "inventory": ("price_note", "total_disk_size", "memory", "cpus", "identifier", "ipv4", "location"),
     "plans": ("bandwidth", "currencycode"),
     "snapshots": ("locations", "build", "os_reference"),
     "runs": ("account", "exit_code", "attention", "changes", "duration_s"),

@@ -372,13 +372,20 @@ def test_terminal(account: lcnb.LetsCloud) -> None:
     assert "ip_addresses" not in seen
 
 
-def test_narrow_terminal(account: lcnb.LetsCloud) -> None:
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        ("instances", ["identifier", "label", "state", "location", "cpus"]),
+        ("inventory", ["label", "state", "plan", "monthly_value", "currencycode"]),
+    ],
+)
+def test_narrow_terminal(command: str, columns: list[str], account: lcnb.LetsCloud) -> None:
     """In 80 columns a table omits less important columns instead of folding all cells, and says so."""
-    code, seen = on_terminal("instances", columns=80)
+    code, seen = on_terminal(command, columns=80)
     assert code == 0
     lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[1].split()[:5] == ["identifier", "label", "state", "location", "cpus"]
+    assert lines[1].split()[:5] == columns
     assert re.fullmatch(r"\d columns are omitted in this narrow terminal; -o csv prints all", lines[-1])
 
 
