@@ -375,6 +375,8 @@ def test_toml_is_no_text(place: Place) -> None:
         ("xyz", ["prod"], ""),
         ("x", [], ""),
         (5, ["prod"], ""),
+        ("web-1", ["web-10", "web-12", "web-01"], " (did you mean 'web-01'?)"),
+        ("Web-001", ["web-100", "web-1"], " (did you mean 'web-1'?)"),
     ],
 )
 def test_did_you_mean(name: str, known: list[str], expected: str) -> None:
