@@ -127,20 +127,22 @@ def load_settings(
         runs_dir=runs_dir(),
         settle=_read_seconds("LCNB_SETTLE", None, DEFAULT_SETTLE_S),
         catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
-        facts_path=facts_path(place.account),
+        facts_path=facts_path(place.account, url),
         read_only=read_only_reason(place.account),
     )
 
 
-def facts_path(account: str | None) -> Path:
+def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
     """Return the facts file of an account of lcnb.toml, or of the account whose token was found without a name.
 
     It is `facts` of the account, relative to the folder of lcnb.toml; `facts-ACCOUNT.csv` in that folder by default.
+    The facts of a sandbox are in the state folder, because its machines must not get into a file of real ones.
     Raises ConfigError for an account whose name cannot be part of a file name.
     """
     folder = config_dir()
     if account is None:
-        return folder / "facts.csv"
+        is_sandbox = base_url.startswith("http://")  # plain HTTP is accepted for this machine only
+        return (state_dir() if is_sandbox else folder) / "facts.csv"
     given = account_entry(account, read_config()).get("facts")
     if given is not None:
         return folder / expand_home(f"[accounts.{account}] facts", given)
