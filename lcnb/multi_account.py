@@ -28,9 +28,9 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
         timeout: seconds that each account may take (60).
 
     An account that cannot be read is left out; a DriftWarning and `attrs["lcnb"]["drift"]` name it. If no account can
-    be read, this raises the error of the first one. Raises InputError for no account or a repeated one, ConfigError or
-    TokenMissing before anything is sent. The client of an account turns its rows into changes:
-    `fleet[fleet.account == "lab"].lc(lcnb.connect("lab"))`.
+    be read, this raises the error of the first one. Raises InputError for no account, a repeated one or a facts file
+    that cannot be read, ConfigError or TokenMissing, before anything is sent. The client of an account turns its rows
+    into changes: `fleet[fleet.account == "lab"].lc(lcnb.connect("lab"))`.
 
     >>> import lcnb
     >>> fleet = lcnb.inventory(["prod", "lab"])  # doctest: +SKIP
@@ -41,6 +41,7 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
 
     clients = {name: connect(name, timeout=timeout) for name in _checked_names(accounts)}
     try:
+        facts = {name: client._facts_file.read() for name, client in clients.items()}
         answers = _read_accounts(clients)
     finally:
         for client in clients.values():
@@ -50,7 +51,7 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     if not read:
         raise next(iter(errors.values()))
     failed = {name: str(error) for name, error in errors.items()}
-    return inventory_module.accounts_inventory_frame(read, failed)
+    return inventory_module.accounts_inventory_frame(read, failed, facts)
 
 
 def _checked_names(accounts: Iterable[str] | None) -> list[str]:
