@@ -26,6 +26,7 @@ ORDER = [
     "api",
     "transport",
     "frames",
+    "history",
     "display",
     "changes",
     "client",

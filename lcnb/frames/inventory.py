@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -46,10 +47,16 @@ INVENTORY_COLUMNS = [
 
 
 def inventory_frame(
-    parts: queries.InventoryParts, account: str | None = None, client: str | None = None
+    parts: queries.InventoryParts,
+    account: str | None = None,
+    client: str | None = None,
+    read_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Return the machines of one account with location, inferred plan and monthly price."""
-    return attach_provenance("inventory", *_priced_inventory(parts), account, client)
+    """Return the machines of one account with location, inferred plan and monthly price.
+
+    `read_at` is the time when the machines were listed; now by default.
+    """
+    return attach_provenance("inventory", *_priced_inventory(parts), account, client, read_at)
 
 
 def accounts_inventory_frame(
