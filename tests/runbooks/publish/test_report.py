@@ -369,7 +369,9 @@ def test_contents(sections: int, listed: bool) -> None:
     """A report with at least four sections begins with links to them; their titles stay escaped."""
     html = page(*(markdown(f"## Part {number} & more") for number in range(sections)))
     links = re.findall(r'<li><a href="#([^"]+)">([^<]*)</a>', html)
-    assert [title for _, title in links] == [f"Part {number} &amp; more" for number in range(sections)] * listed
+    assert [title for _, title in links] == [
+        f"Part {number} &amp; more" for number in range(sections)
+    ] * listed
     assert all(f'<h2 id="{name}">' in html for name, _ in links)
 
 
