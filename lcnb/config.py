@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lcnb.base_url import DEFAULT_BASE_URL, DEFAULT_SOURCE, checked_base_url
 from lcnb.config_file import account_entry, read_config
 from lcnb.errors import ConfigError, ConfigWarning, TokenMissing
-from lcnb.folders import runs_dir, state_dir
+from lcnb.folders import config_dir, expand_home, runs_dir, state_dir
 from lcnb.secret import Secret
 from lcnb.token_places import TokenPlace, iter_token_places, named_account
 from lcnb.tokens import checked_token
@@ -36,6 +36,7 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_SETTLE": f"seconds for which a sent change may still take effect (default {DEFAULT_SETTLE_S:g})",
     "LCNB_CATALOGUE": f"seconds for which plans and images are cached (default {DEFAULT_CATALOGUE_S:g}; 0: never)",
     "LCNB_HISTORY": "whether readings of an account are kept in its history: 1 (the default) or 0",
+    "LCNB_READ_ONLY": "1: refuse every change of every account",
     "LCNB_REDIS_URL": "URL of a Redis server that shares the rate budget of a token between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
     "LCNB_STATE_DIR": "folder of journals, locks and caches",
@@ -64,6 +65,10 @@ class Settings:
     catalogue: float = 0.0
     #: Whether readings are kept in the history of the account.
     history: bool = False
+    #: The facts file: tags, owner, protection and expiry of the account's machines.
+    facts_path: Path = field(default_factory=lambda: config_dir() / "facts.csv")
+    #: What makes the account read-only, for messages; empty when it may be changed.
+    read_only: str = ""
 
 
 def notification_targets() -> list[Secret]:
@@ -126,7 +131,48 @@ def load_settings(
         settle=_read_seconds("LCNB_SETTLE", None, DEFAULT_SETTLE_S),
         catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
         history=_read_history_switch(),
+        facts_path=facts_path(place.account, url),
+        read_only=read_only_reason(place.account),
     )
+
+
+def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
+    """Return the facts file of an account of lcnb.toml, or of the account whose token was found without a name.
+
+    It is `facts` of the account, relative to the folder of lcnb.toml; `facts-ACCOUNT.csv` in that folder by default.
+    The facts of a sandbox are in the state folder, because its machines must not get into a file of real ones.
+    Raises ConfigError for an account whose name cannot be part of a file name.
+    """
+    folder = config_dir()
+    if account is None:
+        is_sandbox = base_url.startswith("http://")  # plain HTTP is accepted for this machine only
+        return (state_dir() if is_sandbox else folder) / "facts.csv"
+    given = account_entry(account, read_config()).get("facts")
+    if given is not None:
+        return folder / expand_home(f"[accounts.{account}] facts", given)
+    if not account or set(account) & set("/\\\0:") or account.startswith("."):
+        raise ConfigError(
+            f"the name {account!r} cannot be part of a file name",
+            field="account",
+            value=account,
+            cure=f'Name its facts file: facts = "..." in [accounts.{account!r}].',
+        )
+    return folder / f"facts-{account}.csv"
+
+
+def read_only_reason(account: str | None) -> str:
+    """Return what makes an account read-only: `LCNB_READ_ONLY=1`, or the account in lcnb.toml; "" when nothing does.
+
+    Raises ConfigError for a value of the variable that is neither yes nor no: it must never be taken for a no.
+    """
+    value = (os.environ.get("LCNB_READ_ONLY") or "0").strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return f"LCNB_READ_ONLY={value}"
+    if value not in ("0", "false", "no", "off"):
+        raise ConfigError(field="LCNB_READ_ONLY", expected="1 or 0", value=value, not_done="sent")
+    if account is not None and account_entry(account, read_config()).get("read_only"):
+        return f"read_only = true of [accounts.{account}] in {config_dir() / 'lcnb.toml'}"
+    return ""
 
 
 def _place_from_argument(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret]:

@@ -7,6 +7,8 @@ token_file = "prod.token"          # or token_env = "PROD_TOKEN", or keyring = "
 [accounts.lab]
 token_env = "LAB_TOKEN"
 base_url = "https://api.letscloud.io"
+facts = "~/infra/lab-facts.csv"    # tags, protection, expiry of its machines; facts-lab.csv in this folder by default
+read_only = true                   # lcnb refuses every change of this account
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from lcnb.suggestions import did_you_mean
 
 #: The keys that say where the token of an account is. An account has at most one of them.
 _TOKEN_KEYS = ("token_env", "token_file", "keyring")
-_ACCOUNT_KEYS = (*_TOKEN_KEYS, "base_url")
+_ACCOUNT_KEYS = (*_TOKEN_KEYS, "base_url", "facts", "read_only")
 
 
 def default_account(config: dict[str, Any]) -> str | None:
@@ -78,7 +80,10 @@ def _check_account(path: Path, where: str, entry: Mapping[str, Any]) -> None:
         )
     _check_keys(path, where, entry, _ACCOUNT_KEYS)
     for key, value in entry.items():
-        if not isinstance(value, str) or not value:
+        if key == "read_only":
+            if not isinstance(value, bool):
+                raise ConfigError(f"{path}, {where}: read_only must be true or false, got {value!r}")
+        elif not isinstance(value, str) or not value:
             raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
     if sum(key in entry for key in _TOKEN_KEYS) > 1:
         raise ConfigError(f"{path}, {where}: name one of {', '.join(_TOKEN_KEYS)}, not several")

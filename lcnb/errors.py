@@ -117,6 +117,12 @@ class LcnbError(Exception):
         self.args = (f"{_end_sentence(statement)} {consequence}".strip() if consequence else statement,)
         return self
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook prints for this error; IPython calls it."""
+        from lcnb.cell_traceback import cell_traceback
+
+        return cell_traceback(self)
+
 
 def describe_value(value: object) -> str:
     """A wrong value as a message shows it: its repr, cut where it is long.

@@ -49,8 +49,13 @@ def expand_path(variable: str, value: str) -> Path:
 
     Raises ConfigError when it begins with `~` and the user has no home folder.
     """
+    return expand_home(variable, value).absolute()
+
+
+def expand_home(variable: str, value: str) -> Path:
+    """Return the value of a setting as a path whose `~` is the home folder. Raises ConfigError when there is none."""
     try:
-        return Path(value).expanduser().absolute()
+        return Path(value).expanduser()
     except RuntimeError:
         raise _no_home_error(f"{variable}={value}") from None
 

@@ -375,6 +375,8 @@ def test_toml_is_no_text(place: Place) -> None:
         ("xyz", ["prod"], ""),
         ("x", [], ""),
         (5, ["prod"], ""),
+        ("web-1", ["web-10", "web-12", "web-01"], " (did you mean 'web-01'?)"),
+        ("Web-001", ["web-100", "web-1"], " (did you mean 'web-1'?)"),
     ],
 )
 def test_did_you_mean(name: str, known: list[str], expected: str) -> None:
@@ -1118,3 +1120,53 @@ def test_d7_unwritable_state(
     last = told.err.splitlines()[-1]
     assert last.startswith("error: the folder /proc/no-such-place")
     assert last.endswith("Cure: set LCNB_STATE_DIR to a folder that you may write. Nothing was sent.")
+
+
+@pytest.mark.parametrize(
+    ("account", "base_url", "expected"),
+    [
+        (None, DEFAULT_BASE_URL, "config/facts.csv"),
+        (None, "http://127.0.0.1:8765", "state/facts.csv"),
+        ("prod", DEFAULT_BASE_URL, "config/facts-prod.csv"),
+        ("lab", DEFAULT_BASE_URL, "config/../infra/facts.csv"),
+    ],
+)
+def test_facts_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str | None, base_url: str, expected: str
+) -> None:
+    """The facts of an account are next to lcnb.toml or where it says; those of a sandbox are in the state folder."""
+    monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("LCNB_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "config").mkdir()
+    text = '[accounts.prod]\ntoken_env = "P"\n[accounts.lab]\nfacts = "../infra/facts.csv"\n'
+    (tmp_path / "config" / "lcnb.toml").write_text(text)
+    assert config.facts_path(account, base_url) == tmp_path / expected
+
+
+@pytest.mark.parametrize(
+    ("value", "account", "expected"),
+    [
+        ("1", None, "LCNB_READ_ONLY"),
+        ("0", None, ""),
+        ("", "lab", "[accounts.lab]"),
+        ("no", "lab", "[accounts.lab]"),
+        ("", "prod", ""),
+    ],
+)
+def test_read_only_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, account: str | None, expected: str
+) -> None:
+    """The variable or the account makes it read-only, and the variable cannot lift what the account says."""
+    monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("LCNB_READ_ONLY", value)
+    (tmp_path / "lcnb.toml").write_text("[accounts.prod]\n[accounts.lab]\nread_only = true\n")
+    found = config.read_only_reason(account)
+    assert bool(found) is bool(expected)
+    assert expected in found
+
+
+def test_read_only_variable_is_never_taken_for_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is neither yes nor no is an error."""
+    monkeypatch.setenv("LCNB_READ_ONLY", "ture")
+    with pytest.raises(ConfigError, match="expected 1 or 0, got 'ture'"):
+        config.read_only_reason(None)

@@ -25,6 +25,7 @@ ORDER = [
     "sandbox",
     "api",
     "transport",
+    "facts",
     "frames",
     "history",
     "display",

@@ -475,13 +475,13 @@ class AccountMethods(HistoryMethods, Generic[ChangeSetT]):
 
         `.notes` of the ChangeSet lists what cannot be changed in place (location, image, hostname).
         """
-        comments = provenance.frame_facts(desired).get("comments", ())
+        rows = accessor.plain_rows(desired)  # refuses what is no frame
         return build.desired_changes(
             self._cache,
-            accessor.plain_rows(desired),
+            rows,
             prune=prune,
             allow_delete_all=allow_delete_all,
-            comments=comments,
+            comments=provenance.frame_facts(desired).get("comments", ()),
         )
 
     def _change_machine(

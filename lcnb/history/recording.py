@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
 
 from lcnb.api.flows import Flow, LocalWork
 from lcnb.config import Settings
-from lcnb.errors import ApiError, HistoryError, HistoryWarning, TransportError
+from lcnb.errors import ApiError, HistoryError, HistoryWarning, InputError, TransportError
+from lcnb.facts.facts_file import FactsFile
 from lcnb.frames.provenance import caller_stacklevel
 from lcnb.history.folding import Reading
 from lcnb.history.readings import INSTANCES, facts_reading, failed_readings
@@ -24,8 +25,6 @@ from lcnb.history.stored import StoredHistory
 from lcnb.transport.budget import budget_key
 
 T = TypeVar("T")
-#: Identifier → name → text: what lcnb itself knows about machines.
-Facts = Mapping[str, Mapping[str, str]]
 
 _warned = False
 
@@ -37,14 +36,12 @@ class HistoryRecorder:
         self,
         settings: Settings,
         clock: Callable[[], float] = time.time,
-        read_facts: Callable[[], Facts] | None = None,
     ) -> None:
         self.file = HistoryFile(settings.state_dir)
         self.identity = AccountIdentity(settings.base_url, budget_key(settings.token), settings.account)
         self.enabled = settings.history
         self.clock = clock
-        #: Returns the facts about machines, which are stored with each listing of machines.
-        self.read_facts = read_facts
+        self.facts = FactsFile(settings.facts_path)
 
     def record(
         self,
@@ -81,13 +78,20 @@ class HistoryRecorder:
         at = int(self.clock() * 1000)
         try:
             found = list(readings())
-            if any(each.kind == INSTANCES and each.complete for each in found) and self.read_facts:
-                found.append(facts_reading(self.read_facts()))
+            if any(each.kind == INSTANCES and each.complete for each in found):
+                found += self._facts_readings()
             self.file.fold(self.identity, found, at)
         except HistoryError as error:
             if required:
                 raise
             _warn_once(f"the reading was not kept: {error}")
+
+    def _facts_readings(self) -> list[Reading]:
+        """Return the facts at the time of a listing; nothing for an unreadable file, which others report."""
+        try:
+            return [facts_reading(self.facts.read())]
+        except InputError:
+            return []
 
 
 def _warn_once(text: str) -> None:

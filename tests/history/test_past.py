@@ -51,6 +51,12 @@ def identified(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.dropna(subset="identifier").sort_values("identifier").reset_index(drop=True)
 
 
+def listings(lc: Any) -> pd.DataFrame:
+    """The readings of machines."""
+    found: pd.DataFrame = lc.readings()
+    return found[found.kind == "instances"]
+
+
 def file_of(lc: Any) -> Path:
     path: Path = lc.settings.state_dir / HISTORY_FILE
     return path
@@ -89,7 +95,8 @@ def test_what_is_kept(account: tuple[Sandbox, lcnb.LetsCloud, HandClock], read: 
     getattr(lc, read)()
     kinds = {each.partition(" of ")[0] for each in lc.readings().kind}
     expected = {
-        "inventory": {"instances", "locations", "plans", "profile"},
+        "instances": {"instances", "facts"},
+        "inventory": {"instances", "locations", "plans", "profile", "facts"},
         "catalogue": {"locations", "plans"},
     }
     assert kinds == expected.get(read, {read})
@@ -122,7 +129,7 @@ def test_async_client(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> Non
 
     now, past = asyncio.run(read())
     assert_frame_equal(identified(past), identified(now))
-    assert lc.readings().kind.eq("instances").sum() == 1
+    assert len(listings(lc)) == 1
 
 
 PARTIAL: dict[str, tuple[Callable[[list[Any]], list[Any]], bool]] = {
@@ -152,7 +159,7 @@ def test_partial_listing(
     plain = sandbox.shapes.instances
     monkeypatch.setattr(sandbox.shapes, "instances", lambda rows: plain(damage(rows)))
     lc.instances()
-    readings = lc.readings()
+    readings = listings(lc)
     assert readings.complete.tolist() == [True, complete]
     assert readings.problem.notna().tolist() == [False, not complete]
     assert first in set(lc.inventory(at=datetime.fromtimestamp(clock.now, UTC)).identifier)
@@ -222,7 +229,7 @@ def test_locked_history(
         assert len(lc.instances())
     other.close()
     lc.instances()
-    assert len(lc.readings()) == 2
+    assert len(listings(lc)) == 2
 
 
 def test_rows_of_the_past_change_nothing(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
@@ -302,6 +309,25 @@ def test_prices_read_later(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -
     fleet = lc.inventory()
     past = lc.inventory(at="1h")
     assert_frame_equal(identified(past), identified(fleet))
+
+
+def test_facts_are_kept(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
+    """Tags of the facts file are read with each listing; a file that cannot be read costs nothing but the tags."""
+    _, lc, clock = account
+    first, second = lc.instances().identifier[:2]
+    path = lc.settings.facts_path
+    for hour, (identifier, project) in enumerate([(first, "shop"), (first, "lab"), (second, "lab")], 1):
+        clock.now = START + hour * 3600
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"identifier,tags\n{identifier},project={project}\n")
+        lc.inventory()
+    groups = lc.spend("1d", by="tag:project").groupby("group", dropna=False).machines.max()
+    assert {name: groups.get(name) for name in ("shop", "lab")} == {"shop": 1, "lab": 2}
+    path.write_text("identifer\nx\n")
+    clock.now += 3600
+    assert len(lc.instances())
+    assert len(lc.readings().query("kind == 'facts'")) == 4
+    assert listings(lc).complete.all()
 
 
 # --- versions and changes -------------------------------------------------------------------------------

@@ -1,0 +1,148 @@
+"""`FactsFile`: the facts of one account in a CSV file, read strictly and changed under a lock.
+
+The file is made to be committed to git: one row per machine, sorted by label and identifier, the same bytes for the
+same facts. People edit it too, so nothing in it is dropped: an unknown column, a bad cell or a conflict marker is an
+error with its line number, and comments are kept at the top.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lcnb.csv_file import MAX_PROBLEMS_SHOWN, read_csv
+from lcnb.errors import InputError
+from lcnb.facts.machine_facts import COLUMNS, FactsEdit, MachineFacts, facts_from_row
+from lcnb.files import write_atomically
+from lcnb.suggestions import did_you_mean
+
+#: Seconds to wait for another process that changes the file.
+LOCK_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class FactsFile:
+    """The facts file of an account. A file that does not exist holds no facts."""
+
+    path: Path
+
+    def read(self) -> dict[str, MachineFacts]:
+        """Return the facts of each machine by its identifier.
+
+        Raises InputError that names each bad line; then no facts are used, since a protection may be among the
+        unreadable ones.
+        """
+        return self._read_all()[0]
+
+    def edit(self, identifiers: Mapping[str, str], change: FactsEdit) -> dict[str, MachineFacts]:
+        """Change the facts of some machines, and return the new facts of these.
+
+        Args:
+            identifiers: Identifier → label of each machine. A label that is empty leaves the stored one.
+            change: Returns the new facts of one machine; it gets empty facts for one that has none yet.
+
+        The file is read and replaced under a lock, whole or not at all. Raises InputError when the file cannot be read
+        or written; nothing is written then.
+        """
+        from filelock import FileLock, Timeout
+
+        path = self._target()
+        try:
+            with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S, mode=0o600):
+                facts, comments = self._read_all()
+                changed = {
+                    identifier: change(_with_label(facts.get(identifier), identifier, label))
+                    for identifier, label in identifiers.items()
+                }
+                facts |= changed
+                content = facts_text(facts.values(), comments)
+                mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+                write_atomically(path, content, mode=mode)
+        except Timeout:
+            raise InputError(
+                f"another process has held the lock of {self.path} for {LOCK_TIMEOUT_S:g} s. Try again.",
+                not_done="written",
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"the facts file {self.path} cannot be written: {error.strerror or error}", not_done="written"
+            ) from None
+        except InputError as error:
+            raise error.restate(not_done="written") from None
+        return changed
+
+    def _target(self) -> Path:
+        """The file itself where the path is a symbolic link: the link stays."""
+        try:
+            path = self.path.resolve()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, RuntimeError) as error:
+            raise InputError(
+                f"the folder of {self.path} cannot be made: {error}", not_done="written"
+            ) from None
+        return path
+
+    def _read_all(self) -> tuple[dict[str, MachineFacts], list[str]]:
+        """Return the facts by identifier, and the comments."""
+        try:
+            if not self.path.exists() or not self.path.stat().st_size:
+                return {}, []
+        except OSError as error:
+            raise InputError(
+                f"the facts file {self.path} cannot be read: {error.strerror or error}"
+            ) from None
+        table = read_csv(self.path, not_done="sent")
+        _check_columns(self.path, table.columns)
+        facts: dict[str, MachineFacts] = {}
+        problems = []
+        for row in table.rows:
+            try:
+                found = facts_from_row(row.values)
+            except InputError as error:
+                problems.append(f"line {row.line}: {error.statement}")
+                continue
+            if found.identifier in facts:
+                problems.append(f"line {row.line}: the machine {found.identifier} is there twice")
+            facts[found.identifier] = found
+        if problems:
+            others = len(problems) - MAX_PROBLEMS_SHOWN
+            more = f"; and {others} more" if others > 0 else ""
+            raise InputError(
+                f"{self.path}, {'; '.join(problems[:MAX_PROBLEMS_SHOWN])}{more}",
+                cure="Correct the file by hand; until then its protections are not known, and no change is made.",
+                not_done="sent",
+            )
+        return facts, list(table.comments.values())
+
+
+def facts_text(facts: Iterable[MachineFacts], comments: Iterable[str] = ()) -> str:
+    """Return the content of a facts file: comments, header, and one row per machine that has a fact."""
+    text = io.StringIO()
+    for comment in comments:
+        text.write(f"{comment}\n")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    kept = [each for each in facts if not each.is_empty]
+    for each in sorted(kept, key=lambda one: (one.label, one.identifier)):
+        writer.writerow(each.row())
+    return text.getvalue()
+
+
+def _with_label(facts: MachineFacts | None, identifier: str, label: str) -> MachineFacts:
+    found = facts or MachineFacts(identifier)
+    return replace(found, label=label) if label else found
+
+
+def _check_columns(path: Path, columns: Iterable[str]) -> None:
+    names = list(columns)
+    for name in names:
+        if name not in COLUMNS:
+            raise InputError(
+                f"{path}, line 1: unknown column {name!r}{did_you_mean(name, COLUMNS)}. Columns: {', '.join(COLUMNS)}",
+                not_done="sent",
+            )
+    if "identifier" not in names:
+        raise InputError(f"{path}, line 1: the column identifier is missing", not_done="sent")
