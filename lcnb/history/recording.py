@@ -1,13 +1,13 @@
 """Keep what a client reads: a flow that reads the account, and then stores the reading in the history.
 
 Reading an account never fails because of the history. A reading that cannot be stored is left out, with one warning
-per process.
+per process; it is logged, as that of the rate budget is.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -15,9 +15,8 @@ from typing import TypeVar
 
 from lcnb.api.flows import Flow, LocalWork
 from lcnb.config import Settings
-from lcnb.errors import ApiError, HistoryError, HistoryWarning, InputError, TransportError
+from lcnb.errors import ApiError, HistoryError, InputError, TransportError
 from lcnb.facts.facts_file import FactsFile
-from lcnb.frames.provenance import caller_stacklevel
 from lcnb.history.folding import Reading
 from lcnb.history.readings import INSTANCES, facts_reading, failed_readings
 from lcnb.history.store import AccountIdentity, HistoryFile
@@ -25,6 +24,7 @@ from lcnb.history.stored import StoredHistory
 from lcnb.transport.budget import budget_key
 
 T = TypeVar("T")
+logger = logging.getLogger("lcnb.history")
 
 _warned = False
 
@@ -98,4 +98,4 @@ def _warn_once(text: str) -> None:
     global _warned
     if not _warned:
         _warned = True
-        warnings.warn(text, HistoryWarning, stacklevel=caller_stacklevel())
+        logger.warning("%s", text)
