@@ -47,7 +47,6 @@ _HOME = {
     "DriftWarning": "errors",
     "Drifted": "errors",
     "HistoryError": "errors",
-    "HistoryWarning": "errors",
     "InputError": "errors",
     "JournalError": "errors",
     "KernelDied": "errors",

@@ -35,8 +35,8 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_TIMEOUT": f"seconds that one call may take, including retries (default {DEFAULT_TIMEOUT_S:g})",
     "LCNB_SETTLE": f"seconds for which a sent change may still take effect (default {DEFAULT_SETTLE_S:g})",
     "LCNB_CATALOGUE": f"seconds for which plans and images are cached (default {DEFAULT_CATALOGUE_S:g}; 0: never)",
-    "LCNB_READ_ONLY": "1: refuse every change of every account",
     "LCNB_HISTORY": "whether readings of an account are kept in its history: 1 (the default) or 0",
+    "LCNB_READ_ONLY": "1: refuse every change of every account",
     "LCNB_REDIS_URL": "URL of a Redis server that shares the rate budget of a token between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
     "LCNB_STATE_DIR": "folder of journals, locks and caches",
@@ -63,12 +63,12 @@ class Settings:
     runs_dir: Path
     settle: float = DEFAULT_SETTLE_S
     catalogue: float = 0.0
+    #: Whether readings are kept in the history of the account.
+    history: bool = False
     #: The facts file: tags, owner, protection and expiry of the account's machines.
     facts_path: Path = field(default_factory=lambda: config_dir() / "facts.csv")
     #: What makes the account read-only, for messages; empty when it may be changed.
     read_only: str = ""
-    #: Whether readings are kept in the history of the account.
-    history: bool = False
 
 
 def notification_targets() -> list[Secret]:
@@ -130,9 +130,9 @@ def load_settings(
         runs_dir=runs_dir(),
         settle=_read_seconds("LCNB_SETTLE", None, DEFAULT_SETTLE_S),
         catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
+        history=_read_history_switch(),
         facts_path=facts_path(place.account, url),
         read_only=read_only_reason(place.account),
-        history=_read_history_switch(),
     )
 
 

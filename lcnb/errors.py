@@ -36,7 +36,6 @@
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is wrong
-    HistoryWarning (UserWarning)    a reading of the account could not be kept in its history
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -324,7 +323,3 @@ class DriftWarning(UserWarning):
 
 class ConfigWarning(UserWarning):
     """A setting was used although something about it is wrong; the message names the cure."""
-
-
-class HistoryWarning(UserWarning):
-    """A reading of the account could not be kept in its history; the reading itself succeeded."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _AGO_PATTERN = re.compile(r"(\d{1,4})([hdw])", re.ASCII)
 MOMENT_EXAMPLES = (
-    "Examples: 2026-11-01 (midnight UTC); 2026-11-01T09:30 (UTC); 2026-11-01T09:30-03:00; 24h, 7d, 4w (ago)"
+    "Examples: 2026-11-01 (midnight UTC), 2026-11-01T09:30 (UTC), 2026-11-01T09:30-03:00, 24h, 7d, 4w"
 )
 
 

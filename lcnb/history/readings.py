@@ -17,6 +17,7 @@ from lcnb.api.models import Instance, Location, Plan
 from lcnb.api.queries import InventoryParts
 from lcnb.api.record_reader import read_record
 from lcnb.errors import BadReply, LcnbError
+from lcnb.facts.machine_facts import MachineFacts
 from lcnb.history.contents import Content, make_content
 from lcnb.history.folding import Reading
 from lcnb.history.moments import milliseconds
@@ -26,6 +27,10 @@ INSTANCES, LOCATIONS, PROFILE, FACTS = "instances", "locations", "profile", "fac
 PLANS_PREFIX = "plans of "
 #: The one key of the profile.
 PROFILE_KEY = "profile"
+#: The name of a tag among the facts of a machine begins with it.
+TAG_PREFIX = "tag:"
+#: Cells of a facts file that are no facts, or that are stored one by one.
+_NO_FACTS = ("identifier", "label", "tags")
 #: The longest reason of a partial or failed reading that is stored.
 MAX_PROBLEM_CHARACTERS = 200
 
@@ -84,16 +89,30 @@ def inventory_readings(parts: InventoryParts) -> list[Reading]:
     ]
 
 
-def facts_reading(facts: Mapping[str, Mapping[str, str]]) -> Reading:
-    """Return facts about machines, which lcnb keeps itself: identifier → name → text. A tag is named `tag:KEY`."""
+def facts_reading(facts: Mapping[str, MachineFacts]) -> Reading:
+    """Return the facts about machines that lcnb keeps itself, by identifier; `read_facts` reads them back."""
     return Reading(
         FACTS,
         {
-            identifier: make_content(values, frozenset(values))
-            for identifier, values in facts.items()
-            if values
+            # As pairs: the name of a tag may look like that of a secret or of a meter, and is neither.
+            identifier: make_content({"facts": texts})
+            for identifier, each in facts.items()
+            if (texts := sorted(_fact_texts(each).items()))
         },
     )
+
+
+def read_facts(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the facts of a machine from their record: a text for each name.
+
+    A tag is named `tag:KEY`; the text of a bare tag is its key.
+    """
+    return dict(record["facts"])
+
+
+def _fact_texts(facts: MachineFacts) -> dict[str, str]:
+    cells = {name: text for name, text in facts.row().items() if name not in _NO_FACTS and text}
+    return {**cells, **{f"{TAG_PREFIX}{key}": value or key for key, value in facts.tags.items()}}
 
 
 def failed_readings(kind: str, problem: LcnbError) -> list[Reading]:

@@ -1,22 +1,22 @@
 """Keep what a client reads: a flow that reads the account, and then stores the reading in the history.
 
 Reading an account never fails because of the history. A reading that cannot be stored is left out, with one warning
-per process.
+per process; it is logged, as that of the rate budget is.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
 
 from lcnb.api.flows import Flow, LocalWork
 from lcnb.config import Settings
-from lcnb.errors import ApiError, HistoryError, HistoryWarning, TransportError
-from lcnb.frames.provenance import caller_stacklevel
+from lcnb.errors import ApiError, HistoryError, InputError, TransportError
+from lcnb.facts.facts_file import FactsFile
 from lcnb.history.folding import Reading
 from lcnb.history.readings import INSTANCES, facts_reading, failed_readings
 from lcnb.history.store import AccountIdentity, HistoryFile
@@ -24,8 +24,7 @@ from lcnb.history.stored import StoredHistory
 from lcnb.transport.budget import budget_key
 
 T = TypeVar("T")
-#: Identifier → name → text: what lcnb itself knows about machines.
-Facts = Mapping[str, Mapping[str, str]]
+logger = logging.getLogger("lcnb.history")
 
 _warned = False
 
@@ -37,14 +36,12 @@ class HistoryRecorder:
         self,
         settings: Settings,
         clock: Callable[[], float] = time.time,
-        read_facts: Callable[[], Facts] | None = None,
     ) -> None:
         self.file = HistoryFile(settings.state_dir)
         self.identity = AccountIdentity(settings.base_url, budget_key(settings.token), settings.account)
         self.enabled = settings.history
         self.clock = clock
-        #: Returns the facts about machines, which are stored with each listing of machines.
-        self.read_facts = read_facts
+        self.facts = FactsFile(settings.facts_path)
 
     def record(
         self,
@@ -81,17 +78,24 @@ class HistoryRecorder:
         at = int(self.clock() * 1000)
         try:
             found = list(readings())
-            if any(each.kind == INSTANCES and each.complete for each in found) and self.read_facts:
-                found.append(facts_reading(self.read_facts()))
+            if any(each.kind == INSTANCES and each.complete for each in found):
+                found += self._facts_readings()
             self.file.fold(self.identity, found, at)
         except HistoryError as error:
             if required:
                 raise
             _warn_once(f"the reading was not kept: {error}")
 
+    def _facts_readings(self) -> list[Reading]:
+        """Return the facts at the time of a listing; nothing for an unreadable file, which others report."""
+        try:
+            return [facts_reading(self.facts.read())]
+        except InputError:
+            return []
+
 
 def _warn_once(text: str) -> None:
     global _warned
     if not _warned:
         _warned = True
-        warnings.warn(text, HistoryWarning, stacklevel=caller_stacklevel())
+        logger.warning("%s", text)

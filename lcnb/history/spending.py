@@ -24,7 +24,7 @@ from lcnb.errors import InputError
 from lcnb.frames.pricing import HOURS_PER_MONTH
 from lcnb.history.moments import milliseconds, to_datetime
 from lcnb.history.past import reading_time
-from lcnb.history.readings import FACTS
+from lcnb.history.readings import FACTS, TAG_PREFIX, read_facts
 from lcnb.history.stored import StoredHistory
 from lcnb.history.timeline import Span, Timeline, time_column
 from lcnb.suggestions import did_you_mean
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 #: Columns of the inventory by which spending can be grouped; besides them, facts: `tag:KEY` and `owner`.
 GROUP_COLUMNS = ("label", "location", "plan", "state", "template_label")
 FACT_NAMES = ("owner",)
-TAG_PREFIX = "tag:"
 #: Value of `freq` → name of the first column.
 PERIODS = {"D": "day", "MS": "month"}
 #: The group of all machines.
@@ -133,11 +132,12 @@ class _FactGrouping:
     def __init__(self, timeline: Timeline, name: str, *, now: bool) -> None:
         count = len(timeline.times)
         self._values: dict[str, list[tuple[int, int, str | None]]] = defaultdict(list)
-        for identifier, first, end, facts in timeline.versions(FACTS):
+        for identifier, first, end, record in timeline.versions(FACTS):
+            value = read_facts(record).get(name)
             if not now:
-                self._values[identifier].append((first, end, facts.get(name)))
+                self._values[identifier].append((first, end, value))
             elif end == count:
-                self._values[identifier] = [(0, count, facts.get(name))]
+                self._values[identifier] = [(0, count, value)]
 
     def __call__(self, span: Span) -> Iterator[tuple[int, int, str | None]]:
         """Yield the parts of a span with their groups; None where the machine does not have the fact."""

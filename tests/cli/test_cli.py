@@ -37,7 +37,7 @@ COMMANDS = {
     "sshkeys", "verify", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
-    ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
+    ("history", "compare"), ("history", "readings"), ("history", "show"), ("history", "spend"), ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
     ("snapshot", "create"), ("snapshot", "delete"), ("snapshot", "rename"),
 }  # fmt: skip
 LISTINGS = ("instances", "inventory", "locations", "plans", "images", "sshkeys", "snapshots")
@@ -130,7 +130,7 @@ def test_command_help(command: tuple[str, ...], call: Call, monkeypatch: pytest.
 def test_list_of_commands_is_not_cut(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 80 columns `lcnb --help` shows the first sentence of each command in full."""
     monkeypatch.setenv("COLUMNS", "80")
-    for group in ((), ("key",), ("runs",), ("schedule",), ("snapshot",)):
+    for group in ((), ("history",), ("key",), ("runs",), ("schedule",), ("snapshot",)):
         listed = call(*group, "--help").out.partition("Commands:")[2].strip()
         assert [line for line in listed.splitlines() if not line.endswith(".")] == []
 
