@@ -46,7 +46,10 @@ BAD = {
         "line 2: expires: expected a time with its offset",
     ),
     "a tag": (HEADER + "abc,,1x=2,,,,\n", "line 2: tag: expected a key"),
-    "a conflict": (HEADER + "<<<<<<< HEAD\nabc,,,,,yes,\n", "line 2: fewer values than columns"),
+    "a conflict": (
+        HEADER + "<<<<<<< HEAD\nabc,,,,,yes,\n",
+        "line 2: a merge conflict of git is not resolved",
+    ),
 }
 
 
