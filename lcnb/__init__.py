@@ -46,6 +46,8 @@ _HOME = {
     "DeadlineExceeded": "errors",
     "DriftWarning": "errors",
     "Drifted": "errors",
+    "HistoryError": "errors",
+    "HistoryWarning": "errors",
     "InputError": "errors",
     "JournalError": "errors",
     "KernelDied": "errors",

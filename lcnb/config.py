@@ -36,6 +36,7 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_SETTLE": f"seconds for which a sent change may still take effect (default {DEFAULT_SETTLE_S:g})",
     "LCNB_CATALOGUE": f"seconds for which plans and images are cached (default {DEFAULT_CATALOGUE_S:g}; 0: never)",
     "LCNB_READ_ONLY": "1: refuse every change of every account",
+    "LCNB_HISTORY": "whether readings of an account are kept in its history: 1 (the default) or 0",
     "LCNB_REDIS_URL": "URL of a Redis server that shares the rate budget of a token between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
     "LCNB_STATE_DIR": "folder of journals, locks and caches",
@@ -66,6 +67,8 @@ class Settings:
     facts_path: Path = field(default_factory=lambda: config_dir() / "facts.csv")
     #: What makes the account read-only, for messages; empty when it may be changed.
     read_only: str = ""
+    #: Whether readings are kept in the history of the account.
+    history: bool = False
 
 
 def notification_targets() -> list[Secret]:
@@ -129,6 +132,7 @@ def load_settings(
         catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
         facts_path=facts_path(place.account, url),
         read_only=read_only_reason(place.account),
+        history=_read_history_switch(),
     )
 
 
@@ -231,3 +235,10 @@ def _read_seconds(variable: str, argument: float | None, default: float, *, zero
         least = "from 0" if zero else "above 0"
         raise ConfigError(field=source, expected=f"seconds {least} and below 86400", value=raw)
     return seconds
+
+
+def _read_history_switch() -> bool:
+    value = os.environ.get("LCNB_HISTORY") or "1"
+    if value not in ("0", "1"):
+        raise ConfigError(field="LCNB_HISTORY", expected="1 or 0", value=value, not_done="sent")
+    return value == "1"

@@ -26,6 +26,7 @@
     │   ├── ChangeFailed            a change failed, or its outcome is unknown
     │   └── WaitTimeout             made, but its final state was not seen in time (also a TimeoutError)
     ├── JournalError                the journal cannot be read or written; nothing was sent
+    ├── HistoryError                the history of the account cannot be read or written
     ├── Locked                      another process changes the same machine or runs the same runbook
     ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
@@ -35,6 +36,7 @@
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is wrong
+    HistoryWarning (UserWarning)    a reading of the account could not be kept in its history
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -279,6 +281,10 @@ class JournalError(LcnbError):
     sent = False
 
 
+class HistoryError(LcnbError):
+    """The history of the account cannot be read or written. Reading the account itself never raises it."""
+
+
 class Locked(LcnbError):
     """Another process changes the same machine, or runs the same runbook; this one did nothing."""
 
@@ -318,3 +324,7 @@ class DriftWarning(UserWarning):
 
 class ConfigWarning(UserWarning):
     """A setting was used although something about it is wrong; the message names the cure."""
+
+
+class HistoryWarning(UserWarning):
+    """A reading of the account could not be kept in its history; the reading itself succeeded."""

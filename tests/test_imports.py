@@ -27,6 +27,7 @@ ORDER = [
     "transport",
     "facts",
     "frames",
+    "history",
     "display",
     "changes",
     "client",

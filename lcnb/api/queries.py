@@ -75,6 +75,7 @@ def list_location_plans(location: str) -> Flow[Listing]:
     call = get_plans(location)
     wrappers = yield from read_listing(call)
     found = Listing(drift=wrappers.drift)
+    found.locations = (location,)
     for path, wrapper in wrappers.records:
         if "plans" in wrapper:
             slug = wrapper.get("slug") or location
@@ -152,6 +153,7 @@ def _join_listings(what: str, slugs: Sequence[str], answers: ListingResults) -> 
             reason = getattr(answer, "provider_message", None) or str(answer)
             found.drift.append(Drift(f"{what} of {slug}", f"unavailable: {reason}"))
             continue
+        found.locations += (slug,)
         found.records.extend((f"{slug}: {path}", record) for path, record in answer.records)
         found.drift.extend(Drift(f"{slug}: {each.path}", each.problem) for each in answer.drift)
         if answer.read_at is not None:
@@ -267,14 +269,15 @@ def read_inventory(runner: StageRunner = run_uncached) -> Flow[InventoryParts]:
     machines, places, profile = yield Together(
         [list_instances(), list_locations(runner), read_single(get_profile())]
     )
-    used = {_instance_location(record) for _, record in machines.records} - {None}
+    used = {instance_location(record) for _, record in machines.records} - {None}
     known = [str(record["slug"]) for _, record in places.records if record.get("slug") in used]
     rest = sorted(str(slug) for slug in used if slug not in known)
     prices = yield from list_plans(among=[*known, *rest], runner=runner)
     return InventoryParts(machines, places, profile, prices)
 
 
-def _instance_location(record: Mapping[str, Any]) -> str | None:
+def instance_location(record: Mapping[str, Any]) -> str | None:
+    """Return the slug of the location of a machine; None if the record has none."""
     location = record.get("location")
     slug = location.get("slug") if isinstance(location, Mapping) else location
     return slug if isinstance(slug, str) and slug.strip() else None

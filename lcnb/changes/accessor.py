@@ -171,6 +171,12 @@ class SelectedRows:
 
     def _checked_kind(self, *allowed: str) -> str:
         about = frame_facts(self._frame)
+        if about.get("past"):
+            raise InputError(
+                f"these rows are the inventory of {about.get('fetched_at')}; the machines may have changed since",
+                cure="Select from lc.inventory(), without at=.",
+                not_done="sent",
+            )
         kind = {"inventory": "instances"}.get(str(about.get("kind")), about.get("kind"))
         if kind not in _ROW_METHODS:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -58,9 +59,13 @@ def inventory_frame(
     account: str | None = None,
     client: str | None = None,
     facts: KnownFacts = MappingProxyType({}),
+    read_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Return the machines of one account with location, inferred plan, monthly price and facts."""
-    return attach_provenance("inventory", *_priced_inventory(parts, facts), account, client)
+    """Return the machines of one account with location, inferred plan, monthly price and facts.
+
+    `read_at` is the time when the machines were listed; now by default.
+    """
+    return attach_provenance("inventory", *_priced_inventory(parts, facts), account, client, read_at)
 
 
 def accounts_inventory_frame(

@@ -31,8 +31,8 @@ from lcnb.cli.main import MODULES
 from lcnb.sandbox import start
 
 COMMANDS = {
-    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "images", "instances", "inventory",
-    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "rerun",
+    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "history", "images", "instances", "inventory",
+    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "record", "rerun",
     "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
     "sshkeys", "verify", "warm",
 }  # fmt: skip

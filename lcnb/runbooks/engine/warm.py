@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
 SOCKET_NAME = "warm.sock"
+PACKAGE_FOLDER = os.path.dirname(lcnb.__file__)  # noqa: PTH120 - as a text
+#: File → time of change, size and inode number.
+FileVersions = dict[str, tuple[int, int, int]]
 #: Variables that have an effect when Python starts or modules are imported: a server with other values does not fit.
 STARTUP_PREFIXES = (
     "PYTHON",
@@ -51,25 +54,46 @@ def is_supported() -> bool:
 
 
 def start_fingerprint(env: Mapping[str, str]) -> str:
-    """Return what must be the same in a server and its client: Python, packages, files of lcnb, variables.
+    """Return what must be the same in a server and its client: Python, the package's folder, variables.
 
     It is a text and not a hash, because importing hashlib would take longer than sending the text.
 
     >>> start_fingerprint({"PYTHONHASHSEED": "1"}) == start_fingerprint({"PYTHONHASHSEED": "2"})
     False
     """
-    package = Path(lcnb.__file__).parent
     # `python` and `python3` of an environment are one program: the environment and the file behind the links count.
-    python = (sys.prefix, os.path.realpath(sys.executable))
-    facts: list[object] = [*python, sys.version, lcnb.__version__, str(package)]
-    facts += sorted(
+    facts = [sys.prefix, os.path.realpath(sys.executable), sys.version, lcnb.__version__, PACKAGE_FOLDER]
+    variables = sorted(
         (name, value)
         for name, value in env.items()
         if name.startswith(STARTUP_PREFIXES) and name not in SINGLE_THREAD_ENV
     )
-    facts += [(str(path), path.stat().st_mtime_ns) for path in sorted(package.rglob("*.py"))]
-    facts += [(each, os.stat(each).st_mtime_ns) for each in sys.path if each.endswith("-packages")]  # noqa: PTH116
-    return repr(facts)
+    return repr((facts, variables, _package_folders()))
+
+
+def file_versions() -> FileVersions:
+    """Return the time of change, size and number of each module of lcnb, and the time of the folders of packages.
+
+    A server compares them with those of its start before it accepts a request, so that no run uses code that was
+    changed meanwhile.
+    """
+    found: FileVersions = {}
+    folders = [PACKAGE_FOLDER]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    status = entry.stat()
+                    found[entry.path] = (status.st_mtime_ns, status.st_size, status.st_ino)
+                elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+                    folders.append(entry.path)
+    for each in _package_folders():
+        found[each] = (os.stat(each).st_mtime_ns, 0, 0)  # noqa: PTH116 - pathlib takes milliseconds
+    return found
+
+
+def _package_folders() -> list[str]:
+    return [each for each in sys.path if each.endswith("-packages")]
 
 
 class WarmProcess:
@@ -180,18 +204,29 @@ def request_process(
 
 
 def _build_request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    import resource
-
-    umask = os.umask(0o077)
-    os.umask(umask)
     return {
         "main": main,
         "argv": list(argv),
         "env": dict(env),
         "cwd": os.getcwd(),  # noqa: PTH109 - what the process has, as text
-        "umask": umask,
-        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in RESOURCE_LIMITS},
+        "limits": process_limits(),
         "ignored": [number for number in ENDING_SIGNALS if signal.getsignal(number) == signal.SIG_IGN],
+    }
+
+
+def process_limits() -> dict[str, Any]:
+    """Return the limits of this process that a run takes over: resources, umask, niceness, blocked signals."""
+    import resource
+
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return {
+        "resources": {
+            name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in RESOURCE_LIMITS
+        },
+        "umask": umask,
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     }
 
 
