@@ -68,6 +68,7 @@ def test_expiry(lc: LetsCloud) -> None:
     assert plain(lc.expire("web-01", at=datetime(2099, 1, 1, tzinfo=UTC)).expires) == [
         pd.Timestamp("2099-01-01", tz="UTC")
     ]
+    assert plain(lc.expire("web-01", at="2099-01-01").expires) == [pd.Timestamp("2099-01-01", tz="UTC")]
     assert plain(lc.expire("web-01", never=True).expires) == [None]
 
 
@@ -118,8 +119,8 @@ REFUSED: dict[str, tuple[Callable[[LetsCloud], Any], type[Exception], str]] = {
     "a missing name": (lambda lc: lc.tag(["web-01", None], "a=1"), InputError, "machines: expected a label"),
     "a frame of something": (lambda lc: lc.tag(lc.plans(), "a=1"), InputError, "machines: the frame has no column identifier"),
     "the past": (lambda lc: lc.expire("web-01", at="2020-01-01T00:00:00Z"), InputError, "expires: 2020-01-01T00:00:00Z is in the past"),
-    "no offset": (lambda lc: lc.expire("web-01", at="2099-01-01T00:00:00"), InputError, "expires: expected a time with its offset"),
-    "an empty time": (lambda lc: lc.expire("web-01", at=" "), InputError, "expires: expected a time with its offset"),
+    "no time of day": (lambda lc: lc.expire("web-01", at="2099-01-01T25:00"), InputError, "expires: expected a time such as"),
+    "an empty time": (lambda lc: lc.expire("web-01", at=" "), InputError, "expires: expected a time such as"),
     "no duration": (lambda lc: lc.expire("web-01", "8"), InputError, "expires: expected a duration"),
     "too far": (lambda lc: lc.expire("web-01", "999999w"), InputError, "expires: 999999w from now is beyond the year 9999"),
     "two times": (lambda lc: lc.expire("web-01", "8h", never=True), InputError, "expires: pass one of"),

@@ -10,7 +10,7 @@ with the live account, and sends nothing when a row is out of date.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -154,7 +154,7 @@ class SelectedRows:
         return self._facts_client().unprotect(self._frame)  # type: ignore[no-any-return]
 
     def expire(
-        self, in_: str | timedelta | None = None, *, at: str | datetime | None = None, never: bool = False
+        self, in_: str | timedelta | None = None, *, at: str | date | None = None, never: bool = False
     ) -> pd.DataFrame:
         """Set when the machines may be ended, as `lc.expire` does, and return their facts."""
         return self._facts_client().expire(self._frame, in_, at=at, never=never)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ listing in which the machines are looked up, so it is no ChangeSet.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lcnb.api import queries
@@ -15,18 +15,28 @@ from lcnb.api.flows import Flow, LocalWork
 from lcnb.api.models import Instance
 from lcnb.changes.journal import user_at_host
 from lcnb.changes.reading import listed_machines
+from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.client.named_machines import Machines, find_machines, read_machine_names
 from lcnb.config import Settings
 from lcnb.errors import InputError
 from lcnb.facts import edits
+from lcnb.facts.check import FactsProblem, find_problems
 from lcnb.facts.facts_file import FactsFile
-from lcnb.facts.machine_facts import FactsEdit, MachineFacts
+from lcnb.facts.machine_facts import FactsEdit, MachineFacts, checked_tag_key
 from lcnb.flags import checked_flag
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_PROBLEM_COLUMNS: Sequence[Column[FactsProblem]] = (
+    ("finding", "str", lambda problem: problem.finding),
+    ("identifier", "str", lambda problem: problem.identifier),
+    ("label", "str", lambda problem: problem.label or None),
+    ("detail", "str", lambda problem: problem.detail),
+)
 
 
 class FactsMethods:
@@ -117,7 +127,7 @@ class FactsMethods:
         machines: Machines,
         in_: str | timedelta | None = None,
         *,
-        at: str | datetime | None = None,
+        at: str | date | None = None,
         never: bool = False,
     ) -> Steps[pd.DataFrame]:
         """Set when machines may be ended. Nothing ends them by itself: a runbook or a person does.
@@ -125,7 +135,7 @@ class FactsMethods:
         Args:
             machines: as for `tag`; with `never` as for `untag`.
             in_: the time from now, such as "30m", "8h" or "7d".
-            at: the time itself, with its offset: "2027-01-31T18:00:00Z", or a `datetime` with a time zone.
+            at: the time itself: "2027-01-31T18:00-03:00", a `date` or a `datetime`; without an offset it is in UTC.
             never: the machines do not expire.
 
         Returns as `tag`. Raises InputError unless exactly one of the three is given, and for a time that has passed.
@@ -188,6 +198,27 @@ class FactsMethods:
         removed: list[MachineFacts] = []
         yield from self._write_facts(dict.fromkeys(names, ""), edits.clear(removed))
         return self._facts_frame(removed)
+
+    @client_method
+    def check_facts(self, *, require: Iterable[str] = ()) -> Steps[pd.DataFrame]:
+        """Compare the facts file with the account, and return what does not fit, one row per finding.
+
+        Findings: `replaced` (the machine is gone and another one has its label), `gone`, `expired`, `renamed`,
+        `untagged`; with `require`, the keys that each machine needs as tags, `tag missing` instead. Columns, all
+        `str`: finding, identifier, label, detail.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> "tag missing" in set(lc.check_facts(require=["cost-center"]).finding)
+        True
+        """
+        keys = [checked_tag_key(each) for each in ([require] if isinstance(require, str) else require)]
+        facts = self._facts_file.read()
+        listed = listed_machines((yield from wait_for(queries.list_instances())))
+        machines = {each.identifier: each.label or "" for each in listed.machines if each.identifier}
+        unreadable = listed.unreadable[0] if listed.unreadable else ""
+        found = find_problems(facts, machines, now=datetime.now(UTC), required=keys, unreadable=unreadable)
+        return rows_frame(found, _PROBLEM_COLUMNS, kind="facts check", account=self.settings.account)
 
     # --- details ----------------------------------------------------------------------------------------
 

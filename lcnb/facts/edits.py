@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from lcnb.durations import parse_duration
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import (
     FactsEdit,
@@ -17,9 +16,9 @@ from lcnb.facts.machine_facts import (
     checked_text,
     describe_tag,
     parse_tags,
-    parse_time,
 )
 from lcnb.suggestions import did_you_mean
+from lcnb.times import parse_duration, to_utc
 
 #: Tags as users pass them: `project=shop`, the bare key `legacy`, or a mapping of keys to values.
 Tags = str | Mapping[str, str]
@@ -89,13 +88,13 @@ def check_tag_keys(keys: Iterable[str], facts: Iterable[MachineFacts]) -> None:
 
 @_nothing_written()
 def read_expiry(
-    duration: str | timedelta | None, at: str | datetime | None, never: bool, now: datetime
+    duration: str | timedelta | None, at: str | date | None, never: bool, now: datetime
 ) -> datetime | None:
     """Return the time at which a machine expires; None for never.
 
     Args:
         duration: The time from now, such as `8h`.
-        at: The time itself, with its offset.
+        at: The time itself; without an offset it is in UTC.
         never: The machine does not expire.
         now: The current time.
 
@@ -111,7 +110,12 @@ def read_expiry(
         except OverflowError:
             raise InputError(f"{duration} from now is beyond the year 9999", field="expires") from None
         return found.astimezone(UTC).replace(microsecond=0)
-    found = _read_time(at)
+    moment = to_utc(at)
+    if moment is None:
+        raise InputError(
+            field="expires", expected="a time such as 2026-12-01, or 2026-12-01T18:00-03:00", value=at
+        )
+    found = moment.replace(microsecond=0)
     if found <= now:
         raise InputError(
             f"{found:%Y-%m-%dT%H:%M:%SZ} is in the past",
@@ -120,17 +124,6 @@ def read_expiry(
             cure="Pass a time in the future; a machine that is not needed any more can be deleted now.",
         )
     return found
-
-
-def _read_time(at: str | datetime | None) -> datetime:
-    if isinstance(at, datetime):
-        at = at.isoformat()
-    found = parse_time(at.strip()) if isinstance(at, str) else None
-    if found is None:
-        raise InputError(
-            field="expires", expected="a time with its offset, such as 2026-12-01T08:00:00Z", value=at
-        )
-    return found.replace(microsecond=0)
 
 
 def add_tags(tags: Mapping[str, str]) -> FactsEdit:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
+from lcnb.times import to_utc
 
 #: The columns of a facts file, in their order.
 COLUMNS = ("identifier", "label", "tags", "owner", "note", "protected", "expires")
@@ -170,22 +171,17 @@ def _is_control(character: str) -> bool:
 
 
 def parse_time(text: str) -> datetime | None:
-    """Return a time with its offset as UTC; None for an empty text. Raises InputError for anything else.
+    """Return a time as UTC, in which a time without an offset is; None for an empty text. InputError for others.
 
     >>> parse_time("2026-12-01T10:00:00+02:00").isoformat()
     '2026-12-01T08:00:00+00:00'
     """
     if not text:
         return None
-    try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise InputError(
-        field="expires", expected="a time with its offset, such as 2026-12-01T08:00:00Z", value=text
-    )
+    found = to_utc(text)
+    if found is None:
+        raise InputError(field="expires", expected="a time such as 2026-12-01T08:00:00Z", value=text)
+    return found
 
 
 def format_time(at: datetime | None) -> str:

@@ -1,13 +1,14 @@
-"""Durations: what is one, and what is refused."""
+"""Times and durations: what is one, and what is refused."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import pandas as pd
 import pytest
 
-from lcnb.durations import parse_duration
 from lcnb.errors import InputError
+from lcnb.times import parse_duration, to_utc
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,25 @@ def test_no_duration(text: object) -> None:
     with pytest.raises(InputError) as caught:
         parse_duration(text, "expires")  # type: ignore[arg-type]
     assert str(caught.value).startswith("expires: expected a duration such as 30m, 8h, 7d or 1d12h, got ")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        (" 2026-11-01T09:30 ", datetime(2026, 11, 1, 9, 30, tzinfo=UTC)),
+        ("2026-11-01 09:30-03:00", datetime(2026, 11, 1, 12, 30, tzinfo=UTC)),
+        (date(2026, 11, 1), datetime(2026, 11, 1, tzinfo=UTC)),
+        (datetime(2026, 11, 1, 9, 30), datetime(2026, 11, 1, 9, 30, tzinfo=UTC)),
+        (pd.Timestamp("2026-11-01T09:30Z"), datetime(2026, 11, 1, 9, 30, tzinfo=UTC)),
+        ("0001-01-01T00:00+10:00", None),
+        ("tomorrow", None),
+        ("", None),
+        (pd.NaT, None),
+        (1_700_000_000, None),
+        (None, None),
+    ],
+)
+def test_to_utc(value: object, expected: datetime | None) -> None:
+    """A time without an offset is in UTC, and a date is its midnight in UTC."""
+    assert to_utc(value) == expected
