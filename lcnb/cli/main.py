@@ -22,6 +22,7 @@ from lcnb.cli import (
     batch,
     changes,
     desired_state,
+    facts,
     history,
     journal,
     listings,
@@ -34,7 +35,7 @@ from lcnb.runbooks.ends import DONE, INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED
 from lcnb.signals import resend_lost_signal
 
 #: The modules with commands, each with a tuple COMMANDS.
-MODULES = (listings, local, changes, desired_state, journal, history, runbooks, runs, batch, schedule)
+MODULES = (listings, local, changes, desired_state, facts, journal, history, runbooks, runs, batch, schedule)
 
 
 class _SuggestingGroup(click.Group):

@@ -31,13 +31,15 @@ from lcnb.cli.main import MODULES
 from lcnb.sandbox import start
 
 COMMANDS = {
-    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "history", "images", "instances", "inventory",
-    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "record", "rerun",
+    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
+    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "protect", "record", "rerun",
     "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
-    "sshkeys", "verify", "warm",
+    "sshkeys", "tag", "unprotect", "untag", "verify", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
-    ("history", "compare"), ("history", "readings"), ("history", "show"), ("history", "spend"), ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
+    ("facts", "check"), ("facts", "move"), ("facts", "remove"), ("facts", "set"),
+    ("history", "compare"), ("history", "readings"), ("history", "show"), ("history", "spend"),
+    ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
     ("snapshot", "create"), ("snapshot", "delete"), ("snapshot", "rename"),
 }  # fmt: skip
 LISTINGS = ("instances", "inventory", "locations", "plans", "images", "sshkeys", "snapshots")
