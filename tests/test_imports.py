@@ -28,6 +28,7 @@ ORDER = [
     "frames",
     "display",
     "changes",
+    "sql_queries",
     "client",
     "multi_account",
     "runbooks",
@@ -47,6 +48,7 @@ DOORS = {
     "distributed": "runbooks.batch.cluster",
     "starlette": "sandbox.asgi",
     "pyarrow": "frames.arrow",
+    "duckdb": "sql_queries.engine",
     "uvicorn": "sandbox.server",
 }
 

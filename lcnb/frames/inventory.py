@@ -49,7 +49,7 @@ def inventory_frame(
     parts: queries.InventoryParts, account: str | None = None, client: str | None = None
 ) -> pd.DataFrame:
     """Return the machines of one account with location, inferred plan and monthly price."""
-    return attach_provenance("inventory", *_priced_inventory(parts), account, client)
+    return attach_provenance("inventory", *priced_inventory(parts), account, client)
 
 
 def accounts_inventory_frame(
@@ -64,14 +64,15 @@ def accounts_inventory_frame(
     drift = [Drift(f"account {name}", f"unavailable: {why}") for name, why in failed.items()]
     parts = []
     for name, each in found.items():
-        frame, odd = _priced_inventory(each)
+        frame, odd = priced_inventory(each)
         frame.insert(0, "account", pd.Series([name] * len(frame), dtype="str"))
         parts.append(frame)
         drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
     return attach_provenance("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
 
 
-def _priced_inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list[Drift]]:
+def priced_inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list[Drift]]:
+    """Return the machines of one account with their prices, and everything that was odd in the listings."""
     machines, drift = read_records("instances", parts.instances)
     places, place_drift = read_records("locations", parts.locations)
     plans, plan_drift = read_records("plans", parts.plans)

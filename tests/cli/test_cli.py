@@ -34,7 +34,7 @@ COMMANDS = {
     "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "images", "instances", "inventory",
     "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "rerun",
     "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
-    "sshkeys", "verify", "warm",
+    "sql", "sshkeys", "verify", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
     ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
