@@ -30,6 +30,7 @@ ORDER = [
     "history",
     "display",
     "changes",
+    "sql_queries",
     "client",
     "multi_account",
     "runbooks",
@@ -49,6 +50,7 @@ DOORS = {
     "distributed": "runbooks.batch.cluster",
     "starlette": "sandbox.asgi",
     "pyarrow": "frames.arrow",
+    "duckdb": "sql_queries.engine",
     "uvicorn": "sandbox.server",
 }
 

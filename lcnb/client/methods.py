@@ -25,6 +25,7 @@ from lcnb.changes.journal import Journal
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
 from lcnb.client.facts_methods import FactsMethods
 from lcnb.client.history_methods import HistoryMethods
+from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
@@ -62,7 +63,7 @@ def _render_record(title: str, rows: Iterable[tuple[str, str, Any]], text: str) 
 set_html_renderer(_render_record)
 
 
-class AccountMethods(FactsMethods, HistoryMethods, Generic[ChangeSetT]):
+class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
     """An account, without the decision whether its methods wait or are awaited."""
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
