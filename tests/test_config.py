@@ -14,7 +14,7 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from conftest import TOKEN, Call
-from lcnb import config, env_file, folders, token_places
+from lcnb import config, config_file, env_file, folders, token_places
 from lcnb.base_url import DEFAULT_BASE_URL
 from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
@@ -895,7 +895,7 @@ def test_nothing_is_made(place: Place) -> None:
 @pytest.mark.parametrize("variable", list(config.ENVIRONMENT_VARIABLES))
 def test_variables_are_documented(variable: str) -> None:
     """Each variable in the list is read by one of these modules, and has a text that says what it sets."""
-    modules = (config, folders, token_places)
+    modules = (config, config_file, folders, token_places)
     source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in modules)
     assert source.count(f'"{variable}"') >= 2
     assert config.ENVIRONMENT_VARIABLES[variable]
@@ -969,6 +969,7 @@ def test_accounts_dtypes(place: Place, fill: Callable[[Place], None]) -> None:
         "token_from": "str",
         "base_url": "str",
         "ready": "boolean",
+        "read_only": "boolean",
         "problem": "str",
     }
 
