@@ -36,6 +36,7 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_SETTLE": f"seconds for which a sent change may still take effect (default {DEFAULT_SETTLE_S:g})",
     "LCNB_CATALOGUE": f"seconds for which plans and images are cached (default {DEFAULT_CATALOGUE_S:g}; 0: never)",
     "LCNB_FACTS": "the facts file of the account whose token was found without a name (default facts.csv)",
+    "LCNB_HISTORY": "whether readings of an account are kept in its history: 1 (the default) or 0",
     "LCNB_READ_ONLY": "1: refuse every change of every account",
     "LCNB_REDIS_URL": "URL of a Redis server that shares the rate budget of a token between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
@@ -63,6 +64,8 @@ class Settings:
     runs_dir: Path
     settle: float = DEFAULT_SETTLE_S
     catalogue: float = 0.0
+    #: Whether readings are kept in the history of the account.
+    history: bool = False
     #: The facts file: tags, owner, protection and expiry of the account's machines.
     facts_path: Path = field(default_factory=lambda: config_dir() / "facts.csv")
     #: What makes the account read-only, for messages; empty when it may be changed.
@@ -128,22 +131,26 @@ def load_settings(
         runs_dir=runs_dir(),
         settle=_read_seconds("LCNB_SETTLE", None, DEFAULT_SETTLE_S),
         catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
-        facts_path=facts_path(place.account),
+        history=_read_history_switch(),
+        facts_path=facts_path(place.account, url),
         read_only=read_only_reason(place.account, read_config()),
     )
 
 
-def facts_path(account: str | None) -> Path:
+def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
     """Return the facts file of an account of lcnb.toml, or of the account whose token was found without a name.
 
     It is `facts` of the account, relative to the folder of lcnb.toml; `facts-ACCOUNT.csv` in that folder by default.
-    Without a name it is `LCNB_FACTS`, which a run also gets from the process that starts it; `facts.csv` by default.
+    Without a name it is `LCNB_FACTS`, which a run also gets from the process that starts it; `facts.csv` by default,
+    for a sandbox in the state folder, because its machines must not get into a file of real ones.
     Raises ConfigError for an account whose name cannot be part of a file name.
     """
     folder = config_dir()
     if account is None:
         file = os.environ.get("LCNB_FACTS")
-        return expand_path("LCNB_FACTS", file) if file else folder / "facts.csv"
+        is_sandbox = base_url.startswith("http://")  # plain HTTP is accepted for this machine only
+        default = (state_dir() if is_sandbox else folder) / "facts.csv"
+        return expand_path("LCNB_FACTS", file) if file else default
     given = account_entry(account, read_config()).get("facts")
     if given is not None:
         return folder / expand_home(f"[accounts.{account}] facts", given)
@@ -238,3 +245,10 @@ def _read_seconds(variable: str, argument: float | None, default: float, *, zero
         least = "from 0" if zero else "above 0"
         raise ConfigError(field=source, expected=f"seconds {least} and below 86400", value=raw)
     return seconds
+
+
+def _read_history_switch() -> bool:
+    value = os.environ.get("LCNB_HISTORY") or "1"
+    if value not in ("0", "1"):
+        raise ConfigError(field="LCNB_HISTORY", expected="1 or 0", value=value, not_done="sent")
+    return value == "1"

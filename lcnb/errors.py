@@ -28,11 +28,13 @@
     │   ├── ChangeFailed            a change failed, or its outcome is unknown
     │   └── WaitTimeout             made, but its final state was not seen in time (also a TimeoutError)
     ├── JournalError                the journal cannot be read or written; nothing was sent
+    ├── HistoryError                the history of the account cannot be read or written
     ├── Locked                      another process changes the same machine or runs the same runbook
     ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
     │   ├── KernelDied              the kernel could not start, or ended during the run
     │   └── RunTimeout              a cell or the whole run took too long (also a TimeoutError)
+    ├── QueryTimeout                a query in SQL took too long (also a TimeoutError)
     └── SandboxError                the sandbox could not be started
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
@@ -116,6 +118,12 @@ class LcnbError(Exception):
         statement, consequence = self.statement, self.consequence
         self.args = (f"{_end_sentence(statement)} {consequence}".strip() if consequence else statement,)
         return self
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook prints for this error; IPython calls it."""
+        from lcnb.cell_traceback import cell_traceback
+
+        return cell_traceback(self)
 
 
 def describe_value(value: object) -> str:
@@ -291,6 +299,10 @@ class JournalError(LcnbError):
     sent = False
 
 
+class HistoryError(LcnbError):
+    """The history of the account cannot be read or written. Reading the account itself never raises it."""
+
+
 class Locked(LcnbError):
     """Another process changes the same machine, or runs the same runbook; this one did nothing."""
 
@@ -313,6 +325,10 @@ class KernelDied(RunError):
 
 class RunTimeout(RunError, TimeoutError):
     """A cell or the whole run exceeded its time limit."""
+
+
+class QueryTimeout(LcnbError, TimeoutError):
+    """A query in SQL took longer than the timeout of its client, and was stopped."""
 
 
 class SandboxError(LcnbError):

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 #: How similar two names must be, from 0 to 1.
 MIN_SIMILARITY = 0.6
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 
 def did_you_mean(name: str, known: Iterable[object]) -> str:
     """Return ` (did you mean 'x'?)` for the known name that is most similar, or "" when none is.
 
-    Upper and lower case make no difference.
+    Upper and lower case make no difference. A name that differs only in the zeros before a number comes
+    first.
 
+    >>> did_you_mean("web-1", ["web-10", "web-01"])
+    " (did you mean 'web-01'?)"
     >>> did_you_mean("Instnces", ["instances", "plans"])
     " (did you mean 'instances'?)"
     >>> did_you_mean("xyz", ["instances", "plans"])
     ''
     """
     by_lower_name = {str(each).lower(): str(each) for each in known}
-    nearest = get_close_matches(str(name).lower(), by_lower_name, n=1, cutoff=MIN_SIMILARITY)
+    wanted = str(name).lower()
+    nearest = [each for each in by_lower_name if _without_zeros(each) == _without_zeros(wanted)]
+    nearest = nearest or get_close_matches(wanted, by_lower_name, n=1, cutoff=MIN_SIMILARITY)
     return f" (did you mean {by_lower_name[nearest[0]]!r}?)" if nearest else ""
+
+
+def _without_zeros(name: str) -> str:
+    """The name without the zeros before each number: `web-01` and `web-1` are the same."""
+    return _LEADING_ZEROS.sub("", name)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keyring
+import platformdirs
 import pytest
 from keyring.backend import KeyringBackend
 
 from conftest import TOKEN, Call
-from lcnb import config, config_file, env_file, folders, token_places
+from lcnb import config, config_file, env_file, folder_names, folders, token_places
 from lcnb.base_url import DEFAULT_BASE_URL
 from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
@@ -375,6 +377,8 @@ def test_toml_is_no_text(place: Place) -> None:
         ("xyz", ["prod"], ""),
         ("x", [], ""),
         (5, ["prod"], ""),
+        ("web-1", ["web-10", "web-12", "web-01"], " (did you mean 'web-01'?)"),
+        ("Web-001", ["web-100", "web-1"], " (did you mean 'web-1'?)"),
     ],
 )
 def test_did_you_mean(name: str, known: list[str], expected: str) -> None:
@@ -885,6 +889,25 @@ def test_folders(place: Place, folder: Callable[[], Path], variable: str) -> Non
     assert folder().name == ("runs" if variable == "LCNB_RUNS_DIR" else "lcnb")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
+@pytest.mark.parametrize("home", ["/home/ana", "relative", None])
+@pytest.mark.parametrize("base", ["/srv/state", "/srv/state/", "relative", "", None])
+def test_folder_without_platformdirs(
+    home: str | None, base: str | None, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a folder is found without platformdirs, platformdirs finds the same."""
+    monkeypatch.delenv("LCNB_STATE_DIR", raising=False)
+    for name, value in (("HOME", home), ("XDG_STATE_HOME", base)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    found = folder_names.state_folder_name()
+    if found is None:
+        assert "relative" in (home, base) or home is None
+    else:
+        assert Path(found) == platformdirs.user_state_path("lcnb", appauthor=False)
+
+
 def test_nothing_is_made(place: Place) -> None:
     """Asking for settings makes no file and no folder."""
     load_settings(token=TOKEN)
@@ -1095,11 +1118,13 @@ def test_d7_old_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
     import platformdirs
 
     monkeypatch.delenv("LCNB_STATE_DIR")
+    monkeypatch.delenv("HOME")
     monkeypatch.setattr(platformdirs, "user_state_path", lambda *_, **__: Path("~/.local/state/lcnb"))
     with pytest.raises(ConfigError, match="there is no home folder"):
         folders.state_dir()
 
 
+@pytest.mark.filterwarnings("ignore:the reading was not kept")
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a place where nobody can make a folder")
 @pytest.mark.parametrize("variable", ["LCNB_STATE_DIR", "XDG_STATE_HOME", "HOME"])
 def test_d7_unwritable_state(
@@ -1119,3 +1144,53 @@ def test_d7_unwritable_state(
     last = told.err.splitlines()[-1]
     assert last.startswith("error: the folder /proc/no-such-place")
     assert last.endswith("Cure: set LCNB_STATE_DIR to a folder that you may write. Nothing was sent.")
+
+
+@pytest.mark.parametrize(
+    ("account", "base_url", "expected"),
+    [
+        (None, DEFAULT_BASE_URL, "config/facts.csv"),
+        (None, "http://127.0.0.1:8765", "state/facts.csv"),
+        ("prod", DEFAULT_BASE_URL, "config/facts-prod.csv"),
+        ("lab", DEFAULT_BASE_URL, "config/../infra/facts.csv"),
+    ],
+)
+def test_facts_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str | None, base_url: str, expected: str
+) -> None:
+    """The facts of an account are next to lcnb.toml or where it says; those of a sandbox are in the state folder."""
+    monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("LCNB_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "config").mkdir()
+    text = '[accounts.prod]\ntoken_env = "P"\n[accounts.lab]\nfacts = "../infra/facts.csv"\n'
+    (tmp_path / "config" / "lcnb.toml").write_text(text)
+    assert config.facts_path(account, base_url) == tmp_path / expected
+
+
+@pytest.mark.parametrize(
+    ("value", "account", "expected"),
+    [
+        ("1", None, "LCNB_READ_ONLY"),
+        ("0", None, ""),
+        ("", "lab", "[accounts.lab]"),
+        ("no", "lab", "[accounts.lab]"),
+        ("", "prod", ""),
+    ],
+)
+def test_read_only_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, account: str | None, expected: str
+) -> None:
+    """The variable or the account makes it read-only, and the variable cannot lift what the account says."""
+    monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("LCNB_READ_ONLY", value)
+    (tmp_path / "lcnb.toml").write_text("[accounts.prod]\n[accounts.lab]\nread_only = true\n")
+    found = config_file.read_only_reason(account, config_file.read_config())
+    assert bool(found) is bool(expected)
+    assert expected in found
+
+
+def test_read_only_variable_is_never_taken_for_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is neither yes nor no is an error."""
+    monkeypatch.setenv("LCNB_READ_ONLY", "ture")
+    with pytest.raises(ConfigError, match="expected 1 or 0, got 'ture'"):
+        config_file.read_only_reason(None, {"accounts": {}})

@@ -23,17 +23,24 @@ from lcnb.changes.build import BuiltChanges, MachineSpec
 from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Journal
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
+from lcnb.client.facts_methods import FactsMethods
+from lcnb.client.history_methods import HistoryMethods
+from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
 from lcnb.frames import listings, provenance
 from lcnb.frames.catalogue import open_catalogue
+from lcnb.history import readings
+from lcnb.history.recording import HistoryRecorder
 from lcnb.secret import Secret
 from lcnb.transport.budget import Budget
 from lcnb.transport.rate_limit import BudgetStatus
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lcnb.history.moments import Moment
 
 ChangeSetT = TypeVar("ChangeSetT", bound=ChangeSet[Any])
 
@@ -56,7 +63,7 @@ def _render_record(title: str, rows: Iterable[tuple[str, str, Any]], text: str) 
 set_html_renderer(_render_record)
 
 
-class AccountMethods(Generic[ChangeSetT]):
+class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
     """An account, without the decision whether its methods wait or are awaited."""
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
@@ -68,6 +75,7 @@ class AccountMethods(Generic[ChangeSetT]):
         #: Account, base URL and where the token came from; the token prints as stars.
         self.settings = settings
         self._cache = build.ReadCache()
+        self._history = HistoryRecorder(settings)
         self._catalogue_cache = open_catalogue(
             settings.state_dir, settings.token, settings.base_url, settings.catalogue
         )
@@ -144,7 +152,10 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
         Int64Dtype()
         """
-        return self._frame("instances", (yield from wait_for(queries.list_instances())))
+        found = yield from wait_for(
+            self._history.record(queries.list_instances(), readings.instance_readings, readings.INSTANCES)
+        )
+        return self._frame("instances", found)
 
     @client_method
     def instance(self, identifier: str | None = None, *, label: str | None = None) -> Steps[models.Instance]:
@@ -164,7 +175,9 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).locations().slug.is_unique
         True
         """
-        return self._frame("locations", (yield from wait_for(queries.list_locations(self._catalogue_cache))))
+        flow = queries.list_locations(self._catalogue_cache)
+        found = yield from wait_for(self._history.record(flow, readings.location_readings))
+        return self._frame("locations", found)
 
     @client_method
     def plans(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -179,7 +192,7 @@ class AccountMethods(Generic[ChangeSetT]):
         ['MIA1']
         """
         flow = queries.list_plans(location, runner=self._catalogue_cache)
-        return self._frame("plans", (yield from wait_for(flow)))
+        return self._frame("plans", (yield from wait_for(self._history.record(flow, readings.plan_readings))))
 
     @client_method
     def images(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -205,7 +218,8 @@ class AccountMethods(Generic[ChangeSetT]):
         7
         """
         cache = replace_fields(self._catalogue_cache, refresh=checked_flag("refresh", refresh))
-        locations, plans, images = yield from wait_for(queries.read_catalogue(cache))
+        flow = self._history.record(queries.read_catalogue(cache), readings.catalogue_readings)
+        locations, plans, images = yield from wait_for(flow)
         return Catalogue(
             self._frame("locations", locations), self._frame("plans", plans), self._frame("images", images)
         )
@@ -238,29 +252,46 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> type(lcnb.connect(sandbox=True).profile().balance)
         <class 'float'>
         """
-        flow = single_records.read_typed(models.Profile, queries.read_single(calls.get_profile()))
-        return (yield from wait_for(flow))
+        flow = self._history.record(queries.read_single(calls.get_profile()), readings.profile_readings)
+        return (yield from wait_for(single_records.read_typed(models.Profile, flow)))
 
     @client_method
-    def inventory(self) -> Steps[pd.DataFrame]:
-        """Return machines with location, inferred plan and monthly price: the frame that answers most questions.
+    def inventory(self, *, at: Moment | None = None) -> Steps[pd.DataFrame]:
+        """Return machines with location, plan, monthly price and facts: the frame that answers most questions.
 
         The API does not return the plan of a machine: lcnb infers the plan at its location with the same CPUs,
         memory and disk. If no plan or several plans fit, `plan` and `monthly_value` are missing and `price_note`
         says why. Prices are in the currency of `currencycode`: group by it before adding up.
 
+        `tags`, `owner`, `note`, `protected` (`boolean`) and `expires` (`datetime64[us, UTC]`) come from the facts file
+        (`facts()`). Raises InputError, before anything is sent, when that file cannot be read.
+
         >>> import lcnb
         >>> fleet = lcnb.connect(sandbox=True).inventory()
         >>> fleet[fleet.monthly_value.isna()].price_note.notna().all()
         np.True_
+
+        With `at`, the inventory as it was then: what the last complete reading until that time found, from the history
+        of this account on this machine; nothing is requested. `at` is a date (its midnight), a time, or a text
+        such as `2026-11-01`, `2026-11-01T09:30-03:00` or `24h` (so long ago); without an offset it is in UTC.
+        `attrs["lcnb"]["fetched_at"]` says when that reading was. `.lc` refuses to change machines by these rows.
+        Raises InputError if there is no reading before that time.
         """
-        parts = yield from wait_for(queries.read_inventory(self._catalogue_cache))
-        return inventory_module.inventory_frame(parts, self.settings.account, self._name)
+        if at is not None:
+            return self._past_inventory(at)
+        facts = self._facts_file.read()
+        parts = yield from self._parts_steps()
+        return inventory_module.inventory_frame(parts, self.settings.account, self._name, facts)
 
     @client_method
     def _parts(self) -> Steps[queries.InventoryParts]:
         """Return the listings of the inventory; `lcnb.inventory` joins those of several accounts."""
-        return (yield from wait_for(queries.read_inventory(self._catalogue_cache)))
+        return (yield from self._parts_steps())
+
+    def _parts_steps(self) -> Steps[queries.InventoryParts]:
+        flow = queries.read_inventory(self._catalogue_cache)
+        recorded = self._history.record(flow, readings.inventory_readings, readings.INSTANCES)
+        return (yield from wait_for(recorded))
 
     @client_method
     def reveal(self, identifier: str) -> Steps[Secret]:
@@ -450,13 +481,13 @@ class AccountMethods(Generic[ChangeSetT]):
 
         `.notes` of the ChangeSet lists what cannot be changed in place (location, image, hostname).
         """
-        comments = provenance.frame_facts(desired).get("comments", ())
+        rows = accessor.plain_rows(desired)  # refuses what is no frame
         return build.desired_changes(
             self._cache,
-            accessor.plain_rows(desired),
+            rows,
             prune=prune,
             allow_delete_all=allow_delete_all,
-            comments=comments,
+            comments=provenance.frame_facts(desired).get("comments", ()),
             protected=protection.read_protected(self.settings) if prune else (),
         )
 

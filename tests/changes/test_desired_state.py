@@ -404,3 +404,10 @@ def test_d8_public_key(
     done = call("key", "add", "Laptop of Ana", str(path), "--dry-run")
     assert done.code == (2 if problem else 0), done.err
     assert (problem or "") in done.err
+
+
+def test_desired_state_is_a_frame(settings: Settings) -> None:
+    """What is no DataFrame is refused by its type."""
+    lc = client(prepared("web-01"), settings)
+    with pytest.raises(InputError, match="expected a DataFrame, got list"):
+        lc.plan([{"label": "web-01"}])  # type: ignore[arg-type]
