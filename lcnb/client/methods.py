@@ -18,13 +18,14 @@ from lcnb.api.fields import set_html_renderer
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
 from lcnb.api.passwords import checked_password
-from lcnb.changes import accessor, apply, build
+from lcnb.changes import accessor, apply, build, protection
 from lcnb.changes.build import BuiltChanges, MachineSpec
 from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Journal
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
 from lcnb.client.facts_methods import FactsMethods
 from lcnb.client.history_methods import HistoryMethods
+from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
@@ -62,7 +63,7 @@ def _render_record(title: str, rows: Iterable[tuple[str, str, Any]], text: str) 
 set_html_renderer(_render_record)
 
 
-class AccountMethods(FactsMethods, HistoryMethods, Generic[ChangeSetT]):
+class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
     """An account, without the decision whether its methods wait or are awaited."""
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
@@ -474,7 +475,7 @@ class AccountMethods(FactsMethods, HistoryMethods, Generic[ChangeSetT]):
         Args:
             desired: one row per machine, by label; columns location, plan, image, hostname, ssh_key, state (running
                 or off). Each but label is optional for a machine that exists. A missing value is not compared.
-            prune: delete machines whose label is not in `desired`.
+            prune: delete machines whose label is not in `desired`; a protected machine stays, with a note.
             allow_delete_all: allow `prune` to delete every machine, as an empty `desired` does. Without it such a
                 plan is refused: a frame that was filtered to nothing must not delete an account.
 
@@ -487,6 +488,7 @@ class AccountMethods(FactsMethods, HistoryMethods, Generic[ChangeSetT]):
             prune=prune,
             allow_delete_all=allow_delete_all,
             comments=provenance.frame_facts(desired).get("comments", ()),
+            protected=protection.read_protected(self.settings) if prune else (),
         )
 
     def _change_machine(
@@ -520,7 +522,9 @@ class AccountMethods(FactsMethods, HistoryMethods, Generic[ChangeSetT]):
         """Send one call as it is and return the JSON document. A write is refused without `confirm=True`.
 
         Prefer the methods that return a ChangeSet: this one writes no journal and does not settle unknown outcomes.
+        Raises Protected, as they do, and ReadOnly.
         """
+        protection.check_call(call, self.settings)
         return (yield from wait_for(single_records.send_confirmed(call, confirm)))
 
     @client_method

@@ -203,5 +203,7 @@ def _parse_protection(text: str) -> Protection | None:
     raise InputError(field="protected", expected="yes, an empty cell, or `user@host TIME`", value=text)
 
 
+#: Identifier → the facts of the machine.
+KnownFacts = Mapping[str, MachineFacts]
 #: What an edit does with the facts of one machine.
 FactsEdit = Callable[[MachineFacts], MachineFacts]

@@ -34,7 +34,7 @@ COMMANDS = {
     "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
     "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "protect", "record", "rerun",
     "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
-    "sshkeys", "tag", "unprotect", "untag", "verify", "warm",
+    "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
     ("facts", "check"), ("facts", "move"), ("facts", "remove"), ("facts", "set"),

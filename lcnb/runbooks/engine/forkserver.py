@@ -31,11 +31,11 @@ from lcnb.runbooks.engine.framing import receive_message, send_message
 from lcnb.runbooks.engine.runner import ENTRY_MODULES, Standby, fork_standby
 from lcnb.runbooks.engine.warm import (
     SINGLE_THREAD_ENV,
-    SOCKET_NAME,
     FileVersions,
     file_versions,
     start_fingerprint,
 )
+from lcnb.runbooks.engine.warm_socket import SOCKET_NAME
 from lcnb.runbooks.notebook.deferred_imports import defer_iri_grammar
 from lcnb.signals import ENDING_SIGNALS
 

@@ -17,9 +17,9 @@ import pytest
 from runbooks.engine.test_warm import gone, until
 
 from conftest import LCNB, ROOT, record, saved, warm_server, write_notebook
-from lcnb.runbooks.engine import warm
+from lcnb.runbooks.engine import warm, warm_socket
 
-pytestmark = pytest.mark.skipif(not warm.is_supported(), reason="warm runs need Linux")
+pytestmark = pytest.mark.skipif(not warm_socket.is_supported(), reason="warm runs need Linux")
 
 
 @pytest.fixture(scope="module")
