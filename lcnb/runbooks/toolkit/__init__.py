@@ -5,6 +5,6 @@ One module per topic; its first line names the runbooks that use it. `account_ba
 `provisioning`, `expiry`, `rotation`, `resizing` and `credentials` prepare changes. `targets`, `earlier_runs`,
 `readings`, `waiting`, `credential_stores`, `reporting` and `typed_frames` serve several runbooks.
 
-May import: the ground floor, `api`, `facts`, `frames`, `history`, `display` and `changes`; clients and `runbooks.current` as
-types only.
+May import: the ground floor, `api`, `facts`, `frames`, `history`, `display` and `changes`; clients and
+`runbooks.current` as types only.
 """
