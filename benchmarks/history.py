@@ -327,11 +327,10 @@ def count_outside_bounds(file: HistoryFile, account: Account) -> tuple[int, int,
     with file.read(IDENTITY) as stored:
         frame = spending_frame(stored, 0, START_MS * 10, "tag:project", "MS")
     bounds = {
-        (f"{row.month:%Y-%m}", None if pd.isna(row.group) else row.group, row.currencycode): (
-            row.lower,
-            row.upper,
+        (f"{month:%Y-%m}", None if pd.isna(group) else group, code): (lower, upper)
+        for month, group, code, lower, upper in zip(
+            frame.month, frame.group, frame.currencycode, frame.lower, frame.upper, strict=True
         )
-        for row in frame.itertuples()
     }
     outside = sum(
         not (key in bounds and bounds[key][0] - 1e-4 <= amount <= bounds[key][1] + 1e-4)
