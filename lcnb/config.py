@@ -28,6 +28,8 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_SETTLE_S = 150.0
 #: Seconds for which locations, plans and images are cached.
 DEFAULT_CATALOGUE_S = 600.0
+#: The `token_source` of a token that was passed.
+ARGUMENT_PLACE = "the token argument"
 #: The environment variables of lcnb, and what each sets.
 ENVIRONMENT_VARIABLES = {
     "LCNB_ACCOUNT": "the account in lcnb.toml to use",
@@ -182,9 +184,8 @@ def _place_from_argument(account: str | None, token: str | Secret) -> tuple[Toke
     base_url = None
     if account is not None:
         base_url = account_entry(account, read_config()).get("base_url")
-    place = "the token argument"
-    secret = checked_token(text, place)
-    return TokenPlace(account, place, secret, base_url), secret
+    secret = checked_token(text, ARGUMENT_PLACE)
+    return TokenPlace(account, ARGUMENT_PLACE, secret, base_url), secret
 
 
 def _first_place_with_token(account: str | None) -> tuple[TokenPlace, Secret]:

@@ -32,6 +32,7 @@
     │   ├── CellFailed              a cell raised; the message shows it
     │   ├── KernelDied              the kernel could not start, or ended during the run
     │   └── RunTimeout              a cell or the whole run took too long (also a TimeoutError)
+    ├── QueryTimeout                a query in SQL took too long (also a TimeoutError)
     └── SandboxError                the sandbox could not be started
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
@@ -306,6 +307,10 @@ class KernelDied(RunError):
 
 class RunTimeout(RunError, TimeoutError):
     """A cell or the whole run exceeded its time limit."""
+
+
+class QueryTimeout(LcnbError, TimeoutError):
+    """A query in SQL took longer than the timeout of its client, and was stopped."""
 
 
 class SandboxError(LcnbError):

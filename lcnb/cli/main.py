@@ -22,6 +22,7 @@ from lcnb.cli import (
     batch,
     changes,
     desired_state,
+    facts,
     history,
     journal,
     listings,
@@ -29,12 +30,15 @@ from lcnb.cli import (
     runbooks,
     runs,
     schedule,
+    sql,
 )
 from lcnb.runbooks.ends import DONE, INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
 from lcnb.signals import resend_lost_signal
 
 #: The modules with commands, each with a tuple COMMANDS.
-MODULES = (listings, local, changes, desired_state, journal, history, runbooks, runs, batch, schedule)
+MODULES = (
+    listings, sql, local, changes, desired_state, facts, journal, history, runbooks, runs, batch, schedule,
+)  # fmt: skip
 
 
 class _SuggestingGroup(click.Group):

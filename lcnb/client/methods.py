@@ -23,7 +23,9 @@ from lcnb.changes.build import BuiltChanges, MachineSpec
 from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Journal
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
+from lcnb.client.facts_methods import FactsMethods
 from lcnb.client.history_methods import HistoryMethods
+from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
@@ -61,7 +63,7 @@ def _render_record(title: str, rows: Iterable[tuple[str, str, Any]], text: str) 
 set_html_renderer(_render_record)
 
 
-class AccountMethods(HistoryMethods, Generic[ChangeSetT]):
+class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
     """An account, without the decision whether its methods wait or are awaited."""
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
@@ -255,11 +257,14 @@ class AccountMethods(HistoryMethods, Generic[ChangeSetT]):
 
     @client_method
     def inventory(self, *, at: Moment | None = None) -> Steps[pd.DataFrame]:
-        """Return machines with location, inferred plan and monthly price: the frame that answers most questions.
+        """Return machines with location, plan, monthly price and facts: the frame that answers most questions.
 
         The API does not return the plan of a machine: lcnb infers the plan at its location with the same CPUs,
         memory and disk. If no plan or several plans fit, `plan` and `monthly_value` are missing and `price_note`
         says why. Prices are in the currency of `currencycode`: group by it before adding up.
+
+        `tags`, `owner`, `note`, `protected` (`boolean`) and `expires` (`datetime64[us, UTC]`) come from the facts file
+        (`facts()`). Raises InputError, before anything is sent, when that file cannot be read.
 
         >>> import lcnb
         >>> fleet = lcnb.connect(sandbox=True).inventory()
@@ -274,8 +279,9 @@ class AccountMethods(HistoryMethods, Generic[ChangeSetT]):
         """
         if at is not None:
             return self._past_inventory(at)
+        facts = self._facts_file.read()
         parts = yield from self._parts_steps()
-        return inventory_module.inventory_frame(parts, self.settings.account, self._name)
+        return inventory_module.inventory_frame(parts, self.settings.account, self._name, facts)
 
     @client_method
     def _parts(self) -> Steps[queries.InventoryParts]:

@@ -24,7 +24,7 @@ OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
 #: Columns of each listing that a table in a terminal leaves out, to fit the width. Every other format has all columns.
 WIDE_COLUMNS = {
     "instances": ("city", "country", "ip_addresses", "booted", "built", "locked", "suspended", "domain"),
-    "inventory": ("hostname", "city", "country", "ipv6", "template_label"),
+    "inventory": ("hostname", "city", "country", "ipv6", "template_label", "owner", "note"),
     "plans": ("shortcode",),
     "sshkeys": (),
     "snapshots": ("reference",),
@@ -35,7 +35,10 @@ WIDE_COLUMNS = {
 #: Further columns that a table omits, one after the other, until it fits into a narrow terminal.
 NARROW_COLUMNS = {
     "instances": ("template_label", "ipv6", "hostname", "total_disk_size", "memory", "cpus", "ipv4"),
-    "inventory": ("price_note", "total_disk_size", "memory", "cpus", "identifier", "ipv4", "location"),
+    "inventory": (
+        *("price_note", "total_disk_size", "memory", "cpus", "identifier", "ipv4"),
+        *("expires", "protected", "tags", "location"),
+    ),
     "plans": ("bandwidth", "currencycode"),
     "snapshots": ("locations", "build", "os_reference"),
     "runs": ("account", "exit_code", "attention", "changes", "duration_s"),

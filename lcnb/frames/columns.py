@@ -16,6 +16,8 @@ from pandas.api.extensions import ExtensionArray
 from lcnb.api.fields import Field, Record, fields_of
 from lcnb.api.models import Instance, Plan
 
+#: The dtype of times.
+TIME_DTYPE = "datetime64[us, UTC]"
 DTYPES: dict[type, str] = {str: "str", int: "Int64", float: "Float64", bool: "boolean", tuple: "str"}
 
 
@@ -47,5 +49,5 @@ def cell_value(value: Any) -> Any:
 
 
 def pandas_array(values: Iterable[Any], dtype: str) -> ExtensionArray:
-    """The values as a pandas array of one of the DTYPES."""
+    """The values as a pandas array of one of the DTYPES, or of TIME_DTYPE."""
     return pd.array(list(values), dtype=dtype)  # type: ignore[call-overload,no-any-return] # a name of DTYPES

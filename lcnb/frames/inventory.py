@@ -1,9 +1,10 @@
-"""The inventory: each machine with its location, inferred plan and monthly price, for one account or several."""
+"""The inventory: machines with location, inferred plan, monthly price and facts, for one account or several."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -12,12 +13,14 @@ from lcnb.api import queries
 from lcnb.api.fields import Drift, fields_of
 from lcnb.api.models import Instance, Profile
 from lcnb.api.record_reader import read_record
+from lcnb.facts.machine_facts import KnownFacts
 from lcnb.frames.columns import DTYPES, pandas_array, records_frame
+from lcnb.frames.facts_frame import FACT_COLUMNS, fact_columns
 from lcnb.frames.listings import read_records
 from lcnb.frames.pricing import infer_price
 from lcnb.frames.provenance import attach_provenance
 
-#: Columns that `inventory()` adds to those of a machine, with dtype, unit and meaning.
+#: Columns with plan and price, with dtype, unit and meaning.
 PRICE_COLUMNS = {
     "plan": ("str", "", "slug of the plan that its location, CPUs, memory and disk point to"),
     "monthly_value": (
@@ -28,6 +31,8 @@ PRICE_COLUMNS = {
     "currencycode": ("str", "", "USD or BRL"),
     "price_note": ("str", "", "why no plan or price could be inferred; missing where one was"),
 }
+#: Columns that `inventory()` adds to those of a machine, with dtype, unit and meaning.
+ADDED_COLUMNS = {**PRICE_COLUMNS, **FACT_COLUMNS}
 INVENTORY_COLUMNS = [
     "identifier",
     "label",
@@ -43,6 +48,7 @@ INVENTORY_COLUMNS = [
     "ipv4",
     "ipv6",
     "template_label",
+    *FACT_COLUMNS,
 ]
 
 
@@ -50,35 +56,38 @@ def inventory_frame(
     parts: queries.InventoryParts,
     account: str | None = None,
     client: str | None = None,
+    facts: KnownFacts = MappingProxyType({}),
     read_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Return the machines of one account with location, inferred plan and monthly price.
+    """Return the machines of one account with location, inferred plan, monthly price and facts.
 
     `read_at` is the time when the machines were listed; now by default.
     """
-    return attach_provenance("inventory", *_priced_inventory(parts), account, client, read_at)
+    return attach_provenance("inventory", *priced_inventory(parts, facts), account, client, read_at)
 
 
 def accounts_inventory_frame(
-    found: Mapping[str, queries.InventoryParts], failed: Mapping[str, str]
+    found: Mapping[str, queries.InventoryParts], failed: Mapping[str, str], facts: Mapping[str, KnownFacts]
 ) -> pd.DataFrame:
     """Return the inventories of several accounts as one frame with `account` as its first column.
 
     Args:
         found: Account and what was read of it.
         failed: Account and the reason why it could not be read. Each becomes drift.
+        facts: Account and the facts of its machines.
     """
     drift = [Drift(f"account {name}", f"unavailable: {why}") for name, why in failed.items()]
     parts = []
     for name, each in found.items():
-        frame, odd = _priced_inventory(each)
+        frame, odd = priced_inventory(each, facts.get(name, {}))
         frame.insert(0, "account", pd.Series([name] * len(frame), dtype="str"))
         parts.append(frame)
         drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
     return attach_provenance("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
 
 
-def _priced_inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list[Drift]]:
+def priced_inventory(parts: queries.InventoryParts, facts: KnownFacts) -> tuple[pd.DataFrame, list[Drift]]:
+    """Return the machines of one account with prices and facts, and everything that was odd in the listings."""
     machines, drift = read_records("instances", parts.instances)
     places, place_drift = read_records("locations", parts.locations)
     plans, plan_drift = read_records("plans", parts.plans)
@@ -88,6 +97,9 @@ def _priced_inventory(parts: queries.InventoryParts) -> tuple[pd.DataFrame, list
     priced = [infer_price(machine, plans, currency, parts.plans.drift) for machine in machines]  # type: ignore[arg-type]
     for position, (name, (dtype, _, _)) in enumerate(PRICE_COLUMNS.items()):
         frame[name] = pandas_array((row[position] for row in priced), dtype)
+    identifiers = [each if isinstance(each, str) else None for each in frame["identifier"]]
+    for name, values in fact_columns(identifiers, facts).items():
+        frame[name] = values
     return frame[INVENTORY_COLUMNS].copy(), drift + place_drift + plan_drift
 
 
@@ -95,7 +107,7 @@ def inventory_dtypes() -> dict[str, str]:
     """The dtype of each column of an inventory, which does not depend on its machines."""
     own = {each.name: DTYPES[each.type] for each in fields_of(Instance)}
     return {
-        name: PRICE_COLUMNS[name][0] if name in PRICE_COLUMNS else own[name] for name in INVENTORY_COLUMNS
+        name: ADDED_COLUMNS[name][0] if name in ADDED_COLUMNS else own[name] for name in INVENTORY_COLUMNS
     }
 
 

@@ -27,7 +27,7 @@ def past_inventory(
     Raises InputError if there is no such reading; `field` names the argument.
     """
     read_at = reading_time(stored, at, field)
-    frame = inventory_frame(inventory_parts(stored, at), account, None, to_datetime(read_at))
+    frame = inventory_frame(inventory_parts(stored, at), account, None, read_at=to_datetime(read_at))
     frame.attrs["lcnb"]["past"] = True
     return frame
 

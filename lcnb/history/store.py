@@ -12,7 +12,6 @@ It is readable for its owner only, and uses SQLite's rollback journal, because W
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -143,10 +142,13 @@ class HistoryFile:
     def _connect(self, timeout_s: float) -> Iterator[sqlite3.Connection]:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite would make the file with the permissions of the umask.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            is_new = not self.path.exists()
             db = sqlite3.connect(self.path, timeout=timeout_s, isolation_level=None)
             try:
+                if is_new:
+                    # By its path: to close another handle of the file would release the locks of every connection of
+                    # this process.
+                    self.path.chmod(0o600)
                 self._prepare(db)
                 yield db
             finally:

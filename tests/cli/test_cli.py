@@ -31,13 +31,15 @@ from lcnb.cli.main import MODULES
 from lcnb.sandbox import start
 
 COMMANDS = {
-    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "history", "images", "instances", "inventory",
-    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "record", "rerun",
+    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
+    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "protect", "record", "rerun",
     "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
-    "sshkeys", "verify", "warm",
+    "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
-    ("history", "compare"), ("history", "readings"), ("history", "show"), ("history", "spend"), ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
+    ("facts", "check"), ("facts", "move"), ("facts", "remove"), ("facts", "set"),
+    ("history", "compare"), ("history", "readings"), ("history", "show"), ("history", "spend"),
+    ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
     ("snapshot", "create"), ("snapshot", "delete"), ("snapshot", "rename"),
 }  # fmt: skip
 LISTINGS = ("instances", "inventory", "locations", "plans", "images", "sshkeys", "snapshots")
@@ -386,7 +388,7 @@ def test_narrow_terminal(command: str, columns: list[str], account: lcnb.LetsClo
     lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].split()[:5] == columns
-    assert re.fullmatch(r"\d columns are omitted in this narrow terminal; -o csv prints all", lines[-1])
+    assert re.fullmatch(r"\d+ columns are omitted in this narrow terminal; -o csv prints all", lines[-1])
 
 
 def test_parquet_on_terminal(account: Any) -> None:

@@ -41,7 +41,10 @@ COLUMNS = {
     "snapshots": "slug:str label:str size:Float64 os_reference:str reference:str build:boolean locations:str",
     "inventory": "identifier:str label:str hostname:str state:str location:str city:str country:str plan:str "
     "monthly_value:Float64 currencycode:str price_note:str cpus:Int64 memory:Int64 total_disk_size:Int64 "
-    "ipv4:str ipv6:str template_label:str",
+    "ipv4:str ipv6:str template_label:str tags:str owner:str note:str protected:boolean "
+    "expires:datetime64[us, UTC]",
+    "facts": "identifier:str label:str tags:str owner:str note:str protected:boolean protected_by:str "
+    "protected_at:datetime64[us, UTC] expires:datetime64[us, UTC]",
 }
 MACHINE = {
     "identifier": "aaaaaaaaaaaaaaaa",

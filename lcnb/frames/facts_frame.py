@@ -1,0 +1,79 @@
+"""Facts about machines as columns: of the frame of a facts file, and of the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pandas.api.extensions import ExtensionArray
+
+from lcnb.facts.machine_facts import MachineFacts, format_tags
+from lcnb.frames.columns import TIME_DTYPE, pandas_array
+
+#: Columns that facts add to an inventory, with dtype, unit and meaning.
+FACT_COLUMNS = {
+    "tags": ("str", "", "tags of the facts file, sorted by key: `legacy; project=shop`"),
+    "owner": ("str", "", "who answers for the machine, from the facts file"),
+    "note": ("str", "", "a note of the facts file"),
+    "protected": ("boolean", "", "whether lcnb refuses changes that interrupt or end the machine"),
+    "expires": (TIME_DTYPE, "", "when the machine may be ended, from the facts file"),
+}
+#: Columns of `facts()`, with dtype, unit and meaning.
+FACTS_FRAME_COLUMNS = {
+    "identifier": ("str", "", "the machine's identifier, which is the key of its facts"),
+    "label": ("str", "", "the machine's label when its facts were last changed"),
+    "tags": FACT_COLUMNS["tags"],
+    "owner": FACT_COLUMNS["owner"],
+    "note": FACT_COLUMNS["note"],
+    "protected": FACT_COLUMNS["protected"],
+    "protected_by": ("str", "", "who protected it, as user@host; missing where the file was edited by hand"),
+    "protected_at": (TIME_DTYPE, "", "when it was protected; missing where the file was edited by hand"),
+    "expires": FACT_COLUMNS["expires"],
+}
+
+
+def facts_frame(facts: Iterable[MachineFacts], account: str | None = None) -> pd.DataFrame:
+    """Return facts as a frame with one row per machine, sorted by label and identifier, and FACTS_FRAME_COLUMNS."""
+    listed = sorted(facts, key=lambda one: (one.label, one.identifier))
+    rows = [_cells(each) for each in listed]
+    frame = pd.DataFrame(
+        {
+            name: pandas_array((row[name] for row in rows), dtype)
+            for name, (dtype, _, _) in FACTS_FRAME_COLUMNS.items()
+        },
+        index=pd.RangeIndex(len(rows)),
+    )
+    frame.attrs["lcnb"] = {"kind": "facts", "account": account}
+    return frame
+
+
+def fact_columns(
+    identifiers: Sequence[str | None], facts: Mapping[str, MachineFacts]
+) -> dict[str, ExtensionArray]:
+    """Return the FACT_COLUMNS of machines with these identifiers.
+
+    A machine without facts is not protected. Whether one without an identifier is protected is not known: facts belong
+    to identifiers, and the provider has not given it one yet.
+    """
+    rows = [_cells(facts.get(each, MachineFacts(each))) if each else {} for each in identifiers]
+    return {
+        name: pandas_array((row.get(name) for row in rows), dtype)
+        for name, (dtype, _, _) in FACT_COLUMNS.items()
+    }
+
+
+def _cells(facts: MachineFacts) -> dict[str, Any]:
+    """Return the value of each column; None where it is missing."""
+    protection = facts.protection
+    return {
+        "identifier": facts.identifier,
+        "label": facts.label or None,
+        "tags": format_tags(facts.tags) or None,
+        "owner": facts.owner or None,
+        "note": facts.note or None,
+        "protected": facts.protected,
+        "protected_by": (protection.by or None) if protection else None,
+        "protected_at": protection.at if protection else None,
+        "expires": facts.expires,
+    }
