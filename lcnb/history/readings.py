@@ -16,8 +16,8 @@ from lcnb.api.listing_reader import Listing
 from lcnb.api.models import Instance, Location, Plan
 from lcnb.api.queries import InventoryParts
 from lcnb.api.record_reader import read_record
-from lcnb.errors import BadReply, LcnbError
-from lcnb.facts.machine_facts import MachineFacts
+from lcnb.errors import BadReply, InputError, LcnbError
+from lcnb.facts.machine_facts import KnownFacts, MachineFacts, facts_from_row
 from lcnb.history.contents import Content, make_content
 from lcnb.history.folding import Reading
 from lcnb.history.moments import milliseconds
@@ -27,10 +27,6 @@ INSTANCES, LOCATIONS, PROFILE, FACTS = "instances", "locations", "profile", "fac
 PLANS_PREFIX = "plans of "
 #: The one key of the profile.
 PROFILE_KEY = "profile"
-#: The name of a tag among the facts of a machine begins with it.
-TAG_PREFIX = "tag:"
-#: Cells of a facts file that are no facts, or that are stored one by one.
-_NO_FACTS = ("identifier", "label", "tags")
 #: The longest reason of a partial or failed reading that is stored.
 MAX_PROBLEM_CHARACTERS = 200
 
@@ -89,30 +85,25 @@ def inventory_readings(parts: InventoryParts) -> list[Reading]:
     ]
 
 
-def facts_reading(facts: Mapping[str, MachineFacts]) -> Reading:
+def facts_reading(facts: KnownFacts) -> Reading:
     """Return the facts about machines that lcnb keeps itself, by identifier; `read_facts` reads them back."""
-    return Reading(
-        FACTS,
-        {
-            # As pairs: the name of a tag may look like that of a secret or of a meter, and is neither.
-            identifier: make_content({"facts": texts})
-            for identifier, each in facts.items()
-            if (texts := sorted(_fact_texts(each).items()))
-        },
-    )
+    cells = {identifier: _fact_cells(each) for identifier, each in facts.items() if not each.is_empty}
+    # As pairs: the name of a fact may look like that of a secret or of a meter, and is neither.
+    return Reading(FACTS, {key: make_content({"facts": sorted(each.items())}) for key, each in cells.items()})
 
 
-def read_facts(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the facts of a machine from their record: a text for each name.
-
-    A tag is named `tag:KEY`; the text of a bare tag is its key.
-    """
-    return dict(record["facts"])
+def _fact_cells(facts: MachineFacts) -> dict[str, str]:
+    """Return the cells of a facts file that are not empty; the label is not a fact."""
+    return {name: text for name, text in facts.row().items() if text and name != "label"}
 
 
-def _fact_texts(facts: MachineFacts) -> dict[str, str]:
-    cells = {name: text for name, text in facts.row().items() if name not in _NO_FACTS and text}
-    return {**cells, **{f"{TAG_PREFIX}{key}": value or key for key, value in facts.tags.items()}}
+def read_facts(record: Mapping[str, Any]) -> MachineFacts:
+    """Return the facts of a machine from their record; none where a record does not fit the rules of facts today."""
+    cells = dict(record["facts"])
+    try:
+        return facts_from_row(cells)
+    except InputError:
+        return MachineFacts(str(cells.get("identifier")))
 
 
 def failed_readings(kind: str, problem: LcnbError) -> list[Reading]:
