@@ -59,7 +59,7 @@ def plan_readings(found: Listing) -> list[Reading]:
     for slug, records in by_location.items():
         part = Listing([("", record) for record in records], read_at=found.read_at)
         part.drift = [each for each in found.drift if each.path.startswith((f"{slug}: ", "$"))]
-        readings.append(_listing_reading(plans_kind(slug), part, Plan, _plan_key))
+        readings.append(_listing_reading(plans_kind(slug), part, Plan, plan_key))
     refused = [each for each in found.drift if each.path.startswith(PLANS_PREFIX)]
     return readings + [failed_reading(each.path, each.problem) for each in refused]
 
@@ -140,11 +140,21 @@ def _iter_contents(
     model: type[Record],
     key_of: Callable[[Mapping[str, Any]], str | None],
 ) -> Iterator[tuple[str, Content]]:
-    known = frozenset(each.wire[0] for each in fields_of(model) if each.about.derive is None)
+    known = _known_names(model)
     for record in records:
         key = key_of(record)
         if key is not None:
             yield key, make_content(record, known)
+
+
+def listing_contents(records: Iterable[Mapping[str, Any]], model: type[Record]) -> Iterator[Content]:
+    """Yield the content of each record of a model."""
+    known = _known_names(model)
+    return (make_content(record, known) for record in records)
+
+
+def _known_names(model: type[Record]) -> frozenset[str]:
+    return frozenset(each.wire[0] for each in fields_of(model) if each.about.derive is None)
 
 
 def _instance_key(record: Mapping[str, Any]) -> str | None:
@@ -166,7 +176,7 @@ def _required_slug(record: Mapping[str, Any]) -> str:
     return slug
 
 
-def _plan_key(record: Mapping[str, Any]) -> str:
+def plan_key(record: Mapping[str, Any]) -> str:
     """Return what distinguishes a plan at its location: it may be offered in several currencies, at several prices."""
     plan = read_record(Plan, record, "", [])
     return f"{plan.slug} {plan.currencycode or ''} {plan.core} {plan.memory} {plan.disk}"
