@@ -42,7 +42,7 @@ NARROW_COLUMNS = {
     "plans": ("bandwidth", "currencycode"),
     "snapshots": ("locations", "build", "os_reference"),
     "runs": ("account", "exit_code", "attention", "changes", "duration_s"),
-    "history": ("ipv4", "identifier", "currencycode", "location", "state"),
+    "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "state"),
     "comparison": ("identifier", "not_before", "currencycode"),
     "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
 }

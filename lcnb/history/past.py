@@ -10,7 +10,16 @@ from lcnb.api.queries import InventoryParts, instance_location
 from lcnb.errors import InputError
 from lcnb.frames.inventory import inventory_frame
 from lcnb.history.moments import format_moment, to_datetime
-from lcnb.history.readings import INSTANCES, LOCATIONS, PLANS_PREFIX, PROFILE, PROFILE_KEY, plans_kind
+from lcnb.history.readings import (
+    FACTS,
+    INSTANCES,
+    LOCATIONS,
+    PLANS_PREFIX,
+    PROFILE,
+    PROFILE_KEY,
+    plans_kind,
+    read_facts,
+)
 from lcnb.history.stored import StoredHistory
 
 if TYPE_CHECKING:
@@ -27,7 +36,8 @@ def past_inventory(
     Raises InputError if there is no such reading; `field` names the argument.
     """
     read_at = reading_time(stored, at, field)
-    frame = inventory_frame(inventory_parts(stored, at), account, None, read_at=to_datetime(read_at))
+    facts = {key: read_facts(record) for key, record in stored.records_at(FACTS, at).items()}
+    frame = inventory_frame(inventory_parts(stored, at), account, None, facts, to_datetime(read_at))
     frame.attrs["lcnb"]["past"] = True
     return frame
 

@@ -38,7 +38,7 @@ COMMANDS = {
 }  # fmt: skip
 SUBCOMMANDS = {
     ("facts", "check"), ("facts", "move"), ("facts", "remove"), ("facts", "set"),
-    ("history", "compare"), ("history", "readings"), ("history", "show"), ("history", "spend"),
+    ("history", "compare"), ("history", "import"), ("history", "readings"), ("history", "show"), ("history", "spend"),
     ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
     ("snapshot", "create"), ("snapshot", "delete"), ("snapshot", "rename"),
 }  # fmt: skip
