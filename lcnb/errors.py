@@ -2,7 +2,8 @@
 
     LcnbError
     ├── ConfigError                 an account, token, base URL or setting is missing or wrong
-    │   └── TokenMissing            no place that was looked at has a token
+    │   ├── TokenMissing            no place that was looked at has a token
+    │   └── ReadOnly                the settings make the account read-only; nothing was sent
     ├── InputError (ValueError)     an argument is wrong; nothing was sent or started
     │   ├── ParameterError          a runbook parameter: unknown name, wrong type, value not allowed
     │   └── ConfirmationMissing     a change that nobody confirmed; nothing was sent
@@ -22,6 +23,7 @@
     │   └── BadReply                a response that is not the API's: HTML, empty, half a body
     ├── ChangeError                 not every change was made (the result says which)
     │   ├── Drifted                 the account has changed since the changes were planned; nothing was sent
+    │   ├── Protected               a machine is protected against this change; nothing was sent
     │   ├── AlreadyApplied          this ChangeSet was applied before, or is being applied now; nothing was sent
     │   ├── ChangeFailed            a change failed, or its outcome is unknown
     │   └── WaitTimeout             made, but its final state was not seen in time (also a TimeoutError)
@@ -151,6 +153,12 @@ class TokenMissing(ConfigError):
     looked_at: tuple[str, ...] = ()
 
 
+class ReadOnly(ConfigError):
+    """The settings make the account read-only; nothing was sent. `.reason` is the setting that says so."""
+
+    reason: str = ""
+
+
 class InputError(LcnbError, ValueError):
     """An argument is wrong; nothing was sent or started."""
 
@@ -257,6 +265,16 @@ class Drifted(ChangeError):
     """The account has changed since the changes were planned; nothing was sent."""
 
     sent = False
+
+
+class Protected(ChangeError):
+    """A machine is protected against this change; nothing was sent.
+
+    `.machines` holds the identifiers of all protected machines that the changes would interrupt or end.
+    """
+
+    sent = False
+    machines: tuple[str, ...] = ()
 
 
 class AlreadyApplied(ChangeError):

@@ -16,7 +16,7 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from conftest import TOKEN, Call
-from lcnb import config, env_file, folder_names, folders, token_places
+from lcnb import config, config_file, env_file, folder_names, folders, token_places
 from lcnb.base_url import DEFAULT_BASE_URL
 from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
@@ -918,7 +918,7 @@ def test_nothing_is_made(place: Place) -> None:
 @pytest.mark.parametrize("variable", list(config.ENVIRONMENT_VARIABLES))
 def test_variables_are_documented(variable: str) -> None:
     """Each variable in the list is read by one of these modules, and has a text that says what it sets."""
-    modules = (config, folders, token_places)
+    modules = (config, config_file, folders, token_places)
     source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in modules)
     assert source.count(f'"{variable}"') >= 2
     assert config.ENVIRONMENT_VARIABLES[variable]
@@ -992,6 +992,7 @@ def test_accounts_dtypes(place: Place, fill: Callable[[Place], None]) -> None:
         "token_from": "str",
         "base_url": "str",
         "ready": "boolean",
+        "read_only": "boolean",
         "problem": "str",
     }
 
@@ -1183,7 +1184,7 @@ def test_read_only_reason(
     monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("LCNB_READ_ONLY", value)
     (tmp_path / "lcnb.toml").write_text("[accounts.prod]\n[accounts.lab]\nread_only = true\n")
-    found = config.read_only_reason(account)
+    found = config_file.read_only_reason(account, config_file.read_config())
     assert bool(found) is bool(expected)
     assert expected in found
 
@@ -1192,4 +1193,4 @@ def test_read_only_variable_is_never_taken_for_no(monkeypatch: pytest.MonkeyPatc
     """A value that is neither yes nor no is an error."""
     monkeypatch.setenv("LCNB_READ_ONLY", "ture")
     with pytest.raises(ConfigError, match="expected 1 or 0, got 'ture'"):
-        config.read_only_reason(None)
+        config_file.read_only_reason(None, {"accounts": {}})

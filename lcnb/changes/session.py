@@ -10,6 +10,7 @@ from lcnb.changes.actions import action_of
 from lcnb.changes.journal import Journal
 from lcnb.changes.live_account import LiveAccount, read_account
 from lcnb.changes.tasks import ApplyRules, ChangeTask, Progress
+from lcnb.config import Settings
 from lcnb.errors import AuthenticationError, DeadlineExceeded, LcnbError
 from lcnb.facts.facts_file import FactsFile
 from lcnb.facts.wishes import describe_wish, write_wish
@@ -43,6 +44,7 @@ class ApplySession:
         tasks: Sequence[ChangeTask],
         journal: Journal,
         rules: ApplyRules,
+        settings: Settings,
         clock: Callable[[], float],
         progress: Progress | None = None,
     ) -> None:
@@ -50,6 +52,7 @@ class ApplySession:
         self.tasks = list(tasks)
         self.journal = journal
         self.rules = rules
+        self.settings = settings
         self.clock = clock
         self._progress = progress or (lambda ended, total, text: None)
         #: Kind → the identifiers that the first reading listed.

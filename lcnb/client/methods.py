@@ -18,7 +18,7 @@ from lcnb.api.fields import set_html_renderer
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
 from lcnb.api.passwords import checked_password
-from lcnb.changes import accessor, apply, build
+from lcnb.changes import accessor, apply, build, protection
 from lcnb.changes.build import BuiltChanges, MachineSpec
 from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Journal
@@ -489,7 +489,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         Args:
             desired: one row per machine, by label; columns location, plan, image, hostname, ssh_key, state (running
                 or off). Each but label is optional for a machine that exists. A missing value is not compared.
-            prune: delete machines whose label is not in `desired`.
+            prune: delete machines whose label is not in `desired`; a protected machine stays, with a note.
             allow_delete_all: allow `prune` to delete every machine, as an empty `desired` does. Without it such a
                 plan is refused: a frame that was filtered to nothing must not delete an account.
 
@@ -502,6 +502,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             prune=prune,
             allow_delete_all=allow_delete_all,
             comments=provenance.frame_facts(desired).get("comments", ()),
+            protected=protection.read_protected(self.settings) if prune else (),
         )
 
     def _change_machine(
@@ -535,7 +536,9 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         """Send one call as it is and return the JSON document. A write is refused without `confirm=True`.
 
         Prefer the methods that return a ChangeSet: this one writes no journal and does not settle unknown outcomes.
+        Raises Protected, as they do, and ReadOnly.
         """
+        protection.check_call(call, self.settings)
         return (yield from wait_for(single_records.send_confirmed(call, confirm)))
 
     @client_method

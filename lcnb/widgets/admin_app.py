@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -17,7 +16,7 @@ from lcnb.errors import LcnbError
 from lcnb.flags import checked_flag
 from lcnb.widgets import form_specs
 from lcnb.widgets.admin_panels import AccountPanel, JournalPanel, RunsPanel
-from lcnb.widgets.elements import make_button, status_html
+from lcnb.widgets.elements import account_html, make_button, status_html
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_view import FormView
@@ -53,8 +52,7 @@ class AdminApp:
             ("Account", lambda: self.account.widget, lambda: self.account.refresh()),
             ("Journal", lambda: self.journal.widget, lambda: self.journal.refresh()),
         ]
-        where = f"{client.settings.account or 'LetsCloud account'} at {client.settings.base_url}"
-        title = widgets.HTML(f'{STYLE}<div class="lcnb-head"><span>{escape(where)}</span></div>')
+        title = widgets.HTML(f"{STYLE}{account_html(client.settings)}")
         self.widget = PageSync().wrap_widgets(title, make_switcher(parts))
         self.widget.add_class("lcnb-admin")
 

@@ -126,6 +126,7 @@ class DeleteInstance(MachineAction):
 
     name = "delete instance"
     irreversible = True
+    refused_when_protected = True
     goal = "gone"
     deletes = True
 
@@ -177,6 +178,7 @@ class PowerOff(PowerAction):
     """Turn a machine off at once, without asking its system."""
 
     name = "power off"
+    refused_when_protected = True
     goal = "off"
 
     def request_for(self, identifier: str) -> calls.Call:
@@ -188,6 +190,7 @@ class Shutdown(PowerAction):
     """Ask the system of a machine to stop."""
 
     name = "shut down"
+    refused_when_protected = True
     goal = "off"
 
     def request_for(self, identifier: str) -> calls.Call:
@@ -196,7 +199,10 @@ class Shutdown(PowerAction):
 
 
 class Reboot(PowerAction):
-    """Restart a machine. It leaves no trace in the account, so it is never sent twice."""
+    """Restart a machine. It leaves no trace in the account, so it is never sent twice.
+
+    A protected machine may be rebooted: it runs on afterwards, with the same data, plan and password.
+    """
 
     name = "reboot"
     goal = "running"
@@ -224,6 +230,7 @@ class ResetPassword(MachineAction):
 
     name = "reset password"
     irreversible = True
+    refused_when_protected = True
     goal = "unlocked"
     acceptance_suffices = True
 
@@ -256,6 +263,7 @@ class ChangePlan(MachineAction):
     """Give a machine another size at the same location."""
 
     name = "change plan"
+    refused_when_protected = True
     goal = "resized"
 
     def build(self, cache: ReadCache, machine: Instance, slug: str) -> Flow[BuiltChanges]:

@@ -31,6 +31,7 @@ LOCAL_CARRIED_VARIABLES = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "PYTHON_KEYRING_BACKEND",
+    "LCNB_FACTS",
     *CARRIED_VARIABLES,
 )
 #: Settings that may hold a password. They are stored next to the token, never in an exported file.
