@@ -32,6 +32,7 @@ LISTINGS = (
     "snapshots",
     "accounts",
     "journal",
+    "facts",
 )
 STATES = ("running", "off", "building", "busy", "suspended")
 OPTIONS = ("--location", "--state", "--account", "--sandbox")

@@ -24,6 +24,7 @@ from lcnb.facts import edits
 from lcnb.facts.check import FactsProblem, find_problems
 from lcnb.facts.facts_file import FactsFile
 from lcnb.facts.machine_facts import FactsEdit, MachineFacts, checked_tag_key
+from lcnb.facts.wishes import make_wish
 from lcnb.flags import checked_flag
 from lcnb.suggestions import did_you_mean
 
@@ -221,6 +222,18 @@ class FactsMethods:
         return rows_frame(found, _PROBLEM_COLUMNS, kind="facts check", account=self.settings.account)
 
     # --- details ----------------------------------------------------------------------------------------
+
+    def _wished_facts(
+        self,
+        tags: edits.Tags | Iterable[edits.Tags] | None,
+        owner: str | None,
+        expires: str | timedelta | date | None,
+        protect: bool,
+    ) -> dict[str, str]:
+        """Return the facts that a new machine shall get. InputError for a wrong one."""
+        protect_by = user_at_host() if checked_flag("protect", protect) else ""
+        now = datetime.now(UTC)
+        return make_wish(tags=tags, owner=owner, expires=expires, protect_by=protect_by, now=now)
 
     def _facts_frame(self, facts: Iterable[MachineFacts]) -> pd.DataFrame:
         from lcnb.frames.facts_frame import facts_frame

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replace_fields
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -27,6 +27,7 @@ from lcnb.client.facts_methods import FactsMethods
 from lcnb.client.history_methods import HistoryMethods
 from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
+from lcnb.facts.edits import Tags
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
 from lcnb.frames import listings, provenance
@@ -319,6 +320,10 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         hostname: str | None = None,
         ssh_key: str | None = None,
         password: str | Secret | None = None,
+        tags: Tags | Iterable[Tags] | None = None,
+        owner: str | None = None,
+        expires: str | timedelta | date | None = None,
+        protect: bool = False,
     ) -> Flow[BuiltChanges]:
         """Prepare a new machine as a ChangeSet with one change; nothing is sent until `apply`.
 
@@ -329,6 +334,8 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             ssh_key: slug of a key of the account.
             password: by the provider's rule (12 to 32 characters with upper case, lower case, digit, special).
                 Without a password and a key lcnb generates a password; `reveal` returns it.
+            tags, owner, expires, protect: facts, which are written when the account shows the new machine: tags as for
+                `tag`, in a list or a mapping; `expires` as a duration from now ("8h") or a time.
 
         Raises InputError that names what is wrong and what is available.
 
@@ -338,7 +345,8 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         >>> changes.monthly_difference()
         {'USD': 5.4}
         """
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        facts = self._wished_facts(tags, owner, expires, protect)
+        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
         return build.create_instance(self._cache, spec)
 
     @change_method
@@ -352,12 +360,18 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         hostname: str | None = None,
         ssh_key: str | None = None,
         password: str | Secret | None = None,
+        tags: Tags | Iterable[Tags] | None = None,
+        owner: str | None = None,
+        expires: str | timedelta | date | None = None,
+        protect: bool = False,
     ) -> Flow[BuiltChanges]:
         """As `create_instance`, but with no change if a machine of this label and spec exists.
 
-        Raises InputError if it exists with another location, size, image or hostname.
+        Raises InputError if it exists with another location, size, image or hostname. The facts of a machine that
+        exists are left alone.
         """
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        facts = self._wished_facts(tags, owner, expires, protect)
+        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
         return build.ensure_instance(self._cache, spec)
 
     @change_method
