@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import budget, creates, frames, many, measure, saves, sequences, start, sweep, warm
+from benchmarks import budget, creates, frames, history, many, measure, saves, sequences, start, sweep, warm
 
 #: Changes of the sequences; `python -m benchmarks.sequences` makes ten times as many.
 SEQUENCE_CHANGES = 1_000
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
     "frames": frames.run,
+    "history": history.run,
     "sweep": sweep.run,
     "budget": budget.run,
     "creates": creates.run,

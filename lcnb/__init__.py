@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lcnb.client import connect as connect
     from lcnb.frames.description import describe as describe
     from lcnb.multi_account import inventory as inventory
+    from lcnb.multi_account import sql as sql
     from lcnb.runbooks.batch.runner import batch as batch
     from lcnb.runbooks.batch.runner import resume_batch as resume_batch
     from lcnb.runbooks.current import run as run
@@ -46,6 +47,7 @@ _HOME = {
     "DeadlineExceeded": "errors",
     "DriftWarning": "errors",
     "Drifted": "errors",
+    "HistoryError": "errors",
     "InputError": "errors",
     "JournalError": "errors",
     "KernelDied": "errors",
@@ -55,7 +57,10 @@ _HOME = {
     "NotFound": "errors",
     "ParameterError": "errors",
     "PermissionDenied": "errors",
+    "Protected": "errors",
+    "QueryTimeout": "errors",
     "RateLimited": "errors",
+    "ReadOnly": "errors",
     "Refused": "errors",
     "RunError": "errors",
     "RunTimeout": "errors",
@@ -76,6 +81,7 @@ _HOME = {
     "run": "runbooks.current",
     "runbook": "widgets.runbook_view",
     "runs": "runbooks.records.history",
+    "sql": "multi_account",
 }
 
 __all__ = sorted(_HOME)

@@ -1,5 +1,6 @@
 """The entry point of `lcnb` and `python -m lcnb`: answers what needs no commands, then loads them."""
 
+import os
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
@@ -16,7 +17,8 @@ def main() -> None:
         print(f"lcnb, version {lcnb.__version__}")
         sys.exit(streams.finish_output(0))
     if sys.argv[1:2] in (["run"], ["plan-run"]) and (code := _run_warm()) is not None:
-        sys.exit(code)
+        sys.stderr.flush()
+        os._exit(code)  # the run has written its output; to take this process down in order would take longer
     from lcnb.cli.main import main as run_commands
 
     run_commands()
@@ -26,9 +28,14 @@ def _run_warm() -> int | None:
     """Let the server of `lcnb warm` make the run and return its exit code; None if no server is running."""
     if _requested_engine(sys.argv[1:]) != "auto":
         return None
-    from lcnb.runbooks.engine.warm import run_on_server
+    from lcnb.runbooks.engine.warm_socket import connect_user_server
 
-    return run_on_server(sys.argv[1:])
+    connection = connect_user_server()
+    if connection is None:
+        return None
+    from lcnb.runbooks.engine.warm import run_on_server  # while the server compares its files
+
+    return run_on_server(connection, sys.argv[1:])
 
 
 def _requested_engine(words: list[str]) -> str:

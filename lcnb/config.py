@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.base_url import DEFAULT_BASE_URL, DEFAULT_SOURCE, checked_base_url
-from lcnb.config_file import account_entry, read_config
-from lcnb.errors import ConfigError, ConfigWarning, TokenMissing
-from lcnb.folders import config_dir, expand_home, runs_dir, state_dir
+from lcnb.config_file import account_entry, read_config, read_only_reason
+from lcnb.errors import ConfigError, ConfigWarning, ReadOnly, TokenMissing
+from lcnb.folders import config_dir, expand_home, expand_path, runs_dir, state_dir
 from lcnb.secret import Secret
 from lcnb.token_places import TokenPlace, iter_token_places, named_account
 from lcnb.tokens import checked_token
@@ -35,6 +35,8 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_TIMEOUT": f"seconds that one call may take, including retries (default {DEFAULT_TIMEOUT_S:g})",
     "LCNB_SETTLE": f"seconds for which a sent change may still take effect (default {DEFAULT_SETTLE_S:g})",
     "LCNB_CATALOGUE": f"seconds for which plans and images are cached (default {DEFAULT_CATALOGUE_S:g}; 0: never)",
+    "LCNB_FACTS": "the facts file of the account whose token was found without a name (default facts.csv)",
+    "LCNB_HISTORY": "whether readings of an account are kept in its history: 1 (the default) or 0",
     "LCNB_READ_ONLY": "1: refuse every change of every account",
     "LCNB_REDIS_URL": "URL of a Redis server that shares the rate budget of a token between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
@@ -62,6 +64,8 @@ class Settings:
     runs_dir: Path
     settle: float = DEFAULT_SETTLE_S
     catalogue: float = 0.0
+    #: Whether readings are kept in the history of the account.
+    history: bool = False
     #: The facts file: tags, owner, protection and expiry of the account's machines.
     facts_path: Path = field(default_factory=lambda: config_dir() / "facts.csv")
     #: What makes the account read-only, for messages; empty when it may be changed.
@@ -127,8 +131,9 @@ def load_settings(
         runs_dir=runs_dir(),
         settle=_read_seconds("LCNB_SETTLE", None, DEFAULT_SETTLE_S),
         catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
+        history=_read_history_switch(),
         facts_path=facts_path(place.account, url),
-        read_only=read_only_reason(place.account),
+        read_only=read_only_reason(place.account, read_config()),
     )
 
 
@@ -136,13 +141,16 @@ def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
     """Return the facts file of an account of lcnb.toml, or of the account whose token was found without a name.
 
     It is `facts` of the account, relative to the folder of lcnb.toml; `facts-ACCOUNT.csv` in that folder by default.
-    The facts of a sandbox are in the state folder, because its machines must not get into a file of real ones.
+    Without a name it is `LCNB_FACTS`, which a run also gets from the process that starts it; `facts.csv` by default,
+    for a sandbox in the state folder, because its machines must not get into a file of real ones.
     Raises ConfigError for an account whose name cannot be part of a file name.
     """
     folder = config_dir()
     if account is None:
+        file = os.environ.get("LCNB_FACTS")
         is_sandbox = base_url.startswith("http://")  # plain HTTP is accepted for this machine only
-        return (state_dir() if is_sandbox else folder) / "facts.csv"
+        default = (state_dir() if is_sandbox else folder) / "facts.csv"
+        return expand_path("LCNB_FACTS", file) if file else default
     given = account_entry(account, read_config()).get("facts")
     if given is not None:
         return folder / expand_home(f"[accounts.{account}] facts", given)
@@ -156,19 +164,25 @@ def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
     return folder / f"facts-{account}.csv"
 
 
-def read_only_reason(account: str | None) -> str:
-    """Return what makes an account read-only: `LCNB_READ_ONLY=1`, or the account in lcnb.toml; "" when nothing does.
+def account_variables(settings: Settings) -> dict[str, str]:
+    """Return the variables by which a process that gets a token instead of a name knows facts and read-only use.
 
-    Raises ConfigError for a value of the variable that is neither yes nor no: it must never be taken for a no.
+    Without them the protections of a named account would not bind its runs.
     """
-    value = (os.environ.get("LCNB_READ_ONLY") or "0").strip().lower()
-    if value in ("1", "true", "yes", "on"):
-        return f"LCNB_READ_ONLY={value}"
-    if value not in ("0", "false", "no", "off"):
-        raise ConfigError(field="LCNB_READ_ONLY", expected="1 or 0", value=value, not_done="sent")
-    if account is not None and account_entry(account, read_config()).get("read_only"):
-        return f"read_only = true of [accounts.{account}] in {config_dir() / 'lcnb.toml'}"
-    return ""
+    read_only = {"LCNB_READ_ONLY": "1"} if settings.read_only else {}
+    return {"LCNB_FACTS": str(settings.facts_path.absolute()), **read_only}
+
+
+def check_writable(settings: Settings, *, not_done: str = "sent") -> None:
+    """Raise ReadOnly if the settings make the account read-only. `not_done`: what did not happen, for the message."""
+    if settings.read_only:
+        variable = settings.read_only.startswith("LCNB_READ_ONLY")
+        raise ReadOnly(
+            f"{settings.account or 'the account'} is read-only ({settings.read_only}): lcnb refuses every change",
+            cure=f"To change it, {'unset this variable' if variable else 'remove this line'}.",
+            reason=settings.read_only,
+            not_done=not_done,
+        )
 
 
 def _place_from_argument(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret]:
@@ -231,3 +245,10 @@ def _read_seconds(variable: str, argument: float | None, default: float, *, zero
         least = "from 0" if zero else "above 0"
         raise ConfigError(field=source, expected=f"seconds {least} and below 86400", value=raw)
     return seconds
+
+
+def _read_history_switch() -> bool:
+    value = os.environ.get("LCNB_HISTORY") or "1"
+    if value not in ("0", "1"):
+        raise ConfigError(field="LCNB_HISTORY", expected="1 or 0", value=value, not_done="sent")
+    return value == "1"

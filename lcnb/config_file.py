@@ -13,6 +13,7 @@ read_only = true                   # lcnb refuses every change of this account
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,6 +104,21 @@ def account_entry(name: str, config: dict[str, Any]) -> dict[str, Any]:
         return dict(config["accounts"][name])
     except KeyError:
         raise ConfigError(unknown_account_message(name, config, what="account")) from None
+
+
+def read_only_reason(account: str | None, config: dict[str, Any]) -> str:
+    """Return what makes an account read-only: `LCNB_READ_ONLY=1`, or the account in lcnb.toml; "" when nothing does.
+
+    Raises ConfigError for a value of the variable that is neither yes nor no: it must never be taken for a no.
+    """
+    value = (os.environ.get("LCNB_READ_ONLY") or "0").strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return f"LCNB_READ_ONLY={value}"
+    if value not in ("0", "false", "no", "off"):
+        raise ConfigError(field="LCNB_READ_ONLY", expected="1 or 0", value=value, not_done="sent")
+    if account is not None and account_entry(account, config).get("read_only"):
+        return f"read_only = true of [accounts.{account}] in {config_dir() / 'lcnb.toml'}"
+    return ""
 
 
 def unknown_account_message(name: str, config: dict[str, Any], what: str) -> str:

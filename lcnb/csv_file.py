@@ -57,7 +57,16 @@ def read_csv(path: str | Path, *, not_done: str = "sent") -> CsvFile:
     """
     try:
         text = read_text(Path(path), "save it as CSV UTF-8")
-        lines = _CsvLines(text)
+    except (OSError, NotText) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path} cannot be read: {reason}", not_done=not_done) from None
+    return parse_csv(text, path, not_done=not_done)
+
+
+def parse_csv(text: str, path: str | Path, *, not_done: str = "sent") -> CsvFile:
+    """Return the content of a CSV file from its text; `path` is for the messages. Raises as `read_csv` does."""
+    lines = _CsvLines(text)
+    try:
         separator = _detect_separator(lines)
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
         records = _iter_records(reader, lines)
@@ -65,9 +74,6 @@ def read_csv(path: str | Path, *, not_done: str = "sent") -> CsvFile:
         columns = [comparable_name(name) for name in names]
         _check_columns(path, start, columns, separator)
         rows = _parse_rows(path, columns, records, separator)
-    except (OSError, NotText) as error:
-        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path} cannot be read: {reason}", not_done=not_done) from None
     except csv.Error as error:
         raise InputError(f"{path}, line {lines.start}: {error}", not_done=not_done) from None
     except InputError as error:

@@ -2,7 +2,8 @@
 
     LcnbError
     ├── ConfigError                 an account, token, base URL or setting is missing or wrong
-    │   └── TokenMissing            no place that was looked at has a token
+    │   ├── TokenMissing            no place that was looked at has a token
+    │   └── ReadOnly                the settings make the account read-only; nothing was sent
     ├── InputError (ValueError)     an argument is wrong; nothing was sent or started
     │   ├── ParameterError          a runbook parameter: unknown name, wrong type, value not allowed
     │   └── ConfirmationMissing     a change that nobody confirmed; nothing was sent
@@ -22,15 +23,18 @@
     │   └── BadReply                a response that is not the API's: HTML, empty, half a body
     ├── ChangeError                 not every change was made (the result says which)
     │   ├── Drifted                 the account has changed since the changes were planned; nothing was sent
+    │   ├── Protected               a machine is protected against this change; nothing was sent
     │   ├── AlreadyApplied          this ChangeSet was applied before, or is being applied now; nothing was sent
     │   ├── ChangeFailed            a change failed, or its outcome is unknown
     │   └── WaitTimeout             made, but its final state was not seen in time (also a TimeoutError)
     ├── JournalError                the journal cannot be read or written; nothing was sent
+    ├── HistoryError                the history of the account cannot be read or written
     ├── Locked                      another process changes the same machine or runs the same runbook
     ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
     │   ├── KernelDied              the kernel could not start, or ended during the run
     │   └── RunTimeout              a cell or the whole run took too long (also a TimeoutError)
+    ├── QueryTimeout                a query in SQL took too long (also a TimeoutError)
     └── SandboxError                the sandbox could not be started
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
@@ -149,6 +153,12 @@ class TokenMissing(ConfigError):
     looked_at: tuple[str, ...] = ()
 
 
+class ReadOnly(ConfigError):
+    """The settings make the account read-only; nothing was sent. `.reason` is the setting that says so."""
+
+    reason: str = ""
+
+
 class InputError(LcnbError, ValueError):
     """An argument is wrong; nothing was sent or started."""
 
@@ -257,6 +267,16 @@ class Drifted(ChangeError):
     sent = False
 
 
+class Protected(ChangeError):
+    """A machine is protected against this change; nothing was sent.
+
+    `.machines` holds the identifiers of all protected machines that the changes would interrupt or end.
+    """
+
+    sent = False
+    machines: tuple[str, ...] = ()
+
+
 class AlreadyApplied(ChangeError):
     """This ChangeSet was applied before, or is being applied now; nothing was sent."""
 
@@ -277,6 +297,10 @@ class JournalError(LcnbError):
     """The journal cannot be read or written; nothing was sent."""
 
     sent = False
+
+
+class HistoryError(LcnbError):
+    """The history of the account cannot be read or written. Reading the account itself never raises it."""
 
 
 class Locked(LcnbError):
@@ -301,6 +325,10 @@ class KernelDied(RunError):
 
 class RunTimeout(RunError, TimeoutError):
     """A cell or the whole run exceeded its time limit."""
+
+
+class QueryTimeout(LcnbError, TimeoutError):
+    """A query in SQL took longer than the timeout of its client, and was stopped."""
 
 
 class SandboxError(LcnbError):

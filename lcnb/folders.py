@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lcnb.folder_names import folder_name, state_folder_name
+
 
 def config_dir() -> Path:
     """The folder of lcnb.toml: `LCNB_CONFIG_DIR`, or the platform's folder for user configuration."""
-    return _configured_folder("LCNB_CONFIG_DIR", "user_config_path")
+    name = folder_name("LCNB_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")
+    return Path(name) if name else _configured_folder("LCNB_CONFIG_DIR", "user_config_path")
 
 
 def state_dir() -> Path:
     """The folder of journals, locks and caches: `LCNB_STATE_DIR`, or the platform's folder for user state."""
-    return _configured_folder("LCNB_STATE_DIR", "user_state_path")
+    name = state_folder_name()
+    return Path(name) if name else _configured_folder("LCNB_STATE_DIR", "user_state_path")
 
 
 def runs_dir() -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from lcnb.config import load_settings
 from lcnb.config_file import account_names
@@ -16,8 +17,10 @@ from lcnb.folders import config_dir
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lcnb.api.queries import InventoryParts
     from lcnb.client import LetsCloud
+    from lcnb.sql_queries.engine import Parameters
+
+T = TypeVar("T")
 
 
 def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = None) -> pd.DataFrame:
@@ -36,22 +39,58 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     >>> fleet = lcnb.inventory(["prod", "lab"])  # doctest: +SKIP
     >>> fleet.groupby(["account", "currencycode"]).monthly_value.sum()  # doctest: +SKIP
     """
-    from lcnb.client import connect
     from lcnb.frames import inventory as inventory_module
+
+    with _open_clients(accounts, timeout) as clients:
+        facts = {name: client._facts_file.read() for name, client in clients.items()}
+        read, failed = _read_accounts(clients, lambda client: client._parts())
+    return inventory_module.accounts_inventory_frame(read, failed, facts)
+
+
+def sql(
+    query: str,
+    parameters: Parameters | None = None,
+    *,
+    accounts: Iterable[str] | None = None,
+    timeout: float | None = None,
+) -> pd.DataFrame:
+    """Return the answer to a question in SQL over several accounts, read at the same time.
+
+    Args:
+        query, parameters: as for `LetsCloud.sql`; the first column of each table is `account`.
+        accounts: names in lcnb.toml; all of them by default.
+        timeout: seconds that each account, and then the query, may take (60).
+
+    An account that cannot be read is left out; a DriftWarning and `attrs["lcnb"]["drift"]` name it. If no account can
+    be read, this raises the error of the first one. Raises InputError for a wrong query, before anything is sent.
+
+    >>> import lcnb
+    >>> lcnb.sql("select account, count(*) from inventory group by 1", accounts=["prod", "lab"])  # doctest: +SKIP
+    """
+    from lcnb.sql_queries.question import open_question
+
+    with open_question(query, parameters) as question, _open_clients(accounts, timeout) as clients:
+        question.prepare(clients.items())
+        if question.listings:
+            read, failed = _read_accounts(clients, lambda client: client._listings(question.listings))
+            for name, found in read.items():
+                question.add(name, found)
+            for name, reason in failed.items():
+                question.add_failure(name, reason)
+        return question.wait(next(iter(clients.values())).settings.timeout)
+
+
+@contextmanager
+def _open_clients(accounts: Iterable[str] | None, timeout: float | None) -> Iterator[dict[str, LetsCloud]]:
+    """Yield a client for each of these accounts, and close them at the end."""
+    from lcnb.client import connect
 
     clients = {name: connect(name, timeout=timeout) for name in _checked_names(accounts)}
     try:
-        facts = {name: client._facts_file.read() for name, client in clients.items()}
-        answers = _read_accounts(clients)
+        yield clients
     finally:
         for client in clients.values():
             client.close()
-    errors = {name: answer for name, answer in answers.items() if isinstance(answer, LcnbError)}
-    read = {name: answer for name, answer in answers.items() if not isinstance(answer, LcnbError)}
-    if not read:
-        raise next(iter(errors.values()))
-    failed = {name: str(error) for name, error in errors.items()}
-    return inventory_module.accounts_inventory_frame(read, failed, facts)
 
 
 def _checked_names(accounts: Iterable[str] | None) -> list[str]:
@@ -62,8 +101,8 @@ def _checked_names(accounts: Iterable[str] | None) -> list[str]:
     if not names and accounts is None:
         load_settings()  # without any token, its error lists where lcnb looked for one
         raise InputError(
-            f"accounts: {config_dir() / 'lcnb.toml'} has none; lcnb.connect().inventory() reads the one account "
-            f"whose token was found. {NOTHING_SENT}"
+            f"accounts: {config_dir() / 'lcnb.toml'} has none; lcnb.connect() reads the one account whose "
+            f"token was found. {NOTHING_SENT}"
         )
     if not names:
         raise InputError(f"accounts: the list is empty; `lcnb accounts` shows the names. {NOTHING_SENT}")
@@ -72,25 +111,33 @@ def _checked_names(accounts: Iterable[str] | None) -> list[str]:
     return names
 
 
-def _read_accounts(clients: dict[str, LetsCloud]) -> dict[str, InventoryParts | LcnbError]:
-    """Return the parts of the inventory of each account, or its error.
+def _read_accounts(
+    clients: dict[str, LetsCloud], read_client: Callable[[LetsCloud], T]
+) -> tuple[dict[str, T], dict[str, str]]:
+    """Read all accounts at the same time. Return what was read of each, and why others could not be read.
 
-    After an interrupt the threads still run; each ends with its call.
+    Raises the error of the first account if none can be read. After an interrupt the threads still run; each ends with
+    its call.
     """
-    answers: queue.SimpleQueue[tuple[str, InventoryParts | BaseException]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[str, T | BaseException]] = queue.SimpleQueue()
 
     def read(name: str, client: LetsCloud) -> None:
         try:
-            answers.put((name, client._parts()))
+            answers.put((name, read_client(client)))
         except BaseException as error:
             answers.put((name, error))
 
     for name, client in clients.items():
         threading.Thread(target=read, args=(name, client), daemon=True).start()
-    found: dict[str, InventoryParts | LcnbError] = {}
+    found: dict[str, T | LcnbError] = {}
     for _ in clients:
         name, answer = answers.get()
         if isinstance(answer, BaseException) and not isinstance(answer, LcnbError):
             raise answer
         found[name] = answer
-    return {name: found[name] for name in clients}
+    results = {name: found[name] for name in clients}
+    errors = {name: answer for name, answer in results.items() if isinstance(answer, LcnbError)}
+    read_accounts = {name: answer for name, answer in results.items() if not isinstance(answer, LcnbError)}
+    if not read_accounts:
+        raise next(iter(errors.values()))
+    return read_accounts, {name: str(error) for name, error in errors.items()}

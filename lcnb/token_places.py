@@ -20,6 +20,7 @@ from lcnb.config_file import (
     default_account,
     no_default_message,
     read_config,
+    read_only_reason,
     unknown_account_message,
 )
 from lcnb.env_file import parse_variables, read_private_file, too_open_message, unquote_value
@@ -194,12 +195,13 @@ def _keyring_place(account: str | None, service: str, user: str, base_url: str |
 def accounts() -> pd.DataFrame:
     """List the accounts that lcnb can use: one row per place that may hold a token, and never the token itself.
 
-    Columns (all `str` except `ready`, which is `boolean`): account, token_from, base_url, ready, problem. The rows are
-    in the order in which lcnb looks at the places. Raises ConfigError when lcnb.toml cannot be read.
+    Columns: account, token_from, base_url, problem (`str`); ready, and read_only: whether the settings refuse every
+    change of the account (`boolean`). The rows are in the order in which lcnb looks at the places. Raises ConfigError
+    when lcnb.toml, or LCNB_READ_ONLY, cannot be read.
 
     >>> import lcnb
     >>> lcnb.accounts().columns.tolist()
-    ['account', 'token_from', 'base_url', 'ready', 'problem']
+    ['account', 'token_from', 'base_url', 'ready', 'read_only', 'problem']
     """
     import pandas as pd
 
@@ -214,11 +216,12 @@ def accounts() -> pd.DataFrame:
             "token_from": place.place,
             "base_url": place.base_url or (fallback if place.account in unnamed else DEFAULT_BASE_URL),
             "ready": place.token is not None,
+            "read_only": bool(read_only_reason(place.account, config)),
             "problem": place.problem or place.warning or None,
         }
         for place in places
     ]
-    columns = {name: "boolean" if name == "ready" else "str" for name in rows[0]}
+    columns = {name: "boolean" if name in ("ready", "read_only") else "str" for name in rows[0]}
     return pd.DataFrame(rows).astype(columns)
 
 

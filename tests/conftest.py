@@ -343,6 +343,7 @@ def settings(tmp_path: Path) -> Settings:
         timeout=60.0,
         state_dir=tmp_path / "state",
         runs_dir=tmp_path / "runs",
+        facts_path=tmp_path / "facts.csv",
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keyring
+import platformdirs
 import pytest
 from keyring.backend import KeyringBackend
 
 from conftest import TOKEN, Call
-from lcnb import config, env_file, folders, token_places
+from lcnb import config, config_file, env_file, folder_names, folders, token_places
 from lcnb.base_url import DEFAULT_BASE_URL
 from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, ConfigWarning, InputError, TokenMissing
@@ -887,6 +889,25 @@ def test_folders(place: Place, folder: Callable[[], Path], variable: str) -> Non
     assert folder().name == ("runs" if variable == "LCNB_RUNS_DIR" else "lcnb")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
+@pytest.mark.parametrize("home", ["/home/ana", "relative", None])
+@pytest.mark.parametrize("base", ["/srv/state", "/srv/state/", "relative", "", None])
+def test_folder_without_platformdirs(
+    home: str | None, base: str | None, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a folder is found without platformdirs, platformdirs finds the same."""
+    monkeypatch.delenv("LCNB_STATE_DIR", raising=False)
+    for name, value in (("HOME", home), ("XDG_STATE_HOME", base)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    found = folder_names.state_folder_name()
+    if found is None:
+        assert "relative" in (home, base) or home is None
+    else:
+        assert Path(found) == platformdirs.user_state_path("lcnb", appauthor=False)
+
+
 def test_nothing_is_made(place: Place) -> None:
     """Asking for settings makes no file and no folder."""
     load_settings(token=TOKEN)
@@ -897,7 +918,7 @@ def test_nothing_is_made(place: Place) -> None:
 @pytest.mark.parametrize("variable", list(config.ENVIRONMENT_VARIABLES))
 def test_variables_are_documented(variable: str) -> None:
     """Each variable in the list is read by one of these modules, and has a text that says what it sets."""
-    modules = (config, folders, token_places)
+    modules = (config, config_file, folders, token_places)
     source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in modules)
     assert source.count(f'"{variable}"') >= 2
     assert config.ENVIRONMENT_VARIABLES[variable]
@@ -971,6 +992,7 @@ def test_accounts_dtypes(place: Place, fill: Callable[[Place], None]) -> None:
         "token_from": "str",
         "base_url": "str",
         "ready": "boolean",
+        "read_only": "boolean",
         "problem": "str",
     }
 
@@ -1096,11 +1118,13 @@ def test_d7_old_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
     import platformdirs
 
     monkeypatch.delenv("LCNB_STATE_DIR")
+    monkeypatch.delenv("HOME")
     monkeypatch.setattr(platformdirs, "user_state_path", lambda *_, **__: Path("~/.local/state/lcnb"))
     with pytest.raises(ConfigError, match="there is no home folder"):
         folders.state_dir()
 
 
+@pytest.mark.filterwarnings("ignore:the reading was not kept")
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a place where nobody can make a folder")
 @pytest.mark.parametrize("variable", ["LCNB_STATE_DIR", "XDG_STATE_HOME", "HOME"])
 def test_d7_unwritable_state(
@@ -1160,7 +1184,7 @@ def test_read_only_reason(
     monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("LCNB_READ_ONLY", value)
     (tmp_path / "lcnb.toml").write_text("[accounts.prod]\n[accounts.lab]\nread_only = true\n")
-    found = config.read_only_reason(account)
+    found = config_file.read_only_reason(account, config_file.read_config())
     assert bool(found) is bool(expected)
     assert expected in found
 
@@ -1169,4 +1193,4 @@ def test_read_only_variable_is_never_taken_for_no(monkeypatch: pytest.MonkeyPatc
     """A value that is neither yes nor no is an error."""
     monkeypatch.setenv("LCNB_READ_ONLY", "ture")
     with pytest.raises(ConfigError, match="expected 1 or 0, got 'ture'"):
-        config.read_only_reason(None)
+        config_file.read_only_reason(None, {"accounts": {}})

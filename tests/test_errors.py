@@ -69,6 +69,8 @@ FACTS = {
     "TransportError": {"method": "GET", "path": "/x", "tries": 6},
     "RateLimited": {"retry_after": 12.5},
     "TokenMissing": {"looked_at": ("here", "there")},
+    "ReadOnly": {"reason": "LCNB_READ_ONLY=1"},
+    "Protected": {"machines": ("abc", "def")},
     "RunError": {"folder": Path("/runs/1")},
 }
 

@@ -27,8 +27,10 @@ ORDER = [
     "transport",
     "facts",
     "frames",
+    "history",
     "display",
     "changes",
+    "sql_queries",
     "client",
     "multi_account",
     "runbooks",
@@ -48,6 +50,7 @@ DOORS = {
     "distributed": "runbooks.batch.cluster",
     "starlette": "sandbox.asgi",
     "pyarrow": "frames.arrow",
+    "duckdb": "sql_queries.engine",
     "uvicorn": "sandbox.server",
 }
 
@@ -210,20 +213,43 @@ def test_help_loads_only_commands(code: str) -> None:
 
 def test_asking_for_a_warm_run_loads_little() -> None:
     """`lcnb run` where a process waits for it loads only what asks: its start would be most of what a run takes."""
+    found = modules_after("import lcnb.__main__, lcnb.runbooks.engine.warm_socket") - modules_before()
+    connecting = {
+        "__main__",
+        "folder_names",
+        "runbooks",
+        "runbooks.engine",
+        "runbooks.engine.warm_socket",
+        "streams",
+    }
+    assert {name for name in found if name.startswith("lcnb.")} == {f"lcnb.{name}" for name in connecting}
+    assert not found & {"json", "pathlib", "platformdirs", "signal", "socket", "threading"}
     found = modules_after("import lcnb.__main__, lcnb.runbooks.engine.warm") - modules_before()
     own = {name for name in found if name.startswith("lcnb.")}
     asking = {
-        "folders",
+        "folder_names",
         "runbooks",
         "runbooks.engine",
         "runbooks.engine.framing",
         "runbooks.engine.warm",
+        "runbooks.engine.warm_socket",
         "signals",
         "streams",
         "__main__",
     }
     assert own == {f"lcnb.{name}" for name in asking}
-    assert not found & {"dataclasses", "hashlib", "shutil", "subprocess", "tempfile", "traceback", "typing"}
+    slow = {
+        "dataclasses",
+        "hashlib",
+        "pathlib",
+        "shutil",
+        "socket",
+        "subprocess",
+        "tempfile",
+        "traceback",
+        "typing",
+    }
+    assert not found & slow
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ class Listing:
         #: When it was read, if a part of it comes from a cache; otherwise None.
         self.read_at = read_at
         self.drift = [] if drift is None else drift
+        #: The locations that were read, for a listing by location whose parts do not come from a cache.
+        self.locations: tuple[str, ...] = ()
         self._records = [] if records is None else records
         self._rows: list[RawRecords] = []
 
@@ -57,6 +59,12 @@ class Listing:
     def rows(self) -> Sequence[RawRecords]:
         """The records as bytes, in pages; empty if the listing is empty, or if some exist only as `records`."""
         return () if self._records else self._rows
+
+    def iter_records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield each record without its path, and leave those that are bytes as they are for `rows`."""
+        yield from (record for _, record in self._records)
+        for page in self._rows:
+            yield from page
 
     def add(self, rows: RawRecords) -> None:
         """Add a page of records."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -75,6 +75,7 @@ def list_location_plans(location: str) -> Flow[Listing]:
     call = get_plans(location)
     wrappers = yield from read_listing(call)
     found = Listing(drift=wrappers.drift)
+    found.locations = (location,)
     for path, wrapper in wrappers.records:
         if "plans" in wrapper:
             slug = wrapper.get("slug") or location
@@ -114,10 +115,17 @@ def read_catalogue(runner: StageRunner = run_uncached) -> Flow[tuple[Listing, Li
 
 
 def _catalogue_stages() -> StagedFlow[tuple[Listing, Listing, Listing]]:
+    found = yield from _stages_of("plans", "images")
+    return found["locations"], found["plans"], found["images"]
+
+
+def _stages_of(*by_location: str) -> StagedFlow[dict[str, Listing]]:
+    """Read the locations, then these listings of all locations together; return each by its name."""
     places = yield from _location_stages()
     slugs = _location_slugs(places)
-    found = yield {**_location_requests("plans", slugs), **_location_requests("images", slugs)}
-    return places, _join_listings("plans", slugs, found), _join_listings("images", slugs, found)
+    requests = {name: each for what in by_location for name, each in _location_requests(what, slugs).items()}
+    answers = (yield requests) if requests else {}
+    return {"locations": places} | {what: _join_listings(what, slugs, answers) for what in by_location}
 
 
 _LOCATION_LISTINGS = {"plans": list_location_plans, "images": list_location_images}
@@ -152,6 +160,7 @@ def _join_listings(what: str, slugs: Sequence[str], answers: ListingResults) -> 
             reason = getattr(answer, "provider_message", None) or str(answer)
             found.drift.append(Drift(f"{what} of {slug}", f"unavailable: {reason}"))
             continue
+        found.locations += (slug,)
         found.records.extend((f"{slug}: {path}", record) for path, record in answer.records)
         found.drift.extend(Drift(f"{slug}: {each.path}", each.problem) for each in answer.drift)
         if answer.read_at is not None:
@@ -264,17 +273,47 @@ class InventoryParts:
 
 def read_inventory(runner: StageRunner = run_uncached) -> Flow[InventoryParts]:
     """Read machines, locations and profile together, then the plans of the locations with machines."""
-    machines, places, profile = yield Together(
-        [list_instances(), list_locations(runner), read_single(get_profile())]
-    )
-    used = {_instance_location(record) for _, record in machines.records} - {None}
+    found = yield from read_listings({"inventory"}, runner)
+    return found["inventory"]  # type: ignore[return-value] # the inventory is the only one that has parts
+
+
+def read_listings(
+    names: Collection[str], runner: StageRunner = run_uncached
+) -> Flow[dict[str, Listing | InventoryParts]]:
+    """Read the listings of these names together, each request once; return each by its name.
+
+    `names`: of instances, inventory, locations, plans, images, sshkeys, snapshots.
+    """
+    flows: dict[str, Flow[Any]] = {name: each() for name, each in _OWN_LISTINGS.items() if name in names}
+    if "inventory" in names:
+        flows |= {"instances": list_instances(), "profile": read_single(get_profile())}
+    by_location = [name for name in _LOCATION_LISTINGS if name in names]
+    if by_location or {"inventory", "locations"} & set(names):
+        flows["catalogue"] = runner(partial(_stages_of, *by_location))
+    found = dict(zip(flows, (yield Together(list(flows.values()))), strict=True)) if flows else {}
+    found |= found.pop("catalogue", {})
+    if "inventory" in names:
+        found["inventory"] = yield from _join_inventory(found, runner)
+    return {name: found[name] for name in names}
+
+
+_OWN_LISTINGS = {"instances": list_instances, "sshkeys": list_sshkeys, "snapshots": list_snapshots}
+
+
+def _join_inventory(found: Mapping[str, Any], runner: StageRunner) -> Flow[InventoryParts]:
+    """Return the parts of the inventory; the plans are read now, unless those of all locations were read before."""
+    machines, places = found["instances"], found["locations"]
+    used = {instance_location(record) for _, record in machines.records} - {None}
     known = [str(record["slug"]) for _, record in places.records if record.get("slug") in used]
     rest = sorted(str(slug) for slug in used if slug not in known)
+    if "plans" in found and not rest:
+        return InventoryParts(machines, places, found["profile"], found["plans"])
     prices = yield from list_plans(among=[*known, *rest], runner=runner)
-    return InventoryParts(machines, places, profile, prices)
+    return InventoryParts(machines, places, found["profile"], prices)
 
 
-def _instance_location(record: Mapping[str, Any]) -> str | None:
+def instance_location(record: Mapping[str, Any]) -> str | None:
+    """Return the slug of the location of a machine; None if the record has none."""
     location = record.get("location")
     slug = location.get("slug") if isinstance(location, Mapping) else location
     return slug if isinstance(slug, str) and slug.strip() else None

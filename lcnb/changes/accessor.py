@@ -1,6 +1,7 @@
 """`frame.lc`: rows that were selected with pandas become a ChangeSet.
 
     fleet.query("state == 'running' and location == 'MIA1'").lc.power_off().apply()
+    fleet[fleet.lc.tags("project") == "shop"].lc.protect()
 
 A frame knows which client read it and when. Its rows hold the state of each machine at that time; `apply` compares it
 with the live account, and sends nothing when a row is out of date.
@@ -9,7 +10,7 @@ with the live account, and sends nothing when a row is out of date.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -20,6 +21,8 @@ from lcnb.api.fields import fields_of
 from lcnb.api.models import Instance
 from lcnb.changes import build
 from lcnb.errors import InputError
+from lcnb.facts.edits import Tags
+from lcnb.facts.machine_facts import checked_tag_key, tag_values
 from lcnb.frames.provenance import frame_facts
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ _LIVE_CLIENTS: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 #: Which methods a listing's rows have.
 _ROW_METHODS = {
-    "instances": "power_on, power_off, shutdown, reboot, reset_password, change_plan, snapshot, delete",
+    "instances": "power_on, power_off, shutdown, reboot, reset_password, change_plan, snapshot, delete, tag, untag, "
+    "protect, unprotect, expire",
     "sshkeys": "delete",
     "snapshots": "delete",
 }
@@ -47,8 +51,9 @@ def register_client(client: Any) -> str:
 
 
 class SelectedRows:
-    """The selected rows of an lcnb listing, which every method turns into a ChangeSet.
+    """The selected rows of an lcnb listing: methods that change the account return a ChangeSet of them.
 
+    Facts (`tag`, `untag`, `protect`, `unprotect`, `expire`) are in a file of this machine: they are changed at once.
     InputError when lcnb did not read the frame (after `merge`, `concat` or reading a file), or when it is another
     listing. Nothing is sent until `apply`. For rows that AsyncLetsCloud read, the methods are awaited.
 
@@ -110,6 +115,50 @@ class SelectedRows:
             lambda cache: build.combine_builds(one(cache, slug) for slug in self._frame["slug"])
         )
 
+    # --- facts ------------------------------------------------------------------------------------------
+
+    def tags(self, key: str) -> pd.Series[str]:
+        """Return the value of a tag for each row, as `str`: missing for a machine without it, "" for a bare key.
+
+        The rows need the column `tags`, which `lc.inventory()` and `lc.facts()` have; InputError without it.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> _ = lc.tag("web-01", "project=shop")
+        >>> fleet = lc.inventory()
+        >>> fleet[fleet.lc.tags("project") == "shop"].label.tolist()
+        ['web-01']
+        """
+        name = checked_tag_key(key)
+        if "tags" not in self._frame:
+            raise InputError("these rows have no column tags", cure="Select them from lc.inventory().")
+        found = [
+            tag_values(text).get(name) if isinstance(text, str) else None for text in self._frame["tags"]
+        ]
+        return pd.Series(found, index=self._frame.index, dtype="str", name=name)
+
+    def tag(self, *tags: Tags) -> pd.DataFrame:
+        """Give the machines tags, as `lc.tag` does, and return their facts."""
+        return self._facts_client().tag(self._frame, *tags)  # type: ignore[no-any-return]
+
+    def untag(self, *keys: str) -> pd.DataFrame:
+        """Remove the tags of these keys, as `lc.untag` does, and return the machines' facts."""
+        return self._facts_client().untag(self._frame, *keys)  # type: ignore[no-any-return]
+
+    def protect(self) -> pd.DataFrame:
+        """Protect the machines, as `lc.protect` does, and return their facts."""
+        return self._facts_client().protect(self._frame)  # type: ignore[no-any-return]
+
+    def unprotect(self) -> pd.DataFrame:
+        """Lift the protection of the machines, and return their facts."""
+        return self._facts_client().unprotect(self._frame)  # type: ignore[no-any-return]
+
+    def expire(
+        self, in_: str | timedelta | None = None, *, at: str | date | None = None, never: bool = False
+    ) -> pd.DataFrame:
+        """Set when the machines may be ended, as `lc.expire` does, and return their facts."""
+        return self._facts_client().expire(self._frame, in_, at=at, never=never)  # type: ignore[no-any-return]
+
     # --- details ----------------------------------------------------------------------------------------
 
     def _build_power(self, action: str) -> ChangeSet:
@@ -122,6 +171,12 @@ class SelectedRows:
 
     def _checked_kind(self, *allowed: str) -> str:
         about = frame_facts(self._frame)
+        if about.get("past"):
+            raise InputError(
+                f"these rows are the inventory of {about.get('fetched_at')}; the machines may have changed since",
+                cure="Select from lc.inventory(), without at=.",
+                not_done="sent",
+            )
         kind = {"inventory": "instances"}.get(str(about.get("kind")), about.get("kind"))
         if kind not in _ROW_METHODS:
             raise InputError(
@@ -137,14 +192,23 @@ class SelectedRows:
             )
         return str(kind)
 
+    def _facts_client(self) -> Any:
+        self._checked_kind("instances")
+        return self._live_client()
+
     def _build_with(self, flow: Any) -> ChangeSet:
+        read_at = datetime.fromisoformat(str(frame_facts(self._frame)["fetched_at"]))
+        return self._live_client()._selected(flow, read_at)  # type: ignore[no-any-return]
+
+    def _live_client(self) -> Any:
+        """Return the client that was passed, or that read the frame. InputError when it is gone."""
         about = frame_facts(self._frame)
         client = self._client or _LIVE_CLIENTS.get(str(about.get("client")))
         if client is None:
             raise InputError(
                 "the client that read this frame is gone. Pass one: frame.lc(client).power_off(). Nothing was sent."
             )
-        return client._selected(flow, datetime.fromisoformat(str(about["fetched_at"])))  # type: ignore[no-any-return]
+        return client
 
 
 def _machine_from_row(row: Mapping[Any, Any]) -> Instance:

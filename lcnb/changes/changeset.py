@@ -2,7 +2,8 @@
 
 Every write goes this one way: the client's methods, a selection of rows, a desired state and the command line all
 return a ChangeSet, and `apply` is the only thing that sends one. So a preview cannot differ from the real thing: it is
-the ChangeSet before `apply`.
+the ChangeSet before `apply`. A set that would interrupt or end a protected machine is refused when it is built, and
+again when it is applied (see `protection`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from lcnb.api.calls import Call
 from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
 from lcnb.changes.client_protocol import ChangeClient
+from lcnb.changes.protection import check_protection
 from lcnb.changes.results import apply_result, unapplied_frame
 from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
 from lcnb.changes.tasks import ChangeTask, OnError, Progress
+from lcnb.config import Settings, check_writable
 from lcnb.errors import ConfirmationMissing, InputError
 from lcnb.files import read_text, write_atomically
 from lcnb.flags import checked_flag
@@ -80,6 +83,7 @@ class ChangeSet(Generic[R]):
         notes: Sequence[str] = (),
         id: str | None = None,  # noqa: A002 - the field's own name
         read_at: datetime | None = None,
+        begun: bool = False,
     ) -> None:
         self.changes = tuple(changes)
         #: When the selected rows were read; None for what was read just now.
@@ -90,6 +94,8 @@ class ChangeSet(Generic[R]):
         self.id = id or secrets.token_hex(6)
         self._client = client
         _check_duplicates(self.changes)
+        if self.changes and not begun:  # what was sent has to be settled, and `resume` checks what was not
+            check_protection(self.changes, client.settings)
 
     def __len__(self) -> int:
         return len(self.changes)
@@ -108,6 +114,11 @@ class ChangeSet(Generic[R]):
         read_at = min((each.read_at for each in (self, other) if each.read_at), default=None)
         notes = [*self.notes, *other.notes]
         return type(self)([*self, *other], self._client, notes=notes, read_at=read_at)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the client that the changes belong to."""
+        return self._client.settings
 
     @property
     def requests(self) -> list[tuple[str, str, dict[str, Any] | None]]:
@@ -269,8 +280,8 @@ class ChangeSet(Generic[R]):
             progress: called with the number of changes that have ended, of all changes, and the current step.
 
         Returns a frame with one row per change: change, action, target, identifier, outcome (done, failed, unknown,
-        twins, not tried), detail, tries, seconds. Raises ConfirmationMissing, Drifted and AlreadyApplied (nothing
-        was sent), ChangeFailed, WaitTimeout (`.result` is the frame), JournalError.
+        twins, not tried), detail, tries, seconds. Raises ConfirmationMissing, ReadOnly, Protected, Drifted and
+        AlreadyApplied (nothing was sent), ChangeFailed, WaitTimeout (`.result` is the frame), JournalError.
 
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
@@ -298,10 +309,26 @@ class ChangeSet(Generic[R]):
     def _is_to_be_applied(
         self, confirm: Confirm, *, wait: bool, timeout: float | None, on_error: OnError, progress: object
     ) -> bool:
-        """Whether there are changes, the arguments are right, and the changes are confirmed."""
+        """Whether there are changes, the arguments are right, and the changes are confirmed.
+
+        What is refused in any case is refused before somebody is asked.
+        """
         check_arguments(confirm, wait, timeout, on_error)
         check_selection_age(self.read_at)
-        return bool(self.changes) and self.confirmed(confirm)
+        if not self.changes:
+            return False
+        self.check_allowed()
+        return self.confirmed(confirm)
+
+    def check_allowed(self) -> None:
+        """Raise ReadOnly or Protected if `apply` would; InputError if the facts file cannot be read.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> lc.power_off(label="web-01").check_allowed()
+        """
+        check_writable(self.settings)
+        check_protection(self.changes, self.settings)
 
     def confirmed(self, confirm: Confirm) -> bool:
         """Return whether to apply. ConfirmationMissing where `confirm` is None and nobody can be asked.

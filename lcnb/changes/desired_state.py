@@ -7,7 +7,7 @@ deleted because a listing or a file could not be read.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lcnb.api.flows import Flow
@@ -40,11 +40,13 @@ def desired_changes(
     prune: bool,
     allow_delete_all: bool = False,
     comments: Sequence[str] = (),
+    protected: Collection[str] = (),
 ) -> Flow[BuiltChanges]:
     """Build the changes that make the account match the rows; with `prune`, machines without a row are deleted.
 
     A difference that only a new machine could remove becomes a note. `allow_delete_all`: `prune` may delete every
     machine. `comments`: the comment lines of the file; one may mean a machine whose label begins with #.
+    `protected`: the identifiers of machines that `prune` leaves alone. They do not count as named by the rows.
     """
     checked_flag("prune", prune)
     checked_flag("allow_delete_all", allow_delete_all)
@@ -59,8 +61,11 @@ def desired_changes(
     )
     others = [each for each in there.machines if comparable_name(each.label) not in wanted]
     if prune:
-        doomed, kept = _machines_to_prune(there, others, comments)
-        if doomed and len(doomed) == len(there.machines) and allow_delete_all is not True:
+        guarded = [each for each in others if each.identifier in protected]
+        free = [each for each in others if each.identifier not in protected]
+        doomed, kept = _machines_to_prune(there, free, comments)
+        kept += [f"{each.label or each.identifier}: it is protected, and is left alone" for each in guarded]
+        if doomed and len(doomed) + len(guarded) == len(there.machines) and allow_delete_all is not True:
             raise InputError(
                 f"the desired state names no machine of the account, and prune {DELETE_ALL_WARNING}"
             )

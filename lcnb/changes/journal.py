@@ -410,6 +410,11 @@ def user_name() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
+def user_at_host() -> str:
+    """Return the user of this process and its machine, as `ana@workstation`."""
+    return f"{user_name()}@{socket.gethostname()}"
+
+
 def _current_run() -> str | None:
     """Return the run that this process belongs to, from the folder that `lcnb run` passes to its kernel."""
     folder = os.environ.get("LCNB_RUN_DIR")

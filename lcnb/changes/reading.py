@@ -150,6 +150,11 @@ class ListedMachines:
 def read_machines(cache: ReadCache) -> Flow[ListedMachines]:
     """Read the machines, and the places of the listing that cannot be read."""
     found = yield from cache.get_or_read("instances", queries.list_instances, LISTING_CACHE_S)
+    return listed_machines(found)
+
+
+def listed_machines(found: Listing) -> ListedMachines:
+    """Return the machines of a listing, and the places of it that cannot be read."""
     return ListedMachines(typed_records(Instance, found), list(_unreadable_records(found)))
 
 

@@ -1,4 +1,8 @@
-"""Continue a ChangeSet from the journal: settle what was sent, make what was planned."""
+"""Continue a ChangeSet from the journal: settle what was sent, make what was planned.
+
+A planned change of a machine that is protected by now is not sent, and ends as failed. In a read-only account what was
+sent is settled by reading, and what was planned stays open.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +69,7 @@ def unfinished_changes(client: ChangeClient, changeset: str) -> ChangeSet[Any]:
     """Return the changes of a ChangeSet that have no outcome yet, for a look before they are resumed."""
     entries = Journal(client.settings.state_dir).entries(changeset, pending=True)
     changes = [Change.from_plan(entry.plan, allow_new_password=True) for entry in entries]
-    return ChangeSet(changes, client, id=changeset)
+    return ChangeSet(changes, client, id=changeset, begun=True)
 
 
 @contextmanager
@@ -112,9 +116,10 @@ def restore_flow(
 ) -> ApplyFlow:
     """Return the flow of a ChangeSet as the journal has it. `passwords`: label → a typed password, passed again."""
     given = {comparable_name(label): password for label, password in passwords.items()}
-    journal = Journal(client.settings.state_dir)
+    settings = client.settings
+    journal = Journal(settings.state_dir)
     tasks = [_restore_task(entry, given, rules, client.clock()) for entry in journal.entries(changeset)]
-    return ApplyFlow(ApplySession(changeset, tasks, journal, rules, client.clock, progress))
+    return ApplyFlow(ApplySession(changeset, tasks, journal, rules, settings, client.clock, progress))
 
 
 def _restore_task(

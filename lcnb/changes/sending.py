@@ -19,10 +19,10 @@ from lcnb.api.flows import Envelope, Flow, LocalWork, Pause
 from lcnb.changes.actions import action_of
 from lcnb.changes.journal import JournalEntry, utc_now
 from lcnb.changes.live_account import LiveAccount, read_account
+from lcnb.changes.protection import check_protection, find_refusal
 from lcnb.changes.session import ApplySession, poll_delays, target_names
 from lcnb.changes.settling import Settlement
 from lcnb.changes.tasks import ChangeTask
-from lcnb.config import Settings
 from lcnb.errors import (
     BadReply,
     ConnectionFailed,
@@ -31,6 +31,7 @@ from lcnb.errors import (
     Drifted,
     JournalError,
     LcnbError,
+    Protected,
     ServerError,
 )
 from lcnb.transport.budget import budget_key
@@ -52,9 +53,9 @@ class ApplyFlow:
 
     # --- the two entry points ---------------------------------------------------------------------------
 
-    def apply(self, settings: Settings) -> Flow[list[ChangeTask]]:
+    def apply(self) -> Flow[list[ChangeTask]]:
         """Check the account, write the ChangeSet into the journal, make the changes."""
-        session = self.session
+        session, settings = self.session, self.session.settings
         session.report_step("looking at the account")
         owner: dict[str, Any] = {
             "account": settings.account,
@@ -72,6 +73,7 @@ class ApplyFlow:
         ]
         if problems:
             raise Drifted(f"the account is no longer as planned: {'; '.join(problems)}. Nothing was sent.")
+        check_protection([task.change for task in self.tasks], settings)
         for task in self.tasks:
             task.known = action_of(task.change).known_identifiers(task.change, live)
         entries = [journal_entry(session.changeset, task) for task in self.tasks]
@@ -85,6 +87,11 @@ class ApplyFlow:
         if begun := [task for task in self.tasks if task.open]:
             yield from self._settlement.settle(begun)
             live = yield from read_account(set(live.seen))
+        if self.session.settings.read_only:
+            return self.tasks  # what was planned stays open until the account may be changed
+        planned = [task.change for task in self.tasks if task.state == "not tried"]
+        with suppress(Protected):  # each is checked below; while the facts file cannot be read, all stay open
+            check_protection(planned, self.session.settings)
         touched: set[str | None] = {task.identifier for task in self.tasks if task.tries}
         for task in self.tasks:
             if task.state == "not tried":
@@ -204,11 +211,13 @@ class ApplyFlow:
     def _send_attempt(self, task: ChangeTask) -> Flow[None]:
         """Send one attempt of a change. The intent is on the disk before the request is sent."""
         session, change = self.session, task.change
+        if problem := find_refusal(change, session.settings):
+            return (yield from self._refuse_attempt(task, problem))
         session.report_step(f"{change.action} {change.target}")
         if task.tries == 0:
-            problem = yield from action_of(change).prepare(change)
-            if problem is not None:
-                return (yield from session.record_outcome(task, "failed", problem))
+            failure = yield from action_of(change).prepare(change)
+            if failure is not None:
+                return (yield from session.record_outcome(task, "failed", failure))
         if task.renewed:
             task.note = "with a new password, since lcnb does not store typed ones; `reveal` returns it"
         known = sorted(task.known)
@@ -234,6 +243,13 @@ class ApplyFlow:
             task.sent_at = session.clock()
             yield from self._take_success(task, envelope)
         return None
+
+    def _refuse_attempt(self, task: ChangeTask, problem: str) -> Flow[None]:
+        """End a change that was never sent; leave one that was sent to the account, without another attempt."""
+        if task.tries == 0:
+            yield from self.session.record_outcome(task, "failed", f"not sent: {problem}")
+        else:
+            task.detail, task.refused = f"not sent again: {problem}", True
 
     def _take_refusal(self, task: ChangeTask, error: LcnbError) -> Flow[None]:
         """End a change whose first attempt was certainly not carried out; keep a later attempt open.

@@ -68,9 +68,11 @@ def prepare_apply(
     settings = client.settings
     rules = apply_rules(settings, on_error, wait_seconds(wait, timeout))
     tasks = [ChangeTask(change, position) for position, change in enumerate(changes)]
-    session = ApplySession(changeset, tasks, Journal(settings.state_dir), rules, client.clock, progress)
+    session = ApplySession(
+        changeset, tasks, Journal(settings.state_dir), rules, settings, client.clock, progress
+    )
     with lock_machines(client, changeset, changes):
-        yield ApplyFlow(session).apply(settings)
+        yield ApplyFlow(session).apply()
 
 
 def check_settled(settings: Settings, wanted: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
     main                                        the group `lcnb`, and errors as one text and an exit code
     listings, local                             tables of the account; doctor, sandbox, admin, demo
     changes, desired_state, journal             commands that change the account, each by a ChangeSet
+    history                                     readings of the account, and what earlier ones found
     runbooks, runs, batch, schedule             run notebooks, and look at what they left
     options, run_options, applying, filtering, printing, run_changes   what several commands share
     doctor, magic                               the checks of `lcnb doctor`; the line magic `%lcnb`

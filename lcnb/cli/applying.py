@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.changes.changeset import ChangeSet
+    from lcnb.config import Settings
 
 
-#: Printed before changes are resumed that may have been sent already.
-RESUME_NOTICE = "resume looks at the account first, and sends only the changes whose effect is not there"
+def resume_notice(settings: Settings) -> str:
+    """Return what `resume` does, to be printed before changes are resumed that may have been sent already."""
+    if settings.read_only:
+        return f"read-only ({settings.read_only}): resume settles what was sent by reading, and sends nothing"
+    return "resume looks at the account first, and sends only the changes whose effect is not there"
 
 
 def change_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,6 +15,8 @@ import click
 from lcnb.cli.options import (
     OUTPUT_FORMATS,
     account_options,
+    accounts_option,
+    chosen_accounts,
     output_option,
     runs_dir_option,
     sandbox_settings,
@@ -30,7 +32,7 @@ from lcnb.cli.run_options import confirm_option, engine_option, kernel_options, 
     type=click.Path(dir_okay=False),
     help="Run once per row of this CSV file; its columns are parameters.",
 )
-@click.option("--accounts", metavar="all|A,B", help="Run each row for all accounts of lcnb.toml, or these.")
+@accounts_option("Run each row for all accounts of lcnb.toml, or these.")
 @parameter_option
 @click.option(
     "--workers",
@@ -82,7 +84,7 @@ def batch_command(
         if resume:
             frame = resume_batch(resume, **common)
         else:
-            chosen = _chosen_accounts(account, accounts)
+            chosen = chosen_accounts(account, accounts)
             frame = batch(name or "", over, parameters=parse_parameters(pairs), accounts=chosen, **common)
     streams.mark_action_done()
     print_batch(frame, output)
@@ -101,15 +103,6 @@ def _check_batch_options(given: Mapping[str, Any], resume: str | None) -> None:
         raise click.UsageError("use --over FILE, --accounts, or both: they choose the runs of the batch.")
     if given["--account"] and given["--accounts"]:
         raise click.UsageError("use --account or --accounts, not both.")
-
-
-def _chosen_accounts(account: str | None, accounts: str | None) -> list[str] | bool:
-    """The names of the accounts, True for all of lcnb.toml, or an empty list for the default account."""
-    if account:
-        return [account]
-    if accounts == "all":
-        return True
-    return [each.strip() for each in (accounts or "").split(",") if each.strip()]
 
 
 COMMANDS = (batch_command,)

@@ -65,6 +65,7 @@ def run_checks(account: str | None = None, *, settings: Settings | None = None) 
         return
     yield CheckResult("token", True, f"from {settings.token_source}")
     yield CheckResult("base URL", True, f"{settings.base_url} ({settings.base_url_source})")
+    yield _check_changes(settings)
     network_results = [CheckResult(*each) for each in network.network_checks(settings.base_url)]
     yield from network_results
     try:
@@ -124,6 +125,20 @@ def _check_writable(name: str, folder: Path, variable: str) -> CheckResult:
 def _check_config_file(folder: Path) -> CheckResult:
     path = folder / "lcnb.toml"
     return CheckResult("lcnb.toml", True, str(path) if path.exists() else f"not present (optional: {path})")
+
+
+def _check_changes(settings: Settings) -> CheckResult:
+    """Report whether lcnb makes changes: a read-only account, and how many machines are protected."""
+    from lcnb.changes.protection import read_protected
+
+    if settings.read_only:
+        return CheckResult("changes", True, f"refused: the account is read-only ({settings.read_only})")
+    try:
+        count = len(read_protected(settings))
+    except LcnbError as error:
+        return CheckResult("changes", False, str(error))
+    machines = "1 machine" if count == 1 else f"{count} machines"
+    return CheckResult("changes", True, f"allowed; {machines} protected in {settings.facts_path}")
 
 
 def _check_notifications() -> Iterator[CheckResult]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.applying import RESUME_NOTICE, apply_and_print, change_options
+from lcnb.cli.applying import apply_and_print, change_options, resume_notice
 from lcnb.cli.options import OUTPUT_FORMATS, connect_client, output_option, runs_dir_option
 from lcnb.cli.run_changes import check_run_options, find_run_folder, is_run_name, resume_run
 
@@ -76,7 +76,7 @@ def resume_command(
             _print_open_changes(lc, found, output)
         if dry_run:
             return
-        print(RESUME_NOTICE, file=sys.stderr)
+        print(resume_notice(lc.settings), file=sys.stderr)
         apply_and_print(lambda options: lc.resume(changeset, **options), output, yes=yes, **how)
 
 

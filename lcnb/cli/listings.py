@@ -21,14 +21,21 @@ def _machine_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _print_listing(
-    name: str, account: str | None, sandbox: bool, output: str, *arguments: Any, **wanted: str | None
+    name: str,
+    account: str | None,
+    sandbox: bool,
+    output: str,
+    *arguments: Any,
+    at: str | None = None,
+    **wanted: str | None,
 ) -> None:
-    """Print what the client's method of this name returns, filtered by columns."""
+    """Print what the client's method of this name returns, now or at a time of the past, filtered by columns."""
     from lcnb.cli.filtering import filter_rows
     from lcnb.display.terminal import print_frame
 
     with connect_client(account, sandbox) as lc:
-        frame = filter_rows(lc, getattr(lc, name)(*arguments), wanted)
+        past = {} if at is None else {"at": at}
+        frame = filter_rows(lc, getattr(lc, name)(*arguments, **past), wanted)
     print_frame(frame, output)
 
 
@@ -45,15 +52,20 @@ def instances_command(
 
 
 @click.command()
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="List the machines of that date or time (UTC), from the history: 2026-11-01, 2026-11-01T09:30, 24h (ago).",
+)
 @_machine_options
 def inventory_command(
-    location: str | None, state: str | None, output: str, account: str | None, sandbox: bool
+    at: str | None, location: str | None, state: str | None, output: str, account: str | None, sandbox: bool
 ) -> None:
     """List machines with their plan and monthly price.
 
     The API does not report the plan of a machine: lcnb infers it from location, CPUs, memory and disk.
     """
-    _print_listing("inventory", account, sandbox, output, location=location, state=state)
+    _print_listing("inventory", account, sandbox, output, at=at, location=location, state=state)
 
 
 @click.command()

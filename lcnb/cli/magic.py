@@ -1,8 +1,11 @@
-"""`%load_ext lcnb`: the listings of the command as a line magic that returns DataFrames.
+"""`%load_ext lcnb`: the listings of the command, and questions in SQL, as a magic that returns DataFrames.
 
     %lcnb instances --location MIA1 --state running
     %lcnb plans --location MIA1
     web = %lcnb inventory
+
+    %%lcnb sql
+    select location, count(*) as machines from inventory group by 1
 
 The magic only reads. Changes are made by methods of the client, forms and commands.
 """
@@ -32,6 +35,8 @@ LISTINGS = (
 )
 STATES = ("running", "off", "building", "busy", "suspended")
 OPTIONS = ("--location", "--state", "--account", "--sandbox")
+#: The first word of a cell whose other lines are a question in SQL.
+SQL = "sql"
 
 
 class _MagicParser(argparse.ArgumentParser):
@@ -51,16 +56,21 @@ def _build_parser() -> _MagicParser:
     return parser
 
 
-def lcnb(line: str) -> pd.DataFrame:
-    """Return a listing as a DataFrame, such as `inventory`, `instances` or `plans`.
+def lcnb(line: str, cell: str | None = None) -> pd.DataFrame:
+    """Return a listing as a DataFrame, such as `inventory`, `instances` or `plans`; or the answer to `%%lcnb sql`.
 
-    Options: --location SLUG, --state STATE, --account NAME, --sandbox. InputError for a line that it cannot read.
+    Options: --location SLUG, --state STATE, --account NAME, --sandbox; for SQL the last two. InputError for a line
+    that it cannot read.
 
     >>> from lcnb.cli.magic import lcnb
     >>> lcnb("plans --location MIA1 --sandbox").location.unique().tolist()
     ['MIA1']
+    >>> lcnb("sql --sandbox", "select count(*) as machines from instances").machines[0]
+    np.int64(60)
     """
     options = _build_parser().parse_args(shlex.split(line))
+    if cell is not None or options.listing == SQL:
+        return _answer_sql(options, cell)
     if options.listing not in LISTINGS:
         raise InputError(
             f"%lcnb {options.listing}: no such listing{did_you_mean(options.listing, LISTINGS)}. Listings: "
@@ -73,6 +83,19 @@ def lcnb(line: str) -> pd.DataFrame:
         _wanted_values(options, frame)
         return frame
     return _read_listing(options)
+
+
+def _answer_sql(options: argparse.Namespace, query: str | None) -> pd.DataFrame:
+    from lcnb.client import connect
+
+    if options.listing != SQL or query is None:
+        raise InputError(
+            f"%lcnb {options.listing}: a question in SQL starts with the line %%lcnb sql and continues in the cell"
+        )
+    if options.location or options.state:
+        raise InputError("%%lcnb sql has no --location and --state; use WHERE in the query")
+    with connect(options.account, sandbox=options.sandbox) as client:
+        return client.sql(query)
 
 
 def _read_listing(options: argparse.Namespace) -> pd.DataFrame:
@@ -108,5 +131,5 @@ def complete_line(shell: Any, event: Any) -> list[str]:
 
 def register_magic(shell: Any) -> None:
     """Register the magic and its completion with an IPython shell."""
-    shell.register_magic_function(lcnb, magic_kind="line")
+    shell.register_magic_function(lcnb, magic_kind="line_cell")
     shell.set_hook("complete_command", complete_line, str_key="%lcnb")

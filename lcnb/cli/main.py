@@ -18,12 +18,27 @@ import click
 
 import lcnb
 from lcnb import streams
-from lcnb.cli import batch, changes, desired_state, journal, listings, local, runbooks, runs, schedule
+from lcnb.cli import (
+    batch,
+    changes,
+    desired_state,
+    facts,
+    history,
+    journal,
+    listings,
+    local,
+    runbooks,
+    runs,
+    schedule,
+    sql,
+)
 from lcnb.runbooks.ends import DONE, INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
 from lcnb.signals import resend_lost_signal
 
 #: The modules with commands, each with a tuple COMMANDS.
-MODULES = (listings, local, changes, desired_state, journal, runbooks, runs, batch, schedule)
+MODULES = (
+    listings, sql, local, changes, desired_state, facts, journal, history, runbooks, runs, batch, schedule,
+)  # fmt: skip
 
 
 class _SuggestingGroup(click.Group):

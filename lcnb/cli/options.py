@@ -25,6 +25,20 @@ def account_options(command: Callable[..., None]) -> Callable[..., None]:
     return account(sandbox(command))
 
 
+def accounts_option(help_text: str) -> Decorator:
+    """Return a decorator that adds `--accounts`; `chosen_accounts` reads it."""
+    return click.option("--accounts", metavar="all|A,B", help=help_text)
+
+
+def chosen_accounts(account: str | None, accounts: str | None) -> list[str] | bool:
+    """Return the names of the accounts, True for all of lcnb.toml, or an empty list for the default account."""
+    if account:
+        return [account]
+    if accounts == "all":
+        return True
+    return [each.strip() for each in (accounts or "").split(",") if each.strip()]
+
+
 def runs_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--runs-dir`."""
     return click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.applying import RESUME_NOTICE
+from lcnb.cli.applying import resume_notice
 from lcnb.cli.runbooks import run_and_print
 from lcnb.runbooks.ends import NOT_CONFIRMED
 
@@ -81,7 +81,7 @@ def resume_run(folder: Path, *, yes: bool, runs_dir: str | None = None, **how: A
 
         def confirm(left: ChangeSet) -> bool:
             progress.stop()
-            click.echo(RESUME_NOTICE, err=True)
+            click.echo(resume_notice(left.settings), err=True)
             if yes:
                 print_changes(left)
             return yes or progress.confirm(left)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replace_fields
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -18,23 +18,30 @@ from lcnb.api.fields import set_html_renderer
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
 from lcnb.api.passwords import checked_password
-from lcnb.changes import accessor, apply, build
+from lcnb.changes import accessor, apply, build, protection
 from lcnb.changes.build import BuiltChanges, MachineSpec
 from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
 from lcnb.changes.journal import Journal
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
 from lcnb.client.facts_methods import FactsMethods
+from lcnb.client.history_methods import HistoryMethods
+from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
+from lcnb.facts.edits import Tags
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
 from lcnb.frames import listings, provenance
 from lcnb.frames.catalogue import open_catalogue
+from lcnb.history import readings
+from lcnb.history.recording import HistoryRecorder
 from lcnb.secret import Secret
 from lcnb.transport.budget import Budget
 from lcnb.transport.rate_limit import BudgetStatus
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lcnb.history.moments import Moment
 
 ChangeSetT = TypeVar("ChangeSetT", bound=ChangeSet[Any])
 
@@ -57,7 +64,7 @@ def _render_record(title: str, rows: Iterable[tuple[str, str, Any]], text: str) 
 set_html_renderer(_render_record)
 
 
-class AccountMethods(FactsMethods, Generic[ChangeSetT]):
+class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
     """An account, without the decision whether its methods wait or are awaited."""
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
@@ -69,6 +76,7 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         #: Account, base URL and where the token came from; the token prints as stars.
         self.settings = settings
         self._cache = build.ReadCache()
+        self._history = HistoryRecorder(settings)
         self._catalogue_cache = open_catalogue(
             settings.state_dir, settings.token, settings.base_url, settings.catalogue
         )
@@ -145,7 +153,10 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
         Int64Dtype()
         """
-        return self._frame("instances", (yield from wait_for(queries.list_instances())))
+        found = yield from wait_for(
+            self._history.record(queries.list_instances(), readings.instance_readings, readings.INSTANCES)
+        )
+        return self._frame("instances", found)
 
     @client_method
     def instance(self, identifier: str | None = None, *, label: str | None = None) -> Steps[models.Instance]:
@@ -165,7 +176,9 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).locations().slug.is_unique
         True
         """
-        return self._frame("locations", (yield from wait_for(queries.list_locations(self._catalogue_cache))))
+        flow = queries.list_locations(self._catalogue_cache)
+        found = yield from wait_for(self._history.record(flow, readings.location_readings))
+        return self._frame("locations", found)
 
     @client_method
     def plans(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -180,7 +193,7 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         ['MIA1']
         """
         flow = queries.list_plans(location, runner=self._catalogue_cache)
-        return self._frame("plans", (yield from wait_for(flow)))
+        return self._frame("plans", (yield from wait_for(self._history.record(flow, readings.plan_readings))))
 
     @client_method
     def images(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -206,7 +219,8 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         7
         """
         cache = replace_fields(self._catalogue_cache, refresh=checked_flag("refresh", refresh))
-        locations, plans, images = yield from wait_for(queries.read_catalogue(cache))
+        flow = self._history.record(queries.read_catalogue(cache), readings.catalogue_readings)
+        locations, plans, images = yield from wait_for(flow)
         return Catalogue(
             self._frame("locations", locations), self._frame("plans", plans), self._frame("images", images)
         )
@@ -239,11 +253,11 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         >>> type(lcnb.connect(sandbox=True).profile().balance)
         <class 'float'>
         """
-        flow = single_records.read_typed(models.Profile, queries.read_single(calls.get_profile()))
-        return (yield from wait_for(flow))
+        flow = self._history.record(queries.read_single(calls.get_profile()), readings.profile_readings)
+        return (yield from wait_for(single_records.read_typed(models.Profile, flow)))
 
     @client_method
-    def inventory(self) -> Steps[pd.DataFrame]:
+    def inventory(self, *, at: Moment | None = None) -> Steps[pd.DataFrame]:
         """Return machines with location, plan, monthly price and facts: the frame that answers most questions.
 
         The API does not return the plan of a machine: lcnb infers the plan at its location with the same CPUs,
@@ -257,15 +271,28 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         >>> fleet = lcnb.connect(sandbox=True).inventory()
         >>> fleet[fleet.monthly_value.isna()].price_note.notna().all()
         np.True_
+
+        With `at`, the inventory as it was then: what the last complete reading until that time found, from the history
+        of this account on this machine; nothing is requested. `at` is a date (its midnight), a time, or a text
+        such as `2026-11-01`, `2026-11-01T09:30-03:00` or `24h` (so long ago); without an offset it is in UTC.
+        `attrs["lcnb"]["fetched_at"]` says when that reading was. `.lc` refuses to change machines by these rows.
+        Raises InputError if there is no reading before that time.
         """
+        if at is not None:
+            return self._past_inventory(at)
         facts = self._facts_file.read()
-        parts = yield from wait_for(queries.read_inventory(self._catalogue_cache))
+        parts = yield from self._parts_steps()
         return inventory_module.inventory_frame(parts, self.settings.account, self._name, facts)
 
     @client_method
     def _parts(self) -> Steps[queries.InventoryParts]:
         """Return the listings of the inventory; `lcnb.inventory` joins those of several accounts."""
-        return (yield from wait_for(queries.read_inventory(self._catalogue_cache)))
+        return (yield from self._parts_steps())
+
+    def _parts_steps(self) -> Steps[queries.InventoryParts]:
+        flow = queries.read_inventory(self._catalogue_cache)
+        recorded = self._history.record(flow, readings.inventory_readings, readings.INSTANCES)
+        return (yield from wait_for(recorded))
 
     @client_method
     def reveal(self, identifier: str) -> Steps[Secret]:
@@ -293,6 +320,10 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         hostname: str | None = None,
         ssh_key: str | None = None,
         password: str | Secret | None = None,
+        tags: Tags | Iterable[Tags] | None = None,
+        owner: str | None = None,
+        expires: str | timedelta | date | None = None,
+        protect: bool = False,
     ) -> Flow[BuiltChanges]:
         """Prepare a new machine as a ChangeSet with one change; nothing is sent until `apply`.
 
@@ -303,6 +334,8 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
             ssh_key: slug of a key of the account.
             password: by the provider's rule (12 to 32 characters with upper case, lower case, digit, special).
                 Without a password and a key lcnb generates a password; `reveal` returns it.
+            tags, owner, expires, protect: facts, which are written when the account shows the new machine: tags as for
+                `tag`, in a list or a mapping; `expires` as a duration from now ("8h") or a time.
 
         Raises InputError that names what is wrong and what is available.
 
@@ -312,7 +345,8 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         >>> changes.monthly_difference()
         {'USD': 5.4}
         """
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        facts = self._wished_facts(tags, owner, expires, protect)
+        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
         return build.create_instance(self._cache, spec)
 
     @change_method
@@ -326,12 +360,18 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         hostname: str | None = None,
         ssh_key: str | None = None,
         password: str | Secret | None = None,
+        tags: Tags | Iterable[Tags] | None = None,
+        owner: str | None = None,
+        expires: str | timedelta | date | None = None,
+        protect: bool = False,
     ) -> Flow[BuiltChanges]:
         """As `create_instance`, but with no change if a machine of this label and spec exists.
 
-        Raises InputError if it exists with another location, size, image or hostname.
+        Raises InputError if it exists with another location, size, image or hostname. The facts of a machine that
+        exists are left alone.
         """
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        facts = self._wished_facts(tags, owner, expires, protect)
+        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
         return build.ensure_instance(self._cache, spec)
 
     @change_method
@@ -449,7 +489,7 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         Args:
             desired: one row per machine, by label; columns location, plan, image, hostname, ssh_key, state (running
                 or off). Each but label is optional for a machine that exists. A missing value is not compared.
-            prune: delete machines whose label is not in `desired`.
+            prune: delete machines whose label is not in `desired`; a protected machine stays, with a note.
             allow_delete_all: allow `prune` to delete every machine, as an empty `desired` does. Without it such a
                 plan is refused: a frame that was filtered to nothing must not delete an account.
 
@@ -462,6 +502,7 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
             prune=prune,
             allow_delete_all=allow_delete_all,
             comments=provenance.frame_facts(desired).get("comments", ()),
+            protected=protection.read_protected(self.settings) if prune else (),
         )
 
     def _change_machine(
@@ -495,7 +536,9 @@ class AccountMethods(FactsMethods, Generic[ChangeSetT]):
         """Send one call as it is and return the JSON document. A write is refused without `confirm=True`.
 
         Prefer the methods that return a ChangeSet: this one writes no journal and does not settle unknown outcomes.
+        Raises Protected, as they do, and ReadOnly.
         """
+        protection.check_call(call, self.settings)
         return (yield from wait_for(single_records.send_confirmed(call, confirm)))
 
     @client_method

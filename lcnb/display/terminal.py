@@ -29,6 +29,7 @@ WIDE_COLUMNS = {
     "sshkeys": (),
     "snapshots": ("reference",),
     "runs": ("user", "host", "problem", "folder"),
+    "history": ("cpus", "memory", "total_disk_size"),
 }
 
 #: Further columns that a table omits, one after the other, until it fits into a narrow terminal.
@@ -41,6 +42,9 @@ NARROW_COLUMNS = {
     "plans": ("bandwidth", "currencycode"),
     "snapshots": ("locations", "build", "os_reference"),
     "runs": ("account", "exit_code", "attention", "changes", "duration_s"),
+    "history": ("ipv4", "identifier", "currencycode", "location", "state"),
+    "comparison": ("identifier", "not_before", "currencycode"),
+    "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
 }
 
 

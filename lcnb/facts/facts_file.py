@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lcnb.csv_file import MAX_PROBLEMS_SHOWN, read_csv
+from lcnb.csv_file import MAX_PROBLEMS_SHOWN, parse_csv
 from lcnb.errors import InputError
-from lcnb.facts.machine_facts import COLUMNS, FactsEdit, MachineFacts, facts_from_row
-from lcnb.files import write_atomically
+from lcnb.facts.machine_facts import COLUMNS, FactsEdit, MachineFacts, facts_from_row, stored_label
+from lcnb.files import NotText, read_text, write_atomically
 from lcnb.suggestions import did_you_mean
 
 #: Seconds to wait for another process that changes the file.
@@ -42,7 +42,8 @@ class FactsFile:
 
         Args:
             identifiers: Identifier → label of each machine. A label that is empty leaves the stored one.
-            change: Returns the new facts of one machine; it gets empty facts for one that has none yet.
+            change: Returns the new facts of one machine; it gets empty facts for one that has none yet. It is called
+                for the machines in their order.
 
         The file is read and replaced under a lock, whole or not at all. Raises InputError when the file cannot be read
         or written; nothing is written then.
@@ -57,10 +58,8 @@ class FactsFile:
                     identifier: change(_with_label(facts.get(identifier), identifier, label))
                     for identifier, label in identifiers.items()
                 }
-                facts |= changed
-                content = facts_text(facts.values(), comments)
-                mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-                write_atomically(path, content, mode=mode)
+                if any(facts.get(name, MachineFacts(name)) != each for name, each in changed.items()):
+                    self._replace(path, facts | changed, comments)
         except Timeout:
             raise InputError(
                 f"another process has held the lock of {self.path} for {LOCK_TIMEOUT_S:g} s. Try again.",
@@ -73,6 +72,15 @@ class FactsFile:
         except InputError as error:
             raise error.restate(not_done="written") from None
         return changed
+
+    def _replace(self, path: Path, facts: Mapping[str, MachineFacts], comments: Iterable[str]) -> None:
+        """Write the file, after a check that these facts can be read again."""
+        content = facts_text(facts.values(), comments)
+        kept = {name: each for name, each in facts.items() if not each.is_empty}
+        if self._parse(content)[0] != kept:
+            raise InputError("these facts cannot be written: they would be read as other ones")
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        write_atomically(path, content, mode=mode)
 
     def _target(self) -> Path:
         """The file itself where the path is a symbolic link: the link stays."""
@@ -88,13 +96,26 @@ class FactsFile:
     def _read_all(self) -> tuple[dict[str, MachineFacts], list[str]]:
         """Return the facts by identifier, and the comments."""
         try:
-            if not self.path.exists() or not self.path.stat().st_size:
-                return {}, []
-        except OSError as error:
+            text = read_text(self.path, "save it as CSV UTF-8")
+        except FileNotFoundError:
+            if self.path.is_symlink():
+                raise InputError(
+                    f"the facts file {self.path} is a symbolic link to a file that does not exist",
+                    cure="Make that file available, or remove the link.",
+                    not_done="sent",
+                ) from None
+            return {}, []
+        except (OSError, NotText) as error:
+            reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise InputError(
-                f"the facts file {self.path} cannot be read: {error.strerror or error}"
+                f"the facts file {self.path} cannot be read: {reason}", not_done="sent"
             ) from None
-        table = read_csv(self.path, not_done="sent")
+        return self._parse(text)
+
+    def _parse(self, text: str) -> tuple[dict[str, MachineFacts], list[str]]:
+        """Return the facts by identifier, and the comments, of the text of the file."""
+        _check_merged(self.path, text)
+        table = parse_csv(text, self.path)
         _check_columns(self.path, table.columns)
         facts: dict[str, MachineFacts] = {}
         problems = []
@@ -133,7 +154,19 @@ def facts_text(facts: Iterable[MachineFacts], comments: Iterable[str] = ()) -> s
 
 def _with_label(facts: MachineFacts | None, identifier: str, label: str) -> MachineFacts:
     found = facts or MachineFacts(identifier)
-    return replace(found, label=label) if label else found
+    name = stored_label(label)
+    return replace(found, label=name) if name else found
+
+
+def _check_merged(path: Path, text: str) -> None:
+    """Raise InputError for the marks that git leaves where two changes of one line meet."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(("<<<<<<< ", ">>>>>>> ", "||||||| ")) or line == "=======":
+            raise InputError(
+                f"{path}, line {number}: a merge conflict of git is not resolved",
+                cure="Keep the right lines, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>.",
+                not_done="sent",
+            )
 
 
 def _check_columns(path: Path, columns: Iterable[str]) -> None:

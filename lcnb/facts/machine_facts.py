@@ -11,6 +11,7 @@ from typing import Any
 
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
+from lcnb.times import to_utc
 
 #: The columns of a facts file, in their order.
 COLUMNS = ("identifier", "label", "tags", "owner", "note", "protected", "expires")
@@ -113,9 +114,19 @@ def parse_tags(texts: Iterable[str]) -> dict[str, str]:
     return dict(sorted(tags.items()))
 
 
+def tag_values(text: str) -> dict[str, str]:
+    """Return key → value of tags that `format_tags` has written; the value of a bare key is "".
+
+    >>> tag_values("legacy; project=shop")
+    {'legacy': '', 'project': 'shop'}
+    """
+    pairs = (each.strip().partition("=") for each in text.split(";"))
+    return {key: value for key, _, value in pairs if key}
+
+
 def checked_tag_key(key: str) -> str:
     """Return the key of a tag in its comparable form. Raises InputError for a text that is no key."""
-    name = comparable_name(key)
+    name = comparable_name(key) if isinstance(key, str) else ""
     if not _TAG_KEY.fullmatch(name):
         raise InputError(
             field="tag",
@@ -125,38 +136,52 @@ def checked_tag_key(key: str) -> str:
     return name
 
 
+def describe_tag(key: str, value: str | None) -> str:
+    """Return a tag as text: `project=shop`, or the bare key for an empty value. InputError for what is no text."""
+    if not isinstance(key, str) or not isinstance(value, str | None):
+        raise InputError(field="tags", expected="texts as keys and values", value={key: value})
+    return f"{checked_tag_key(key)}={value}" if value else key
+
+
 def format_tags(tags: Mapping[str, str]) -> str:
     """Return tags as one text, sorted by key: `legacy; project=shop`."""
     return TAG_SEPARATOR.join(f"{key}={value}" if value else key for key, value in sorted(tags.items()))
 
 
 def checked_text(name: str, text: str) -> str:
-    """Return a text in its comparable form. Raises InputError for control characters or too many characters."""
+    """Return a text in its comparable form. InputError for what is no text, control characters, or too many ones."""
+    if not isinstance(text, str):
+        raise InputError(field=name, expected="a text", value=text)
     text = comparable_name(text)
-    if any(unicodedata.category(each) == "Cc" for each in text):
+    if any(map(_is_control, text)):
         raise InputError("expected one line without control characters", field=name, value=text)
     if len(text) > MAX_TEXT_CHARACTERS:
         raise InputError(f"{len(text)} characters, more than {MAX_TEXT_CHARACTERS}", field=name, value=text)
     return text
 
 
+def stored_label(label: str) -> str:
+    """Return a label of the account as a facts file stores it: on one line, and never too long to be read again."""
+    plain = "".join(" " if _is_control(each) else each for each in label[:MAX_TEXT_CHARACTERS])
+    return comparable_name(plain)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs")
+
+
 def parse_time(text: str) -> datetime | None:
-    """Return a time with its offset as UTC; None for an empty text. Raises InputError for anything else.
+    """Return a time as UTC, in which a time without an offset is; None for an empty text. InputError for others.
 
     >>> parse_time("2026-12-01T10:00:00+02:00").isoformat()
     '2026-12-01T08:00:00+00:00'
     """
     if not text:
         return None
-    try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise InputError(
-        field="expires", expected="a time with its offset, such as 2026-12-01T08:00:00Z", value=text
-    )
+    found = to_utc(text)
+    if found is None:
+        raise InputError(field="expires", expected="a time such as 2026-12-01T08:00:00Z", value=text)
+    return found
 
 
 def format_time(at: datetime | None) -> str:
@@ -178,5 +203,7 @@ def _parse_protection(text: str) -> Protection | None:
     raise InputError(field="protected", expected="yes, an empty cell, or `user@host TIME`", value=text)
 
 
+#: Identifier → the facts of the machine.
+KnownFacts = Mapping[str, MachineFacts]
 #: What an edit does with the facts of one machine.
 FactsEdit = Callable[[MachineFacts], MachineFacts]

@@ -27,6 +27,7 @@ from lcnb.api.listing_reader import record_path
 from lcnb.api.models import Instance, ip_version
 from lcnb.api.raw_records import DECODE_ERRORS, RawRecords, decode_record
 from lcnb.api.record_reader import read_record
+from lcnb.errors import InputError
 from lcnb.frames.columns import cell_value
 
 #: Records that are read at a time: about two megabytes.
@@ -290,3 +291,78 @@ def _first_per_row(items: pa.Array, rows: Any, wanted: Any, size: int) -> pa.Arr
     missing = np.ones(size, bool)
     first[found], missing[found] = wanted[where], False
     return items.take(pa.array(first, mask=missing))
+
+
+# --- results of queries -----------------------------------------------------------------------------------
+
+_TIME = pd.DatetimeTZDtype("us", "UTC")
+_ARROW_TIME = pa.timestamp("us", "UTC")
+#: A month of an interval, as DuckDB counts it when it has to be a number of days.
+DAYS_PER_MONTH = 30
+
+
+def result_frame(table: pa.Table) -> pd.DataFrame:
+    """Return an Arrow table as a frame with lcnb's dtypes; a repeated column name gets a number (`label_1`).
+
+    Whole numbers become `Int64`, other numbers `Float64`, dates and times `datetime64[us, UTC]`, intervals
+    `timedelta64[us]`, times of day texts, lists and structs Python objects. Raises InputError for a number that does
+    not fit in `Int64`.
+    """
+    names = _distinct_names(table.column_names)
+    columns = {name: _result_column(name, column) for name, column in zip(names, table.columns, strict=True)}
+    return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+
+
+def _distinct_names(names: Sequence[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for name in names:
+        unique, number = name, 0
+        while unique in found or (number and unique in names):
+            number += 1
+            unique = f"{name}_{number}"
+        found[unique] = None
+    return list(found)
+
+
+def _result_column(name: str, column: pa.ChunkedArray) -> Any:
+    kind = column.type
+    if pa.types.is_interval(kind):
+        return pd.array([_timedelta(each) for each in column.to_pylist()], dtype="timedelta64[us]")
+    if pa.types.is_time(kind):
+        return pd.array([None if each is None else str(each) for each in column.to_pylist()], _TEXT_DTYPE)
+    if pa.types.is_nested(kind):
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_pylist(maps_as_pydicts="strict")
+        return values
+    arrow, pandas = _scalar_types(kind)
+    try:
+        column = column.cast(arrow, safe=not pa.types.is_timestamp(kind))
+    except pa.ArrowInvalid:
+        raise InputError(
+            f"the column {name!r} of the result has a value that is too large for {pandas}",
+            field="query",
+            cure="Cast it: (...)::double or (...)::varchar.",
+        ) from None
+    return pandas.__from_arrow__(column)
+
+
+def _scalar_types(kind: pa.DataType) -> tuple[pa.DataType, Any]:
+    """The type in Arrow and the dtype in pandas that hold the values of a type."""
+    if pa.types.is_temporal(kind):
+        return _ARROW_TIME, _TIME
+    if pa.types.is_boolean(kind):
+        own = COLUMN_TYPES[bool]
+    elif pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+        own = COLUMN_TYPES[int]
+    elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        own = COLUMN_TYPES[float]
+    else:
+        own = COLUMN_TYPES[str]
+    return own.arrow, own.pandas
+
+
+def _timedelta(interval: Any) -> Any:
+    if interval is None:
+        return pd.NaT
+    days = interval.months * DAYS_PER_MONTH + interval.days
+    return np.timedelta64(days * 86_400_000_000 + interval.nanoseconds // 1000, "us")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -12,15 +13,13 @@ from lcnb.api import queries
 from lcnb.api.fields import Drift, fields_of
 from lcnb.api.models import Instance, Profile
 from lcnb.api.record_reader import read_record
-from lcnb.facts.machine_facts import MachineFacts
+from lcnb.facts.machine_facts import KnownFacts
 from lcnb.frames.columns import DTYPES, pandas_array, records_frame
 from lcnb.frames.facts_frame import FACT_COLUMNS, fact_columns
 from lcnb.frames.listings import read_records
 from lcnb.frames.pricing import infer_price
 from lcnb.frames.provenance import attach_provenance
 
-#: Identifier → facts of the machine.
-KnownFacts = Mapping[str, MachineFacts]
 #: Columns with plan and price, with dtype, unit and meaning.
 PRICE_COLUMNS = {
     "plan": ("str", "", "slug of the plan that its location, CPUs, memory and disk point to"),
@@ -58,9 +57,13 @@ def inventory_frame(
     account: str | None = None,
     client: str | None = None,
     facts: KnownFacts = MappingProxyType({}),
+    read_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """Return the machines of one account with location, inferred plan, monthly price and facts."""
-    return attach_provenance("inventory", *_priced_inventory(parts, facts), account, client)
+    """Return the machines of one account with location, inferred plan, monthly price and facts.
+
+    `read_at` is the time when the machines were listed; now by default.
+    """
+    return attach_provenance("inventory", *priced_inventory(parts, facts), account, client, read_at)
 
 
 def accounts_inventory_frame(
@@ -76,14 +79,15 @@ def accounts_inventory_frame(
     drift = [Drift(f"account {name}", f"unavailable: {why}") for name, why in failed.items()]
     parts = []
     for name, each in found.items():
-        frame, odd = _priced_inventory(each, facts.get(name, {}))
+        frame, odd = priced_inventory(each, facts.get(name, {}))
         frame.insert(0, "account", pd.Series([name] * len(frame), dtype="str"))
         parts.append(frame)
         drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
     return attach_provenance("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
 
 
-def _priced_inventory(parts: queries.InventoryParts, facts: KnownFacts) -> tuple[pd.DataFrame, list[Drift]]:
+def priced_inventory(parts: queries.InventoryParts, facts: KnownFacts) -> tuple[pd.DataFrame, list[Drift]]:
+    """Return the machines of one account with prices and facts, and everything that was odd in the listings."""
     machines, drift = read_records("instances", parts.instances)
     places, place_drift = read_records("locations", parts.locations)
     plans, plan_drift = read_records("plans", parts.plans)

@@ -26,15 +26,19 @@ def listing_frame(
         account: The account's name, for `attrs`.
         client: The id of the client, for `attrs`: `frame.lc` finds the client by it.
     """
+    frame, drift = read_frame(kind, found)
+    return attach_provenance(kind, frame, drift, account, client, found.read_at)
+
+
+def read_frame(kind: str, found: listing_reader.Listing) -> tuple[pd.DataFrame, list[Drift]]:
+    """Return the rows of a listing, and everything that was odd in it."""
     if kind == "instances" and any(found.rows):
         from lcnb.frames.arrow import read_machines
 
         frame, odd = read_machines(found.rows)
-        return attach_provenance(kind, frame, [*found.drift, *odd], account, client, found.read_at)
+        return frame, [*found.drift, *odd]
     records, drift = read_records(kind, found)
-    return attach_provenance(
-        kind, records_frame(MODELS[kind], records), drift, account, client, found.read_at
-    )
+    return records_frame(MODELS[kind], records), drift
 
 
 def read_records(kind: str, found: listing_reader.Listing) -> tuple[list[Record], list[Drift]]:

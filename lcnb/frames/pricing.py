@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from lcnb.api.fields import Drift
 from lcnb.api.models import CURRENCY_SYMBOLS, Instance, Plan
 
+#: Prices are per month, and the provider charges per hour. A month is assumed to have 730 hours.
+HOURS_PER_MONTH = 730
+DAYS_PER_MONTH = HOURS_PER_MONTH / 24
+
 #: Plan slug, monthly price, currency code, and the reason for a missing price.
 InferredPrice = tuple[str | None, float | None, str | None, str | None]
 

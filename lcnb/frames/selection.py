@@ -4,6 +4,10 @@ The language is a part of what `DataFrame.query` accepts: columns, literals, com
 `.str.startswith`, `.str.endswith`, `.str.contains` with plain texts. The text is parsed and walked, never run. `all`
 selects every row; an empty text selects none. A missing value never selects: a condition on it is neither true nor
 false, so `not` does not turn it into a match.
+
+Tags are written `tag.project == 'shop'` or `tag['cost-center'] == '12'`; `tag.legacy` alone is true for machines that
+have the tag, and `not tag.legacy` for those that do not. A time is compared with `now` or with a text such as
+`'2026-12-01'`, in UTC: `expires < now`.
 """
 
 from __future__ import annotations
@@ -12,12 +16,15 @@ import ast
 import operator
 import unicodedata
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
+from lcnb.facts.machine_facts import checked_tag_key, tag_values
 from lcnb.names import comparable_name
 from lcnb.suggestions import did_you_mean
+from lcnb.times import to_utc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,12 +46,24 @@ _TEXT_METHODS: dict[str, Callable[[str, str], bool]] = {
     "contains": operator.contains,
 }
 _REGEX_CHARACTERS = frozenset("\\^$*+?{}[]|()")
-_DTYPE_KINDS = {"str": "text", "Int64": "number", "Float64": "number", "boolean": "flag"}
-SELECTION_EXAMPLES = "Examples: state == 'running' and location == 'MIA1'; label.str.startswith('web-'); all"
+_DTYPE_KINDS = {
+    "str": "text",
+    "Int64": "number",
+    "Float64": "number",
+    "boolean": "flag",
+    "datetime64[us, UTC]": "time",
+}
+SELECTION_EXAMPLES = (
+    "Examples: state == 'running' and location == 'MIA1'; label.str.startswith('web-'); "
+    "tag.project == 'shop'; all"
+)
+#: The names that are no columns: `tag.project` is the value of a tag, `now` the time of the selection.
+TAG_NAME, NOW_NAME = "tag", "now"
+_TIME_EXAMPLES = "'2026-12-01', '2026-12-01T18:00-03:00' or now"
 
 #: Maps a row to True, False, or None when a missing value decides.
 RowTest = Callable[[Mapping[str, Any]], bool | None]
-#: Maps a row to a value, together with the kind of the value: text, number, flag.
+#: Maps a row to a value, together with the kind of the value: text, number, flag, time.
 RowValue = tuple[Callable[[Mapping[str, Any]], Any], str]
 
 
@@ -55,7 +74,7 @@ class _SelectionProblem(Exception):
 def select(frame: pd.DataFrame, selection: str) -> pd.DataFrame:
     """Return the rows that a selection selects. Columns, dtypes and `attrs` are kept, so `frame.lc` works.
 
-    Raises InputError for a text that is not a selection, or names a column that the frame does not have.
+    Raises InputError for a text that is not a selection, or names a column that the frame or a tag that no row has.
 
     >>> import lcnb
     >>> from lcnb.frames.selection import select
@@ -65,7 +84,9 @@ def select(frame: pd.DataFrame, selection: str) -> pd.DataFrame:
     >>> len(select(fleet, "")), len(select(fleet, "all"))
     (0, 60)
     """
-    test = parse_selection(selection, {str(name): dtype_kind(dtype) for name, dtype in frame.dtypes.items()})
+    kinds = {str(name): dtype_kind(dtype) for name, dtype in frame.dtypes.items()}
+    keys = _tag_keys(frame["tags"]) if "tags" in frame and len(frame) else None
+    test = parse_selection(selection, kinds, keys)
     missing = frame.isna().to_numpy()
     names = [str(name) for name in frame]
     chosen = []
@@ -76,17 +97,25 @@ def select(frame: pd.DataFrame, selection: str) -> pd.DataFrame:
 
 
 def dtype_kind(dtype: object) -> str:
-    """Return "text", "number" or "flag" for a dtype of lcnb, and "other" for any other dtype."""
+    """Return "text", "number", "flag" or "time" for a dtype of lcnb, and "other" for any other dtype."""
     return _DTYPE_KINDS.get(str(dtype), "other")
 
 
-def parse_selection(selection: str, columns: Mapping[str, str] | None = None) -> RowTest:
+def _tag_keys(tags: Iterable[Any]) -> set[str]:
+    """Return the keys of all tags in a column `tags`."""
+    return {key for text in tags if isinstance(text, str) for key in tag_values(text)}
+
+
+def parse_selection(
+    selection: str, columns: Mapping[str, str] | None = None, tag_keys: Collection[str] | None = None
+) -> RowTest:
     """Return the test that a selection describes. Raises InputError for a text that is not a selection.
 
     Args:
         selection: The text.
-        columns: Names and kinds (text, number, flag) of the columns. None accepts every name, to check only the form.
-            A test that is accepted with the columns of a frame cannot fail on its rows.
+        columns: Names and kinds (text, number, flag, time) of the columns. None accepts every name, to check only the
+            form. A test that is accepted with the columns of a frame cannot fail on its rows.
+        tag_keys: The keys of the tags of all rows; None accepts every key.
     """
     if not isinstance(selection, str):
         raise InputError(
@@ -96,7 +125,7 @@ def parse_selection(selection: str, columns: Mapping[str, str] | None = None) ->
     if text in ("", SELECT_ALL):
         return lambda row: text == SELECT_ALL
     try:
-        return _ExpressionReader(columns).build_test(_parse_expression(text), 0)
+        return _ExpressionReader(columns, tag_keys).build_test(_parse_expression(text), 0)
     except _SelectionProblem as problem:
         shown = text if len(text) <= 200 else f"{text[:200]}..."
         raise InputError(
@@ -125,8 +154,10 @@ def _parse_expression(text: str) -> ast.expr:
 class _ExpressionReader:
     """Builds a test from a syntax tree. Everything that it does not know is refused."""
 
-    def __init__(self, columns: Mapping[str, str] | None) -> None:
+    def __init__(self, columns: Mapping[str, str] | None, tag_keys: Collection[str] | None) -> None:
         self.columns = columns
+        self.tag_keys = tag_keys
+        self.now = datetime.now(UTC)
 
     def build_test(self, node: ast.expr, depth: int) -> RowTest:
         """Build the test of a condition. `depth` counts how deep it is nested."""
@@ -141,6 +172,8 @@ class _ExpressionReader:
             return self.build_comparison(node)
         if isinstance(node, ast.Call):
             return self.build_text_test(node)
+        if _is_tag(node):
+            return self.build_tag_test(node)
         if isinstance(node, ast.Name):
             return self.build_flag_test(node)
         raise _SelectionProblem(_unsupported_message(node))
@@ -154,6 +187,11 @@ class _ExpressionReader:
             )
         return lambda row: None if (found := value(row)) is None else bool(found)
 
+    def build_tag_test(self, node: ast.expr) -> RowTest:
+        """Build the test whether a machine has a tag. Of one without an identifier, tags are not known."""
+        value, _ = self.read_tag(node)
+        return lambda row: None if row.get("identifier", "") is None else value(row) is not None
+
     def build_comparison(self, node: ast.Compare) -> RowTest:
         """Build the test of a comparison; `a < b < c` means `a < b and b < c`."""
         operands = [node.left, *node.comparators]
@@ -162,14 +200,14 @@ class _ExpressionReader:
 
     def compare_pair(self, left: ast.expr, sign: ast.cmpop, right: ast.expr) -> RowTest:
         """Build the test of two operands and the sign between them."""
-        if not any(isinstance(each, ast.Name) for each in (left, right)):
+        if not any(map(self.is_column, (left, right))):
             raise _SelectionProblem(f"{_shorten_source(left)} is not compared with a column")
         if isinstance(sign, ast.In | ast.NotIn):
             return self.build_membership(left, right, inside=isinstance(sign, ast.In))
         compare = _COMPARISONS.get(type(sign))
         if compare is None:
             raise _SelectionProblem("`is` is not supported here; use ==, or in [...]")
-        (one, kind), (other, other_kind) = self.read_operand(left), self.read_operand(right)
+        (one, kind), (other, other_kind) = self.read_operands(left, right)
         _check_same_kind(left, kind, right, other_kind)
         if "text" in (kind, other_kind) or "any" in (kind, other_kind):
             one, other = _comparable_value(one), _comparable_value(other)
@@ -184,14 +222,14 @@ class _ExpressionReader:
 
     def build_membership(self, left: ast.expr, right: ast.expr, *, inside: bool) -> RowTest:
         """Build the test of `column in [...]`, or of `not in` for `inside=False`."""
-        if not isinstance(left, ast.Name) or not isinstance(right, ast.List | ast.Tuple | ast.Set):
+        if not self.is_column(left) or not isinstance(right, ast.List | ast.Tuple | ast.Set):
             raise _SelectionProblem(
                 "`in` needs a column on its left and a list on its right, as in: label in ['web-01']"
             )
         value, kind = self.read_column(left)
         listed = []
         for each in right.elts:
-            constant, constant_kind = _read_literal(each)
+            constant, constant_kind = _read_time(each) if kind == "time" else _read_literal(each)
             _check_same_kind(left, kind, each, constant_kind)
             listed.append(comparable_name(constant) if isinstance(constant, str) else constant)
         value = _comparable_value(value)
@@ -205,26 +243,63 @@ class _ExpressionReader:
             raise _SelectionProblem(f".str.{name} is not one of .str.{', .str.'.join(_TEXT_METHODS)}")
         value, kind = self.read_column(column)
         if kind not in ("text", "any"):
-            raise _SelectionProblem(f"{column.id} is a {kind}, not a text")
+            raise _SelectionProblem(f"{_shorten_source(column)} is a {kind}, not a text")
         texts = [unicodedata.normalize("NFC", each) for each in _text_arguments(node, name)]
         value = _comparable_value(value)
         return lambda row: (
             None if (found := value(row)) is None else any(compare(found, each) for each in texts)
         )
 
-    def read_operand(self, node: ast.expr) -> RowValue:
-        """Return the value of a column or literal, and its kind."""
-        if isinstance(node, ast.Name):
-            return self.read_column(node)
-        constant, kind = _read_literal(node)
+    def is_column(self, node: ast.expr) -> bool:
+        """Whether a node is a column or a tag."""
+        return _is_tag(node) or (isinstance(node, ast.Name) and not self.is_now(node))
+
+    def is_now(self, node: ast.expr) -> bool:
+        """Whether a node is the time of the selection: `now`, unless the frame has a column of this name."""
+        return isinstance(node, ast.Name) and node.id == NOW_NAME and NOW_NAME not in (self.columns or ())
+
+    def read_operands(self, left: ast.expr, right: ast.expr) -> tuple[RowValue, RowValue]:
+        """Return values and kinds of two operands; a text that is compared with a time is one."""
+        columns = [self.read_column(each) if self.is_column(each) else None for each in (left, right)]
+        with_time = any(each is not None and each[1] == "time" for each in columns)
+        one, other = (
+            column or self.read_constant(node, with_time=with_time)
+            for column, node in zip(columns, (left, right), strict=True)
+        )
+        return one, other
+
+    def read_constant(self, node: ast.expr, *, with_time: bool) -> RowValue:
+        """Return the value of a literal or of `now`, and its kind."""
+        if self.is_now(node):
+            return (lambda row: self.now), "time"
+        constant, kind = _read_time(node) if with_time else _read_literal(node)
         return (lambda row: constant), kind
 
-    def read_column(self, node: ast.Name) -> RowValue:
-        """Return the value of a column, and its kind. Raises _SelectionProblem for an unknown column."""
+    def read_tag(self, node: ast.expr) -> RowValue:
+        """Return the value of `tag.KEY` or `tag['KEY']`. Raises _SelectionProblem for a key that no row has."""
+        key = _tag_key(node)
+        if self.columns is not None and "tags" not in self.columns:
+            raise _SelectionProblem("these rows have no tags; the rows of inventory() have")
+        if self.tag_keys is not None and key not in self.tag_keys:
+            known = sorted(self.tag_keys)
+            raise _SelectionProblem(
+                f"no machine has a tag {key!r}{did_you_mean(key, known)}. Tags: {', '.join(known) or 'none'}"
+            )
+
+        def value(row: Mapping[str, Any]) -> str | None:
+            tags = row["tags"]
+            return tag_values(tags).get(key) if isinstance(tags, str) else None
+
+        return value, "text"
+
+    def read_column(self, node: ast.expr) -> RowValue:
+        """Return the value of a column or tag, and its kind. Raises _SelectionProblem for an unknown one."""
+        if not isinstance(node, ast.Name):
+            return self.read_tag(node)
         name, kind = node.id, "any"
         if self.columns is not None:
             if name not in self.columns:
-                near = did_you_mean(name, self.columns)
+                near = " (write tag.KEY)" if name == TAG_NAME else did_you_mean(name, self.columns)
                 raise _SelectionProblem(
                     f"there is no column {name!r}{near}. Columns: {', '.join(self.columns)}"
                 )
@@ -234,7 +309,29 @@ class _ExpressionReader:
         return (lambda row: row[name]), kind
 
 
-def _split_text_call(node: ast.Call) -> tuple[ast.Name, str]:
+def _is_tag(node: ast.expr) -> bool:
+    """Whether a node is `tag.KEY` or `tag[...]`."""
+    return (
+        isinstance(node, ast.Attribute | ast.Subscript)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == TAG_NAME
+    )
+
+
+def _tag_key(node: ast.expr) -> str:
+    """Return the key of `tag.KEY` or `tag['KEY']`."""
+    key = node.attr if isinstance(node, ast.Attribute) else None
+    if isinstance(node, ast.Subscript):
+        key, kind = _read_literal(node.slice)
+        if kind != "text":
+            raise _SelectionProblem(f"{_shorten_source(node)}: the key of a tag is a text, as in tag['KEY']")
+    try:
+        return checked_tag_key(key)  # type: ignore[arg-type]  # anything but a key raises
+    except InputError as error:
+        raise _SelectionProblem(error.problem) from None
+
+
+def _split_text_call(node: ast.Call) -> tuple[ast.expr, str]:
     """The column and the method of `column.str.method(...)`. Raises _SelectionProblem for another call."""
     function = node.func
     owner = function.value if isinstance(function, ast.Attribute) else None
@@ -242,7 +339,7 @@ def _split_text_call(node: ast.Call) -> tuple[ast.Name, str]:
         isinstance(function, ast.Attribute)
         and isinstance(owner, ast.Attribute)
         and owner.attr == "str"
-        and isinstance(owner.value, ast.Name)
+        and (isinstance(owner.value, ast.Name) or _is_tag(owner.value))
     ):
         return owner.value, function.attr
     raise _SelectionProblem(
@@ -309,6 +406,17 @@ def _read_literal(node: ast.expr) -> tuple[Any, str]:
             if isinstance(node.value, types):
                 return node.value, kind
     raise _SelectionProblem(_unsupported_message(node))
+
+
+def _read_time(node: ast.expr) -> tuple[Any, str]:
+    """Return the time of a literal that is compared with a time; another value as it is."""
+    constant, kind = _read_literal(node)
+    if kind != "text":
+        return constant, kind
+    found = to_utc(constant)
+    if found is None:
+        raise _SelectionProblem(f"{_shorten_source(node)} is not a time; write {_TIME_EXAMPLES}")
+    return found, "time"
 
 
 def _check_same_kind(left: ast.expr, kind: str, right: ast.expr, other: str) -> None:

@@ -56,12 +56,14 @@ def apply_changes(
     wait: bool,
     timeout: float | None,
     on_error: OnError,
+    allow_fewer: bool = False,
 ) -> pd.DataFrame:
     """Show, save and, unless this is a dry run, apply changes: the body of `RunContext.apply`."""
     if not isinstance(changes, ChangeSet) or changes.is_async:
         kind = "one of AsyncLetsCloud" if isinstance(changes, ChangeSet) else type(changes).__name__
         raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
     dry_run = checked_flag("dry_run", dry_run)
+    allow_fewer = checked_flag("allow_fewer", allow_fewer)
     check_arguments(None, wait, timeout, on_error)
     changes = _remaining_changes(changes, run.resumes)
     update = _show_changes(changes)
@@ -69,7 +71,7 @@ def apply_changes(
     if dry_run:
         print_line("A dry run: nothing was sent." if len(changes) else "A dry run, and nothing to do.")
         return _save_outcomes(run, name, changes, None)
-    confirm = _check_confirmation(run, name, changes)
+    confirm = _check_confirmation(run, name, changes, allow_fewer=allow_fewer)
     try:
         with _show_progress() as progress:
             result = changes.apply(confirm, wait=wait, timeout=timeout, on_error=on_error, progress=progress)
@@ -95,7 +97,7 @@ def _confirmation_hint(changes: ChangeSet) -> str:
     )
 
 
-def _check_confirmation(run: RunFiles, name: str, changes: ChangeSet) -> bool | None:
+def _check_confirmation(run: RunFiles, name: str, changes: ChangeSet, *, allow_fewer: bool) -> bool | None:
     """Whether the changes are confirmed; None when the user must be asked. Drifted when a dry run planned others."""
     if run.confirmed in ("", "yes"):
         return True if run.confirmed else None
@@ -106,7 +108,7 @@ def _check_confirmation(run: RunFiles, name: str, changes: ChangeSet) -> bool | 
         raise Drifted(f"the approved plan {plan_file} cannot be read: {error}. Nothing was sent.") from None
     wanted = json.loads(json.dumps([each.plan() for each in changes]))
     # A change that a resumed run has made is in the plan, and no longer in `changes`.
-    if problems := _plan_differences(approved, wanted, may_lack=bool(run.resumes)):
+    if problems := _plan_differences(approved, wanted, may_lack=allow_fewer or bool(run.resumes)):
         raise Drifted(
             f"the account is no longer as it was when {plan_file.parent.name} was planned: "
             f"{'; '.join(sorted(problems))}. Nothing was sent. Plan again, look at the new plan, and apply it."

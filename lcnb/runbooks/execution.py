@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import lcnb
 from lcnb.changes.journal import user_name
-from lcnb.config import Settings, notification_targets
+from lcnb.config import Settings, account_variables, notification_targets
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import write_atomically
 from lcnb.folders import config_dir, state_dir
@@ -220,6 +220,7 @@ class RunExecution:
         if self.settings:
             env["LETSCLOUD_API_KEY"] = self.settings.token.reveal()
             env["LCNB_BASE_URL"] = self.settings.base_url
+            env |= account_variables(self.settings)
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
         if self.cwd and not env.get("PYTHONSAFEPATH"):

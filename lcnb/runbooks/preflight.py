@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lcnb.config import Settings, load_settings
+from lcnb.config import Settings, check_writable, load_settings
 from lcnb.errors import InputError, ParameterError, RunError, TokenMissing
 from lcnb.folders import runs_dir
 from lcnb.runbooks.notebook import parameters as declared
@@ -73,6 +73,12 @@ def resolve_settings(book: Runbook, account: str | None) -> Settings | None:
     if shipped:
         checked_proxy(settings.base_url)
     return settings
+
+
+def check_account_writable(settings: Settings | None) -> None:
+    """Raise ReadOnly for a run that changes an account whose settings make it read-only."""
+    if settings is not None:
+        check_writable(settings, not_done="started")
 
 
 def account_choices(settings: Settings | None) -> declared.AccountChoices:

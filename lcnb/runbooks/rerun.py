@@ -17,6 +17,7 @@ from lcnb.errors import InputError, ParameterError
 from lcnb.flags import NOTHING_STARTED
 from lcnb.runbooks.ends import COMPLETED_STATUSES
 from lcnb.runbooks.outcomes import NOT_MADE, open_changesets
+from lcnb.runbooks.preflight import check_account_writable
 from lcnb.runbooks.records.artifacts import hash_file
 from lcnb.runbooks.records.run_record import RunRecord, read_run, require_readable
 from lcnb.runbooks.result import RunResult
@@ -59,7 +60,10 @@ def apply_run(planned: RunRecord, **options: Any) -> RunResult:
 
 
 def check_plan(planned: RunRecord) -> None:
-    """Raise InputError unless this is a completed dry run with changes to apply and an unchanged notebook."""
+    """Raise InputError unless this is a completed dry run with changes to apply and an unchanged notebook.
+
+    Raises ReadOnly when the settings make its account read-only.
+    """
     _check_facts(planned, _NOTEBOOK_FACTS | _ACCOUNT_FACTS)
     if planned.status not in COMPLETED_STATUSES:
         raise InputError(
@@ -72,6 +76,7 @@ def check_plan(planned: RunRecord) -> None:
             f"that plans changes. {NOTHING_STARTED}"
         )
     _check_notebook_unchanged(planned)
+    check_account_writable(_recorded_settings(planned))
 
 
 def recorded_plan(run: RunRecord) -> list[Mapping[str, Any]]:

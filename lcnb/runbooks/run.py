@@ -25,6 +25,7 @@ from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, find_runbook
 from lcnb.runbooks.preflight import (
     account_choices,
+    check_account_writable,
     check_engine,
     check_language,
     check_seconds,
@@ -87,7 +88,7 @@ def run_runbook(
         InputError, ParameterError: a wrong name or parameter. This and the next four: nothing was started.
         ConfirmationMissing: changes that nobody confirmed.
         Locked: another process has the lock of such a run.
-        ConfigError: no token.
+        ConfigError: no token; ReadOnly: a run with `dry_run=False` in a read-only account.
         ApiError, TransportError: a value had to be checked against the account, and that failed.
         RunError: the folder cannot be written.
         KeyboardInterrupt: the run was interrupted, and its record says so. An interrupt after the last cell has ended
@@ -109,6 +110,8 @@ def run_runbook(
     limits = RunLimits(check_seconds("timeout", timeout), check_seconds("cell_timeout", cell_timeout))
     effective = declared.effective_values(book.parameters, checked)
     writes = effective.get("dry_run") is False
+    if writes:
+        check_account_writable(settings)
     if writes and not confirm and approved is None:
         raise ConfirmationMissing(
             f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from lcnb.api.calls import Call, attempt_limit_s
 from lcnb.api.flows import Envelope, Flow, LocalWork, Pause
 from lcnb.api.raw_records import split_records
+from lcnb.config import check_writable
 from lcnb.errors import BadReply, LcnbError, RateLimited, Refused, ServerError, TransportError
 from lcnb.transport.budget import Budget
 from lcnb.transport.effects import (
@@ -95,7 +96,12 @@ def exchange_flow(flow: Flow[T], context: ExchangeContext) -> LowFlow[T]:
 
 
 def exchange_call(call: Call, context: ExchangeContext) -> LowFlow[Envelope]:
-    """Send a call, and again where that is safe and time allows, until it has a result or an error."""
+    """Send a call, and again where that is safe and time allows, until it has a result or an error.
+
+    In a read-only account every other call than a read raises ReadOnly.
+    """
+    if call.effect != "read" or call.method not in ("GET", "HEAD"):
+        check_writable(context.settings)  # the only place that every write passes
     attempts = 0
     while True:
         if context.budget is not None:

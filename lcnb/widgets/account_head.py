@@ -1,4 +1,4 @@
-"""The first line of the app: which account it changes, and whether that is a sandbox."""
+"""The first line of a page: which account it changes, and whether that is a sandbox or read-only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import ipywidgets as widgets
 
 from lcnb.base_url import is_loopback
+from lcnb.widgets.elements import status_html
 from lcnb.widgets.runner import Runner
 from lcnb.widgets.style import STYLE
 
@@ -35,13 +36,18 @@ class AccountHead:
 
 
 def account_html(settings: Settings, *, sandbox: bool = False) -> str:
-    """Return the line as HTML, with the style sheet of the app."""
+    """Return the line as HTML with the style sheet of the app, and a second one if the account is read-only.
+
+    The second one is shown before anybody fills in a form.
+    """
     name = settings.account or ("Sandbox account" if sandbox else "LetsCloud account")
     badge = f'<span class="lcnb-sandbox">{SANDBOX_TEXT}</span>' if sandbox else ""
-    return (
-        f'{STYLE}<div class="lcnb-head"><b>{escape(name)}</b> <span>at {escape(settings.base_url)}</span> '
-        f"{badge}</div>"
-    )
+    line = f'<div class="lcnb-head"><b>{escape(name)}</b> <span>at {escape(settings.base_url)}</span> {badge}</div>'
+    if not settings.read_only:
+        return STYLE + line
+    reason = f"This account is read-only ({settings.read_only})"
+    refusal = f"{reason}: lcnb refuses every change. Previews and dry runs work."
+    return STYLE + line + status_html(refusal, alert=True)
 
 
 def is_sandbox(settings: Settings) -> bool:

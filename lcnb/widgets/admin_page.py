@@ -86,6 +86,7 @@ def account_environment(name: str | None, sandbox: bool) -> Iterator[dict[str, s
             "LETSCLOUD_API_KEY": server.token,
             "LCNB_BASE_URL": server.base_url,
             "LCNB_STATE_DIR": folder,
+            "LCNB_FACTS": str(Path(folder) / "facts.csv"),
         }
 
 

@@ -36,8 +36,10 @@ _CONFIRM_VERBS = {
 class ConfirmPanel:
     """The lower half of a form, from the review on."""
 
-    def __init__(self, form: Form, do: EventHandler) -> None:
+    def __init__(self, form: Form, do: EventHandler, read_only: str = "") -> None:
         self.form = form
+        #: The setting that makes the account read-only; then nothing can be confirmed.
+        self._read_only = read_only
         self._phase: Phase | None = None
         self._html: dict[str, object] = {}
         self.preview, self.report = widgets.HTML(), widgets.HTML()
@@ -48,6 +50,7 @@ class ConfirmPanel:
             make_button("Look again", "primary"),
             make_button("Start over"),
         )
+        self.yes.tooltip = f"read-only: {read_only}" if read_only else ""
         self.label.on_answer(lambda text: do(lambda: form.type_challenge(text)))
         for each, event in (
             (self.yes, form.confirm), (self.back, form.back_to_fields), (self.stop, form.stop),
@@ -114,7 +117,7 @@ class ConfirmPanel:
             self.label.placeholder = shown.challenge
             if not shown.typed and self.label.value:
                 self.label.value = ""
-        locked = not shown.can_confirm
+        locked = bool(self._read_only) or not shown.can_confirm
         if self.yes.disabled != locked:
             self.yes.disabled = locked
 

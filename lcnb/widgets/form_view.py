@@ -44,7 +44,7 @@ class FormView:
         self.review.on_click(lambda _: self.handle_event(form.review))
         self.cancel.on_click(lambda _: self.handle_event(form.back_to_fields))
         self.status = widgets.HTML(status_html("", phase=Phase.EDIT))
-        self.panel = self.panel_class(form, self.handle_event)
+        self.panel = self.panel_class(form, self.handle_event, runner.client.settings.read_only)
         begin = widgets.HBox([self.review, self.cancel])
         begin.add_class("lcnb-begin")
         self.asking = widgets.VBox([

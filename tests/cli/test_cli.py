@@ -31,12 +31,14 @@ from lcnb.cli.main import MODULES
 from lcnb.sandbox import start
 
 COMMANDS = {
-    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "images", "instances", "inventory",
-    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "rerun",
+    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
+    "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "protect", "record", "rerun",
     "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
-    "sshkeys", "verify", "warm",
+    "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
+    ("facts", "check"), ("facts", "move"), ("facts", "remove"), ("facts", "set"),
+    ("history", "compare"), ("history", "readings"), ("history", "show"), ("history", "spend"),
     ("key", "add"), ("key", "delete"), ("key", "generate"), ("runs", "prune"), ("schedule", "export"),
     ("snapshot", "create"), ("snapshot", "delete"), ("snapshot", "rename"),
 }  # fmt: skip
@@ -130,7 +132,7 @@ def test_command_help(command: tuple[str, ...], call: Call, monkeypatch: pytest.
 def test_list_of_commands_is_not_cut(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 80 columns `lcnb --help` shows the first sentence of each command in full."""
     monkeypatch.setenv("COLUMNS", "80")
-    for group in ((), ("key",), ("runs",), ("schedule",), ("snapshot",)):
+    for group in ((), ("history",), ("key",), ("runs",), ("schedule",), ("snapshot",)):
         listed = call(*group, "--help").out.partition("Commands:")[2].strip()
         assert [line for line in listed.splitlines() if not line.endswith(".")] == []
 

@@ -41,12 +41,15 @@ BAD = {
     "no identifier": (HEADER + ",web-01,,,,,\n", "line 2: identifier: the identifier is missing"),
     "twice": (HEADER + "abc,,,,,,\nabc,,,,,yes,\n", "line 3: the machine abc is there twice"),
     "protection": (HEADER + "abc,,,,,perhaps,\n", "line 2: protected: expected yes"),
-    "a local time": (
-        HEADER + "abc,,,,,,2026-12-01T08:00\n",
-        "line 2: expires: expected a time with its offset",
+    "a time": (
+        HEADER + "abc,,,,,,1.12.2026\n",
+        "line 2: expires: expected a time such as",
     ),
     "a tag": (HEADER + "abc,,1x=2,,,,\n", "line 2: tag: expected a key"),
-    "a conflict": (HEADER + "<<<<<<< HEAD\nabc,,,,,yes,\n", "line 2: fewer values than columns"),
+    "a conflict": (
+        HEADER + "<<<<<<< HEAD\nabc,,,,,yes,\n",
+        "line 2: a merge conflict of git is not resolved",
+    ),
 }
 
 

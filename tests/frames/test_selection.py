@@ -159,8 +159,106 @@ def test_of_lcnb(lc: lcnb.LetsCloud) -> None:
     assert len(select(lc.inventory(), "").lc.power_on()) == 0
 
 
+# --- tags and times -------------------------------------------------------------------------------------
+
+MACHINES = [
+    ("a", "legacy; project=shop", "ana", True, "2020-01-01T08:00:00Z"),
+    ("b", "cost-center=12; project=Sh\u00e3o", None, False, "2099-01-01T00:00:00Z"),
+    ("c", None, None, False, None),
+    (None, None, None, None, None),  # still being built
+]
+TAGGED = pd.DataFrame(
+    {
+        "identifier": pd.Series([row[0] for row in MACHINES], dtype="str"),
+        "tags": pd.Series([row[1] for row in MACHINES], dtype="str"),
+        "owner": pd.Series([row[2] for row in MACHINES], dtype="str"),
+        "protected": pd.Series([row[3] for row in MACHINES], dtype="boolean"),
+        "expires": pd.Series(pd.to_datetime([row[4] for row in MACHINES])).astype("datetime64[us, UTC]"),
+        "seen": pd.Series(pd.to_datetime(["2021-01-01T00:00:00Z"] * 4)).astype("datetime64[us, UTC]"),
+    }
+)
+
+TAG_SELECTIONS: dict[str, list[int]] = {
+    "tag.project == 'shop'": [0],
+    "'shop' == tag.project": [0],
+    "tag.project != 'shop'": [1],
+    "not tag.project == 'shop'": [1],
+    "tag.project in ['shop', 'Sha\u0303o']": [0, 1],
+    "tag.project not in ['shop']": [1],
+    "tag.project.str.startswith('s')": [0],
+    "tag['cost-center'] == '12'": [1],
+    "tag['cost-center'].str.contains('1')": [1],
+    "tag.legacy": [0],
+    "tag.legacy == ''": [0],
+    "not tag.legacy": [1, 2],
+    "not tag.legacy and not protected": [1, 2],
+    "tag.project == owner": [],
+    "protected": [0],
+    "not protected": [1, 2],
+    "expires < now": [0],
+    "now < expires": [1],
+    "not expires < now": [1],
+    "expires < '2026-12-01'": [0],
+    "expires == '2020-01-01T10:00+02:00'": [0],
+    "expires in ['2020-01-01T08:00', '2021-01-01']": [0],
+    "'2019-01-01' < expires <= '2099-01-01'": [0, 1],
+    "expires < seen": [0],
+    "expires > seen and tag.project.str.startswith('S')": [1],
+}
+BAD_TAG_SELECTIONS: dict[str, str] = {
+    "tag.projct == 'shop'": r"no machine has a tag 'projct' \(did you mean 'project'\?\)\. Tags: cost-center, legacy, project",
+    "not tag.keep": "no machine has a tag 'keep'",
+    "tag == 'shop'": r"there is no column 'tag' \(write tag\.KEY\)",
+    "tag": r"there is no column 'tag' \(write tag\.KEY\)",
+    "tag.str.startswith('s')": r"there is no column 'tag' \(write tag\.KEY\)",
+    "tag[1] == 'shop'": "the key of a tag is a text",
+    "tag['a b'] == 'shop'": "expected a key of letters",
+    "tag[project] == 'shop'": "project is not supported here",
+    "tag.project.a == 'x'": "is not compared with a column",
+    "tag.project == 12": r"tag\.project is a text, and 12 is a number",
+    "tag.project.upper() == 'X'": "not compared with a column|is not supported here",
+    "owner.project == 'x'": "is not compared with a column",
+    "expires < 'soon'": r"'soon' is not a time; write '2026-12-01'",
+    "expires < '2026-13-01'": "is not a time",
+    "expires in ['2026-12-01', 'x']": "'x' is not a time",
+    "expires < 5": "expires is a time, and 5 is a number",
+    "owner < now": "owner is a text, and now is a time",
+    "now < '2026-12-01'": "now is not compared with a column",
+    "now": "now is not supported here|there is no column 'now'",
+    "expires": "the column expires alone is not a condition",
+    "expires.str.startswith('2026')": "expires is a time, not a text",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("selection", "rows"), TAG_SELECTIONS.items())
+def test_selects_by_facts(selection: str, rows: list[int]) -> None:
+    """Tags, flags and times select; what is missing does not, except that a machine may lack a tag."""
+    assert select(TAGGED, selection).index.tolist() == rows
+    assert len(select(TAGGED.iloc[:0], selection)) == 0
+
+
+@pytest.mark.parametrize(("selection", "told"), BAD_TAG_SELECTIONS.items())
+def test_refuses_facts(selection: str, told: str) -> None:
+    """A tag that no machine has is refused like an unknown column: `not` of a misspelt key would select everything."""
+    with pytest.raises(InputError, match=told):
+        select(TAGGED, selection)
+
+
+def test_rows_without_tags() -> None:
+    """Rows that cannot have tags are not selected by them."""
+    with pytest.raises(InputError, match="these rows have no tags; the rows of inventory"):
+        select(FLEET, "tag.project == 'shop'")
+
+
+def test_form_of_facts() -> None:
+    """Without rows every key is accepted, for the check before a run."""
+    for selection in TAG_SELECTIONS:
+        parse_selection(selection)
+        parse_selection(selection, {str(name): dtype_kind(dtype) for name, dtype in TAGGED.dtypes.items()})
+
+
 WORDS = st.sampled_from([
-    "label", "state", "cpus", "locked", "monthly_value", "nothing", "'web-01'", "'a|b'", "1", "-2.5", "True", "None",
+    "label", "state", "cpus", "locked", "monthly_value", "nothing", "tag.a", "tag['a']", "now", "expires", "'web-01'", "'a|b'", "1", "-2.5", "True", "None",
     "==", "!=", "<", ">=", "in", "not in", "is", "and", "or", "not", "(", ")", "[", "]", ",", "&", "~", "+", "@",
     ".str", ".startswith(", ".contains('w')", ".__class__", "__import__('os')", "lambda:", ":=", "if", "else", "\\", "'",
 ])  # fmt: skip

@@ -85,6 +85,8 @@ class Action:
     target_kind: ClassVar[Kind]
     #: The effect cannot be undone: people confirm it by typing the label.
     irreversible: ClassVar[bool] = False
+    #: It interrupts or ends a machine, or takes its password: refused while the machine is protected.
+    refused_when_protected: ClassVar[bool] = False
     #: The state to wait for afterwards; empty when there is nothing to wait for.
     goal: ClassVar[str] = ""
     #: It makes a new thing, which is recognised because it was not there before.

@@ -30,6 +30,7 @@ from lcnb.changes.name_rules import NOTHING_SENT
 from lcnb.changes.reading import ListedMachines, ReadCache
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import InputError
+from lcnb.facts.wishes import describe_wish
 from lcnb.names import same_name
 from lcnb.secret import Secret
 
@@ -73,10 +74,11 @@ class CreateInstance(Action):
             calls.create_instance(body),
             None,
             "",
-            f"{plan.slug} at {location}, {image.slug}",
+            "; ".join(filter(None, [f"{plan.slug} at {location}, {image.slug}", describe_wish(spec.facts)])),
             *cost,
             expect={"hostname": hostname},
             made_password=spec.password is None and "password" in body,
+            facts=spec.facts,
         )
 
     def known_identifiers(self, change: Change, live: LiveAccount) -> frozenset[str]:
@@ -124,6 +126,7 @@ class DeleteInstance(MachineAction):
 
     name = "delete instance"
     irreversible = True
+    refused_when_protected = True
     goal = "gone"
     deletes = True
 
@@ -175,6 +178,7 @@ class PowerOff(PowerAction):
     """Turn a machine off at once, without asking its system."""
 
     name = "power off"
+    refused_when_protected = True
     goal = "off"
 
     def request_for(self, identifier: str) -> calls.Call:
@@ -186,6 +190,7 @@ class Shutdown(PowerAction):
     """Ask the system of a machine to stop."""
 
     name = "shut down"
+    refused_when_protected = True
     goal = "off"
 
     def request_for(self, identifier: str) -> calls.Call:
@@ -194,7 +199,10 @@ class Shutdown(PowerAction):
 
 
 class Reboot(PowerAction):
-    """Restart a machine. It leaves no trace in the account, so it is never sent twice."""
+    """Restart a machine. It leaves no trace in the account, so it is never sent twice.
+
+    A protected machine may be rebooted: it runs on afterwards, with the same data, plan and password.
+    """
 
     name = "reboot"
     goal = "running"
@@ -222,6 +230,7 @@ class ResetPassword(MachineAction):
 
     name = "reset password"
     irreversible = True
+    refused_when_protected = True
     goal = "unlocked"
     acceptance_suffices = True
 
@@ -254,6 +263,7 @@ class ChangePlan(MachineAction):
     """Give a machine another size at the same location."""
 
     name = "change plan"
+    refused_when_protected = True
     goal = "resized"
 
     def build(self, cache: ReadCache, machine: Instance, slug: str) -> Flow[BuiltChanges]:

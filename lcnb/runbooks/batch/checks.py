@@ -11,7 +11,7 @@ from lcnb.runbooks.batch.rows import BatchRow
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import secret_names, types
 from lcnb.runbooks.notebook.find import Runbook
-from lcnb.runbooks.preflight import check_language
+from lcnb.runbooks.preflight import check_account_writable, check_language
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 MAX_SHOWN_PROBLEMS = 20
 
 
-def check_confirmed(book: Runbook, rows: list[BatchRow], confirm: bool) -> None:
-    """Raise ConfirmationMissing when rows change an account (`dry_run=False`) without `confirm`."""
+def check_confirmed(book: Runbook, rows: list[BatchRow], confirm: bool, placement: Placement) -> None:
+    """Raise ConfirmationMissing when rows change an account (`dry_run=False`) without `confirm`.
+
+    Raises ReadOnly when the settings make the account of such a row read-only.
+    """
     writing = [
         row
         for row in rows
@@ -33,6 +36,8 @@ def check_confirmed(book: Runbook, rows: list[BatchRow], confirm: bool) -> None:
             f"{len(writing)} of the rows ({writing[0].where} first) have dry_run=False and change the account, and "
             "nobody confirmed that. Nothing was started. Review a dry run, then pass confirm=True (--yes)."
         )
+    for account in dict.fromkeys(row.account for row in writing):
+        check_account_writable(placement.resolve_settings(book, account))
 
 
 # --- parameters -----------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Placement:
 
         The list is None for an account that only the workers know.
         """
-        cached_choices = cache(account_choices(self._resolve_settings(book, account)))
+        cached_choices = cache(account_choices(self.resolve_settings(book, account)))
 
         def list_choices(kind: str) -> Sequence[str] | None:
             return cached_choices(kind)
@@ -72,14 +72,15 @@ class Placement:
     def account_problem(self, book: Runbook, account: str | None) -> str:
         """Return why the account of a row cannot be used; ConfigError for the default account."""
         try:
-            self._resolve_settings(book, account)
+            self.resolve_settings(book, account)
         except ConfigError as wrong:
             if account is None:
                 raise
             return str(wrong)
         return ""
 
-    def _resolve_settings(self, book: Runbook, account: str | None) -> Settings | None:
+    def resolve_settings(self, book: Runbook, account: str | None) -> Settings | None:
+        """Return the settings of the account of a row; None when only the workers have them. ConfigError if wrong."""
         if self.settings is not None:
             if account not in (None, self.settings.account):
                 whose = self.settings.account or self.settings.base_url

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from lcnb import python_process
+from lcnb.config import account_variables
 from lcnb.errors import RunError
 from lcnb.runbooks import ends
 from lcnb.runbooks.batch.child import find_run_folder
@@ -49,6 +50,7 @@ def account_environment(settings: Settings) -> dict[str, str | None]:
         "LCNB_BASE_URL": settings.base_url,
         "LCNB_TIMEOUT": f"{settings.timeout:g}",
         "LCNB_STATE_DIR": str(settings.state_dir),
+        **account_variables(settings),
     }
 
 

@@ -103,7 +103,7 @@ def batch(
     rows = repeat_per_account(collect_rows(over, book), accounts)
     placement = Placement.from_options(executor, dask, workers, settings, max_errors)
     checked = check_rows(book, rows, common, placement)
-    check_confirmed(book, checked, confirm)
+    check_confirmed(book, checked, confirm, placement)
     if placement.is_local:
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
@@ -163,7 +163,7 @@ def resume_batch(
     book = find_runbook(plan.source)
     placement = Placement.from_options(executor, dask, workers, settings, max_errors)
     remaining = [row for row in plan.rows if not plan.is_done(row)]
-    check_confirmed(book, check_rows(book, remaining, {}, placement), confirm)
+    check_confirmed(book, check_rows(book, remaining, {}, placement), confirm, placement)
     kernel, cwd = kernel or plan.kernel, cwd or plan.cwd
     if placement.is_local:
         choose_kernel(book, kernel)

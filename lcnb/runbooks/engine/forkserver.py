@@ -1,47 +1,51 @@
 """The server for warm runs: it has imported what runs need, and forks one process for each run.
 
 The server imports modules and does nothing else: it has one thread, no secrets and no open files, so that a fork of it
-is a clean process. It listens on a socket in a private folder, and forks a process for each request of a client. The
-fork takes over the environment, folder, handles, limits and umask of the request; a second fork, the shell, waits to
-run its cells. When the forked process ends, the server sends its exit code to the client; when the client disconnects
-first, the server sends SIGTERM to the process. On other systems than Linux, or when a request does not fit,
-`warm_server.spawn_process` returns None, and an ordinary process does the same work.
+is a clean process. It listens on a socket in a private folder, and hands each request of a client over to a standby: a
+process (`runner`) that was forked before, and that has forked a second one, the shell, for the cells. The standby takes
+over the environment, folder, handles and limits of the request; the server forks another standby for the next run, and
+forks one at once when none is waiting. When the process of a run ends, the server sends its exit code to the client;
+when the client disconnects first, the server sends SIGTERM to the process. On other systems than Linux, or when a
+request does not fit, `warm_server.spawn_process` returns None, and an ordinary process does the same work.
 """
 
 from __future__ import annotations
 
-import atexit
 import builtins
+import errno
 import os
 import select
 import shutil
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
-from lcnb.runbooks.ends import INTERRUPTED
 from lcnb.runbooks.engine.framing import receive_message, send_message
-from lcnb.runbooks.engine.warm import SINGLE_THREAD_ENV, SOCKET_NAME, start_fingerprint
-from lcnb.runbooks.engine.warm_server import close_shared_server
+from lcnb.runbooks.engine.runner import ENTRY_MODULES, Standby, fork_standby
+from lcnb.runbooks.engine.warm import (
+    SINGLE_THREAD_ENV,
+    FileVersions,
+    file_versions,
+    start_fingerprint,
+)
+from lcnb.runbooks.engine.warm_socket import SOCKET_NAME
 from lcnb.runbooks.notebook.deferred_imports import defer_iri_grammar
 from lcnb.signals import ENDING_SIGNALS
 
-#: What a fork may run: a name in the request → the module with `main`.
-ENTRY_MODULES = {"child": "lcnb.runbooks.batch.child", "command": "lcnb.cli.main"}
 #: Modules that runs need and that are slow to import.
 PRELOADED_MODULES = (
     "numpy", "pandas", "pandas.io.formats.html", "pandas.io.formats.string", "pandas.io.formats.style", "pyarrow",
     "pyarrow.pandas_compat", "pyarrow.parquet", "httpx", "matplotlib.pyplot", "matplotlib.backends.backend_agg",
     "pyarrow.vendored.version", "IPython", "IPython.core.application", "IPython.core.completerlib",
     "IPython.core.crashhandler", "IPython.core.logger", "IPython.core.oinspect", "IPython.extensions.storemagic",
+    "IPython.core.debugger", "IPython.core.debugger_backport", "tornado.platform.asyncio",
     "bdb", "resource", "ipykernel.kernelapp", "ipykernel.eventloops", "ipykernel.kernelspec", "ipywidgets", "filelock",
     "nbclient", "nbconvert", "nbformat.validator", "papermill", "rich._emoji_codes", "rich.progress", "rich.table",
     "lcnb.client", "lcnb.cli.main", "lcnb.cli.runbooks", "lcnb.display.charts", "lcnb.display.terminal", "lcnb.cli.magic",
@@ -49,12 +53,16 @@ PRELOADED_MODULES = (
     "lcnb.runbooks.publish.report", "lcnb.runbooks.run", "lcnb.runbooks.engine.shell", "lcnb.runbooks.engine.shell_client",
     "lcnb.runbooks.engine.shell_kernel", "lcnb.runbooks.execution", "lcnb.runbooks.preflight", "lcnb.runbooks.engine.kernelspecs",
     "lcnb.runbooks.engine.papermill_client", "lcnb.runbooks.engine.forked_process", "lcnb.runbooks.notebook.injected_values",
-    "lcnb.display.tables", "lcnb.display.panels", "lcnb.display.formats", "lcnb.display.markup", "lcnb.cli.printing",
+    "lcnb.display.tables", "lcnb.display.panels", "lcnb.display.progress", "lcnb.display.formats", "lcnb.display.markup", "lcnb.cli.printing",
     "lcnb.runbooks.publish.cells", "lcnb.runbooks.batch.launcher", "lcnb.runbooks.toolkit.account_balance",
     "lcnb.runbooks.toolkit.plan_prices", "lcnb.runbooks.toolkit.ssh_keys", "lcnb.runbooks.toolkit.machine_health",
 )  # fmt: skip
 #: Seconds that the server waits for the request of a client that has connected.
 REQUEST_TIMEOUT_S = 30.0
+#: Seconds without any event, after which standbys of a batch that has ended are ended.
+IDLE_S = 60.0
+#: After so many standbys that ended before a run came, no more are forked until a run has begun.
+MAX_FAILURES = 3
 
 
 @dataclass
@@ -77,8 +85,9 @@ def run_server(
         owner: a handle; the server also ends when its other end is closed.
         lock: a handle that forks close.
     """
+    files = file_versions()  # before the imports: a module that changes during them is noticed
     preload_modules()
-    server = _ForkServer(folder, owner, lock)
+    server = _ForkServer(folder, files, owner, lock)
     print(ready_text, flush=True)
     server.loop()
 
@@ -114,8 +123,8 @@ def _pretend_notebook() -> Iterator[None]:
 
 
 class _ForkServer:
-    def __init__(self, folder: Path, owner: int | None, lock: int | None) -> None:
-        self.fingerprint = start_fingerprint(os.environ)
+    def __init__(self, folder: Path, files: FileVersions, owner: int | None, lock: int | None) -> None:
+        self.fingerprint, self.files = start_fingerprint(os.environ), files
         self.owner, self.lock = owner, lock
         self.path = folder / SOCKET_NAME
         self.listener = socket.socket(socket.AF_UNIX)
@@ -124,7 +133,12 @@ class _ForkServer:
         os.close(handle)
         self.path.chmod(0o600)
         self.listener.listen(128)
+        #: Clients that have connected and not sent their request yet.
+        self.connected: list[socket.socket] = []
         self.running: dict[int, _ForkedRun] = {}
+        self.standbys: list[Standby] = []
+        #: How many standbys ended before a run came, since the last one that got a run.
+        self.failures = 0
         self.ending = False
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -139,28 +153,34 @@ class _ForkServer:
         self.ending = True
 
     def loop(self) -> None:
-        """Serve requests until the server is to end and all runs have ended."""
+        """Serve requests until the server is to end and all runs have ended. Standbys end with their connections."""
         try:
             while not (self.ending and not self.running):
-                self._handle_events(self._wait_for_events())
+                ready = self._wait_for_events()
+                if ready:
+                    self._handle_events(ready)
+                elif not self.ending:
+                    self._adjust_standbys()
         finally:
             self.path.unlink(missing_ok=True)
 
     def _wait_for_events(self) -> list[Any]:
-        """Wait for a request, a signal, or the end of a client; return the handles that are ready."""
-        watched: list[Any] = [self._woken]
+        """Wait for a request, a signal, the end of a client, or idle time; return the handles that are ready."""
+        watched: list[Any] = [self._woken, *self.connected]
         watched += [each.connection for each in self.running.values() if not each.disconnected]
         if not self.ending:
             watched.append(self.listener)
             watched += [self.owner] if self.owner is not None else []
+        lacking = not self.ending and len(self.standbys) < self._wanted_standbys()
         try:
-            return select.select(watched, [], [], 60)[0]
+            return select.select(watched, [], [], 0 if lacking else IDLE_S)[0]
         except InterruptedError:
-            return []
+            return [self._woken]
 
     def _handle_events(self, ready: list[Any]) -> None:
         if self._woken in ready:
-            os.read(self._woken, 4096)
+            with suppress(BlockingIOError):
+                os.read(self._woken, 4096)
         for each in list(self.running.values()):
             if each.connection in ready and not each.disconnected:
                 each.disconnected = True  # a client sends nothing after its request, so this is its end
@@ -169,48 +189,116 @@ class _ForkServer:
         if self.owner in ready:
             shutil.rmtree(self.path.parent, ignore_errors=True)
             os._exit(0)
+        for connection in [each for each in self.connected if each in ready]:
+            self.connected.remove(connection)
+            self._serve(connection)
         if self.listener in ready and not self.ending:
             self._accept()
 
     def _collect_ended(self) -> None:
-        """Send the exit code of each process that has ended to its client."""
+        """Send the exit code of each process that has ended to its client, and forget standbys that have ended."""
         for pid, each in list(self.running.items()):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 del self.running[pid]
                 self._reply(each.connection, {"code": os.waitstatus_to_exitcode(status)})
                 each.connection.close()
+        for standby in [each for each in self.standbys if os.waitpid(each.pid, os.WNOHANG)[0]]:
+            self.standbys.remove(standby)
+            standby.connection.close()
+            self.failures += 1
+
+    # --- standbys ---------------------------------------------------------------------------------------
+
+    def _wanted_standbys(self) -> int:
+        """One for the next run; under a batch as many as it has workers, at most one per processor."""
+        if self.failures >= MAX_FAILURES:
+            return 0
+        return max(1, min(len(self.running), len(os.sched_getaffinity(0))))
+
+    def _adjust_standbys(self) -> None:
+        """Fork a standby that is lacking. After some time without any event, end those that are too many."""
+        wanted = self._wanted_standbys()
+        if len(self.standbys) >= wanted:
+            while len(self.standbys) > wanted:
+                self._end_standby(self.standbys.pop())
+        elif not _why_not_alone():
+            try:
+                self.standbys.append(fork_standby(self._leave))
+            except OSError:
+                self.failures += 1
+        else:
+            self.failures = MAX_FAILURES
+
+    def _end_standby(self, standby: Standby) -> None:
+        """Kill a process that has no run, and collect it. Its shell ends with it."""
+        standby.connection.close()
+        _send_signal(standby.pid, signal.SIGKILL)
+        os.waitpid(standby.pid, 0)
+
+    def _leave(self) -> None:
+        """In a fork: close what belongs to the server."""
+        signal.set_wakeup_fd(-1)
+        connections = [each.connection for each in self.running.values()]
+        connections += [each.connection for each in self.standbys]
+        for connection in (*connections, *self.connected, self.listener):
+            connection.close()
+        for handle in (self._woken, self._wake, *([self.lock] if self.lock is not None else [])):
+            os.close(handle)
+
+    # --- requests ---------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
+        """Say to a client what this server has imported; "" when the files on the disk are not those any more."""
         connection, _ = self.listener.accept()
         connection.settimeout(REQUEST_TIMEOUT_S)
+        current = self.files == file_versions()
         try:
-            send_message(connection, {"fingerprint": self.fingerprint})
+            send_message(connection, {"fingerprint": self.fingerprint if current else ""})
+        except OSError:
+            connection.close()
+        else:
+            self.connected.append(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        """Receive the request of a client, and let a process begin it."""
+        try:
             request, handles = receive_message(connection)
         except (OSError, ValueError):
             connection.close()
             return
-        connection.settimeout(None)
-        refused = self._why_refused(request, handles)
+        refused = _why_refused(request, handles)
         pid = 0
         if request is not None and not refused:
             try:
-                pid = os.fork()
+                pid = self._begin(request, handles)
             except OSError as error:
                 refused = f"no process: {error.strerror}"
-            else:
-                if pid == 0:
-                    self._run_fork(connection, request, handles)
         for each in handles:
             os.close(each)
         if refused:
             self._reply(connection, {"refused": refused})
             connection.close()
             return
+        self.running[pid] = _ForkedRun(pid, connection)
         end = os.pidfd_open(pid)  # the process is collected later, so the number is still its own
         self._reply(connection, {"pid": pid}, [end])
         os.close(end)
-        self.running[pid] = _ForkedRun(pid, connection)
+
+    def _begin(self, request: Mapping[str, Any], handles: Sequence[int]) -> int:
+        """Hand the request over to a standby, or to a new fork; return its process id. OSError when none can begin."""
+        self._collect_ended()
+        while self.standbys:
+            standby = self.standbys.pop(0)
+            if standby.hand_over(request, handles):
+                self.failures = 0
+                return standby.pid
+            self._end_standby(standby)
+        standby = fork_standby(self._leave)
+        if not standby.hand_over(request, handles):
+            self._end_standby(standby)
+            raise OSError(errno.ECHILD, "the forked process ended at once")
+        return standby.pid
 
     def _reply(
         self, connection: socket.socket, reply: Mapping[str, Any], handles: Sequence[int] = ()
@@ -220,113 +308,18 @@ class _ForkServer:
         except OSError:
             pass  # the client is gone; the next event ends its process
 
-    def _why_refused(self, request: Mapping[str, Any] | None, handles: Sequence[int]) -> str:
-        """Why no process can be forked for this request; "" when it can."""
-        if request is None or len(handles) != 3 or request.get("main") not in ENTRY_MODULES:
-            return "no request"
-        threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
-        return f"{threads} threads" if threads != 1 else ""
 
-    def _run_fork(
-        self, connection: socket.socket, request: Mapping[str, Any], handles: Sequence[int]
-    ) -> NoReturn:
-        """In the fork: leave the server behind, and run the request."""
-        code = 1
-        try:
-            for each in self.running.values():
-                each.connection.close()
-            connection.close()
-            self.listener.close()
-            if self.lock is not None:
-                os.close(self.lock)
-            signal.set_wakeup_fd(-1)
-            os.close(self._woken)
-            os.close(self._wake)
-            os.setsid()
-            for number in (*ENDING_SIGNALS, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            for number in request["ignored"]:
-                signal.signal(number, signal.SIG_IGN)
-            code = _run_request(request, handles)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code & 0xFF)
+def _why_refused(request: Mapping[str, Any] | None, handles: Sequence[int]) -> str:
+    """Why no process can run this request; "" when one can."""
+    if request is None or len(handles) != 3 or request.get("main") not in ENTRY_MODULES:
+        return "no request"
+    return _why_not_alone()
 
 
-def _run_request(request: Mapping[str, Any], handles: Sequence[int]) -> int:
-    """Run the request in the forked process; return its exit code."""
-    from lcnb.runbooks.engine.forked_process import MIN_HANDLE, adopt_environment
-    from lcnb.runbooks.engine.shell import prepare_shell
-    from lcnb.runbooks.engine.shell_client import store_prepared
-
-    open_files = _apply_limits(request["limits"])
-    os.umask(request["umask"])
-    if (
-        open_files > 2 * MIN_HANDLE
-    ):  # otherwise the run has an ordinary kernel: a shell's handles have high numbers
-        store_prepared(prepare_shell())
-    _adopt_streams(handles)
-    adopt_environment(request["env"], request["cwd"])
-    sys.argv = ["lcnb", *request["argv"]]
-    code = _call_main(import_module(ENTRY_MODULES[request["main"]]).main)
-    atexit.unregister(close_shared_server)
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass  # nobody reads it any more
-    return code
-
-
-def _apply_limits(limits: Mapping[str, tuple[int, int]]) -> int:
-    """Set the resource limits of the request, at most those of this process; return the limit of open files."""
-    import resource
-
-    for name, (soft, hard) in limits.items():
-        number = getattr(resource, f"RLIMIT_{name}")
-        highest = resource.getrlimit(number)[1]
-        if highest != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > highest):
-            hard = highest
-            soft = min(soft, hard) if soft != resource.RLIM_INFINITY else hard
-        resource.setrlimit(number, (soft, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _adopt_streams(handles: Sequence[int]) -> None:
-    """Make the handles of the request the standard streams of this process."""
-    for wanted, handle in enumerate(handles):
-        os.dup2(handle, wanted, inheritable=True)
-        os.close(handle)
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        setattr(sys, name, _open_stream(number, "w" if number else "r"))
-        setattr(sys, f"__{name}__", getattr(sys, name))
-
-
-def _open_stream(number: int, mode: str) -> Any:
-    """A standard stream as Python creates it."""
-    encoding = os.environ.get("PYTHONIOENCODING", "utf-8").partition(":")[0] or "utf-8"
-    errors = "backslashreplace" if number == 2 else "strict"
-    buffering = 1 if mode == "w" and (number == 2 or os.isatty(number)) else -1
-    return open(number, mode, buffering, encoding=encoding, errors=errors, closefd=False)
-
-
-def _call_main(main: Any) -> int:
-    try:
-        main()
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED.exit_code
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
+def _why_not_alone() -> str:
+    """Why a fork would not be a clean process: the server has more than one thread. "" when it has one."""
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
+    return f"{threads} threads" if threads != 1 else ""
 
 
 def _send_signal(pid: int, number: int) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
 import json
-import socket
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LENGTH_PREFIX = struct.Struct("!I")
 #: At most this many handles come with one message.
 MAX_HANDLES = 16
+HANDLE_BYTES = struct.calcsize("i")
 
 
 def frame_message(packed: bytes) -> bytes:
@@ -71,16 +72,19 @@ def unpack_message(packed: bytes) -> dict[str, Any]:
     return message
 
 
-def send_message(connection: socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
+def send_message(connection: _socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
     """Send one message. OSError when the other side has closed the connection."""
     body = json.dumps(message).encode()
-    socket.send_fds(connection, [LENGTH_PREFIX.pack(len(body))], list(handles))
+    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(handles)}i", *handles))
+    connection.sendmsg([LENGTH_PREFIX.pack(len(body))], [rights] if handles else [])
     connection.sendall(body)
 
 
-def receive_message(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+def receive_message(connection: _socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """Receive one message and its handles; the message is None at the end of the connection."""
-    head, handles, _, _ = socket.recv_fds(connection, LENGTH_PREFIX.size, MAX_HANDLES)
+    size = _socket.CMSG_SPACE(MAX_HANDLES * HANDLE_BYTES)
+    head, ancillary, _, _ = connection.recvmsg(LENGTH_PREFIX.size, size, _socket.MSG_CMSG_CLOEXEC)
+    handles = [handle for _, _, data in ancillary for (handle,) in struct.iter_unpack("i", data)]
     buffer = bytearray(head)
     while (packed := take_message(buffer)) is None:
         wanted = LENGTH_PREFIX.size

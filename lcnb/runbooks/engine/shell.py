@@ -1,7 +1,7 @@
 """The process that runs the cells of a warm run: forked before its runner has any thread (`prepare_shell`).
 
-It waits for the start message (environment, folder and handles of the run), takes these over, and becomes a Jupyter
-kernel (`shell_kernel`). When its runner dies, the shell ends too.
+It builds a Jupyter kernel (`shell_kernel`), waits for the start message (limits, environment, folder and handles of the
+run), takes these over, and runs cells. When its runner dies, the shell ends too.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lcnb.runbooks.engine.forked_process import (
     NO_HISTORY_ARGUMENT,
     adopt_environment,
+    adopt_limits,
     die_with_parent,
     move_handle,
-    standard_stream,
+    reserve_handles,
 )
 from lcnb.runbooks.engine.framing import receive_message
+
+if TYPE_CHECKING:
+    from lcnb.runbooks.engine.shell_kernel import ShellApp
 
 #: Modules that check during their import whether they are in a notebook.
 NOTEBOOK_DETECTORS = ("tqdm.auto", "tqdm.autonotebook", "tqdm.notebook")
@@ -68,31 +72,33 @@ def _become_shell(control: socket.socket, iopub: int, runner: int) -> NoReturn:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     control = socket.socket(fileno=move_handle(control.detach()))
     iopub = move_handle(iopub)
-    start, handles = receive_message(control)
-    if start is None:
-        os._exit(0)  # this run needs no shell
-    _adopt_start(start, handles, runner)
-    _forget_terminal()
+    reserved = reserve_handles()
+
+    def wait_for_run(app: ShellApp) -> None:
+        for handle in reserved:
+            os.close(handle)
+        start, handles = receive_message(control)
+        if start is None:
+            os._exit(0)  # this run needs no shell
+        _adopt_start(start, handles, runner, app.stderr)
+        _forget_terminal()
+
     from lcnb.runbooks.engine.shell_kernel import (
         run_kernel,  # imports ipykernel, which a runner does not need
     )
 
-    run_kernel(control, iopub)
+    run_kernel(control, iopub, wait_for_run)
     os._exit(0)
 
 
-def _adopt_start(start: Mapping[str, Any], handles: list[int], runner: int) -> None:
-    """Take over the environment, folder and handles of the run."""
+def _adopt_start(start: Mapping[str, Any], handles: list[int], runner: int, kept_stderr: int) -> None:
+    """Take over the limits, environment, folder and handles of the run."""
+    adopt_limits(start["limits"])
     stderr, *received = [move_handle(handle) for handle in handles]
     for wanted, handle in zip(start["handles"], received, strict=True):
         os.dup2(handle, wanted, inheritable=True)
-    null = os.open(os.devnull, os.O_RDWR)
-    for number, handle in enumerate((null, null, stderr)):
-        os.dup2(handle, number, inheritable=True)
-        name = ("stdin", "stdout", "stderr")[number]
-        setattr(sys, name, standard_stream(number, name))
-        setattr(sys, f"__{name}__", getattr(sys, name))
-    os.close(null)
+    os.dup2(stderr, kept_stderr, inheritable=False)
+    os.close(stderr)
     adopt_environment(start["env"], start["cwd"])
     os.environ["JPY_PARENT_PID"] = str(runner)
     if "matplotlib" in sys.modules:
@@ -106,7 +112,7 @@ def _adopt_start(start: Mapping[str, Any], handles: list[int], runner: int) -> N
         str(Path(tempfile.gettempdir(), "kernel.json")),
         NO_HISTORY_ARGUMENT,
     ]
-    faulthandler.enable(stderr)
+    faulthandler.enable(kept_stderr)
 
 
 def _forget_terminal() -> None:

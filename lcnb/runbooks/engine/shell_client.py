@@ -24,6 +24,7 @@ from lcnb.runbooks.engine.framing import (
     unpack_message,
 )
 from lcnb.runbooks.engine.shell import PreparedShell
+from lcnb.runbooks.engine.warm import process_limits
 
 #: Seconds that a shell may take to end (functions that cells registered with atexit).
 SHUTDOWN_S = 5.0
@@ -103,8 +104,8 @@ class ShellManager:
         pass_fds: tuple[int, ...] = (),
         **kwargs: object,
     ) -> None:
-        """Send the start message with environment, folder and handles. OSError when the process has died."""
-        start = {"cwd": cwd, "env": dict(env), "handles": pass_fds}
+        """Send the start message with limits, environment, folder and handles. OSError when the process has died."""
+        start = {"limits": process_limits(), "cwd": cwd, "env": dict(env), "handles": pass_fds}
         send_message(self._prepared.control, start, [stderr.fileno(), *pass_fds])
         self.has_kernel = True
 

@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from io import StringIO
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -38,10 +39,12 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
 from jupyter_client.session import Session
+from traitlets.config import Config
 
-from lcnb.runbooks.engine.forked_process import NO_HISTORY_ARGUMENT
 from lcnb.runbooks.engine.framing import frame_message, pack_message, take_message, unpack_message
 
+#: What `forked_process.NO_HISTORY_ARGUMENT` sets.
+NO_HISTORY_CONFIG = Config({"HistoryManager": {"hist_file": ":memory:"}})
 #: Bytes of stderr that are kept for the report of a death.
 MAX_STDERR_BYTES = 64_000
 #: Seconds that Python's output waits for what a program writes at the same time, because a program may never stop.
@@ -245,6 +248,12 @@ class ShellKernel(IPythonKernel):
     handles: HandleReader
     _supports_kernel_subshells = False
 
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """The description of the kernel. ipykernel would import the debugger for it, which takes longer than a run."""
+        with _without_debugger():
+            return dict(super().kernel_info)
+
     def start(self) -> None:
         """Start without the debugger, which IPythonKernel would warn about, and let signals wake the event loop.
 
@@ -275,6 +284,14 @@ class ShellApp(IPKernelApp):
 
     control: socket.socket
     iopub: int
+    #: The handle that keeps stderr for the report of a death.
+    stderr: int
+    #: Called when the kernel is built: waits for the run, and takes over its environment.
+    wait_for_run: Callable[[ShellApp], None]
+
+    def parse_command_line(self, argv: object = None) -> None:
+        """Take the one setting that nbclient gives to a kernel; a parser of command lines would take longer."""
+        self.update_config(NO_HISTORY_CONFIG)
 
     def init_connection_file(self) -> None:
         """Do nothing: no client connects."""
@@ -300,7 +317,18 @@ class ShellApp(IPKernelApp):
         self.iopub_socket = self.iopub_thread.background_socket
 
     def init_path(self) -> None:
-        """Put the working folder after Python's own modules, as IPython does. The server runs without it (`-P`)."""
+        """Wait for the run, then put the working folder after Python's own modules, as IPython does.
+
+        The server runs without it (`-P`). What depends on the run is repeated or follows from here: the environment,
+        the folder, extensions, and the code that a user lets each kernel run first.
+        """
+        self.wait_for_run(self)
+        shell: Any = self.kernel.shell
+        shell.init_environment()
+        shell.starting_dir = os.getcwd()  # noqa: PTH109 - as IPython has it, a text
+        shell.history_manager.dir_hist[:] = [Path.cwd()]
+        if session_name := os.environ.get("JPY_SESSION_NAME"):
+            shell.user_ns["__session__"] = session_name
         if not os.environ.get("PYTHONSAFEPATH") and "" not in sys.path:
             ends = ("/site-packages", "/dist-packages")
             sys.path.insert(next((n for n, each in enumerate(sys.path) if each.endswith(ends)), 0), "")
@@ -308,10 +336,10 @@ class ShellApp(IPKernelApp):
     def init_io(self) -> None:
         """Create the streams, and read what programs write to the handles 1 and 2."""
         self.capture_fd_output = False
-        copies = [os.dup(number) for number in (1, 2)]
+        self.stderr, stdout = os.dup(2), os.dup(1)
         super().init_io()
-        self.handles = HandleReader(copies[1])
-        for stream, copy in zip((sys.stdout, sys.stderr), copies, strict=True):
+        self.handles = HandleReader(self.stderr)
+        for stream, copy in ((sys.stdout, stdout), (sys.stderr, self.stderr)):
             vars(stream)["_original_stdstream_copy"] = copy  # the handle of a kernel's stream
 
     def init_kernel(self) -> None:
@@ -332,11 +360,11 @@ class ShellApp(IPKernelApp):
         self.displayhook.get_execution_count = lambda: self.kernel.execution_count
 
 
-def run_kernel(control: socket.socket, iopub: int) -> None:
+def run_kernel(control: socket.socket, iopub: int, wait_for_run: Callable[[ShellApp], None]) -> None:
     """Run as a kernel until the runner closes its end of the socket, or a cell calls `exit()`."""
     app: Any = ShellApp.instance()
-    app.control, app.iopub = control, iopub
-    app.initialize([NO_HISTORY_ARGUMENT])
+    app.control, app.iopub, app.wait_for_run = control, iopub, wait_for_run
+    app.initialize()
     _repeat_kernel_setup(app.kernel)
     app.kernel.session.send(app.kernel.shell_stream, "ready")
     app.start()

@@ -1,30 +1,32 @@
 """Requests to the server for warm runs (`forkserver`): get a process from it, and wait for its end.
 
-Where such a server runs, `lcnb run` loads this module and little else. Its start is a large part of the time of a run,
-so only small modules are imported here.
+Where such a server runs, `lcnb run` connects to it (`warm_socket`), then loads this module and little else. Its start
+is a large part of the time of a run, so only small modules are imported here.
 """
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import signal
-import socket
-import struct
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import lcnb
-from lcnb.folders import state_dir
 from lcnb.runbooks.engine.framing import receive_message, send_message
+from lcnb.runbooks.engine.warm_socket import connect_server, connect_user_server
+from lcnb.runbooks.engine.warm_socket import is_supported as is_supported
+from lcnb.runbooks.engine.warm_socket import user_server_folder as user_server_folder
 from lcnb.signals import ENDING_SIGNALS
 
 TYPE_CHECKING = False  # importing typing takes milliseconds
 if TYPE_CHECKING:
     from typing import IO, Any
 
-SOCKET_NAME = "warm.sock"
+PACKAGE_FOLDER = os.path.dirname(lcnb.__file__)  # noqa: PTH120 - as a text
+#: File → time of change, size and inode number.
+FileVersions = dict[str, tuple[int, int, int]]
 #: Variables that have an effect when Python starts or modules are imported: a server with other values does not fit.
 STARTUP_PREFIXES = (
     "PYTHON",
@@ -45,31 +47,47 @@ SINGLE_THREAD_ENV = {
 RESOURCE_LIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "NOFILE", "AS")
 
 
-def is_supported() -> bool:
-    """Whether this system can have warm runs: Linux with pidfd."""
-    return sys.platform == "linux" and hasattr(os, "pidfd_open")
-
-
 def start_fingerprint(env: Mapping[str, str]) -> str:
-    """Return what must be the same in a server and its client: Python, packages, files of lcnb, variables.
+    """Return what must be the same in a server and its client: Python, the package's folder, variables.
 
     It is a text and not a hash, because importing hashlib would take longer than sending the text.
 
     >>> start_fingerprint({"PYTHONHASHSEED": "1"}) == start_fingerprint({"PYTHONHASHSEED": "2"})
     False
     """
-    package = Path(lcnb.__file__).parent
     # `python` and `python3` of an environment are one program: the environment and the file behind the links count.
-    python = (sys.prefix, os.path.realpath(sys.executable))
-    facts: list[object] = [*python, sys.version, lcnb.__version__, str(package)]
-    facts += sorted(
+    facts = [sys.prefix, os.path.realpath(sys.executable), sys.version, lcnb.__version__, PACKAGE_FOLDER]
+    variables = sorted(
         (name, value)
         for name, value in env.items()
         if name.startswith(STARTUP_PREFIXES) and name not in SINGLE_THREAD_ENV
     )
-    facts += [(str(path), path.stat().st_mtime_ns) for path in sorted(package.rglob("*.py"))]
-    facts += [(each, os.stat(each).st_mtime_ns) for each in sys.path if each.endswith("-packages")]  # noqa: PTH116
-    return repr(facts)
+    return repr((facts, variables, _package_folders()))
+
+
+def file_versions() -> FileVersions:
+    """Return the time of change, size and number of each module of lcnb, and the time of the folders of packages.
+
+    A server compares them with those of its start before it accepts a request, so that no run uses code that was
+    changed meanwhile.
+    """
+    found: FileVersions = {}
+    folders = [PACKAGE_FOLDER]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    status = entry.stat()
+                    found[entry.path] = (status.st_mtime_ns, status.st_size, status.st_ino)
+                elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+                    folders.append(entry.path)
+    for each in _package_folders():
+        found[each] = (os.stat(each).st_mtime_ns, 0, 0)  # noqa: PTH116 - pathlib takes milliseconds
+    return found
+
+
+def _package_folders() -> list[str]:
+    return [each for each in sys.path if each.endswith("-packages")]
 
 
 class WarmProcess:
@@ -78,7 +96,7 @@ class WarmProcess:
     `end` is its pidfd: it becomes readable when the process has ended, and never means another process.
     """
 
-    def __init__(self, connection: socket.socket, pid: int, end: int, stdin: IO[bytes] | None) -> None:
+    def __init__(self, connection: _socket.socket, pid: int, end: int, stdin: IO[bytes] | None) -> None:
         self._connection, self.pid, self._end, self.stdin = connection, pid, end, stdin
         self.returncode: int | None = None
         #: Whether the server died before it sent the exit code.
@@ -139,25 +157,38 @@ def wait_readable(handles: Sequence[int], timeout: float | None) -> None:
 
 
 def request_process(
-    folder: Path,
+    folder: str,
     main: str,
     argv: Sequence[str],
     env: Mapping[str, str],
     handles: Sequence[int],
     stdin: IO[bytes] | None = None,
 ) -> WarmProcess | None:
-    """Let the server in `folder` fork a process. None without a server that fits: then nothing was started.
+    """Let a process of the server in `folder` begin a run. None without a server that fits: then nothing was started.
 
-    RunError when the server dies after it accepted the request: whether it has forked is not known then, and a second
-    process could do the same work twice.
+    RunError when the server dies after it accepted the request: whether the run has begun is not known then, and a
+    second process could do the same work twice.
     """
-    connection = socket.socket(socket.AF_UNIX)
+    connection = connect_server(folder)
+    return None if connection is None else _request_on(connection, main, argv, env, handles, stdin)
+
+
+def _request_on(
+    connection: _socket.socket,
+    main: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    handles: Sequence[int],
+    stdin: IO[bytes] | None = None,
+) -> WarmProcess | None:
+    """Request a process as `request_process` does, on a new connection."""
     try:
-        _connect_server(connection, folder)
+        request = _build_request(main, argv, env)
+        fingerprint = start_fingerprint(env)
         hello, _ = receive_message(connection)
-        if not hello or hello["fingerprint"] != start_fingerprint(env):
-            raise ConnectionRefusedError("the server has another environment")
-        send_message(connection, _build_request(main, argv, env), handles)
+        if not hello or hello["fingerprint"] != fingerprint:
+            raise ConnectionRefusedError("the server has another environment, or code that has changed since")
+        send_message(connection, request, handles)
     except (OSError, ValueError, KeyError):
         connection.close()
         return None
@@ -180,55 +211,44 @@ def request_process(
 
 
 def _build_request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    import resource
-
-    umask = os.umask(0o077)
-    os.umask(umask)
     return {
         "main": main,
         "argv": list(argv),
         "env": dict(env),
         "cwd": os.getcwd(),  # noqa: PTH109 - what the process has, as text
-        "umask": umask,
-        "limits": {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in RESOURCE_LIMITS},
+        "limits": process_limits(),
         "ignored": [number for number in ENDING_SIGNALS if signal.getsignal(number) == signal.SIG_IGN],
     }
 
 
-def _connect_server(connection: socket.socket, folder: Path) -> None:
-    """Connect through the folder's handle: the address of a socket has room for 100 bytes, and a path may be longer."""
-    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        connection.connect(f"/proc/self/fd/{handle}/{SOCKET_NAME}")
-        _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if uid != os.getuid():  # the server of another user would get the token
-            raise PermissionError(f"the server in {folder} belongs to another user")
-    finally:
-        os.close(handle)
+def process_limits() -> dict[str, Any]:
+    """Return the limits of this process that a run takes over: resources, umask, niceness, blocked signals."""
+    import resource
 
-
-def user_server_folder() -> Path:
-    """Return the folder of the server that `lcnb warm` starts for all processes of this user."""
-    return state_dir() / "warm"
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return {
+        "resources": {
+            name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in RESOURCE_LIMITS
+        },
+        "umask": umask,
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+    }
 
 
 def is_server_running() -> bool:
     """Whether the server of `lcnb warm` is running."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            _connect_server(connection, user_server_folder())
-        except OSError:
-            return False
-        return True
+    connection = connect_user_server()
+    if connection is not None:
+        connection.close()
+    return connection is not None
 
 
-def run_on_server(argv: Sequence[str]) -> int | None:
-    """Run `lcnb ARGV` on the server of `lcnb warm`; return its exit code, or None without one. Pass signals on."""
-    folder = user_server_folder()
-    if not is_supported() or not (folder / SOCKET_NAME).exists():
-        return None
+def run_on_server(connection: _socket.socket, argv: Sequence[str]) -> int | None:
+    """Run `lcnb ARGV` on the connected server; return its exit code, or None if it does not fit. Pass signals on."""
     handles = [number if _is_open(number) else os.open(os.devnull, os.O_RDWR) for number in range(3)]
-    process = request_process(folder, "command", argv, os.environ, handles)
+    process = _request_on(connection, "command", argv, os.environ, handles)
     if process is None:
         return None
     with process:

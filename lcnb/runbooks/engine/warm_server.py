@@ -21,15 +21,15 @@ from lcnb import python_process
 from lcnb.errors import RunError
 from lcnb.runbooks.engine.warm import (
     SINGLE_THREAD_ENV,
-    SOCKET_NAME,
     STARTUP_PREFIXES,
+    FileVersions,
     WarmProcess,
-    is_supported,
+    file_versions,
     request_process,
     start_fingerprint,
-    user_server_folder,
     wait_readable,
 )
+from lcnb.runbooks.engine.warm_socket import SOCKET_NAME, is_supported, user_server_folder
 
 SERVER_MODULE = "lcnb.runbooks.engine.forkserver"
 #: Variables that the server gets besides those with STARTUP_PREFIXES: none of them can be a secret.
@@ -37,11 +37,19 @@ PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "VIRTU
 SERVER_START_S = 60.0
 
 
+#: What a server must have imported, and the files of lcnb at that time.
+Fingerprint = tuple[str, FileVersions]
+
+
+def _fingerprint(env: Mapping[str, str]) -> Fingerprint:
+    return start_fingerprint(env), file_versions()
+
+
 class WarmServer:
     """A server that this process started, and that ends with it."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.fingerprint = start_fingerprint(env)
+        self.fingerprint = _fingerprint(env)
         self.owner = os.getpid()
         self.folder = Path(tempfile.mkdtemp(prefix="lcnb-warm-"))
         self._process = subprocess.Popen(
@@ -73,7 +81,7 @@ class WarmServer:
 
 _shared: WarmServer | None = None
 #: The fingerprint of an environment for which no server could be started: no further attempt for each run.
-_failed = ""
+_failed: Fingerprint | None = None
 _lock = threading.Lock()
 
 
@@ -81,7 +89,7 @@ def start_server(env: Mapping[str, str]) -> None:
     """Start the server of this process for an environment, unless it has one; do not wait for it."""
     global _shared, _failed
     with _lock:
-        wanted = start_fingerprint(env)
+        wanted = _fingerprint(env)
         if _shared is not None and (_shared.owner != os.getpid() or _shared.fingerprint != wanted):
             _close_locked()
         if is_supported() and _shared is None and _failed != wanted:
@@ -138,10 +146,10 @@ def spawn_process(
     handles = (read, stdout.fileno(), stderr.fileno())
     try:
         process = None
-        if is_supported() and (user_server_folder() / SOCKET_NAME).exists():
+        if is_supported():
             process = request_process(user_server_folder(), main, argv, env, handles, stdin)
         if process is None and (server := shared_server(env)):
-            process = request_process(server.folder, main, argv, env, handles, stdin)
+            process = request_process(str(server.folder), main, argv, env, handles, stdin)
     finally:
         os.close(read)
     if process is None:
@@ -163,7 +171,7 @@ def become_server(ready_text: str) -> NoReturn:
 
     The process is replaced, without the secrets in the environment of this one. RunError when such a server exists.
     """
-    folder = user_server_folder()
+    folder = Path(user_server_folder())
     if not is_supported():
         raise RunError(
             "warm runs need Linux; on this system each run starts its own kernel. Nothing was started."

@@ -20,6 +20,7 @@ from lcnb.display.palette import DARK_REPORT_COLORS, REPORT_COLORS, TONE_COLORS,
 from lcnb.files import write_atomically
 from lcnb.runbooks.ends import COMPLETED_STATUSES, DONE, RUNNING, status_tone
 from lcnb.runbooks.publish.cells import render_cells
+from lcnb.runbooks.publish.page_extras import SORT_SCRIPT, SORT_SCRIPT_SOURCE, contents_html
 from lcnb.runbooks.publish.pictures import PictureEmbedder
 
 CSS = Template(
@@ -46,7 +47,9 @@ section.body p{max-width:75ch}
 .jp-OutputArea-output pre,.failure pre{white-space:pre-wrap;overflow-wrap:anywhere;font:12.5px/1.5 ui-monospace,
  SFMono-Regular,Menlo,Consolas,monospace;margin:6px 0}
 .jp-OutputArea-output,.output_subarea{overflow-x:auto}
-.jp-RenderedHTMLCommon table{border-collapse:collapse}
+table.dataframe{border-collapse:collapse;border:0;font-size:13px;font-variant-numeric:tabular-nums}
+table.dataframe th,table.dataframe td{border:solid var(--line);border-width:0 0 1px;padding:5px 14px 5px 2px;
+ text-align:right;vertical-align:top}
 img{max-width:100%;height:auto}
 .failure{border:1px solid var(--bad);border-left-width:6px;border-radius:12px;padding:12px 20px;margin:0 0 22px;
  background:var(--card)}
@@ -68,16 +71,35 @@ section.body pre{white-space:pre-wrap;overflow-wrap:anywhere}
 progress{width:220px;accent-color:var(--good)}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em}
 @media(max-width:640px){main{padding:20px 12px}section.body{padding:6px 14px 12px}header h1{font-size:24px}}
-@media print{body{background:$white}main{max-width:none;padding:0}section.body{border:0;padding:0}
- figure,table,tr{break-inside:avoid}}
+.contents ul{display:flex;flex-wrap:wrap;gap:4px 18px;list-style:none;margin:0 0 22px;padding:0}
+.contents a{color:inherit;text-underline-offset:3px}
+th .sort{cursor:pointer}th .sort:hover{text-decoration:underline}
+th .sort:focus-visible{outline:2px solid currentColor;outline-offset:2px}
+th[aria-sort=ascending] .sort::after{content:" ▲"}th[aria-sort=descending] .sort::after{content:" ▼"}
+@page{size:landscape;margin:12mm}
+@media print{:root{color-scheme:light;$light}
+ body{background:$white;font-size:12px}main{max-width:none;padding:0}section.body{border:0;padding:0}
+ header h1{font-size:24px}section.body h2{font-size:16px;margin:16px 0 6px}section.body p,header p{max-width:none}
+ .contents,.anchor-link{display:none}
+ details::details-content{content-visibility:visible;display:block;block-size:auto}
+ main .jp-OutputArea-output,main .output_subarea,main .lcnb-scroll{overflow:visible}
+ main .lcnb table.lcnb-table,main table.dataframe{max-width:100%;font-size:10px}main table.dataframe{font-size:9px}
+ main .lcnb table.lcnb-table th,main .lcnb table.lcnb-table td,main table.dataframe th,main table.dataframe td{
+ white-space:normal;min-width:0;padding:2px 10px 2px 2px;overflow-wrap:break-word}
+ main .lcnb table.lcnb-table td.w,main table.dataframe th,main table.dataframe td{overflow-wrap:anywhere}
+ thead{display:table-header-group}
+ tr,figure,li,.lcnb-card,.lcnb-cards,.lcnb-attention,.notes,.failure>h2{break-inside:avoid}
+ h1,h2,h3,caption,summary,thead,tbody tr:nth-child(-n+2){break-after:avoid}
+ figure.lcnb-figure svg{max-height:150mm}
+}
 """
 ).substitute(light=css_variables(REPORT_COLORS), dark=css_variables(DARK_REPORT_COLORS), white=WHITE)
 
 
-#: What a browser may load for this page: its own styles, and pictures in the page or in its folder.
+#: What a browser may load for this page: its own styles and its one script, and pictures in the page or in its folder.
 CONTENT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self' file:; base-uri 'none'; "
-    "form-action 'none'"
+    f"default-src 'none'; style-src 'unsafe-inline'; script-src {SORT_SCRIPT_SOURCE}; img-src data: 'self' file:; "
+    "base-uri 'none'; form-action 'none'"
 )
 
 
@@ -116,11 +138,12 @@ def render_page(
 <p>{escape(str(facts["purpose"]))}</p>
 {_facts_html(facts)}</header>
 {_failure_html(facts)}{_notes_html(facts)}{_checks_html(facts)}
-{_changes_html(facts)}
+{_changes_html(facts)}{contents_html(body)}
 <section class="body">{body}</section>
-<footer>{_files_html(files)}<p>Run <code>{escape(str(facts["id"]))}</code>, lcnb {escape(facts["versions"]["lcnb"])}</p>
+<footer>{_files_html(files)}{_source_html(facts)}
+<p>Run <code>{escape(str(facts["id"]))}</code>, lcnb {escape(facts["versions"]["lcnb"])}</p>
 </footer>
-</main></body></html>
+</main><script>{SORT_SCRIPT}</script></body></html>
 """
 
 
@@ -223,3 +246,14 @@ def _files_html(files: list[str]) -> str:
         return ""
     items = "".join(f'<li><a href="{quote(name)}">{escape(name)}</a></li>' for name in files)
     return f"<p>Files in the folder of this page:</p><ul>{items}</ul>"
+
+
+def _source_html(facts: Mapping[str, Any]) -> str:
+    """Return the link to the notebook that was run, as far as this machine has it."""
+    path = facts.get("notebook")
+    if not path:
+        return ""
+    source = Path(str(path))
+    link = quote(source.absolute().as_uri(), safe=":/%") if source.exists() else ""
+    name = f'<a href="{link}">{escape(str(source))}</a>' if link else escape(str(source))
+    return f"<p>Notebook: {name}</p>"

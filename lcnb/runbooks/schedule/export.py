@@ -20,7 +20,13 @@ from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError,
 from lcnb.runbooks.engine.kernelspecs import choose_kernel
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, find_runbook
-from lcnb.runbooks.preflight import account_choices, check_language, merge_account, working_directory
+from lcnb.runbooks.preflight import (
+    account_choices,
+    check_account_writable,
+    check_language,
+    merge_account,
+    working_directory,
+)
 from lcnb.runbooks.schedule.cron import checked_timezone, parse_cron
 from lcnb.runbooks.schedule.entry import (
     PLACEHOLDER_IMAGE,
@@ -100,6 +106,8 @@ def export_schedule(
             f"{book.name} with dry_run=false changes the account at each run, and nobody confirmed that",
             cure=f"See what it would do (lcnb plan-run {book.name}), then export it with --yes.",
         )
+    if changes_account:
+        check_account_writable(settings)
     job = JobEnvironment(book, name, system, account or given.get("account") or None, settings)
     pairs = {**given, **job.path_parameters(given, checked)}
     argv = [

@@ -21,7 +21,9 @@ from lcnb.token_places import TokenPlace, find_token_place
 from lcnb.tokens import SINGLE_QUOTES_ADVICE, TOKEN_VARIABLES, token_line
 
 #: Settings that hold no secret and that every job needs with the values that they have here.
-CARRIED_VARIABLES = ("LCNB_TIMEOUT", "LCNB_SETTLE", "LCNB_CATALOGUE", "LCNB_NOTIFY_ON", "LCNB_READ_ONLY")
+CARRIED_VARIABLES = (
+    "LCNB_TIMEOUT", "LCNB_SETTLE", "LCNB_CATALOGUE", "LCNB_HISTORY", "LCNB_NOTIFY_ON", "LCNB_READ_ONLY",
+)  # fmt: skip
 #: Settings that a job on this machine needs as well.
 LOCAL_CARRIED_VARIABLES = (
     "NO_PROXY",
@@ -29,6 +31,7 @@ LOCAL_CARRIED_VARIABLES = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "PYTHON_KEYRING_BACKEND",
+    "LCNB_FACTS",
     *CARRIED_VARIABLES,
 )
 #: Settings that may hold a password. They are stored next to the token, never in an exported file.

@@ -1,9 +1,10 @@
 """What do the shipped runbooks compute, and how do they stay safe to repeat?
 
 One module per topic; its first line names the runbooks that use it. `account_balance`, `plan_prices`, `ssh_keys`,
-`machine_health` and `reachability` only read. `fleet_file`, `provisioning`, `rotation`, `resizing` and `credentials`
-prepare changes. `targets`, `earlier_runs`, `waiting`, `credential_stores`, `reporting` and `typed_frames` serve several
-runbooks.
+`tags`, `machine_health` and `reachability` only read. `fleet_file`, `provisioning`, `expiry`, `rotation`, `resizing`
+and `credentials` prepare changes. `targets`, `earlier_runs`, `waiting`, `credential_stores`, `reporting` and
+`typed_frames` serve several runbooks.
 
-May import: the ground floor, `api`, `frames`, `display` and `changes`; clients and `runbooks.current` as types only.
+May import: the ground floor, `api`, `facts`, `frames`, `display` and `changes`; clients and `runbooks.current` as
+types only.
 """

@@ -15,10 +15,9 @@ import pandas as pd
 from lcnb.api.models import CURRENCY_SYMBOLS, Profile
 from lcnb.display import formats, markup, panels
 from lcnb.flags import checked_flag
+from lcnb.frames.pricing import DAYS_PER_MONTH
 from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
-#: Prices are per month, and the provider charges per hour. A month is assumed to have 730 hours.
-DAYS_PER_MONTH = 730 / 24
 #: A projection ends after at most so many days.
 MAX_PROJECTION_DAYS = 365
 #: An end of the balance later than this is not shown as a date.

@@ -6,6 +6,7 @@ With it a resumed run does not repeat a change, and does not fail because a chan
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,17 +20,27 @@ if TYPE_CHECKING:
     from lcnb.runbooks.current import RunContext
 
 
-def work_date(run: RunContext) -> str:
-    """Return the UTC date of this work, such as 2026-11-24.
+def work_time(run: RunContext) -> datetime:
+    """Return the UTC time of this work, to the second.
 
-    It is the date of the plan that is applied or of the run that is resumed, and today's date otherwise. A plan made
-    before midnight thus means the same after it.
+    It is the time of the plan that is applied, otherwise of the run that is resumed, otherwise of this run; now where
+    no run has a time in its name. What was due in a plan is thus still due, and nothing else is, when it is applied.
+
+    >>> import lcnb
+    >>> work_time(lcnb.run()).tzname()
+    'UTC'
     """
-    for name in (*run.resumes[:1], Path(run.confirmed).name):
-        found = re.match(r"(\d{4})(\d\d)(\d\d)T\d{6}Z-", name)
+    for name in (Path(run.confirmed).name, *run.resumes[:1], run.folder.name):
+        found = re.match(r"\d{8}T\d{6}Z-", name)
         if found:
-            return "-".join(found.groups())
-    return f"{datetime.now(UTC):%Y-%m-%d}"
+            with suppress(ValueError):
+                return datetime.strptime(found[0], "%Y%m%dT%H%M%SZ-").replace(tzinfo=UTC)
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def work_date(run: RunContext) -> str:
+    """Return the UTC date of `work_time`, such as 2026-11-24. A plan made before midnight means the same after it."""
+    return f"{work_time(run):%Y-%m-%d}"
 
 
 def changes_done(run: RunContext, lc: LetsCloud, action: str) -> list[JournalEntry]:

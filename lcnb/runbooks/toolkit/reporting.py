@@ -1,8 +1,9 @@
-"""For several runbooks: sentences about labels, results for `lcnb.run().check`, and bar charts of amounts."""
+"""For several runbooks: sentences about labels and files, results for `lcnb.run().check`, bar charts of amounts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,17 @@ def summarize_labels(labels: Iterable[Any], most: int = 5) -> str:
     texts = [str(label) if is_known(label) else "(no label)" for label in labels]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return f"{len(texts)}: {', '.join(texts[:most])}{more}" if texts else "none"
+
+
+def facts_file_text(path: Path, example: str) -> str:
+    """Say which facts file was read; where there is none yet, name the command `example` that starts one.
+
+    >>> facts_file_text(Path("/no/facts.csv"), "lcnb tag web-01 project=shop")
+    'There is no facts file yet (/no/facts.csv). To start one: lcnb tag web-01 project=shop'
+    """
+    if path.exists():
+        return f"The facts file is {path}."
+    return f"There is no facts file yet ({path}). To start one: {example}"
 
 
 def money_bars(parts: Iterable[tuple[pd.Series[Any], str, str]]) -> markup.Html:

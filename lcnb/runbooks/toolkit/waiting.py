@@ -83,3 +83,19 @@ def wait_until_built(lc: LetsCloud, titles: Iterable[str], *, timeout: float = 3
 
     if wanted:
         _wait_until(look, "built", lc.clock, timeout)
+
+
+def wait_until_snapshots_built(lc: LetsCloud, slugs: Iterable[str], *, timeout: float = 3600.0) -> None:
+    """Wait until the snapshots with these slugs are built."""
+    wanted = list(slugs)
+
+    def look() -> dict[str, str]:
+        snapshots = lc.snapshots()
+        built = snapshots.build.fillna(False).astype(bool)
+        there, ready = set(snapshots.slug), set(snapshots.slug[built])
+        return {
+            slug: "being built" if slug in there else "in no listing" for slug in wanted if slug not in ready
+        }
+
+    if wanted:
+        _wait_until(look, "built", lc.clock, timeout)

@@ -13,11 +13,11 @@ import pytest
 
 from conftest import Cell, record, saved, write_notebook
 from lcnb.runbooks.batch.launcher import run_row
-from lcnb.runbooks.engine import warm, warm_server
+from lcnb.runbooks.engine import warm_server, warm_socket
 from lcnb.runbooks.run import run_runbook
 
 pytestmark = [
-    pytest.mark.skipif(not warm.is_supported(), reason="warm runs need Linux"),
+    pytest.mark.skipif(not warm_socket.is_supported(), reason="warm runs need Linux"),
     pytest.mark.timeout(900),  # many cells in one run, on a machine that may be busy
 ]
 

@@ -21,10 +21,10 @@ import pytest
 from conftest import LCNB, Cell, record, saved, warm_server, write_notebook
 from lcnb.errors import RunError
 from lcnb.runbooks.batch.launcher import run_row
-from lcnb.runbooks.engine import framing, warm
+from lcnb.runbooks.engine import framing, warm, warm_socket
 from lcnb.runbooks.engine import warm_server as warm_server_module
 
-pytestmark = pytest.mark.skipif(not warm.is_supported(), reason="warm runs need Linux")
+pytestmark = pytest.mark.skipif(not warm_socket.is_supported(), reason="warm runs need Linux")
 
 Run = Callable[..., dict[str, Any]]
 
@@ -279,7 +279,7 @@ def test_never_twice(tmp_path: Path) -> None:
     folder.mkdir()
     for after_request in (False, True):
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(folder / warm.SOCKET_NAME))
+        listener.bind(str(folder / warm_socket.SOCKET_NAME))
         listener.listen()
 
         def serve(listener: socket.socket = listener, after_request: bool = after_request) -> None:
@@ -293,12 +293,12 @@ def test_never_twice(tmp_path: Path) -> None:
         thread.start()
         if after_request:
             with pytest.raises(RunError, match="the run may have started"):
-                warm.request_process(folder, "child", [], os.environ, (0, 1, 2))
+                warm.request_process(str(folder), "child", [], os.environ, (0, 1, 2))
         else:
-            assert warm.request_process(folder, "child", [], os.environ, (0, 1, 2)) is None
+            assert warm.request_process(str(folder), "child", [], os.environ, (0, 1, 2)) is None
         thread.join()
         listener.close()
-        (folder / warm.SOCKET_NAME).unlink()
+        (folder / warm_socket.SOCKET_NAME).unlink()
 
 
 # --- lcnb warm ------------------------------------------------------------------------------------------

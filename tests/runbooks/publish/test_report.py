@@ -15,6 +15,7 @@ import pytest
 from conftest import write_notebook
 from lcnb.runbooks.publish import pictures
 from lcnb.runbooks.publish.outputs import WIDGET_VIEW_TYPE
+from lcnb.runbooks.publish.page_extras import SORT_SCRIPT
 from lcnb.runbooks.publish.report import render_page
 from lcnb.runbooks.publish.terminal_text import final_terminal_text
 from lcnb.runbooks.run import run_runbook
@@ -53,8 +54,10 @@ def page(*cells: Any, folder: Path | None = None, widgets: Any = None, **facts: 
 
 
 def no_request(html: str) -> None:
-    """Nothing in a page runs or asks for anything; the icon of its head is empty."""
-    html = html.replace('<link rel="icon" href="data:,">', "")
+    """Nothing in a page runs or asks for anything but the script that sorts; the icon of its head is empty."""
+    html = html.replace('<link rel="icon" href="data:,">', "").replace(
+        f"<script>{SORT_SCRIPT}</script>", "", 1
+    )
     assert not re.search(r"<(?:script|iframe|object|embed|link|base)\b", html, re.IGNORECASE)
     for address in re.findall(r"<(?:img|image|source|video)[^>]*?(?:src|href)=[\"']([^\"']*)", html):
         assert address.startswith("data:"), address[:80]
@@ -359,3 +362,22 @@ def test_c10_run(tmp_path: Path) -> None:
     assert "never" not in text
     for path in run.folder.iterdir():
         assert b"typed-canary" not in path.read_bytes().replace(b"Password(value='typed-canary')", b""), path
+
+
+@pytest.mark.parametrize(("sections", "listed"), [(3, False), (4, True)])
+def test_contents(sections: int, listed: bool) -> None:
+    """A report with at least four sections begins with links to them; their titles stay escaped."""
+    html = page(*(markdown(f"## Part {number} & more") for number in range(sections)))
+    links = re.findall(r'<li><a href="#([^"]+)">([^<]*)</a>', html)
+    assert [title for _, title in links] == [
+        f"Part {number} &amp; more" for number in range(sections)
+    ] * listed
+    assert all(f'<h2 id="{name}">' in html for name, _ in links)
+
+
+def test_source_notebook(tmp_path: Path) -> None:
+    """The page links the notebook that was run where it exists, and names it elsewhere."""
+    book = tmp_path / "night & day.ipynb"
+    book.write_text("{}")
+    assert f'<a href="{tmp_path.as_uri()}/night%20%26%20day.ipynb">' in page(notebook=str(book))
+    assert "<p>Notebook: /books/night.ipynb</p>" in page()

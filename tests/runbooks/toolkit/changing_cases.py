@@ -29,6 +29,18 @@ NODES = "label,location,plan,image,hostname,ssh_key\n" + "".join(
 )
 
 
+#: What expires, in the order of the time; db-01 is protected, vpn-01 busy, the last one gone, worker-01 one too many.
+FACTS = {
+    "db-01": ("2026-01-01T00:00:00Z", "ana@desk 2026-01-01T00:00:00Z"),
+    "vpn-01": ("2026-01-02T00:00:00Z", ""),
+    "web-01": ("2026-01-03T00:00:00+02:00", ""),
+    "api-01": ("2026-01-03T00:00:00Z", ""),
+    "worker-01": ("2026-01-04T00:00:00Z", ""),
+    "mail": ("2999-01-01T00:00:00Z", ""),
+    "lost-01": ("2026-01-01T00:00:00Z", ""),
+}
+
+
 TODAY = earlier_runs.work_date(RunContext(Path()))
 
 
@@ -87,6 +99,12 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], Any]] = {
         lambda box: (set(machines(box)) & {"web-01", "mail"}, titles(box))
         == (set(), [f"mail before its end {TODAY}", f"web-01 before its end {TODAY}"]),
     ),
+    "expire": (
+        {"action": "delete", "max_machines": 2},
+        [("create snapshot", "web-01"), ("create snapshot", "api-01"), ("delete instance", "web-01"), ("delete instance", "api-01")],
+        lambda box: (set(machines(box)) & {"web-01", "api-01", "db-01", "vpn-01", "worker-01", "mail"}, titles(box))
+        == ({"db-01", "vpn-01", "worker-01", "mail"}, [f"api-01 before its end {TODAY}", f"web-01 before its end {TODAY}"]),
+    ),
     "power_schedule": (
         {"selection": "label in ['web-01', 'api-01', 'proxy-01', 'vpn-01']", "power": "off"},
         [("power off", "web-01"), ("power off", "api-01")],
@@ -119,7 +137,14 @@ def titles_all(box: Sandbox) -> list[str]:
 
 
 def write_files(folder: Path) -> Path:
-    """Write the fleet files that CASES name into a folder, and return the folder."""
+    """Write the fleet files that CASES name, and a facts file of `FACTS`, into a folder, and return the folder."""
+    identifiers = {label: machine["identifier"] for label, machine in machines(world()).items()}
+    rows = [
+        f"{identifiers.get(label, 'none')},{label},{expires},{by}" for label, (expires, by) in FACTS.items()
+    ]
+    (folder / "facts.csv").write_text(
+        "\n".join(["identifier,label,expires,protected", *rows, ""]), encoding="utf-8"
+    )
     (folder / "fleet.csv").write_text(FLEET, encoding="utf-8")
     (folder / "nodes.csv").write_text(NODES, encoding="utf-8")
     return folder

@@ -46,7 +46,7 @@ def test_planned_applied_and_done(name: str, place: Path, settings: Settings) ->
     box = prepared()
     lc = client(box, settings)
     dry = place / "runs" / "20261124T000000Z-plan-aaaaaa"
-    if name in ("decommission", "snapshot_rotation"):  # their labels carry the day of the plan
+    if name in ("decommission", "expire", "snapshot_rotation"):  # their labels carry the day of the plan
         dry = place / "runs" / f"{TODAY.replace('-', '')}T000000Z-plan-aaaaaa"
     run_cells(name, lc, dry, parameters(name, place, dry_run=True), confirmed="")
     assert writes(box) == []
@@ -60,7 +60,7 @@ def test_planned_applied_and_done(name: str, place: Path, settings: Settings) ->
     assert CASES[name][2](box)
     assert not lc.pending().outcome.tolist()
 
-    if name not in ("decommission", "password_rotation", "resize_advisor"):
+    if name not in ("decommission", "expire", "password_rotation", "resize_advisor"):
         lc = client(box, settings)
         run_cells(name, lc, place / "runs" / "again", parameters(name, place, dry_run=False))
         assert len(writes(box)) == len(CASES[name][1])
@@ -127,6 +127,7 @@ EMPTY: dict[str, dict[str, Any]] = {
     "drift": {"fleet": "label\n"},
     "provision": {"fleet": "label,location,plan,image\n"},
     "decommission": {},
+    "expire": {"action": "delete", "max_machines": 0},
     "power_schedule": {"selection": ""},
     "snapshot_rotation": {"selection": ""},
     "resize_advisor": {"selection": ""},
@@ -166,6 +167,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("decommission", {"labels": ["web-99"], "confirm_labels": ["web-99"]}, "no machine has the label 'web-99'"),
     ("decommission", {"labels": ["mail", "mail"], "confirm_labels": ["mail", "mail"]}, "'mail' is given twice"),
     ("decommission", {"labels": ["vpn-01"], "confirm_labels": ["vpn-01"]}, "vpn-01 is busy"),
+    ("expire", {"action": "reboot"}, "action: 'reboot' is not one of 'power off', 'delete'"),
+    ("expire", {"max_machines": -1}, "max_machines: expected 0 or more, got -1"),
+    ("expire", {"warn_hours": float("nan")}, "warn_hours: expected 0 or more, got nan"),
     ("power_schedule", {"selection": "stat == 'off'"}, "there is no column 'stat'"),
     ("snapshot_rotation", {"selection": "all", "keep": 0}, "keep: expected 1 or more, got 0"),
     ("resize_advisor", {"apply_labels": ["db-01"]}, "there is no suggestion for 'db-01'"),
@@ -225,6 +229,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunResult],
         "drift": {"fleet": place / "fleet.csv"},
         "provision": {"fleet": place / "nodes.csv"},
         "decommission": {"labels": "mail,blog-01", "confirm_labels": "mail,blog-01"},
+        "expire": {"action": "delete"},
         "power_schedule": {"selection": "label.str.startswith('ci-')"},
         "snapshot_rotation": {"selection": "label == 'db-01'", "keep": 1},
         "resize_advisor": {},
@@ -236,6 +241,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, RunResult],
         warm_server(env),
         ThreadPoolExecutor(2) as pool,
     ):
+        with lcnb.connect(token=TOKEN, base_url=box.base_url) as lc:
+            cache = lc.instance(label="cache-01")
+        row = f"identifier,label,expires\n{cache.identifier},cache-01,2026-01-01T00:00:00Z\n"
+        (place / "state" / "facts.csv").write_text(row)
 
         def one(name: str) -> RunResult:
             how = ("--yes", "--lock-wait", "600")
@@ -252,7 +261,7 @@ def test_run(name: str, ran: tuple[dict[str, RunResult], list[str]]) -> None:
     run = ran[0][name].check()
     changes = record(run.folder)["changes"]
     assert {each["outcome"] for each in changes} <= {"done"}
-    assert len(changes) == {"drift": 1, "provision": 3, "decommission": 4, "power_schedule": len(changes), "snapshot_rotation": 1, "resize_advisor": 0, "password_rotation": 1}[name]  # fmt: skip
+    assert len(changes) == {"drift": 1, "provision": 3, "decommission": 4, "expire": 2, "power_schedule": len(changes), "snapshot_rotation": 1, "resize_advisor": 0, "password_rotation": 1}[name]  # fmt: skip
     page = run.report.read_text(encoding="utf-8")
     assert "not applied" not in page or not changes
     assert "waiting for" not in page

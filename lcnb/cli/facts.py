@@ -1,0 +1,253 @@
+"""The commands about facts: tag, untag, protect, unprotect, expire, facts. Facts are in a file of this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option
+from lcnb.runbooks.ends import ATTENTION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lcnb.client import LetsCloud
+
+
+def _machine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add MACHINES, `--select`, `-o` and the options of the account."""
+    selection = click.option(
+        "--select",
+        "selection",
+        metavar="TEXT",
+        help="Select machines, as in: state == 'off' (instead of MACHINES).",
+    )
+    words = click.argument("words", nargs=-1, metavar="MACHINES...")
+    return words(selection(output_option(*OUTPUT_FORMATS)(account_options(command))))
+
+
+def _edit_and_print(
+    edit: Callable[[LetsCloud, Any], pd.DataFrame],
+    machines: Sequence[str],
+    selection: str | None,
+    output: str,
+    account: str | None,
+    sandbox: bool,
+) -> None:
+    """Change the facts of the machines that are named or selected, and print their facts."""
+    from lcnb.display.terminal import check_output, print_frame
+
+    if bool(machines) == (selection is not None):
+        raise click.UsageError("name machines by label or identifier, or pass --select, one of the two.")
+    check_output(output)
+    with connect_client(account, sandbox) as lc:
+        changed = edit(lc, list(machines) if selection is None else _selected_machines(lc, selection))
+    print_frame(changed, output)
+
+
+def _selected_machines(lc: LetsCloud, selection: str) -> pd.DataFrame:
+    from lcnb.frames.selection import select
+
+    return select(lc.inventory(), selection)
+
+
+@click.command()
+@click.argument("words", nargs=-1, metavar="MACHINES... KEY=VALUE...")
+@click.option("--key", "keys", metavar="KEY", multiple=True, help="Add a tag without a value; repeatable.")
+@click.option(
+    "--select",
+    "selection",
+    metavar="TEXT",
+    help="Select machines, as in: state == 'off' (instead of MACHINES).",
+)
+@output_option(*OUTPUT_FORMATS)
+@account_options
+def tag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | None, **where: Any) -> None:
+    """Give machines tags such as project=shop.
+
+    MACHINES are labels or identifiers. A word with = is a tag: name a machine whose label contains = by its identifier.
+    """
+    tags = [each for each in words if "=" in each]
+    machines = [each for each in words if "=" not in each]
+    if not tags and not keys:
+        raise click.UsageError("name at least one tag: KEY=VALUE, or --key KEY.")
+    if wrong := [each for each in keys if "=" in each]:
+        raise click.UsageError(f"--key {wrong[0]}: a tag with a value is written without --key.")
+    _edit_and_print(lambda lc, found: lc.tag(found, *tags, *keys), machines, selection, **where)
+
+
+@click.command()
+@_machine_options
+@click.option(
+    "--key", "keys", metavar="KEY", multiple=True, required=True, help="Key of a tag to remove; repeatable."
+)
+def untag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | None, **where: Any) -> None:
+    """Remove tags of machines.
+
+    MACHINES are labels or identifiers, also those of machines that are gone.
+    """
+    _edit_and_print(lambda lc, found: lc.untag(found, *keys), words, selection, **where)
+
+
+@click.command()
+@_machine_options
+def protect_command(words: tuple[str, ...], selection: str | None, **where: Any) -> None:
+    """Protect machines: lcnb refuses what interrupts or ends them.
+
+    MACHINES are labels or identifiers. The facts file records who protected them and when.
+    """
+    _edit_and_print(lambda lc, found: lc.protect(found), words, selection, **where)
+
+
+@click.command()
+@_machine_options
+def unprotect_command(words: tuple[str, ...], selection: str | None, **where: Any) -> None:
+    """Lift the protection of machines.
+
+    MACHINES are labels or identifiers, also those of machines that are gone.
+    """
+    _edit_and_print(lambda lc, found: lc.unprotect(found), words, selection, **where)
+
+
+@click.command()
+@_machine_options
+@click.option("--in", "in_", metavar="TIME", help="Time from now: 30m, 8h, 7d.")
+@click.option("--at", metavar="TIME", help="Date or time: 2026-12-01 or 2026-12-01T18:00 (UTC).")
+@click.option("--never", is_flag=True, help="Let the machines not expire.")
+def expire_command(
+    words: tuple[str, ...], selection: str | None, in_: str | None, at: str | None, never: bool, **where: Any
+) -> None:
+    """Set when machines may be ended.
+
+    Nothing ends them by itself: a runbook or a person does. MACHINES are labels or identifiers.
+    """
+    if (in_ is not None) + (at is not None) + never != 1:
+        raise click.UsageError("pass one of --in, --at and --never.")
+    _edit_and_print(lambda lc, found: lc.expire(found, in_, at=at, never=never), words, selection, **where)
+
+
+# --- the file -------------------------------------------------------------------------------------------
+
+
+@click.group(invoke_without_command=True)
+@output_option(*OUTPUT_FORMATS)
+@account_options
+@click.pass_context
+def facts_group(ctx: click.Context, output: str, account: str | None, sandbox: bool) -> None:
+    """List tags, owner, note, protection and expiry of machines.
+
+    They are in a CSV file of this machine, which `lcnb doctor` names. Nothing is sent.
+    """
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = (account, sandbox)
+        return
+    from lcnb.display.terminal import print_frame
+
+    with connect_client(account, sandbox) as lc:
+        print_frame(lc.facts(), output)
+
+
+@facts_group.command("check")
+@click.option(
+    "--require", metavar="KEY", multiple=True, help="Key that each machine needs as a tag; repeatable."
+)
+@output_option(*OUTPUT_FORMATS)
+@account_options
+@click.pass_obj
+def check_facts_command(
+    outer: tuple[str | None, bool], require: tuple[str, ...], output: str, account: str | None, sandbox: bool
+) -> None:
+    """Compare the facts file with the account.
+
+    Lists machines that are gone or replaced, expired, renamed, and without tags. The exit code is 8 if there are any.
+    """
+    from lcnb.display.terminal import print_frame
+
+    with connect_client(account or outer[0], sandbox or outer[1]) as lc:
+        found = lc.check_facts(require=require)
+    print_frame(found, output)
+    if len(found):
+        sys.exit(ATTENTION.exit_code)
+
+
+@facts_group.command("set")
+@_machine_options
+@click.option("--owner", metavar="NAME", help="Who answers for the machines; '' removes it.")
+@click.option("--note", metavar="TEXT", help="A note; '' removes it.")
+@click.pass_obj
+def set_facts_command(
+    outer: tuple[str | None, bool],
+    words: tuple[str, ...],
+    selection: str | None,
+    owner: str | None,
+    note: str | None,
+    output: str,
+    account: str | None,
+    sandbox: bool,
+) -> None:
+    """Set owner or note of machines.
+
+    MACHINES are labels or identifiers.
+    """
+    if owner is None and note is None:
+        raise click.UsageError("pass --owner, --note, or both.")
+    _edit_and_print(
+        lambda lc, found: lc.set_facts(found, owner=owner, note=note),
+        words,
+        selection,
+        output,
+        account or outer[0],
+        sandbox or outer[1],
+    )
+
+
+@facts_group.command("move")
+@click.argument("identifier")
+@click.argument("machine")
+@output_option(*OUTPUT_FORMATS)
+@account_options
+@click.pass_obj
+def move_facts_command(
+    outer: tuple[str | None, bool],
+    identifier: str,
+    machine: str,
+    output: str,
+    account: str | None,
+    sandbox: bool,
+) -> None:
+    """Move the facts of a machine that is gone to another one.
+
+    IDENTIFIER is that of the machine that is gone; MACHINE, by label or identifier, has no facts yet.
+    """
+    from lcnb.display.terminal import print_frame
+
+    with connect_client(account or outer[0], sandbox or outer[1]) as lc:
+        print_frame(lc.move_facts(identifier, machine), output)
+
+
+@facts_group.command("remove")
+@click.argument("identifiers", nargs=-1, required=True, metavar="IDENTIFIER...")
+@output_option(*OUTPUT_FORMATS)
+@account_options
+@click.pass_obj
+def remove_facts_command(
+    outer: tuple[str | None, bool],
+    identifiers: tuple[str, ...],
+    output: str,
+    account: str | None,
+    sandbox: bool,
+) -> None:
+    """Remove the facts of machines that are gone.
+
+    `lcnb facts check` lists their identifiers. The facts that were removed are printed.
+    """
+    from lcnb.display.terminal import print_frame
+
+    with connect_client(account or outer[0], sandbox or outer[1]) as lc:
+        print_frame(lc.remove_facts(identifiers), output)
+
+
+COMMANDS = (tag_command, untag_command, protect_command, unprotect_command, expire_command, facts_group)

@@ -1,0 +1,173 @@
+"""The machines that a facts method is called with: labels, identifiers, records or rows, looked up in the account."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from lcnb.api import queries
+from lcnb.api.flows import Flow
+from lcnb.api.models import Instance
+from lcnb.changes.reading import ListedMachines, listed_machines
+from lcnb.errors import InputError, NotFound
+from lcnb.frames.provenance import frame_facts
+from lcnb.names import comparable_name, same_name
+from lcnb.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Machines as users pass them: a label, an identifier, a record, several of them, or a frame with their rows.
+Machines: TypeAlias = "str | Instance | Iterable[str | Instance] | pd.DataFrame"
+
+
+@dataclass(frozen=True)
+class NamedMachines:
+    """What a user passed: machines whose identifier is certain, and names that have to be looked up."""
+
+    #: Identifier → label, of rows and records that lcnb read.
+    known: Mapping[str, str]
+    #: Labels and identifiers.
+    names: Sequence[str] = ()
+
+
+def read_machine_names(machines: Any, client: str) -> NamedMachines:
+    """Return what a user passed. InputError for anything else, and for a row without identifier and label.
+
+    `client`: the name of the client in the frames that it reads; other frames are looked up in the account.
+    """
+    import pandas as pd
+
+    if isinstance(machines, pd.DataFrame):
+        return _machines_of_frame(machines, client)
+    if isinstance(machines, str | Instance):
+        machines = [machines]
+    if isinstance(machines, Mapping) or not isinstance(machines, Iterable):
+        raise _not_machines(machines)
+    known: dict[str, str] = {}
+    names: list[str] = []
+    for each in machines:
+        if isinstance(each, Instance) and each.identifier:
+            known[each.identifier] = each.label or ""
+        elif isinstance(each, Instance) and each.label:
+            names.append(each.label)
+        elif isinstance(each, str) and comparable_name(each):
+            names.append(each)
+        else:
+            raise _not_machines(each)
+    return NamedMachines(known, names)
+
+
+def _not_machines(value: object) -> InputError:
+    return InputError(
+        field="machines",
+        expected="a label, an identifier, a list of them, or a frame of machines",
+        value=value,
+        not_done="written",
+    )
+
+
+def _machines_of_frame(frame: pd.DataFrame, client: str) -> NamedMachines:
+    about = frame_facts(frame)
+    key = next((name for name in ("identifier", "label") if name in frame), None)
+    if key is None:
+        raise InputError("the frame has no column identifier", field="machines", not_done="written")
+    if frame[key].isna().any():
+        raise InputError(
+            f"each row needs its {key}; a machine that is still being built has no identifier yet",
+            field="machines",
+            not_done="written",
+        )
+    names = [str(each) for each in frame[key]]
+    if (
+        key == "identifier"
+        and about.get("client") == client
+        and about.get("kind") in ("instances", "inventory")
+    ):
+        labels = frame["label"].fillna("") if "label" in frame else [""] * len(frame)
+        return NamedMachines(dict(zip(names, map(str, labels), strict=True)))
+    return NamedMachines({}, names)
+
+
+def find_machines(
+    named: NamedMachines, stored: Mapping[str, str], *, gone_allowed: bool = False
+) -> Flow[dict[str, str]]:
+    """Return identifier → label of each machine, in the order in which it was passed; read one listing if needed.
+
+    Args:
+        named: What the user passed.
+        stored: Identifier → label of the machines in the facts file.
+        gone_allowed: Accept the identifier of a machine that only the facts file has.
+
+    Raises NotFound that lists all unknown names, each with the nearest one, and InputError for a label that several
+    machines have.
+    """
+    found = dict(named.known)
+    if not named.names:
+        return found
+    listed = listed_machines((yield from queries.list_instances()))
+    missing = []
+    for name in named.names:
+        matches = _matching_machines(listed.machines, name)
+        if len(matches) == 1:
+            found[_named_identifier(matches[0])] = matches[0].label or ""
+        elif matches:
+            raise _several_machines(name, matches)
+        elif gone_allowed and name in stored:
+            found[name] = ""
+        else:
+            missing.append(name)
+    if missing:
+        raise _unknown_machines(missing, listed, stored)
+    return found
+
+
+def _matching_machines(machines: Sequence[Instance], name: str) -> list[Instance]:
+    return [each for each in machines if same_name(each.label, name) or each.identifier == name]
+
+
+def _named_identifier(machine: Instance) -> str:
+    if not machine.identifier:
+        raise InputError(
+            f"{machine.label} is still being built and has no identifier yet",
+            field="machines",
+            not_done="written",
+        )
+    return machine.identifier
+
+
+def _several_machines(name: str, matches: Sequence[Instance]) -> InputError:
+    identifiers = ", ".join(each.identifier or "one still building" for each in matches)
+    return InputError(
+        f"{len(matches)} machines have the name {name!r}: {identifiers}",
+        field="machines",
+        value=name,
+        cure="Pass an identifier.",
+        not_done="written",
+    )
+
+
+def _unknown_machines(names: Collection[str], listed: ListedMachines, stored: Mapping[str, str]) -> NotFound:
+    known = [
+        *(each.label or "" for each in listed.machines),
+        *(each.identifier or "" for each in listed.machines),
+    ]
+    texts = []
+    for name in names:
+        gone = [
+            identifier for identifier, label in stored.items() if same_name(label, name) or identifier == name
+        ]
+        if gone:
+            texts.append(f"{name!r} (the facts file has {', '.join(gone)}, which the account no longer has)")
+        else:
+            texts.append(f"{name!r}{did_you_mean(name, filter(None, known))}")
+    unreadable = (
+        f". A part of the listing cannot be read: {listed.unreadable[0]}" if listed.unreadable else ""
+    )
+    return NotFound(
+        f"no machine has the label or identifier {'; '.join(texts)}{unreadable}",
+        method="GET",
+        path="/instances",
+        not_done="written",
+    )

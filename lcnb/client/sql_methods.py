@@ -1,0 +1,56 @@
+"""Questions in SQL, as a method of both clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lcnb.api import queries
+from lcnb.api.listing_reader import Listing
+from lcnb.api.queries import InventoryParts
+from lcnb.client.derivation import Steps, client_method, wait_for
+from lcnb.config import Settings
+from lcnb.sql_queries.engine import Parameters
+from lcnb.sql_queries.question import open_question
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class SqlMethods:
+    """The part of a client that answers SQL."""
+
+    settings: Settings
+    _catalogue_cache: Any
+
+    @client_method
+    def sql(self, query: str, parameters: Parameters | None = None) -> Steps[pd.DataFrame]:
+        """Return the answer to a question in SQL over the tables of this account, by DuckDB (`lcnb[sql]`).
+
+        Args:
+            query: one SELECT, such as `select location, count(*) from inventory group by 1`. SHOW TABLES lists the
+                tables, DESCRIBE the columns of one. The first column of each table is `account`.
+            parameters: values for `$1`, `$2` (a list) or `$name` (a dict).
+
+        Only the tables that the query names are read. It cannot read files or Python variables, reach the network or
+        change anything; it may take as long as a method of the client (`timeout`).
+
+        Returns a frame: texts `str`, whole numbers `Int64`, other numbers `Float64`, flags `boolean`, dates and times
+        `datetime64[us, UTC]`, durations `timedelta64[us]`, lists and structs Python objects. Raises InputError for a
+        wrong query, before anything is sent, and QueryTimeout.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> lc.sql("select count(*) as machines from inventory where state = $1", ["running"]).machines[0] > 0
+        np.True_
+        """
+        with open_question(query, parameters) as question:
+            account = self.settings.account
+            question.prepare([(account, self)])  # type: ignore[list-item] # the methods of a whole client
+            flow = queries.read_listings(question.listings, self._catalogue_cache)
+            question.add(account, (yield from wait_for(flow)))
+            return (yield from wait_for(question.answer(self.settings.timeout, account), each_call=True))
+
+    @client_method
+    def _listings(self, names: list[str]) -> Steps[dict[str, Listing | InventoryParts]]:
+        """Return listings of the account as they were read; `lcnb.sql` joins those of several accounts."""
+        return (yield from wait_for(queries.read_listings(names, self._catalogue_cache)))

@@ -1,0 +1,85 @@
+"""Points in time as people write them, and as the history stores them: whole milliseconds since 1970 (UTC).
+
+All times of lcnb are in UTC, so a time without an offset is in UTC, and a day begins at midnight UTC: the same text
+means the same on a laptop and on a server.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from lcnb.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Moment = str | date | datetime | pd.Timestamp
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_AGO_PATTERN = re.compile(r"(\d{1,4})([hdw])", re.ASCII)
+MOMENT_EXAMPLES = (
+    "Examples: 2026-11-01 (midnight UTC), 2026-11-01T09:30 (UTC), 2026-11-01T09:30-03:00, 24h, 7d, 4w"
+)
+
+
+def parse_moment(name: str, value: Any, now: float) -> int:
+    """Return a point in time in milliseconds since 1970.
+
+    Args:
+        name: The parameter, for the message.
+        value: A date, a time, or a text: a date or time in ISO format, or how long ago (`24h`, `7d`, `4w`). A time
+            without an offset is in UTC; a date is its midnight in UTC.
+        now: The present, in seconds since 1970.
+
+    Raises InputError for anything else, and for a time that has not come yet.
+
+    >>> parse_moment("at", "1970-01-02", now=200_000.0)
+    86400000
+    >>> parse_moment("at", "24h", now=200_000.0)
+    113600000
+    """
+    moment = _to_datetime(value, now)
+    if moment is None:
+        raise InputError(field=name, expected="a date or time", value=value, cure=MOMENT_EXAMPLES)
+    found = milliseconds(moment)
+    if found > now * 1000:
+        raise InputError(
+            f"{moment.isoformat()} has not come yet", field=name, value=value, cure=MOMENT_EXAMPLES
+        )
+    return found
+
+
+def _to_datetime(value: Any, now: float) -> datetime | None:
+    if isinstance(value, str):
+        ago = _AGO_PATTERN.fullmatch(value.strip())
+        try:
+            if ago:
+                return datetime.fromtimestamp(now, UTC) - int(ago[1]) * _UNITS[ago[2]]
+            value = datetime.fromisoformat(value.strip())
+        except (ValueError, OverflowError):
+            return None
+    if isinstance(value, datetime):
+        if value != value:  # NaT is a datetime too
+            return None
+        try:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a time with an offset in milliseconds since 1970, rounded down."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def to_datetime(at: int) -> datetime:
+    """Return milliseconds since 1970 as a time in UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+
+
+def format_moment(at: int) -> str:
+    """Return milliseconds since 1970 as people read them: `2026-11-01 09:30:00 UTC`."""
+    return f"{to_datetime(at):%Y-%m-%d %H:%M:%S} UTC"

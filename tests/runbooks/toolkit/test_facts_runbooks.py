@@ -1,0 +1,173 @@
+"""The runbooks that use facts about machines, run for real against sandboxes: normal, empty and failing accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+import pandas as pd
+import pytest
+
+from conftest import MANY, TOKEN, record, warm_run, warm_server, without_account
+from lcnb.runbooks.result import RunResult
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from lcnb.sandbox.faults import Faults
+
+HEADER = "identifier,label,tags,owner,note,protected,expires"
+#: `{label}` is the identifier of that machine. Times that are past, and that are not, on every day of these tests.
+EXPIRIES = f"""# who ends when
+{HEADER}
+{{api-01}},api-01,,,,,2026-01-02T00:00:00+02:00
+{{cache-01}},cache-01,,,,ana@desk 2026-01-01T00:00:00Z,2026-01-01T00:00:00Z
+{{db-01}},db-01,,ana,,,2999-01-01T00:00:00Z
+{{web-01}},web-01,,ana,,,2026-01-01T00:00:00Z
+gone,lost-01,,,,,2026-01-01T00:00:00Z
+old,mail,,,,,2026-01-01T00:00:00Z
+"""
+TAGS = f"""{HEADER}
+{{web-01}},web-01,env=prod; project=shop,ana,,,
+{{api-01}},api-01,Project=shop; env=Prod,ana,,,
+{{db-01}},db-01,project=Shop,,,,
+gone,lost-01,legacy,,,,
+"""
+
+
+class Case(NamedTuple):
+    """A runbook, machines, facts file, parameters; its status and exit code, the checks that fail, what its page says."""
+
+    book: str
+    fleet: int
+    facts: str
+    parameters: dict[str, Any]
+    end: tuple[str, int]
+    failing: Sequence[str] = ()
+    said: str = ""
+    prepare: Callable[[Sandbox], None] = lambda sandbox: None
+    speed: float = 0.0
+
+
+def refusing(path: str, **more: Any) -> Callable[[Sandbox], None]:
+    def prepare(sandbox: Sandbox) -> None:
+        rule = {"kind": "html", "status": 403, "path": path, "times": 99, **more}
+        sandbox.faults = Faults.read({"seed": 1, "rules": [rule]})
+
+    return prepare
+
+
+PAST = "past its time can end now (not so for 1: cache-01)"
+REPLACED = "replaced by another one of its label (not so for 1: mail)"
+DELETE = {"action": "delete", "dry_run": "false"}
+RULES = {"required_keys": "project,env", "allowed": '{"env": ["prod", "test"]}'}
+CASES = {
+    "expire": Case("expire", 14, EXPIRIES, {}, ("attention", 8), ["No machine is past its time (not so for 2: web-01, api-01)", PAST, REPLACED], "it is protected (by ana@desk"),
+    "expire soon": Case("expire", 14, EXPIRIES, {"warn_hours": "1e7", "max_machines": "1"}, ("attention", 8), ["(not so for 1: web-01)", "(not so for 2: cache-01, api-01)", "within 1e+07 hours (not so for 1: db-01)", REPLACED], "only 1 may end at once"),
+    "expire, nothing": Case("expire", 0, "", {}, ("done", 0), [], "No machine ends now."),
+    "expire, for real": Case("expire", 14, EXPIRIES, DELETE, ("attention", 8), [PAST, REPLACED], "web-01 before its end", speed=200),
+    "expire, snapshot refused": Case("expire", 14, EXPIRIES, DELETE, ("partly", 7), [PAST, REPLACED, "complete snapshot (not so for 1: web-01)"], "", refusing("lqucavltalsfyx/snapshots", method="POST"), 200),
+    "expire, unreadable facts": Case("expire", 14, EXPIRIES.replace("2026-01-01T00:00:00Z\ngone", "tomorrow\ngone"), DELETE, ("failed", 3), [], "line 6: expires: expected a time with its offset"),
+    "expire, no listing": Case("expire", 14, EXPIRIES, DELETE, ("failed", 3), [], "", refusing("/instances", method="GET")),
+    "tags": Case("tag_audit", 14, TAGS, RULES, ("attention", 8), ["has a tag (not so for 11: ", "required keys (project, env) (not so for 13", "allowed value (not so for 1: api-01)", "has an owner (not so for 12", "(not so for 2: project, Project)", "(not so for 2: env, project)", "(not so for 1: lost-01)"], "project is missing (did you mean"),
+    "tags, no rules": Case("tag_audit", 1, f"{HEADER}\n{{web-01}},web-01,env=prod,,,,\n", {"owner_required": "false"}, ("done", 0), [], "No machine needs attention."),
+    "tags, no facts": Case("tag_audit", 14, "", {}, ("attention", 8), ["(not so for 14: ", "(not so for 14: "], "There is no facts file yet"),
+    "tags, nothing": Case("tag_audit", 0, "", RULES, ("done", 0), [], "There is no key to show costs by"),
+    "tags, unreadable facts": Case("tag_audit", 14, TAGS.replace("env=prod; project=shop", "env=prod; env=test"), {}, ("failed", 3), [], "line 2: tags: the key &#x27;env&#x27; is there twice"),
+    "tags, refused rule": Case("tag_audit", 14, TAGS, {"required_keys": "my key"}, ("failed", 3), [], "required_keys: expected a key of letters"),
+}  # fmt: skip
+TABLES = {"expire": {"expiries", "snapshots", "ends"}, "tag_audit": {"tags", "keys", "costs", "orphans"}}
+
+
+class Ended(NamedTuple):
+    """A run that ended, and the sandbox that it was run against."""
+
+    run: RunResult
+    sandbox: Sandbox
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
+    """The runs of CASES, two at a time, each against a sandbox of its own, with a facts file of its own."""
+    place = tmp_path_factory.mktemp("facts")
+    env = {**without_account(place), "LCNB_SETTLE": "5"}
+
+    def one(name: str) -> Ended:
+        case = CASES[name]
+        sandbox = Sandbox(World(Clock(case.speed), fleet=case.fleet), TOKEN, rate_limit=MANY)
+        case.prepare(sandbox)
+        config = place / name / "config"
+        config.mkdir(parents=True)
+        if case.facts:
+            known = {each["label"]: each["identifier"] for each in sandbox.world.machines}
+            (config / "facts.csv").write_text(case.facts.format_map(known), encoding="utf-8")
+        own = {**env, "LCNB_CONFIG_DIR": str(config), "LCNB_ACCOUNT": "lab"}
+        more = ["--lock-wait", "600", *(["--yes"] if case.parameters.get("dry_run") == "false" else [])]
+        with serve_in_thread(sandbox) as base_url:
+            account = f'[accounts.lab]\ntoken_env = "LETSCLOUD_API_KEY"\nbase_url = "{base_url}"\nfacts = "facts.csv"\n'
+            (config / "lcnb.toml").write_text(account, encoding="utf-8")
+            run = warm_run(case.book, case.parameters, own, place / name / "runs", base_url, *more)
+            return Ended(run, sandbox)
+
+    with warm_server(env), ThreadPoolExecutor(2) as pool:
+        yield dict(zip(CASES, pool.map(one, CASES), strict=True))
+
+
+def outputs(run: RunResult) -> Iterator[Any]:
+    (path,) = run.folder.glob("*.ipynb")
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            yield from cell.outputs
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_runbook(name: str, runs: dict[str, Ended]) -> None:
+    """Each runbook ends as its account deserves, and shows the checks that failed, and only those."""
+    case, run = CASES[name], runs[name].run
+    assert (run.status, run.exit_code) == case.end, run.error
+    found = list(outputs(run))
+    texts = [each.data["text/plain"] for each in found if "text/plain" in each.get("data", {})]
+    failed = [text for text in texts if text.startswith("CHECK FAILED")]
+    assert len(failed) == len(case.failing), failed
+    for text, wanted in zip(failed, case.failing, strict=True):
+        assert wanted in text
+    assert case.said in run.report.read_text(encoding="utf-8")
+    if case.end[0] != "failed":
+        assert [each.text for each in found if each.output_type == "stream"] in ([], ["A dry run: nothing was sent.\n"] * 2, ["A dry run, and nothing to do.\n"] * 2)  # fmt: skip
+        saved = {path.stem for path in run.files if path.suffix == ".parquet"}
+        assert saved == {path.stem for path in run.files if path.suffix == ".csv"} == TABLES[case.book]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_was_sent(name: str, runs: dict[str, Ended]) -> None:
+    """Only a run for real sends a write, and it ends the machines that are due: by identifier, after their snapshot."""
+    sandbox = runs[name].sandbox
+    known = {each["label"]: each["identifier"] for each in World(Clock(0), fleet=14).machines}
+    sent = [(each["method"], each["path"]) for each in sandbox.log if each["method"] != "GET"]
+    made = {
+        "expire, for real": ["web-01", "api-01"],
+        "expire, snapshot refused": ["api-01"],
+    }.get(name, [])
+    assert [path.rpartition("/")[2] for method, path in sent if method == "DELETE"] == [known[each] for each in made]  # fmt: skip
+    assert all(path.endswith("/snapshots") for method, path in sent if method != "DELETE")
+    assert bool(sent) == bool(made)
+    deleted = [each["target"] for each in record(runs[name].run.folder)["changes"] if each["outcome"] == "done" and each["action"] == "delete instance"]  # fmt: skip
+    assert deleted == made
+
+
+def test_empty_tables_have_the_same_columns(runs: dict[str, Ended]) -> None:
+    """The tables that are kept have the same columns and dtypes for an empty account."""
+    for full, empty in (("expire", "expire, nothing"), ("tags", "tags, nothing"), ("tags", "tags, no facts")):
+        for table in TABLES[CASES[full].book]:
+            one, other = (
+                pd.read_parquet(runs[name].run.folder / f"{table}.parquet") for name in (full, empty)
+            )
+            assert one.dtypes.astype(str).to_dict() == other.dtypes.astype(str).to_dict(), table
+
+
+def test_the_facts_file_is_only_read(runs: dict[str, Ended]) -> None:
+    """No runbook changes the facts file."""
+    for name, case in CASES.items():
+        path = Path(runs[name].run.folder).parents[1] / "config" / "facts.csv"
+        known = {each["label"]: each["identifier"] for each in World(Clock(0), fleet=14).machines}
+        assert (path.read_text() if path.exists() else "") == case.facts.format_map(known)
