@@ -28,6 +28,7 @@ from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
 from lcnb.frames import listings, provenance
 from lcnb.frames.catalogue import open_catalogue
+from lcnb.rows import Rows
 from lcnb.secret import Secret
 from lcnb.transport.budget import Budget
 from lcnb.transport.rate_limit import BudgetStatus
@@ -79,6 +80,10 @@ class AccountMethods(Generic[ChangeSetT]):
             f"{type(self).__name__}({account}base_url={self.settings.base_url!r}, "
             f"token from {self.settings.token_source})"
         )
+
+    def _read_frame(self, kind: str, location: str | None = None) -> Steps[pd.DataFrame]:
+        flow = queries.list_records(kind, location, self._catalogue_cache)
+        return self._frame(kind, (yield from wait_for(flow)))
 
     def _frame(self, kind: str, listing: Listing) -> pd.DataFrame:
         return listings.listing_frame(kind, listing, self.settings.account, self._name)
@@ -144,7 +149,7 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
         Int64Dtype()
         """
-        return self._frame("instances", (yield from wait_for(queries.list_instances())))
+        return (yield from self._read_frame("instances"))
 
     @client_method
     def instance(self, identifier: str | None = None, *, label: str | None = None) -> Steps[models.Instance]:
@@ -164,7 +169,7 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).locations().slug.is_unique
         True
         """
-        return self._frame("locations", (yield from wait_for(queries.list_locations(self._catalogue_cache))))
+        return (yield from self._read_frame("locations"))
 
     @client_method
     def plans(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -178,8 +183,7 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).plans("mia1").location.unique().tolist()
         ['MIA1']
         """
-        flow = queries.list_plans(location, runner=self._catalogue_cache)
-        return self._frame("plans", (yield from wait_for(flow)))
+        return (yield from self._read_frame("plans", location))
 
     @client_method
     def images(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -189,8 +193,7 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> "debian-12-x86_64" in set(lcnb.connect(sandbox=True).images("MIA1").slug)
         True
         """
-        flow = queries.list_images(location, runner=self._catalogue_cache)
-        return self._frame("images", (yield from wait_for(flow)))
+        return (yield from self._read_frame("images", location))
 
     @client_method
     def catalogue(self, *, refresh: bool = False) -> Steps[Catalogue]:
@@ -213,7 +216,7 @@ class AccountMethods(Generic[ChangeSetT]):
     @client_method
     def sshkeys(self) -> Steps[pd.DataFrame]:
         """Return all ssh keys: slug, title, public_key."""
-        return self._frame("sshkeys", (yield from wait_for(queries.list_sshkeys())))
+        return (yield from self._read_frame("sshkeys"))
 
     @client_method
     def sshkey(self, slug: str) -> Steps[models.SSHKey]:
@@ -223,7 +226,7 @@ class AccountMethods(Generic[ChangeSetT]):
     @client_method
     def snapshots(self) -> Steps[pd.DataFrame]:
         """Return all snapshots: slug, label, size (GB), os_reference, reference, build, locations."""
-        return self._frame("snapshots", (yield from wait_for(queries.list_snapshots())))
+        return (yield from self._read_frame("snapshots"))
 
     @client_method
     def snapshot(self, slug: str) -> Steps[models.Snapshot]:
@@ -261,6 +264,15 @@ class AccountMethods(Generic[ChangeSetT]):
     def _parts(self) -> Steps[queries.InventoryParts]:
         """Return the listings of the inventory; `lcnb.inventory` joins those of several accounts."""
         return (yield from wait_for(queries.read_inventory(self._catalogue_cache)))
+
+    @client_method
+    def _rows(self, listing: str, location: str | None = None) -> Steps[Rows]:
+        """Return what the method of that name returns, as rows without pandas; the commands print them."""
+        if listing == "inventory":
+            parts = yield from wait_for(queries.read_inventory(self._catalogue_cache))
+            return inventory_module.inventory_rows(parts)
+        flow = queries.list_records(listing, location, self._catalogue_cache)
+        return listings.listing_rows(listing, (yield from wait_for(flow)))
 
     @client_method
     def reveal(self, identifier: str) -> Steps[Secret]:
