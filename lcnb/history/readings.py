@@ -70,6 +70,14 @@ def catalogue_readings(found: tuple[Listing, Listing, Listing]) -> list[Reading]
     return location_readings(locations) + plan_readings(plans)
 
 
+#: Listing → the function that returns the readings that it contains. The others are not kept.
+KEPT_LISTINGS: Mapping[str, Callable[[Listing], list[Reading]]] = {
+    INSTANCES: instance_readings,
+    LOCATIONS: location_readings,
+    "plans": plan_readings,
+}
+
+
 def profile_readings(profile: Mapping[str, Any]) -> list[Reading]:
     """Return the currency of the account, and nothing else of its profile: name and e-mail address are personal."""
     return [Reading(PROFILE, {PROFILE_KEY: make_content({"currency": profile.get("currency")})})]
