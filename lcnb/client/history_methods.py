@@ -8,7 +8,7 @@ from lcnb.api import queries
 from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.config import Settings
 from lcnb.errors import HistoryError, InputError
-from lcnb.history import comparison, past, readings, spending, summary, timeline
+from lcnb.history import past, readings
 from lcnb.history.moments import parse_moment
 from lcnb.history.recording import HistoryRecorder
 from lcnb.rows import Rows
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.history.moments import Moment
+    from lcnb.history.summary import RecordedReading
 
 
 class HistoryMethods:
@@ -26,7 +27,7 @@ class HistoryMethods:
     _history: HistoryRecorder
 
     @client_method
-    def record(self) -> Steps[summary.RecordedReading]:
+    def record(self) -> Steps[RecordedReading]:
         """Read machines, locations, plans and currency, and keep them in the history; return what was found.
 
         Every `instances()`, `inventory()`, `locations()`, `plans()`, `catalogue()` and `profile()` is kept as well:
@@ -37,6 +38,8 @@ class HistoryMethods:
         >>> lcnb.connect(sandbox=True).record().appeared > 0
         True
         """
+        from lcnb.history import summary
+
         if not self._history.enabled:
             raise HistoryError(
                 "the history is switched off by LCNB_HISTORY=0", cure="Unset it.", not_done="read"
@@ -69,6 +72,8 @@ class HistoryMethods:
         >>> lc.history("web-01").present.tolist()
         [True]
         """
+        from lcnb.history import timeline
+
         with self._history.read() as stored:
             return timeline.history_frame(stored, machine, self.settings.account)
 
@@ -83,6 +88,8 @@ class HistoryMethods:
         >>> "instances" in set(lc.readings().kind)
         True
         """
+        from lcnb.history import summary
+
         with self._history.read() as stored:
             return summary.readings_frame(stored)
 
@@ -104,6 +111,8 @@ class HistoryMethods:
         >>> len(lc.compare(since=fleet.attrs["lcnb"]["fetched_at"]))
         0
         """
+        from lcnb.history import comparison
+
         start, end = self._period(since, until)
         with self._history.read() as stored:
             return comparison.account_changes(stored, start, end)
@@ -144,6 +153,8 @@ class HistoryMethods:
         >>> lc.spend(since="7d", by="location").columns[:4].tolist()
         ['day', 'group', 'currencycode', 'lower']
         """
+        from lcnb.history import spending
+
         start, end = self._period(since, until)
         with self._history.read() as stored:
             return spending.spending_frame(stored, start, end, by, freq, tags)
