@@ -264,6 +264,7 @@ MOMENTS: list[tuple[Any, str]] = [
     ("24h", "2026-11-01T10:00"),
     ("7d", "2026-10-26T10:00"),
     ("2w", "2026-10-19T10:00"),
+    ("1d12h30m", "2026-10-31T21:30"),
     (date(2026, 11, 1), "2026-11-01T00:00"),
     (datetime(2026, 11, 1, 9), "2026-11-01T09:00"),
     (datetime(2026, 11, 1, 9, tzinfo=timezone(timedelta(hours=2))), "2026-11-01T07:00"),
@@ -282,7 +283,21 @@ def test_moments(given: Any, expected: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     "given",
-    ["", "yesterday", "2026-13-01", "11/01/2026", "0x", 1793613600, True, 1.5, pd.NaT, pd.NA, [], "99999w"],
+    [
+        "",
+        "yesterday",
+        "2026-13-01",
+        "11/01/2026",
+        "0x",
+        1793613600,
+        True,
+        1.5,
+        pd.NaT,
+        pd.NA,
+        [],
+        "999999999w",
+        "0h",
+    ],
 )
 def test_no_moment(given: Any) -> None:
     """Anything else is refused with examples."""
