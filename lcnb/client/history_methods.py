@@ -1,4 +1,7 @@
-"""The methods of both clients that read the history of an account: nothing but `record` asks the provider."""
+"""The methods of both clients that read the history of an account: nothing but `record` asks the provider.
+
+What they need loads when it is used: a client must not wait for numpy because it keeps its readings.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,6 @@ class HistoryMethods:
         >>> lcnb.connect(sandbox=True).record().appeared > 0
         True
         """
-        from lcnb.history import summary
 
         if not self._history.enabled:
             raise HistoryError(
@@ -48,8 +50,10 @@ class HistoryMethods:
             queries.read_inventory(), readings.inventory_readings, readings.INSTANCES, required=True
         )
         yield from wait_for(flow)
+        from lcnb.history.summary import newest_reading
+
         with self._history.read() as stored:
-            return summary.newest_reading(stored)
+            return newest_reading(stored)
 
     def history(self, machine: str | None = None) -> pd.DataFrame:
         """Return machines over time, from the history of this account: one row per machine and version.
@@ -72,10 +76,10 @@ class HistoryMethods:
         >>> lc.history("web-01").present.tolist()
         [True]
         """
-        from lcnb.history import timeline
+        from lcnb.history.timeline import history_frame
 
         with self._history.read() as stored:
-            return timeline.history_frame(stored, machine, self.settings.account)
+            return history_frame(stored, machine, self.settings.account)
 
     def readings(self) -> pd.DataFrame:
         """Return when this account was read: at (`datetime64[us, UTC]`), kind, complete (`boolean`), problem.
@@ -88,10 +92,10 @@ class HistoryMethods:
         >>> "instances" in set(lc.readings().kind)
         True
         """
-        from lcnb.history import summary
+        from lcnb.history.summary import readings_frame
 
         with self._history.read() as stored:
-            return summary.readings_frame(stored)
+            return readings_frame(stored)
 
     def compare(self, since: Moment, until: Moment | None = None) -> pd.DataFrame:
         """Return what changed between two times, from the history of this account: one row per machine.
@@ -111,11 +115,11 @@ class HistoryMethods:
         >>> len(lc.compare(since=fleet.attrs["lcnb"]["fetched_at"]))
         0
         """
-        from lcnb.history import comparison
+        from lcnb.history.comparison import account_changes
 
         start, end = self._period(since, until)
         with self._history.read() as stored:
-            return comparison.account_changes(stored, start, end)
+            return account_changes(stored, start, end)
 
     def spend(
         self,
@@ -153,11 +157,11 @@ class HistoryMethods:
         >>> lc.spend(since="7d", by="location").columns[:4].tolist()
         ['day', 'group', 'currencycode', 'lower']
         """
-        from lcnb.history import spending
+        from lcnb.history.spending import spending_frame
 
         start, end = self._period(since, until)
         with self._history.read() as stored:
-            return spending.spending_frame(stored, start, end, by, freq, tags)
+            return spending_frame(stored, start, end, by, freq, tags)
 
     def _past_inventory(self, at: Moment) -> pd.DataFrame:
         moment = parse_moment("at", at, self._history.clock())
