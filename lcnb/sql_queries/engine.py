@@ -240,14 +240,14 @@ def _not_a_question_error(kind: str, query: str) -> InputError:
             cure="Name them: PIVOT inventory ON location IN ('MIA1', 'SAO1') USING count(*).",
             not_done="sent",
         )
-    return refused_query_error(f"{kind.replace('_', ' ')} is not a question; SELECT is", None, query)
+    return refused_query_error(f"{kind.replace('_', ' ')} is not available", None, query)
 
 
 def _error_facts(error: Exception) -> dict[str, Any]:
     """The facts of an error of DuckDB, which writes them as JSON after the name of the kind."""
-    text = str(error)
+    _, _, text = str(error).partition(" Error: ")
     try:
-        facts: dict[str, Any] = json.loads(text[text.index("{") :])
+        facts: dict[str, Any] = json.loads(text)
     except ValueError:
         return {"exception_message": text}
     return facts

@@ -26,8 +26,13 @@ _REFUSED_FUNCTIONS = {
     "currval",
     "sleep_ms",
 }
+#: What the parser makes of SHOW TABLES.
+_TABLES = "tables"
 #: Where DuckDB keeps tables that have no schema: `main.plans` and `memory.main.plans` are `plans`.
 _OWN_SCHEMAS: tuple[list[str], ...] = ([], ["main"], ["memory", "main"])
+
+
+Node = Mapping[str, Any]
 
 
 class TableName(NamedTuple):
@@ -55,7 +60,9 @@ def find_tables(tree: Mapping[str, Any], query: str, known: Sequence[str]) -> Qu
         query: its text, for positions.
         known: the names of all tables.
     """
-    found = QueryTables()
+    found = QueryTables(lists_tables=_is_show_tables(tree))
+    if found.lists_tables:
+        return found
     for node, hidden, described in _walk_nodes(tree):
         _check_node(node, query, known)
         if node.get("type") == "BASE_TABLE":
@@ -66,12 +73,12 @@ def find_tables(tree: Mapping[str, Any], query: str, known: Sequence[str]) -> Qu
             if [part.lower() for part in path[:-1]] not in _OWN_SCHEMAS or table.name not in known:
                 raise unknown_table_error(".".join(path), table.offset, query, known)
             (found.described if described else found.read).append(table)
-        elif node.get("type") == "SHOW_REF" and "query" not in node:
-            found.lists_tables = True
     return found
 
 
-Node = Mapping[str, Any]
+def _is_show_tables(tree: Node) -> bool:
+    shown = (tree.get("node") or {}).get("from_table") or {}
+    return shown.get("type") == "SHOW_REF" and _shown_name(shown) == _TABLES
 
 
 def _walk_nodes(tree: Node) -> Iterator[tuple[Node, frozenset[str], bool]]:
@@ -125,8 +132,9 @@ def _check_node(node: Node, query: str, known: Sequence[str]) -> None:
     if kind == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
         problem = f"the function {str(node['function_name']).lower()} is not available"
         raise refused_query_error(problem, node_offset(node), query, known)
-    if kind == "SHOW_REF" and "query" not in node and _shown_name(node) != "tables":
-        raise refused_query_error(f"SHOW {_shown_name(node).upper()} is not available", None, query, known)
+    if kind == "SHOW_REF" and "query" not in node:
+        problem = "SHOW is available as the query SHOW TABLES only; DESCRIBE shows the columns of a table"
+        raise refused_query_error(problem, None, query, known)
 
 
 def _shown_name(node: Node) -> str:
