@@ -67,13 +67,18 @@ def find_tables(tree: Mapping[str, Any], query: str, known: Sequence[str]) -> Qu
         _check_node(node, query, known)
         if node.get("type") == "BASE_TABLE":
             path = [str(part) for part in node["qualified_name"]["path"]]
-            if len(path) == 1 and path[0].lower() in hidden:
-                continue
-            table = TableName(path[-1].lower(), node_offset(node))
-            if [part.lower() for part in path[:-1]] not in _OWN_SCHEMAS or table.name not in known:
-                raise unknown_table_error(".".join(path), table.offset, query, known)
-            (found.described if described else found.read).append(table)
+            if len(path) > 1 or path[0].lower() not in hidden:
+                table = _known_table(path, node_offset(node), query, known)
+                (found.described if described else found.read).append(table)
     return found
+
+
+def _known_table(path: Sequence[str], offset: int | None, query: str, known: Sequence[str]) -> TableName:
+    """Return the table of a name and its schemas; raise InputError if there is no such table."""
+    schemas, name = [part.lower() for part in path[:-1]], path[-1].lower()
+    if schemas not in _OWN_SCHEMAS or name not in known:
+        raise unknown_table_error(".".join(path), offset, query, known)
+    return TableName(name, offset)
 
 
 def _is_show_tables(tree: Node) -> bool:
