@@ -108,6 +108,7 @@ def preload_modules() -> None:
     import_module("lcnb.runbooks.publish.cells").html_exporter()
     import_module("lcnb.runbooks.execution").package_versions()
     import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
+    vars(import_module("lcnb.runbooks.engine.shell_kernel"))["PRELOADED_NAMES"] = frozenset(sys.modules)
     gc.freeze()  # the collector must not write to the memory that all forks share
     gc.enable()
 
