@@ -1,8 +1,4 @@
-"""Points in time as people write them, and as the history stores them: whole milliseconds since 1970 (UTC).
-
-All times of lcnb are in UTC, so a time without an offset is in UTC, and a day begins at midnight UTC: the same text
-means the same on a laptop and on a server.
-"""
+"""Points in time as people write them, and as the history stores them: whole milliseconds since 1970 (UTC)."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
+from lcnb.times import to_utc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,22 +49,13 @@ def parse_moment(name: str, value: Any, now: float) -> int:
 
 
 def _to_datetime(value: Any, now: float) -> datetime | None:
-    if isinstance(value, str):
-        ago = _AGO_PATTERN.fullmatch(value.strip())
-        try:
-            if ago:
-                return datetime.fromtimestamp(now, UTC) - int(ago[1]) * _UNITS[ago[2]]
-            value = datetime.fromisoformat(value.strip())
-        except (ValueError, OverflowError):
-            return None
-    if isinstance(value, datetime):
-        if value != value:  # NaT is a datetime too
-            return None
-        try:
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None
+    ago = _AGO_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
+    if ago is None:
+        return to_utc(value)
+    try:
+        return datetime.fromtimestamp(now, UTC) - int(ago[1]) * _UNITS[ago[2]]
+    except OverflowError:
+        return None
 
 
 def milliseconds(moment: datetime) -> int:
