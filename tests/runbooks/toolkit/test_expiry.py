@@ -238,7 +238,7 @@ def test_power_off(place: Path, settings: Settings) -> None:
 def test_an_unreadable_facts_file_ends_nothing(place: Path, settings: Settings) -> None:
     """With a facts file that cannot be read, nothing is sent: a protection may be among the unreadable lines."""
     text = settings.facts_path.read_text()
-    for wrong in (text.replace("2026-01-04T00:00:00Z", "2026-01-04"), text + "<<<<<<< HEAD\n", text.replace("protected", "protectd", 1)):  # fmt: skip
+    for wrong in (text.replace("2026-01-04T00:00:00Z", "tomorrow"), text + "<<<<<<< HEAD\n", text.replace("protected", "protectd", 1)):  # fmt: skip
         settings.facts_path.write_text(wrong)
         box = prepared()
         with pytest.raises(InputError, match=r"facts\.csv, line \d"):
