@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Ratio
 from benchmarks.virtual import client, send
@@ -28,7 +29,7 @@ from lcnb.secret import Secret
 from lcnb.transport.effects import TransportFailure
 
 CREATES, BATCH = 10_000, 20
-SPEC = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
+SPEC: dict[str, Any] = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
 POST = {"method": "POST", "path": "^/instances$"}
 LIST = {"method": "GET", "path": "^/instances$"}
 RULES = [

@@ -67,17 +67,18 @@ def sql(
     >>> import lcnb
     >>> lcnb.sql("select account, count(*) from inventory group by 1", accounts=["prod", "lab"])  # doctest: +SKIP
     """
-    from lcnb.sql_queries.question import open_question
+    from lcnb.sql_queries.question import open_question, run_here
 
     with open_question(query, parameters) as question, _open_clients(accounts, timeout) as clients:
-        question.prepare(clients.items())
+        limit_s = next(iter(clients.values())).settings.timeout
+        run_here(question.prepare(clients.items(), limit_s))
         if question.listings:
             read, failed = _read_accounts(clients, lambda client: client._listings(question.listings))
             for name, found in read.items():
                 question.add(name, found)
             for name, reason in failed.items():
                 question.add_failure(name, reason)
-        return question.wait(next(iter(clients.values())).settings.timeout)
+        return run_here(question.answer(limit_s))
 
 
 @contextmanager

@@ -36,6 +36,11 @@ def to_utc(value: object) -> datetime | None:
     return None
 
 
+def is_duration(text: object) -> bool:
+    """Whether a text has the form of a duration, such as `8h`."""
+    return isinstance(text, str) and bool(text.strip()) and bool(_FORM.fullmatch(text.strip().lower()))
+
+
 def parse_duration(text: str | timedelta, field: str = "") -> timedelta:
     """Return a duration above 0. InputError, which names `field`, for anything else.
 

@@ -34,7 +34,7 @@ from lcnb.transport.sync import SyncWire
 #: Loaded when they are first used, which would be in each fork.
 LATE = (apply, client, filelock, httpcore, pd, ssh, to_pandas)
 
-NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
+NEW: dict[str, Any] = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILtVJEuYw2PBvQTnQMLpV1TZNrgWTyu5mB0sNZz0m3gE ops@example.com"
 
 
@@ -66,6 +66,8 @@ class Killed(SyncWire):
 def changes(lc: lcnb.LetsCloud, which: str) -> Any:
     if which == "create":
         return lc.create_instance("new-00", **NEW)
+    if which == "tagged":
+        return lc.create_instance("new-00", **NEW, tags="project=shop", protect=True)
     if which == "delete":
         return lc.delete_instance(label="web-01")
     fleet = lc.instances().query("state == 'running'")

@@ -1124,7 +1124,6 @@ def test_d7_old_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
         folders.state_dir()
 
 
-@pytest.mark.filterwarnings("ignore:the reading was not kept")
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a place where nobody can make a folder")
 @pytest.mark.parametrize("variable", ["LCNB_STATE_DIR", "XDG_STATE_HOME", "HOME"])
 def test_d7_unwritable_state(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -191,6 +191,19 @@ def unknown_location_error(location: str, known: Sequence[str]) -> InputError:
         f"location {location!r} is not one of the account's{did_you_mean(location, known)}. "
         f"Locations: {', '.join(sorted(known)) or 'none'}"
     )
+
+
+def list_records(name: str, location: str | None = None, runner: StageRunner = run_uncached) -> Flow[Listing]:
+    """List the records of a listing by its name; `location` limits plans and images to one location."""
+    flows: dict[str, Callable[[], Flow[Listing]]] = {
+        "instances": list_instances,
+        "locations": partial(list_locations, runner),
+        "plans": partial(list_plans, location, runner=runner),
+        "images": partial(list_images, location, runner),
+        "sshkeys": list_sshkeys,
+        "snapshots": list_snapshots,
+    }
+    return flows[name]()
 
 
 # --- single records -------------------------------------------------------------------------------------

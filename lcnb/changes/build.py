@@ -37,6 +37,7 @@ from lcnb.changes.machine_specs import MachineSpec, checked_spec, spec_differenc
 from lcnb.changes.name_rules import NOTHING_SENT, checked_hostname, checked_label, slug_of
 from lcnb.changes.reading import ReadCache, find_instance, read_instances, read_machines
 from lcnb.errors import InputError
+from lcnb.facts.wishes import describe_wish
 from lcnb.secret import Secret
 
 __all__ = [
@@ -97,6 +98,11 @@ def ensure_instance(cache: ReadCache, spec: MachineSpec) -> Flow[BuiltChanges]:
     if wrong:
         raise InputError(f"{spec.label} exists, but {'; '.join(wrong)}. {NOTHING_SENT}")
     notes = [f"{spec.label} exists already, as asked for"]
+    if spec.facts:
+        notes.append(
+            f"{spec.label} exists, so its facts are left alone (asked for: {describe_wish(spec.facts)}); "
+            "tag, protect and expire change them"
+        )
     return BuiltChanges([], notes, satisfied_action(same[0], CreateInstance.name))
 
 

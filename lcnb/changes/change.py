@@ -12,12 +12,13 @@ from typing import Any
 from lcnb.api.calls import Call
 from lcnb.api.passwords import new_password
 from lcnb.errors import InputError
+from lcnb.facts.wishes import FactsWish, read_wish
 from lcnb.secret import STARS, Secret
 
 #: The fields of a change that a plan holds as they are, in the order of the plan file.
 _PLAN_FIELDS = (
     "action", "target", "identifier", "before", "after", "monthly_before", "monthly_after", "currencycode",
-    "made_password", "key_file",
+    "made_password", "key_file", "facts",
 )  # fmt: skip
 
 
@@ -41,6 +42,8 @@ class Change:
     #: Where a private key is written, mode 0600, before the request is sent or when its response arrives.
     key_file: str | None = None
     private_key: Secret | None = field(default=None, repr=False)
+    #: Facts that are written when the account shows the machine that this change makes.
+    facts: FactsWish = field(default_factory=dict)
 
     def plan(self) -> dict[str, Any]:
         """Return the change as JSON, with stars for secrets; `from_plan` reads it."""
@@ -53,7 +56,7 @@ class Change:
             "may_be_empty": self.call.may_be_empty,
         }
         values = {name: getattr(self, name) for name in _PLAN_FIELDS}
-        return {**values, "expect": dict(self.expect), "call": call}
+        return {**values, "facts": dict(self.facts), "expect": dict(self.expect), "call": call}
 
     @classmethod
     def from_plan(
@@ -74,4 +77,13 @@ class Change:
                 )
             body["password"] = password or Secret(new_password())
         rest = {name: value for name, value in plan.items() if name != "call"}
+        _check_facts(plan)
         return cls(call=Call(**{**call, "body": body}), **rest)
+
+
+def _check_facts(plan: Mapping[str, Any]) -> None:
+    """Raise InputError when the facts in a plan are none: they could not be written once the machine is made."""
+    try:
+        read_wish(plan.get("facts") or {})
+    except InputError as error:
+        raise InputError(f"{plan['action']} {plan['target']}: {error.statement}", not_done="sent") from None

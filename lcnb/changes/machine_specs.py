@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lcnb.api.flows import Flow
 from lcnb.api.models import Instance
@@ -10,6 +10,7 @@ from lcnb.api.passwords import checked_password
 from lcnb.changes.lookups import find_image, find_location, find_plan
 from lcnb.changes.name_rules import checked_hostname, checked_label, default_hostname
 from lcnb.changes.reading import ReadCache
+from lcnb.facts.wishes import FactsWish
 from lcnb.secret import Secret
 
 
@@ -24,6 +25,8 @@ class MachineSpec:
     hostname: str | None = None
     ssh_key: str | None = None
     password: str | Secret | None = None
+    #: Facts that are written when the machine is there.
+    facts: FactsWish = field(default_factory=dict)
 
 
 def checked_spec(spec: MachineSpec) -> MachineSpec:

@@ -12,6 +12,8 @@ from lcnb.changes.live_account import LiveAccount, read_account
 from lcnb.changes.tasks import ApplyRules, ChangeTask, Progress
 from lcnb.config import Settings
 from lcnb.errors import AuthenticationError, DeadlineExceeded, LcnbError
+from lcnb.facts.facts_file import FactsFile
+from lcnb.facts.wishes import describe_wish, write_wish
 
 #: Seconds between two readings of the account; the last value repeats.
 POLL_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 20.0)
@@ -70,14 +72,33 @@ class ApplySession:
         trace that could settle it.
         """
         detail = detail or (task.note if state == "done" else "")
-        task.state, task.detail, task.ended = state, detail, self.clock()
         task.identifier = identifier or task.identifier or task.change.identifier
+        if state in ("done", "twins") and task.change.facts:
+            # Before the journal says "done": after a crash in between, `resume` settles the change and writes again.
+            problem = yield LocalWork("facts", lambda: self._write_facts(task, state))
+            detail = "; ".join(filter(None, [detail, problem]))
+        task.state, task.detail, task.ended = state, detail, self.clock()
         kept = "sent" if state == "unknown" and action_of(task.change).may_be_resent else state
         yield LocalWork(
             "ended",
             lambda: self.journal.record_outcome(self.changeset, task.position, kept, task.identifier, detail),
         )
         self.report_step(f"{task.change.action} {task.change.target}: {state}")
+
+    def _write_facts(self, task: ChangeTask, state: str) -> str:
+        """Write the facts that a new machine shall get. Return why this was not possible, which undoes nothing."""
+        wish = task.change.facts
+        if state == "twins":
+            reason = "which machine to keep is not decided"
+        elif task.identifier is None:
+            reason = "it has no identifier yet"
+        else:
+            try:
+                write_wish(FactsFile(self.settings.facts_path), wish, task.identifier, task.change.target)
+                return ""
+            except (LcnbError, OSError) as error:
+                reason = error.statement if isinstance(error, LcnbError) else str(error)
+        return f"its facts were not written ({describe_wish(wish)}): {reason}"
 
     # --- reading the account ----------------------------------------------------------------------------
 

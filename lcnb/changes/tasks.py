@@ -72,4 +72,5 @@ class ApplyRules:
 
 def apply_rules(settings: Settings, on_error: OnError = "stop", wait_s: float | None = None) -> ApplyRules:
     """Return the rules that the settings of a client give."""
-    return ApplyRules(settings.settle, max(settings.timeout, WRITE_ATTEMPT_MIN_S), on_error, wait_s)
+    attempt_s = max(settings.timeout, WRITE_ATTEMPT_MIN_S)
+    return ApplyRules(settings.settle, attempt_s, on_error, wait_s)

@@ -83,6 +83,15 @@ _identifier_option = click.option(
 @click.option("--ssh-key", metavar="SLUG", help="SSH key that may log in (list them: lcnb sshkeys).")
 @_password_option
 @click.option("--ensure", is_flag=True, help="Do nothing if this machine exists already.")
+@click.option(
+    "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Give it this tag, or a bare key; repeatable."
+)
+@click.option("--owner", metavar="NAME", help="Store who answers for it.")
+@click.option("--expires-in", metavar="TIME", help="Let it expire after this time: 30m, 8h, 7d.")
+@click.option(
+    "--expires-at", metavar="TIME", help="Let it expire then: 2026-12-01 or 2026-12-01T18:00 (UTC)."
+)
+@click.option("--protect", is_flag=True, help="Protect it: lcnb refuses what interrupts or ends it.")
 @change_options
 def create_command(
     label: str,
@@ -93,6 +102,11 @@ def create_command(
     ssh_key: str | None,
     password_file: str | None,
     ensure: bool,
+    tags: tuple[str, ...],
+    owner: str | None,
+    expires_in: str | None,
+    expires_at: str | None,
+    protect: bool,
     account: str | None,
     sandbox: bool,
     **how: Any,
@@ -101,6 +115,10 @@ def create_command(
 
     LABEL is your name for it; no other machine may have it.
     """
+    if expires_in is not None and expires_at is not None:
+        raise click.UsageError("pass --expires-in or --expires-at, not both.")
+    from lcnb.times import parse_duration
+
     with connect_client(account, sandbox) as lc:
         build = lc.ensure_instance if ensure else lc.create_instance
         changes = build(
@@ -111,6 +129,10 @@ def create_command(
             hostname=hostname,
             ssh_key=ssh_key,
             password=_read_password(password_file),
+            tags=tags,
+            owner=owner,
+            expires=parse_duration(expires_in, "--expires-in") if expires_in is not None else expires_at,
+            protect=protect,
         )
         confirm_and_apply(changes, **how)
 

@@ -15,7 +15,6 @@ from lcnb.api.flows import Flow, LocalWork
 from lcnb.api.models import Instance
 from lcnb.changes.journal import user_at_host
 from lcnb.changes.reading import listed_machines
-from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.client.named_machines import Machines, find_machines, read_machine_names
 from lcnb.config import Settings
@@ -24,7 +23,9 @@ from lcnb.facts import edits
 from lcnb.facts.check import FactsProblem, find_problems
 from lcnb.facts.facts_file import FactsFile
 from lcnb.facts.machine_facts import FactsEdit, MachineFacts, checked_tag_key
+from lcnb.facts.wishes import make_wish
 from lcnb.flags import checked_flag
+from lcnb.rows import Column, rows_of
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -218,9 +219,21 @@ class FactsMethods:
         machines = {each.identifier: each.label or "" for each in listed.machines if each.identifier}
         unreadable = listed.unreadable[0] if listed.unreadable else ""
         found = find_problems(facts, machines, now=datetime.now(UTC), required=keys, unreadable=unreadable)
-        return rows_frame(found, _PROBLEM_COLUMNS, kind="facts check", account=self.settings.account)
+        return rows_of(found, _PROBLEM_COLUMNS, kind="facts check", account=self.settings.account).frame()
 
     # --- details ----------------------------------------------------------------------------------------
+
+    def _wished_facts(
+        self,
+        tags: edits.Tags | Iterable[edits.Tags] | None,
+        owner: str | None,
+        expires: str | timedelta | date | None,
+        protect: bool,
+    ) -> dict[str, str]:
+        """Return the facts that a new machine shall get. InputError for a wrong one."""
+        protect_by = user_at_host() if checked_flag("protect", protect) else ""
+        now = datetime.now(UTC)
+        return make_wish(tags=tags, owner=owner, expires=expires, protect_by=protect_by, now=now)
 
     def _facts_frame(self, facts: Iterable[MachineFacts]) -> pd.DataFrame:
         from lcnb.frames.facts_frame import facts_frame

@@ -11,6 +11,7 @@ from lcnb.errors import HistoryError, InputError
 from lcnb.history import comparison, past, readings, spending, summary, timeline
 from lcnb.history.moments import parse_moment
 from lcnb.history.recording import HistoryRecorder
+from lcnb.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,6 +152,11 @@ class HistoryMethods:
         moment = parse_moment("at", at, self._history.clock())
         with self._history.read() as stored:
             return past.past_inventory(stored, moment, self.settings.account)
+
+    def _past_rows(self, at: Moment) -> Rows:
+        moment = parse_moment("at", at, self._history.clock())
+        with self._history.read() as stored:
+            return past.past_rows(stored, moment)
 
     def _period(self, since: Moment, until: Moment | None) -> tuple[int, int]:
         now = self._history.clock()

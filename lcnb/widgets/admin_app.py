@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
 from lcnb.flags import checked_flag
 from lcnb.widgets import form_specs
+from lcnb.widgets.account_head import AccountHead
+from lcnb.widgets.action_desk import FORM_NAMES, ActionDesk
 from lcnb.widgets.admin_panels import AccountPanel, JournalPanel, RunsPanel
-from lcnb.widgets.elements import account_html, make_button, status_html
+from lcnb.widgets.elements import make_button, status_html
+from lcnb.widgets.fleet_table import FleetTable
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_view import FormView
-from lcnb.widgets.listings import KEY_TITLES, SNAPSHOT_TITLES, FleetTable, ListingTable
+from lcnb.widgets.listings import KEY_COLUMNS, SNAPSHOT_COLUMNS, ListingTable
 from lcnb.widgets.page_sync import PageSync
 from lcnb.widgets.runbook_view import RunbookPicker
 from lcnb.widgets.runner import Runner, Spawn, run_in_thread
@@ -29,6 +32,7 @@ from lcnb.widgets.style import STYLE
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
+Table = TypeVar("Table", bound=ListingTable)
 #: A part of the app: its title, a function that makes its widget, and one to call whenever it is shown.
 AppPart = tuple[str, Callable[[], Any], Callable[[], None]]
 
@@ -52,34 +56,32 @@ class AdminApp:
             ("Account", lambda: self.account.widget, lambda: self.account.refresh()),
             ("Journal", lambda: self.journal.widget, lambda: self.journal.refresh()),
         ]
-        title = widgets.HTML(f"{STYLE}{account_html(client.settings)}")
-        self.widget = PageSync().wrap_widgets(title, make_switcher(parts))
+        self.head = AccountHead(self.runner)
+        self.widget = PageSync().wrap_widgets(self.head.widget, make_switcher(parts))
         self.widget.add_class("lcnb-admin")
 
     @cached_property
     def fleet(self) -> FleetTable:
         """The table of machines."""
-        table = FleetTable(self.runner)
-        act = self.form("act")
-        table.grid.observe(
-            lambda change: act.handle_event(lambda: act.form.fill_in("machines", tuple(change["new"]))),
-            "selected",
-        )
-        self.runner.on_change.append(table.refresh)
-        return table
+        return self._refreshed_on_change(FleetTable(self.runner))
+
+    @cached_property
+    def desk(self) -> ActionDesk:
+        """The forms for the ticked machines."""
+        return ActionDesk(self.fleet, self.form)
 
     @cached_property
     def keys(self) -> ListingTable:
         """The table of SSH keys."""
         return self._refreshed_on_change(
-            ListingTable("ssh keys", KEY_TITLES, lambda lc: lc.sshkeys(), self.runner)
+            ListingTable("ssh keys", KEY_COLUMNS, lambda lc: lc.sshkeys(), self.runner)
         )
 
     @cached_property
     def snapshots(self) -> ListingTable:
         """The table of snapshots."""
         return self._refreshed_on_change(
-            ListingTable("snapshots", SNAPSHOT_TITLES, lambda lc: lc.snapshots(), self.runner)
+            ListingTable("snapshots", SNAPSHOT_COLUMNS, lambda lc: lc.snapshots(), self.runner)
         )
 
     @cached_property
@@ -107,19 +109,19 @@ class AdminApp:
     def form(self, name: str) -> FormView:
         """Return the form with this name of a spec; the first call creates it."""
         if name not in self._forms:
-            self._forms[name] = FormView(Form(form_specs.SPECS_BY_NAME[name]), self.runner)
+            close = self.desk.close if name in FORM_NAMES else None
+            self._forms[name] = FormView(Form(form_specs.SPECS_BY_NAME[name]), self.runner, close)
         return self._forms[name]
 
-    def _refreshed_on_change(self, table: ListingTable) -> ListingTable:
+    def _refreshed_on_change(self, table: Table) -> Table:
         self.runner.on_change.append(table.refresh)
         return table
 
     def _machines_part(self) -> Any:
-        return widgets.VBox([self.fleet.widget, self.form("act").widget])
+        return self.desk.table.widget
 
     def _show_machines(self) -> None:
         self.fleet.start()
-        self.form("act").start()
 
     def _show_runbooks(self) -> None:
         self.runbooks.start()

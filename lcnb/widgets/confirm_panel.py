@@ -76,7 +76,7 @@ class ConfirmPanel:
             (self.resume, (Phase.UNKNOWN,)), (self.again, END_PHASES),
         ):  # fmt: skip
             set_visible(each, phase in phases)
-        self._set_html("preview", (shown.changes, phase is Phase.BUSY), lambda: self.preview_html(shown))
+        self._set_html("preview", self.preview_key(shown), lambda: self.preview_html(shown))
         self._set_html(
             "report",
             (phase, shown.progress, shown.result is None, shown.changeset, shown.run),
@@ -90,6 +90,10 @@ class ConfirmPanel:
     def yes_text(self, shown: FormState) -> str:
         """Return the text of the button that confirms."""
         return _confirm_text(shown)
+
+    def preview_key(self, shown: FormState) -> object:
+        """Return what the preview depends on; it is drawn again when this changes."""
+        return shown.changes, shown.phase is Phase.BUSY
 
     def preview_html(self, shown: FormState) -> str:
         """Return the preview of the changes as HTML."""

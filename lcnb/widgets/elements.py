@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as widgets
 
 from lcnb.widgets.form_state import Phase
-
-if TYPE_CHECKING:
-    from lcnb.config import Settings
 
 
 def make_button(text: str, style: str = "") -> Any:
@@ -25,18 +22,6 @@ def set_visible(widget: Any, visible: bool) -> None:
     display = "" if visible else "none"
     if widget.layout.display != display:
         widget.layout.display = display
-
-
-def account_html(settings: Settings) -> str:
-    """Return the head of a page: the account, and, before anybody fills in a form, that it is read-only."""
-    where = f"{settings.account or 'LetsCloud account'} at {settings.base_url}"
-    head = f'<div class="lcnb-head"><span>{escape(where)}</span></div>'
-    if not settings.read_only:
-        return head
-    return head + status_html(
-        f"This account is read-only ({settings.read_only}): lcnb refuses every change. Previews and dry runs work.",
-        alert=True,
-    )
 
 
 def status_html(text: str, *, alert: bool = False, phase: str = "") -> str:

@@ -62,9 +62,10 @@ class FieldControl:
         """Offer suggestions. A browser compares each with the whole text, so it repeats the values typed before it."""
         name = self.field.name
         before = ""
-        if self.field.several and "," in shown.values[name]:
-            before = shown.values[name].rpartition(",")[0] + ", "
-        taken = {each.strip() for each in before.split(",")}
+        separator = self.field.separator
+        if self.field.several and separator in shown.values[name]:
+            before = shown.values[name].rpartition(separator)[0] + f"{separator} "
+        taken = {each.strip() for each in before.split(separator)}
         found = [each.value for each in shown.choices.get(name, ()) if each.value not in taken]
         self.input.options = [[before + each, each] for each in found]
 

@@ -45,8 +45,9 @@ class FormField:
     #: Function of the values: whether the field is shown.
     when: Callable[[FieldValues], bool] = lambda values: True
     choices: tuple[Choice, ...] = ()
-    #: Whether a `suggest` field accepts several values, separated by commas.
+    #: Whether a `suggest` field accepts several values, and what separates them.
     several: bool = False
+    separator: str = ","
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ The view has no logic: it passes events to the form, and `render` shows the stat
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
 from lcnb.widgets.confirm_panel import ConfirmPanel
-from lcnb.widgets.elements import make_button, status_html
+from lcnb.widgets.elements import make_button, set_visible, status_html
 from lcnb.widgets.field_control import FieldControl
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
@@ -33,7 +33,7 @@ class FormView:
 
     panel_class: type[ConfirmPanel] = ConfirmPanel
 
-    def __init__(self, form: Form, runner: Runner) -> None:
+    def __init__(self, form: Form, runner: Runner, on_close: Callable[[], None] | None = None) -> None:
         self.form, self.runner = form, runner
         self.controls = [
             FieldControl(each, self._change_listener(each.name), self._secret_listener(each.name))
@@ -52,7 +52,13 @@ class FormView:
             begin,
         ])  # fmt: skip
         title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro_html(form)}')
-        self.widget = widgets.VBox([title, self.asking, self.status, self.panel.widget])
+        self.close = make_button("Close")
+        self.close.layout.align_self = "flex-start"
+        parts = [title, self.asking, self.status, self.panel.widget]
+        if on_close is not None:
+            self.close.on_click(lambda _: on_close())
+            parts.append(self.close)
+        self.widget = widgets.VBox(parts)
         self.widget.add_class("lcnb-form")
         self.widget.add_class(f"lcnb-form-{form.spec.name.replace('_', '-')}")
         self._started = False
@@ -63,6 +69,14 @@ class FormView:
         if not self._started:
             self._started = True
             self.handle_event(self.form.start)
+
+    def focus_field(self, skip: Collection[str] = ()) -> None:
+        """Move the keyboard focus to the first visible field that a person fills in, except those of `skip`."""
+        asked = self.form.shown.asked
+        for each in self.controls:
+            if each.field.name in asked and each.field.kind != "rows" and each.field.name not in skip:
+                each.input.focus()
+                return
 
     def handle_event(self, event: Callable[[], Effects]) -> None:
         """Pass an event to the form and perform its effects. Errors are shown, because ipywidgets swallows them."""
@@ -80,10 +94,9 @@ class FormView:
             (self.asking, shown.phase in (Phase.EDIT, Phase.LOADING, Phase.CONFIRM)),
             (self.review, shown.phase is not Phase.CONFIRM),
             (self.cancel, shown.phase is Phase.LOADING),
+            (self.close, shown.phase not in (Phase.LOADING, Phase.BUSY)),
         ):
-            display = "" if visible else "none"
-            if widget.layout.display != display:
-                widget.layout.display = display
+            set_visible(widget, visible)
         text = status_html(shown.notice, alert=shown.alert, phase=shown.phase)
         if self.status.value != text:
             self.status.value = text

@@ -1,116 +1,264 @@
-const text = (value) => value === null || value === undefined ? "" : String(value);
-function make(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made;
-}
-function render({ model, el }) {
-  let sort = { name: null, down: false }, words = [], sent = 0;
-  const name = model.get("name"), id = "lcnb-grid-" + Math.random().toString(36).slice(2);
-  el.classList.add("lcnb-grid");
-  const find = make("input", { type: "search", id, placeholder: model.get("ticks") ? "for example: running MIA1 web" : "" });
-  const count = make("span", { className: "lcnb-grid-count" }); count.setAttribute("role", "status");
-  const bar = make("div", { className: "lcnb-grid-bar" },
-    make("label", { htmlFor: id, textContent: "Filter" }), find, count);
-  const head = make("tr"), body = make("tbody");
-  const table = make("table", {}, make("thead", {}, head), body);
-  const scroll = make("div", { className: "lcnb-grid-scroll", tabIndex: 0 }, table);
-  scroll.setAttribute("role", "region"); scroll.setAttribute("aria-label", name);
-  el.append(bar, scroll);
+// The view of a Grid: search, menus, the bar of actions, and a table of which only the rows near the visible ones exist.
+const WINDOW_ROWS = 60, ROW_PX = 30, MINUTE_MS = 60e3;
+const SHIELD = "M8 1 2.5 3v4.6c0 3.4 2.3 5.9 5.5 7.4 3.2-1.5 5.5-4 5.5-7.4V3z";
 
-  const shown = () => {
-    const columns = model.get("columns"), key = model.get("key");
-    let rows = model.get("rows");
-    if (words.length) rows = rows.filter((row) => {
-      const all = columns.map((each) => text(row[each.name])).join(" ").toLowerCase();
-      return words.every((word) => all.includes(word));
-    });
-    if (sort.name) {
-      const way = sort.down ? -1 : 1;
-      rows = [...rows].sort((one, other) => {
-        const a = one[sort.name], b = other[sort.name];
-        if (a === b) return 0;
-        if (a === null) return 1;
-        if (b === null) return -1;
-        return way * (typeof a === "number" ? a - b : text(a).localeCompare(text(b), undefined, { numeric: true }));
-      });
-    }
-    return rows.filter((row) => row[key] !== undefined);
-  };
-  const choose = (keys, on) => {
-    const picked = new Set(model.get("selected"));
+function make(tag, properties = {}, ...children) {
+  const { role, label, ...others } = properties;
+  const made = Object.assign(document.createElement(tag), others);
+  if (role) made.setAttribute("role", role);
+  if (label) made.setAttribute("aria-label", label);
+  made.append(...children);
+  return made;
+}
+function makeShield() {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg"), path = document.createElementNS(space, "path");
+  path.setAttribute("d", SHIELD); svg.setAttribute("viewBox", "0 0 16 16"); svg.setAttribute("aria-hidden", "true");
+  svg.append(path);
+  return svg;
+}
+
+function render({ model, el }) {
+  const id = "lcnb-grid-" + Math.random().toString(36).slice(2), key = model.get("key"), ticks = model.get("ticks");
+  let sort = null, words = [], chosen = new Map(), shown = [], picked = new Set(), anchor = null, sent = 0, first = -1;
+  let lines = new WeakMap(), texts = new WeakMap(), columns = [];
+
+  el.classList.add("lcnb-grid");
+  const find = make("input", { type: "search", id, placeholder: ticks ? "for example: running MIA1 web" : "" });
+  const menus = make("span", { className: "lcnb-grid-menus" });
+  const clear = make("button", { type: "button", className: "lcnb-plain", textContent: "Clear filters", hidden: true });
+  const count = make("span", { className: "lcnb-grid-count", role: "status" });
+  const head = make("tr"), body = make("tbody"), table = make("table", {}, make("thead", {}, head), body);
+  const pad = make("div", {}, table);
+  const scroll = make("div", { className: "lcnb-grid-scroll", tabIndex: 0, role: "region", label: model.get("name") }, pad);
+  const actions = makeBar();
+  el.append(make("div", { className: "lcnb-grid-bar" }, make("label", { htmlFor: id, textContent: "Filter" }), find, menus,
+    clear, count), ...(model.get("actions").length ? [actions.bar] : []), scroll);
+
+  // --- ticks ---------------------------------------------------------------------------------------------------------
+  const allRows = () => model.get("rows").filter((row) => row[key] !== undefined);
+  const keysOf = (rows) => rows.map((row) => row[key]).filter(Boolean);
+  function choose(keys, on) {
     keys.forEach((each) => on ? picked.add(each) : picked.delete(each));
     sent += 1; model.set("selected", [...picked]); model.send({ answer: [...picked], by: id, n: sent });
-  };
-  const tick = (label, checked, listener) => {
-    const box = make("input", { type: "checkbox", checked }); box.setAttribute("aria-label", label);
-    box.addEventListener("change", () => listener(box.checked));
-    return box;
-  };
-  function drawHead() {
-    head.replaceChildren();
-    if (model.get("ticks")) head.append(make("th", { scope: "col", className: "tick" },
-      tick("tick all rows shown", false, (on) => choose(shown().map((row) => row[model.get("key")]).filter(Boolean), on))));
-    for (const each of model.get("columns")) {
-      const button = make("button", { type: "button", textContent: each.title });
-      button.addEventListener("click", () => {
-        sort = { name: each.name, down: sort.name === each.name && !sort.down };
-        draw();
-      });
-      const cell = make("th", { scope: "col", className: each.number ? "n" : "" }, button);
-      cell.dataset.name = each.name; head.append(cell);
-    }
   }
-  function draw() {
-    const columns = model.get("columns"), key = model.get("key"), picked = new Set(model.get("selected"));
-    const rows = shown(), ticks = model.get("ticks"), colors = model.get("colors");
-    for (const cell of head.children) if (cell.dataset.name)
-      cell.setAttribute("aria-sort", sort.name !== cell.dataset.name ? "none" : sort.down ? "descending" : "ascending");
-    const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
-    body.replaceChildren(...rows.map((row) => {
-      const line = make("tr"); line.dataset.key = text(row[key]);
-      if (ticks) {
-        const cell = make("td", { className: "tick" });
-        if (row[key]) {
-          const box = tick(`tick ${text(row[columns[0].name])}`, picked.has(row[key]), (on) => {
-            choose([row[key]], on); line.classList.toggle("picked", on);
-          });
-          cell.append(box);
-          line.addEventListener("click", (event) => { if (event.target !== box) box.click(); });
-        }
-        line.classList.toggle("picked", picked.has(row[key])); line.append(cell);
-      }
-      columns.forEach((each, place) => {
-        const cell = make(place ? "td" : "th", { className: each.number ? "n" : "" });
-        if (!place) cell.scope = "row";
-        const value = row[each.name];
-        if (value === null || value === undefined) { cell.textContent = "–"; cell.classList.add("none"); }
-        else if (each.name === "state") {
-          const dot = make("i"); dot.style.background = colors[value] || "#8c95a4"; cell.append(dot, text(value));
-        } else cell.textContent = typeof value === "number" ? value.toLocaleString("en-US",
-          each.money ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : {}) : text(value);
-        line.append(cell);
-      });
-      return line;
-    }));
-    if (focused) for (const line of body.children) if (line.dataset.key === focused) line.querySelector("input")?.focus();
+  // A click on the box of a row; with Shift all rows from the last one that was ticked.
+  function tickRow(row, on, range) {
+    const here = shown.indexOf(row), from = range && anchor !== null ? shown.findIndex((each) => each[key] === anchor) : -1;
+    anchor = row[key];
+    choose(keysOf(from < 0 ? [row] : shown.slice(Math.min(from, here), Math.max(from, here) + 1)), on);
+  }
+  const tickAll = make("input", { type: "checkbox", label: "tick all rows shown" });
+  tickAll.addEventListener("change", () => choose(keysOf(shown), tickAll.checked));
+  function showTick(line) {
+    const on = picked.has(line.dataset.key), box = line.querySelector("input");
+    if (box) box.checked = on;
+    line.classList.toggle("picked", on);
+  }
+  function showTicks() {
+    for (const line of body.children) showTick(line);
+    const keys = keysOf(shown), some = keys.filter((each) => picked.has(each)).length;
+    tickAll.checked = keys.length > 0 && some === keys.length;
+    tickAll.indeterminate = some > 0 && some < keys.length;
     showCount();
+    const before = scroll.offsetTop;
+    actions.update();
+    const moved = scroll.offsetTop - before;  // a line more in the bar must not put another row under the pointer
+    if (moved && Math.abs(moved) < 2 * ROW_PX) scroll.scrollTop += moved;
   }
   function showCount() {
-    const all = model.get("rows").length, some = body.children.length, ticked = model.get("selected").length;
-    count.textContent = (some === all ? `${all} rows` : `${some} of ${all} rows`) + (model.get("ticks") ? `, ${ticked} ticked` : "");
+    const all = allRows().length;
+    const rows = shown.length === all ? plural(all, "row") : `${grouped(shown.length)} of ${plural(all, "row")}`;
+    count.textContent = rows + (ticks ? `, ${grouped(picked.size)} ticked` : "");
   }
-  find.addEventListener("input", () => { words = find.value.toLowerCase().split(/\s+/).filter(Boolean); draw(); });
-  const redraw = () => { drawHead(); draw(); };
-  const chosen = () => {
-    const picked = new Set(model.get("selected"));
-    for (const line of body.children) {
-      const on = picked.has(line.dataset.key), box = line.querySelector("input");
-      if (box) box.checked = on;
-      line.classList.toggle("picked", on);
+
+  // --- the bar of actions --------------------------------------------------------------------------------------------
+  function makeBar() {
+    const hint = make("p", { textContent: model.get("hint") });
+    const buttons = model.get("actions").map((each) => {
+      const button = make("button", { type: "button", textContent: each.title, className: each.danger ? "lcnb-danger-button" : "" });
+      button.addEventListener("click", () => model.send({ press: each.name }));
+      return { ...each, button };
+    });
+    const none = plainButton("Untick all", () => choose([...picked], false));
+    const group = make("div", { className: "lcnb-bar-buttons", role: "group", label: "Actions for the ticked rows" },
+      ...buttons.map((each) => each.button), none);
+    const sum = make("span"), hidden = make("span", { className: "lcnb-warn" }), refused = make("span", { className: "lcnb-warn" });
+    const report = make("p", { id: id + "-bar", role: "status" }, sum, hidden, refused);
+    const fixes = make("span", { className: "lcnb-bar-fixes" });
+    const untickHidden = plainButton("Untick hidden rows", () => choose(hiddenRows(), false));
+    const untickBlocked = plainButton("Untick protected rows", () => choose(keysOf(blockedRows()), false));
+    const bar = make("div", { className: "lcnb-bar" }, group, make("div", { className: "lcnb-bar-text" }, hint, report, fixes));
+    group.setAttribute("aria-describedby", report.id);
+
+    let ticked = [];
+    const hiddenRows = () => { const there = new Set(keysOf(shown)); return [...picked].filter((each) => !there.has(each)); };
+    const mark = () => columns.find((each) => each.mark)?.mark;
+    const blockedRows = () => mark() ? ticked.filter((row) => row[mark().name] === "yes") : [];
+    function update() {
+      ticked = allRows().filter((row) => picked.has(row[key]));
+      const any = ticked.length > 0, blocked = blockedRows(), unseen = any ? hiddenRows().length : 0;
+      bar.classList.toggle("lcnb-bar-on", any);
+      const price = columns.find((each) => each.kind === "money");
+      sum.textContent = any ? `${grouped(ticked.length)} ticked${price ? `: ${sumText(ticked, price)}` : ""}.` : "";
+      hidden.textContent = unseen ? ` ${grouped(unseen)} of them ${unseen === 1 ? "is" : "are"} hidden by the filter.` : "";
+      refused.textContent = blocked.length ? ` ${blockedText(blocked)}` : "";
+      hint.hidden = any;
+      for (const each of buttons) {
+        each.button.disabled = !any || Boolean(each.blocked && blocked.length);
+        each.button.title = each.button.disabled && blocked.length ? refused.textContent.trim() : "";
+      }
+      none.disabled = !any;
+      fixes.replaceChildren(...[unseen && untickHidden, blocked.length && blocked.length < ticked.length && untickBlocked].filter(Boolean));
     }
-    showCount();
-  };
-  model.on("msg:custom", ({ value, heard }) => { if ((heard[id] || 0) >= sent) model.set("selected", value); });
-  model.on("change:rows", draw); model.on("change:columns", redraw); model.on("change:selected", chosen);
+    function blockedText(rows) {
+      const names = rows.slice(0, 3).map((row) => text(row[columns[0].name] ?? row[key]));
+      const more = rows.length > names.length ? ` and ${rows.length - names.length} more` : "";
+      return `${names.join(", ")}${more} ${rows.length === 1 ? "is" : "are"} protected: ${model.get("blocked_text")}`;
+    }
+    return { bar, update };
+  }
+  function plainButton(title, listener) {
+    const button = make("button", { type: "button", className: "lcnb-plain", textContent: title });
+    button.addEventListener("click", listener);
+    return button;
+  }
+
+  // --- search and menus ----------------------------------------------------------------------------------------------
+  function drawMenus() {
+    const focused = menus.contains(document.activeElement) ? document.activeElement.name : "";
+    menus.replaceChildren(...model.get("menus").flatMap((menu) => {
+      const options = menuOptions(allRows(), menu), kept = chosen.get(menu.name);
+      if (kept !== undefined && !options.some(([value]) => value === kept)) options.push([kept, `${kept || menu.none} – 0`]);
+      const useful = options.length > 1 && (!menu.needs || options.some(([value]) => value === menu.needs));
+      if (!useful && kept === undefined) return [];
+      const select = make("select", { name: menu.name, label: `Filter by ${menu.title}` },
+        new Option(`any ${menu.title}`), ...options.map(([, title]) => new Option(title)));
+      select.selectedIndex = 1 + options.findIndex(([value]) => value === kept);
+      select.addEventListener("change", () => {
+        const place = select.selectedIndex;
+        if (place) chosen.set(menu.name, options[place - 1][0]); else chosen.delete(menu.name);
+        refilter();
+      });
+      return [select];
+    }));
+    if (focused) menus.querySelector(`[name="${focused}"]`)?.focus();
+  }
+  const searchable = (row) => texts.get(row) ?? (texts.set(row, searchText(row, columns)), texts.get(row));
+  function filter() {
+    let rows = allRows();
+    for (const [name, value] of chosen) rows = rows.filter((row) => hasValue(row, name, value));
+    if (words.length) rows = rows.filter((row) => words.every((word) => searchable(row).includes(word)));
+    const column = sort && columns.find((each) => each.name === sort.name);
+    shown = column ? sortRows(rows, column, sort.down) : rows;
+    clear.hidden = !words.length && !chosen.size;
+    for (const cell of head.children) if (cell.dataset.name)
+      cell.setAttribute("aria-sort", sort?.name !== cell.dataset.name ? "none" : sort.down ? "descending" : "ascending");
+    first = -1;
+    drawRows();
+    showTicks();
+  }
+  const refilter = () => { scroll.scrollTop = 0; filter(); };
+  find.addEventListener("input", () => { words = comparable(find.value).split(/\s+/).filter(Boolean); refilter(); });
+  clear.addEventListener("click", () => { find.value = ""; words = []; chosen.clear(); drawMenus(); refilter(); find.focus(); });
+
+  // --- the table -----------------------------------------------------------------------------------------------------
+  function drawHead() {
+    const filled = (each) => !each.optional || allRows().some((row) => !isMissing(row[each.name]) && row[each.name].length !== 0);
+    columns = model.get("columns").filter(filled);
+    lines = new WeakMap(); texts = new WeakMap();
+    const cells = columns.map((each) => {
+      const button = make("button", { type: "button", textContent: each.title });
+      button.addEventListener("click", () => {
+        sort = { name: each.name, down: sort?.name === each.name && !sort.down }; refilter();
+      });
+      const cell = make("th", { scope: "col", className: each.number ? "n" : "" }, button);
+      cell.dataset.name = each.name;
+      return cell;
+    });
+    head.replaceChildren(...(ticks ? [make("th", { scope: "col", className: "tick" }, tickAll)] : []), ...cells);
+  }
+  // Columns keep their width while other rows come into view.
+  function fixWidths() {
+    const places = ticks ? 1 : 0;
+    columns.forEach((each, place) => {
+      let longest = 0;
+      for (const row of allRows()) longest = Math.max(longest, each.kind === "time" ? 0 : cellText(row, each).length);
+      head.children[place + places].style.minWidth = shown.length > WINDOW_ROWS ? `${Math.min(longest, 40) * 0.85}ch` : "";
+    });
+  }
+  // Draws the rows around the visible ones; space above and below stands for the others.
+  function drawRows() {
+    const height = body.firstElementChild?.offsetHeight || ROW_PX;
+    const visible = Math.max(0, Math.floor(scroll.scrollTop / height) - WINDOW_ROWS / 3);
+    const start = Math.max(0, Math.min(Math.floor(visible / 20) * 20, shown.length - WINDOW_ROWS));
+    if (start === first) return;
+    first = start;
+    const rows = shown.slice(start, start + WINDOW_ROWS);
+    const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
+    table.setAttribute("aria-rowcount", shown.length + 1);
+    body.replaceChildren(...rows.map((row, place) => {
+      const line = lines.get(row) || drawRow(row);
+      line.setAttribute("aria-rowindex", start + place + 2);
+      showTick(line);
+      return line;
+    }));
+    pad.style.paddingTop = `${start * height}px`;
+    pad.style.paddingBottom = `${(shown.length - start - rows.length) * height}px`;
+    if (focused) for (const line of body.children) if (line.dataset.key === focused) line.querySelector("input")?.focus({ preventScroll: true });
+  }
+  function drawRow(row) {
+    const line = make("tr"); line.dataset.key = text(row[key]); lines.set(row, line);
+    if (ticks) {
+      const cell = make("td", { className: "tick" });
+      if (row[key]) {
+        const box = make("input", { type: "checkbox", label: `tick ${text(row[columns[0].name])}` });
+        box.addEventListener("click", (event) => { event.stopPropagation(); tickRow(row, box.checked, event.shiftKey); });
+        line.addEventListener("click", (event) => {
+          if (!getSelection().toString()) tickRow(row, !picked.has(row[key]), event.shiftKey);
+        });
+        line.addEventListener("mousedown", (event) => { if (event.shiftKey) event.preventDefault(); });
+        cell.append(box);
+      }
+      line.append(cell);
+    }
+    columns.forEach((each, place) => line.append(drawCell(row, each, place)));
+    return line;
+  }
+  function drawCell(row, column, place) {
+    const cell = make(place ? "td" : "th", { className: column.number ? "n" : "" }), value = row[column.name];
+    if (!place) cell.scope = "row";
+    if (isMissing(value) || value.length === 0) cell.append(make("span", { className: "none", textContent: "–" }));
+    else if (column.kind === "state") {
+      const dot = make("i"); dot.style.background = model.get("colors")[value] || "currentColor"; cell.append(dot, text(value));
+    } else if (column.kind === "tags") cell.append(...value.map((tag) => make("span", { className: "lcnb-tag", textContent: tag, title: tag })));
+    else if (column.kind === "time") {
+      const time = make("time", { dateTime: value, title: `${value.slice(0, 16).replace("T", " ")} UTC` });
+      showTime(time, Date.now()); cell.append(time);
+    } else { cell.textContent = cellText(row, column); cell.title = cell.textContent; }
+    if (column.mark && row[column.mark.name] === "yes")
+      cell.append(make("span", { className: "lcnb-shield", title: column.mark.help }, makeShield(), column.mark.title));
+    return cell;
+  }
+  const text = (value) => isMissing(value) ? "" : String(value);
+  function showTime(time, now) {
+    time.textContent = fromNow(time.dateTime, now);
+    time.className = time.textContent.startsWith("expired") ? "lcnb-bad" : "";
+  }
+  const clock = setInterval(() => {
+    lines = new WeakMap();  // rows out of view are drawn again with the time of then
+    body.querySelectorAll("time").forEach((each) => showTime(each, Date.now()));
+  }, MINUTE_MS);
+  scroll.addEventListener("scroll", drawRows, { passive: true });
+
+  const redraw = () => { drawHead(); drawMenus(); filter(); fixWidths(); };
+  const takeTicks = () => { picked = new Set(model.get("selected")); showTicks(); };
+  model.on("msg:custom", ({ value, heard }) => {
+    if (value !== undefined && (heard[id] || 0) >= sent) { model.set("selected", value); takeTicks(); }
+  });
+  model.on("change:rows", redraw); model.on("change:columns", redraw); model.on("change:selected", takeTicks);
+  picked = new Set(model.get("selected"));
   redraw();
+  return () => clearInterval(clock);
 }
 export default { render };

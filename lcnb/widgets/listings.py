@@ -1,23 +1,22 @@
-"""Listings on the screen: the fleet with its key figures and charts, and the smaller tables of keys and snapshots."""
+"""Listings on the screen: a table of records that is read in the background, such as those of keys and snapshots."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from lcnb.display import charts, markup, palette, panels
+from lcnb.display import palette
 from lcnb.errors import DriftWarning
 from lcnb.widgets.choices import has_value
 from lcnb.widgets.elements import make_button, status_html
 from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.grid import Grid
 from lcnb.widgets.runner import OneAtATime, Runner
-from lcnb.widgets.secretbox import SecretBox
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,45 +25,57 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lcnb.widgets")
 
-#: Column → title in the table of machines.
-MACHINE_TITLES = {
-    "label": "label",
-    "state": "state",
-    "location": "location",
-    "plan": "plan",
-    "cpus": "CPUs",
-    "memory": "memory MB",
-    "total_disk_size": "disk GB",
-    "monthly_value": "per month",
-    "currencycode": "currency",
-    "ipv4": "IPv4",
-    "identifier": "identifier",
-}
-KEY_TITLES = {"slug": "slug", "title": "title", "public_key": "public key"}
-SNAPSHOT_TITLES = {
-    "label": "label",
-    "size": "size GB",
-    "os_reference": "system",
-    "build": "ready",
-    "slug": "slug",
-}
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a table on the screen, as `Grid` describes it."""
+
+    name: str
+    title: str
+    kind: str = ""
+    unit: str = ""
+    per: str = ""
+    optional: bool = False
+    mark: Mapping[str, str] | None = None
+
+    def spec(self, number: bool) -> dict[str, Any]:
+        """Return the column as the grid takes it."""
+        return {**asdict(self), "number": number}
+
+
+KEY_COLUMNS = (
+    TableColumn("slug", "slug"),
+    TableColumn("title", "title"),
+    TableColumn("public_key", "public key"),
+)
+SNAPSHOT_COLUMNS = (
+    TableColumn("label", "label"),
+    TableColumn("size", "size GB"),
+    TableColumn("os_reference", "system"),
+    TableColumn("build", "ready"),
+    TableColumn("slug", "slug"),
+)
 
 
 class ListingTable:
     """A listing that is read in a thread of the runner; `refresh` keeps ticked rows ticked."""
 
+    #: Columns of the frame that rows carry without showing them as a column of their own.
+    extra_names: tuple[str, ...] = ()
+
     def __init__(
         self,
         name: str,
-        titles: Mapping[str, str],
+        columns: Sequence[TableColumn],
         read: Callable[[LetsCloud], pd.DataFrame],
         runner: Runner,
         *,
         key: str = "slug",
         ticks: bool = False,
+        **grid: Any,
     ) -> None:
-        self.runner, self._read, self._titles = runner, read, titles
-        self.grid = Grid(name=name, key=key, ticks=ticks, colors=palette.STATE_COLORS)
+        self.runner, self._read, self._columns = runner, read, columns
+        self.grid = Grid(name=name, key=key, ticks=ticks, colors=palette.STATE_COLORS, **grid)
         self.reload = make_button("Refresh")
         self.reload.on_click(lambda _: self.refresh())
         self.status = widgets.HTML(status_html(""))
@@ -98,81 +109,29 @@ class ListingTable:
 
     def show(self, frame: pd.DataFrame) -> None:
         """Show a frame, and untick rows that no longer exist."""
-        columns = [
-            {
-                "name": name,
-                "title": title,
-                "number": bool(frame[name].dtype.kind in "iuf"),
-                "money": name == "monthly_value",
-            }
-            for name, title in self._titles.items()
+        columns = [each.spec(bool(frame[each.name].dtype.kind in "iuf")) for each in self._columns]
+        cells = dict.fromkeys(self.extra_names, json_cell)
+        cells |= {each.name: tag_list if each.kind == "tags" else json_cell for each in self._columns}
+        rows = [
+            {name: read(row[name]) for name, read in cells.items()}
+            for row in frame[list(cells)].to_dict("records")
         ]
-        rows = [{name: json_cell(row[name]) for name in self._titles} for row in frame.to_dict("records")]
         keys = {row[self.grid.key] for row in rows}
         self.grid.columns, self.grid.rows = columns, rows
         self.grid.selected = [each for each in self.grid.selected if each in keys]
 
 
 def json_cell(value: Any) -> Any:
-    """Return a cell as a JSON value; a missing one is null."""
+    """Return a cell as a JSON value; a missing one is null, and a time is in ISO format."""
     if not has_value(value):
         return None
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value if isinstance(value, int | float | str) else str(value)
+    if isinstance(value, int | float | str):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-class FleetTable(ListingTable):
-    """The machines: key figures, table, charts of states and cost, and a button that shows a root password."""
-
-    def __init__(self, runner: Runner) -> None:
-        super().__init__(
-            "machines", MACHINE_TITLES, lambda lc: lc.inventory(), runner, key="identifier", ticks=True
-        )
-        self.reveal = make_button("Show initial password")
-        self.reveal.on_click(lambda _: runner.spawn(self._reveal_password))
-        #: Why the password cannot be shown; the status line belongs to reading the listing.
-        self.revealed = widgets.HTML(status_html(""))
-        self.grid.observe(lambda _: setattr(self.revealed, "value", status_html("")), "selected")
-        self.secret = SecretBox()
-        self.charts = widgets.HTML()
-        buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
-        self.widget.children = [self.head, buttons, self.secret, self.grid, self.charts]
-
-    def show(self, frame: pd.DataFrame) -> None:
-        """Show the table at once, then the charts, which take longer."""
-        super().show(frame.sort_values("label", na_position="last"))
-        figures: dict[str, object] = {
-            "machines": len(frame),
-            "running": int((frame.state == "running").sum()),
-        }
-        monthly = frame.groupby("currencycode").monthly_value.sum()
-        figures |= {f"{code} per month": f"{value:,.2f}" for code, value in monthly.items()}
-        self.head.value = panels.cards(figures)._repr_html_()
-        self.charts.value = _charts_html(frame) if len(frame) else ""
-
-    def _reveal_password(self) -> None:
-        picked = list(self.grid.selected)
-        if len(picked) != 1:
-            self.revealed.value = status_html("tick one machine to see its initial password", alert=True)
-            return
-        try:
-            label = next(row["label"] for row in self.grid.rows if row["identifier"] == picked[0])
-            self.secret.show(f"Initial password of {label}", self.runner.client.reveal(picked[0]).reveal())
-            self.revealed.value = status_html("")
-        except Exception as error:
-            self.revealed.value = status_html(error_message(error), alert=True)
-
-
-def _charts_html(frame: pd.DataFrame) -> str:
-    states = frame.groupby("state").size()
-    states = states.reindex([each for each in palette.STATE_COLORS if each in states.index])
-    parts = [charts.bar_chart(states, "Machines by state")]
-    for code, rows in frame.dropna(subset=["currencycode"]).groupby("currencycode"):
-        cost = rows.groupby("location").monthly_value.sum().sort_values(ascending=False)
-        parts.append(charts.bar_chart(cost, "Cost per month by location", unit=str(code), decimals=2))
-    body = "".join(part._html for part in parts)
-    title = escape("Charts of state and cost")
-    return (
-        f'{markup.HTML_STYLE}<details class="lcnb lcnb-pictures"><summary>{title}</summary>{body}</details>'
-    )
+def tag_list(value: Any) -> list[str]:
+    """Return a cell of tags, such as `legacy; project=shop`, as a list of tags."""
+    return [each.strip() for each in str(value).split(";")] if has_value(value) else []

@@ -13,8 +13,9 @@ from lcnb.flags import checked_flag
 from lcnb.runbooks.ends import ATTENTION, status_tone
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import help_text
+from lcnb.widgets.account_head import AccountHead
 from lcnb.widgets.confirm_panel import ConfirmPanel
-from lcnb.widgets.elements import account_html, status_html
+from lcnb.widgets.elements import status_html
 from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_state import FormState, Phase
 from lcnb.widgets.form_view import FormView
@@ -110,8 +111,7 @@ class RunbookWidget:
         self.runner = Runner(client, spawn)
         self.form = RunForm(book)
         self.view = RunFormView(self.form, self.runner)
-        title = widgets.HTML(f"{STYLE}{account_html(client.settings)}")
-        self.widget = PageSync().wrap_widgets(title, self.view.widget)
+        self.widget = PageSync().wrap_widgets(AccountHead(self.runner).widget, self.view.widget)
         self.widget.add_class("lcnb-admin")
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from string import Template
 
 from lcnb.display.palette import (
     BLUE,
+    DARK_AMBER,
     DARK_BLUE,
     DARK_GREEN,
     DARK_RED,
@@ -24,7 +25,7 @@ STYLE = Template(
 .lcnb-admin{--lc-line:$line;--lc-ink:var(--jp-ui-font-color1,$ink);
  --lc-accent:$accent;--lc-bad:$bad;--lc-ok:$good;
  font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
- color:var(--lc-ink);max-width:1180px;overflow:visible;padding:2px 6px 24px}
+ color:var(--lc-ink);max-width:1840px;overflow:visible;padding:2px 6px 24px}
 [data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;
  --lc-accent:$light_accent;--lc-bad:$light_bad;--lc-ok:$light_good}
 .lcnb-admin .widget-vbox,.lcnb-admin .widget-hbox{overflow:visible}
@@ -32,7 +33,11 @@ STYLE = Template(
 .lcnb-admin .widget-hbox{flex-wrap:wrap}
 .lcnb-admin .widget-html-content{flex:1 1 auto;font:inherit;color:inherit;line-height:1.5}
 .lcnb-head{display:flex;gap:12px;align-items:baseline;padding:4px 0 10px}
+.lcnb-head{flex-wrap:wrap}.lcnb-head b{font-size:15px}
 .lcnb-head span{opacity:.8;font-size:13px}
+.lcnb-head .lcnb-sandbox{opacity:1;background:$warning;color:$white;font-weight:700;border-radius:99px;padding:2px 14px}
+.lcnb-admin .lcnb-cards{gap:8px;margin:0 0 6px}.lcnb-admin .lcnb-card{padding:6px 14px}
+.lcnb-admin .lcnb-card b{font-size:20px;line-height:1.3}
 .lcnb-nav{border-bottom:1px solid var(--lc-line);padding:0 0 8px;margin:6px 0 12px}
 .lcnb-admin .jupyter-button{height:34px;line-height:32px;border-radius:8px;padding:0 14px;font-size:13.5px;
  border:1px solid var(--lc-line);background:var(--jp-layout-color2,$button);color:var(--lc-ink);box-shadow:none}
@@ -49,7 +54,7 @@ STYLE = Template(
 .lcnb-title{font-size:17px;font-weight:650;margin:10px 0 8px}
 .lcnb-admin .lcnb-answer{margin:0 0 2px;width:100%;max-width:640px}
 .lcnb-admin .lcnb-row input:not([type=checkbox]),.lcnb-admin .lcnb-row select,.lcnb-admin .lcnb-row textarea,
-.lcnb-grid-bar input{border:1px solid var(--lc-line);border-radius:8px;min-height:34px;
+.lcnb-grid-bar input,.lcnb-grid-bar select{border:1px solid var(--lc-line);border-radius:8px;min-height:34px;
  padding:4px 10px;font-size:14px;background:var(--jp-layout-color1,$field);color:var(--lc-ink);box-sizing:border-box}
 .lcnb-admin select option{background:var(--jp-layout-color1,$field);color:var(--lc-ink)}
 .lcnb-row{display:flex;align-items:center;gap:8px;margin:2px}
@@ -86,31 +91,61 @@ STYLE = Template(
  border:1px solid var(--lc-bad);border-left-width:5px;border-radius:8px;padding:8px 14px;color:inherit;background:none}
 .lcnb-report summary{cursor:pointer;padding:4px 0}
 .lcnb-report iframe{width:100%;height:640px;border:1px solid var(--lc-line);border-radius:10px;background:transparent}
-.lcnb-grid-bar{display:flex;gap:10px;align-items:center;padding:4px 0 8px;flex-wrap:wrap}
-.lcnb-grid-bar input{width:280px;max-width:100%}
+.lcnb-grid-bar{display:flex;gap:8px 10px;align-items:center;padding:4px 0 8px;flex-wrap:wrap}
+.lcnb-grid-bar input{width:260px;max-width:100%}
+.lcnb-grid-menus{display:contents}
 .lcnb-grid-count{font-size:12.5px;opacity:.85}
-.lcnb-grid-scroll{overflow:auto;max-height:430px;border:1px solid var(--lc-line);border-radius:10px}
+.lcnb-admin .lcnb-grid button.lcnb-plain{border:0;background:none;text-decoration:underline;padding:0 4px;
+ color:var(--lc-accent)}
+.lcnb-bar{border:1px solid var(--lc-line);border-radius:10px;padding:6px 12px;margin:0 0 8px;position:relative;
+ min-height:76px;box-sizing:border-box}
+.lcnb-bar-on{border-color:var(--lc-accent);background:$pointed_row}
+.lcnb-bar-buttons{display:flex;flex-wrap:wrap;gap:6px;visibility:hidden}
+.lcnb-bar-on .lcnb-bar-buttons{visibility:visible}
+.lcnb-admin .lcnb-bar-buttons button{flex:none;height:32px;border-radius:8px;padding:0 12px;font:inherit;
+ font-size:13.5px;border:1px solid var(--lc-line);background:var(--jp-layout-color1,$field);color:var(--lc-ink);
+ cursor:pointer}
+.lcnb-admin .lcnb-bar-buttons button.lcnb-danger-button{color:var(--lc-bad);border-color:var(--lc-bad)}
+.lcnb-admin .lcnb-bar-buttons button:disabled{opacity:.5;cursor:not-allowed}
+.lcnb-admin .lcnb-grid button:focus-visible{outline:3px solid var(--lc-accent);outline-offset:1px}
+.lcnb-bar-text{font-size:13px;min-height:22px;margin-top:6px}
+.lcnb-bar-text p{margin:0;display:inline}.lcnb-bar-text [hidden]{display:none}
+.lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-text{position:absolute;inset:0 12px;margin:0;display:flex;align-items:center;
+ opacity:.85}
+.lcnb-warn{font-weight:600}
+.lcnb-grid-scroll{overflow:auto;contain:content;max-height:max(320px,60vh);
+ border:1px solid var(--lc-line);border-radius:10px}
 .lcnb-grid table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
  font-variant-numeric:tabular-nums;color:var(--lc-ink)}
-.lcnb-grid thead th{position:sticky;top:0;background:var(--jp-layout-color2,$button);z-index:1;padding:0;
+.lcnb-grid thead th{position:sticky;top:0;background:var(--jp-layout-color2,$button);z-index:2;padding:0;
  text-align:left;border-bottom:1px solid var(--lc-line)}
 .lcnb-grid thead th.tick{padding:0 0 0 10px}
 .lcnb-grid thead button{all:unset;cursor:pointer;font-weight:600;padding:7px 10px;white-space:nowrap;display:block}
-.lcnb-grid thead button:focus-visible{outline:3px solid var(--lc-accent);outline-offset:-3px}
-.lcnb-grid thead th[aria-sort=ascending] button::after{content:" ▲";font-size:10px}
-.lcnb-grid thead th[aria-sort=descending] button::after{content:" ▼";font-size:10px}
-.lcnb-grid th.n button,.lcnb-grid td.n{text-align:right}
-.lcnb-grid tbody th,.lcnb-grid tbody td{padding:5px 10px;border-bottom:1px solid $row_line;
+.lcnb-admin .lcnb-grid thead button:focus-visible{outline-offset:-3px}
+.lcnb-grid thead th[aria-sort=ascending] button::after{content:" ▲" / "";font-size:10px}
+.lcnb-grid thead th[aria-sort=descending] button::after{content:" ▼" / "";font-size:10px}
+.lcnb-grid th.n button{margin-left:auto}.lcnb-grid td.n{text-align:right}
+.lcnb-grid tbody th,.lcnb-grid tbody td{padding:0 10px;height:29px;border-bottom:1px solid $row_line;
  white-space:nowrap;text-align:left;font-weight:400;max-width:340px;overflow:hidden;text-overflow:ellipsis}
-.lcnb-grid tbody th{font-weight:600}
+.lcnb-grid tbody th{font-weight:600;max-width:min(340px,52vw);position:sticky;left:0;z-index:1;
+ background:var(--jp-layout-color1,$field)}
+.lcnb-grid thead th:nth-child(1 of :not(.tick)){left:0;z-index:3}
 .lcnb-grid tbody td.tick{width:18px;padding-right:0}
-.lcnb-grid tbody tr:hover{background:$pointed_row;cursor:default}
-.lcnb-grid tbody tr.picked{background:$picked_row}
-.lcnb-grid td.none{opacity:.7}
+.lcnb-grid tbody tr:hover>*{background-image:linear-gradient($pointed_row,$pointed_row);cursor:default}
+.lcnb-grid tbody tr.picked>*{background-image:linear-gradient($picked_row,$picked_row)}
+.lcnb-grid .none{opacity:.7}
 .lcnb-grid i{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:7px}
 .lcnb-grid input[type=checkbox]{width:16px;height:16px;margin:0;vertical-align:middle;accent-color:$accent}
+.lcnb-tag{display:inline-block;border:1px solid var(--lc-line);border-radius:99px;padding:0 8px;margin-right:4px;
+ font-size:12px;line-height:19px;max-width:220px;overflow:hidden;text-overflow:ellipsis;vertical-align:middle}
+.lcnb-shield{display:inline-flex;align-items:center;gap:3px;margin-left:8px;font-size:11.5px;font-weight:600;
+ border:1px solid var(--lc-ok);border-radius:99px;padding:0 7px 0 5px;line-height:18px;vertical-align:middle}
+.lcnb-shield svg{width:12px;height:12px;fill:var(--lc-ok)}
 .lcnb-pictures summary{cursor:pointer;padding:6px 0}
-@media (max-width:640px){.lcnb-hint,.lcnb-begin{margin-left:2px}
+@media (max-width:640px){.lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-buttons{display:none}.lcnb-bar{min-height:0}
+ .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-text{position:static}.lcnb-grid-bar input{width:100%}
+ .lcnb-grid-bar select{flex:1 1 40%;min-width:0}
+ .lcnb-hint,.lcnb-begin{margin-left:2px}
  .lcnb-answer .lcnb-row{flex-direction:column;align-items:stretch;gap:2px}.lcnb-answer .lcnb-row label{width:auto}
  .lcnb-answer-flag .lcnb-row{flex-direction:row;align-items:center;padding-left:0}
  .lcnb-row input:not([type=checkbox]),.lcnb-row select{flex:none}}
@@ -124,6 +159,7 @@ STYLE = Template(
     light_good=LIGHT_GREEN,
     light_bad=LIGHT_RED,
     white=WHITE,
+    warning=DARK_AMBER,
     line=translucent(NEUTRAL_COLOR, 0.35),
     row_line=translucent(NEUTRAL_COLOR, 0.18),
     pointed_row=translucent(NEUTRAL_COLOR, 0.12),

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -281,3 +282,29 @@ def _lab(folder: Path) -> tuple[list[str], str]:
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={free_port()}", "--ServerApp.port_retries=0",
     ]  # fmt: skip
     return command, r"(http://127\.0\.0\.1:\d+)/lab"
+
+
+AXE = "4.14.1"
+RUN_AXE = """async (root) => {
+  const found = await axe.run(root ? document.querySelector(root) : document);
+  return found.violations.map((each) => `${each.id}: ${each.nodes[0].html.slice(0, 200)}`);
+}"""
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script of axe-core, as npm gives it; nothing of it is kept in this repository."""
+    folder = tmp_path_factory.mktemp("axe")
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm on this machine, which would fetch axe-core")
+    command = [npm, "pack", "--silent", f"axe-core@{AXE}"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=600)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm did not answer within ten minutes")
+    if done.returncode:
+        pytest.skip(f"npm could not fetch axe-core: {done.stderr.decode()[-200:]}")
+    with tarfile.open(folder / f"axe-core-{AXE}.tgz") as archive:
+        archive.extract("package/axe.min.js", folder, filter="data")
+    return folder / "package" / "axe.min.js"

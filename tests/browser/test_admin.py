@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -18,13 +15,13 @@ pytest.importorskip("voila")
 
 from playwright.sync_api import expect
 
-from browser.conftest import KERNEL, LIMIT_MS, Front
+from browser.conftest import KERNEL, LIMIT_MS, RUN_AXE, Front
 from conftest import TOKEN
 
 PASSWORD = "Canary-4-Typed-Pw"
 #: What an action asks for besides.
 ASKED = {
-    "Change plan": "New plan", "Create a snapshot": "Snapshot label", "Reset root password": "Root password"
+    "Change plan …": "New plan", "Snapshot …": "Snapshot label", "Reset password …": "Root password"
 }  # fmt: skip
 ANOTHER_CELL = f"async () => (await {KERNEL}.requestExecute({{ code: '6 * 7' }}).done).content.status"
 
@@ -75,16 +72,21 @@ def fill_in(page: Any, label: str) -> Any:
 
 
 def act(page: Any, label: str, action: str) -> Any:
-    """Tick a machine, choose an action, and look at what it would do."""
+    """Tick a machine and press an action of the bar: its form is open, reviewed already if it asks for nothing."""
     page.get_by_role("button", name="Machines", exact=True).click()
-    box = page.get_by_label(f"tick {label}", exact=True)
-    box.check()
+    page.get_by_label(f"tick {label}", exact=True).check()
+    press(page, action)
     form = page.locator(".lcnb-form-act")
-    begin(form)
-    choose(form, "Action", action)
-    if action in ASKED:  # it comes above the button, which is not to be clicked while it moves
+    if action in ASKED:
         form.get_by_label(ASKED[action], exact=True).wait_for()
     return form
+
+
+def untick_all(page: Any) -> None:
+    none = page.get_by_role("button", name="Untick all", exact=True)
+    if none.is_visible():
+        none.click()
+    page.locator("td.tick input:checked").first.wait_for(state="detached")
 
 
 def form_of(page: Any, part: str, name: str, texts: dict[str, str], chosen: str = "") -> Any:
@@ -129,22 +131,20 @@ def test_whole_way(front: Front) -> None:
     expect(form.get_by_text("Done: create instance shop-01.")).to_be_in_viewport(timeout=LIMIT_MS)
     assert front.writes() == ["POST instances"]
 
-    form = act(page, "shop-01", "Power off (cuts the power)")
-    press(form, "Review …")
+    form = act(page, "shop-01", "Power off")
     press(form, "Yes, power off")
     ended(form)
     page.locator("tr.picked", has_text="shop-01").locator("td", has_text="off").first.wait_for()
-    form = act(page, "shop-01", "Change plan")
+    form = act(page, "shop-01", "Change plan …")
     choose(form, "New plan", "1 CPU, 2 GB, 20 GB disk – 10.00 USD per month each (+4.60 USD)")
     press(form, "Review …")
     press(form, "Yes, change plan")
     ended(form)
-    form = act(page, "shop-01", "Create a snapshot")
+    form = act(page, "shop-01", "Snapshot …")
     press(form, "Review …")
     press(form, "Yes, create it")
     ended(form)
-    form = act(page, "shop-01", "Delete with its disk")
-    press(form, "Review …")
+    form = act(page, "shop-01", "Delete …")
     yes = form.get_by_role("button", name="Yes, delete it", exact=True)
     form.get_by_label("Type to confirm", exact=True).fill("shop-0")
     assert yes.is_disabled()
@@ -217,26 +217,20 @@ def test_two_tabs(front: Front) -> None:
 
 IN_ONE_GO = """(labels) => {
   for (const label of labels) document.querySelector(`[aria-label="tick ${label}"]`).click();
-  const form = document.querySelector(".lcnb-form-act"), action = form.querySelector("select");
-  action.value = "reboot"; action.dispatchEvent(new Event("change"));
-  [...form.querySelectorAll("button")].find((each) => each.textContent === "Review …").click();
+  [...document.querySelectorAll(".lcnb-bar button")].find((each) => each.textContent === "Reboot").click();
 }"""
 
 
 def test_faster_than_the_kernel(front: Front) -> None:
-    """What is ticked and chosen in the very moment of the click on Review is what is reviewed."""
+    """What is ticked in the very moment in which an action is pressed is what is reviewed."""
     page = front.page
     page.get_by_role("button", name="Machines", exact=True).click()
     form = page.locator(".lcnb-form-act")
-    begin(form)
-    for box in page.locator("td.tick input:checked").all():
-        box.uncheck()
-    form.get_by_text("none yet").wait_for()
+    untick_all(page)
     page.evaluate(IN_ONE_GO, ["web-01", "api-01", "db-01"])
     form.get_by_role("button", name="Yes, reboot 3", exact=True).wait_for()
-    press(form, "Back")
-    for label in ("web-01", "api-01", "db-01"):
-        page.get_by_label(f"tick {label}", exact=True).uncheck()
+    press(form, "Close")
+    untick_all(page)
 
 
 def test_slow_page(front: Front) -> None:
@@ -275,9 +269,8 @@ def test_never_freezes(front: Front) -> None:
     """While a call hangs another cell is answered, the form is cancelled; an alert soon shows what went wrong."""
     page = front.page
     before = front.writes()
-    form = act(page, "web-01", "Reboot")
     front.ask("faults", {"rules": [{"kind": "stall", "path": "^/instances$", "seconds": 30}]})
-    press(form, "Review …")
+    form = act(page, "web-01", "Reboot")
     ended(form, "loading")
     if front.kind == "lab":
         assert page.evaluate(ANOTHER_CELL) == "ok"
@@ -325,13 +318,13 @@ def reviewed_by_keyboard(page: Any, form: Any) -> None:
     page.keyboard.press("Shift+Tab")
 
 
-def action_by_keyboard(page: Any, form: Any, down: int) -> None:
-    """Choose the action this many places below the first, and review it."""
-    tab_to(page, "Action")
-    page.keyboard.press("Home")
-    for _ in range(down):
-        page.keyboard.press("ArrowDown")
-    reviewed_by_keyboard(page, form)
+def action_by_keyboard(page: Any, form: Any, name: str) -> None:
+    """Press an action of the bar: the keyboard goes to *Back* in its review, and Shift+Tab to what is before it."""
+    tab_to(page, name)
+    page.keyboard.press("Enter")
+    form.get_by_role("button", name="Back", exact=True).wait_for()
+    page.wait_for_function("() => document.activeElement.textContent === 'Back'")
+    page.keyboard.press("Shift+Tab")
 
 
 def confirmed_by_keyboard(page: Any, form: Any, button: str) -> None:
@@ -354,9 +347,7 @@ def test_by_keyboard(front: Front) -> None:
     page.get_by_role("button", name="New machine", exact=True).click()
     begin(create)
     page.get_by_role("button", name="Machines", exact=True).click()
-    begin(act_on)
-    for box in page.locator("td.tick input:checked").all():
-        box.uncheck()
+    untick_all(page)
 
     page.get_by_role("button", name="Machines", exact=True).focus()
     tab_to(page, "New machine")
@@ -380,40 +371,14 @@ def test_by_keyboard(front: Front) -> None:
     page.get_by_label("tick keys-01", exact=True).wait_for()
     tab_to(page, "tick keys-01")
     page.keyboard.press("Space")
-    action_by_keyboard(page, act_on, 3)
+    action_by_keyboard(page, act_on, "Power off")
     confirmed_by_keyboard(page, act_on, "Yes, power off")
-    action_by_keyboard(page, act_on, 8)
+    action_by_keyboard(page, act_on, "Delete …")
     page.keyboard.type("keys-01")
     act_on.get_by_role("button", name="Yes, delete it", exact=True, disabled=False).wait_for()
     page.keyboard.press("Tab")
     confirmed_by_keyboard(page, act_on, "Yes, delete it")
     assert [each.split()[0] for each in front.writes()[before:]] == ["POST", "PUT", "DELETE"]
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script of axe-core, as npm gives it; nothing of it is kept in this repository."""
-    folder = tmp_path_factory.mktemp("axe")
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm on this machine, which would fetch axe-core")
-    command = [npm, "pack", "--silent", f"axe-core@{AXE}"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=600)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not answer within a minute")
-    if done.returncode:
-        pytest.skip(f"npm could not fetch axe-core: {done.stderr.decode()[-200:]}")
-    with tarfile.open(folder / f"axe-core-{AXE}.tgz") as archive:
-        archive.extract("package/axe.min.js", folder, filter="data")
-    return folder / "package" / "axe.min.js"
-
-
-AXE = "4.14.1"
-RUN_AXE = """async (root) => {
-  const found = await axe.run(root ? document.querySelector(root) : document);
-  return found.violations.map((each) => `${each.id}: ${each.nodes[0].html.slice(0, 200)}`);
-}"""
 
 
 def test_accessible(front: Front, axe: Path) -> None:

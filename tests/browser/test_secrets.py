@@ -68,10 +68,10 @@ def used(page: Any, front: Front) -> set[str]:
         shown.wait_for(state="hidden")
     page.get_by_role("button", name="Show initial password", exact=True).click()
     shown.get_by_text(PASSWORD).wait_for()
-    form = act(page, "canary-01", "Reset root password")
+    form = act(page, "canary-01", "Reset password …")
     typed(form, SECOND)
     confirmed(form, "Yes, reset password", "canary-01")
-    form = act(page, "canary-01", "Reset root password")
+    form = act(page, "canary-01", "Reset password …")
     confirmed(form, "Yes, reset password", "canary-01")
     for title, where, yes in (("here", "this machine", "add it"), ("there", "the provider", "generate it")):
         texts = {"Title": title, "Private key file": str(front.folder / title)}

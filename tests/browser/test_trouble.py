@@ -126,7 +126,7 @@ def part(page: Any, *names: str) -> None:
 def filled(page: Any, front: Front) -> dict[tuple[str, ...], Any]:
     """Every form filled in, by the way to it."""
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM3RptBQl/bvTu7bQRwOZKxKZOWEmX+k+CwgafWzJxIw ana"
-    forms = {("New machine",): fill_in(page, "fault-01"), ("Machines",): act(page, "web-01", "Reboot")}
+    forms = {("New machine",): fill_in(page, "fault-01"), ("Machines",): act(page, "web-01", "Snapshot …")}
     for place, name, texts in (
         ("SSH keys", "Add a public key", {"Title": "Mine", "Public key": key}),
         ("SSH keys", "Generate a key pair", {"Title": "New", "Private key file": str(front.folder / "k")}),

@@ -26,12 +26,13 @@ from lcnb.changes.journal import Journal
 from lcnb.changes.sending import journal_entry
 from lcnb.changes.tasks import ChangeTask
 from lcnb.config import Settings
+from lcnb.facts.facts_file import FactsFile
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 from lcnb.sandbox.faults import FAULT_KINDS, Faults
 from lcnb.secret import Secret
 from lcnb.transport.budget import budget_key
 
-NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
+NEW: dict[str, Any] = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
 
 
 def sandbox(fleet: int = 5, rules: list[dict[str, Any]] | None = None, **options: Any) -> Sandbox:
@@ -599,6 +600,26 @@ def test_killed_at_every_effect(
         made = Counter(committed(box))
         assert all(made[call] <= writes[call] for call in writes if call[0] == "POST"), before
         assert not Journal(Path(folder)).entries(pending=True)
+
+
+def test_killed_create_with_facts(killer: Killer, served_box: tuple[Sandbox, str], memory: Path) -> None:
+    """Killed before any one of its effects, and resumed: the new machine has its facts, and no other one has any."""
+    box, base_url = served_box
+    job = {"token": TOKEN, "base_url": base_url, "changes": "tagged"}
+    for before in range(15):  # 0 is not killed
+        reset(box)
+        folder = memory / str(before)
+        folder.mkdir()
+        ended = killer(**job, do="apply", before=before, state=str(folder))
+        assert ended in (0, -9)
+        assert killer(**job, do="resume", before=0, state=str(folder)) == 0
+        new = [each["identifier"] for each in box.world.machines if each["label"] == "new-00"]
+        assert len(new) <= 1
+        written = FactsFile(folder / "facts.csv").read()
+        assert list(written) == new, before
+        assert all(each.protected and each.tags == {"project": "shop"} for each in written.values())
+        assert not Journal(folder).entries(pending=True)
+    assert before - int((folder / "count").read_text()) > 2, "every effect had its turn"
 
 
 def turn(box: Sandbox) -> None:

@@ -275,6 +275,7 @@ def test_nothing_is_sent_for_a_wrong_query(query: str, served: Served) -> None:
         ("select 'x'::blob as b", "the column 'b' of the result has the type BLOB, which a table cannot hold. Cast it to text"),
         ("pivot inventory on location using count(*)", "PIVOT needs the values that become columns. Name them: PIVOT inventory ON location IN ("),
         ("select * from plans p, instances where p.locaton = 'x'", "locaton"),
+        ("select list_transform([1], x -> x)", "eprecated"),
         ("select $1", "Values were not provided for the following parameters: 1"),
     ],
 )  # fmt: skip

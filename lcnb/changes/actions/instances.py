@@ -30,6 +30,7 @@ from lcnb.changes.name_rules import NOTHING_SENT
 from lcnb.changes.reading import ListedMachines, ReadCache
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import InputError
+from lcnb.facts.wishes import describe_wish
 from lcnb.names import same_name
 from lcnb.secret import Secret
 
@@ -73,10 +74,11 @@ class CreateInstance(Action):
             calls.create_instance(body),
             None,
             "",
-            f"{plan.slug} at {location}, {image.slug}",
+            "; ".join(filter(None, [f"{plan.slug} at {location}, {image.slug}", describe_wish(spec.facts)])),
             *cost,
             expect={"hostname": hostname},
             made_password=spec.password is None and "password" in body,
+            facts=spec.facts,
         )
 
     def known_identifiers(self, change: Change, live: LiveAccount) -> frozenset[str]:

@@ -196,7 +196,10 @@ class _ForkServer:
             self._accept()
 
     def _collect_ended(self) -> None:
-        """Send the exit code of each process that has ended to its client, and forget standbys that have ended."""
+        """Send the exit code of each process that has ended to its client, and forget standbys that have ended.
+
+        A process that was not killed has sent its exit code itself.
+        """
         for pid, each in list(self.running.items()):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
@@ -271,7 +274,7 @@ class _ForkServer:
         pid = 0
         if request is not None and not refused:
             try:
-                pid = self._begin(request, handles)
+                pid = self._begin(request, handles, connection)
             except OSError as error:
                 refused = f"no process: {error.strerror}"
         for each in handles:
@@ -285,17 +288,17 @@ class _ForkServer:
         self._reply(connection, {"pid": pid}, [end])
         os.close(end)
 
-    def _begin(self, request: Mapping[str, Any], handles: Sequence[int]) -> int:
+    def _begin(self, request: Mapping[str, Any], handles: Sequence[int], client: socket.socket) -> int:
         """Hand the request over to a standby, or to a new fork; return its process id. OSError when none can begin."""
         self._collect_ended()
         while self.standbys:
             standby = self.standbys.pop(0)
-            if standby.hand_over(request, handles):
+            if standby.hand_over(request, handles, client):
                 self.failures = 0
                 return standby.pid
             self._end_standby(standby)
         standby = fork_standby(self._leave)
-        if not standby.hand_over(request, handles):
+        if not standby.hand_over(request, handles, client):
             self._end_standby(standby)
             raise OSError(errno.ECHILD, "the forked process ended at once")
         return standby.pid

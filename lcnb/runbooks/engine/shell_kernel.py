@@ -29,11 +29,12 @@ from functools import partial
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import traitlets
 import zmq
+from ipykernel import ipkernel
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
@@ -344,7 +345,7 @@ class ShellApp(IPKernelApp):
 
     def init_kernel(self) -> None:
         """Create the kernel with the streams of this process."""
-        with _without_debugger():
+        with _without_debugger(), _without_modules():
             self.kernel = ShellKernel.instance(
                 parent=self,
                 session=self.session,
@@ -372,6 +373,8 @@ def run_kernel(control: socket.socket, iopub: int, wait_for_run: Callable[[Shell
         if not thread.daemon and thread is not threading.current_thread():
             thread.join()
     atexit._run_exitfuncs()
+    with suppress(OSError):
+        control.shutdown(socket.SHUT_RDWR)  # processes that a cell started may have it open
 
 
 def _repeat_kernel_setup(kernel: Any) -> None:
@@ -403,3 +406,17 @@ def _without_debugger() -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+@contextmanager
+def _without_modules() -> Iterator[None]:
+    """Keep ipykernel's kernel from listing the files of all modules for its debugger.
+
+    To read each module's file copies its page of the memory that is shared with the server: 11 MB for each shell.
+    """
+    untyped: Any = ipkernel
+    untyped.sys = SimpleNamespace(modules={}, platform=sys.platform)
+    try:
+        yield
+    finally:
+        untyped.sys = sys

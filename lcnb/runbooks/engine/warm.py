@@ -192,8 +192,12 @@ def _request_on(
     except (OSError, ValueError, KeyError):
         connection.close()
         return None
+    code: int | None = None
     try:
         reply, ends = receive_message(connection)
+        if reply is not None and "code" in reply:  # a short run, whose process was faster than the server
+            code = int(reply["code"])
+            reply, ends = receive_message(connection)
     except OSError:
         reply = None
     if reply is None:
@@ -207,7 +211,9 @@ def _request_on(
     if "refused" in reply:
         connection.close()
         return None
-    return WarmProcess(connection, reply["pid"], ends[0], stdin)
+    process = WarmProcess(connection, reply["pid"], ends[0], stdin)
+    process.returncode = code
+    return process
 
 
 def _build_request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""The page of machines without a browser: the bar of actions, key figures, facts in rows, and which account it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import lcnb
+from conftest import MANY, TOKEN
+from lcnb.facts.facts_file import FactsFile
+from lcnb.facts.machine_facts import Protection, parse_tags
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from lcnb.widgets.account_head import SANDBOX_TEXT, account_html, is_sandbox
+from lcnb.widgets.admin_app import AdminApp
+from lcnb.widgets.form_specs import ACTION_TITLES
+from lcnb.widgets.form_state import Phase
+from lcnb.widgets.listings import tag_list
+from lcnb.widgets.runner import run_inline
+
+Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[AdminApp]:
+    """The app of a small fleet whose hours are seconds, everything inline."""
+    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
+    monkeypatch.setenv("LCNB_SETTLE", "1")
+    sandbox = Sandbox(World(Clock(20_000), fleet=6), TOKEN, rate_limit=MANY)
+    with serve_in_thread(sandbox) as base_url, lcnb.connect(token=TOKEN, base_url=base_url) as lc:
+        yield AdminApp(lc, run_inline)
+
+
+def press(app: AdminApp, action: str, *labels: str) -> None:
+    """As a page says that rows were ticked and an action of the bar was pressed."""
+    tick(app, *labels)
+    app.fleet.grid._handle_custom_msg({"press": action}, [])
+
+
+def tick(app: AdminApp, *labels: str) -> None:
+    found = {row["label"]: row["identifier"] for row in app.fleet.grid.rows}
+    app.fleet.grid.selected = [found[each] for each in labels]
+
+
+def is_open(app: AdminApp, name: str) -> bool:
+    widget = app.form(name).widget
+    return widget in app.fleet.desk.children and widget.layout.display != "none"
+
+
+@pytest.mark.parametrize("action", ACTION_TITLES)
+def test_actions(app: AdminApp, action: str) -> None:
+    """Each action of the bar opens its form; one that asks for nothing more is reviewed at once, and sends nothing."""
+    state = "off" if action in ("power_on", "change_plan") else "running"
+    label = next(row["label"] for row in app.fleet.grid.rows if row["state"] == state)
+    press(app, action, label)
+    shown = app.form("act").form.shown
+    assert is_open(app, "act")
+    assert shown.values["action"] == action
+    asks_more = action in ("snapshot", "change_plan", "reset_password")
+    assert shown.phase is (Phase.EDIT if asks_more else Phase.CONFIRM), shown.notice
+    assert app.client.journal().empty
+
+
+def test_pressed_again(app: AdminApp) -> None:
+    """Another action replaces a review, and begins anew after a result; without ticks nothing opens."""
+    press(app, "reboot")
+    assert app.fleet.desk.children == ()
+    press(app, "reboot", "web-01")
+    press(app, "power_off", "web-01", "api-01")
+    act = app.form("act")
+    assert [each.action for each in act.form.shown.changes or ()] == ["power off"] * 2
+    act.handle_event(act.form.confirm)
+    assert act.form.shown.phase is Phase.DONE
+    press(app, "power_on", "web-01")
+    assert [each.action for each in act.form.shown.changes or ()] == ["power on"]
+
+
+def test_closed(app: AdminApp) -> None:
+    """*Close* gives a review up; unticking the last machine closes a form that is only being filled in."""
+    press(app, "delete", "web-01")
+    act = app.form("act")
+    act.close._click_handlers(act.close)
+    assert not is_open(app, "act")
+    assert act.form.confirm() == ()
+    press(app, "snapshot", "web-01")
+    assert is_open(app, "act")
+    app.fleet.grid.selected = []
+    assert not is_open(app, "act")
+
+
+def test_unknown_stays(app: AdminApp) -> None:
+    """A form whose outcome is unknown is shown as it is when an action is pressed: *Look again* is not lost."""
+    press(app, "power_off", "web-01")
+    act = app.form("act")
+    (apply,) = act.form.confirm()
+    act.form.stop()
+    app.desk.close()
+    press(app, "delete", "web-01")
+    assert act.form.shown.phase is Phase.UNKNOWN
+    assert is_open(app, "act")
+    assert apply.stop.is_set()
+
+
+def test_facts_in_rows(app: AdminApp) -> None:
+    """Rows have the facts of their machines; protected, expired and unpriced machines are counted above the table."""
+    identifiers = {row["label"]: row["identifier"] for row in app.fleet.grid.rows}
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    FactsFile(app.client.settings.facts_path).edit(
+        {identifiers["web-01"]: "web-01"},
+        lambda facts: replace(
+            facts, tags=parse_tags(["project=a, b", "legacy"]), protection=Protection(), expires=past
+        ),
+    )
+    app.fleet.refresh()
+    rows = {row["label"]: row for row in app.fleet.grid.rows}
+    assert rows["web-01"]["tags"] == ["legacy", "project=a, b"]
+    assert (rows["web-01"]["protected"], rows["api-01"]["protected"]) == ("yes", "no")
+    assert datetime.fromisoformat(rows["web-01"]["expires"]) == past
+    assert rows["api-01"]["expires"] is None
+    for name in ("protected", "expired"):
+        assert f"<b>1</b><span>{name}</span>" in app.fleet.head.value
+
+
+def test_unpriced(app: AdminApp) -> None:
+    """Machines without a price are counted next to the sums, which do not contain them."""
+    frame = app.client.inventory().assign(monthly_value=10.0, currencycode="USD")
+    app.fleet.show(frame)
+    assert "without a price" not in app.fleet.head.value
+    frame.loc[[0, 1], "monthly_value"] = float("nan")
+    app.fleet.show(frame)
+    assert "<b>2</b><span>without a price</span>" in app.fleet.head.value
+
+
+@pytest.mark.parametrize(
+    ("value", "tags"), [("legacy; project=shop", ["legacy", "project=shop"]), (pd.NA, []), ("", [])]
+)
+def test_tag_list(value: Any, tags: list[str]) -> None:
+    """A cell of tags is a list."""
+    assert tag_list(value) == tags
+
+
+def test_sandbox_is_named(app: AdminApp) -> None:
+    """The first line says loudly that a sandbox answers."""
+    assert SANDBOX_TEXT in app.head.widget.value
+
+
+def test_only_a_sandbox_is_one(served: Served) -> None:
+    """An account is named, escaped; an address of this machine at which no sandbox answers is not called a sandbox."""
+    settings = served()[1].settings
+    assert is_sandbox(settings)
+    assert not is_sandbox(replace(settings, base_url="http://127.0.0.1:9/api"))
+    assert not is_sandbox(replace(settings, token=type(settings.token)("another-token-471147114711")))
+    assert not is_sandbox(replace(settings, base_url="https://core.letscloud.io/api"))
+    text = account_html(replace(settings, account="<b>prod</b>"))
+    assert "&lt;b&gt;prod&lt;/b&gt;" in text
+    assert SANDBOX_TEXT not in text
