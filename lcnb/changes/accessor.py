@@ -129,6 +129,8 @@ class SelectedRows:
         >>> fleet[fleet.lc.tags("project") == "shop"].label.tolist()
         ['web-01']
         """
+        import pandas as pd
+
         name = checked_tag_key(key)
         if "tags" not in self._frame:
             raise InputError("these rows have no column tags", cure="Select them from lc.inventory().")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import ipywidgets as widgets
 
 from lcnb.base_url import is_loopback
+from lcnb.transport.httpx_client import is_sandbox
 from lcnb.widgets.elements import status_html
 from lcnb.widgets.runner import Runner
 from lcnb.widgets.style import STYLE
@@ -16,8 +17,6 @@ from lcnb.widgets.style import STYLE
 if TYPE_CHECKING:
     from lcnb.config import Settings
 
-#: Seconds to wait for a server on this machine to say that it is a sandbox.
-SANDBOX_TIMEOUT_S = 10.0
 SANDBOX_TEXT = "SANDBOX: invented machines, nothing real is changed"
 
 
@@ -48,25 +47,3 @@ def account_html(settings: Settings, *, sandbox: bool = False) -> str:
     reason = f"This account is read-only ({settings.read_only})"
     refusal = f"{reason}: lcnb refuses every change. Previews and dry runs work."
     return STYLE + line + status_html(refusal, alert=True)
-
-
-def is_sandbox(settings: Settings) -> bool:
-    """Whether a sandbox answers at the base URL. Only its own answer counts.
-
-    A loopback address alone proves nothing: a program on this machine may forward requests to LetsCloud.
-    """
-    import httpx
-
-    parts = urlsplit(settings.base_url)
-    if not is_loopback(parts.hostname or ""):
-        return False
-    try:
-        reply = httpx.get(
-            f"{parts.scheme}://{parts.netloc}/_sandbox/faults",
-            headers={"api-token": settings.token.reveal()},
-            timeout=SANDBOX_TIMEOUT_S,
-            trust_env=False,
-        )
-        return reply.status_code == httpx.codes.OK and isinstance(reply.json(), dict)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        return False
