@@ -41,6 +41,7 @@ class HistoryMethods:
         >>> lcnb.connect(sandbox=True).record().appeared > 0
         True
         """
+        from lcnb.history.summary import newest_reading
 
         if not self._history.enabled:
             raise HistoryError(
@@ -50,8 +51,6 @@ class HistoryMethods:
             queries.read_inventory(), readings.inventory_readings, readings.INSTANCES, required=True
         )
         yield from wait_for(flow)
-        from lcnb.history.summary import newest_reading
-
         with self._history.read() as stored:
             return newest_reading(stored)
 
