@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, table_options
 from lcnb.runbooks.ends import ATTENTION
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.client import LetsCloud
+    from lcnb.display.row_choice import RowChoice
 
 
 def _machine_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -133,10 +134,12 @@ def expire_command(
 
 
 @click.group(invoke_without_command=True)
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @account_options
 @click.pass_context
-def facts_group(ctx: click.Context, output: str, account: str | None, sandbox: bool) -> None:
+def facts_group(
+    ctx: click.Context, output: str, choice: RowChoice, account: str | None, sandbox: bool
+) -> None:
     """List tags, owner, note, protection and expiry of machines.
 
     They are in a CSV file of this machine, which `lcnb doctor` names. Nothing is sent.
@@ -144,31 +147,36 @@ def facts_group(ctx: click.Context, output: str, account: str | None, sandbox: b
     if ctx.invoked_subcommand is not None:
         ctx.obj = (account, sandbox)
         return
-    from lcnb.display.terminal import print_frame
+    from lcnb.display.terminal import print_rows
 
     with connect_client(account, sandbox) as lc:
-        print_frame(lc.facts(), output)
+        print_rows(lc._facts_rows(), output, choice)
 
 
 @facts_group.command("check")
 @click.option(
     "--require", metavar="KEY", multiple=True, help="Key that each machine needs as a tag; repeatable."
 )
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @account_options
 @click.pass_obj
 def check_facts_command(
-    outer: tuple[str | None, bool], require: tuple[str, ...], output: str, account: str | None, sandbox: bool
+    outer: tuple[str | None, bool],
+    require: tuple[str, ...],
+    output: str,
+    choice: RowChoice,
+    account: str | None,
+    sandbox: bool,
 ) -> None:
     """Compare the facts file with the account.
 
     Lists machines that are gone or replaced, expired, renamed, and without tags. The exit code is 8 if there are any.
     """
-    from lcnb.display.terminal import print_frame
+    from lcnb.display.terminal import print_rows
 
     with connect_client(account or outer[0], sandbox or outer[1]) as lc:
-        found = lc.check_facts(require=require)
-    print_frame(found, output)
+        found = lc._check_rows(require)
+    print_rows(found, output, choice)
     if len(found):
         sys.exit(ATTENTION.exit_code)
 

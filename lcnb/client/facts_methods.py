@@ -25,7 +25,8 @@ from lcnb.facts.facts_file import FactsFile
 from lcnb.facts.machine_facts import FactsEdit, MachineFacts, checked_tag_key
 from lcnb.facts.wishes import make_wish
 from lcnb.flags import checked_flag
-from lcnb.rows import Column, rows_of
+from lcnb.frames.facts_frame import facts_rows
+from lcnb.rows import Column, Rows, rows_of
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ class FactsMethods:
         >>> lcnb.connect(sandbox=True).facts().columns[:4].tolist()
         ['identifier', 'label', 'tags', 'owner']
         """
-        return self._facts_frame(self._facts_file.read().values())
+        return self._facts_rows().frame()
+
+    def _facts_rows(self) -> Rows:
+        """Return the rows of `facts`, for a command that needs no frame."""
+        return facts_rows(self._facts_file.read().values(), self.settings.account)
 
     @client_method
     def tag(self, machines: Machines, *tags: edits.Tags) -> Steps[pd.DataFrame]:
@@ -213,13 +218,21 @@ class FactsMethods:
         >>> "tag missing" in set(lc.check_facts(require=["cost-center"]).finding)
         True
         """
+        return (yield from self._check_steps(require)).frame()
+
+    @client_method
+    def _check_rows(self, require: Iterable[str]) -> Steps[Rows]:
+        """Return the rows of `check_facts`, for a command that needs no frame."""
+        return (yield from self._check_steps(require))
+
+    def _check_steps(self, require: Iterable[str]) -> Steps[Rows]:
         keys = [checked_tag_key(each) for each in ([require] if isinstance(require, str) else require)]
         facts = self._facts_file.read()
         listed = listed_machines((yield from wait_for(queries.list_instances())))
         machines = {each.identifier: each.label or "" for each in listed.machines if each.identifier}
         unreadable = listed.unreadable[0] if listed.unreadable else ""
         found = find_problems(facts, machines, now=datetime.now(UTC), required=keys, unreadable=unreadable)
-        return rows_of(found, _PROBLEM_COLUMNS, kind="facts check", account=self.settings.account).frame()
+        return rows_of(found, _PROBLEM_COLUMNS, kind="facts check", account=self.settings.account)
 
     # --- details ----------------------------------------------------------------------------------------
 
@@ -236,9 +249,7 @@ class FactsMethods:
         return make_wish(tags=tags, owner=owner, expires=expires, protect_by=protect_by, now=now)
 
     def _facts_frame(self, facts: Iterable[MachineFacts]) -> pd.DataFrame:
-        from lcnb.frames.facts_frame import facts_frame
-
-        return facts_frame(facts, self.settings.account)
+        return facts_rows(facts, self.settings.account).frame()
 
     def _find_machines(self, machines: Machines, *, gone_allowed: bool = False) -> Steps[dict[str, str]]:
         """Return identifier → label of each machine that a user passed."""

@@ -35,10 +35,15 @@ FACTS_FRAME_COLUMNS = {
 
 def facts_frame(facts: Iterable[MachineFacts], account: str | None = None) -> pd.DataFrame:
     """Return facts as a frame with one row per machine, sorted by label and identifier, and FACTS_FRAME_COLUMNS."""
+    return facts_rows(facts, account).frame()
+
+
+def facts_rows(facts: Iterable[MachineFacts], account: str | None = None) -> Rows:
+    """Return the rows of `facts_frame`."""
     listed = [_cells(each) for each in sorted(facts, key=lambda one: (one.label, one.identifier))]
     values = [tuple([cells[name] for name in FACTS_FRAME_COLUMNS]) for cells in listed]
     dtypes = {name: dtype for name, (dtype, _, _) in FACTS_FRAME_COLUMNS.items()}
-    return Rows("facts", dtypes, values, {"account": account}).frame()
+    return Rows("facts", dtypes, values, {"account": account})
 
 
 def fact_values(identifier: str | None, facts: KnownFacts) -> dict[str, Any]:

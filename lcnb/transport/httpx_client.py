@@ -9,10 +9,8 @@ import ssl
 from collections.abc import Generator
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import lcnb
-from lcnb.base_url import is_loopback
 from lcnb.config import Settings
 from lcnb.deferred_imports import stand_in_module
 from lcnb.secret import Secret
@@ -27,8 +25,6 @@ with stand_in_module("httpx._main", "main"):
 ACCEPT_HEADER = "application/vnd.letscloud.v1+json"
 CONNECT_TIMEOUT_S, POOL_TIMEOUT_S = 10.0, 10.0
 MAX_CONNECTIONS = 32
-#: Seconds to wait for a server on this machine to say that it is a sandbox.
-SANDBOX_TIMEOUT_S = 10.0
 
 #: httpx also raises InvalidURL and UnicodeError, for a host name that cannot exist (ours, or that of a redirect).
 SEND_ERRORS = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
@@ -138,23 +134,3 @@ def classify_failure(error: Exception) -> TransportFailure:
     if isinstance(error, httpx.DecodingError):
         return TransportFailure("broken", problem)
     return TransportFailure("lost", problem)
-
-
-def is_sandbox(settings: Settings) -> bool:
-    """Whether a sandbox answers at the base URL. Only its own answer counts.
-
-    A loopback address alone proves nothing: a program on this machine may forward requests to LetsCloud.
-    """
-    parts = urlsplit(settings.base_url)
-    if not is_loopback(parts.hostname or ""):
-        return False
-    try:
-        reply = httpx.get(
-            f"{parts.scheme}://{parts.netloc}/_sandbox/faults",
-            auth=_TokenAuth(settings),
-            timeout=SANDBOX_TIMEOUT_S,
-            trust_env=False,
-        )
-        return reply.status_code == httpx.codes.OK and isinstance(reply.json(), dict)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        return False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from html import escape
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import ipywidgets as widgets
 
 from lcnb.base_url import is_loopback
-from lcnb.transport.httpx_client import is_sandbox
 from lcnb.widgets.elements import status_html
 from lcnb.widgets.runner import Runner
 from lcnb.widgets.style import STYLE
@@ -17,6 +20,9 @@ from lcnb.widgets.style import STYLE
 if TYPE_CHECKING:
     from lcnb.config import Settings
 
+#: Seconds to wait for a server on this machine to say that it is a sandbox.
+SANDBOX_TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 1_000_000
 SANDBOX_TEXT = "SANDBOX: invented machines, nothing real is changed"
 
 
@@ -47,3 +53,22 @@ def account_html(settings: Settings, *, sandbox: bool = False) -> str:
     reason = f"This account is read-only ({settings.read_only})"
     refusal = f"{reason}: lcnb refuses every change. Previews and dry runs work."
     return STYLE + line + status_html(refusal, alert=True)
+
+
+def is_sandbox(settings: Settings) -> bool:
+    """Whether a sandbox answers at the base URL. Only its own answer counts.
+
+    A loopback address alone proves nothing: a program on this machine may forward requests to LetsCloud.
+    """
+    parts = urlsplit(settings.base_url)
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
+        return False
+    # This follows no redirect, which could take the token to another host, and uses no proxy.
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=SANDBOX_TIMEOUT_S)
+    try:
+        with closing(connection):
+            connection.request("GET", "/_sandbox/faults", headers={"api-token": settings.token.reveal()})
+            reply = connection.getresponse()
+            return reply.status == HTTPStatus.OK and "rules" in json.loads(reply.read(MAX_ANSWER_BYTES))
+    except (OSError, HTTPException, ValueError, TypeError):
+        return False
