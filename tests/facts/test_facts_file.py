@@ -269,6 +269,18 @@ def test_disk_errors(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
     assert file.path.read_bytes() == before
 
 
+def test_no_locks(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system without locks nothing is written: two processes could lose an edit."""
+
+    def acquire(*_: object, **__: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(InputError, match=r"has no locks\. Put it on another disk"):
+        file.edit({"abc": ""}, lambda one: replace(one, owner="me"))
+    assert not file.path.exists()
+
+
 def test_held_lock(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that another process holds for too long is an error that says so."""
     monkeypatch.setattr("lcnb.facts.facts_file.LOCK_TIMEOUT_S", 0.05)
