@@ -203,6 +203,8 @@ HTTP = {"httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi"}
 #: What a command that reads may load in a pipe, besides click.
 LISTING = {*CHECKING, *HTTP, "filelock"}
 FILES = {*CHECKING, "filelock"}
+#: keyring, and what it loads.
+KEYRING = {"keyring", "jaraco", "backports", "more_itertools", "importlib_metadata", "lazy_importer", "zipp"}
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ FILES = {*CHECKING, "filelock"}
         (("snapshots", "-o", "json"), LISTING),
         (("inventory", "-o", "csv", "--sort", "-price"), LISTING),
         (("profile",), LISTING),
-        (("accounts",), {"platformdirs", "keyring"}),
+        (("accounts",), {"platformdirs", *KEYRING}),
         (("runbooks",), FILES),
         (("runbooks", "inventory"), FILES),
         (("runs",), FILES),

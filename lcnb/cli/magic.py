@@ -122,11 +122,13 @@ def _wanted_values(options: argparse.Namespace, frame: pd.DataFrame) -> dict[str
 
 
 def complete_line(shell: Any, event: Any) -> list[str]:
-    """Return what can follow on the line: listings, options or states."""
+    """Return what can follow on the line: listings, options or states; after `%%lcnb` the word `sql`."""
     words = event.line.split()
     before = words[-2] if event.symbol and len(words) > 1 else (words[-1] if words else "")
     if before == "--state":
         return list(STATES)
+    if before == "%%lcnb":
+        return [SQL]
     if before in ("%lcnb", "lcnb"):
         return list(LISTINGS)
     return list(OPTIONS)
@@ -136,3 +138,4 @@ def register_magic(shell: Any) -> None:
     """Register the magic and its completion with an IPython shell."""
     shell.register_magic_function(lcnb, magic_kind="line_cell")
     shell.set_hook("complete_command", complete_line, str_key="%lcnb")
+    shell.set_hook("complete_command", complete_line, str_key="%%lcnb")

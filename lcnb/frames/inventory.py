@@ -69,7 +69,7 @@ def inventory_frame(
     return attach_provenance("inventory", rows.frame(), drift, account, client, read_at)
 
 
-def inventory_rows(parts: queries.InventoryParts, facts: KnownFacts) -> Rows:
+def inventory_rows(parts: queries.InventoryParts, facts: KnownFacts = MappingProxyType({})) -> Rows:
     """Return the same rows without pandas. Odd values are reported once, by the same DriftWarning."""
     rows, drift = priced_inventory(parts, facts)
     warn_about_drift("inventory", drift)

@@ -240,16 +240,16 @@ def _not_a_question_error(kind: str, query: str) -> InputError:
             cure="Name them: PIVOT inventory ON location IN ('MIA1', 'SAO1') USING count(*).",
             not_done="sent",
         )
-    return refused_query_error(f"{kind.replace('_', ' ')} is not a question; SELECT is", None, query)
+    return refused_query_error(f"{kind.replace('_', ' ')} is not available", None, query)
 
 
 def _error_facts(error: Exception) -> dict[str, Any]:
     """The facts of an error of DuckDB, which writes them as JSON after the name of the kind."""
-    text = str(error)
+    _, _, text = str(error).partition(" Error: ")
     try:
-        facts: dict[str, Any] = json.loads(text[text.index("{") :])
+        facts: dict[str, Any] = json.loads(text)
     except ValueError:
-        return {"exception_message": text}
+        return {"exception_message": text or str(error)}
     return facts
 
 
@@ -268,7 +268,12 @@ def _problem_and_cure(facts: Mapping[str, Any]) -> tuple[str, str]:
             f"the query needs more than {MAX_MEMORY} of memory",
             "Make it smaller: filter or aggregate first.",
         )
-    text = _SETTING_ADVICE.sub("", str(facts.get("exception_message", "")))
+    return _split_message(str(facts.get("exception_message", "")))
+
+
+def _split_message(message: str) -> tuple[str, str]:
+    """Return the first sentence of a message of DuckDB and the rest, without advice to change a setting."""
+    text = _SETTING_ADVICE.sub("", message)
     lines = [each.strip() for each in text.splitlines() if each.strip()] or ["DuckDB refused it"]
     problem, _, rest = lines[0].partition(". ")
     return problem.rstrip(".!"), " ".join(filter(None, [rest, *lines[1:]]))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lcnb.api.fields import Drift
 from lcnb.api.flows import Flow, Pause
@@ -128,11 +128,47 @@ def open_question(query: str, parameters: Parameters | None = None) -> Question:
     Raises InputError for a query that is wrong, names an unknown table or does more than read, and when DuckDB is not
     installed. Nothing is sent.
     """
-    if not isinstance(query, str):
+    if not isinstance(query, str) or not is_encodable(query):
         raise InputError(field="query", expected="SQL as text", value=query, not_done="sent")
+    values = _checked_parameters(parameters)
     session = Session()
     try:
-        return Question(session, query, () if parameters is None else parameters)
+        return Question(session, query, values)
     except BaseException:
         session.close()
         raise
+
+
+def is_encodable(text: str) -> bool:
+    """Whether a text can be passed to DuckDB: it has no half of a surrogate pair.
+
+    >>> is_encodable("São 😀"), is_encodable("\\ud800")
+    (True, False)
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _checked_parameters(parameters: Parameters | None) -> Parameters:
+    """Return the values for the parameters of a query, as Python objects; raise InputError for anything else."""
+    if parameters is None:
+        return []
+    if isinstance(parameters, Mapping):
+        return {str(name): _plain_value(value) for name, value in parameters.items()}
+    if isinstance(parameters, list | tuple):
+        return [_plain_value(value) for value in parameters]
+    raise InputError(
+        field="parameters",
+        expected="a list of values, or a dict with names",
+        value=parameters,
+        not_done="sent",
+    )
+
+
+def _plain_value(value: Any) -> Any:
+    """Return a value of numpy as one of Python, which DuckDB knows."""
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return value.item() if is_scalar else value

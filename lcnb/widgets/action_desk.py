@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lcnb.widgets.elements import set_visible
-from lcnb.widgets.fleet_table import FleetTable
+from lcnb.widgets.fleet_table import FACTS_ACTION, FleetTable
 from lcnb.widgets.form_state import END_PHASES, Phase
 from lcnb.widgets.form_view import FormView
 
-FORM_NAMES = ("act",)
+FORM_NAMES = ("act", FACTS_ACTION)
 #: The fields of the form for changes that the table and the bar fill in.
 GIVEN_FIELDS = {"machines", "action"}
 
@@ -35,11 +35,14 @@ class ActionDesk:
         self._tick(tuple(self.table.grid.selected))
         if not self.table.grid.selected:
             return
-        view = self._show("act")
+        view = self._show(FACTS_ACTION if action == FACTS_ACTION else "act")
         phase = view.form.shown.phase
         if phase in (Phase.BUSY, Phase.UNKNOWN):  # its own buttons say what to do next
             return
         view.handle_event(view.form.start_over if phase in END_PHASES else view.form.back_to_fields)
+        if action == FACTS_ACTION:
+            view.focus_field(skip=GIVEN_FIELDS)
+            return
         view.handle_event(lambda: view.form.fill_in("action", action))
         if set(view.form.shown.asked) <= GIVEN_FIELDS:
             view.handle_event(view.form.review)

@@ -19,7 +19,9 @@ from lcnb.widgets.account_head import AccountHead
 from lcnb.widgets.action_desk import FORM_NAMES, ActionDesk
 from lcnb.widgets.admin_panels import AccountPanel, JournalPanel, RunsPanel
 from lcnb.widgets.elements import make_button, status_html
-from lcnb.widgets.fleet_table import FleetTable
+from lcnb.widgets.facts_form import FactsForm
+from lcnb.widgets.facts_view import FactsView
+from lcnb.widgets.fleet_table import FACTS_ACTION, FleetTable
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_view import FormView
@@ -110,7 +112,10 @@ class AdminApp:
         """Return the form with this name of a spec; the first call creates it."""
         if name not in self._forms:
             close = self.desk.close if name in FORM_NAMES else None
-            self._forms[name] = FormView(Form(form_specs.SPECS_BY_NAME[name]), self.runner, close)
+            if name == FACTS_ACTION:
+                self._forms[name] = FactsView(FactsForm(lambda: self.fleet.grid.rows), self.runner, close)
+            else:
+                self._forms[name] = FormView(Form(form_specs.SPECS_BY_NAME[name]), self.runner, close)
         return self._forms[name]
 
     def _refreshed_on_change(self, table: Table) -> Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from lcnb.changes.actions import ACTIONS
 from lcnb.display import charts, markup, palette, panels
 from lcnb.widgets.elements import make_button, status_html
 from lcnb.widgets.form_messages import error_message
@@ -19,7 +20,7 @@ from lcnb.widgets.secretbox import SecretBox
 if TYPE_CHECKING:
     import pandas as pd
 
-PROTECTED_HELP = "lcnb refuses to power off, resize, reset or delete this machine"
+PROTECTED_HELP = "lcnb refuses to power off, shut down, resize, reset or delete this machine"
 MACHINE_COLUMNS = (
     TableColumn("label", "label", mark={"name": "protected", "title": "protected", "help": PROTECTED_HELP}),
     TableColumn("state", "state", "state"),
@@ -63,20 +64,31 @@ BAR_TITLES = {
     FACTS_ACTION: "Tags and facts …",
     "delete": "Delete …",
 }
-#: Actions that a protection refuses.
-PROTECTED_ACTIONS = ("power_off", "change_plan", "reset_password", "delete")
+#: Actions of the bar whose change has another name.
+CHANGE_NAMES = {"shutdown": "shut down", "snapshot": "create snapshot", "delete": "delete instance"}
 BLOCKED_TEXT = (
-    "no power off, plan change, password reset or delete. Lift the protection with “Tags and facts …”."
+    "no power off, shut down, plan change, password reset or delete. Lift the protection with "
+    "“Tags and facts …”."
 )
 
 
 def bar_actions() -> list[dict[str, Any]]:
     """Return the actions of the bar as the grid takes them."""
     return [
-        {"name": name, "title": title, "danger": name == "delete", "blocked": name in PROTECTED_ACTIONS}
+        {"name": name, "title": title, "danger": name == "delete", "blocked": is_refused_when_protected(name)}
         for name, title in BAR_TITLES.items()
-        if name in ACTION_TITLES
+        if name in ACTION_TITLES or name == FACTS_ACTION
     ]
+
+
+def is_refused_when_protected(name: str) -> bool:
+    """Whether an action of the bar is refused while a machine is protected, as its change states.
+
+    >>> is_refused_when_protected("delete"), is_refused_when_protected("reboot")
+    (True, False)
+    """
+    action = ACTIONS.get(CHANGE_NAMES.get(name, name.replace("_", " ")))
+    return action is not None and action.refused_when_protected
 
 
 class FleetTable(ListingTable):

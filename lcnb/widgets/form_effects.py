@@ -1,4 +1,4 @@
-"""What a form requests from its runner: load choices, build a ChangeSet, apply it, start a run."""
+"""What a form requests from its runner: load choices, build a ChangeSet, apply it, start a run, save facts."""
 
 from __future__ import annotations
 
@@ -65,5 +65,12 @@ class StartRun:
         return self.plan is None and self.resumes is None
 
 
-Effect = LoadChoices | BuildChanges | ApplyChanges | StartRun
+@dataclass(frozen=True)
+class EditFacts:
+    """Save facts about machines; report it by `FactsForm.facts_saved` or `facts_refused`."""
+
+    values: FieldValues
+
+
+Effect = LoadChoices | BuildChanges | ApplyChanges | StartRun | EditFacts
 Effects = tuple[Effect, ...]

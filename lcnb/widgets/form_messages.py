@@ -30,7 +30,7 @@ def invalid_fields_notice(count: int) -> str:
 
 def field_message(error: BaseException) -> str:
     """Return an error as the message below its field."""
-    text = str(error).removesuffix("Nothing was sent.").strip()
+    text = str(error).removesuffix("Nothing was sent.").removesuffix("Nothing was written.").strip()
     return text.replace("replace=True", "tick “Replace”")
 
 

@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lcnb.errors import LcnbError
 from lcnb.widgets.form import Form
-from lcnb.widgets.form_effects import ApplyChanges, BuildChanges, Effect, Effects, StartRun
+from lcnb.widgets.form_effects import (
+    ApplyChanges,
+    BuildChanges,
+    EditFacts,
+    Effect,
+    Effects,
+    LoadChoices,
+    StartRun,
+)
 from lcnb.widgets.form_state import Phase
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.client import LetsCloud
+    from lcnb.widgets.facts_form import FactsForm
     from lcnb.widgets.runbook_form import RunForm
 
 logger = logging.getLogger("lcnb.widgets")
@@ -89,6 +98,8 @@ class Runner:
         try:
             if isinstance(effect, StartRun):
                 self._run_runbook(cast("RunForm", form), effect)
+            elif isinstance(effect, EditFacts):
+                self._save_facts(cast("FactsForm", form), effect)
             elif isinstance(effect, ApplyChanges):
                 self._apply_and_report(form, effect)
             elif isinstance(effect, BuildChanges):
@@ -97,8 +108,21 @@ class Runner:
                 self.run(form, form.choices_loaded(effect, effect.field.load(self.client, effect.values)))
         except BaseException as error:
             _log_error(error)
-            if not isinstance(effect, ApplyChanges | StartRun):
+            if isinstance(effect, LoadChoices | BuildChanges):
                 form.effect_refused(effect, error)
+
+    def _save_facts(self, form: FactsForm, effect: EditFacts) -> None:
+        from lcnb.widgets.facts_fields import save_facts
+
+        try:
+            saved, error = save_facts(self.client, effect.values)
+        except BaseException as refused:
+            _log_error(refused)
+            form.facts_refused(effect, refused)
+            return
+        form.facts_saved(effect, saved, error)
+        for listener in self.on_change:
+            listener()
 
     def _run_runbook(self, form: RunForm, effect: StartRun) -> None:
         from lcnb.widgets.runbook_process import run_and_wait

@@ -214,11 +214,13 @@ def test_protected_rows_block(grid: GridPage) -> None:
     """With a protected machine ticked, what protection refuses is disabled, and the bar says which machine and why."""
     for label in ("web-01", "web-02"):
         grid.box(label).click()
-    assert "web-01 is protected: no power off, plan change, password reset or delete." in grid.bar()
-    for name in ("Power off", "Change plan …", "Reset password …", "Delete …"):
+    assert (
+        "web-01 is protected: no power off, shut down, plan change, password reset or delete." in grid.bar()
+    )
+    for name in ("Power off", "Shut down", "Change plan …", "Reset password …", "Delete …"):
         assert grid.button(name).is_disabled()
         assert "web-01 is protected" in grid.button(name).get_attribute("title")
-    for name in ("Power on", "Shut down", "Reboot", "Snapshot …"):
+    for name in ("Power on", "Reboot", "Snapshot …", "Tags and facts …"):
         assert grid.button(name).is_enabled()
     grid.button("Untick protected rows").click()
     assert grid.ticked() == ["id-0002"]

@@ -25,6 +25,7 @@ from lcnb.history.comparison import compare_inventories
 from lcnb.history.moments import parse_moment
 from lcnb.history.store import HISTORY_FILE
 from lcnb.sandbox import Sandbox
+from lcnb.sandbox.refusals import Refusal
 
 #: 2026-11-02 10:00 UTC.
 START = 1_793_613_600.0
@@ -263,6 +264,7 @@ MOMENTS: list[tuple[Any, str]] = [
     ("24h", "2026-11-01T10:00"),
     ("7d", "2026-10-26T10:00"),
     ("2w", "2026-10-19T10:00"),
+    ("1d12h30m", "2026-10-31T21:30"),
     (date(2026, 11, 1), "2026-11-01T00:00"),
     (datetime(2026, 11, 1, 9), "2026-11-01T09:00"),
     (datetime(2026, 11, 1, 9, tzinfo=timezone(timedelta(hours=2))), "2026-11-01T07:00"),
@@ -281,7 +283,21 @@ def test_moments(given: Any, expected: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     "given",
-    ["", "yesterday", "2026-13-01", "11/01/2026", "0x", 1793613600, True, 1.5, pd.NaT, pd.NA, [], "99999w"],
+    [
+        "",
+        "yesterday",
+        "2026-13-01",
+        "11/01/2026",
+        "0x",
+        1793613600,
+        True,
+        1.5,
+        pd.NaT,
+        pd.NA,
+        [],
+        "999999999w",
+        "0h",
+    ],
 )
 def test_no_moment(given: Any) -> None:
     """Anything else is refused with examples."""
@@ -335,6 +351,51 @@ def test_facts_are_kept(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> N
     assert len(lc.instances())
     assert len(lc.readings().query("kind == 'facts'")) == 4
     assert listings(lc).complete.all()
+
+
+def test_cached_catalogue(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices from the cache of the catalogue are no new reading; prices that no client kept count from their time."""
+    monkeypatch.setenv("LCNB_CATALOGUE", "600")
+    _, lc = served(fleet=12)
+    lc._history.enabled = False
+    before = time.time()
+    lc.inventory()
+    after = time.time()
+    lc._history.enabled = True
+    for hour in range(3):
+        lc._history.clock = lambda hour=hour: after + 100 + hour * 3600
+        lc.inventory()
+    found = lc.readings()
+    assert len(listings(lc)) == 3
+    kept = found[found.kind.str.startswith("plans of") | (found.kind == "locations")]
+    assert kept.kind.is_unique
+    assert kept["at"].map(lambda at: before - 1 < at.timestamp() < after + 1).all()
+    fresh = lc.catalogue(refresh=True)
+    assert len(lc.readings()) > len(found)
+    assert len(fresh.plans)
+
+
+def test_refused_plans(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
+    """Plans of a location that are refused are a failed reading of it, and its last known prices remain."""
+    sandbox, lc, clock = account
+    fleet = lc.inventory()
+    place = fleet.location[0]
+    clock.now += 3600
+    plain = sandbox.world.location
+
+    def refuse(slug: str) -> Any:
+        if slug.upper() == place:
+            raise Refusal("No plans today", 404)
+        return plain(slug)
+
+    sandbox.world.location = refuse  # type: ignore[method-assign]
+    with pytest.warns(lcnb.DriftWarning, match=f"plans of {place}"):
+        lc.inventory()
+    failed = lc.readings().query("not complete")
+    assert failed.kind.tolist() == [f"plans of {place}"]
+    assert "No plans today" in failed.problem.iloc[0]
+    past = lc.inventory(at=datetime.fromtimestamp(clock.now, UTC))
+    assert_frame_equal(identified(past), identified(fleet))
 
 
 # --- versions and changes -------------------------------------------------------------------------------

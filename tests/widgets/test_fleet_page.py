@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from lcnb.facts.machine_facts import Protection, parse_tags
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 from lcnb.widgets.account_head import SANDBOX_TEXT, account_html, is_sandbox
 from lcnb.widgets.admin_app import AdminApp
+from lcnb.widgets.form_effects import ApplyChanges
 from lcnb.widgets.form_specs import ACTION_TITLES
 from lcnb.widgets.form_state import Phase
 from lcnb.widgets.listings import tag_list
@@ -97,6 +99,7 @@ def test_unknown_stays(app: AdminApp) -> None:
     press(app, "power_off", "web-01")
     act = app.form("act")
     (apply,) = act.form.confirm()
+    assert isinstance(apply, ApplyChanges)
     act.form.stop()
     app.desk.close()
     press(app, "delete", "web-01")
@@ -158,3 +161,129 @@ def test_only_a_sandbox_is_one(served: Served) -> None:
     text = account_html(replace(settings, account="<b>prod</b>"))
     assert "&lt;b&gt;prod&lt;/b&gt;" in text
     assert SANDBOX_TEXT not in text
+
+
+# --- the form for facts ---------------------------------------------------------------------------------
+
+
+def facts_of(app: AdminApp) -> dict[str, dict[Any, Any]]:
+    """The facts file, by label."""
+    return {row["label"]: row for row in app.client.facts().to_dict("records")}
+
+
+def save(app: AdminApp, *labels: str, **values: str) -> Any:
+    """Open the form for facts for these machines, fill it in, and press *Save*."""
+    press(app, "facts", *labels)
+    view = app.form("facts")
+    for name, value in values.items():
+        view.handle_event(partial(view.form.enter_value, name, value))
+    view.handle_event(view.form.review)
+    return view.form
+
+
+def test_facts_are_saved_at_once(app: AdminApp) -> None:
+    """Tags, owner, note, expiry and protection of the ticked machines are saved at once and shown; nothing is sent."""
+    form = save(
+        app, "web-01", "api-01", tags_added="project=shop; legacy", owner="ana", note="a, b", expires="2099-12-31",
+        protection="protect",
+    )  # fmt: skip
+    assert is_open(app, "facts")
+    assert form.shown.phase is Phase.DONE
+    assert form.shown.notice.startswith(
+        "Saved for 2 machines: tags added: project=shop; legacy, owner and note,"
+    )
+    rows = {row["label"]: row for row in app.fleet.grid.rows}
+    for label in ("web-01", "api-01"):
+        assert facts_of(app)[label]["owner"] == "ana"
+        assert rows[label]["tags"] == ["legacy", "project=shop"]
+        assert rows[label]["protected"] == "yes"
+        assert rows[label]["expires"].startswith("2099-12-31T00:00:00")
+    assert app.client.journal().empty
+    form = save(app, "web-01", tags_removed="legacy", owner="-", expires="-")
+    assert form.shown.phase is Phase.DONE, form.shown
+    web, api = (facts_of(app)[each] for each in ("web-01", "api-01"))
+    assert (web["tags"], api["tags"]) == ("project=shop", "legacy; project=shop")
+    assert web["note"] == "a, b"  # an empty field leaves what is there
+    assert pd.isna(web["owner"])
+    assert pd.isna(web["expires"])
+
+
+def test_lifting_a_protection_asks(app: AdminApp) -> None:
+    """A protection is lifted by a second step that names the machine; a step back or an edit leaves it."""
+    save(app, "web-01", protection="protect")
+    form = save(app, "web-01", "api-01", protection="lift")
+    view = app.form("facts")
+    assert form.shown.phase is Phase.CONFIRM
+    assert "<b>web-01</b>" in view.panel.preview.value
+    assert view.panel.yes.description == "Yes, lift the protection of 2"
+    view.handle_event(form.back_to_fields)
+    assert form.confirm() == ()
+    view.handle_event(form.review)
+    view.handle_event(lambda: form.enter_value("note", "x"))
+    assert form.confirm() == ()
+    assert facts_of(app)["web-01"]["protected"]
+    view.handle_event(form.review)
+    view.handle_event(form.confirm)
+    view.handle_event(form.confirm)
+    assert "protection lifted" in form.shown.notice
+    assert not facts_of(app)["web-01"]["protected"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("tags_added", "2=x", "a key of letters"),
+        ("tags_added", "a=1; a=2", "twice"),
+        ("tags_removed", "a b", "a key of letters"),
+        ("owner", "x" * 501, "more than 500"),
+        ("note", "a\tb", "control characters"),
+        ("expires", "2020-01-01", "in the past"),
+        ("expires", "soon", "expected"),
+        ("expires", "99999999w", "year 9999"),
+    ],
+)
+def test_wrong_facts(app: AdminApp, field: str, value: str, message: str) -> None:
+    """A wrong value is refused at its field while it is typed; nothing is saved and nothing typed is lost."""
+    form = save(app, "web-01", **{field: value})
+    assert message in form.shown.errors[field]
+    assert form.shown.phase is Phase.EDIT
+    assert form.shown.values[field] == value
+    assert app.client.facts().empty
+
+
+def test_nothing_to_save(app: AdminApp) -> None:
+    """An empty form saves nothing and says so; a key that no machine has is refused."""
+    assert "every field is empty" in save(app, "web-01").shown.notice
+    form = save(app, "web-01", tags_removed="legacy", owner="ana")
+    assert form.shown.alert
+    assert "legacy" in form.shown.notice
+    assert app.client.facts().empty
+
+
+def test_facts_file_is_damaged(app: AdminApp) -> None:
+    """A facts file that cannot be read is reported with its line, and stays as it is."""
+    path = app.client.settings.facts_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    app.fleet.start()
+    path.write_text("identifier,label,tags\nabc,web-01,2=x\n")
+    form = save(app, "web-01", owner="ana")
+    assert form.shown.alert
+    assert "line 2" in form.shown.notice
+    assert path.read_text() == "identifier,label,tags\nabc,web-01,2=x\n"
+
+
+def test_new_machine_with_facts(app: AdminApp) -> None:
+    """A new machine gets its tags, expiry and protection when it is there."""
+    create = app.form("create")
+    create.start()
+    for name, value in {
+        "label": "shop-1", "location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64",
+        "tags": "project=shop", "expires": "7d", "protect": True,
+    }.items():  # fmt: skip
+        create.handle_event(partial(create.form.enter_value, name, value))
+    create.handle_event(create.form.review)
+    create.handle_event(create.form.confirm)
+    assert create.form.shown.phase is Phase.DONE, create.form.shown.notice
+    facts = facts_of(app)["shop-1"]
+    assert (facts["tags"], facts["protected"]) == ("project=shop", True)
+    assert 6 < (facts["expires"] - datetime.now(UTC)).days + 1 <= 7

@@ -108,6 +108,7 @@ def preload_modules() -> None:
     import_module("lcnb.runbooks.publish.cells").html_exporter()
     import_module("lcnb.runbooks.execution").package_versions()
     import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
+    vars(import_module("lcnb.runbooks.engine.shell_kernel"))["PRELOADED_NAMES"] = frozenset(sys.modules)
     gc.freeze()  # the collector must not write to the memory that all forks share
     gc.enable()
 
@@ -155,7 +156,7 @@ class _ForkServer:
     def loop(self) -> None:
         """Serve requests until the server is to end and all runs have ended. Standbys end with their connections."""
         try:
-            while not (self.ending and not self.running):
+            while not self._has_ended():
                 ready = self._wait_for_events()
                 if ready:
                     self._handle_events(ready)
@@ -163,6 +164,14 @@ class _ForkServer:
                     self._adjust_standbys()
         finally:
             self.path.unlink(missing_ok=True)
+
+    def _has_ended(self) -> bool:
+        """Whether the server is to end, and all runs have ended, also of clients that had connected before."""
+        if self.ending:
+            for connection in self.connected:
+                self._serve(connection)
+            self.connected.clear()
+        return self.ending and not self.running
 
     def _wait_for_events(self) -> list[Any]:
         """Wait for a request, a signal, the end of a client, or idle time; return the handles that are ready."""

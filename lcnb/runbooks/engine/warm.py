@@ -252,7 +252,10 @@ def is_server_running() -> bool:
 
 
 def run_on_server(connection: _socket.socket, argv: Sequence[str]) -> int | None:
-    """Run `lcnb ARGV` on the connected server; return its exit code, or None if it does not fit. Pass signals on."""
+    """Run `lcnb ARGV` on the connected server; return its exit code, or None if it does not fit. Pass signals on.
+
+    RunError when the server dies before it is known whether the run has begun.
+    """
     handles = [number if _is_open(number) else os.open(os.devnull, os.O_RDWR) for number in range(3)]
     process = _request_on(connection, "command", argv, os.environ, handles)
     if process is None:

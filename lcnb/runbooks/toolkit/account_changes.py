@@ -56,9 +56,10 @@ def last_compared(folder: Path, readings: pd.DataFrame) -> datetime | None:
         readings: a frame of `lc.readings()`. A time that is none of these readings belongs to another account.
     """
     known = set(complete_times(readings))
-    paths = [*folder.glob(f"{PERIOD_TABLE}.parquet"), *folder.parent.glob(f"*/{PERIOD_TABLE}.parquet")]
-    ends = [end for path in paths if (end := _saved_end(path)) in known]
-    return max(ends, default=None)
+    name = f"{PERIOD_TABLE}.parquet"
+    # The name of a run begins with its time, so the newest is found without reading the others.
+    paths = [folder / name, *sorted(folder.parent.glob(f"*/{name}"), reverse=True)]
+    return next((end for path in paths if (end := _saved_end(path)) in known), None)
 
 
 def _saved_end(path: Path) -> pd.Timestamp | None:

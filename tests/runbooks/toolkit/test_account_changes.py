@@ -52,7 +52,7 @@ def test_refused_time(since: str) -> None:
 
 
 def test_last_compared(tmp_path: Path) -> None:
-    """The newest saved end that is a reading of this account counts; damaged and other files do not."""
+    """The end that the newest run of this account saved counts; damaged files and those of other accounts do not."""
     known = read_at(72, 48, 24, 0)
 
     def save(run: str, frame: pd.DataFrame) -> None:
@@ -62,18 +62,21 @@ def test_last_compared(tmp_path: Path) -> None:
     own = tmp_path / "20261201T120000Z-changes-zz"
     own.mkdir()
     assert account_changes.last_compared(own, known) is None
-    for run, hours in (("a", 72), ("b", 24), ("c", 48), ("other account", 12)):
+    for run, hours in (("20261128", 72), ("20261130", 24), ("20261129", 48), ("20261201", 12)):
         end = NOW - timedelta(hours=hours)
         save(run, account_changes.ComparedPeriod(end, end, end, "").frame())
-    save("nothing read", account_changes.ComparedPeriod(None, None, None, "").frame())
-    save("something else", pd.DataFrame({"until": [1]}))
-    save("no such column", pd.DataFrame({"x": [1]}))
-    for run, content in (("damaged", b"PAR1"), ("empty", b"")):
+    save("20261202 nothing read", account_changes.ComparedPeriod(None, None, None, "").frame())
+    save("20261203 something else", pd.DataFrame({"until": [1]}))
+    save("20261204 no such column", pd.DataFrame({"x": [1]}))
+    for run, content in (("20261205 damaged", b"PAR1"), ("20261206 empty", b"")):
         (tmp_path / run).mkdir()
         (tmp_path / run / "period.parquet").write_bytes(content)
-    (tmp_path / "folder" / "period.parquet").mkdir(parents=True)
+    (tmp_path / "20261207 folder" / "period.parquet").mkdir(parents=True)
     assert hours_ago(account_changes.last_compared(own, known)) == 24
     assert account_changes.last_compared(own, read_at(0)) is None
+    end = NOW - timedelta(hours=48)
+    account_changes.ComparedPeriod(end, end, end, "").frame().to_parquet(own / "period.parquet", index=False)
+    assert hours_ago(account_changes.last_compared(own, known)) == 48
 
 
 def changes(*rows: tuple[str, float | None, str | None]) -> pd.DataFrame:

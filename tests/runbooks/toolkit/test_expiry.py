@@ -65,7 +65,8 @@ CASES: dict[str, tuple[list[tuple[str | None, str | None, str | None]], MachineF
     "rebuilt": ([("b", "ci-01", "running")], past("a", "ci-01"), "replaced", "the machine b, which has no expiry"),
     "gone": ([("b", "ci-02", "running")], past("a", "ci-01"), "gone", "not in the account"),
     "gone, without a label": ([("b", None, "running")], past("a", ""), "gone", "not in the account"),
-    "building, without identifier": ([(None, "ci-01", "building")], past("a", "ci-01"), "gone", "not in the account"),
+    "rebuilt, without identifier yet": ([(None, "ci-01", "building")], past("a", "ci-01"), "replaced", "the machine (being built)"),
+    "twin without identifier yet": ([("a", "ci-01", "running"), (None, "ci-01", "building")], past("a", "ci-01"), "left alone", "another machine has the same label"),
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,8 @@ import nbformat
 import pandas as pd
 import pytest
 
-from conftest import MANY, TOKEN, record, warm_run, warm_server, without_account
+import lcnb
+from conftest import MANY, TOKEN, in_thread, lcnb_here, record, warm_run, warm_server, without_account
 from lcnb.client import LetsCloud
 from lcnb.config import Settings, load_settings
 from lcnb.runbooks.result import RunResult
@@ -56,6 +58,7 @@ class Case(NamedTuple):
     past: Sequence[tuple[float, Callable[[Sandbox], None]]] = ()
     #: What is done to the account between this run and the one before it, if there is one.
     after_earlier_run: Callable[[Sandbox], None] | None = None
+    read_only: bool = False
 
 
 def refusing(path: str, **more: Any) -> Callable[[Sandbox], None]:
@@ -98,6 +101,7 @@ CASES = {
     "expire, nothing": Case("expire", 0, "", {}, ("done", 0), [], "No machine ends now."),
     "expire, for real": Case("expire", 14, EXPIRIES, DELETE, ("attention", 8), [PAST, REPLACED], "web-01 before its end", speed=200),
     "expire, snapshot refused": Case("expire", 14, EXPIRIES, DELETE, ("partly", 7), [PAST, REPLACED, "complete snapshot (not so for 1: web-01)"], "", refusing("lqucavltalsfyx/snapshots", method="POST"), 200),
+    "expire, dry on a read-only account": Case("expire", 14, EXPIRIES, {}, ("attention", 8), ["(not so for 2: web-01, api-01)", PAST, REPLACED], read_only=True),
     "expire, unreadable facts": Case("expire", 14, EXPIRIES.replace("2026-01-01T00:00:00Z\ngone", "tomorrow\ngone"), DELETE, ("failed", 3), [], "line 6: expires: expected a time such as"),
     "expire, no listing": Case("expire", 14, EXPIRIES, DELETE, ("failed", 3), [], "", refusing("/instances", method="GET")),
     "tags": Case("tag_audit", 14, TAGS, RULES, ("attention", 8), ["has a tag (not so for 11: ", "required keys (project, env) (not so for 13", "allowed value (not so for 1: api-01)", "has an owner (not so for 12", "(not so for 2: project, Project)", "(not so for 2: env, project)", "(not so for 1: lost-01)"], "project is missing (did you mean"),
@@ -164,6 +168,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]
         more = ["--lock-wait", "600", *(["--yes"] if case.parameters.get("dry_run") == "false" else [])]
         with serve_in_thread(sandbox) as base_url:
             account = f'[accounts.lab]\ntoken_env = "LETSCLOUD_API_KEY"\nbase_url = "{base_url}"\nfacts = "facts.csv"\n'
+            account += "read_only = true\n" * case.read_only
             (config / "lcnb.toml").write_text(account, encoding="utf-8")
             read_before(
                 case,
@@ -246,3 +251,28 @@ def test_the_facts_file_is_only_read(runs: dict[str, Ended]) -> None:
         path = Path(runs[name].run.folder).parents[1] / "config" / "facts.csv"
         known = {each["label"]: each["identifier"] for each in World(Clock(0), fleet=14).machines}
         assert (path.read_text() if path.exists() else "") == case.facts.format_map(known)
+
+
+def test_plan_and_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lcnb apply RUN` ends what a plan that asks for attention has shown; a machine protected since ends nothing."""
+    with in_thread(speed=200, fleet=14) as box:
+        monkeypatch.setenv("LETSCLOUD_API_KEY", box.token)
+        monkeypatch.setenv("LCNB_BASE_URL", box.base_url)
+        monkeypatch.setenv("LCNB_FACTS", str(tmp_path / "facts.csv"))
+        monkeypatch.chdir(tmp_path)
+        with lcnb.connect() as lc:
+            known = dict(zip(lc.instances().label, lc.instances().identifier, strict=True))
+            text = EXPIRIES.format_map(known)
+            (tmp_path / "facts.csv").write_text(text, encoding="utf-8")
+            planned = lcnb_here("plan-run", "expire", "-p", "action=delete", "-p", "snapshot_first=false")
+            assert planned.returncode == 8, planned.stderr
+            (name,) = re.findall(r"lcnb apply (\S+)", planned.stdout)
+            (tmp_path / "facts.csv").write_text(text.replace("web-01,,ana,,,", "web-01,,ana,,yes,"))
+            refused = lcnb_here("apply", name)
+            assert refused.returncode == 3, refused.stderr
+            assert "delete instance web-01 is no longer needed" in " ".join(refused.stderr.split())
+            assert {"web-01", "api-01"} <= set(lc.instances().label)
+            (tmp_path / "facts.csv").write_text(text)
+            applied = lcnb_here("apply", name)
+            assert applied.returncode == 8, applied.stderr
+            assert {"web-01", "api-01", "cache-01"} & set(lc.instances().label) == {"cache-01"}
