@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import budget, creates, frames, many, measure, saves, sequences, start, sweep, warm
+from benchmarks import budget, commands, creates, frames, many, measure, saves, sequences, start, sweep, warm
 
 #: Changes of the sequences; `python -m benchmarks.sequences` makes ten times as many.
 SEQUENCE_CHANGES = 1_000
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
+    "commands": commands.run,
     "frames": frames.run,
     "sweep": sweep.run,
     "budget": budget.run,

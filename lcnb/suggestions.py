@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 #: How similar two names must be, from 0 to 1.
 MIN_SIMILARITY = 0.6
@@ -19,6 +18,8 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     >>> did_you_mean("xyz", ["instances", "plans"])
     ''
     """
+    from difflib import get_close_matches
+
     by_lower_name = {str(each).lower(): str(each) for each in known}
     nearest = get_close_matches(str(name).lower(), by_lower_name, n=1, cutoff=MIN_SIMILARITY)
     return f" (did you mean {by_lower_name[nearest[0]]!r}?)" if nearest else ""

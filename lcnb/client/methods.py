@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replace_fields
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -17,17 +17,14 @@ from lcnb.api import calls, models, queries, single_records
 from lcnb.api.fields import set_html_renderer
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
-from lcnb.api.passwords import checked_password
-from lcnb.changes import accessor, apply, build
-from lcnb.changes.build import BuiltChanges, MachineSpec
-from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
-from lcnb.changes.journal import Journal
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
 from lcnb.config import Settings
+from lcnb.deferred_imports import DeferredModule
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
 from lcnb.frames import listings, provenance
 from lcnb.frames.catalogue import open_catalogue
+from lcnb.frames.live_clients import register_client
 from lcnb.rows import Rows
 from lcnb.secret import Secret
 from lcnb.transport.budget import Budget
@@ -36,7 +33,17 @@ from lcnb.transport.rate_limit import BudgetStatus
 if TYPE_CHECKING:
     import pandas as pd
 
-ChangeSetT = TypeVar("ChangeSetT", bound=ChangeSet[Any])
+    from lcnb.api import passwords
+    from lcnb.changes import accessor, apply, build, journal
+    from lcnb.changes.build import BuiltChanges
+    from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
+else:  # a client that only reads does not need them, and they take a tenth of the time of a short command
+    passwords = DeferredModule("lcnb.api.passwords")
+    accessor, apply, build, journal = (
+        DeferredModule(f"lcnb.changes.{name}") for name in ("accessor", "apply", "build", "journal")
+    )
+
+ChangeSetT = TypeVar("ChangeSetT", bound="ChangeSet[Any]")
 
 
 class Catalogue(NamedTuple):
@@ -62,17 +69,17 @@ class AccountMethods(Generic[ChangeSetT]):
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
     _wire: Any
-    _change_set_class: ClassVar[Any]
+    #: The name of the ChangeSets of this client in lcnb.changes.apply.
+    _change_set: ClassVar[str]
 
     def __init__(self, settings: Settings) -> None:
         """Prepare a client with these settings. Nothing is read or sent."""
         #: Account, base URL and where the token came from; the token prints as stars.
         self.settings = settings
-        self._cache = build.ReadCache()
         self._catalogue_cache = open_catalogue(
             settings.state_dir, settings.token, settings.base_url, settings.catalogue
         )
-        self._name = accessor.register_client(self)
+        self._name = register_client(self)
 
     def __repr__(self) -> str:
         account = f"account={self.settings.account!r}, " if self.settings.account else ""
@@ -80,6 +87,15 @@ class AccountMethods(Generic[ChangeSetT]):
             f"{type(self).__name__}({account}base_url={self.settings.base_url!r}, "
             f"token from {self.settings.token_source})"
         )
+
+    @cached_property
+    def _cache(self) -> build.ReadCache:
+        """What was read to build changes; a change drops it."""
+        return build.ReadCache()
+
+    @property
+    def _change_set_class(self) -> Any:
+        return getattr(apply, self._change_set)
 
     def _read_frame(self, kind: str, location: str | None = None) -> Steps[pd.DataFrame]:
         flow = queries.list_records(kind, location, self._catalogue_cache)
@@ -128,7 +144,7 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> lcnb.connect(sandbox=True).journal().columns[:4].tolist()
         ['at', 'changeset', 'change', 'action']
         """
-        return Journal(self.settings.state_dir).frame()
+        return journal.Journal(self.settings.state_dir).frame()
 
     def pending(self) -> pd.DataFrame:
         """Return the rows of the journal that have no outcome yet; `resume()` settles those of this account.
@@ -137,7 +153,7 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> len(lcnb.connect(sandbox=True).pending())
         0
         """
-        return Journal(self.settings.state_dir).frame(pending=True)
+        return journal.Journal(self.settings.state_dir).frame(pending=True)
 
     # --- listings and single resources --------------------------------------------------------------------
 
@@ -319,7 +335,7 @@ class AccountMethods(Generic[ChangeSetT]):
         >>> changes.monthly_difference()
         {'USD': 5.4}
         """
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        spec = build.MachineSpec(label, location, plan, image, hostname, ssh_key, password)
         return build.create_instance(self._cache, spec)
 
     @change_method
@@ -338,7 +354,7 @@ class AccountMethods(Generic[ChangeSetT]):
 
         Raises InputError if it exists with another location, size, image or hostname.
         """
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password)
+        spec = build.MachineSpec(label, location, plan, image, hostname, ssh_key, password)
         return build.ensure_instance(self._cache, spec)
 
     @change_method
@@ -377,7 +393,7 @@ class AccountMethods(Generic[ChangeSetT]):
         password: str | Secret | None = None,
     ) -> Flow[BuiltChanges]:
         """Set a new root password: the given one, or one that lcnb generates and `reveal` returns."""
-        checked = None if password is None else checked_password(password)
+        checked = None if password is None else passwords.checked_password(password)
         return self._change_machine(identifier, label, partial(build.reset_password, password=checked))
 
     @change_method
