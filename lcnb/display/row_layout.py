@@ -20,6 +20,7 @@ from lcnb.display.row_choice import (
     HEADINGS,
     LESS_IMPORTANT_COLUMNS,
     RowChoice,
+    chosen_columns,
     default_columns,
     select_columns,
 )
@@ -77,7 +78,7 @@ def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> Text
     –         16
     """
     is_default = not (choice.columns or choice.wide)
-    names = default_columns(rows) if is_default else list(rows.dtypes)
+    names = chosen_columns(rows, choice, default=default_columns(rows))
     columns = _text_columns(rows, names)
     if width is None or _total_width(columns) <= width:
         return TextTable(list(_table_lines(columns, choice.header, rule=width is not None)))
