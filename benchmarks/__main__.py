@@ -11,10 +11,25 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import budget, creates, frames, history, many, measure, saves, sequences, start, sweep, warm
+from benchmarks import (
+    budget,
+    creates,
+    facts,
+    frames,
+    history,
+    many,
+    measure,
+    saves,
+    sequences,
+    start,
+    sweep,
+    warm,
+)
 
 #: Changes of the sequences; `python -m benchmarks.sequences` makes ten times as many.
 SEQUENCE_CHANGES = 1_000
+#: Rounds of two processes that edit facts; `python -m benchmarks.facts` makes ten times as many.
+FACTS_ROUNDS = 100
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
     "frames": frames.run,
@@ -22,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "sweep": sweep.run,
     "budget": budget.run,
     "creates": creates.run,
+    "facts": lambda: facts.run(FACTS_ROUNDS),
     "sequences": lambda: sequences.run(SEQUENCE_CHANGES),
     "saves": saves.run,
     "warm": warm.run,

@@ -154,11 +154,13 @@ class Account:
 
     def parts(self) -> InventoryParts:
         """Return the listings as the API would return them now."""
-        machines = [
+        machines: list[tuple[str, Any]] = [
             (f"$.data[{place}]", {**each.record, "updated_at": self.hour})
             for place, each in enumerate(self.machines.values())
         ]
-        places = [("", {"slug": slug, "city": "Miami", "country": "United States"}) for slug in LOCATIONS]
+        places: list[tuple[str, Any]] = [
+            ("", {"slug": slug, "city": "Miami", "country": "United States"}) for slug in LOCATIONS
+        ]
         plans = Listing()
         for (location, size), price in self.prices.items():
             record = {
@@ -284,20 +286,23 @@ def count_wrong_states(
     compared = wrong = 0
     expected: InventoryParts | None = None
     tags: dict[str, str] = {}
+    known: dict[str, MachineFacts] = {}
     with file.read(IDENTITY) as stored:
         for step in simulate(account, hours, machines):
             if step.outcome == "complete":
                 expected = account.parts()
+                known = account.facts()
                 tags = {key: each.project for key, each in account.machines.items() if each.project}
             compared += 1
             if expected is None:
                 continue
             found = inventory_parts(stored, step.at)
-            facts = {key: read_facts(each) for key, each in stored.records_at(FACTS, step.at).items()}
+            facts = {key: read_facts(each).tags for key, each in stored.records_at(FACTS, step.at).items()}
             same = _plain(found.instances) == _plain(expected.instances)
-            same &= facts == {key: {"tag:project": value} for key, value in tags.items()}
+            same &= facts == {key: {"project": value} for key, value in tags.items()}
             if same and compared % frame_every == 0:
-                same = _same_frames(past_inventory(stored, step.at), inventory_frame(expected))
+                frame = inventory_frame(expected, facts=known)
+                same = _same_frames(past_inventory(stored, step.at), frame)
             wrong += not same
     return compared, wrong
 
@@ -327,11 +332,10 @@ def count_outside_bounds(file: HistoryFile, account: Account) -> tuple[int, int,
     with file.read(IDENTITY) as stored:
         frame = spending_frame(stored, 0, START_MS * 10, "tag:project", "MS")
     bounds = {
-        (f"{row.month:%Y-%m}", None if pd.isna(row.group) else row.group, row.currencycode): (
-            row.lower,
-            row.upper,
+        (f"{month:%Y-%m}", None if pd.isna(group) else group, code): (lower, upper)
+        for month, group, code, lower, upper in zip(
+            frame.month, frame.group, frame.currencycode, frame.lower, frame.upper, strict=True
         )
-        for row in frame.itertuples()
     }
     outside = sum(
         not (key in bounds and bounds[key][0] - 1e-4 <= amount <= bounds[key][1] + 1e-4)

@@ -35,7 +35,12 @@ def _run_warm() -> int | None:
         return None
     from lcnb.runbooks.engine.warm import run_on_server  # while the server compares its files
 
-    return run_on_server(connection, sys.argv[1:])
+    try:
+        return run_on_server(connection, sys.argv[1:])
+    except Exception as error:
+        from lcnb.cli.main import report_error
+
+        return report_error(error)
 
 
 def _requested_engine(words: list[str]) -> str:

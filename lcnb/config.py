@@ -143,7 +143,8 @@ def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
     It is `facts` of the account, relative to the folder of lcnb.toml; `facts-ACCOUNT.csv` in that folder by default.
     Without a name it is `LCNB_FACTS`, which a run also gets from the process that starts it; `facts.csv` by default,
     for a sandbox in the state folder, because its machines must not get into a file of real ones.
-    Raises ConfigError for an account whose name cannot be part of a file name.
+    Raises ConfigError for an account whose name cannot be part of a file name, and for a `facts` whose folder does not
+    exist: the disk or repository with the protections of its machines may be absent.
     """
     folder = config_dir()
     if account is None:
@@ -153,7 +154,16 @@ def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
         return expand_path("LCNB_FACTS", file) if file else default
     given = account_entry(account, read_config()).get("facts")
     if given is not None:
-        return folder / expand_home(f"[accounts.{account}] facts", given)
+        path = folder / expand_home(f"[accounts.{account}] facts", given)
+        if not path.parent.is_dir():
+            raise ConfigError(
+                f"the folder {path.parent} does not exist",
+                field=f"[accounts.{account}] facts",
+                value=given,
+                cure="Protections of machines may be in the file there: make the folder available, or create it.",
+                not_done="sent",
+            )
+        return path
     if not account or set(account) & set("/\\\0:") or account.startswith("."):
         raise ConfigError(
             f"the name {account!r} cannot be part of a file name",

@@ -6,6 +6,7 @@ import codecs
 import errno
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 
@@ -41,6 +42,47 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+class BackgroundWrite:
+    """Writes a file as `write_atomically` does, in a thread: to force it to the disk takes milliseconds of waiting.
+
+    >>> written = BackgroundWrite(Path(tempfile.mkdtemp(), "a.txt"))
+    >>> written.start("one")
+    >>> written.finish()
+    >>> written.path.read_text()
+    'one'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+
+    def start(self, content: str, *, sync: bool = True) -> None:
+        """Begin to write, after the write before has ended. OSError of that one."""
+        self.finish()
+        self._thread = threading.Thread(target=self._write, args=(content, sync))
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no room for another thread
+            self._thread = None
+            self._write(content, sync)
+
+    def finish(self) -> None:
+        """Wait until the file is written. OSError when it could not be; then the old one is unchanged."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _write(self, content: str, sync: bool) -> None:
+        try:
+            write_atomically(self.path, content, sync=sync)
+        except OSError as error:
+            self._error = error
 
 
 class NotText(ValueError):

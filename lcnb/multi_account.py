@@ -67,17 +67,18 @@ def sql(
     >>> import lcnb
     >>> lcnb.sql("select account, count(*) from inventory group by 1", accounts=["prod", "lab"])  # doctest: +SKIP
     """
-    from lcnb.sql_queries.question import open_question
+    from lcnb.sql_queries.question import open_question, run_here
 
     with open_question(query, parameters) as question, _open_clients(accounts, timeout) as clients:
-        question.prepare(clients.items())
+        limit_s = next(iter(clients.values())).settings.timeout
+        run_here(question.prepare(clients.items(), limit_s))
         if question.listings:
             read, failed = _read_accounts(clients, lambda client: client._listings(question.listings))
             for name, found in read.items():
                 question.add(name, found)
             for name, reason in failed.items():
                 question.add_failure(name, reason)
-        return question.wait(next(iter(clients.values())).settings.timeout)
+        return run_here(question.answer(limit_s))
 
 
 @contextmanager
@@ -135,9 +136,13 @@ def _read_accounts(
         if isinstance(answer, BaseException) and not isinstance(answer, LcnbError):
             raise answer
         found[name] = answer
-    results = {name: found[name] for name in clients}
-    errors = {name: answer for name, answer in results.items() if isinstance(answer, LcnbError)}
-    read_accounts = {name: answer for name, answer in results.items() if not isinstance(answer, LcnbError)}
-    if not read_accounts:
+    return _split_answers({name: found[name] for name in clients})
+
+
+def _split_answers(answers: dict[str, T | LcnbError]) -> tuple[dict[str, T], dict[str, str]]:
+    """Return what was read, and the reasons of the rest; raise the first error if nothing was read."""
+    errors = {name: answer for name, answer in answers.items() if isinstance(answer, LcnbError)}
+    read = {name: answer for name, answer in answers.items() if not isinstance(answer, LcnbError)}
+    if not read:
         raise next(iter(errors.values()))
-    return read_accounts, {name: str(error) for name, error in errors.items()}
+    return read, {name: str(error) for name, error in errors.items()}

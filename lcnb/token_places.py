@@ -27,6 +27,7 @@ from lcnb.env_file import parse_variables, read_private_file, too_open_message, 
 from lcnb.errors import ConfigError
 from lcnb.folders import config_dir
 from lcnb.keyring_entries import INSTALL_COMMAND, read_keyring_password
+from lcnb.rows import Column, Rows, rows_of
 from lcnb.secret import Secret
 from lcnb.tokens import CLI_FILE, CLI_VARIABLE, TOKEN_VARIABLES, checked_token, export_advice
 
@@ -203,26 +204,29 @@ def accounts() -> pd.DataFrame:
     >>> lcnb.accounts().columns.tolist()
     ['account', 'token_from', 'base_url', 'ready', 'read_only', 'problem']
     """
-    import pandas as pd
+    return account_rows().frame()
 
+
+def account_rows() -> Rows:
+    """Return the rows of `accounts`, without pandas. Raises ConfigError when lcnb.toml cannot be read."""
     config = read_config()
     places = _all_places(config)
     # The base URL of the environment applies to calls that name no account.
     unnamed = (None, None if named_account(None) else default_account(config))
     fallback = os.environ.get("LCNB_BASE_URL") or DEFAULT_BASE_URL
-    rows = [
-        {
-            "account": place.account,
-            "token_from": place.place,
-            "base_url": place.base_url or (fallback if place.account in unnamed else DEFAULT_BASE_URL),
-            "ready": place.token is not None,
-            "read_only": bool(read_only_reason(place.account, config)),
-            "problem": place.problem or place.warning or None,
-        }
-        for place in places
+    columns: list[Column[TokenPlace]] = [
+        ("account", "str", lambda place: place.account),
+        ("token_from", "str", lambda place: place.place),
+        (
+            "base_url",
+            "str",
+            lambda place: place.base_url or (fallback if place.account in unnamed else DEFAULT_BASE_URL),
+        ),
+        ("ready", "boolean", lambda place: place.token is not None),
+        ("read_only", "boolean", lambda place: bool(read_only_reason(place.account, config))),
+        ("problem", "str", lambda place: place.problem or place.warning or None),
     ]
-    columns = {name: "boolean" if name in ("ready", "read_only") else "str" for name in rows[0]}
-    return pd.DataFrame(rows).astype(columns)
+    return rows_of(places, columns, kind="accounts")
 
 
 def _all_places(config: Mapping[str, Any]) -> list[TokenPlace]:

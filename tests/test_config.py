@@ -1124,7 +1124,6 @@ def test_d7_old_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
         folders.state_dir()
 
 
-@pytest.mark.filterwarnings("ignore:the reading was not kept")
 @pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a place where nobody can make a folder")
 @pytest.mark.parametrize("variable", ["LCNB_STATE_DIR", "XDG_STATE_HOME", "HOME"])
 def test_d7_unwritable_state(
@@ -1162,9 +1161,20 @@ def test_facts_path(
     monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("LCNB_STATE_DIR", str(tmp_path / "state"))
     (tmp_path / "config").mkdir()
+    (tmp_path / "infra").mkdir()
     text = '[accounts.prod]\ntoken_env = "P"\n[accounts.lab]\nfacts = "../infra/facts.csv"\n'
     (tmp_path / "config" / "lcnb.toml").write_text(text)
     assert config.facts_path(account, base_url) == tmp_path / expected
+
+
+def test_facts_on_an_absent_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A facts file in a folder that does not exist is no empty one: its protections may be on a disk that is absent."""
+    monkeypatch.setenv("LCNB_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "lcnb.toml").write_text('[accounts.lab]\nfacts = "/nowhere/facts.csv"\n')
+    with pytest.raises(
+        ConfigError, match=r"facts: the folder /nowhere does not exist\. Protections .* Nothing was sent"
+    ):
+        config.facts_path("lab")
 
 
 @pytest.mark.parametrize(

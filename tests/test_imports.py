@@ -16,6 +16,7 @@ import pytest
 
 import lcnb
 from benchmarks.code import cycles
+from lcnb.sandbox import start
 
 pytestmark = pytest.mark.fresh_python
 PACKAGE = Path(lcnb.__file__).parent
@@ -167,8 +168,8 @@ def completing(**variables: str) -> str:
 
 CLICK = {"click"}
 BATCH = {"msgspec", "typing_extensions", "platformdirs"}
-#: Checking parameters needs the typed objects, and an error is written by rich.
-CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
+#: Checking parameters needs the typed objects.
+CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs"}
 
 
 @pytest.mark.parametrize(
@@ -196,6 +197,47 @@ CHECKING = {"click", "msgspec", "typing_extensions", "platformdirs", "rich"}
 def test_light(code: str, allowed: set[str]) -> None:
     """What is light stays light: of all libraries only those are loaded that it needs."""
     assert libraries_after(code) <= allowed
+
+
+HTTP = {"httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi"}
+#: What a command that reads may load in a pipe, besides click.
+LISTING = {*CHECKING, *HTTP, "filelock"}
+FILES = {*CHECKING, "filelock"}
+#: keyring, and what it loads.
+KEYRING = {"keyring", "jaraco", "backports", "more_itertools", "importlib_metadata", "lazy_importer", "zipp"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        *[((name,), LISTING) for name in ("instances", "inventory", "locations", "plans", "images", "sshkeys")],
+        (("snapshots", "-o", "json"), LISTING),
+        (("inventory", "-o", "csv", "--sort", "-price"), LISTING),
+        (("facts",), LISTING),
+        (("tag", "web-01", "project=shop"), LISTING),
+        (("facts", "check"), LISTING),
+        (("profile",), LISTING),
+        (("accounts",), {"platformdirs", *KEYRING}),
+        (("runbooks",), FILES),
+        (("runbooks", "inventory"), FILES),
+        (("runs",), FILES),
+        (("verify",), FILES),
+        (("journal",), FILES),
+        (("pending",), FILES),
+    ],
+)  # fmt: skip
+def test_reading_commands_are_light(arguments: tuple[str, ...], allowed: set[str], tmp_path: Path) -> None:
+    """A command that reads prints without pandas, numpy, pyarrow and matplotlib, and in a pipe without rich."""
+    with start(speed=0) as server:
+        variables = {
+            "LETSCLOUD_API_KEY": server.token,
+            "LCNB_BASE_URL": server.base_url,
+            "LCNB_STATE_DIR": str(tmp_path / "state"),
+            "LCNB_RUNS_DIR": str(tmp_path / "runs"),
+        }
+        code = called(*arguments).partition("sys.argv")[2]
+        found = libraries_after(f"import os, sys; os.environ.update({variables}); sys.argv{code}")
+    assert found <= {"click", *allowed}
 
 
 @pytest.mark.parametrize(
@@ -271,7 +313,7 @@ def test_f_grammar_of_no_use(code: str) -> None:
 
 def test_heavy() -> None:
     """What needs pandas loads it: so the test above would see it."""
-    assert "pandas" in libraries_after("import lcnb.frames.listings")
+    assert "pandas" in libraries_after("import lcnb.frames.arrow")
 
 
 # --- the public names -----------------------------------------------------------------------------------

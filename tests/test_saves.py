@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.saves import measure
+from lcnb.files import BackgroundWrite
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the bytes are counted by Linux")
@@ -18,3 +20,18 @@ def test_saves() -> None:
     assert found.kinds.keys() == {".ipynb", ".json", ".html"}
     assert found.notebook > 2_000_000
     assert found.written <= 5 * found.notebook
+
+
+def test_background_write(tmp_path: Path) -> None:
+    """A write that fails in its thread is reported when it is waited for, once, and the old file is unchanged."""
+    written = BackgroundWrite(tmp_path / "a" / "run.json")
+    written.start("one")
+    with pytest.raises(FileNotFoundError):
+        written.finish()
+    written.finish()
+    written.path.parent.mkdir()
+    for text in ("one", "two"):  # the second waits for the first
+        written.start(text)
+    written.finish()
+    assert written.path.read_text() == "two"
+    assert [each.name for each in written.path.parent.iterdir()] == ["run.json"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -193,6 +193,19 @@ def unknown_location_error(location: str, known: Sequence[str]) -> InputError:
     )
 
 
+def list_records(name: str, location: str | None = None, runner: StageRunner = run_uncached) -> Flow[Listing]:
+    """List the records of a listing by its name; `location` limits plans and images to one location."""
+    flows: dict[str, Callable[[], Flow[Listing]]] = {
+        "instances": list_instances,
+        "locations": partial(list_locations, runner),
+        "plans": partial(list_plans, location, runner=runner),
+        "images": partial(list_images, location, runner),
+        "sshkeys": list_sshkeys,
+        "snapshots": list_snapshots,
+    }
+    return flows[name]()
+
+
 # --- single records -------------------------------------------------------------------------------------
 
 
@@ -284,17 +297,23 @@ def read_listings(
 
     `names`: of instances, inventory, locations, plans, images, sshkeys, snapshots.
     """
+    flows = _flows_of_listings(names, runner)
+    found = dict(zip(flows, (yield Together(list(flows.values()))), strict=True)) if flows else {}
+    found |= found.pop("catalogue", {})
+    if "inventory" in names:
+        found["inventory"] = yield from _join_inventory(found, runner)
+    return {name: found[name] for name in names}
+
+
+def _flows_of_listings(names: Collection[str], runner: StageRunner) -> dict[str, Flow[Any]]:
+    """Return the flows that read these listings; `catalogue` reads locations, plans and images."""
     flows: dict[str, Flow[Any]] = {name: each() for name, each in _OWN_LISTINGS.items() if name in names}
     if "inventory" in names:
         flows |= {"instances": list_instances(), "profile": read_single(get_profile())}
     by_location = [name for name in _LOCATION_LISTINGS if name in names]
     if by_location or {"inventory", "locations"} & set(names):
         flows["catalogue"] = runner(partial(_stages_of, *by_location))
-    found = dict(zip(flows, (yield Together(list(flows.values()))), strict=True)) if flows else {}
-    found |= found.pop("catalogue", {})
-    if "inventory" in names:
-        found["inventory"] = yield from _join_inventory(found, runner)
-    return {name: found[name] for name in names}
+    return flows
 
 
 _OWN_LISTINGS = {"instances": list_instances, "sshkeys": list_sshkeys, "snapshots": list_snapshots}

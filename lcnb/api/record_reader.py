@@ -98,7 +98,7 @@ def _extra_fields(record: Mapping[str, Any], known: frozenset[str]) -> dict[str,
     }
 
 
-_SCALARS = (str, int, float, type(None))
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 @lru_cache(maxsize=1024)
@@ -110,10 +110,15 @@ def drop_secret_fields(value: Any, depth: int = 50) -> Any:
     """Return a JSON value without the fields whose name suggests a secret."""
     if not depth:
         return None  # no meaningful value is nested so deeply
-    if isinstance(value, _SCALARS):
+    if type(value) in _SCALARS:
         return value
     if isinstance(value, Mapping):
-        return {k: drop_secret_fields(v, depth - 1) for k, v in value.items() if not _is_secret_name(str(k))}
+        return {
+            # Most values are scalars: a call for each would take most of the time of a large listing.
+            k: v if type(v) in _SCALARS else drop_secret_fields(v, depth - 1)
+            for k, v in value.items()
+            if not _is_secret_name(str(k))
+        }
     if isinstance(value, list):
         return [drop_secret_fields(item, depth - 1) for item in value]
     return value

@@ -2,7 +2,7 @@
 
 Imports the ground floor, api, transport, frames and display; no client. Its layers, lowest first:
 
-- values: `change`, `tasks`, `live_account`, `journal`, `row_frames`, `client_protocol`
+- values: `change`, `tasks`, `live_account`, `journal`, `client_protocol`
 - building: `reading`, `lookups`, `name_rules`, `key_material`, `machine_specs`, `built`
 - `actions`: one class per action, with its checks, drift, evidence, goal and cost
 - applying: `session`, `settling`, `sending`, `locks`, `starting`, `results`

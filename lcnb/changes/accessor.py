@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-import pandas as pd
-
 from lcnb.api.fields import fields_of
 from lcnb.api.models import Instance
 from lcnb.changes import build
@@ -26,6 +24,8 @@ from lcnb.facts.machine_facts import checked_tag_key, tag_values
 from lcnb.frames.provenance import frame_facts
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lcnb.changes.changeset import ChangeSet
 
 #: The clients of this process, by the name that their frames carry.
@@ -129,6 +129,8 @@ class SelectedRows:
         >>> fleet[fleet.lc.tags("project") == "shop"].label.tolist()
         ['web-01']
         """
+        import pandas as pd
+
         name = checked_tag_key(key)
         if "tags" not in self._frame:
             raise InputError("these rows have no column tags", cure="Select them from lc.inventory().")
@@ -213,6 +215,8 @@ class SelectedRows:
 
 def _machine_from_row(row: Mapping[Any, Any]) -> Instance:
     """Return the machine of a row; missing columns are unknown, and are not compared later."""
+    import pandas as pd
+
     values: dict[str, Any] = {
         each.name: None if pd.isna(row[each.name]) else row[each.name]
         for each in fields_of(Instance)
@@ -223,6 +227,8 @@ def _machine_from_row(row: Mapping[Any, Any]) -> Instance:
 
 def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a frame as plain Python values, with None for missing ones. InputError for anything else."""
+    import pandas as pd
+
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"expected a DataFrame, got {type(frame).__name__}. Nothing was sent.")
     doubled = frame.columns[frame.columns.duplicated()]

@@ -23,7 +23,6 @@ from lcnb.changes.change import Change
 from lcnb.changes.client_protocol import ChangeClient
 from lcnb.changes.protection import check_protection
 from lcnb.changes.results import apply_result, unapplied_frame
-from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
 from lcnb.changes.tasks import ChangeTask, OnError, Progress
 from lcnb.config import Settings, check_writable
@@ -32,6 +31,7 @@ from lcnb.files import read_text, write_atomically
 from lcnb.flags import checked_flag
 from lcnb.names import comparable_name, same_name
 from lcnb.notebook_kernel import current_kernel, is_in_kernel
+from lcnb.rows import Column, rows_of
 from lcnb.secret import Secret
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class ChangeSet(Generic[R]):
         Columns: action, target, identifier, from, to, monthly_before and monthly_after (`Float64`, in the currency of
         currencycode), currencycode, irreversible (`boolean`), request, body (secrets as stars).
         """
-        return rows_frame(self, _CHANGE_COLUMNS, kind="changes", changeset=self.id)
+        return rows_of(self, _CHANGE_COLUMNS, kind="changes", changeset=self.id).frame()
 
     def summary(self) -> str:
         """Return one line: the number of changes, their cost, and how many cannot be undone."""
@@ -203,7 +203,7 @@ class ChangeSet(Generic[R]):
     def preview_frame(self) -> pd.DataFrame:
         """Return the frame as people read it: prices in one column, and a note for what cannot be undone."""
         columns = [*_PREVIEW_COLUMNS, *([_IRREVERSIBLE_COLUMN] if self.irreversible else [])]
-        return rows_frame(self, columns)
+        return rows_of(self, columns).frame()
 
     # --- plan files ----------------------------------------------------------------------------------------
 
@@ -406,7 +406,8 @@ def monthly_difference(changes: Iterable[Mapping[str, Any]]) -> dict[str, float]
 def recorded_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the changes of a run for people, from the run's record."""
     with_detail = any(each["detail"] for each in changes)
-    return rows_frame(changes, [each for each in _RECORDED_COLUMNS if with_detail or each[0] != "detail"])
+    columns = [each for each in _RECORDED_COLUMNS if with_detail or each[0] != "detail"]
+    return rows_of(changes, columns).frame()
 
 
 def _price_text(change: Change) -> str | None:

@@ -22,9 +22,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.errors import AlreadyApplied, JournalError
 from lcnb.names import comparable_name
+from lcnb.rows import TIME_DTYPE, Column, Rows, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -323,15 +323,13 @@ class Journal:
 
     def frame(self, *, pending: bool = False) -> pd.DataFrame:
         """Return the journal as a frame, one row per change; times as `datetime64[us, UTC]`, secrets as stars."""
-        import pandas as pd
+        return self.rows(pending=pending).frame()
 
+    def rows(self, *, pending: bool = False) -> Rows:
+        """Return the same rows without pandas."""
         owners = self.owners()
-        rows = [(each, owners[each.changeset]) for each in self.entries(pending=pending)]
-        frame = rows_frame(rows, _JOURNAL_COLUMNS, kind="journal")
-        for name in _TIME_COLUMNS:
-            times = pd.to_datetime(frame[name], utc=True, format="ISO8601")
-            frame[name] = times.astype("datetime64[us, UTC]")
-        return frame
+        entries = [(each, owners[each.changeset]) for each in self.entries(pending=pending)]
+        return rows_of(entries, _JOURNAL_COLUMNS, kind="journal")
 
     # --- the file ---------------------------------------------------------------------------------------
 
@@ -402,6 +400,10 @@ def _format_time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
+def _parse_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def user_name() -> str:
     """Return the name of the user of this process."""
     try:
@@ -422,7 +424,7 @@ def _current_run() -> str | None:
 
 
 _JOURNAL_COLUMNS: Sequence[Column[tuple[JournalEntry, ChangeSetOwner]]] = (
-    ("at", "str", lambda row: row[1].at),
+    ("at", TIME_DTYPE, lambda row: _parse_time(row[1].at)),
     ("changeset", "str", lambda row: row[0].changeset),
     ("change", "Int64", lambda row: row[0].position + 1),
     ("action", "str", lambda row: row[0].action),
@@ -431,8 +433,8 @@ _JOURNAL_COLUMNS: Sequence[Column[tuple[JournalEntry, ChangeSetOwner]]] = (
     ("identifier", "str", lambda row: row[0].identifier),
     ("detail", "str", lambda row: row[0].detail),
     ("tries", "Int64", lambda row: row[0].tries),
-    ("sent_at", "str", lambda row: row[0].sent_at),
-    ("ended_at", "str", lambda row: row[0].ended_at),
+    ("sent_at", TIME_DTYPE, lambda row: _parse_time(row[0].sent_at)),
+    ("ended_at", TIME_DTYPE, lambda row: _parse_time(row[0].ended_at)),
     ("request", "str", lambda row: f"{row[0].method} {row[0].path}"),
     ("body", "str", lambda row: _json_text(row[0].body)),
     ("account", "str", lambda row: row[1].account),
@@ -441,4 +443,3 @@ _JOURNAL_COLUMNS: Sequence[Column[tuple[JournalEntry, ChangeSetOwner]]] = (
     ("host", "str", lambda row: row[1].host),
     ("run", "str", lambda row: row[1].run),
 )
-_TIME_COLUMNS = ("at", "sent_at", "ended_at")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lcnb.display.previews import print_changes
-from lcnb.display.terminal import console_for, escape_markup, stderr_console
+from lcnb.display.terminal import escape_markup, stderr_console
 
 if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
@@ -45,7 +45,7 @@ class ChangeProgress:
 
         self.stop()
         if not can_prompt():
-            print_changes(changes, console=console_for(sys.stderr))
+            print_changes(changes, stream=sys.stderr)
         confirmed = changes.confirmed(None)
         if not confirmed:
             self.declined = True

@@ -8,8 +8,10 @@ that was rebuilt under the same label is not taken for the protected one.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from urllib.parse import unquote
 
 from lcnb.api import calls
@@ -25,16 +27,37 @@ from lcnb.facts.machine_facts import MachineFacts, format_time
 MAX_LABELS_IN_CURE = 5
 
 
+#: The path of the facts file that was read last, its content, and the protected machines in it.
+_last_read: tuple[Path, bytes, dict[str, MachineFacts]] | None = None
+
+
 def read_protected(settings: Settings) -> dict[str, MachineFacts]:
-    """Return the protected machines of an account, by identifier. Raises InputError if the file cannot be read."""
+    """Return the protected machines of an account, by identifier. Raises InputError if the file cannot be read.
+
+    The file is read each time, and parsed when its content has changed: a set of many machines reads it for each.
+    """
+    global _last_read
+    path = settings.facts_path
+    content = _read_content(path)
+    last = _last_read
+    if last is not None and content is not None and last[:2] == (path, content):
+        return last[2]
     try:
-        facts = FactsFile(settings.facts_path).read()
+        facts = FactsFile(path).read()
     except InputError as error:
-        cure = (
-            error.cure or "Correct the file: while it cannot be read, no machine is known to be unprotected."
-        )
+        cure = error.cure or "Correct the file: while it cannot be read, every machine counts as protected."
         raise error.restate(cure=cure, not_done="sent") from None
-    return {identifier: each for identifier, each in facts.items() if each.protected}
+    protected = {identifier: each for identifier, each in facts.items() if each.protected}
+    if content is not None and content == _read_content(path):
+        _last_read = path, content, protected
+    return protected
+
+
+def _read_content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None  # missing, or unreadable: `FactsFile.read` decides which
 
 
 def check_protection(changes: Iterable[Change], settings: Settings) -> None:
@@ -91,10 +114,11 @@ def _describe(facts: MachineFacts) -> str:
 
 
 def _cure(labels: Mapping[str, str], account: str | None) -> str:
-    names = list(labels.values())
+    # A label that begins with - would be read as an option.
+    names = [identifier if label.startswith("-") else label for identifier, label in labels.items()]
     shown = names if len(names) <= MAX_LABELS_IN_CURE else ["LABEL"]
     words = ["lcnb", "unprotect", *shown, *(["--account", account] if account else [])]
-    python = ", ".join(f'"{each}"' for each in shown)
+    python = json.dumps(shown[0] if len(shown) == 1 else shown, ensure_ascii=False)
     this = "this machine" if len(names) == 1 else "these machines"
     return f"Leave {this} out, or lift the protection first: `{shlex.join(words)}`, in Python lc.unprotect({python})."
 

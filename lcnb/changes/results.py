@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
-from lcnb.changes.row_frames import Column, rows_frame
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import ChangeFailed, WaitTimeout
+from lcnb.rows import Column, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def unapplied_frame(changeset: str, changes: Sequence[Change]) -> pd.DataFrame:
 
 def tasks_frame(changeset: str, tasks: Sequence[ChangeTask]) -> pd.DataFrame:
     """Return one row per change: change, action, target, identifier, outcome, detail, tries, seconds."""
-    return rows_frame(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset)
+    return rows_of(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset).frame()
 
 
 def _seconds_taken(task: ChangeTask) -> float | None:

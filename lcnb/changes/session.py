@@ -94,7 +94,7 @@ class ApplySession:
             reason = "it has no identifier yet"
         else:
             try:
-                write_wish(FactsFile(self.rules.facts_path), wish, task.identifier, task.change.target)
+                write_wish(FactsFile(self.settings.facts_path), wish, task.identifier, task.change.target)
                 return ""
             except (LcnbError, OSError) as error:
                 reason = error.statement if isinstance(error, LcnbError) else str(error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from lcnb.api.calls import WRITE_ATTEMPT_MIN_S
@@ -66,8 +65,6 @@ class ApplyRules:
     settle_s: float
     #: Seconds that one attempt may take at most.
     attempt_s: float
-    #: Where the facts of a new machine are written.
-    facts_path: Path
     on_error: OnError = "stop"
     #: Seconds to wait for final states; None does not wait.
     wait_s: float | None = None
@@ -76,4 +73,4 @@ class ApplyRules:
 def apply_rules(settings: Settings, on_error: OnError = "stop", wait_s: float | None = None) -> ApplyRules:
     """Return the rules that the settings of a client give."""
     attempt_s = max(settings.timeout, WRITE_ATTEMPT_MIN_S)
-    return ApplyRules(settings.settle, attempt_s, settings.facts_path, on_error, wait_s)
+    return ApplyRules(settings.settle, attempt_s, on_error, wait_s)

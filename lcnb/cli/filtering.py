@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lcnb.client import LetsCloud
 
 
-def filter_rows(client: LetsCloud, frame: pd.DataFrame, wanted: Mapping[str, str | None]) -> pd.DataFrame:
-    """Return the rows whose column has the wanted value, in upper or lower case; None filters nothing.
+def matching_rows(
+    client: LetsCloud, count: int, column: Callable[[str], Iterable[Any]], wanted: Mapping[str, str | None]
+) -> list[bool]:
+    """Return a flag for each of `count` rows: whether its columns have the wanted values, in upper or lower case.
+
+    Args:
+        client: The client that read the rows.
+        count: The number of rows.
+        column: Returns the values of a column.
+        wanted: Column and value; None filters nothing.
 
     Raises InputError for a location that the account does not have: a typing error would give an empty table.
     """
-    for column, value in wanted.items():
+    flags = [True] * count
+    for name, value in wanted.items():
         if value is None:
             continue
-        if column == "location":
-            _check_location(client, frame, value)
-        frame = frame[frame[column].str.lower() == value.lower()]
-    return frame
+        found = [each.lower() if isinstance(each, str) else None for each in column(name)]
+        if name == "location" and value.lower() not in found:
+            _check_location(client, value)
+        flags = [flag and each == value.lower() for flag, each in zip(flags, found, strict=True)]
+    return flags
 
 
-def _check_location(client: LetsCloud, frame: pd.DataFrame, wanted: str) -> None:
-    if wanted.lower() in {str(value).lower() for value in frame["location"]}:
-        return
-    known = client.locations()["slug"].dropna().tolist()
+def _check_location(client: LetsCloud, wanted: str) -> None:
+    known = [slug for slug in client._rows("locations").column("slug") if slug]
     if wanted.lower() not in {slug.lower() for slug in known}:
         from lcnb.api.queries import unknown_location_error
 

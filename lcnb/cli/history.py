@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, runs_dir_option
 
 _SINCE_HELP = "Begin at this date or time: 2026-11-01, 2026-11-01T09:30 (UTC), or 24h, 7d, 4w (so long ago)."
 
@@ -109,6 +109,21 @@ def spend_command(
     freq, tags = "MS" if months else "D", "now" if tags_now else "then"
     with connect_client(account, sandbox) as lc:
         print_frame(lc.spend(since, until, by=by, freq=freq, tags=tags), output)
+
+
+@history_group.command("import")
+@runs_dir_option
+@account_options
+def import_command(runs_dir: str | None, account: str | None, sandbox: bool) -> None:
+    """Add the inventories that earlier runs saved.
+
+    They become readings of their time. Tables that show only some machines are left out. It can be repeated.
+    """
+    from lcnb.runbooks.records.saved_inventories import import_saved_inventories, iter_result_lines
+
+    with connect_client(account, sandbox) as lc:
+        for line in iter_result_lines(import_saved_inventories(lc, runs_dir)):
+            click.echo(line)
 
 
 COMMANDS = (record_command, history_group)

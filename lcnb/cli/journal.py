@@ -9,36 +9,37 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli.applying import apply_and_print, change_options, resume_notice
-from lcnb.cli.options import OUTPUT_FORMATS, connect_client, output_option, runs_dir_option
+from lcnb.cli.options import OUTPUT_FORMATS, connect_client, runs_dir_option, table_options
 from lcnb.cli.run_changes import check_run_options, find_run_folder, is_run_name, resume_run
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
+    from lcnb.display.row_choice import RowChoice
 
 
 @click.command()
-@output_option(*OUTPUT_FORMATS)
-def journal_command(output: str) -> None:
+@table_options(*OUTPUT_FORMATS)
+def journal_command(output: str, choice: RowChoice) -> None:
     """List all changes with user, time and outcome."""
-    _print_journal(output, pending=False)
+    _print_journal(output, choice, pending=False)
 
 
 @click.command()
-@output_option(*OUTPUT_FORMATS)
-def pending_command(output: str) -> None:
+@table_options(*OUTPUT_FORMATS)
+def pending_command(output: str, choice: RowChoice) -> None:
     """List changes without an outcome.
 
     `lcnb resume` settles them.
     """
-    _print_journal(output, pending=True)
+    _print_journal(output, choice, pending=True)
 
 
-def _print_journal(output: str, *, pending: bool) -> None:
+def _print_journal(output: str, choice: RowChoice, *, pending: bool) -> None:
     from lcnb.changes.journal import Journal
-    from lcnb.display.terminal import print_frame
+    from lcnb.display.terminal import print_rows
     from lcnb.folders import state_dir
 
-    print_frame(Journal(state_dir()).frame(pending=pending), output)
+    print_rows(Journal(state_dir()).rows(pending=pending), output, choice)
 
 
 @click.command()

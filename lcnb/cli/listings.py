@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, table_options
+
+if TYPE_CHECKING:
+    from lcnb.display.row_choice import RowChoice
 
 STATE_CHOICES = click.Choice(["running", "off", "building", "busy", "suspended"], case_sensitive=False)
 
@@ -17,7 +20,12 @@ _location_option = click.option("--location", metavar="SLUG", help="List only th
 def _machine_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of both lists of machines."""
     state = click.option("--state", type=STATE_CHOICES, help="List only machines in this state.")
-    return _location_option(state(output_option(*OUTPUT_FORMATS)(account_options(command))))
+    return _location_option(state(_listing_options(command)))
+
+
+def _listing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of every listing."""
+    return table_options(*OUTPUT_FORMATS)(account_options(command))
 
 
 def _print_listing(
@@ -25,30 +33,40 @@ def _print_listing(
     account: str | None,
     sandbox: bool,
     output: str,
-    *arguments: Any,
+    choice: RowChoice,
+    *,
+    location: str | None = None,
     at: str | None = None,
     **wanted: str | None,
 ) -> None:
-    """Print what the client's method of this name returns, now or at a time of the past, filtered by columns."""
-    from lcnb.cli.filtering import filter_rows
-    from lcnb.display.terminal import print_frame
+    """Print the listing of this name, now or at a time of the past, of one location or all, filtered by columns."""
+    from lcnb.cli.filtering import matching_rows
+    from lcnb.display.terminal import print_rows
 
+    by_location = name in ("plans", "images")
     with connect_client(account, sandbox) as lc:
-        past = {} if at is None else {"at": at}
-        frame = filter_rows(lc, getattr(lc, name)(*arguments, **past), wanted)
-    print_frame(frame, output)
+        rows = lc._rows(name, location if by_location else None, at)
+        if not by_location:
+            wanted["location"] = location
+        rows = rows.select(matching_rows(lc, len(rows), rows.column, wanted))
+    print_rows(rows, output, choice)
 
 
 @click.command()
 @_machine_options
 def instances_command(
-    location: str | None, state: str | None, output: str, account: str | None, sandbox: bool
+    location: str | None,
+    state: str | None,
+    output: str,
+    choice: RowChoice,
+    account: str | None,
+    sandbox: bool,
 ) -> None:
     """List machines as the API describes them.
 
     Memory is in MB, disk in GB.
     """
-    _print_listing("instances", account, sandbox, output, location=location, state=state)
+    _print_listing("instances", account, sandbox, output, choice, location=location, state=state)
 
 
 @click.command()
@@ -59,55 +77,60 @@ def instances_command(
 )
 @_machine_options
 def inventory_command(
-    at: str | None, location: str | None, state: str | None, output: str, account: str | None, sandbox: bool
+    at: str | None,
+    location: str | None,
+    state: str | None,
+    output: str,
+    choice: RowChoice,
+    account: str | None,
+    sandbox: bool,
 ) -> None:
     """List machines with their plan and monthly price.
 
     The API does not report the plan of a machine: lcnb infers it from location, CPUs, memory and disk.
     """
-    _print_listing("inventory", account, sandbox, output, at=at, location=location, state=state)
+    _print_listing("inventory", account, sandbox, output, choice, at=at, location=location, state=state)
 
 
 @click.command()
-@output_option(*OUTPUT_FORMATS)
-@account_options
-def locations_command(output: str, account: str | None, sandbox: bool) -> None:
+@_listing_options
+def locations_command(output: str, choice: RowChoice, account: str | None, sandbox: bool) -> None:
     """List the locations where machines can run."""
-    _print_listing("locations", account, sandbox, output)
+    _print_listing("locations", account, sandbox, output, choice)
 
 
 @click.command()
 @_location_option
-@output_option(*OUTPUT_FORMATS)
-@account_options
-def plans_command(location: str | None, output: str, account: str | None, sandbox: bool) -> None:
+@_listing_options
+def plans_command(
+    location: str | None, output: str, choice: RowChoice, account: str | None, sandbox: bool
+) -> None:
     """List plans with their monthly prices."""
-    _print_listing("plans", account, sandbox, output, location)
+    _print_listing("plans", account, sandbox, output, choice, location=location)
 
 
 @click.command()
 @_location_option
-@output_option(*OUTPUT_FORMATS)
-@account_options
-def images_command(location: str | None, output: str, account: str | None, sandbox: bool) -> None:
+@_listing_options
+def images_command(
+    location: str | None, output: str, choice: RowChoice, account: str | None, sandbox: bool
+) -> None:
     """List operating systems and one-click images."""
-    _print_listing("images", account, sandbox, output, location)
+    _print_listing("images", account, sandbox, output, choice, location=location)
 
 
 @click.command()
-@output_option(*OUTPUT_FORMATS)
-@account_options
-def sshkeys_command(output: str, account: str | None, sandbox: bool) -> None:
+@_listing_options
+def sshkeys_command(output: str, choice: RowChoice, account: str | None, sandbox: bool) -> None:
     """List the public keys for new machines."""
-    _print_listing("sshkeys", account, sandbox, output)
+    _print_listing("sshkeys", account, sandbox, output, choice)
 
 
 @click.command()
-@output_option(*OUTPUT_FORMATS)
-@account_options
-def snapshots_command(output: str, account: str | None, sandbox: bool) -> None:
+@_listing_options
+def snapshots_command(output: str, choice: RowChoice, account: str | None, sandbox: bool) -> None:
     """List snapshots of machines; their size is in GB."""
-    _print_listing("snapshots", account, sandbox, output)
+    _print_listing("snapshots", account, sandbox, output, choice)
 
 
 @click.command()
@@ -122,16 +145,16 @@ def profile_command(output: str, account: str | None, sandbox: bool) -> None:
 
 
 @click.command()
-@output_option(*OUTPUT_FORMATS)
-def accounts_command(output: str) -> None:
+@table_options(*OUTPUT_FORMATS)
+def accounts_command(output: str, choice: RowChoice) -> None:
     """List accounts and the source of each token.
 
     The tokens themselves are never shown.
     """
-    from lcnb.display.terminal import print_frame
-    from lcnb.token_places import accounts
+    from lcnb.display.terminal import print_rows
+    from lcnb.token_places import account_rows
 
-    print_frame(accounts(), output)
+    print_rows(account_rows(), output, choice)
 
 
 COMMANDS = (

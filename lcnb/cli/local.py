@@ -16,17 +16,16 @@ from lcnb.runbooks.ends import DONE, RUN_FAILED
 def doctor_command(account: str | None, sandbox: bool) -> None:
     """Check token, network, limits, versions and kernel."""
     from lcnb.cli.doctor import run_checks
-    from lcnb.display.palette import ERROR_STYLE, SUCCESS_STYLE
-    from lcnb.display.terminal import stdout_console
+    from lcnb.display.palette import ERROR_STYLE, HEADING_STYLE, SUCCESS_STYLE
+    from lcnb.display.terminal import print_line
 
     settings = sandbox_settings(None, sandbox)
-    console = stdout_console()
     failed = 0
     for check in run_checks(account, settings=settings):
         failed += not check.ok
-        mark = f"[{SUCCESS_STYLE}]ok  [/]" if check.ok else f"[{ERROR_STYLE}]FAIL[/]"
-        console.print(f"{mark} [bold]{check.name}[/]: ", end="")
-        console.print(check.found, markup=False, highlight=False, soft_wrap=True)
+        mark = ("ok  ", SUCCESS_STYLE) if check.ok else ("FAIL", ERROR_STYLE)
+        print_line(mark, (f" {check.name}", HEADING_STYLE), (f": {check.found}", ""))
+        sys.stdout.flush()  # the next check may take seconds
     sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)
 
 
@@ -119,19 +118,18 @@ def demo_command(runs_dir: str | None) -> None:
     from lcnb.cli.runbooks import run_and_print
     from lcnb.client import LetsCloud
     from lcnb.config import load_settings
-    from lcnb.display.terminal import frame_table, stdout_console
+    from lcnb.display.row_choice import RowChoice
+    from lcnb.display.terminal import frame_rows, print_line, print_table
     from lcnb.frames.inventory import by_location
     from lcnb.runbooks.run import run_runbook
     from lcnb.sandbox import start
 
     with start() as server:
         settings = load_settings(token=server.token, base_url=server.base_url)
-        stdout_console().print(
-            f"a sandbox LetsCloud answers at {server.base_url}", highlight=False, soft_wrap=True
-        )
+        print_line((f"a sandbox LetsCloud answers at {server.base_url}", ""))
         with LetsCloud(settings) as lc:
             summary = by_location(lc.inventory())
-        stdout_console().print(frame_table(summary, title="The fleet by location; cost per month"))
+        print_table(frame_rows(summary), RowChoice(), title="The fleet by location; cost per month")
         code = run_and_print(
             lambda **how: run_runbook("inventory", settings=settings, **how), runs_dir=runs_dir
         )

@@ -32,6 +32,7 @@ LISTINGS = (
     "snapshots",
     "accounts",
     "journal",
+    "facts",
 )
 STATES = ("running", "off", "building", "busy", "suspended")
 OPTIONS = ("--location", "--state", "--account", "--sandbox")
@@ -99,14 +100,16 @@ def _answer_sql(options: argparse.Namespace, query: str | None) -> pd.DataFrame:
 
 
 def _read_listing(options: argparse.Namespace) -> pd.DataFrame:
-    from lcnb.cli.filtering import filter_rows
+    from lcnb.cli.filtering import matching_rows
     from lcnb.client import connect
 
     with connect(options.account, sandbox=options.sandbox) as client:
         method = getattr(client, options.listing)
         by_location = options.listing in ("plans", "images") and options.location
         frame = method(options.location) if by_location else method()
-        return filter_rows(client, frame, _wanted_values(options, frame))
+        flags = matching_rows(client, len(frame), frame.__getitem__, _wanted_values(options, frame))
+        selected: pd.DataFrame = frame.loc[flags]
+        return selected
 
 
 def _wanted_values(options: argparse.Namespace, frame: pd.DataFrame) -> dict[str, str]:
@@ -119,11 +122,13 @@ def _wanted_values(options: argparse.Namespace, frame: pd.DataFrame) -> dict[str
 
 
 def complete_line(shell: Any, event: Any) -> list[str]:
-    """Return what can follow on the line: listings, options or states."""
+    """Return what can follow on the line: listings, options or states; after `%%lcnb` the word `sql`."""
     words = event.line.split()
     before = words[-2] if event.symbol and len(words) > 1 else (words[-1] if words else "")
     if before == "--state":
         return list(STATES)
+    if before == "%%lcnb":
+        return [SQL]
     if before in ("%lcnb", "lcnb"):
         return list(LISTINGS)
     return list(OPTIONS)
@@ -133,3 +138,4 @@ def register_magic(shell: Any) -> None:
     """Register the magic and its completion with an IPython shell."""
     shell.register_magic_function(lcnb, magic_kind="line_cell")
     shell.set_hook("complete_command", complete_line, str_key="%lcnb")
+    shell.set_hook("complete_command", complete_line, str_key="%%lcnb")

@@ -114,15 +114,15 @@ def main() -> None:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         _print_notes(stop)
     except _BypassedError as ended:
-        code = _report_error(ended.args[0])
+        code = report_error(ended.args[0])
     except BaseException as error:
-        code = _report_error(error)
+        code = report_error(error)
     # Runs first at exit: a further interrupt would only cut the cleanup short.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(streams.finish_output(code))
 
 
-def _report_error(error: BaseException) -> int:
+def report_error(error: BaseException) -> int:
     """Print an error on stderr and return its exit code. Re-raise one that lcnb does not know."""
     from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,6 +60,41 @@ def output_option(*choices: str) -> Decorator:
         show_default=True,
         help="Format of the output.",
     )
+
+
+def table_options(*choices: str) -> Decorator:
+    """Return a decorator that adds `-o` with these formats, and the options that choose columns and rows of a table.
+
+    The command receives `output` and `choice`, a RowChoice.
+    """
+
+    def add_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_choice(
+            *, columns: str, wide: bool, sort: str, limit: int | None, no_header: bool, **others: Any
+        ) -> Any:
+            from lcnb.display.row_choice import RowChoice
+
+            names = [name.strip() for name in columns.split(",") if name.strip()]
+            return command(choice=RowChoice(names, wide, sort, limit, not no_header), **others)
+
+        chosen: Callable[..., Any] = with_choice
+        for add_option in reversed(_TABLE_OPTIONS):
+            chosen = add_option(chosen)
+        return output_option(*choices)(chosen)
+
+    return add_options
+
+
+_TABLE_OPTIONS = (
+    click.option("--columns", metavar="A,B,...", default="", help="Show these columns."),
+    click.option("--wide", is_flag=True, help="Show all columns in the table."),
+    click.option(
+        "--sort", metavar="COLUMN", default="", help="Sort by this column; -COLUMN sorts downwards."
+    ),
+    click.option("--limit", type=click.IntRange(0), metavar="N", help="Show at most N rows."),
+    click.option("--no-header", is_flag=True, help="Omit the names of the columns."),
+)
 
 
 def connect_client(account: str | None, sandbox: bool) -> LetsCloud:

@@ -8,15 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcnb.display import terminal
-from lcnb.display.palette import TONE_STYLES
-from lcnb.display.terminal import (
-    escape_markup,
-    frame_table,
-    print_error,
-    print_warning,
-    stderr_console,
-    stdout_console,
-)
+from lcnb.display.palette import MISSING_STYLE, TONE_STYLES
+from lcnb.display.row_choice import RowChoice
+from lcnb.display.terminal import frame_rows, print_error, print_line, print_table, print_warning
 from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, status_tone
 
 if TYPE_CHECKING:
@@ -35,45 +29,34 @@ def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
     facts = frame.attrs["lcnb"]
     done = int((frame["status"] == DONE.status).sum())
     style = TONE_STYLES["good" if done == len(frame) else "bad"]
-    console = stdout_console()
-    console.print(
-        f"[{style}]{done} of {len(frame)} done[/] {escape_markup(facts['folder'])}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    print_line((f"{done} of {len(frame)} done", style), (f" {facts['folder']}", ""))
 
 
 def print_result(result: RunResult) -> None:
     """Print how a run ended: the failing cell on stderr, the folder and its files on stdout."""
     if result.error:
-        stderr_console().print(result.error, markup=False, soft_wrap=True)
+        print_line((result.error, ""), stream=sys.stderr)
     for problem in result.problems:
         print_warning(problem)
-    console = stdout_console()
     tone = status_tone(result.status) if result.status in COMPLETED_STATUSES else "bad"
-    console.print(
-        f"[{TONE_STYLES[tone]}]{result.status}[/] {escape_markup(str(result.folder))}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    print_line((result.status, TONE_STYLES[tone]), (f" {result.folder}", ""))
     for path in result.files:
         name = f"{path}  (open this one)" if path == result.report else path.relative_to(result.folder)
-        console.print(f"  {escape_markup(str(name))}", soft_wrap=True, highlight=False)
+        print_line((f"  {name}", ""))
 
 
 def print_run(run: RunRecord) -> None:
     """Print the record of a run: one line per fact, then attention, checks and files."""
-    console = stdout_console()
     for name, text in _record_texts(run):
-        console.print(f"[dim]{name:<16}[/] {escape_markup(text)}", highlight=False, soft_wrap=True)
-    for mark, texts in (
-        (f"[{TONE_STYLES[ATTENTION.tone]}]attention[/] ", _message_texts(run, "attention")),
-        ("check ", _message_texts(run, "checks")),
+        print_line((f"{name:<16}", MISSING_STYLE), (f" {text}", ""))
+    for mark, style, texts in (
+        ("attention", TONE_STYLES[ATTENTION.tone], _message_texts(run, "attention")),
+        ("check", "", _message_texts(run, "checks")),
     ):
         for text in texts:
-            console.print(f"{mark}{escape_markup(text)}", highlight=False, soft_wrap=True)
+            print_line((mark, style), (f" {text}", ""))
     for name in run.typed_fact("files", dict) or ():
-        console.print(f"  {escape_markup(str(run.folder / name))}", highlight=False, soft_wrap=True)
+        print_line((f"  {run.folder / name}", ""))
 
 
 #: Fields of a record that `print_run` prints separately, or that are only for programs.
@@ -116,7 +99,7 @@ def print_run_changes(changes: Sequence[Mapping[str, Any]]) -> None:
     frame = recorded_frame(changes)
     if not any(map(was_confirmed, changes)):
         del frame["outcome"]  # planned changes have no outcome yet
-    stdout_console().print(frame_table(frame, wide=True))
+    print_table(frame_rows(frame), RowChoice(wide=True))
 
 
 def print_outcomes(frame: pd.DataFrame, output: str) -> None:

@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, output_option, sandbox_settings
+from lcnb.cli.options import OUTPUT_FORMATS, sandbox_settings, table_options
 from lcnb.cli.run_options import confirm_option, parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lcnb.display.row_choice import RowChoice
     from lcnb.runbooks.records.run_record import RunRecord
     from lcnb.runbooks.result import RunResult
 
 
 @click.command()
 @click.argument("name", required=False)
-@output_option(*OUTPUT_FORMATS)
-def runbooks_command(name: str | None, output: str) -> None:
+@table_options(*OUTPUT_FORMATS)
+def runbooks_command(name: str | None, output: str, choice: RowChoice) -> None:
     """List the shipped runbooks, or the parameters of one."""
-    from lcnb.display.terminal import print_frame
+    from lcnb.display.terminal import print_rows
     from lcnb.runbooks.notebook.help import describe_runbooks
 
-    print_frame(describe_runbooks(name), output)
+    print_rows(describe_runbooks(name), output, choice)
 
 
 class _RunbookHelpCommand(click.Command):
@@ -81,7 +82,7 @@ def plan_run_command(name: str, **options: Any) -> None:
 def _print_run_outcomes(result: RunResult) -> None:
     """Print the outcomes of the changes of a run, or the command that makes what its dry run planned."""
     from lcnb.cli.printing import print_run_changes
-    from lcnb.display.terminal import stdout_console
+    from lcnb.display.terminal import print_line
     from lcnb.runbooks import ends
     from lcnb.runbooks.outcomes import summarize_changes, was_confirmed
     from lcnb.runbooks.records.run_record import read_run, require_readable
@@ -98,7 +99,7 @@ def _print_run_outcomes(result: RunResult) -> None:
     elif "dry_run" in parameters and result.status in ends.COMPLETED_STATUSES:
         line = _dry_run_line(recorded)
     if line:
-        stdout_console().print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line((line, ""))
 
 
 def _dry_run_line(ended: RunRecord) -> str:

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, output_option, runs_dir_option, sandbox_settings
+from lcnb.cli.options import (
+    OUTPUT_FORMATS,
+    account_options,
+    output_option,
+    runs_dir_option,
+    sandbox_settings,
+    table_options,
+)
 from lcnb.cli.run_options import confirm_option, kernel_options
 from lcnb.runbooks.ends import DONE, NOT_CONFIRMED, RUN_FAILED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lcnb.display.row_choice import RowChoice
     from lcnb.runbooks.records.run_record import RunRecord
 
 
@@ -25,10 +33,22 @@ def _find_run(name: str, runs_dir: str | None) -> RunRecord:
 
 @click.group(invoke_without_command=True)
 @click.option("--status", metavar="STATUS", help="List only runs with this status, such as failed.")
-@output_option(*OUTPUT_FORMATS)
+@click.option("--runbook", metavar="NAME", help="List only runs of this runbook.")
+@click.option(
+    "--since", metavar="TIME", help="List only runs since a time in UTC, such as 2026-11-30, or 7d, 12h."
+)
+@table_options(*OUTPUT_FORMATS)
 @runs_dir_option
 @click.pass_context
-def runs_group(ctx: click.Context, status: str | None, output: str, runs_dir: str | None) -> None:
+def runs_group(
+    ctx: click.Context,
+    status: str | None,
+    runbook: str | None,
+    since: str | None,
+    output: str,
+    choice: RowChoice,
+    runs_dir: str | None,
+) -> None:
     """List runs, the newest first.
 
     Commands that take a RUN accept its id, a unique beginning of the id, its folder, or the word last.
@@ -36,15 +56,15 @@ def runs_group(ctx: click.Context, status: str | None, output: str, runs_dir: st
     if ctx.invoked_subcommand is not None:
         ctx.obj = runs_dir
         return
-    from lcnb.display.terminal import print_frame, stderr_console
-    from lcnb.runbooks.records.history import runs
+    from lcnb.display.terminal import print_line, print_rows
+    from lcnb.runbooks.records.history import list_runs, run_rows
+    from lcnb.runbooks.records.run_filter import select_runs
 
-    frame = runs(runs_dir)
-    if status is not None:
-        frame = frame[frame["status"] == status.lower()]
-    print_frame(frame, output)
-    for run, problem in frame.loc[frame["problem"].notna(), ["id", "problem"]].itertuples(index=False):
-        stderr_console().print(f"{run}: {problem}", markup=False, soft_wrap=True)
+    found = select_runs(list_runs(runs_dir), status=status, runbook=runbook, since=since)
+    print_rows(run_rows(found), output, choice)
+    for run in found:
+        if run.problem:
+            print_line((f"{run.id}: {run.problem}", ""), stream=sys.stderr)
 
 
 @runs_group.command()
@@ -54,15 +74,16 @@ def runs_group(ctx: click.Context, status: str | None, output: str, runs_dir: st
 @click.pass_obj
 def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
     """Delete the oldest runs that have ended."""
-    from lcnb.display.terminal import print_frame, stderr_console
-    from lcnb.runbooks.records.history import prune_runs, runs_frame, runs_to_prune
+    from lcnb.display.row_choice import RowChoice
+    from lcnb.display.terminal import print_line, print_rows
+    from lcnb.runbooks.records.history import prune_runs, run_rows, runs_to_prune
 
     found = runs_to_prune(keep, runs_dir or outer)
     if not found:
         click.echo("nothing to delete")
         return
     if not yes:
-        print_frame(runs_frame(found)[["id", "runbook", "status", "started"]])
+        print_rows(run_rows(found), choice=RowChoice(columns=("id", "runbook", "status", "started")))
         if not _ask_yes_no(f"Delete {len(found)} runs with all their files?"):
             click.echo("nothing was deleted", err=True)
             sys.exit(NOT_CONFIRMED.exit_code)
@@ -70,7 +91,7 @@ def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None)
     for each in deleted:
         click.echo(f"deleted {each.folder}")
     for each, reason in left:
-        stderr_console().print(f"not deleted: {each.folder}: {reason}", markup=False, soft_wrap=True)
+        print_line((f"not deleted: {each.folder}: {reason}", ""), stream=sys.stderr)
     sys.exit(RUN_FAILED.exit_code if left else DONE.exit_code)
 
 
@@ -201,14 +222,14 @@ def _run_ids_by_folder(names: tuple[str, ...], runs_dir: str | None) -> dict[Pat
 
 def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
     """Verify runs of a folder, print what was found, and return the number of problems."""
-    from lcnb.display.terminal import stderr_console
+    from lcnb.display.terminal import print_line
     from lcnb.runbooks.records import abandoned, index
 
     abandoned.settle_runs(folder)
     result = index.verify_runs(folder, run_ids)
     for each in result.problems:
         where = "/".join(filter(None, (each.run, each.file)))
-        stderr_console().print(f"{where}: {each.problem}", markup=False, soft_wrap=True)
+        print_line((f"{where}: {each.problem}", ""), stream=sys.stderr)
     verdict = f"{len(result.problems)} problems" if result.problems else "all as written"
     click.echo(
         f"{folder}: {result.runs} runs, {result.files} files: {verdict}; the index ends with {result.head}"

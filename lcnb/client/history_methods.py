@@ -1,4 +1,7 @@
-"""The methods of both clients that read the history of an account: nothing but `record` asks the provider."""
+"""The methods of both clients that read the history of an account: nothing but `record` asks the provider.
+
+What they need loads when it is used: a client must not wait for numpy because it keeps its readings.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from lcnb.api import queries
 from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.config import Settings
 from lcnb.errors import HistoryError, InputError
-from lcnb.history import comparison, past, readings, spending, summary, timeline
+from lcnb.history import past, readings
 from lcnb.history.moments import parse_moment
 from lcnb.history.recording import HistoryRecorder
+from lcnb.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.history.moments import Moment
+    from lcnb.history.summary import RecordedReading
 
 
 class HistoryMethods:
@@ -25,7 +30,7 @@ class HistoryMethods:
     _history: HistoryRecorder
 
     @client_method
-    def record(self) -> Steps[summary.RecordedReading]:
+    def record(self) -> Steps[RecordedReading]:
         """Read machines, locations, plans and currency, and keep them in the history; return what was found.
 
         Every `instances()`, `inventory()`, `locations()`, `plans()`, `catalogue()` and `profile()` is kept as well:
@@ -36,6 +41,8 @@ class HistoryMethods:
         >>> lcnb.connect(sandbox=True).record().appeared > 0
         True
         """
+        from lcnb.history.summary import newest_reading
+
         if not self._history.enabled:
             raise HistoryError(
                 "the history is switched off by LCNB_HISTORY=0", cure="Unset it.", not_done="read"
@@ -45,7 +52,7 @@ class HistoryMethods:
         )
         yield from wait_for(flow)
         with self._history.read() as stored:
-            return summary.newest_reading(stored)
+            return newest_reading(stored)
 
     def history(self, machine: str | None = None) -> pd.DataFrame:
         """Return machines over time, from the history of this account: one row per machine and version.
@@ -68,8 +75,10 @@ class HistoryMethods:
         >>> lc.history("web-01").present.tolist()
         [True]
         """
+        from lcnb.history.timeline import history_frame
+
         with self._history.read() as stored:
-            return timeline.history_frame(stored, machine, self.settings.account)
+            return history_frame(stored, machine, self.settings.account)
 
     def readings(self) -> pd.DataFrame:
         """Return when this account was read: at (`datetime64[us, UTC]`), kind, complete (`boolean`), problem.
@@ -82,8 +91,10 @@ class HistoryMethods:
         >>> "instances" in set(lc.readings().kind)
         True
         """
+        from lcnb.history.summary import readings_frame
+
         with self._history.read() as stored:
-            return summary.readings_frame(stored)
+            return readings_frame(stored)
 
     def compare(self, since: Moment, until: Moment | None = None) -> pd.DataFrame:
         """Return what changed between two times, from the history of this account: one row per machine.
@@ -103,9 +114,11 @@ class HistoryMethods:
         >>> len(lc.compare(since=fleet.attrs["lcnb"]["fetched_at"]))
         0
         """
+        from lcnb.history.comparison import account_changes
+
         start, end = self._period(since, until)
         with self._history.read() as stored:
-            return comparison.account_changes(stored, start, end)
+            return account_changes(stored, start, end)
 
     def spend(
         self,
@@ -143,14 +156,21 @@ class HistoryMethods:
         >>> lc.spend(since="7d", by="location").columns[:4].tolist()
         ['day', 'group', 'currencycode', 'lower']
         """
+        from lcnb.history.spending import spending_frame
+
         start, end = self._period(since, until)
         with self._history.read() as stored:
-            return spending.spending_frame(stored, start, end, by, freq, tags)
+            return spending_frame(stored, start, end, by, freq, tags)
 
     def _past_inventory(self, at: Moment) -> pd.DataFrame:
         moment = parse_moment("at", at, self._history.clock())
         with self._history.read() as stored:
             return past.past_inventory(stored, moment, self.settings.account)
+
+    def _past_rows(self, at: Moment) -> Rows:
+        moment = parse_moment("at", at, self._history.clock())
+        with self._history.read() as stored:
+            return past.past_rows(stored, moment)
 
     def _period(self, since: Moment, until: Moment | None) -> tuple[int, int]:
         now = self._history.clock()

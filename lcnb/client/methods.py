@@ -34,6 +34,7 @@ from lcnb.frames import listings, provenance
 from lcnb.frames.catalogue import open_catalogue
 from lcnb.history import readings
 from lcnb.history.recording import HistoryRecorder
+from lcnb.rows import Rows
 from lcnb.secret import Secret
 from lcnb.transport.budget import Budget
 from lcnb.transport.rate_limit import BudgetStatus
@@ -87,6 +88,18 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         return (
             f"{type(self).__name__}({account}base_url={self.settings.base_url!r}, "
             f"token from {self.settings.token_source})"
+        )
+
+    def _read_frame(self, kind: str, location: str | None = None) -> Steps[pd.DataFrame]:
+        return self._frame(kind, (yield from wait_for(self._listing_flow(kind, location))))
+
+    def _listing_flow(self, kind: str, location: str | None) -> Flow[Listing]:
+        """Return the flow that reads a listing and keeps it in the history, which holds some of them."""
+        flow = queries.list_records(kind, location, self._catalogue_cache)
+        if kind not in readings.KEPT_LISTINGS:
+            return flow
+        return self._history.record(
+            flow, readings.KEPT_LISTINGS[kind], kind if kind == readings.INSTANCES else ""
         )
 
     def _frame(self, kind: str, listing: Listing) -> pd.DataFrame:
@@ -153,10 +166,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         >>> lcnb.connect(sandbox=True).instances().dtypes["memory"]
         Int64Dtype()
         """
-        found = yield from wait_for(
-            self._history.record(queries.list_instances(), readings.instance_readings, readings.INSTANCES)
-        )
-        return self._frame("instances", found)
+        return (yield from self._read_frame("instances"))
 
     @client_method
     def instance(self, identifier: str | None = None, *, label: str | None = None) -> Steps[models.Instance]:
@@ -176,9 +186,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         >>> lcnb.connect(sandbox=True).locations().slug.is_unique
         True
         """
-        flow = queries.list_locations(self._catalogue_cache)
-        found = yield from wait_for(self._history.record(flow, readings.location_readings))
-        return self._frame("locations", found)
+        return (yield from self._read_frame("locations"))
 
     @client_method
     def plans(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -192,8 +200,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         >>> lcnb.connect(sandbox=True).plans("mia1").location.unique().tolist()
         ['MIA1']
         """
-        flow = queries.list_plans(location, runner=self._catalogue_cache)
-        return self._frame("plans", (yield from wait_for(self._history.record(flow, readings.plan_readings))))
+        return (yield from self._read_frame("plans", location))
 
     @client_method
     def images(self, location: str | None = None) -> Steps[pd.DataFrame]:
@@ -203,8 +210,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         >>> "debian-12-x86_64" in set(lcnb.connect(sandbox=True).images("MIA1").slug)
         True
         """
-        flow = queries.list_images(location, runner=self._catalogue_cache)
-        return self._frame("images", (yield from wait_for(flow)))
+        return (yield from self._read_frame("images", location))
 
     @client_method
     def catalogue(self, *, refresh: bool = False) -> Steps[Catalogue]:
@@ -228,7 +234,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
     @client_method
     def sshkeys(self) -> Steps[pd.DataFrame]:
         """Return all ssh keys: slug, title, public_key."""
-        return self._frame("sshkeys", (yield from wait_for(queries.list_sshkeys())))
+        return (yield from self._read_frame("sshkeys"))
 
     @client_method
     def sshkey(self, slug: str) -> Steps[models.SSHKey]:
@@ -238,7 +244,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
     @client_method
     def snapshots(self) -> Steps[pd.DataFrame]:
         """Return all snapshots: slug, label, size (GB), os_reference, reference, build, locations."""
-        return self._frame("snapshots", (yield from wait_for(queries.list_snapshots())))
+        return (yield from self._read_frame("snapshots"))
 
     @client_method
     def snapshot(self, slug: str) -> Steps[models.Snapshot]:
@@ -293,6 +299,16 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         flow = queries.read_inventory(self._catalogue_cache)
         recorded = self._history.record(flow, readings.inventory_readings, readings.INSTANCES)
         return (yield from wait_for(recorded))
+
+    @client_method
+    def _rows(self, listing: str, location: str | None = None, at: Moment | None = None) -> Steps[Rows]:
+        """Return what the method of that name returns, as rows without pandas; the commands print them."""
+        if at is not None:
+            return self._past_rows(at)
+        if listing == "inventory":
+            facts = self._facts_file.read()
+            return inventory_module.inventory_rows((yield from self._parts_steps()), facts)
+        return listings.listing_rows(listing, (yield from wait_for(self._listing_flow(listing, location))))
 
     @client_method
     def reveal(self, identifier: str) -> Steps[Secret]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -37,9 +38,8 @@ def read_machine_names(machines: Any, client: str) -> NamedMachines:
 
     `client`: the name of the client in the frames that it reads; other frames are looked up in the account.
     """
-    import pandas as pd
-
-    if isinstance(machines, pd.DataFrame):
+    pandas = sys.modules.get("pandas")  # a frame exists only where pandas was imported
+    if pandas is not None and isinstance(machines, pandas.DataFrame):
         return _machines_of_frame(machines, client)
     if isinstance(machines, str | Instance):
         machines = [machines]

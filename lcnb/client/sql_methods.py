@@ -44,11 +44,12 @@ class SqlMethods:
         np.True_
         """
         with open_question(query, parameters) as question:
-            account = self.settings.account
-            question.prepare([(account, self)])  # type: ignore[list-item] # the methods of a whole client
+            account, limit_s = self.settings.account, self.settings.timeout
+            local: Any = [(account, self)]  # a whole client has what local tables need
+            yield from wait_for(question.prepare(local, limit_s), each_call=True)
             flow = queries.read_listings(question.listings, self._catalogue_cache)
             question.add(account, (yield from wait_for(flow)))
-            return (yield from wait_for(question.answer(self.settings.timeout, account), each_call=True))
+            return (yield from wait_for(question.answer(limit_s, account), each_call=True))
 
     @client_method
     def _listings(self, names: list[str]) -> Steps[dict[str, Listing | InventoryParts]]:

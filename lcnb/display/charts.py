@@ -1,4 +1,4 @@
-"""Bar and line charts as SVG inside the page.
+"""Bar, line and band charts as SVG inside the page.
 
 matplotlib draws them. Their text has the color of the page's text, so it is readable on light and dark pages.
 """
@@ -9,6 +9,7 @@ import io
 import re
 import warnings
 from collections.abc import Mapping
+from datetime import timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,42 @@ def line_chart(
     return Html(f'<figure class="lcnb-figure" role="img" aria-label="{escape(alt)}">{svg}</figure>', alt)
 
 
+def band_chart(
+    lower: pd.DataFrame,
+    upper: pd.DataFrame,
+    title: str,
+    *,
+    step: timedelta,
+    unit: str = "",
+    decimals: int = 0,
+    alt: str = "",
+) -> Html:
+    """Draw values that are only known to lie between two bounds: a band per column, over times (the index).
+
+    Args:
+        lower: The lower bounds, one column per band.
+        upper: The upper bounds: the same index and columns. Where both are equal, the band is a line.
+        title: A line above the picture.
+        step: How long a value holds from its time on.
+        unit: The unit of the values, after the title.
+        decimals: The decimals of the values.
+        alt: A text for readers who do not see the picture; the last bounds of each column by default.
+    """
+    if not len(lower) or not len(lower.columns):
+        return Html(
+            f'<p class="lcnb-none">{escape(title)}: nothing to show.</p>', f"{title}: nothing to show."
+        )
+    lower, upper = lower.astype("float64"), upper.astype("float64")
+    last = [
+        f"{name}: {lower[name].iloc[-1]:,.{decimals}f} to {upper[name].iloc[-1]:,.{decimals}f}"
+        for name in lower.columns
+    ]
+    when = _format_position(lower.index[-1])
+    alt = alt or f"{title}. At {when}: {', '.join(last)}{' ' + unit if unit else ''}"
+    svg = _draw_bands(lower, upper, f"{title}{f' ({unit})' if unit else ''}", decimals, step)
+    return Html(f'<figure class="lcnb-figure" role="img" aria-label="{escape(alt)}">{svg}</figure>', alt)
+
+
 def _describe_ends(values: pd.Series[Any], decimals: int) -> str:
     known = values.dropna()
     if not len(known):
@@ -145,13 +182,33 @@ def _draw_lines(frame: pd.DataFrame, title: str, decimals: int, at: Mapping[str,
                 frame[name],
                 color=color,
                 linewidth=2.4,
-                label=_shorten_text(name, MAX_LABEL_CHARACTERS),
+                label=_legend_label(name),
             )
             if len(frame.columns) == 1:
                 axes.fill_between(frame.index, frame[name], color=color, alpha=0.13, linewidth=0)
             _annotate_ends(axes, frame[name].dropna(), decimals)
         _draw_markers(axes, frame, at)
         _style_line_axes(axes, frame, title, decimals)
+        return _figure_svg(figure)
+
+
+def _draw_bands(lower: pd.DataFrame, upper: pd.DataFrame, title: str, decimals: int, step: timedelta) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_CHART_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure = Figure(figsize=(8.6, 3.4), layout="constrained")
+        axes = figure.subplots()
+        # The last value holds for a step, too: a repeated value at its end draws that.
+        times = [*lower.index, lower.index[-1] + step]
+        for number, name in enumerate(lower.columns):
+            color = SERIES_COLORS[number % len(SERIES_COLORS)]
+            low, high = ([*bounds[name], bounds[name].iloc[-1]] for bounds in (lower, upper))
+            axes.fill_between(times, low, high, step="post", color=color, alpha=0.3, linewidth=0)
+            for bounds, label in ((low, "_nolegend_"), (high, _legend_label(name))):
+                axes.step(times, bounds, where="post", color=color, linewidth=1.6, label=label)
+        _style_line_axes(axes, upper, title, decimals)
         return _figure_svg(figure)
 
 
@@ -217,6 +274,12 @@ def _shorten_text(text: object, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def _legend_label(name: object) -> str:
+    """Return a name for a legend. matplotlib leaves out labels that begin with an underscore, or are empty."""
+    text = _shorten_text(name, MAX_LABEL_CHARACTERS)
+    return text if text and not text.startswith("_") else f"\u200b{text}"
+
+
 def _plot_bars(axes: Any, frame: pd.DataFrame) -> None:
     names = [_shorten_text(name, MAX_LABEL_CHARACTERS) for name in frame.index]
     left = [0.0] * len(frame)
@@ -226,7 +289,7 @@ def _plot_bars(axes: Any, frame: pd.DataFrame) -> None:
             color: Any = [STATE_COLORS.get(name, SERIES_COLORS[0]) for name in names]
         else:
             color = STATE_COLORS.get(str(column), SERIES_COLORS[number % len(SERIES_COLORS)])
-        label = _shorten_text(column, MAX_LABEL_CHARACTERS)
+        label = _legend_label(column)
         axes.barh(range(len(frame)), widths, left=left, color=color, height=0.68, label=label)
         left = [before + width for before, width in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(frame)), names)

@@ -60,6 +60,7 @@ DARK_REPORT_COLORS = {
 
 #: Styles of a terminal, as rich names them.
 WARNING_STYLE, ERROR_STYLE, SUCCESS_STYLE, MISSING_STYLE = "yellow", "bold red", "green", "dim"
+HEADING_STYLE = "bold"
 #: The style for each tone of a run's end in a terminal.
 TONE_STYLES = {"good": SUCCESS_STYLE, "open": "bold blue", "warning": "bold yellow", "bad": ERROR_STYLE}
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from lcnb.display import terminal
-from lcnb.display.terminal import escape_markup, frame_table, stdout_console
+from lcnb.display.palette import HEADING_STYLE, MISSING_STYLE
+from lcnb.display.row_choice import RowChoice
+from lcnb.display.terminal import frame_rows, print_line, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
 
 class Previewable(Protocol):
@@ -36,7 +37,7 @@ class Previewable(Protocol):
         """Return one line about all changes."""
 
 
-def print_changes(changes: Previewable, output: str = "table", *, console: Console | None = None) -> None:
+def print_changes(changes: Previewable, output: str = "table", *, stream: TextIO | None = None) -> None:
     """Print a ChangeSet before it is applied, with its summary and notes; or its frame as data.
 
     `output`: "table" for people, or a format of `print_frame`.
@@ -44,14 +45,11 @@ def print_changes(changes: Previewable, output: str = "table", *, console: Conso
     if output != "table":
         terminal.print_frame(changes.to_frame(), output)
         return
-    console = console or stdout_console()
     if len(changes):
-        console.print(frame_table(changes.preview_frame(), wide=True))
+        print_table(frame_rows(changes.preview_frame()), RowChoice(wide=True), stream=stream)
         for method, path, body in changes.requests:
             text = "" if body is None else json.dumps(body, ensure_ascii=False)
-            console.print(
-                f"[dim]{escape_markup(f'{method} {path} {text}')}[/]", highlight=False, soft_wrap=True
-            )
-    console.print(f"[bold]{escape_markup(changes.summary())}[/]", highlight=False, soft_wrap=True)
+            print_line((f"{method} {path} {text}".rstrip(), MISSING_STYLE), stream=stream)
+    print_line((changes.summary(), HEADING_STYLE), stream=stream)
     for note in changes.notes if len(changes) else ():
-        console.print(f"note: {escape_markup(note)}", highlight=False, soft_wrap=True)
+        print_line((f"note: {note}", ""), stream=stream)

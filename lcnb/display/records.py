@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from lcnb.display.formats import format_value, unit_html
+from lcnb.display.formats import unit_html
 from lcnb.display.markup import Html
+from lcnb.display.palette import HEADING_STYLE
+from lcnb.display.row_layout import cell_text
 from lcnb.display.tables import cell_html
-from lcnb.display.terminal import stdout_console
+from lcnb.display.terminal import print_lines
 
 #: Name, unit ("" for none) and value of one field.
 RecordRow = tuple[str, str, Any]
@@ -41,9 +43,6 @@ def print_record(rows: Iterable[RecordRow], output: str = "table") -> None:
     if output == "json":
         print(json.dumps({name: value for name, _, value in rows}, ensure_ascii=False, indent=2))
         return
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, _, value in rows:
-        table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else format_value(value))
-    stdout_console().print(table)
+    shown = [(name, cell_text(value)) for name, _, value in rows]
+    width = max((len(name) for name, _ in shown), default=0)
+    print_lines([(f"{name:<{width}}  ", HEADING_STYLE), (text, "")] for name, text in shown)

@@ -1,18 +1,23 @@
-"""How frames, warnings and errors look in a terminal, and what a pipe receives.
+"""What a terminal shows and what a pipe receives: rows as a table or as data, warnings and errors.
 
-In a terminal a listing is a table with colors. In a pipe it is the same table without colors and with whole cells. With
-`-o json|csv|parquet` it is data. Only data goes to stdout; progress, warnings and errors go to stderr.
+In a terminal a table has colors and fits the width. In a pipe it is plain text in which no value is cut. With
+`-o json|csv|parquet` it is data, with every column. Only data goes to stdout; progress, warnings and errors go to
+stderr. rich is imported where a person looks; pandas for parquet, and for a frame.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lcnb.display.formats import MISSING, format_value
-from lcnb.display.palette import ERROR_STYLE, MISSING_STYLE, STATE_COLORS, WARNING_STYLE
+from lcnb.display.palette import ERROR_STYLE, MISSING_STYLE, WARNING_STYLE
+from lcnb.display.row_choice import RowChoice, choose_rows
+from lcnb.display.row_layout import Line, Span, layout_rows
 from lcnb.errors import InputError
+from lcnb.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,66 +25,133 @@ if TYPE_CHECKING:
 
 #: The values of `--output`.
 OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
-
-#: Columns of each listing that a table in a terminal leaves out, to fit the width. Every other format has all columns.
-WIDE_COLUMNS = {
-    "instances": ("city", "country", "ip_addresses", "booted", "built", "locked", "suspended", "domain"),
-    "inventory": ("hostname", "city", "country", "ipv6", "template_label", "owner", "note"),
-    "plans": ("shortcode",),
-    "sshkeys": (),
-    "snapshots": ("reference",),
-    "runs": ("user", "host", "problem", "folder"),
-    "history": ("cpus", "memory", "total_disk_size"),
-}
-
-#: Further columns that a table omits, one after the other, until it fits into a narrow terminal.
-NARROW_COLUMNS = {
-    "instances": ("template_label", "ipv6", "hostname", "total_disk_size", "memory", "cpus", "ipv4"),
-    "inventory": (
-        *("price_note", "total_disk_size", "memory", "cpus", "identifier", "ipv4"),
-        *("expires", "protected", "tags", "location"),
-    ),
-    "plans": ("bandwidth", "currencycode"),
-    "snapshots": ("locations", "build", "os_reference"),
-    "runs": ("account", "exit_code", "attention", "changes", "duration_s"),
-    "history": ("ipv4", "identifier", "currencycode", "location", "state"),
-    "comparison": ("identifier", "not_before", "currencycode"),
-    "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
-}
+#: For a terminal whose encoding lacks the characters of a table.
+_PLAIN_CHARACTERS = str.maketrans({"─": "-", "…": "~", "–": "-"})
 
 
 def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
     """Print a frame to stdout in one of OUTPUT_FORMATS. Raises InputError for parquet to a terminal."""
-    if output == "json":
-        print(frame.to_json(orient="records", force_ascii=False, indent=2, date_format="iso"))
-    elif output == "csv":
-        frame.to_csv(sys.stdout, index=False, lineterminator="\n")
-    elif output == "parquet":
+    if output == "parquet":
         _print_parquet(frame)
     else:
-        console = stdout_console()
-        if console.is_terminal:
-            _print_fitting_table(frame, console)
-        else:
-            console.print(frame_table(frame, wide=True))
+        print_rows(frame_rows(frame), output)
 
 
-def _print_fitting_table(frame: pd.DataFrame, console: Console) -> None:
-    """Print a table without the columns for which the terminal is too narrow, and say how to see them."""
-    unlimited = console.options.update(width=10_000)
-    table = frame_table(frame)
-    omitted = 0
-    for name in NARROW_COLUMNS.get(frame.attrs.get("lcnb", {}).get("kind", ""), ()):
-        if console.measure(table, options=unlimited).maximum <= console.width:
-            break
-        if name in frame:
-            omitted += 1
-            frame = frame.drop(columns=name)
-            table = frame_table(frame)
-    console.print(table)
-    if omitted:
-        columns = "1 column is" if omitted == 1 else f"{omitted} columns are"
-        console.print(f"[dim]{columns} omitted in this narrow terminal; -o csv prints all[/]", soft_wrap=True)
+def print_rows(rows: Rows, output: str = "table", choice: RowChoice | None = None) -> None:
+    """Print rows to stdout.
+
+    Args:
+        rows: The rows.
+        output: One of OUTPUT_FORMATS.
+        choice: Which columns and rows, in which order. By default a table has the most important columns, and data all.
+
+    Raises InputError for parquet to a terminal, and for a column in `choice` that the rows do not have.
+    """
+    choice = choice or RowChoice()
+    chosen = choose_rows(rows, choice)
+    if output == "json":
+        print(json_text(chosen))
+    elif output == "csv":
+        write_csv(chosen, sys.stdout, header=choice.header)
+    elif output == "parquet":
+        _print_parquet(chosen.frame())
+    else:
+        print_table(chosen, choice)
+
+
+def print_table(rows: Rows, choice: RowChoice, *, stream: TextIO | None = None, title: str = "") -> None:
+    """Print a table, with a line above it if it has a title. The columns are chosen already (`choose_rows`)."""
+    stream = stream or sys.stdout
+    console = console_for(stream) if is_colored(stream) else None
+    table = layout_rows(rows, choice, console.width if console and stream.isatty() else None)
+    lines = [[(title, "")], *table.lines] if title else list(table.lines)
+    if not len(rows) and choice.header:
+        lines.append([("no rows", MISSING_STYLE)])
+    if table.omitted:
+        columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
+        lines.append([(f"{columns} omitted; --wide shows all", MISSING_STYLE)])
+    print_lines(lines, stream=stream, console=console)
+
+
+def print_lines(
+    lines: Iterable[Line], *, stream: TextIO | None = None, console: Console | None = None
+) -> None:
+    """Print lines of styled texts, each line whole: with colors in a terminal, as plain text elsewhere."""
+    stream = stream or sys.stdout
+    if console is None and is_colored(stream):
+        console = console_for(stream)
+    if console is None:
+        for line in lines:
+            print("".join([text for text, _ in line]).rstrip(" "), file=stream)
+        return
+    from rich.text import Text
+
+    plain = str.maketrans({}) if _is_unicode(stream) else _PLAIN_CHARACTERS
+    for line in lines:
+        text = Text.assemble(*[(part.translate(plain), style) for part, style in line])
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def print_line(*spans: Span, stream: TextIO | None = None) -> None:
+    """Print one line of styled texts to stdout, or to another stream."""
+    print_lines([list(spans)], stream=stream)
+
+
+def is_colored(stream: TextIO) -> bool:
+    """Whether a stream shows colors: it is a terminal, or FORCE_COLOR asks for them."""
+    return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _is_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+# --- rows as data ---------------------------------------------------------------------------------------
+
+
+def frame_rows(frame: pd.DataFrame) -> Rows:
+    """Return the rows of any frame as plain values, None for missing ones; its index is left out."""
+    columns = [_plain_values(frame[name]) for name in frame.columns]
+    dtypes = {str(name): _rows_dtype(str(dtype)) for name, dtype in frame.dtypes.items()}
+    about = frame.attrs.get("lcnb", {})
+    return Rows(str(about.get("kind", "")), dtypes, list(zip(*columns, strict=True)))
+
+
+def _rows_dtype(dtype: str) -> str:
+    """The dtype of rows for one of pandas; `int64` differs from `Int64` only by its missing values."""
+    kinds = {"int": "Int64", "uint": "Int64", "float": "Float64", "Float": "Float64"}
+    return kinds.get(dtype.rstrip("0123456789"), dtype)
+
+
+def _plain_values(values: pd.Series[Any]) -> list[Any]:
+    from lcnb.display.formats import is_missing
+
+    return [None if is_missing(each) else _plain_value(each) for each in values.tolist()]
+
+
+def _plain_value(value: Any) -> Any:
+    if hasattr(value, "to_pydatetime"):
+        return value.to_pydatetime(warn=False)
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def json_text(rows: Rows) -> str:
+    """Return rows as a JSON list of objects, one per row; missing values are null, times are in UTC."""
+    import msgspec
+
+    names = list(rows.dtypes)
+    objects = [dict(zip(names, row, strict=True)) for row in rows]
+    return msgspec.json.format(msgspec.json.encode(objects, enc_hook=str), indent=2).decode()
+
+
+def write_csv(rows: Rows, stream: TextIO, *, header: bool = True) -> None:
+    """Write rows as CSV; missing values are empty."""
+    import csv
+
+    writer = csv.writer(stream, lineterminator="\n")
+    if header:
+        writer.writerow(rows.dtypes)
+    writer.writerows(rows)
 
 
 def check_output(output: str) -> None:
@@ -117,43 +189,6 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def frame_table(frame: pd.DataFrame, *, wide: bool = False, title: str | None = None) -> Any:
-    """Build a rich table: numbers to the right, money with two decimals, states in color, missing as an en dash.
-
-    Args:
-        frame: The rows.
-        wide: Show the columns of WIDE_COLUMNS too.
-        title: A line above the table.
-    """
-    from rich import box
-    from rich.table import Table
-
-    left_out = () if wide else WIDE_COLUMNS.get(frame.attrs.get("lcnb", {}).get("kind", ""), ())
-    columns = [name for name in frame.columns if name not in left_out]
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for name in columns:
-        number = frame[name].dtype in ("Int64", "Float64", "int64", "float64")
-        table.add_column(str(name), justify="right" if number else "left", overflow="fold")
-    for row in frame[columns].itertuples(index=False):
-        table.add_row(*(_table_cell(name, value) for name, value in zip(columns, row, strict=True)))
-    if not len(frame):
-        table.caption = "no rows"
-    return table
-
-
-def _table_cell(column: str, value: Any) -> Any:
-    import pandas as pd
-    from rich.text import Text
-
-    if value is None or value is pd.NA or value != value:
-        return Text(MISSING, style=MISSING_STYLE)
-    if isinstance(value, float):
-        return Text(f"{value:,.2f}")
-    if column == "state":
-        return Text(str(value), style=STATE_COLORS.get(str(value), ""))
-    return Text(format_value(value if not hasattr(value, "item") else value.item()))
-
-
 def show_warnings() -> None:
     """From now on, print each warning as one line to stderr, without the source line that Python adds."""
 
@@ -165,12 +200,12 @@ def show_warnings() -> None:
 
 def print_warning(text: str) -> None:
     """Print `warning: TEXT` to stderr."""
-    stderr_console().print(f"[{WARNING_STYLE}]warning:[/] {escape_markup(text)}", soft_wrap=True)
+    print_line(("warning:", WARNING_STYLE), (f" {text}", ""), stream=sys.stderr)
 
 
 def print_error(error: BaseException) -> None:
     """Print `error: MESSAGE` to stderr."""
-    stderr_console().print(f"[{ERROR_STYLE}]error:[/] {escape_markup(str(error))}", soft_wrap=True)
+    print_line(("error:", ERROR_STYLE), (f" {error}", ""), stream=sys.stderr)
 
 
 def escape_markup(text: str) -> str:

@@ -52,7 +52,10 @@ class FactsFile:
 
         path = self._target()
         try:
-            with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_TIMEOUT_S, mode=0o600):
+            lock = path.with_name(f".{path.name}.lock")
+            with FileLock(
+                lock, timeout=LOCK_TIMEOUT_S, mode=_file_mode(path)
+            ):  # whoever may write the file may lock it
                 facts, comments = self._read_all()
                 changed = {
                     identifier: change(_with_label(facts.get(identifier), identifier, label))
@@ -63,6 +66,12 @@ class FactsFile:
         except Timeout:
             raise InputError(
                 f"another process has held the lock of {self.path} for {LOCK_TIMEOUT_S:g} s. Try again.",
+                not_done="written",
+            ) from None
+        except NotImplementedError:
+            raise InputError(
+                f"the facts file {self.path} cannot be written: the file system of its folder has no locks",
+                cure='Put it on another disk: facts = "..." in its account of lcnb.toml.',
                 not_done="written",
             ) from None
         except OSError as error:
@@ -79,8 +88,7 @@ class FactsFile:
         kept = {name: each for name, each in facts.items() if not each.is_empty}
         if self._parse(content)[0] != kept:
             raise InputError("these facts cannot be written: they would be read as other ones")
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        write_atomically(path, content, mode=mode)
+        write_atomically(path, content, mode=_file_mode(path))
 
     def _target(self) -> Path:
         """The file itself where the path is a symbolic link: the link stays."""
@@ -137,6 +145,11 @@ class FactsFile:
                 not_done="sent",
             )
         return facts, list(table.comments.values())
+
+
+def _file_mode(path: Path) -> int:
+    """Return the permissions of a file; those of a private file when it does not exist."""
+    return path.stat().st_mode & 0o777 | 0o600 if path.exists() else 0o600
 
 
 def facts_text(facts: Iterable[MachineFacts], comments: Iterable[str] = ()) -> str:

@@ -6,27 +6,30 @@ never 0 or "". Columns, their order and their dtypes are the same for 0, 1, n or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from pandas.api.extensions import ExtensionArray
-
-from lcnb.api.fields import Field, Record, fields_of
+from lcnb.api.fields import Record, fields_of
 from lcnb.api.models import Instance, Plan
+from lcnb.rows import Rows
 
-#: The dtype of times.
-TIME_DTYPE = "datetime64[us, UTC]"
+if TYPE_CHECKING:
+    import pandas as pd
+
 DTYPES: dict[type, str] = {str: "str", int: "Int64", float: "Float64", bool: "boolean", tuple: "str"}
 
 
-def records_frame(model: type[Record], records: Sequence[Record]) -> pd.DataFrame:
+def record_rows(model: type[Record], records: Iterable[Record], kind: str = "") -> Rows:
     """One row per record, one column per field of the model."""
-    return pd.DataFrame(
-        {each.name: _build_column(each, map(attrgetter(each.name), records)) for each in fields_of(model)},
-        index=pd.RangeIndex(len(records)),
-    )
+    fields = fields_of(model)
+    names = [each.name for each in fields]
+    values = [tuple([cell_value(getattr(record, name)) for name in names]) for record in records]
+    return Rows(kind, {each.name: DTYPES[each.type] for each in fields}, values)
+
+
+def records_frame(model: type[Record], records: Iterable[Record]) -> pd.DataFrame:
+    """The frame of `record_rows`."""
+    return record_rows(model, records).frame()
 
 
 def column_units() -> dict[str, str]:
@@ -39,15 +42,6 @@ def column_units() -> dict[str, str]:
     }
 
 
-def _build_column(field: Field, values: Iterable[Any]) -> ExtensionArray:
-    return pandas_array(map(cell_value, values) if field.type is tuple else values, DTYPES[field.type])
-
-
 def cell_value(value: Any) -> Any:
     """A field's value as a column holds it: the texts of a list are joined, and an empty text is missing."""
     return (", ".join(value) or None) if type(value) is tuple else value
-
-
-def pandas_array(values: Iterable[Any], dtype: str) -> ExtensionArray:
-    """The values as a pandas array of one of the DTYPES, or of TIME_DTYPE."""
-    return pd.array(list(values), dtype=dtype)  # type: ignore[call-overload,no-any-return] # a name of DTYPES

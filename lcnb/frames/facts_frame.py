@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from pandas.api.extensions import ExtensionArray
+from lcnb.facts.machine_facts import KnownFacts, MachineFacts, format_tags
+from lcnb.rows import TIME_DTYPE, Rows
 
-from lcnb.facts.machine_facts import MachineFacts, format_tags
-from lcnb.frames.columns import TIME_DTYPE, pandas_array
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Columns that facts add to an inventory, with dtype, unit and meaning.
 FACT_COLUMNS = {
@@ -35,32 +35,27 @@ FACTS_FRAME_COLUMNS = {
 
 def facts_frame(facts: Iterable[MachineFacts], account: str | None = None) -> pd.DataFrame:
     """Return facts as a frame with one row per machine, sorted by label and identifier, and FACTS_FRAME_COLUMNS."""
-    listed = sorted(facts, key=lambda one: (one.label, one.identifier))
-    rows = [_cells(each) for each in listed]
-    frame = pd.DataFrame(
-        {
-            name: pandas_array((row[name] for row in rows), dtype)
-            for name, (dtype, _, _) in FACTS_FRAME_COLUMNS.items()
-        },
-        index=pd.RangeIndex(len(rows)),
-    )
-    frame.attrs["lcnb"] = {"kind": "facts", "account": account}
-    return frame
+    return facts_rows(facts, account).frame()
 
 
-def fact_columns(
-    identifiers: Sequence[str | None], facts: Mapping[str, MachineFacts]
-) -> dict[str, ExtensionArray]:
-    """Return the FACT_COLUMNS of machines with these identifiers.
+def facts_rows(facts: Iterable[MachineFacts], account: str | None = None) -> Rows:
+    """Return the rows of `facts_frame`."""
+    listed = [_cells(each) for each in sorted(facts, key=lambda one: (one.label, one.identifier))]
+    values = [tuple([cells[name] for name in FACTS_FRAME_COLUMNS]) for cells in listed]
+    dtypes = {name: dtype for name, (dtype, _, _) in FACTS_FRAME_COLUMNS.items()}
+    return Rows("facts", dtypes, values, {"account": account})
+
+
+def fact_values(identifier: str | None, facts: KnownFacts) -> dict[str, Any]:
+    """Return the FACT_COLUMNS of the machine with this identifier, None where a value is missing.
 
     A machine without facts is not protected. Whether one without an identifier is protected is not known: facts belong
     to identifiers, and the provider has not given it one yet.
     """
-    rows = [_cells(facts.get(each, MachineFacts(each))) if each else {} for each in identifiers]
-    return {
-        name: pandas_array((row.get(name) for row in rows), dtype)
-        for name, (dtype, _, _) in FACT_COLUMNS.items()
-    }
+    if not identifier:
+        return dict.fromkeys(FACT_COLUMNS)
+    cells = _cells(facts.get(identifier, MachineFacts(identifier)))
+    return {name: cells[name] for name in FACT_COLUMNS}
 
 
 def _cells(facts: MachineFacts) -> dict[str, Any]:

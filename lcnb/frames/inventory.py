@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lcnb.api import queries
 from lcnb.api.fields import Drift, fields_of
 from lcnb.api.models import Instance, Profile
 from lcnb.api.record_reader import read_record
 from lcnb.facts.machine_facts import KnownFacts
-from lcnb.frames.columns import DTYPES, pandas_array, records_frame
-from lcnb.frames.facts_frame import FACT_COLUMNS, fact_columns
+from lcnb.frames.columns import DTYPES
+from lcnb.frames.facts_frame import FACT_COLUMNS, fact_values
 from lcnb.frames.listings import read_records
 from lcnb.frames.pricing import infer_price
-from lcnb.frames.provenance import attach_provenance
+from lcnb.frames.provenance import attach_provenance, warn_about_drift
+from lcnb.rows import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Columns with plan and price, with dtype, unit and meaning.
 PRICE_COLUMNS = {
@@ -63,7 +65,15 @@ def inventory_frame(
 
     `read_at` is the time when the machines were listed; now by default.
     """
-    return attach_provenance("inventory", *priced_inventory(parts, facts), account, client, read_at)
+    rows, drift = priced_inventory(parts, facts)
+    return attach_provenance("inventory", rows.frame(), drift, account, client, read_at)
+
+
+def inventory_rows(parts: queries.InventoryParts, facts: KnownFacts = MappingProxyType({})) -> Rows:
+    """Return the same rows without pandas. Odd values are reported once, by the same DriftWarning."""
+    rows, drift = priced_inventory(parts, facts)
+    warn_about_drift("inventory", drift)
+    return rows
 
 
 def accounts_inventory_frame(
@@ -77,30 +87,42 @@ def accounts_inventory_frame(
         facts: Account and the facts of its machines.
     """
     drift = [Drift(f"account {name}", f"unavailable: {why}") for name, why in failed.items()]
-    parts = []
+    values: list[tuple[Any, ...]] = []
     for name, each in found.items():
-        frame, odd = priced_inventory(each, facts.get(name, {}))
-        frame.insert(0, "account", pd.Series([name] * len(frame), dtype="str"))
-        parts.append(frame)
+        rows, odd = priced_inventory(each, facts.get(name, {}))
+        values += [(name, *row) for row in rows]
         drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
-    return attach_provenance("inventory", pd.concat(parts, ignore_index=True), drift, None, None)
+    frame = Rows("inventory", {"account": "str", **inventory_dtypes()}, values).frame()
+    return attach_provenance("inventory", frame, drift, None, None)
 
 
-def priced_inventory(parts: queries.InventoryParts, facts: KnownFacts) -> tuple[pd.DataFrame, list[Drift]]:
+def priced_inventory(parts: queries.InventoryParts, facts: KnownFacts) -> tuple[Rows, list[Drift]]:
     """Return the machines of one account with prices and facts, and everything that was odd in the listings."""
     machines, drift = read_records("instances", parts.instances)
     places, place_drift = read_records("locations", parts.locations)
     plans, plan_drift = read_records("plans", parts.plans)
     currency = read_record(Profile, parts.profile, "$.data", drift).currency
-    frame = records_frame(Instance, machines)
-    _fill_places(frame, places)
-    priced = [infer_price(machine, plans, currency, parts.plans.drift) for machine in machines]  # type: ignore[arg-type]
-    for position, (name, (dtype, _, _)) in enumerate(PRICE_COLUMNS.items()):
-        frame[name] = pandas_array((row[position] for row in priced), dtype)
-    identifiers = [each if isinstance(each, str) else None for each in frame["identifier"]]
-    for name, values in fact_columns(identifiers, facts).items():
-        frame[name] = values
-    return frame[INVENTORY_COLUMNS].copy(), drift + place_drift + plan_drift
+    known_places = {place.slug.upper(): place for place in places if place.slug}  # type: ignore[attr-defined]
+    values = []
+    for machine in machines:
+        price = infer_price(machine, plans, currency, parts.plans.drift)  # type: ignore[arg-type]
+        row = {
+            **_machine_values(machine, known_places),
+            **dict(zip(PRICE_COLUMNS, price, strict=True)),
+            **fact_values(machine.identifier, facts),  # type: ignore[attr-defined]
+        }
+        values.append(tuple([row[name] for name in INVENTORY_COLUMNS]))
+    return Rows("inventory", inventory_dtypes(), values), drift + place_drift + plan_drift
+
+
+def _machine_values(machine: Any, places: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a machine; a missing city or country comes from the listing of locations."""
+    place = places.get((machine.location or "").upper())
+    return {
+        **vars(machine),
+        "city": machine.city or getattr(place, "city", None),
+        "country": machine.country or getattr(place, "country", None),
+    }
 
 
 def inventory_dtypes() -> dict[str, str]:
@@ -109,17 +131,6 @@ def inventory_dtypes() -> dict[str, str]:
     return {
         name: ADDED_COLUMNS[name][0] if name in ADDED_COLUMNS else own[name] for name in INVENTORY_COLUMNS
     }
-
-
-def _fill_places(frame: pd.DataFrame, places: Sequence[Any]) -> None:
-    """Fill missing cities and countries from the listing of locations."""
-    known = {place.slug.upper(): place for place in places if place.slug}
-    for name in ("city", "country"):
-        found = [
-            getattr(known.get(slug.upper()), name, None) if isinstance(slug, str) else None
-            for slug in frame["location"]
-        ]
-        frame[name] = frame[name].fillna(pd.Series(found, dtype="str"))
 
 
 def by_location(inventory: pd.DataFrame) -> pd.DataFrame:

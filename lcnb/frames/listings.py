@@ -1,18 +1,22 @@
-"""A listing of the API as a DataFrame: one row per record, no column with a secret.
+"""A listing of the API as rows or as a DataFrame: one row per record, no column with a secret.
 
-`lcnb.frames.arrow` reads machines; all other records are read one by one by their models.
+In a frame `lcnb.frames.arrow` reads machines; all other records are read one by one by their models.
 """
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lcnb.api import listing_reader
 from lcnb.api.fields import Drift, Record
 from lcnb.api.models import MODELS
 from lcnb.api.record_reader import read_record
-from lcnb.frames.columns import records_frame
-from lcnb.frames.provenance import attach_provenance
+from lcnb.frames.columns import record_rows
+from lcnb.frames.provenance import attach_provenance, warn_about_drift
+from lcnb.rows import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def listing_frame(
@@ -38,7 +42,14 @@ def read_frame(kind: str, found: listing_reader.Listing) -> tuple[pd.DataFrame, 
         frame, odd = read_machines(found.rows)
         return frame, [*found.drift, *odd]
     records, drift = read_records(kind, found)
-    return records_frame(MODELS[kind], records), drift
+    return record_rows(MODELS[kind], records).frame(), drift
+
+
+def listing_rows(kind: str, found: listing_reader.Listing) -> Rows:
+    """Return the rows of one listing, without pandas. Odd values are reported once, by the same DriftWarning."""
+    records, drift = read_records(kind, found)
+    warn_about_drift(kind, drift)
+    return record_rows(MODELS[kind], records, kind)
 
 
 def read_records(kind: str, found: listing_reader.Listing) -> tuple[list[Record], list[Drift]]:

@@ -9,12 +9,13 @@ import sys
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lcnb.api.fields import Drift
 from lcnb.errors import DriftWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Odd values that `attrs` lists; further ones are counted only, because every frame operation copies `attrs`.
 MAX_DRIFT_LISTED = 50
@@ -40,6 +41,12 @@ def attach_provenance(
         "drift": [{"path": each.path, "problem": each.problem} for each in drift[:MAX_DRIFT_LISTED]],
         "drift_count": len(drift),
     }
+    warn_about_drift(kind, drift)
+    return frame
+
+
+def warn_about_drift(kind: str, drift: list[Drift]) -> None:
+    """Warn once when values of a listing were odd."""
     if drift:
         first = f"{drift[0].path}: {drift[0].problem}"
         others = len(drift) - 1
@@ -50,7 +57,6 @@ def attach_provenance(
             DriftWarning,
             stacklevel=_caller_stacklevel(),
         )
-    return frame
 
 
 def _caller_stacklevel() -> int:

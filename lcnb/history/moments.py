@@ -1,24 +1,18 @@
-"""Points in time as people write them, and as the history stores them: whole milliseconds since 1970 (UTC).
-
-All times of lcnb are in UTC, so a time without an offset is in UTC, and a day begins at midnight UTC: the same text
-means the same on a laptop and on a server.
-"""
+"""Points in time in the history: whole milliseconds since 1970 (UTC). `lcnb.times` reads those that people write."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
+from lcnb.times import is_duration, parse_duration, to_utc
 
 if TYPE_CHECKING:
     import pandas as pd
 
     Moment = str | date | datetime | pd.Timestamp
 
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_AGO_PATTERN = re.compile(r"(\d{1,4})([hdw])", re.ASCII)
 MOMENT_EXAMPLES = (
     "Examples: 2026-11-01 (midnight UTC), 2026-11-01T09:30 (UTC), 2026-11-01T09:30-03:00, 24h, 7d, 4w"
 )
@@ -40,7 +34,7 @@ def parse_moment(name: str, value: Any, now: float) -> int:
     >>> parse_moment("at", "24h", now=200_000.0)
     113600000
     """
-    moment = _to_datetime(value, now)
+    moment = _time_ago(value, now) if is_duration(value) else to_utc(value)
     if moment is None:
         raise InputError(field=name, expected="a date or time", value=value, cure=MOMENT_EXAMPLES)
     found = milliseconds(moment)
@@ -51,23 +45,11 @@ def parse_moment(name: str, value: Any, now: float) -> int:
     return found
 
 
-def _to_datetime(value: Any, now: float) -> datetime | None:
-    if isinstance(value, str):
-        ago = _AGO_PATTERN.fullmatch(value.strip())
-        try:
-            if ago:
-                return datetime.fromtimestamp(now, UTC) - int(ago[1]) * _UNITS[ago[2]]
-            value = datetime.fromisoformat(value.strip())
-        except (ValueError, OverflowError):
-            return None
-    if isinstance(value, datetime):
-        if value != value:  # NaT is a datetime too
-            return None
-        try:
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return datetime(value.year, value.month, value.day, tzinfo=UTC) if isinstance(value, date) else None
+def _time_ago(text: str, now: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(now, UTC) - parse_duration(text)
+    except (InputError, OverflowError):
+        return None
 
 
 def milliseconds(moment: datetime) -> int:

@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Any
 from lcnb.api.listing_reader import Listing
 from lcnb.api.queries import InventoryParts, instance_location
 from lcnb.errors import InputError
-from lcnb.frames.inventory import inventory_frame
+from lcnb.facts.machine_facts import KnownFacts
+from lcnb.frames.inventory import inventory_frame, inventory_rows
 from lcnb.history.moments import format_moment, to_datetime
-from lcnb.history.readings import INSTANCES, LOCATIONS, PLANS_PREFIX, PROFILE, PROFILE_KEY, plans_kind
+from lcnb.history.readings import (
+    FACTS,
+    INSTANCES,
+    LOCATIONS,
+    PLANS_PREFIX,
+    PROFILE,
+    PROFILE_KEY,
+    plans_kind,
+    read_facts,
+)
 from lcnb.history.stored import StoredHistory
+from lcnb.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +38,21 @@ def past_inventory(
     Raises InputError if there is no such reading; `field` names the argument.
     """
     read_at = reading_time(stored, at, field)
-    frame = inventory_frame(inventory_parts(stored, at), account, None, read_at=to_datetime(read_at))
+    parts, facts = inventory_parts(stored, at), past_facts(stored, at)
+    frame = inventory_frame(parts, account, None, facts, to_datetime(read_at))
     frame.attrs["lcnb"]["past"] = True
     return frame
+
+
+def past_rows(stored: StoredHistory, at: int, field: str = "at") -> Rows:
+    """Return the same rows without pandas, for a command that prints them."""
+    reading_time(stored, at, field)
+    return inventory_rows(inventory_parts(stored, at), past_facts(stored, at))
+
+
+def past_facts(stored: StoredHistory, at: int) -> KnownFacts:
+    """Return the facts of each machine at a time, by its identifier."""
+    return {key: read_facts(record) for key, record in stored.records_at(FACTS, at).items()}
 
 
 def reading_time(stored: StoredHistory, at: int, field: str) -> int:

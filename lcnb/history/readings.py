@@ -16,8 +16,8 @@ from lcnb.api.listing_reader import Listing
 from lcnb.api.models import Instance, Location, Plan
 from lcnb.api.queries import InventoryParts
 from lcnb.api.record_reader import read_record
-from lcnb.errors import BadReply, LcnbError
-from lcnb.facts.machine_facts import MachineFacts
+from lcnb.errors import BadReply, InputError, LcnbError
+from lcnb.facts.machine_facts import KnownFacts, MachineFacts, facts_from_row
 from lcnb.history.contents import Content, make_content
 from lcnb.history.folding import Reading
 from lcnb.history.moments import milliseconds
@@ -27,10 +27,6 @@ INSTANCES, LOCATIONS, PROFILE, FACTS = "instances", "locations", "profile", "fac
 PLANS_PREFIX = "plans of "
 #: The one key of the profile.
 PROFILE_KEY = "profile"
-#: The name of a tag among the facts of a machine begins with it.
-TAG_PREFIX = "tag:"
-#: Cells of a facts file that are no facts, or that are stored one by one.
-_NO_FACTS = ("identifier", "label", "tags")
 #: The longest reason of a partial or failed reading that is stored.
 MAX_PROBLEM_CHARACTERS = 200
 
@@ -63,7 +59,7 @@ def plan_readings(found: Listing) -> list[Reading]:
     for slug, records in by_location.items():
         part = Listing([("", record) for record in records], read_at=found.read_at)
         part.drift = [each for each in found.drift if each.path.startswith((f"{slug}: ", "$"))]
-        readings.append(_listing_reading(plans_kind(slug), part, Plan, _plan_key))
+        readings.append(_listing_reading(plans_kind(slug), part, Plan, plan_key))
     refused = [each for each in found.drift if each.path.startswith(PLANS_PREFIX)]
     return readings + [failed_reading(each.path, each.problem) for each in refused]
 
@@ -72,6 +68,14 @@ def catalogue_readings(found: tuple[Listing, Listing, Listing]) -> list[Reading]
     """Return what locations and plans of a catalogue say; the images are not kept."""
     locations, plans, _ = found
     return location_readings(locations) + plan_readings(plans)
+
+
+#: Listing → the function that returns the readings that it contains. The others are not kept.
+KEPT_LISTINGS: Mapping[str, Callable[[Listing], list[Reading]]] = {
+    INSTANCES: instance_readings,
+    LOCATIONS: location_readings,
+    "plans": plan_readings,
+}
 
 
 def profile_readings(profile: Mapping[str, Any]) -> list[Reading]:
@@ -89,30 +93,25 @@ def inventory_readings(parts: InventoryParts) -> list[Reading]:
     ]
 
 
-def facts_reading(facts: Mapping[str, MachineFacts]) -> Reading:
+def facts_reading(facts: KnownFacts) -> Reading:
     """Return the facts about machines that lcnb keeps itself, by identifier; `read_facts` reads them back."""
-    return Reading(
-        FACTS,
-        {
-            # As pairs: the name of a tag may look like that of a secret or of a meter, and is neither.
-            identifier: make_content({"facts": texts})
-            for identifier, each in facts.items()
-            if (texts := sorted(_fact_texts(each).items()))
-        },
-    )
+    cells = {identifier: _fact_cells(each) for identifier, each in facts.items() if not each.is_empty}
+    # As pairs: the name of a fact may look like that of a secret or of a meter, and is neither.
+    return Reading(FACTS, {key: make_content({"facts": sorted(each.items())}) for key, each in cells.items()})
 
 
-def read_facts(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the facts of a machine from their record: a text for each name.
-
-    A tag is named `tag:KEY`; the text of a bare tag is its key.
-    """
-    return dict(record["facts"])
+def _fact_cells(facts: MachineFacts) -> dict[str, str]:
+    """Return the cells of a facts file that are not empty; the label is not a fact."""
+    return {name: text for name, text in facts.row().items() if text and name != "label"}
 
 
-def _fact_texts(facts: MachineFacts) -> dict[str, str]:
-    cells = {name: text for name, text in facts.row().items() if name not in _NO_FACTS and text}
-    return {**cells, **{f"{TAG_PREFIX}{key}": value or key for key, value in facts.tags.items()}}
+def read_facts(record: Mapping[str, Any]) -> MachineFacts:
+    """Return the facts of a machine from their record; none where a record does not fit the rules of facts today."""
+    cells = dict(record["facts"])
+    try:
+        return facts_from_row(cells)
+    except InputError:
+        return MachineFacts(str(cells.get("identifier")))
 
 
 def failed_readings(kind: str, problem: LcnbError) -> list[Reading]:
@@ -149,11 +148,21 @@ def _iter_contents(
     model: type[Record],
     key_of: Callable[[Mapping[str, Any]], str | None],
 ) -> Iterator[tuple[str, Content]]:
-    known = frozenset(each.wire[0] for each in fields_of(model) if each.about.derive is None)
+    known = _known_names(model)
     for record in records:
         key = key_of(record)
         if key is not None:
             yield key, make_content(record, known)
+
+
+def listing_contents(records: Iterable[Mapping[str, Any]], model: type[Record]) -> Iterator[Content]:
+    """Yield the content of each record of a model."""
+    known = _known_names(model)
+    return (make_content(record, known) for record in records)
+
+
+def _known_names(model: type[Record]) -> frozenset[str]:
+    return frozenset(each.wire[0] for each in fields_of(model) if each.about.derive is None)
 
 
 def _instance_key(record: Mapping[str, Any]) -> str | None:
@@ -175,7 +184,7 @@ def _required_slug(record: Mapping[str, Any]) -> str:
     return slug
 
 
-def _plan_key(record: Mapping[str, Any]) -> str:
+def plan_key(record: Mapping[str, Any]) -> str:
     """Return what distinguishes a plan at its location: it may be offered in several currencies, at several prices."""
     plan = read_record(Plan, record, "", [])
     return f"{plan.slug} {plan.currencycode or ''} {plan.core} {plan.memory} {plan.disk}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
@@ -19,6 +19,7 @@ from lcnb.errors import ApiError, HistoryError, InputError, TransportError
 from lcnb.facts.facts_file import FactsFile
 from lcnb.history.folding import Reading
 from lcnb.history.readings import INSTANCES, facts_reading, failed_readings
+from lcnb.history.saved_tables import Row, table_readings
 from lcnb.history.store import AccountIdentity, HistoryFile
 from lcnb.history.stored import StoredHistory
 from lcnb.transport.budget import budget_key
@@ -73,6 +74,15 @@ class HistoryRecorder:
     def read(self) -> AbstractContextManager[StoredHistory]:
         """Open the history of this account for reading. HistoryError when that cannot be read."""
         return self.file.read(self.identity)
+
+    def import_table(self, columns: Iterable[str], rows: Iterable[Row], at: int) -> bool:
+        """Store a saved inventory as the reading of its time; return False if that reading is stored already.
+
+        Raises InputError for a table that is no inventory, HistoryError when the history cannot be written.
+        """
+        with self.read() as stored:
+            found = table_readings(stored, columns, rows, at)
+        return self.file.fold(self.identity, found, at, imported=True) > 0
 
     def _store(self, readings: Callable[[], Sequence[Reading]], required: bool = False) -> None:
         at = int(self.clock() * 1000)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lcnb.errors import InputError
+from lcnb.facts.machine_facts import MachineFacts
 from lcnb.frames.pricing import HOURS_PER_MONTH
 from lcnb.history.moments import milliseconds, to_datetime
 from lcnb.history.past import reading_time
-from lcnb.history.readings import FACTS, TAG_PREFIX, read_facts
 from lcnb.history.stored import StoredHistory
 from lcnb.history.timeline import Span, Timeline, time_column
 from lcnb.suggestions import did_you_mean
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 #: Columns of the inventory by which spending can be grouped; besides them, facts: `tag:KEY` and `owner`.
 GROUP_COLUMNS = ("label", "location", "plan", "state", "template_label")
-FACT_NAMES = ("owner",)
+OWNER, TAG_PREFIX = "owner", "tag:"
 #: Value of `freq` → name of the first column.
 PERIODS = {"D": "day", "MS": "month"}
 #: The group of all machines.
@@ -97,69 +97,53 @@ def spending_frame(
     edges = _period_edges(begin, end, freq)
     cells: dict[Cell, _CellIntervals] = defaultdict(_CellIntervals)
     for identifier, spans in timeline.spans():
-        charges = [each for span in spans for each in _span_charges(span, group_of)]
+        charges = [_span_charge(span, group_of) for span in spans]
         _add_intervals(identifier, charges, timeline.times, cells)
     return _cells_frame(cells, edges, timeline.times, PERIODS[freq])
 
 
 # --- groups ---------------------------------------------------------------------------------------------
 
-#: Returns the parts of a span in which its group does not change: first reading, end, group.
-_Grouping = Callable[[Span], Iterator[tuple[int, int, str | None]]]
+#: Returns the group of a span; None where the machine has no such value.
+_Grouping = Callable[[Span], str | None]
 
 
 def _make_grouping(timeline: Timeline, by: str | None, tags: str) -> _Grouping:
     if tags not in ("then", "now"):
         raise InputError(field="tags", expected="'then' or 'now'", value=tags)
     if by is None:
-        return lambda span: iter([(span.first, span.end, EVERYTHING)])
+        return lambda span: EVERYTHING
     if by in GROUP_COLUMNS:
-        return lambda span: iter([(span.first, span.end, span.values[by])])
-    if not isinstance(by, str) or (by not in FACT_NAMES and by.removeprefix(TAG_PREFIX) in ("", by)):
-        known = [*GROUP_COLUMNS, *FACT_NAMES]
+        return lambda span: span.values[by]
+    if not isinstance(by, str) or (by != OWNER and by.removeprefix(TAG_PREFIX) in ("", by)):
+        known = [*GROUP_COLUMNS, OWNER]
         raise InputError(
             f"machines cannot be grouped by {by!r}{did_you_mean(str(by), known)}",
             field="by",
             value=by,
             cure=f"Groups: {', '.join(known)}, tag:KEY.",
         )
-    return _FactGrouping(timeline, by, now=tags == "now")
+    if tags == "then":
+        return lambda span: _fact_text(span.facts, by)
+    newest = timeline.newest_facts()
+    return lambda span: _fact_text(newest.get(span.identifier), by)
 
 
-class _FactGrouping:
-    """Groups by a fact, such as `tag:project`: as it was at each reading, or as it is now."""
-
-    def __init__(self, timeline: Timeline, name: str, *, now: bool) -> None:
-        count = len(timeline.times)
-        self._values: dict[str, list[tuple[int, int, str | None]]] = defaultdict(list)
-        for identifier, first, end, record in timeline.versions(FACTS):
-            value = read_facts(record).get(name)
-            if not now:
-                self._values[identifier].append((first, end, value))
-            elif end == count:
-                self._values[identifier] = [(0, count, value)]
-
-    def __call__(self, span: Span) -> Iterator[tuple[int, int, str | None]]:
-        """Yield the parts of a span with their groups; None where the machine does not have the fact."""
-        position = span.first
-        for first, end, value in self._values.get(span.identifier, ()):
-            if end <= position or first >= span.end:
-                continue
-            if first > position:
-                yield position, first, None
-                position = first
-            yield position, min(end, span.end), value
-            position = min(end, span.end)
-        if position < span.end:
-            yield position, span.end, None
+def _fact_text(facts: MachineFacts | None, name: str) -> str | None:
+    """Return the owner of a machine, or the value of a tag, which is its key for a bare one."""
+    if facts is None:
+        return None
+    if name == OWNER:
+        return facts.owner or None
+    key = name.removeprefix(TAG_PREFIX)
+    return (facts.tags[key] or key) if key in facts.tags else None
 
 
-def _span_charges(span: Span, group_of: _Grouping) -> Iterator[tuple[int, int, _Charge]]:
+def _span_charge(span: Span, group_of: _Grouping) -> tuple[int, int, _Charge]:
     monthly, code = span.values["monthly_value"], span.values["currencycode"]
     priced = monthly is not None and code is not None
-    for first, end, group in group_of(span):
-        cell = Cell(group, code if priced else None)
-        yield first, end, _Charge(cell, monthly if priced else 0.0)
+    cell = Cell(group_of(span), code if priced else None)
+    return span.first, span.end, _Charge(cell, monthly if priced else 0.0)
 
 
 # --- bounds ---------------------------------------------------------------------------------------------

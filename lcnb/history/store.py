@@ -134,7 +134,7 @@ class HistoryFile:
         stored = 0
         for number, reading, is_taken in zip(series, readings, taken, strict=True):
             if not is_taken and not (not imported and is_repetition(db, number, reading, at)):
-                fold_reading(db, number, reading, at)
+                fold_reading(db, number, reading, at if reading.cached_at is None else reading.cached_at)
                 stored += 1
         return stored
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lcnb.api.models import Instance, Plan, Profile
 from lcnb.api.record_reader import read_record
 from lcnb.errors import InputError
+from lcnb.facts.machine_facts import MachineFacts
 from lcnb.frames.inventory import inventory_dtypes
 from lcnb.frames.pricing import InferredPrice, infer_price
 from lcnb.history.moments import to_datetime
 from lcnb.history.past import catalogue_records
-from lcnb.history.readings import INSTANCES, PROFILE, PROFILE_KEY, plans_kind
+from lcnb.history.readings import FACTS, INSTANCES, PROFILE, PROFILE_KEY, plans_kind, read_facts
 from lcnb.history.stored import StoredHistory, StoredVersion
 from lcnb.names import same_name
 from lcnb.suggestions import did_you_mean
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 #: The columns of an inventory that a span has the values of.
 VALUE_COLUMNS = (
     "label", "hostname", "state", "location", "plan", "monthly_value", "currencycode", "cpus", "memory",
-    "total_disk_size", "ipv4", "ipv6", "template_label",
+    "total_disk_size", "ipv4", "ipv6", "template_label", "tags", "owner", "note", "protected", "expires",
 )  # fmt: skip
+#: Those of them that come from the facts file, as it writes them.
+FACT_NAMES = ("tags", "owner", "note", "protected", "expires")
 #: The columns of `lc.history()` between the identifier and the times.
 HISTORY_COLUMNS = (
     "label", "state", "location", "plan", "monthly_value", "currencycode", "cpus", "memory", "total_disk_size",
@@ -48,6 +51,7 @@ class Span(NamedTuple):
     first: int
     end: int
     values: Mapping[str, Any]
+    facts: MachineFacts
 
 
 class Timeline:
@@ -59,12 +63,14 @@ class Timeline:
         self.times = stored.complete_times(INSTANCES)
         self._prices = _PriceHistory(stored, self.times)
         self._machines: dict[int, Instance] = {}
+        self._facts: dict[str, list[tuple[int, int, MachineFacts]]] = {}
 
     def spans(self) -> Iterator[tuple[str, list[Span]]]:
         """Yield each machine with its spans in order; neighbors differ in a value, or the machine was gone between."""
         versions = self._stored.versions(INSTANCES)
         records = self._stored.contents(version.content for version in versions)
         self._machines = {number: read_record(Instance, record, "", []) for number, record in records.items()}
+        self._facts = self._read_facts()
         for identifier, own in groupby(versions, lambda version: version.key):
             yield identifier, _joined(each for version in own for each in self._version_spans(version))
 
@@ -72,12 +78,26 @@ class Timeline:
         """Return the position of the first reading at or after a time; the number of readings if there is none."""
         return bisect_left(self.times, at)
 
-    def versions(self, kind: str) -> Iterator[tuple[str, int, int, Any]]:
-        """Yield each version of a kind with key, first reading, reading that no longer has it, and record."""
-        versions = self._stored.versions(kind)
+    def newest_facts(self) -> dict[str, MachineFacts]:
+        """Return the facts of each machine as the newest reading found them."""
+        return {
+            key: parts[-1][2] for key, parts in self._read_facts().items() if parts[-1][1] == len(self.times)
+        }
+
+    def _read_facts(self) -> dict[str, list[tuple[int, int, MachineFacts]]]:
+        """Return for each machine its facts with the first reading that had them, and the one without them."""
+        versions = self._stored.versions(FACTS)
         records = self._stored.contents(version.content for version in versions)
+        found: dict[str, list[tuple[int, int, MachineFacts]]] = {}
         for each in versions:
-            yield each.key, self.position(each.opened), self._end(each), records[each.content]
+            part = self.position(each.opened), self._end(each), read_facts(records[each.content])
+            found.setdefault(each.key, []).append(part)
+        return found
+
+    def _facts_at(self, identifier: str, position: int) -> MachineFacts:
+        parts = self._facts.get(identifier, ())
+        found = (facts for first, end, facts in parts if first <= position < end)
+        return next(found, MachineFacts(identifier))
 
     def _end(self, version: StoredVersion) -> int:
         return len(self.times) if version.closed is None else self.position(version.closed)
@@ -85,12 +105,17 @@ class Timeline:
     def _version_spans(self, version: StoredVersion) -> Iterator[Span]:
         machine = self._machines[version.content]
         first, end = self.position(version.opened), self._end(version)
-        marks = [first, *self._prices.changes_between(machine.location, first, end), end]
-        for begin, stop in pairwise(marks):
+        marks = {first, *self._prices.changes_between(machine.location, first, end), end}
+        for part in self._facts.get(version.key, ()):
+            marks.update(mark for mark in part[:2] if first < mark < end)
+        own = {name: getattr(machine, name, None) for name in VALUE_COLUMNS}
+        for begin, stop in pairwise(sorted(marks)):
             plan, monthly, code, _ = self._prices.price(machine, begin)
-            values = {name: getattr(machine, name, None) for name in VALUE_COLUMNS}
-            values |= {"plan": plan, "monthly_value": monthly, "currencycode": code}
-            yield Span(version.key, begin, stop, values)
+            facts = self._facts_at(version.key, begin)
+            cells = facts.row()
+            values = own | {"plan": plan, "monthly_value": monthly, "currencycode": code}
+            values |= {name: cells[name] or None for name in FACT_NAMES}
+            yield Span(version.key, begin, stop, values, facts)
 
 
 def _joined(spans: Iterable[Span], columns: Sequence[str] = VALUE_COLUMNS) -> list[Span]:

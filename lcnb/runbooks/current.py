@@ -82,8 +82,8 @@ class RunContext:
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
         >>> made = lcnb.run().apply(lc.power_off(label="web-01"), dry_run=True)  # doctest: +ELLIPSIS
-        <BLANKLINE>
-         action...
+        action     target  from     to   a month
+        ...
         A dry run: nothing was sent.
         >>> made.outcome.tolist()
         ['not made']

@@ -11,6 +11,7 @@ import platform
 import shutil
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -23,7 +24,7 @@ import lcnb
 from lcnb.changes.journal import user_name
 from lcnb.config import Settings, account_variables, notification_targets
 from lcnb.errors import LcnbError, RunError
-from lcnb.files import write_atomically
+from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
 from lcnb.runbooks.engine.secret_pipe import SecretPipe, environment_secrets
@@ -93,6 +94,7 @@ class RunExecution:
         self.folder = folder
         self.notebook = folder / f"{book.path.stem}.ipynb"
         self.record = folder / artifacts.RECORD_FILE
+        self._writing = BackgroundWrite(self.record)
         self.started = datetime.now(UTC)
         self.changes: list[dict[str, Any]] = []
         self.problems: list[str] = []
@@ -131,6 +133,11 @@ class RunExecution:
     def _build_job(self, progress: ProgressCallback) -> RunJob:
         from lcnb.runbooks.engine.run_job import RunJob
 
+        def on_cell(index: int, total: int, title: str) -> None:
+            with suppress(OSError):  # a full disk is reported at the end, with how the run ended
+                self._writing.finish()  # no cell runs before the record is complete
+            progress(index, total, title)
+
         job = RunJob(
             self.book.path,
             self.notebook,
@@ -139,7 +146,7 @@ class RunExecution:
             self.book.kernel,
             self.book.language,
             self.redact,
-            progress,
+            on_cell,
             timeout=self.limits.run_s,
             cell_timeout=self.limits.cell_s,
             judge=self._judge,
@@ -170,8 +177,8 @@ class RunExecution:
             raise RunError(f"the run in {self.folder} ended by {cause}", folder=self.folder) from error
 
     def _write_first_record(self, job: RunJob) -> None:
-        try:
-            self._write_record(job)
+        try:  # until the kernel runs, a power cut may lose the record
+            write_atomically(self.record, self._to_json(self._record_facts(job)), sync=False)
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise RunError(
@@ -183,12 +190,10 @@ class RunExecution:
             raise
 
     def _note_kernel(self, job: RunJob, pid: int | None) -> None:
-        """Record the kernel's process: who settles an abandoned run has to end its kernel."""
+        """Record the kernel's process, while it starts: who settles an abandoned run has to end its kernel."""
         self.kernel = process.identify_process(pid) if pid else None
-        try:
-            self._write_record(job)
-        except OSError:
-            pass  # a full disk is reported at the end, with how the run ended
+        with suppress(OSError):  # a full disk is reported at the end, with how the run ended
+            self._writing.start(self._to_json(self._record_facts(job)))
 
     def _judge(self, cells: RunEnd) -> RunEnd:
         """Return how the run ended. The journal knows what it changed, whatever ended it."""
@@ -236,8 +241,9 @@ class RunExecution:
 
         problems = self.problems
         for step in (
-            lambda: self._write_record(job),
+            lambda: self._writing.start(self._to_json(self._record_facts(job))),
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
+            self._writing.finish,
             lambda: problems.extend(artifacts.redact_files(self.folder, self.redact)),
             lambda: self.pdf and write_pdf(self.folder / "report.html"),
             lambda: send_notification(self._facts(job), self.folder / "report.html"),
@@ -248,7 +254,7 @@ class RunExecution:
                 kind = "" if isinstance(error, LcnbError) else f"{type(error).__name__}: "
                 problems.append(f"{kind}{error}")
         try:
-            self._write_record(job, problems)
+            self._close_record(job, problems)
         except OSError as error:
             raise RunError(
                 f"the record of the run in {self.folder} could not be written: {error.strerror or error}. The "
@@ -257,17 +263,17 @@ class RunExecution:
             ) from None
         return problems
 
-    def _write_record(self, job: RunJob, problems: list[str] | None = None) -> None:
-        """Write run.json. With `problems` it is the last record: it is closed, and the index gets a line."""
+    def _record_facts(self, job: RunJob) -> dict[str, Any]:
+        """What run.json contains until it is closed."""
         facts = self._facts(job)
         if not job.running:
             facts["files"] = artifacts.fingerprint_files(self.folder)
-            facts["problems"] = problems or []
-        facts["closed"] = problems is not None
-        if problems is None:
-            started = self.kernel is not None  # before that a power cut may lose the record
-            write_atomically(self.record, self._to_json(facts), sync=started)
-            return
+            facts["problems"] = []
+        return facts | {"closed": False}
+
+    def _close_record(self, job: RunJob, problems: list[str]) -> None:
+        """Write the last run.json, with the files and `problems`, and the run's line of the index."""
+        facts = self._record_facts(job) | {"problems": problems, "closed": True}
         try:
             run_index.close_record(self.folder, self._to_json(facts))
         except OSError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -44,8 +45,8 @@ _LOCKED = {
 }
 #: Settings that DuckDB does not know while connecting; the last one locks all of them.
 _LAST_SETTINGS = ("TimeZone = 'UTC'", "enable_progress_bar = false", "lock_configuration = true")
-#: The part of a message that advises a setting, which is locked here.
-_SETTING_ADVICE = ", or SET "
+#: Advice of DuckDB to change a setting: these are locked here.
+_SETTING_ADVICE = re.compile(r"(, or|\bUse) SET .*?(\.(?=\s)|$)", re.MULTILINE)
 #: Types of results that have no place in a table of lcnb.
 _REFUSED_TYPES = {"blob", "bit", "bignum", "varint", "variant", "union", "geometry"}
 
@@ -141,8 +142,14 @@ class Session:
         self._execute(f'CREATE OR REPLACE TABLE "{name}" AS FROM "{view}"')
         self._database.unregister(view)
 
-    def check(self, query: str, parameters: Parameters) -> None:
-        """Bind a query to the loaded tables without running it; raise InputError for what is wrong in it."""
+    def start_check(self, query: str, parameters: Parameters) -> ThreadTask[None]:
+        """Start to bind a query to the loaded tables, in a thread; its InputError names what is wrong in the query.
+
+        The query is not run, but DuckDB works out its constant parts, which can take as long as anything else.
+        """
+        return self._start(lambda: self._check(query, parameters))
+
+    def _check(self, query: str, parameters: Parameters) -> None:
         try:
             self._execute(_EXPLAIN + query, parameters)
         except self._errors as error:
@@ -169,17 +176,19 @@ class Session:
 
     # --- the answer -----------------------------------------------------------------------------------------
 
-    def start(self, query: str, parameters: Parameters) -> ThreadTask[Any]:
-        """Start a query in a thread, and return the task whose result is an Arrow table."""
-        self._task = ThreadTask(lambda: self._database.sql(query, params=parameters).to_arrow_table())
-        return self._task
+    def start_query(self, query: str, parameters: Parameters) -> ThreadTask[Any]:
+        """Start a query in a thread; the result of the task is an Arrow table, its InputError names a wrong value."""
+        return self._start(lambda: self._answer(query, parameters))
 
-    def finish(self, query: str, task: ThreadTask[Any]) -> Any:
-        """Return the Arrow table of a task that has ended; raise InputError for a wrong value in it."""
+    def _answer(self, query: str, parameters: Parameters) -> Any:
         try:
-            return task.result()
+            return self._database.sql(query, params=parameters).to_arrow_table()
         except self._errors as error:
             raise self._input_error(error, query, not_done="") from None
+
+    def _start(self, work: Callable[[], T]) -> ThreadTask[T]:
+        self._task = task = ThreadTask(work)
+        return task
 
     def time_limit_error(self, task: ThreadTask[Any], limit_s: float) -> QueryTimeout:
         """Stop a query that has reached its limit, and return the error that says so."""
@@ -231,16 +240,16 @@ def _not_a_question_error(kind: str, query: str) -> InputError:
             cure="Name them: PIVOT inventory ON location IN ('MIA1', 'SAO1') USING count(*).",
             not_done="sent",
         )
-    return refused_query_error(f"{kind.replace('_', ' ')} is not a question; SELECT is", None, query)
+    return refused_query_error(f"{kind.replace('_', ' ')} is not available", None, query)
 
 
 def _error_facts(error: Exception) -> dict[str, Any]:
     """The facts of an error of DuckDB, which writes them as JSON after the name of the kind."""
-    text = str(error)
+    _, _, text = str(error).partition(" Error: ")
     try:
-        facts: dict[str, Any] = json.loads(text[text.index("{") :])
+        facts: dict[str, Any] = json.loads(text)
     except ValueError:
-        return {"exception_message": text}
+        return {"exception_message": text or str(error)}
     return facts
 
 
@@ -259,7 +268,12 @@ def _problem_and_cure(facts: Mapping[str, Any]) -> tuple[str, str]:
             f"the query needs more than {MAX_MEMORY} of memory",
             "Make it smaller: filter or aggregate first.",
         )
-    text = str(facts.get("exception_message", "")).partition(_SETTING_ADVICE)[0]
+    return _split_message(str(facts.get("exception_message", "")))
+
+
+def _split_message(message: str) -> tuple[str, str]:
+    """Return the first sentence of a message of DuckDB and the rest, without advice to change a setting."""
+    text = _SETTING_ADVICE.sub("", message)
     lines = [each.strip() for each in text.splitlines() if each.strip()] or ["DuckDB refused it"]
     problem, _, rest = lines[0].partition(". ")
     return problem.rstrip(".!"), " ".join(filter(None, [rest, *lines[1:]]))

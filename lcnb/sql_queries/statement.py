@@ -26,8 +26,13 @@ _REFUSED_FUNCTIONS = {
     "currval",
     "sleep_ms",
 }
+#: What the parser makes of SHOW TABLES.
+_TABLES = "tables"
 #: Where DuckDB keeps tables that have no schema: `main.plans` and `memory.main.plans` are `plans`.
 _OWN_SCHEMAS: tuple[list[str], ...] = ([], ["main"], ["memory", "main"])
+
+
+Node = Mapping[str, Any]
 
 
 class TableName(NamedTuple):
@@ -55,23 +60,30 @@ def find_tables(tree: Mapping[str, Any], query: str, known: Sequence[str]) -> Qu
         query: its text, for positions.
         known: the names of all tables.
     """
-    found = QueryTables()
+    found = QueryTables(lists_tables=_is_show_tables(tree))
+    if found.lists_tables:
+        return found
     for node, hidden, described in _walk_nodes(tree):
         _check_node(node, query, known)
         if node.get("type") == "BASE_TABLE":
             path = [str(part) for part in node["qualified_name"]["path"]]
-            if len(path) == 1 and path[0].lower() in hidden:
-                continue
-            table = TableName(path[-1].lower(), node_offset(node))
-            if [part.lower() for part in path[:-1]] not in _OWN_SCHEMAS or table.name not in known:
-                raise unknown_table_error(".".join(path), table.offset, query, known)
-            (found.described if described else found.read).append(table)
-        elif node.get("type") == "SHOW_REF" and "query" not in node:
-            found.lists_tables = True
+            if len(path) > 1 or path[0].lower() not in hidden:
+                table = _known_table(path, node_offset(node), query, known)
+                (found.described if described else found.read).append(table)
     return found
 
 
-Node = Mapping[str, Any]
+def _known_table(path: Sequence[str], offset: int | None, query: str, known: Sequence[str]) -> TableName:
+    """Return the table of a name and its schemas; raise InputError if there is no such table."""
+    schemas, name = [part.lower() for part in path[:-1]], path[-1].lower()
+    if schemas not in _OWN_SCHEMAS or name not in known:
+        raise unknown_table_error(".".join(path), offset, query, known)
+    return TableName(name, offset)
+
+
+def _is_show_tables(tree: Node) -> bool:
+    shown = (tree.get("node") or {}).get("from_table") or {}
+    return shown.get("type") == "SHOW_REF" and _shown_name(shown) == _TABLES
 
 
 def _walk_nodes(tree: Node) -> Iterator[tuple[Node, frozenset[str], bool]]:
@@ -125,8 +137,9 @@ def _check_node(node: Node, query: str, known: Sequence[str]) -> None:
     if kind == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
         problem = f"the function {str(node['function_name']).lower()} is not available"
         raise refused_query_error(problem, node_offset(node), query, known)
-    if kind == "SHOW_REF" and "query" not in node and _shown_name(node) != "tables":
-        raise refused_query_error(f"SHOW {_shown_name(node).upper()} is not available", None, query, known)
+    if kind == "SHOW_REF" and "query" not in node:
+        problem = "SHOW is available as the query SHOW TABLES only; DESCRIBE shows the columns of a table"
+        raise refused_query_error(problem, None, query, known)
 
 
 def _shown_name(node: Node) -> str:

@@ -95,7 +95,8 @@ def listing_rows(
     if isinstance(found, InventoryParts):
         from lcnb.frames.inventory import priced_inventory
 
-        frame, drift = priced_inventory(found, facts)
+        rows, drift = priced_inventory(found, facts)
+        frame = rows.frame()
     else:
         from lcnb.frames.listings import read_frame
 

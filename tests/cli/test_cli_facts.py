@@ -122,3 +122,33 @@ def test_unreadable_file(account_env: object, call: Call) -> None:
         assert done.code == 2
         assert "line 2: protected: expected yes" in " ".join(done.err.split())
     assert path.read_text() == "identifier,protected\nabc,perhaps\n"
+
+
+def test_create(account_env: object, call: Call) -> None:
+    """The facts of a new machine are in the preview of its create; a duration and a time exclude each other."""
+    new = [
+        "create",
+        "new",
+        "--location",
+        "MIA1",
+        "--plan",
+        "1vcpu-1gb-10ssd",
+        "--image",
+        "debian-12-x86_64",
+        "--dry-run",
+    ]
+    given = ["--tag", "project=shop", "--tag", "legacy", "--owner", "ana", "--protect"]
+    (change,) = rows(call, *new, *given, "--expires-at", "2099-01-01")
+    assert change["to"].endswith("; legacy; project=shop; owner ana; protected; expires 2099-01-01T00:00:00Z")
+    assert "; expires 20" in rows(call, *new, "--expires-in", "8h")[0]["to"]
+    for wrong, message in (
+        (
+            ["--expires-in", "8h", "--expires-at", "2099-01-01"],
+            "pass --expires-in or --expires-at, not both.",
+        ),
+        (["--expires-in", "8"], "--expires-in: expected a duration such as 30m"),
+        (["--tag", "1=2"], "tag: expected a key"),
+    ):
+        done = call(*new, *wrong)
+        assert done.code == 2
+        assert message in " ".join(done.err.split())

@@ -66,6 +66,8 @@ def test_in_a_shell(account_env: Any) -> None:
     [
         ("%lcnb ", "", "instances"),
         ("%lcnb inst", "inst", "instances"),
+        ("%%lcnb ", "", "sql"),
+        ("%%lcnb sql ", "", "--account"),
         ("%lcnb instances ", "", "--location"),
         ("%lcnb instances --state r", "r", "running"),
     ],

@@ -162,12 +162,12 @@ ANNOUNCING = """
 import signal, sys, threading
 signal.signal(2, signal.default_int_handler)
 from lcnb.sql_queries.engine import Session
-start = Session.start
+start = Session.start_query
 def announced(*arguments):
     task = start(*arguments)
     print("begun", flush=True)
     return task
-Session.start = announced
+Session.start_query = announced
 from lcnb.cli.main import main
 sys.argv = ["lcnb", "sql", *sys.argv[1:]]
 main()

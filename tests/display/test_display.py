@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcnb.display.charts import bar_chart, line_chart
+from lcnb.display.charts import band_chart, bar_chart, line_chart
 from lcnb.display.formats import money, state_html
 from lcnb.display.markup import Html
 from lcnb.display.palette import STATE_COLORS
@@ -459,6 +460,43 @@ def test_line_of_nothing(data: pd.Series | pd.DataFrame) -> None:
     """Without a value there is a sentence instead of a picture."""
     assert repr(line_chart(data, "Balance")) == "Balance: nothing to show."
     assert "<svg" not in html_of(line_chart(data, "Balance"))
+
+
+def bands(values: list[float], more: float = 0.0) -> pd.DataFrame:
+    return pd.DataFrame({"a": values, "b": values}, index=DAYS[: len(values)]) + more
+
+
+def test_bands() -> None:
+    """Each column is a band between its bounds, named in a legend; its text says the last bounds."""
+    shown = band_chart(
+        bands([1, 2, 3]), bands([1, 2, 3], 1.5), "Cost", step=timedelta(days=1), unit="USD", decimals=2
+    )
+    assert {"Cost (USD)", "a", "b"} <= set(texts(shown))
+    assert repr(shown) == "Cost. At 26 Nov 2026: a: 3.00 to 4.50, b: 3.00 to 4.50 USD"
+    assert html_of(shown).count("FillBetween") == 2 or html_of(shown).count("PolyCollection") == 2
+
+
+@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0, 0.0], [1e12, 0.0], [float("nan"), 1.0], [-5.0, 3.0]])
+def test_band_of_odd_values(values: list[float]) -> None:
+    """Zeros, one value, negative, large and missing ones are drawn without a warning."""
+    assert texts(band_chart(bands(values), bands(values), "T", step=timedelta(days=1)))
+
+
+def test_band_of_nothing() -> None:
+    """Without a value there is a sentence instead of a picture."""
+    for data in (pd.DataFrame(), pd.DataFrame({"a": []}), pd.DataFrame(index=DAYS)):
+        shown = band_chart(data, data, "Cost", step=timedelta(days=1))
+        assert repr(shown) == "Cost: nothing to show."
+        assert "<svg" not in html_of(shown)
+
+
+@pytest.mark.parametrize("label", LABELS, ids=range(len(LABELS)))
+def test_odd_label_of_a_band(label: str) -> None:
+    """A title and the name of a band are texts as they stand: no tag, no formula."""
+    data = pd.DataFrame({"a": [1.0], label: [2.0]}, index=DAYS[:1])
+    shown = band_chart(data, data, f"c{label}", step=timedelta(days=1))
+    assert len(label) > 40 or any(each.strip("\u200b") == " ".join(label.split()) for each in texts(shown))
+    assert not {tag for tag, _ in Tags(html_of(shown)).tags} & {"img", "script", "image", "a"}
 
 
 @pytest.mark.parametrize("label", LABELS, ids=range(len(LABELS)))

@@ -180,7 +180,9 @@ def test_two_machines(settings: Settings) -> None:
     lc = client(sandbox(), settings)
     change: Change = lc.create_instance("new", **NEW, protect=True)[0]
     task = ChangeTask(replace(change), 0)
-    session = ApplySession("x", [task], Journal(settings.state_dir), apply_rules(settings), lc.clock)
+    session = ApplySession(
+        "x", [task], Journal(settings.state_dir), apply_rules(settings), settings, lc.clock
+    )
     flow = session.record_outcome(task, "twins", "2 machines were made", "abc")
     work: Any = next(flow)
     with pytest.raises(StopIteration):

@@ -10,7 +10,7 @@ import pytest
 import lcnb
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import MachineFacts, Protection
-from lcnb.frames.facts_frame import fact_columns, facts_frame
+from lcnb.frames.facts_frame import fact_values, facts_frame
 
 DAY = datetime(2026, 12, 1, 8, tzinfo=UTC)
 FULL = MachineFacts(
@@ -35,18 +35,15 @@ def test_facts_frame() -> None:
     assert facts_frame([]).dtypes.equals(frame.dtypes)
 
 
-def test_fact_columns() -> None:
+def test_fact_values() -> None:
     """A machine without facts is not protected; of one without an identifier this is not known."""
-    found = {
-        name: plain(values) for name, values in fact_columns(["aaa", "zzz", None], {"aaa": FULL}).items()
-    }
-    assert found == {
-        "tags": ["legacy; project=shop", None, None],
-        "owner": ["ana", None, None],
-        "note": ["a note", None, None],
-        "protected": [True, False, None],
-        "expires": [pd.Timestamp(DAY), None, None],
-    }
+    none = {"tags": None, "owner": None, "note": None, "protected": None, "expires": None}
+    facts = {"aaa": FULL}
+    assert fact_values("aaa", facts) == {
+        "tags": "legacy; project=shop", "owner": "ana", "note": "a note", "protected": True, "expires": DAY,
+    }  # fmt: skip
+    assert fact_values("zzz", facts) == none | {"protected": False}
+    assert fact_values(None, facts) == none
 
 
 def test_inventory_has_facts(lc: lcnb.LetsCloud) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
 from lcnb import AsyncLetsCloud, LetsCloud
 from lcnb.api.fields import Drift, fields_of
@@ -21,12 +23,16 @@ from lcnb.api.listing_reader import Listing
 from lcnb.api.models import MODELS, Instance, Plan
 from lcnb.api.queries import InventoryParts
 from lcnb.api.record_reader import read_record
+from lcnb.display import terminal
 from lcnb.errors import DriftWarning, InputError
 from lcnb.frames import inventory, listings, pricing
 from lcnb.frames.description import describe
 from lcnb.frames.inventory import by_location
 from lcnb.frames.provenance import MAX_DRIFT_LISTED, frame_facts
+from lcnb.rows import Rows
 from lcnb.sandbox import Sandbox
+
+T = TypeVar("T")
 
 COLUMNS = {
     "profile": "name:str company_name:str email:str currency:str balance:Float64",
@@ -525,3 +531,63 @@ def test_order_is_kept() -> None:
     labels = [f"m{number}" for number in range(50)]
     frame = listings.listing_frame("instances", listed([{"label": label} for label in labels]))
     assert frame["label"].tolist() == labels
+
+
+# --- rows without pandas ----------------------------------------------------------------------------------
+
+
+def caught(work: Callable[[], T]) -> tuple[T, list[str]]:
+    """What `work` returns, and the warnings that it gives."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        result = work()
+    return result, [str(each.message) for each in found]
+
+
+def check_agreement(rows: Rows, frame: pd.DataFrame) -> None:
+    """Rows and a frame have the same columns, order, dtypes, values and missing values, also as JSON and as CSV."""
+    assert_frame_equal(rows.frame(), frame, check_flags=False)
+    values = [[None if pd.isna(each) else each for each in frame[name].tolist()] for name in frame]
+    assert [list(row) for row in rows] == [list(row) for row in zip(*values, strict=True)]
+    objects = [dict(zip(frame.columns, row, strict=True)) for row in zip(*values, strict=True)]
+    assert json.loads(terminal.json_text(rows)) == objects
+    written = io.StringIO(newline="")
+    terminal.write_csv(rows, written)
+    assert written.getvalue() == frame.to_csv(index=False, lineterminator="\n")
+    assert terminal.frame_rows(frame).values == list(rows)
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data(), kind=st.sampled_from(sorted(MODELS)))
+def test_rows_agree_with_frames(data: st.DataObject, kind: str) -> None:
+    """A command, which reads without pandas, prints what the frame holds, and warns of the same drift.
+
+    That a frame of machines, which Arrow reads, is the same as one of records is tested in test_columns.
+    """
+    records = data.draw(odd_records(kind))
+    frame, warned = caught(lambda: listings.listing_frame(kind, listed(records)))
+    rows, warned_too = caught(lambda: listings.listing_rows(kind, listed(records)))
+    assert warned_too == warned
+    check_agreement(rows, frame)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    machines=odd_records("instances"), plans=odd_records("plans"), locations=odd_records("locations"),
+    profile=st.dictionaries(st.sampled_from(["currency", "balance"]), ODD),
+)  # fmt: skip
+def test_inventory_rows_agree_with_frames(
+    machines: list[dict[str, Any]],
+    plans: list[dict[str, Any]],
+    locations: list[dict[str, Any]],
+    profile: dict[str, Any],
+) -> None:
+    """The inventory is the same with and without pandas; each missing city is that of its location."""
+
+    def found() -> InventoryParts:
+        return InventoryParts(listed(machines), listed(locations), profile, listed(plans))
+
+    frame, warned = caught(lambda: inventory.inventory_frame(found()))
+    rows, warned_too = caught(lambda: inventory.inventory_rows(found()))
+    assert warned_too == warned
+    check_agreement(rows, frame)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -14,12 +19,13 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import lcnb
-from conftest import TOKEN, HandClock
+from conftest import TOKEN, Call, HandClock
 from lcnb.history import recording
 from lcnb.history.comparison import compare_inventories
 from lcnb.history.moments import parse_moment
 from lcnb.history.store import HISTORY_FILE
 from lcnb.sandbox import Sandbox
+from lcnb.sandbox.refusals import Refusal
 
 #: 2026-11-02 10:00 UTC.
 START = 1_793_613_600.0
@@ -258,6 +264,7 @@ MOMENTS: list[tuple[Any, str]] = [
     ("24h", "2026-11-01T10:00"),
     ("7d", "2026-10-26T10:00"),
     ("2w", "2026-10-19T10:00"),
+    ("1d12h30m", "2026-10-31T21:30"),
     (date(2026, 11, 1), "2026-11-01T00:00"),
     (datetime(2026, 11, 1, 9), "2026-11-01T09:00"),
     (datetime(2026, 11, 1, 9, tzinfo=timezone(timedelta(hours=2))), "2026-11-01T07:00"),
@@ -276,7 +283,21 @@ def test_moments(given: Any, expected: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     "given",
-    ["", "yesterday", "2026-13-01", "11/01/2026", "0x", 1793613600, True, 1.5, pd.NaT, pd.NA, [], "99999w"],
+    [
+        "",
+        "yesterday",
+        "2026-13-01",
+        "11/01/2026",
+        "0x",
+        1793613600,
+        True,
+        1.5,
+        pd.NaT,
+        pd.NA,
+        [],
+        "999999999w",
+        "0h",
+    ],
 )
 def test_no_moment(given: Any) -> None:
     """Anything else is refused with examples."""
@@ -330,6 +351,51 @@ def test_facts_are_kept(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> N
     assert len(lc.instances())
     assert len(lc.readings().query("kind == 'facts'")) == 4
     assert listings(lc).complete.all()
+
+
+def test_cached_catalogue(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices from the cache of the catalogue are no new reading; prices that no client kept count from their time."""
+    monkeypatch.setenv("LCNB_CATALOGUE", "600")
+    _, lc = served(fleet=12)
+    lc._history.enabled = False
+    before = time.time()
+    lc.inventory()
+    after = time.time()
+    lc._history.enabled = True
+    for hour in range(3):
+        lc._history.clock = lambda hour=hour: after + 100 + hour * 3600
+        lc.inventory()
+    found = lc.readings()
+    assert len(listings(lc)) == 3
+    kept = found[found.kind.str.startswith("plans of") | (found.kind == "locations")]
+    assert kept.kind.is_unique
+    assert kept["at"].map(lambda at: before - 1 < at.timestamp() < after + 1).all()
+    fresh = lc.catalogue(refresh=True)
+    assert len(lc.readings()) > len(found)
+    assert len(fresh.plans)
+
+
+def test_refused_plans(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
+    """Plans of a location that are refused are a failed reading of it, and its last known prices remain."""
+    sandbox, lc, clock = account
+    fleet = lc.inventory()
+    place = fleet.location[0]
+    clock.now += 3600
+    plain = sandbox.world.location
+
+    def refuse(slug: str) -> Any:
+        if slug.upper() == place:
+            raise Refusal("No plans today", 404)
+        return plain(slug)
+
+    sandbox.world.location = refuse  # type: ignore[method-assign]
+    with pytest.warns(lcnb.DriftWarning, match=f"plans of {place}"):
+        lc.inventory()
+    failed = lc.readings().query("not complete")
+    assert failed.kind.tolist() == [f"plans of {place}"]
+    assert "No plans today" in failed.problem.iloc[0]
+    past = lc.inventory(at=datetime.fromtimestamp(clock.now, UTC))
+    assert_frame_equal(identified(past), identified(fleet))
 
 
 # --- versions and changes -------------------------------------------------------------------------------
@@ -438,3 +504,118 @@ def test_price_change(
     assert frame.change.tolist() == ["changed"] * priced
     assert all("→ 99.00" in each for each in frame.what)
     assert len(lc.history()) == len(identified(fleet)) + priced
+
+
+def test_desired_state_of_the_past(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
+    """Columns of the past can be a desired state: it brings machines back to what they were."""
+    sandbox, lc, clock = account
+    lc.inventory()
+    clock.now += 3600
+    past = lc.inventory(at="1h").drop_duplicates("label", keep=False)
+    past = past[(past.state == "running") & past.plan.notna()]
+    desired = past[["label", "plan", "state"]]
+    assert len(desired)
+    assert len(lc.plan(desired)) == 0
+    machine = next(each for each in machines(sandbox) if each["label"] == desired.label.iloc[0])
+    machine.update(booted=False)
+    lc._cache.forget_listings()
+    assert lc.plan(desired).to_frame().action.tolist() == ["power on"]
+
+
+def test_several_accounts(
+    account: tuple[Sandbox, lcnb.LetsCloud, HandClock], monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    """`lcnb.inventory()` keeps the readings of each account, and no account sees the machines of another."""
+    _, lc, _ = account
+    folder = own_home / "config"
+    folder.mkdir()
+    url = lc.settings.base_url
+    (folder / "lcnb.toml").write_text(
+        f'[accounts.prod]\ntoken_env = "PROD_TOKEN"\nbase_url = "{url}"\n'
+        f'[accounts.lab]\ntoken_env = "LAB_TOKEN"\nbase_url = "{url}"\n'
+    )
+    monkeypatch.setenv("PROD_TOKEN", TOKEN)
+    monkeypatch.setenv("LAB_TOKEN", "a-wrong-token-of-the-account")
+    with pytest.warns(lcnb.DriftWarning, match="account lab"):
+        fleet = lcnb.inventory(["prod", "lab"])
+    assert len(lcnb.connect("prod").history()) == fleet.identifier.notna().sum()
+    assert len(lcnb.connect("lab").history()) == 0
+
+
+def test_disk_that_is_full(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
+    """Where no file can grow, the reading succeeds and the history stays as it was."""
+    _, lc, _ = account
+    lc.inventory()
+    before = file_of(lc).read_bytes()
+    program = """
+import resource, sys, time
+import lcnb
+lc = lcnb.connect(token=sys.argv[1], base_url=sys.argv[2])
+lc._history.clock = lambda: time.time() + 7200
+lc.instances()
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+lc._history.clock = lambda: time.time() + 9000
+print(len(lc.instances()))
+"""
+    arguments = [sys.executable, "-c", program, TOKEN, lc.settings.base_url]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stdout) == (0, f"{len(lc.instances())}\n"), done.stderr
+    assert done.stderr.count("the reading was not kept: ") == 1
+    assert len(before)
+    assert sqlite3.connect(file_of(lc)).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command_account(
+    account: tuple[Sandbox, lcnb.LetsCloud, HandClock], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Sandbox, lcnb.LetsCloud]:
+    sandbox, lc, _ = account
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    monkeypatch.setenv("LCNB_BASE_URL", lc.settings.base_url)
+    return sandbox, lc
+
+
+def test_record_command(
+    command_account: tuple[Sandbox, lcnb.LetsCloud], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lcnb record` prints one line; a partial listing ends with 8, a refused token with the usual error."""
+    sandbox, lc = command_account
+    count = len(identified(lc.instances()))
+    done = call("record")
+    assert (done.code, done.err) == (0, "")
+    assert re.fullmatch(rf"{count} machines at 20.* UTC: 0 appeared, 0 gone, 0 changed .*\n", done.out)
+    plain = sandbox.shapes.instances
+    monkeypatch.setattr(sandbox.shapes, "instances", lambda rows: plain([*rows[1:], "x"]))
+    done = call("record")
+    assert done.code == 8
+    assert done.out.startswith(
+        "the reading is not complete, so the history of the machines is unchanged: $.data["
+    )
+    sandbox.token = "another"
+    assert call("record").code == 1
+
+
+def test_history_commands(command_account: tuple[Sandbox, lcnb.LetsCloud], call: Call) -> None:
+    """The commands print what the methods return, and refuse what they refuse with exit code 2."""
+    sandbox, lc = command_account
+    assert call("record").code == 0
+    label = machines(sandbox)[0]["label"]
+    machines(sandbox)[0].update(label="renamed")
+    lc._history.clock = time.time
+    at = datetime.now(UTC).isoformat()
+    assert call("record").code == 0
+    for name in (label, "renamed"):
+        rows = json.loads(call("history", "show", name, "-o", "json").out)
+        assert [row["label"] for row in rows] == [label, "renamed"]
+    compared = json.loads(call("history", "compare", "--since", at, "-o", "json").out)
+    assert [row["what"] for row in compared] == [f"label: {label} → renamed"]
+    for options in (["--by", "location"], ["--months"], ["--by", "tag:project", "--tags-now"]):
+        done = call("history", "spend", "--since", at, *options, "-o", "csv")
+        assert (done.code, done.out.count("\n") > 1) == (0, True), done.err
+    assert call("history", "readings", "-o", "csv").out.startswith("at,kind,complete,problem\n")
+    assert call("history", "show", "nobody").code == 2
+    assert call("history", "spend", "--since", "1h", "--by", "colour").code == 2
+    assert call("inventory", "--at", "2020-01-01").code == 2

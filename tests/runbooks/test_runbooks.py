@@ -773,9 +773,9 @@ def test_shipped() -> None:
     """Each shipped runbook has a title, a purpose, and parameters with a type and a help each."""
     assert "inventory" in shipped_names()
     listed = describe_runbooks()
-    assert listed.name.tolist() == shipped_names()
-    assert listed.purpose.str.len().min() > 20
+    assert listed.column("name") == shipped_names()
+    assert min(map(len, listed.column("purpose"))) > 20
     for name in shipped_names():
         table = describe_runbooks(name)
-        assert (table.type != "any value").all()
-        assert table.help.str.len().min() > 10
+        assert "any value" not in table.column("type")
+        assert min(map(len, table.column("help"))) > 10

@@ -275,6 +275,7 @@ def test_nothing_is_sent_for_a_wrong_query(query: str, served: Served) -> None:
         ("select 'x'::blob as b", "the column 'b' of the result has the type BLOB, which a table cannot hold. Cast it to text"),
         ("pivot inventory on location using count(*)", "PIVOT needs the values that become columns. Name them: PIVOT inventory ON location IN ("),
         ("select * from plans p, instances where p.locaton = 'x'", "locaton"),
+        ("select list_transform([1], x -> x)", "eprecated"),
         ("select $1", "Values were not provided for the following parameters: 1"),
     ],
 )  # fmt: skip
@@ -289,7 +290,7 @@ def test_messages(query: str, message: str, lc: lcnb.LetsCloud) -> None:
     assert "{" not in text
 
 
-@pytest.mark.parametrize("query", [None, 1, b"select 1", ["select 1"]])
+@pytest.mark.parametrize("query", [None, 1, b"select 1", ["select 1"], "select '\ud800'"])
 def test_no_text(query: Any, lc: lcnb.LetsCloud) -> None:
     """A query that is no text is refused."""
     with pytest.raises(InputError, match="expected SQL as text"):
@@ -380,6 +381,18 @@ def test_parameters(lc: lcnb.LetsCloud) -> None:
     assert lc.sql("select label from instances where label = $1", ["web-01"]).label.tolist() == ["web-01"]
     assert lc.sql("select label from instances where label = ?", ("web-01",)).label.tolist() == ["web-01"]
     assert lc.sql("select label from instances where label = $l", {"l": "' or 1=1 --"}).empty
+    assert lc.sql("select $1 + 1 as n", [np.int64(3)]).n[0] == 4
+    assert lc.sql("select $1 as t", [pd.Timestamp("2026-01-01", tz="UTC")]).t.dtype == "datetime64[us, UTC]"
+
+
+@pytest.mark.parametrize("parameters", ["web-01", 5, {"web-01"}, iter([1]), [object()], [lcnb.Secret("a-secret")], [], [1, 2], {"b": 1}])  # fmt: skip
+def test_wrong_parameters(parameters: Any, served: Served) -> None:
+    """Values that do not fit the query, or that DuckDB does not know, are refused; a secret is not shown."""
+    sandbox, lc = served(fleet=3)
+    with pytest.raises(InputError, match="Nothing was sent") as refused:
+        lc.sql("select $1 as x from instances", parameters)
+    assert "a-secret" not in str(refused.value)
+    assert not sandbox.log
 
 
 def test_account_column(lc: lcnb.LetsCloud) -> None:
@@ -414,6 +427,13 @@ def test_show_tables(lc: lcnb.LetsCloud) -> None:
     frame = lc.sql("SHOW TABLES;")
     assert frame.name.tolist() == tables.table_names()
     assert frame.description.str.len().min() > 10
+
+
+@pytest.mark.parametrize("query", ["select count(*) from (show tables)", "from (show tables)", "show", "describe", "show plans", "show tables from main"])  # fmt: skip
+def test_other_show(query: str, lc: lcnb.LetsCloud) -> None:
+    """SHOW in another form is refused, and says what there is."""
+    with pytest.raises(InputError, match="the query SHOW TABLES only; DESCRIBE shows the columns"):
+        lc.sql(query)
 
 
 def test_answer_has_no_rows_to_change(lc: lcnb.LetsCloud) -> None:

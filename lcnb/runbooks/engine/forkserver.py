@@ -108,6 +108,7 @@ def preload_modules() -> None:
     import_module("lcnb.runbooks.publish.cells").html_exporter()
     import_module("lcnb.runbooks.execution").package_versions()
     import_module("jupyter_client.provisioning").KernelProvisionerFactory.instance()
+    vars(import_module("lcnb.runbooks.engine.shell_kernel"))["PRELOADED_NAMES"] = frozenset(sys.modules)
     gc.freeze()  # the collector must not write to the memory that all forks share
     gc.enable()
 
@@ -155,7 +156,7 @@ class _ForkServer:
     def loop(self) -> None:
         """Serve requests until the server is to end and all runs have ended. Standbys end with their connections."""
         try:
-            while not (self.ending and not self.running):
+            while not self._has_ended():
                 ready = self._wait_for_events()
                 if ready:
                     self._handle_events(ready)
@@ -163,6 +164,14 @@ class _ForkServer:
                     self._adjust_standbys()
         finally:
             self.path.unlink(missing_ok=True)
+
+    def _has_ended(self) -> bool:
+        """Whether the server is to end, and all runs have ended, also of clients that had connected before."""
+        if self.ending:
+            for connection in self.connected:
+                self._serve(connection)
+            self.connected.clear()
+        return self.ending and not self.running
 
     def _wait_for_events(self) -> list[Any]:
         """Wait for a request, a signal, the end of a client, or idle time; return the handles that are ready."""
@@ -196,7 +205,10 @@ class _ForkServer:
             self._accept()
 
     def _collect_ended(self) -> None:
-        """Send the exit code of each process that has ended to its client, and forget standbys that have ended."""
+        """Send the exit code of each process that has ended to its client, and forget standbys that have ended.
+
+        A process that was not killed has sent its exit code itself.
+        """
         for pid, each in list(self.running.items()):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
@@ -271,7 +283,7 @@ class _ForkServer:
         pid = 0
         if request is not None and not refused:
             try:
-                pid = self._begin(request, handles)
+                pid = self._begin(request, handles, connection)
             except OSError as error:
                 refused = f"no process: {error.strerror}"
         for each in handles:
@@ -285,17 +297,17 @@ class _ForkServer:
         self._reply(connection, {"pid": pid}, [end])
         os.close(end)
 
-    def _begin(self, request: Mapping[str, Any], handles: Sequence[int]) -> int:
+    def _begin(self, request: Mapping[str, Any], handles: Sequence[int], client: socket.socket) -> int:
         """Hand the request over to a standby, or to a new fork; return its process id. OSError when none can begin."""
         self._collect_ended()
         while self.standbys:
             standby = self.standbys.pop(0)
-            if standby.hand_over(request, handles):
+            if standby.hand_over(request, handles, client):
                 self.failures = 0
                 return standby.pid
             self._end_standby(standby)
         standby = fork_standby(self._leave)
-        if not standby.hand_over(request, handles):
+        if not standby.hand_over(request, handles, client):
             self._end_standby(standby)
             raise OSError(errno.ECHILD, "the forked process ended at once")
         return standby.pid

@@ -73,11 +73,15 @@ def unpack_message(packed: bytes) -> dict[str, Any]:
 
 
 def send_message(connection: _socket.socket, message: Mapping[str, Any], handles: Sequence[int] = ()) -> None:
-    """Send one message. OSError when the other side has closed the connection."""
-    body = json.dumps(message).encode()
+    """Send one message. OSError when the other side has closed the connection.
+
+    A short message is sent in one piece: two processes may send theirs on the same connection.
+    """
+    framed = frame_message(json.dumps(message).encode())
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(handles)}i", *handles))
-    connection.sendmsg([LENGTH_PREFIX.pack(len(body))], [rights] if handles else [])
-    connection.sendall(body)
+    sent = connection.sendmsg([framed], [rights] if handles else [])
+    if sent < len(framed):  # to send nothing would fail where the other side has received all, and closed
+        connection.sendall(framed[sent:])
 
 
 def receive_message(connection: _socket.socket) -> tuple[dict[str, Any] | None, list[int]]:

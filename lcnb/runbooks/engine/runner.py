@@ -45,14 +45,15 @@ class Standby:
     pid: int
     connection: socket.socket
 
-    def hand_over(self, request: Mapping[str, Any], handles: Sequence[int]) -> bool:
+    def hand_over(self, request: Mapping[str, Any], handles: Sequence[int], client: socket.socket) -> bool:
         """Send the request; False when the process has ended, and so has not begun the run.
 
-        It begins when it has received the whole request, which cannot be when sending the last part of it fails.
+        It begins when it has received the whole request, which cannot be when sending the last part of it fails. It
+        gets the connection to the client too, and sends the exit code there before it ends.
         """
         self.connection.settimeout(HAND_OVER_S)
         try:
-            send_message(self.connection, request, handles)
+            send_message(self.connection, request, [*handles, client.fileno()])
         except OSError:
             return False
         finally:
@@ -74,17 +75,18 @@ def fork_standby(leave_server: Callable[[], None]) -> Standby:
         try:
             leave_server()
             ours.close()
-            code = _wait_for_run(theirs)
+            _wait_for_run(theirs)
+            code = 0
         except BaseException:
             traceback.print_exc()
         finally:
-            os._exit(code & 0xFF)
+            os._exit(code)
     theirs.close()
     return Standby(pid, ours)
 
 
-def _wait_for_run(connection: socket.socket) -> int:
-    """Prepare a shell, wait for the request, and run it; return the exit code."""
+def _wait_for_run(connection: socket.socket) -> None:
+    """Prepare a shell, wait for the request, run it, and send the exit code to the client."""
     os.setsid()
     wait_behind_runs()
     for number in (*ENDING_SIGNALS, signal.SIGCHLD):
@@ -93,8 +95,9 @@ def _wait_for_run(connection: socket.socket) -> int:
     shell = _prepare_fitting_shell()
     request, handles = receive_message(connection)
     if request is None:
-        return 0
+        return
     connection.close()
+    client = socket.socket(fileno=handles.pop())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in request["ignored"]:
         signal.signal(number, signal.SIG_IGN)
@@ -105,7 +108,23 @@ def _wait_for_run(connection: socket.socket) -> int:
         store_prepared(shell)
     elif shell is not None:
         shell.control.close()  # it ends
-    return _run_request(request, handles)
+    code = _run_request(request, handles) & 0xFF
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server sends it when the client has gone
+    with suppress(OSError):
+        send_message(client, {"code": code})  # before this process gives its memory back, which takes longer
+    if shell is not None:
+        _collect_shell(shell.pid)
+    os._exit(code)
+
+
+def _collect_shell(pid: int) -> None:
+    """Collect the process of the shell, and kill it if the run has not used it."""
+    with suppress(
+        ChildProcessError
+    ):  # it was collected when it ended, and its number may be another process's
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def _prepare_fitting_shell() -> PreparedShell | None:

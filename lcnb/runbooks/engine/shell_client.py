@@ -122,18 +122,17 @@ class ShellManager:
         self.process.interrupt()
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
-        """Close the requests, which ends the shell; kill it with `now`, or after SHUTDOWN_S."""
+        """Close the requests, which ends the shell; kill it with `now`, or after SHUTDOWN_S.
+
+        When the functions that cells registered with atexit have ended, the shell closes its side too. Then it has
+        nothing to do but to give its memory back, and the run does not wait for that: `runner` collects the process.
+        """
+        control = self._prepared.control
         if not now and self.process.poll() is None:
-            self._prepared.control.shutdown(socket.SHUT_WR)
-            end = os.pidfd_open(self.process.pid)
-            try:
-                await asyncio.wait_for(_wait_readable(end), SHUTDOWN_S)
-            except TimeoutError:
-                pass  # it is killed
-            finally:
-                os.close(end)
+            control.shutdown(socket.SHUT_WR)
+            with suppress(TimeoutError):  # it is killed
+                await asyncio.wait_for(_wait_closed(control), SHUTDOWN_S)
         self.process.kill()
-        self.process.wait()
 
     def cleanup_resources(self, restart: bool = False) -> None:
         """Note that the shell has ended."""
@@ -260,6 +259,15 @@ class _ShellChannel:
     def _complete(self) -> dict[str, Any] | None:
         packed = take_message(self._buffer)
         return None if packed is None else unpack_message(packed)
+
+
+async def _wait_closed(control: socket.socket) -> None:
+    """Wait until the shell has closed its side, or has died; drop what it still sends."""
+    with suppress(ConnectionResetError):
+        while True:
+            await _wait_readable(control.fileno())
+            if not control.recv(1 << 18, socket.MSG_DONTWAIT):
+                return
 
 
 async def _wait_readable(handle: int) -> None:

@@ -30,14 +30,16 @@ from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import traitlets
 import zmq
+from ipykernel import ipkernel
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.kernelbase import Kernel
+from IPython.core import shellapp
 from jupyter_client.session import Session
 from traitlets.config import Config
 
@@ -45,6 +47,8 @@ from lcnb.runbooks.engine.framing import frame_message, pack_message, take_messa
 
 #: What `forked_process.NO_HISTORY_ARGUMENT` sets.
 NO_HISTORY_CONFIG = Config({"HistoryManager": {"hist_file": ":memory:"}})
+#: The names of the modules that the server has imported; it sets them.
+PRELOADED_NAMES: frozenset[str] = frozenset()
 #: Bytes of stderr that are kept for the report of a death.
 MAX_STDERR_BYTES = 64_000
 #: Seconds that Python's output waits for what a program writes at the same time, because a program may never stop.
@@ -344,7 +348,7 @@ class ShellApp(IPKernelApp):
 
     def init_kernel(self) -> None:
         """Create the kernel with the streams of this process."""
-        with _without_debugger():
+        with _without_debugger(), _without_modules(ipkernel):
             self.kernel = ShellKernel.instance(
                 parent=self,
                 session=self.session,
@@ -359,6 +363,16 @@ class ShellApp(IPKernelApp):
         self.kernel.handles = self.handles
         self.displayhook.get_execution_count = lambda: self.kernel.execution_count
 
+    def init_code(self) -> None:
+        """Run the code that a user lets each kernel run first, and keep what `%reset -s aggressive` leaves imported."""
+        if os.environ.get("PYTHONSTARTUP"):
+            super().init_code()
+            return
+        with _without_modules(shellapp):
+            super().init_code()
+        shell: Any = self.kernel.shell
+        shell._sys_modules_keys = PRELOADED_NAMES
+
 
 def run_kernel(control: socket.socket, iopub: int, wait_for_run: Callable[[ShellApp], None]) -> None:
     """Run as a kernel until the runner closes its end of the socket, or a cell calls `exit()`."""
@@ -372,6 +386,8 @@ def run_kernel(control: socket.socket, iopub: int, wait_for_run: Callable[[Shell
         if not thread.daemon and thread is not threading.current_thread():
             thread.join()
     atexit._run_exitfuncs()
+    with suppress(OSError):
+        control.shutdown(socket.SHUT_RDWR)  # processes that a cell started may have it open
 
 
 def _repeat_kernel_setup(kernel: Any) -> None:
@@ -403,3 +419,25 @@ def _without_debugger() -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
+
+
+class _SysWithoutModules:
+    """Python's `sys`, in which no module is listed."""
+
+    modules: ClassVar[dict[str, ModuleType]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
+
+
+@contextmanager
+def _without_modules(reader: Any) -> Iterator[None]:
+    """Keep a module from reading the name or file of each imported module.
+
+    That copies their pages of the memory that is shared with the server: 14 MB for each shell.
+    """
+    reader.sys = _SysWithoutModules()
+    try:
+        yield
+    finally:
+        reader.sys = sys

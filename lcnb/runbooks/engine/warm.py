@@ -192,8 +192,12 @@ def _request_on(
     except (OSError, ValueError, KeyError):
         connection.close()
         return None
+    code: int | None = None
     try:
         reply, ends = receive_message(connection)
+        if reply is not None and "code" in reply:  # a short run, whose process was faster than the server
+            code = int(reply["code"])
+            reply, ends = receive_message(connection)
     except OSError:
         reply = None
     if reply is None:
@@ -207,7 +211,9 @@ def _request_on(
     if "refused" in reply:
         connection.close()
         return None
-    return WarmProcess(connection, reply["pid"], ends[0], stdin)
+    process = WarmProcess(connection, reply["pid"], ends[0], stdin)
+    process.returncode = code
+    return process
 
 
 def _build_request(main: str, argv: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
@@ -246,7 +252,10 @@ def is_server_running() -> bool:
 
 
 def run_on_server(connection: _socket.socket, argv: Sequence[str]) -> int | None:
-    """Run `lcnb ARGV` on the connected server; return its exit code, or None if it does not fit. Pass signals on."""
+    """Run `lcnb ARGV` on the connected server; return its exit code, or None if it does not fit. Pass signals on.
+
+    RunError when the server dies before it is known whether the run has begun.
+    """
     handles = [number if _is_open(number) else os.open(os.devnull, os.O_RDWR) for number in range(3)]
     process = _request_on(connection, "command", argv, os.environ, handles)
     if process is None:

@@ -36,7 +36,7 @@ def connect_user_server() -> _socket.socket | None:
         return None
     try:
         folder = user_server_folder()
-    except RuntimeError:  # a ConfigError; the command will report it
+    except Exception:  # a ConfigError, whose module is not loaded here; the command will report it
         return None
     return connect_server(folder)
 

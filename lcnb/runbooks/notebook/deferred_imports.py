@@ -11,10 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
+
+from lcnb.deferred_imports import stand_in_module
 
 
 @contextmanager
@@ -30,14 +29,5 @@ def defer_iri_grammar() -> Iterator[None]:
     if name in sys.modules or find_spec(name) is None:
         yield
         return
-
-    def is_valid_syntax(*arguments: Any, **named: Any) -> Any:
-        return import_module(name).is_valid_syntax(*arguments, **named)
-
-    stand_in: Any = ModuleType(name)
-    stand_in.is_valid_syntax = is_valid_syntax
-    sys.modules[name] = stand_in
-    try:
+    with stand_in_module(name, "is_valid_syntax"):
         yield
-    finally:
-        del sys.modules[name]  # a cell that imports it gets the real package

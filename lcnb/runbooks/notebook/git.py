@@ -19,6 +19,8 @@ def find_commit(path: Path) -> dict[str, Any] | None:
     >>> find_commit(Path("/nowhere/at-all.ipynb")) is None
     True
     """
+    if not _is_in_repository(path):
+        return None
     listed = _run_git(path, "ls-files", "-t", "--cached", "--others", "--exclude-standard", "--", path.name)
     if not listed:
         return None
@@ -28,6 +30,14 @@ def find_commit(path: Path) -> dict[str, Any] | None:
         return None
     changed = any(not line.startswith("#") for line in lines)
     return {"commit": commit, "dirty": changed or listed.startswith("?")}
+
+
+def _is_in_repository(path: Path) -> bool:
+    """Whether a folder above has an entry `.git`. Without one, git finds no repository either, and takes longer."""
+    try:
+        return any((folder / ".git").exists() for folder in path.resolve().parents)
+    except OSError:
+        return True
 
 
 def _run_git(path: Path, *words: str) -> str:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lcnb.rows import Rows
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 
 if TYPE_CHECKING:
     import click
-    import pandas as pd
 
 
-def describe_runbooks(name: str | None = None) -> pd.DataFrame:
-    """Return a table of the shipped runbooks (name, title, purpose), or of the parameters of one runbook.
+def describe_runbooks(name: str | None = None) -> Rows:
+    """Return the shipped runbooks as rows (name, title, purpose), or the parameters of one runbook.
 
-    The columns for one runbook are name, type, default and help. InputError when there is no such runbook.
+    The columns for one runbook are name, type, default and help, all `str`. InputError when there is no such runbook.
 
-    >>> "inventory" in set(describe_runbooks().name)
+    >>> "inventory" in describe_runbooks().column("name")
     True
     """
-    import pandas as pd
-
     if name is None:
-        rows = [(each.name, each.title, each.purpose) for each in map(find_runbook, shipped_names())]
-        return pd.DataFrame(rows, columns=["name", "title", "purpose"]).astype("str")
-    table = [
+        books = [(each.name, each.title, each.purpose) for each in map(find_runbook, shipped_names())]
+        return Rows("runbooks", dict.fromkeys(("name", "title", "purpose"), "str"), books)
+    parameters = [
         (each.name, each.type_text, "(required)" if each.required else each.default_text, each.help)
         for each in find_runbook(name).parameters
     ]
-    return pd.DataFrame(table, columns=["name", "type", "default", "help"]).astype("str")
+    return Rows("parameters", dict.fromkeys(("name", "type", "default", "help"), "str"), parameters)
 
 
 def help_text(book: Runbook, page: click.HelpFormatter | None = None, command: str = "lcnb run") -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lcnb.rows import TIME_DTYPE, Column, Rows, rows_of
 from lcnb.runbooks.records import abandoned, index
 from lcnb.runbooks.records.run_record import (
     RunRecord,
@@ -18,14 +19,6 @@ from lcnb.runbooks.records.run_record import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-#: The columns of `lcnb.runs()` and their dtypes.
-RUN_COLUMNS = {
-    "id": "str", "runbook": "str", "status": "str", "exit_code": "Int64", "started": "datetime64[us, UTC]",
-    "duration_s": "Float64", "account": "str", "user": "str", "host": "str", "attention": "Int64",
-    "changes": "Int64", "problem": "str", "folder": "str",
-}  # fmt: skip
 
 
 def runs(folder: str | Path | None = None) -> pd.DataFrame:
@@ -43,41 +36,50 @@ def runs(folder: str | Path | None = None) -> pd.DataFrame:
     >>> list(lcnb.runs().columns[:5])
     ['id', 'runbook', 'status', 'exit_code', 'started']
     """
+    return run_rows(list_runs(folder)).frame()
+
+
+def list_runs(folder: str | Path | None = None) -> list[RunRecord]:
+    """Return the kept runs, the newest first; abandoned ones are settled before. InputError as in `runs`."""
     place = resolve_runs_folder(folder)
     abandoned.settle_runs(place)
-    return runs_frame(read_runs(place))
+    return read_runs(place)
 
 
-def runs_frame(found: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return runs as the DataFrame that `runs` returns."""
-    import pandas as pd
-
-    rows = [_row_values(run) for run in found]
-    columns = {
-        name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in RUN_COLUMNS.items()
-    }
-    table = pd.DataFrame(columns)
-    table.attrs["lcnb"] = {"kind": "runs"}
-    return table
+def run_rows(found: Iterable[RunRecord]) -> Rows:
+    """Return runs as rows, without pandas; `runs` returns their frame."""
+    return rows_of(found, _RUN_COLUMNS, kind="runs")
 
 
-def _row_values(run: RunRecord) -> dict[str, Any]:
-    attention, changes = run.facts.get("attention"), run.facts.get("changes")
-    return {
-        "id": encodable_text(run.id),
-        "runbook": run.typed_fact("runbook", str),
-        "status": encodable_text(run.status),
-        "exit_code": run.typed_fact("exit_code", int),
-        "started": run.started,
-        "duration_s": run.typed_fact("duration_s", int | float),
-        "account": run.typed_fact("account", str),
-        "user": run.typed_fact("user", str),
-        "host": run.typed_fact("host", str),
-        "attention": len(attention) if isinstance(attention, list) else None,
-        "changes": len(changes) if isinstance(changes, list) else None,
-        "problem": run.problem and encodable_text(run.problem),
-        "folder": encodable_text(run.folder),
-    }
+def _typed_fact(name: str, kind: Any) -> Callable[[RunRecord], Any]:
+    return lambda run: run.typed_fact(name, kind)
+
+
+def _count_of(name: str) -> Callable[[RunRecord], int | None]:
+    def count(run: RunRecord) -> int | None:
+        items = run.facts.get(name)
+        return len(items) if isinstance(items, list) else None
+
+    return count
+
+
+_RUN_COLUMNS: Sequence[Column[RunRecord]] = (
+    ("id", "str", lambda run: encodable_text(run.id)),
+    ("runbook", "str", _typed_fact("runbook", str)),
+    ("status", "str", lambda run: encodable_text(run.status)),
+    ("exit_code", "Int64", _typed_fact("exit_code", int)),
+    ("started", TIME_DTYPE, lambda run: run.started),
+    ("duration_s", "Float64", _typed_fact("duration_s", int | float)),
+    ("account", "str", _typed_fact("account", str)),
+    ("user", "str", _typed_fact("user", str)),
+    ("host", "str", _typed_fact("host", str)),
+    ("attention", "Int64", _count_of("attention")),
+    ("changes", "Int64", _count_of("changes")),
+    ("problem", "str", lambda run: run.problem and encodable_text(run.problem)),
+    ("folder", "str", lambda run: encodable_text(run.folder)),
+)
+#: The columns of `lcnb.runs()` and their dtypes.
+RUN_COLUMNS = {name: dtype for name, dtype, _ in _RUN_COLUMNS}
 
 
 # --- retention ------------------------------------------------------------------------------------------

@@ -104,8 +104,9 @@ def list_expiries(
     >>> list_expiries(lc.inventory(), {}, datetime(2026, 12, 1, tzinfo=UTC), ExpiryRules()).status.tolist()
     []
     """
-    live = {row["identifier"]: row for row in plain_rows(machines) if row["identifier"]}
-    holders = _label_holders(live.values())
+    known = plain_rows(machines)
+    live = {row["identifier"]: row for row in known if row["identifier"]}
+    holders = _label_holders(known)
     dated = [each for each in facts.values() if each.expires is not None]
     rows = []
     for each in sorted(dated, key=lambda one: (one.expires or now, one.identifier)):
@@ -119,10 +120,14 @@ def list_expiries(
 
 
 def _label_holders(machines: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return the identifiers of the machines of each label, compared as people see it."""
+    """Return the identifiers of the machines of each label, compared as people see it.
+
+    A machine that is being built may have no identifier yet, but it has its label.
+    """
     found: dict[str, list[str]] = {}
     for machine in machines:
-        found.setdefault(comparable_label(machine["label"]), []).append(machine["identifier"])
+        name = machine["identifier"] or "(being built)"
+        found.setdefault(comparable_label(machine["label"]), []).append(name)
     return found
 
 

@@ -405,6 +405,7 @@ if __name__ == "__main__":
             client.wait_for_workers(2)
             frame = lcnb.batch(sys.argv[1], over[1:2], executor=client.get_executor(retries=3))
             print(frame.to_json(orient="records"))
+            client.wait_for_workers(2)  # a cluster that is closed while a worker restarts may not end
 """
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 from runbooks.engine.test_warm import gone, until
 
 from conftest import LCNB, ROOT, record, saved, warm_server, write_notebook
-from lcnb.runbooks.engine import warm, warm_socket
+from lcnb.runbooks.engine import framing, warm, warm_socket
 
 pytestmark = pytest.mark.skipif(not warm_socket.is_supported(), reason="warm runs need Linux")
 
@@ -181,6 +182,49 @@ def test_ends_with_the_server(env: dict[str, str], tmp_path: Path) -> None:
             process.send_signal(end)
             process.wait(600)
         assert all(until(lambda each=each: gone(each.pid)) for each in family)
+
+
+def test_request_to_an_ending_server(env: dict[str, str], tmp_path: Path) -> None:
+    """A server that is to end still serves a client that has connected: its run is made, and reported."""
+    env = {**env, "LCNB_STATE_DIR": str(tmp_path / "state"), "LCNB_RUNS_DIR": str(tmp_path / "runs")}
+    book = write_notebook(tmp_path / "a.ipynb", "1")
+    with warm_server(env) as process, Path(os.devnull).open("r+b") as null:
+        connection = warm_socket.connect_server(str(tmp_path / "state" / "warm"))
+        assert connection is not None
+        assert framing.receive_message(connection)[0] == {"fingerprint": warm.start_fingerprint(env)}
+        process.terminate()
+        request = warm._build_request("command", ["run", str(book)], env)
+        framing.send_message(connection, request, [null.fileno()] * 3)
+        reply, (end,) = framing.receive_message(connection)
+        os.close(end)
+        assert reply is not None
+        assert framing.receive_message(connection)[0] == {"code": 0}
+        connection.close()
+        assert process.wait(600) == 0
+    (path,) = tmp_path.glob("runs/*/run.json")
+    assert (record(path.parent)["status"], record(path.parent)["pid"]) == ("done", reply["pid"])
+
+
+def test_server_lost_at_a_request(env: dict[str, str], tmp_path: Path) -> None:
+    """Where it is not known whether a run has begun, `lcnb run` says so, and starts nothing."""
+    (tmp_path / "warm").mkdir()
+    env = {**env, "LCNB_STATE_DIR": str(tmp_path), "LCNB_RUNS_DIR": str(tmp_path / "runs")}
+    book = write_notebook(tmp_path / "a.ipynb", "1")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "warm" / warm_socket.SOCKET_NAME))
+        listener.listen()
+        run = subprocess.Popen([LCNB, "run", str(book)], env=env, stderr=subprocess.PIPE, text=True)
+        connection, _ = listener.accept()
+        with connection:
+            framing.send_message(connection, {"fingerprint": warm.start_fingerprint(env)})
+            request, handles = framing.receive_message(connection)
+        for handle in handles:
+            os.close(handle)
+        told = run.communicate(timeout=600)[1]
+    assert request is not None
+    assert (run.returncode, told.count("Traceback")) == (1, 0)
+    assert "the run may have started" in " ".join(told.split())
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.fresh_python

@@ -382,7 +382,7 @@ def test_c11_engine_auto(tmp_path: Path) -> None:
 
 
 def test_server_killed(tmp_path: Path) -> None:
-    """When the server that stays is killed, another one can begin while a run of the first goes on."""
+    """When the server that stays is killed, its run goes on and reports its exit code; another server can begin."""
     env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
     begun, go = tmp_path / "begun", tmp_path / "go"
     cell = (
@@ -398,9 +398,26 @@ def test_server_killed(tmp_path: Path) -> None:
         with warm_server(env):
             go.touch()
             told = run.communicate(timeout=600)[1]
-    assert "the server for warm runs died" in told
+    assert (told, run.returncode) == ("", 0)
     (path,) = tmp_path.glob("runs/*/run.json")
-    assert until(lambda: record(path.parent)["status"] == "done")
+    assert record(path.parent)["status"] == "done"
+
+
+def test_server_and_run_killed(tmp_path: Path) -> None:
+    """When the server and the process of the run are killed, the command ends and says where to look."""
+    env = {**os.environ, "LCNB_STATE_DIR": str(tmp_path / "state")}
+    begun = tmp_path / "begun"
+    cell = f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(3600)"
+    book = write_notebook(tmp_path / "a.ipynb", cell)
+    with warm_server(env) as server:
+        run = subprocess.Popen([LCNB, "run", str(book)], env=env, stderr=subprocess.PIPE, text=True)
+        assert until(begun.exists)
+        (path,) = tmp_path.glob("runs/*/run.json")
+        server.kill()
+        os.kill(record(path.parent)["pid"], signal.SIGKILL)
+        told = run.communicate(timeout=600)[1]
+    assert run.returncode == 1
+    assert "the server for warm runs died; lcnb show last says how the run ended" in told
 
 
 def test_command_killed(tmp_path: Path) -> None:

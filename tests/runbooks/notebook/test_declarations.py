@@ -182,7 +182,7 @@ def test_required(tmp_path: Path) -> None:
         run_runbook(str(path), folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
     check_required(find_runbook(str(path)).parameters, {"days": 1, "label": ""})
-    assert describe_runbooks(str(path)).default.tolist() == ["(required)", "(required)", "1", "5"]
+    assert describe_runbooks(str(path)).column("default") == ["(required)", "(required)", "1", "5"]
 
 
 class Size(Enum):

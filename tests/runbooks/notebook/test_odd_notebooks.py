@@ -317,7 +317,7 @@ def test_c3_read() -> None:
         "n:",
         "as",
     ]
-    assert describe_runbooks(str(PLACE / "colab.ipynb")).values.tolist() == [
+    assert describe_runbooks(str(PLACE / "colab.ipynb")).frame().values.tolist() == [
         ["n", "int", "1", ""],
         ["name", "any value", "None", ""],
     ]

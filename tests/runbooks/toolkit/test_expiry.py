@@ -65,7 +65,8 @@ CASES: dict[str, tuple[list[tuple[str | None, str | None, str | None]], MachineF
     "rebuilt": ([("b", "ci-01", "running")], past("a", "ci-01"), "replaced", "the machine b, which has no expiry"),
     "gone": ([("b", "ci-02", "running")], past("a", "ci-01"), "gone", "not in the account"),
     "gone, without a label": ([("b", None, "running")], past("a", ""), "gone", "not in the account"),
-    "building, without identifier": ([(None, "ci-01", "building")], past("a", "ci-01"), "gone", "not in the account"),
+    "rebuilt, without identifier yet": ([(None, "ci-01", "building")], past("a", "ci-01"), "replaced", "the machine (being built)"),
+    "twin without identifier yet": ([("a", "ci-01", "running"), (None, "ci-01", "building")], past("a", "ci-01"), "left alone", "another machine has the same label"),
 }  # fmt: skip
 
 
@@ -238,7 +239,7 @@ def test_power_off(place: Path, settings: Settings) -> None:
 def test_an_unreadable_facts_file_ends_nothing(place: Path, settings: Settings) -> None:
     """With a facts file that cannot be read, nothing is sent: a protection may be among the unreadable lines."""
     text = settings.facts_path.read_text()
-    for wrong in (text.replace("2026-01-04T00:00:00Z", "2026-01-04"), text + "<<<<<<< HEAD\n", text.replace("protected", "protectd", 1)):  # fmt: skip
+    for wrong in (text.replace("2026-01-04T00:00:00Z", "tomorrow"), text + "<<<<<<< HEAD\n", text.replace("protected", "protectd", 1)):  # fmt: skip
         settings.facts_path.write_text(wrong)
         box = prepared()
         with pytest.raises(InputError, match=r"facts\.csv, line \d"):

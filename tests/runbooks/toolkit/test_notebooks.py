@@ -196,6 +196,8 @@ GIVEN: dict[str, dict[str, Any]] = {
     "balance_runway": {"attention_days": 60},
     "key_audit": {"min_rsa_bits": 4096},
     "tag_audit": {"required_keys": ["project"], "allowed": {"env": ["prod"]}},
+    "changes": {"attention": True},
+    "spend": {"since": "2026-01-01", "until": "2026-01-02", "by": "location"},
     "drift": {"fleet": "kept.csv"},
     "provision": {"fleet": "new.csv"},
     "decommission": {"labels": ["web-03"], "confirm_labels": ["web-03"], "snapshot": False},
@@ -295,7 +297,7 @@ def kept(folder: Path) -> set[str]:
 
 def table(path: Path) -> pd.DataFrame:
     """A kept table without the times at which it was made, its rows in an order of their own."""
-    frame = pd.read_parquet(path).drop(columns="at", errors="ignore")
+    frame = pd.read_parquet(path).drop(columns=["at", "until"], errors="ignore")
     rows = ["|".join(map(str, row)) for row in frame.itertuples(index=False)]
     return frame.iloc[sorted(range(len(rows)), key=rows.__getitem__)].reset_index(drop=True)
 

@@ -1,0 +1,37 @@
+"""A stand-in for a module that a library imports and hardly ever uses: the real one is imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+@contextmanager
+def stand_in_module(name: str, function: str) -> Iterator[None]:
+    """Import a library inside this block; the module `name` that it imports then has only `function`.
+
+    Its first call imports the real module. Nothing is replaced when that has been imported before.
+
+    >>> with stand_in_module("colorsys", "rgb_to_hsv"):
+    ...     from colorsys import rgb_to_hsv
+    >>> rgb_to_hsv(1, 1, 1)
+    (0.0, 0.0, 1)
+    """
+    if name in sys.modules:
+        yield
+        return
+
+    def call_real(*arguments: Any, **named: Any) -> Any:
+        return getattr(import_module(name), function)(*arguments, **named)
+
+    stand_in = ModuleType(name)
+    setattr(stand_in, function, call_real)
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[name]  # a later import gets the real module

@@ -1,0 +1,147 @@
+"""Which rows and columns of a table are printed, and in which order: the options `--columns`, `--sort`, `--limit`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lcnb.errors import InputError
+from lcnb.rows import Rows
+from lcnb.suggestions import did_you_mean
+
+#: Shorter headings of some columns. The options accept the name and the heading.
+HEADINGS = {
+    "monthly_value": "price",
+    "currencycode": "currency",
+    "total_disk_size": "disk",
+    "template_label": "image",
+    "duration_s": "seconds",
+}
+#: The columns that a table shows by default, for tables that have more. `--wide` and data have every column.
+DEFAULT_COLUMNS = {
+    "instances": (
+        "label",
+        "state",
+        "location",
+        "cpus",
+        "memory",
+        "total_disk_size",
+        "ipv4",
+        "identifier",
+    ),
+    "inventory": ("account", "label", "state", "location", "plan", "monthly_value", "ipv4", "tags"),
+    "plans": ("slug", "location", "core", "memory", "disk", "bandwidth", "monthly_value"),
+    "snapshots": ("slug", "label", "size", "os_reference", "build", "locations"),
+    "runs": ("id", "runbook", "status", "started", "duration_s", "account", "attention", "changes"),
+    "journal": ("at", "changeset", "action", "target", "outcome", "detail"),
+    "history": (
+        *("label", "state", "location", "plan", "monthly_value", "currencycode", "ipv4", "identifier"),
+        *("first_seen", "last_seen", "present"),
+    ),
+}
+#: Default columns that a narrow terminal omits, the least important one first.
+LESS_IMPORTANT_COLUMNS = {
+    "instances": ("total_disk_size", "memory", "cpus", "ipv4", "location"),
+    "inventory": ("tags", "ipv4", "location"),
+    "plans": ("bandwidth",),
+    "snapshots": ("locations", "build", "os_reference"),
+    "runs": ("account", "changes", "attention", "started", "duration_s"),
+    "journal": ("detail", "changeset"),
+    "facts": ("protected_at", "protected_by", "identifier", "note", "owner"),
+    "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "state"),
+    "comparison": ("identifier", "not_before", "currencycode"),
+    "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
+    "runbooks": ("title",),
+    "accounts": ("base_url",),
+}
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """What a person asked to see of a table."""
+
+    #: Names or headings of columns, in the order in which they are shown; empty for the default ones.
+    columns: Sequence[str] = ()
+    #: Show every column.
+    wide: bool = False
+    #: A column to sort by; `-` before it sorts the largest value first. Missing values are always last.
+    sort: str = ""
+    #: Show at most this number of rows.
+    limit: int | None = None
+    #: Show the names of the columns.
+    header: bool = True
+
+
+def choose_rows(rows: Rows, choice: RowChoice) -> Rows:
+    """Return the rows in the wanted order, and of them the wanted number and columns.
+
+    Raises InputError for a column that the table does not have.
+
+    >>> machines = Rows("x", {"label": "str", "cpus": "Int64"}, [("web-10", 1), ("web-2", None), ("db", 4)])
+    >>> choose_rows(machines, RowChoice(sort="label")).column("label")
+    ['db', 'web-2', 'web-10']
+    >>> choose_rows(machines, RowChoice(columns=["label"], sort="-cpus", limit=2)).values
+    [('db',), ('web-10',)]
+    """
+    values = rows.values
+    if choice.sort:
+        descending = choice.sort.startswith("-")
+        name = find_column(rows, choice.sort.removeprefix("-"), "--sort")
+        values = _sorted_rows(values, list(rows.dtypes).index(name), descending)
+    if choice.limit is not None:
+        values = values[: choice.limit]
+    if not choice.columns:
+        return replace(rows, values=values)
+    return select_columns(
+        replace(rows, values=values), [find_column(rows, name, "--columns") for name in choice.columns]
+    )
+
+
+def select_columns(rows: Rows, names: Sequence[str]) -> Rows:
+    """Return the rows with only these columns, in this order; a name that is repeated counts once."""
+    unique = list(dict.fromkeys(names))
+    places = [list(rows.dtypes).index(name) for name in unique]
+    values = [tuple([row[place] for place in places]) for row in rows.values]
+    return replace(rows, dtypes={name: rows.dtypes[name] for name in unique}, values=values)
+
+
+def find_column(rows: Rows, name: str, option: str) -> str:
+    """Return the column with this name or heading. Raises InputError, with the most similar name, if there is none."""
+    if name in rows.dtypes:
+        return name
+    by_heading = {HEADINGS.get(each, each): each for each in rows.dtypes}
+    wanted = name.strip().lower()
+    if wanted in rows.dtypes:
+        return wanted
+    if wanted in by_heading:
+        return by_heading[wanted]
+    known = [*rows.dtypes, *by_heading]
+    raise InputError(
+        f"no column {name!r}{did_you_mean(name, known)}. Columns: {', '.join(rows.dtypes)}",
+        field=option,
+        value=name,
+    )
+
+
+def _sorted_rows(values: Sequence[tuple[Any, ...]], place: int, descending: bool) -> list[tuple[Any, ...]]:
+    known = [row for row in values if row[place] is not None]
+    missing = [row for row in values if row[place] is None]
+    return sorted(known, key=lambda row: _sort_key(row[place]), reverse=descending) + missing
+
+
+def _sort_key(value: Any) -> Any:
+    """Texts are compared as people read them: `web-2` before `web-10`, and capitals like small letters."""
+    if not isinstance(value, str):
+        return value
+    parts = re.split(r"(\d{1,18})", value.casefold())
+    return [
+        (0, int(part), "") if number % 2 else (1, 0, part) for number, part in enumerate(parts) if part
+    ], value
+
+
+def default_columns(rows: Rows) -> list[str]:
+    """Return the columns that a table shows when nothing else is asked for."""
+    wanted = DEFAULT_COLUMNS.get(rows.kind)
+    return list(rows.dtypes) if wanted is None else [name for name in wanted if name in rows.dtypes]

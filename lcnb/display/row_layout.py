@@ -1,0 +1,235 @@
+"""Rows as lines of text: each value in one line, columns aligned, and no wider than a terminal.
+
+When a terminal is too narrow, first the free texts are cut (an ellipsis shows it), then less important columns are
+omitted, then the longest texts are cut. A table whose columns were chosen omits none: it shows one block per row, with
+one line per value. Without a width, as in a pipe, nothing is cut or omitted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import accumulate
+from typing import Any
+
+from lcnb.display.formats import MISSING, format_value
+from lcnb.display.palette import HEADING_STYLE, MISSING_STYLE, STATE_COLORS
+from lcnb.display.row_choice import (
+    HEADINGS,
+    LESS_IMPORTANT_COLUMNS,
+    RowChoice,
+    default_columns,
+    select_columns,
+)
+from lcnb.rows import NUMBER_DTYPES, Rows
+
+ELLIPSIS = "…"
+GAP = "  "
+#: Columns of sentences, which may be cut before another column is omitted.
+FREE_TEXTS = frozenset(
+    ("purpose", "help", "title", "detail", "problem", "price_note", "public_key", "token_from", "base_url",
+     "folder", "description", "note", "error", "request", "body", "parameters", "value", "first", "second")
+)  # fmt: skip
+#: The least width, in characters, to which a column is cut.
+MIN_FREE_WIDTH, MIN_TEXT_WIDTH = 24, 8
+#: Matches texts of which each character takes one place in a terminal.
+_PLAIN_TEXT = re.compile(r"[\x20-\u02ff–…→]*")
+
+#: A piece of a line, and its style for a terminal ("" for none).
+Span = tuple[str, str]
+Line = list[Span]
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column as it is printed."""
+
+    name: str
+    cells: list[str]
+    width: int
+    #: Numbers are aligned to the right.
+    right: bool
+
+    @property
+    def heading(self) -> str:
+        """The name above the column."""
+        return HEADINGS.get(self.name, self.name)
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Lines to print, and the number of default columns for which there was no room."""
+
+    lines: Sequence[Line]
+    omitted: int = 0
+
+
+def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> TextTable:
+    """Return the lines of a table that is at most `width` characters wide; None for any width.
+
+    >>> machines = Rows("x", {"label": "str", "cpus": "Int64"}, [("web-01", 1), (None, 16)])
+    >>> for line in layout_rows(machines, RowChoice()).lines:
+    ...     print("".join(text for text, _ in line).rstrip())
+    label   cpus
+    web-01     1
+    –         16
+    """
+    is_default = not (choice.columns or choice.wide)
+    names = default_columns(rows) if is_default else list(rows.dtypes)
+    columns = _text_columns(rows, names)
+    if width is None or _total_width(columns) <= width:
+        return TextTable(list(_table_lines(columns, choice.header, rule=width is not None)))
+    fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
+    if is_default:
+        for name in LESS_IMPORTANT_COLUMNS.get(rows.kind, ()):
+            if _total_width(fitted) <= width:
+                break
+            columns = [each for each in columns if each.name != name]
+            fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
+        texts = {each.name for each in columns if not each.right}
+        fitted = _cut_columns(fitted, width, texts, MIN_TEXT_WIDTH)
+    if _total_width(fitted) > width:
+        return TextTable(list(_block_lines(_text_columns(rows, names))))
+    return TextTable(list(_table_lines(fitted, choice.header, rule=True)), omitted=len(names) - len(fitted))
+
+
+# --- columns --------------------------------------------------------------------------------------------
+
+
+def _text_columns(rows: Rows, names: Sequence[str]) -> list[TextColumn]:
+    """The columns of a table as texts. A price without a column for its currency names the currency itself."""
+    shown = select_columns(rows, names)
+    values = list(zip(*shown.values, strict=True)) or [()] * len(names)
+    columns = []
+    for name, of_column in zip(shown.dtypes, values, strict=True):
+        cells = [cell_text(value) for value in of_column]
+        if name == "monthly_value" and "currencycode" in rows.dtypes and "currencycode" not in names:
+            codes = rows.column("currencycode")
+            cells = [
+                text if value is None or code is None else f"{text} {code}"
+                for text, value, code in zip(cells, of_column, codes, strict=True)
+            ]
+        widest = max(map(text_width, cells), default=0)
+        heading = text_width(HEADINGS.get(name, name))
+        columns.append(TextColumn(name, cells, max(widest, heading), shown.dtypes[name] in NUMBER_DTYPES))
+    return columns
+
+
+def cell_text(value: Any) -> str:
+    """Write a value as one line: money with two decimals, times in UTC, None as an en dash.
+
+    >>> cell_text(1234.5), cell_text(True), cell_text("a\\nb"), cell_text(None)
+    ('1,234.50', 'yes', 'a b', '–')
+    """
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    text = value if isinstance(value, str) else format_value(value)
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+#: Characters inside a word of some languages and inside some pictures; they are no format of the whole line.
+_JOINERS = "\u200c\u200d"
+
+
+def _printable_character(character: str) -> str:
+    """A character that takes no part in the format of the terminal: a label may hold an escape sequence."""
+    if character.isprintable() or character in _JOINERS:
+        return character
+    return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")
+
+
+def text_width(text: str) -> int:
+    """The number of places that a text takes in a terminal; some characters take two, some none."""
+    if _PLAIN_TEXT.fullmatch(text):
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _total_width(columns: Sequence[TextColumn]) -> int:
+    return sum(each.width for each in columns) + len(GAP) * (len(columns) - 1)
+
+
+def _cut_columns(
+    columns: Sequence[TextColumn], width: int, names: frozenset[str] | set[str], least: int
+) -> list[TextColumn]:
+    """Make the widest of the named columns narrower, until the table fits or each is as narrow as it may be."""
+    excess = _total_width(columns) - width
+    widths = {each.name: each.width for each in columns}
+    least_of = {each.name: max(least, text_width(each.heading)) for each in columns}
+    while excess > 0:
+        candidates = [name for name in widths if name in names and widths[name] > least_of[name]]
+        if not candidates:
+            break
+        widest = max(candidates, key=widths.__getitem__)
+        others = [widths[name] for name in candidates if widths[name] < widths[widest]]
+        step = min(excess, widths[widest] - max([*others, least_of[widest]], default=0)) or 1
+        widths[widest] -= step
+        excess -= step
+    return [replace(each, width=widths[each.name]) for each in columns]
+
+
+def cut_text(text: str, width: int) -> str:
+    """Return a text of at most this width, with an ellipsis at its end if something was cut.
+
+    >>> cut_text("web-server-01", 8)
+    'web-ser…'
+    """
+    if text_width(text) <= width:
+        return text
+    widths = accumulate(map(text_width, text))
+    return "".join(character for character, end in zip(text, widths, strict=True) if end < width) + ELLIPSIS
+
+
+# --- lines ----------------------------------------------------------------------------------------------
+
+
+def _table_lines(columns: Sequence[TextColumn], header: bool, *, rule: bool) -> Iterator[Line]:
+    if header:
+        yield _joined_line([(_aligned(each, each.heading), HEADING_STYLE) for each in columns])
+        if rule:
+            yield [("─" * _total_width(columns), MISSING_STYLE)]
+    for cells in zip(*(each.cells for each in columns), strict=True):
+        yield _joined_line(
+            [
+                (_aligned(column, text), _cell_style(column.name, text))
+                for column, text in zip(columns, cells, strict=True)
+            ]
+        )
+
+
+def _block_lines(columns: Sequence[TextColumn]) -> Iterator[Line]:
+    """One block of lines per row, with one line per value; a terminal wraps only a value that is longer than a line."""
+    name_width = max(text_width(each.heading) for each in columns)
+    for number, cells in enumerate(zip(*(each.cells for each in columns), strict=True)):
+        if number:
+            yield []
+        for column, text in zip(columns, cells, strict=True):
+            yield [
+                (column.heading.ljust(name_width) + GAP, HEADING_STYLE),
+                (text, _cell_style(column.name, text)),
+            ]
+
+
+def _aligned(column: TextColumn, text: str) -> str:
+    text = cut_text(text, column.width)
+    space = " " * (column.width - text_width(text))
+    return space + text if column.right else text + space
+
+
+def _joined_line(cells: Sequence[Span]) -> Line:
+    line: Line = []
+    for number, cell in enumerate(cells):
+        line += [(GAP, ""), cell] if number else [cell]
+    return line
+
+
+def _cell_style(name: str, text: str) -> str:
+    if text == MISSING:
+        return MISSING_STYLE
+    return STATE_COLORS.get(text, "") if name == "state" else ""
