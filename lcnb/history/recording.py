@@ -93,7 +93,7 @@ class HistoryRecorder:
             self.file.fold(self.identity, found, at)
         except HistoryError as error:
             if required:
-                raise
+                raise error.restate(not_done="kept") from None
             _warn_once(f"the reading was not kept: {error}")
 
     def _facts_readings(self) -> list[Reading]:

@@ -234,8 +234,13 @@ def test_locked_history(
     other = sqlite3.connect(file_of(lc), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert len(lc.instances())
+    with pytest.raises(
+        lcnb.HistoryError, match=r"cannot be used: another process is writing.*Nothing was kept"
+    ):
+        lc.record()
     other.close()
-    assert "locked" in caplog.text
+    assert "Nothing is damaged: try again" in caplog.text
+    assert "move" not in caplog.text
     lc.instances()
     assert len(listings(lc)) == 2
 
@@ -561,6 +566,8 @@ print(len(lc.instances()))
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout) == (0, f"{len(lc.instances())}\n"), done.stderr
     assert done.stderr.count("the reading was not kept: ") == 1
+    assert "Check the permissions and the free space" in done.stderr, "a sound file must not be moved away"
+    assert "rollback" not in done.stderr
     assert len(before)
     assert sqlite3.connect(file_of(lc)).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
