@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcnb.errors import HistoryError
-from lcnb.history.folding import Reading, fold_reading, is_repetition
+from lcnb.history.folding import OPEN, Reading, fold_reading, is_repetition
 from lcnb.history.stored import StoredHistory
 
 HISTORY_FILE = "history.db"
@@ -88,15 +88,15 @@ class HistoryFile:
                 return self._fold(db, identity, readings, at, imported)
 
     @contextmanager
-    def read(self, identity: AccountIdentity) -> Iterator[StoredHistory]:
-        """Read what is stored about an account, as it is at this moment. HistoryError when that cannot be read."""
+    def read(self, identity: AccountIdentity, until: int = OPEN) -> Iterator[StoredHistory]:
+        """Read what is stored about an account until a time. HistoryError when that cannot be read."""
         if not self.path.exists():
-            yield StoredHistory(None, None)
+            yield StoredHistory(None, None, until)
             return
         with self._connect(READ_TIMEOUT_S) as db:
             db.execute("BEGIN")
             try:
-                yield StoredHistory(db, _find_source(db, identity))
+                yield StoredHistory(db, _find_source(db, identity), until)
             finally:
                 _roll_back(db)
 
