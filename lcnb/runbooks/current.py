@@ -79,8 +79,7 @@ class RunContext:
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
         >>> made = lcnb.run().apply(lc.power_off(label="web-01"), dry_run=True)  # doctest: +ELLIPSIS
-        <BLANKLINE>
-         action...
+        action...
         A dry run: nothing was sent.
         >>> made.outcome.tolist()
         ['not made']
