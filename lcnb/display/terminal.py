@@ -76,9 +76,10 @@ def print_table(rows: Rows, choice: RowChoice, *, stream: TextIO | None = None, 
     lines = [[(title, "")], *table.lines] if title else list(table.lines)
     if not len(rows) and choice.header:
         lines.append([("no rows", MISSING_STYLE)])
-    if table.omitted:
-        columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
-        lines.append([(f"{columns} omitted; --wide shows all", MISSING_STYLE)])
+    columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
+    shortened = [f"{columns} omitted"] * bool(table.omitted) + ["long texts cut"] * table.cut
+    if shortened:
+        lines.append([(f"{', '.join(shortened)}; --wide shows all", MISSING_STYLE)])
     print_lines(lines, stream=stream, console=console)
 
 
