@@ -31,22 +31,25 @@ def _machine_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _edit_and_print(
-    edit: Callable[[LetsCloud, Any], pd.DataFrame],
+    edit: str,
+    arguments: Sequence[str | None],
     machines: Sequence[str],
     selection: str | None,
     output: str,
     account: str | None,
     sandbox: bool,
+    **options: Any,
 ) -> None:
-    """Change the facts of the machines that are named or selected, and print their facts."""
-    from lcnb.display.terminal import check_output, print_frame
+    """Call the client's method of this name for the machines that are named or selected, and print their facts."""
+    from lcnb.display.terminal import check_output, print_rows
 
     if bool(machines) == (selection is not None):
         raise click.UsageError("name machines by label or identifier, or pass --select, one of the two.")
     check_output(output)
     with connect_client(account, sandbox) as lc:
-        changed = edit(lc, list(machines) if selection is None else _selected_machines(lc, selection))
-    print_frame(changed, output)
+        found = list(machines) if selection is None else _selected_machines(lc, selection)
+        changed = lc._edited_rows(edit, found, *arguments, **options)
+    print_rows(changed, output)
 
 
 def _selected_machines(lc: LetsCloud, selection: str) -> pd.DataFrame:
@@ -77,7 +80,7 @@ def tag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | 
         raise click.UsageError("name at least one tag: KEY=VALUE, or --key KEY.")
     if wrong := [each for each in keys if "=" in each]:
         raise click.UsageError(f"--key {wrong[0]}: a tag with a value is written without --key.")
-    _edit_and_print(lambda lc, found: lc.tag(found, *tags, *keys), machines, selection, **where)
+    _edit_and_print("tag", (*tags, *keys), machines, selection, **where)
 
 
 @click.command()
@@ -90,17 +93,17 @@ def untag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str 
 
     MACHINES are labels or identifiers, also those of machines that are gone.
     """
-    _edit_and_print(lambda lc, found: lc.untag(found, *keys), words, selection, **where)
+    _edit_and_print("untag", keys, words, selection, **where)
 
 
 @click.command()
 @_machine_options
 def protect_command(words: tuple[str, ...], selection: str | None, **where: Any) -> None:
-    """Protect machines: lcnb refuses what interrupts or ends them.
+    """Refuse changes that interrupt or end machines.
 
     MACHINES are labels or identifiers. The facts file records who protected them and when.
     """
-    _edit_and_print(lambda lc, found: lc.protect(found), words, selection, **where)
+    _edit_and_print("protect", (), words, selection, **where)
 
 
 @click.command()
@@ -110,7 +113,7 @@ def unprotect_command(words: tuple[str, ...], selection: str | None, **where: An
 
     MACHINES are labels or identifiers, also those of machines that are gone.
     """
-    _edit_and_print(lambda lc, found: lc.unprotect(found), words, selection, **where)
+    _edit_and_print("unprotect", (), words, selection, **where)
 
 
 @click.command()
@@ -127,7 +130,7 @@ def expire_command(
     """
     if (in_ is not None) + (at is not None) + never != 1:
         raise click.UsageError("pass one of --in, --at and --never.")
-    _edit_and_print(lambda lc, found: lc.expire(found, in_, at=at, never=never), words, selection, **where)
+    _edit_and_print("expire", (in_,), words, selection, at=at, never=never, **where)
 
 
 # --- the file -------------------------------------------------------------------------------------------
@@ -202,14 +205,12 @@ def set_facts_command(
     """
     if owner is None and note is None:
         raise click.UsageError("pass --owner, --note, or both.")
-    _edit_and_print(
-        lambda lc, found: lc.set_facts(found, owner=owner, note=note),
-        words,
-        selection,
-        output,
-        account or outer[0],
-        sandbox or outer[1],
-    )
+    where: dict[str, Any] = {
+        "output": output,
+        "account": account or outer[0],
+        "sandbox": sandbox or outer[1],
+    }
+    _edit_and_print("set_facts", (), words, selection, owner=owner, note=note, **where)
 
 
 @facts_group.command("move")
@@ -230,10 +231,10 @@ def move_facts_command(
 
     IDENTIFIER is that of the machine that is gone; MACHINE, by label or identifier, has no facts yet.
     """
-    from lcnb.display.terminal import print_frame
+    from lcnb.display.terminal import print_rows
 
     with connect_client(account or outer[0], sandbox or outer[1]) as lc:
-        print_frame(lc.move_facts(identifier, machine), output)
+        print_rows(lc._edited_rows("move_facts", identifier, machine), output)
 
 
 @facts_group.command("remove")
@@ -252,10 +253,10 @@ def remove_facts_command(
 
     `lcnb facts check` lists their identifiers. The facts that were removed are printed.
     """
-    from lcnb.display.terminal import print_frame
+    from lcnb.display.terminal import print_rows
 
     with connect_client(account or outer[0], sandbox or outer[1]) as lc:
-        print_frame(lc.remove_facts(identifiers), output)
+        print_rows(lc._edited_rows("remove_facts", identifiers), output)
 
 
 COMMANDS = (tag_command, untag_command, protect_command, unprotect_command, expire_command, facts_group)

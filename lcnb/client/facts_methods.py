@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lcnb.api import queries
 from lcnb.api.flows import Flow, LocalWork
@@ -85,6 +85,9 @@ class FactsMethods:
         >>> lc.tag(["web-01", "web-03"], "project=shop", "legacy").tags.tolist()
         ['legacy; project=shop', 'legacy; project=shop']
         """
+        return (yield from self._tag_steps(machines, *tags)).frame()
+
+    def _tag_steps(self, machines: Machines, *tags: edits.Tags) -> Steps[Rows]:
         return (yield from self._edit_facts(machines, edits.add_tags(edits.read_tags(tags))))
 
     @client_method
@@ -99,6 +102,9 @@ class FactsMethods:
         >>> lc.untag("db-01", "legacy").tags.tolist()
         ['project=shop']
         """
+        return (yield from self._untag_steps(machines, *keys)).frame()
+
+    def _untag_steps(self, machines: Machines, *keys: str) -> Steps[Rows]:
         removed = edits.read_tag_keys(keys)
         found = yield from self._find_machines(machines, gone_allowed=True)
         stored = self._facts_file.read()
@@ -115,6 +121,9 @@ class FactsMethods:
         >>> lcnb.connect(sandbox=True).protect("db-01").protected.tolist()
         [True]
         """
+        return (yield from self._protect_steps(machines)).frame()
+
+    def _protect_steps(self, machines: Machines) -> Steps[Rows]:
         return (yield from self._edit_facts(machines, edits.protect(user_at_host(), datetime.now(UTC))))
 
     @client_method
@@ -125,6 +134,9 @@ class FactsMethods:
         >>> lcnb.connect(sandbox=True).unprotect("db-01").protected.tolist()
         [False]
         """
+        return (yield from self._unprotect_steps(machines)).frame()
+
+    def _unprotect_steps(self, machines: Machines) -> Steps[Rows]:
         return (yield from self._edit_facts(machines, edits.unprotect(), gone_allowed=True))
 
     @client_method
@@ -153,6 +165,11 @@ class FactsMethods:
         >>> lc.expire("web-01", never=True).expires.isna().tolist()
         [True]
         """
+        return (yield from self._expire_steps(machines, in_, at=at, never=never)).frame()
+
+    def _expire_steps(
+        self, machines: Machines, in_: str | timedelta | None, *, at: str | date | None, never: bool
+    ) -> Steps[Rows]:
         at_time = edits.read_expiry(in_, at, checked_flag("never", never), datetime.now(UTC))
         return (yield from self._edit_facts(machines, edits.expire(at_time), gone_allowed=at_time is None))
 
@@ -170,6 +187,9 @@ class FactsMethods:
         >>> lcnb.connect(sandbox=True).set_facts("web-01", owner="ana").owner.tolist()
         ['ana']
         """
+        return (yield from self._set_facts_steps(machines, owner=owner, note=note)).frame()
+
+    def _set_facts_steps(self, machines: Machines, *, owner: str | None, note: str | None) -> Steps[Rows]:
         return (yield from self._edit_facts(machines, edits.describe(owner, note)))
 
     @client_method
@@ -189,6 +209,9 @@ class FactsMethods:
             ...
         lcnb.errors.InputError: the facts file has no machine 'gone0123456789'. Nothing was written.
         """
+        return (yield from self._move_facts_steps(identifier, to)).frame()
+
+    def _move_facts_steps(self, identifier: str, to: str | Instance) -> Steps[Rows]:
         yield from self._check_gone([identifier])
         target = yield from self._find_machines(to)
         return (yield from self._write_facts({identifier: "", **target}, edits.move(identifier)))
@@ -199,11 +222,14 @@ class FactsMethods:
 
         Returns the removed facts. Raises InputError for a machine that still exists, or has no facts.
         """
+        return (yield from self._remove_facts_steps(identifiers)).frame()
+
+    def _remove_facts_steps(self, identifiers: str | Iterable[str]) -> Steps[Rows]:
         names = [identifiers] if isinstance(identifiers, str) else list(identifiers)
         yield from self._check_gone(names)
         removed: list[MachineFacts] = []
         yield from self._write_facts(dict.fromkeys(names, ""), edits.clear(removed))
-        return self._facts_frame(removed)
+        return facts_rows(removed, self.settings.account)
 
     @client_method
     def check_facts(self, *, require: Iterable[str] = ()) -> Steps[pd.DataFrame]:
@@ -219,6 +245,12 @@ class FactsMethods:
         True
         """
         return (yield from self._check_steps(require)).frame()
+
+    @client_method
+    def _edited_rows(self, edit: str, *arguments: Any, **options: Any) -> Steps[Rows]:
+        """Return the rows of the method of this name, such as `tag`, for a command that needs no frame."""
+        steps: Steps[Rows] = getattr(self, f"_{edit}_steps")(*arguments, **options)
+        return (yield from steps)
 
     @client_method
     def _check_rows(self, require: Iterable[str]) -> Steps[Rows]:
@@ -248,9 +280,6 @@ class FactsMethods:
         now = datetime.now(UTC)
         return make_wish(tags=tags, owner=owner, expires=expires, protect_by=protect_by, now=now)
 
-    def _facts_frame(self, facts: Iterable[MachineFacts]) -> pd.DataFrame:
-        return facts_rows(facts, self.settings.account).frame()
-
     def _find_machines(self, machines: Machines, *, gone_allowed: bool = False) -> Steps[dict[str, str]]:
         """Return identifier → label of each machine that a user passed."""
         named = read_machine_names(machines, self._name)
@@ -259,14 +288,14 @@ class FactsMethods:
 
     def _edit_facts(
         self, machines: Machines, change: FactsEdit, *, gone_allowed: bool = False
-    ) -> Steps[pd.DataFrame]:
+    ) -> Steps[Rows]:
         found = yield from self._find_machines(machines, gone_allowed=gone_allowed)
         return (yield from self._write_facts(found, change))
 
-    def _write_facts(self, machines: Mapping[str, str], change: FactsEdit) -> Steps[pd.DataFrame]:
+    def _write_facts(self, machines: Mapping[str, str], change: FactsEdit) -> Steps[Rows]:
         """Change the facts of these machines (identifier → label), and return them; of none, write nothing."""
         changed = (yield from wait_for(_edit_file(self._facts_file, machines, change))) if machines else {}
-        return self._facts_frame(changed.values())
+        return facts_rows(changed.values(), self.settings.account)
 
     def _check_gone(self, identifiers: Sequence[str]) -> Steps[None]:
         """Raise InputError unless the facts file has these machines and the account has none of them."""

@@ -68,6 +68,12 @@ class FactsFile:
                 f"another process has held the lock of {self.path} for {LOCK_TIMEOUT_S:g} s. Try again.",
                 not_done="written",
             ) from None
+        except NotImplementedError:
+            raise InputError(
+                f"the facts file {self.path} cannot be written: the file system of its folder has no locks",
+                cure='Put it on another disk: facts = "..." in its account of lcnb.toml.',
+                not_done="written",
+            ) from None
         except OSError as error:
             raise InputError(
                 f"the facts file {self.path} cannot be written: {error.strerror or error}", not_done="written"

@@ -22,7 +22,7 @@ TAG_SEPARATOR = ";"
 #: The text that removes a fact; an empty field leaves it as it is.
 REMOVE = "-"
 PROTECT, LIFT = "protect", "lift"
-EXPIRES_HELP = "8h, 7d, or a time such as 2026-12-31T18:00Z (UTC without an offset)"
+EXPIRES_HELP = "8h, 7d, or a time in UTC such as 2026-12-31T18:00"
 
 
 def split_tags(text: str) -> list[str]:

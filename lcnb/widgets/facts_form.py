@@ -1,6 +1,6 @@
 """`FactsForm`: tags, owner, note, expiry and protection of the ticked machines.
 
-    EDIT ─ review ─→ BUSY ─→ DONE | FAILED                     saved at once: facts are in a file of this machine
+    EDIT ─ review ─→ BUSY ─→ DONE | FAILED                     saved at once: facts are in a file on this computer
     EDIT ─ review ─→ CONFIRM ─ confirm ─→ BUSY ─→ …            a protection is lifted: that asks for a second step
 
 Nothing is sent to the provider, so there is no ChangeSet. The rest is as in `Form`.
@@ -30,7 +30,7 @@ FACTS = FormSpec(
     "Tags and facts",
     FACTS_FIELDS,
     _refuse_build,
-    "What LetsCloud does not store about a machine. It is saved in the facts file on this machine at once.",
+    "Saved at once in a file on this computer; LetsCloud does not store them.",
     "Save",
 )
 

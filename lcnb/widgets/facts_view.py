@@ -45,8 +45,7 @@ class FactsPanel(ConfirmPanel):
 
     def yes_text(self, shown: FormState) -> str:
         """Return the text of the button that lifts the protection."""
-        count = len(shown.values["machines"])
-        return "Yes, lift the protection" + (f" of {count}" if count > 1 else "")
+        return "Yes, lift the protection"
 
     def report_html(self, shown: FormState) -> str:
         """Return that the facts are being saved, as HTML."""

@@ -66,10 +66,8 @@ BAR_TITLES = {
 }
 #: Actions of the bar whose change has another name.
 CHANGE_NAMES = {"shutdown": "shut down", "snapshot": "create snapshot", "delete": "delete instance"}
-BLOCKED_TEXT = (
-    "no power off, shut down, plan change, password reset or delete. Lift the protection with "
-    "“Tags and facts …”."
-)
+#: What the bar says after "web-01 is protected."
+BLOCKED_TEXT = "Lift the protection with “Tags and facts …” to enable all actions."
 
 
 def bar_actions() -> list[dict[str, Any]]:
@@ -110,6 +108,7 @@ class FleetTable(ListingTable):
         self.secret = SecretBox()
         #: Forms for the ticked machines, above the table.
         self.desk = widgets.VBox([])
+        self.desk.add_class("lcnb-desk")
         self.charts = widgets.HTML()
         buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
         self.widget.children = [self.head, buttons, self.secret, self.desk, self.grid, self.charts]

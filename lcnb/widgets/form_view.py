@@ -51,6 +51,7 @@ class FormView:
             *(each.input for each in self.controls),
             begin,
         ])  # fmt: skip
+        self.asking.add_class("lcnb-asking")
         title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro_html(form)}')
         self.close = make_button("Close")
         self.close.layout.align_self = "flex-start"

@@ -1,5 +1,5 @@
 // The view of a Grid: search, menus, the bar of actions, and a table of which only the rows near the visible ones exist.
-const WINDOW_ROWS = 60, ROW_PX = 30, MINUTE_MS = 60e3;
+const WINDOW_ROWS = 60, SPARE_ROWS = 20, ROW_PX = 30, MINUTE_MS = 60e3;
 const SHIELD = "M8 1 2.5 3v4.6c0 3.4 2.3 5.9 5.5 7.4 3.2-1.5 5.5-4 5.5-7.4V3z";
 
 function make(tag, properties = {}, ...children) {
@@ -114,7 +114,7 @@ function render({ model, el }) {
     function blockedText(rows) {
       const names = rows.slice(0, 3).map((row) => text(row[columns[0].name] ?? row[key]));
       const more = rows.length > names.length ? ` and ${rows.length - names.length} more` : "";
-      return `${names.join(", ")}${more} ${rows.length === 1 ? "is" : "are"} protected: ${model.get("blocked_text")}`;
+      return `${names.join(", ")}${more} ${rows.length === 1 ? "is" : "are"} protected. ${model.get("blocked_text")}`;
     }
     return { bar, update };
   }
@@ -187,25 +187,36 @@ function render({ model, el }) {
       head.children[place + places].style.minWidth = shown.length > WINDOW_ROWS ? `${Math.min(longest, 40) * 0.85}ch` : "";
     });
   }
-  // Draws the rows around the visible ones; space above and below stands for the others.
-  function drawRows() {
+  // Draws the rows around the visible ones, or around one that has the keyboard; space above and below stands for the others.
+  function drawRows(at) {
     const height = body.firstElementChild?.offsetHeight || ROW_PX;
-    const visible = Math.max(0, Math.floor(scroll.scrollTop / height) - WINDOW_ROWS / 3);
-    const start = Math.max(0, Math.min(Math.floor(visible / 20) * 20, shown.length - WINDOW_ROWS));
+    const visible = at ?? Math.floor(scroll.scrollTop / height);
+    const size = Math.max(WINDOW_ROWS, Math.ceil(scroll.clientHeight / height) + 2 * SPARE_ROWS);
+    const start = Math.max(0, Math.min(Math.floor(visible / 10) * 10 - SPARE_ROWS, shown.length - size));
     if (start === first) return;
     first = start;
-    const rows = shown.slice(start, start + WINDOW_ROWS);
+    const rows = shown.slice(start, start + size);
     const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
     table.setAttribute("aria-rowcount", shown.length + 1);
-    body.replaceChildren(...rows.map((row, place) => {
+    const wanted = rows.map((row, place) => {
       const line = lines.get(row) || drawRow(row);
       line.setAttribute("aria-rowindex", start + place + 2);
       showTick(line);
       return line;
-    }));
+    });
+    const kept = new Set(wanted);
+    for (const line of [...body.children]) if (!kept.has(line)) line.remove();
+    let next = body.firstElementChild;  // rows that stay are not moved: the keyboard stays in them
+    for (const line of wanted) if (line === next) next = next.nextElementSibling; else body.insertBefore(line, next);
     pad.style.paddingTop = `${start * height}px`;
     pad.style.paddingBottom = `${(shown.length - start - rows.length) * height}px`;
-    if (focused) for (const line of body.children) if (line.dataset.key === focused) line.querySelector("input")?.focus({ preventScroll: true });
+    const box = focused && !body.contains(document.activeElement)
+      && [...body.children].find((line) => line.dataset.key === focused)?.querySelector("input");
+    if (box) box.focus({ preventScroll: true });
+  }
+  function drawAroundFocus(event) {
+    const place = [...body.children].indexOf(event.target.closest("tr"));
+    if (place < SPARE_ROWS / 2 || place > body.children.length - SPARE_ROWS / 2) drawRows(Math.max(0, first + place - SPARE_ROWS / 2));
   }
   function drawRow(row) {
     const line = make("tr"); line.dataset.key = text(row[key]); lines.set(row, line);
@@ -249,7 +260,8 @@ function render({ model, el }) {
     lines = new WeakMap();  // rows out of view are drawn again with the time of then
     body.querySelectorAll("time").forEach((each) => showTime(each, Date.now()));
   }, MINUTE_MS);
-  scroll.addEventListener("scroll", drawRows, { passive: true });
+  scroll.addEventListener("scroll", () => drawRows(), { passive: true });
+  body.addEventListener("focusin", drawAroundFocus);
 
   const redraw = () => { drawHead(); drawMenus(); filter(); fixWidths(); };
   const takeTicks = () => { picked = new Set(model.get("selected")); showTicks(); };

@@ -36,6 +36,10 @@ STYLE = Template(
 .lcnb-head{flex-wrap:wrap}.lcnb-head b{font-size:15px}
 .lcnb-head span{opacity:.8;font-size:13px}
 .lcnb-head .lcnb-sandbox{opacity:1;background:$warning;color:$white;font-weight:700;border-radius:99px;padding:2px 14px}
+.lcnb-desk .lcnb-form{border:1px solid var(--lc-line);border-radius:12px;padding:2px 14px 10px;margin:4px 0 8px}
+.lcnb-form-facts .lcnb-asking{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));
+ column-gap:20px;max-width:1340px}
+.lcnb-form-facts .lcnb-begin,.lcnb-form-facts .lcnb-answer-rows{grid-column:1/-1}
 .lcnb-admin .lcnb-cards{gap:8px;margin:0 0 6px}.lcnb-admin .lcnb-card{padding:6px 14px}
 .lcnb-admin .lcnb-card b{font-size:20px;line-height:1.3}
 .lcnb-nav{border-bottom:1px solid var(--lc-line);padding:0 0 8px;margin:6px 0 12px}
@@ -52,7 +56,7 @@ STYLE = Template(
 .lcnb-begin{gap:8px;margin:4px 0 0 140px}
 .lcnb-form{padding:2px 0 6px}
 .lcnb-title{font-size:17px;font-weight:650;margin:10px 0 8px}
-.lcnb-admin .lcnb-answer{margin:0 0 2px;width:100%;max-width:640px}
+.lcnb-admin .lcnb-answer{overflow:visible;margin:0 0 2px;width:100%;max-width:640px}
 .lcnb-admin .lcnb-row input:not([type=checkbox]),.lcnb-admin .lcnb-row select,.lcnb-admin .lcnb-row textarea,
 .lcnb-grid-bar input,.lcnb-grid-bar select{border:1px solid var(--lc-line);border-radius:8px;min-height:34px;
  padding:4px 10px;font-size:14px;background:var(--jp-layout-color1,$field);color:var(--lc-ink);box-sizing:border-box}
@@ -92,7 +96,7 @@ STYLE = Template(
 .lcnb-report summary{cursor:pointer;padding:4px 0}
 .lcnb-report iframe{width:100%;height:640px;border:1px solid var(--lc-line);border-radius:10px;background:transparent}
 .lcnb-grid-bar{display:flex;gap:8px 10px;align-items:center;padding:4px 0 8px;flex-wrap:wrap}
-.lcnb-grid-bar input{width:260px;max-width:100%}
+.lcnb-grid-bar input{width:220px;max-width:100%}.lcnb-grid-bar select{max-width:160px}
 .lcnb-grid-menus{display:contents}
 .lcnb-grid-count{font-size:12.5px;opacity:.85}
 .lcnb-admin .lcnb-grid button.lcnb-plain{border:0;background:none;text-decoration:underline;padding:0 4px;
@@ -142,9 +146,11 @@ STYLE = Template(
  border:1px solid var(--lc-ok);border-radius:99px;padding:0 7px 0 5px;line-height:18px;vertical-align:middle}
 .lcnb-shield svg{width:12px;height:12px;fill:var(--lc-ok)}
 .lcnb-pictures summary{cursor:pointer;padding:6px 0}
-@media (max-width:640px){.lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-buttons{display:none}.lcnb-bar{min-height:0}
+@media (max-width:640px){.lcnb-admin .lcnb-card{flex:1 1 90px;padding:4px 10px}
+ .lcnb-admin .lcnb-card b{font-size:17px}
+ .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-buttons{display:none}.lcnb-bar{min-height:0}
  .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-text{position:static}.lcnb-grid-bar input{width:100%}
- .lcnb-grid-bar select{flex:1 1 40%;min-width:0}
+ .lcnb-grid-bar select{flex:1 1 40%;min-width:0;max-width:none}
  .lcnb-hint,.lcnb-begin{margin-left:2px}
  .lcnb-answer .lcnb-row{flex-direction:column;align-items:stretch;gap:2px}.lcnb-answer .lcnb-row label{width:auto}
  .lcnb-answer-flag .lcnb-row{flex-direction:row;align-items:center;padding-left:0}

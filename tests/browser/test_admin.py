@@ -83,6 +83,7 @@ def act(page: Any, label: str, action: str) -> Any:
 
 
 def untick_all(page: Any) -> None:
+    page.get_by_label("tick all rows shown", exact=True).wait_for()
     none = page.get_by_role("button", name="Untick all", exact=True)
     if none.is_visible():
         none.click()
@@ -213,6 +214,84 @@ def test_two_tabs(front: Front) -> None:
     ended(forms[1], "failed")
     forms[1].get_by_text("a machine with the label 'twin-01' exists").first.wait_for()
     assert front.writes()[before:] == ["POST instances"]
+
+
+def facts_form(page: Any, *labels: str) -> Any:
+    """The form for facts of these machines, empty."""
+    page.get_by_role("button", name="Machines", exact=True).click()
+    untick_all(page)
+    for label in labels:
+        page.get_by_label(f"tick {label}", exact=True).check()
+    press(page, "Tags and facts …")
+    form = page.locator(".lcnb-form-facts")
+    form.get_by_role("button", name="Save", exact=True).wait_for()
+    return form
+
+
+def test_facts(front: Front) -> None:
+    """Facts are saved and shown; a tag filters; a shield blocks the bar; lifting it asks; nothing is sent."""
+    page = front.page
+    before = front.writes()
+    form = facts_form(page, "web-01", "api-01")
+    form.get_by_label("Add tags", exact=True).fill("2=x")
+    form.get_by_text("begins with a letter").wait_for()
+    form.get_by_label("Add tags", exact=True).fill("project=<b>x</b>; legacy")
+    form.get_by_label("Expires", exact=True).fill("7d")
+    choose(form, "Protection", "protect")
+    press(form, "Save")
+    form.get_by_text("Saved for 2 machines").wait_for()
+    row = page.locator("tr.picked", has_text="web-01")
+    row.locator("th .lcnb-shield", has_text="protected").wait_for()
+    row.get_by_text("project=<b>x</b>", exact=True).wait_for()
+    row.get_by_text("in 6 d", exact=True).wait_for()
+    page.get_by_text("api-01, web-01 are protected.").wait_for()
+    assert page.get_by_role("button", name="Delete …", exact=True).is_disabled()
+    page.get_by_label("Filter by tag", exact=True).select_option(label="legacy – 2")
+    expect(page.locator("tbody th")).to_contain_text(["api-01", "web-01"], timeout=LIMIT_MS)
+    assert page.locator(".lcnb-grid-scroll tbody tr:visible").count() == 2
+    press(form, "Close")
+    page.get_by_role("button", name="Clear filters", exact=True).click()
+
+    form = facts_form(page, "web-01", "api-01")
+    choose(form, "Protection", "lift the protection")
+    press(form, "Save")
+    form.get_by_text("This lifts the protection of").wait_for()
+    on_a_button(page)
+    press(form, "Yes, lift the protection")
+    form.get_by_text("Saved for 2 machines: protection lifted.").wait_for()
+    page.locator(".lcnb-shield").first.wait_for(state="detached")
+    press(form, "Close")
+    untick_all(page)
+    assert front.writes() == before
+    assert front.abroad == []
+
+
+def test_facts_by_keyboard(front: Front) -> None:
+    """A machine gets a tag without a pointer: the keyboard goes from the bar into the form, and is never lost."""
+    if front.kind == "lab":
+        pytest.skip("JupyterLab has keys of its own; the widgets are the same")
+    page = front.page
+    page.get_by_role("button", name="Machines", exact=True).click()
+    untick_all(page)
+    page.get_by_role("button", name="Refresh", exact=True).first.focus()
+    tab_to(page, "tick web-01")
+    page.keyboard.press("Space")
+    form = page.locator(".lcnb-form-facts")
+    form.wait_for(state="attached")
+    for _ in range(60):
+        page.keyboard.press("Shift+Tab")
+        if page.evaluate(NAME_OF_FOCUSED) == "Tags and facts …":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.activeElement.labels?.[0]?.textContent === 'Add tags'")
+    page.keyboard.type("keys=yes")
+    tab_to(page, "Save")
+    page.keyboard.press("Enter")
+    form.get_by_text("Saved for 1 machine: tags added: keys=yes.").wait_for()
+    on_a_button(page)
+    page.locator("tr.picked", has_text="web-01").get_by_text("keys=yes", exact=True).wait_for()
+    press(form, "Close")
+    untick_all(page)
 
 
 IN_ONE_GO = """(labels) => {
@@ -396,3 +475,11 @@ def test_accessible(front: Front, axe: Path) -> None:
     press(form, "Review …")
     form.get_by_text("This field is required.").first.wait_for()
     assert page.evaluate(RUN_AXE, root) == []
+    form = facts_form(page, "web-01")
+    assert page.evaluate(RUN_AXE, root) == []
+    choose(form, "Protection", "lift the protection")
+    press(form, "Save")
+    form.get_by_role("button", name="Yes, lift the protection", exact=True).wait_for()
+    assert page.evaluate(RUN_AXE, root) == []
+    press(form, "Close")
+    untick_all(page)

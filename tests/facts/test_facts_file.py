@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conftest import ROOT
 from lcnb.errors import InputError
-from lcnb.facts.facts_file import FactsFile
-from lcnb.facts.machine_facts import MachineFacts, Protection
+from lcnb.facts.edits import add_tags, describe, protect, read_tags
+from lcnb.facts.facts_file import FactsFile, facts_text
+from lcnb.facts.machine_facts import MachineFacts, Protection, stored_label
 
 HEADER = "identifier,label,tags,owner,note,protected,expires\n"
 
@@ -38,6 +41,32 @@ def test_round_trip(file: FactsFile) -> None:
     before = file.path.read_bytes()
     file.edit({"abc": ""}, lambda one: one)
     assert file.path.read_bytes() == before
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    owner=st.text(max_size=30),
+    note=st.text(alphabet="\",;#= \t\n\\'|<>a\u0301\ufeff\u2028", max_size=30),
+    value=st.text(max_size=30),
+    by=st.text(max_size=20),
+    label=st.text(max_size=30),
+)
+def test_any_texts(owner: str, note: str, value: str, by: str, label: str) -> None:
+    """Whatever texts people pass are refused as wrong, or read again as they were taken."""
+    facts = MachineFacts("abc", stored_label(label))
+    try:
+        for change in (
+            describe(owner, note),
+            add_tags(read_tags([{"key": value}])),
+            protect(f"{by}@pc", datetime(2026, 1, 2, tzinfo=UTC)),
+        ):
+            facts = change(facts)
+    except InputError:
+        return
+    text = facts_text([facts, MachineFacts("def", owner="me")], ["# a comment"])
+    found, comments = FactsFile(Path("facts.csv"))._parse(text)
+    assert found["abc"] == facts
+    assert (len(found), comments) == (2, ["# a comment"])
 
 
 BAD = {
@@ -238,6 +267,18 @@ def test_disk_errors(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             file.edit({"abc": ""}, lambda one: replace(one, owner="you"))
     assert file.path.read_bytes() == before
+
+
+def test_no_locks(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system without locks nothing is written: two processes could lose an edit."""
+
+    def acquire(*_: object, **__: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(InputError, match=r"has no locks\. Put it on another disk"):
+        file.edit({"abc": ""}, lambda one: replace(one, owner="me"))
+    assert not file.path.exists()
 
 
 def test_held_lock(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,7 +215,7 @@ def test_lifting_a_protection_asks(app: AdminApp) -> None:
     view = app.form("facts")
     assert form.shown.phase is Phase.CONFIRM
     assert "<b>web-01</b>" in view.panel.preview.value
-    assert view.panel.yes.description == "Yes, lift the protection of 2"
+    assert view.panel.yes.description == "Yes, lift the protection"
     view.handle_event(form.back_to_fields)
     assert form.confirm() == ()
     view.handle_event(form.review)
