@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import (
     budget,
+    commands,
     creates,
     facts,
     frames,
@@ -32,6 +33,7 @@ SEQUENCE_CHANGES = 1_000
 FACTS_ROUNDS = 100
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
+    "commands": commands.run,
     "frames": frames.run,
     "history": history.run,
     "sweep": sweep.run,

@@ -14,7 +14,6 @@ read_only = true                   # lcnb refuses every change of this account
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,10 +49,16 @@ def read_config() -> dict[str, Any]:
     """
     path = config_dir() / "lcnb.toml"
     try:
-        config = tomllib.loads(read_text(path))
+        text = read_text(path)
     except FileNotFoundError:
         return {"accounts": {}}
-    except (OSError, NotText, tomllib.TOMLDecodeError) as error:
+    except (OSError, NotText) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    import tomllib  # most users have no such file
+
+    try:
+        config = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     _check_config(path, config)
     return {"accounts": {}, **config}

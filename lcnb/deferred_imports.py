@@ -1,4 +1,4 @@
-"""A stand-in for a module that a library imports and hardly ever uses: the real one is imported when it is called."""
+"""Modules that are imported when they are first used, because most processes never use them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,17 @@ def stand_in_module(name: str, function: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]  # a later import gets the real module
+
+
+class DeferredModule:
+    """Stands for a module: the first use of one of its names imports it. Safe in threads, as an import is.
+
+    >>> DeferredModule("colorsys").rgb_to_hsv(1, 1, 1)
+    (0.0, 0.0, 1)
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)

@@ -13,7 +13,6 @@ import json
 import os
 from contextlib import suppress
 from functools import cache
-from html import escape
 from urllib.parse import quote, quote_plus
 
 STARS = "*****"
@@ -107,6 +106,8 @@ def mask_secrets(text: str, *secrets: Secret | None) -> str:
 @cache
 def _encoded_forms(value: str) -> tuple[str, ...]:
     """The encodings of a text that may occur in another text, the longest first."""
+    from html import escape
+
     html = escape(value)
     # HTML, with quotes escaped as Python and as other libraries do it.
     forms = {value, repr(value)[1:-1], html, escape(value, quote=False)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 #: How similar two names must be, from 0 to 1.
 MIN_SIMILARITY = 0.6
@@ -24,6 +23,8 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     >>> did_you_mean("xyz", ["instances", "plans"])
     ''
     """
+    from difflib import get_close_matches
+
     by_lower_name = {str(each).lower(): str(each) for each in known}
     wanted = str(name).lower()
     nearest = [each for each in by_lower_name if _without_zeros(each) == _without_zeros(wanted)]

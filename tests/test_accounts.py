@@ -55,6 +55,24 @@ def test_all_accounts(two: dict[str, Sandbox]) -> None:
         fleet.dropna(subset="identifier").lc.power_off()
 
 
+def test_facts_of_each(two: dict[str, Sandbox]) -> None:
+    """Each account has its own facts; when one file cannot be read, nothing is sent to any account."""
+    for name in two:
+        with lcnb.connect(name) as lc:
+            machine = lc.instances().dropna(subset="identifier").identifier[0]
+            lc.tag(machine, f"account={name}")
+    fleet = lcnb.inventory()
+    found = fleet.assign(tag=fleet.lc.tags("account")).dropna(subset="tag")
+    assert found.account.tolist() == found.tag.tolist() == list(two)
+    with lcnb.connect("lab") as lc:
+        lc.settings.facts_path.write_text("identifier,protected\nabc,perhaps\n")
+    for box in two.values():
+        box.log.clear()
+    with pytest.raises(InputError, match=r"facts-lab\.csv, line 2: protected.*Nothing was sent"):
+        lcnb.inventory()
+    assert not any(box.log for box in two.values())
+
+
 def test_at_once(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> None:
     """The accounts are read at the same time, not one after another."""
     barrier = threading.Barrier(2, timeout=600)

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
-from weakref import WeakValueDictionary
 
 from lcnb.api.fields import fields_of
 from lcnb.api.models import Instance
@@ -21,15 +19,13 @@ from lcnb.changes import build
 from lcnb.errors import InputError
 from lcnb.facts.edits import Tags
 from lcnb.facts.machine_facts import checked_tag_key, tag_values
+from lcnb.frames.live_clients import find_client
 from lcnb.frames.provenance import frame_facts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.changes.changeset import ChangeSet
-
-#: The clients of this process, by the name that their frames carry.
-_LIVE_CLIENTS: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 #: Which methods a listing's rows have.
 _ROW_METHODS = {
@@ -38,16 +34,6 @@ _ROW_METHODS = {
     "sshkeys": "delete",
     "snapshots": "delete",
 }
-
-
-def register_client(client: Any) -> str:
-    """Return a name for a client that a frame can carry; the name does not keep the client alive.
-
-    A name is never reused, as an `id()` would be: a frame must never belong to the client of another account.
-    """
-    name = uuid4().hex
-    _LIVE_CLIENTS[name] = client
-    return name
 
 
 class SelectedRows:
@@ -205,7 +191,7 @@ class SelectedRows:
     def _live_client(self) -> Any:
         """Return the client that was passed, or that read the frame. InputError when it is gone."""
         about = frame_facts(self._frame)
-        client = self._client or _LIVE_CLIENTS.get(str(about.get("client")))
+        client = self._client or find_client(str(about.get("client")))
         if client is None:
             raise InputError(
                 "the client that read this frame is gone. Pass one: frame.lc(client).power_off(). Nothing was sent."

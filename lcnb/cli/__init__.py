@@ -8,7 +8,7 @@
     options, run_options, applying, filtering, printing, run_changes   what several commands share
     doctor, magic                               the checks of `lcnb doctor`; the line magic `%lcnb`
 
-Each module with commands lists them in `COMMANDS`, and `main` adds them all. At the top these modules import click
-alone, so that `lcnb --help` and completion answer at once. This package may import every other package of lcnb, and
-none imports it.
+Each module with commands lists them in `COMMANDS`, and `main` names them in `MODULES`. At the top these modules import
+click alone, so that `lcnb --help` and completion answer at once. This package may import every other package of lcnb,
+and none imports it.
 """

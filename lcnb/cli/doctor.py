@@ -6,6 +6,8 @@ failing line first. The checks change nothing; they only write a probe file and 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -90,13 +92,29 @@ def _check_packages() -> CheckResult:
 
 
 def _check_kernel() -> CheckResult:
+    """Look for the kernel python3 in the folders of Jupyter, and let jupyter_client find it when none has it.
+
+    jupyter_client takes longer to import than all other checks take together.
+    """
+    from jupyter_core.paths import jupyter_path
+
+    for folder in map(Path, jupyter_path("kernels")):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            spec = json.loads((folder / "python3" / "kernel.json").read_bytes())
+            return CheckResult("Jupyter kernel", True, f"python3: {spec['argv'][0]}")
+    return _check_native_kernel()
+
+
+def _check_native_kernel() -> CheckResult:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
+    cure = "python -m ipykernel install --sys-prefix"
     try:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        cure = "python -m ipykernel install --sys-prefix"
         return CheckResult("Jupyter kernel", False, f"kernel python3 is not installed. Cure: {cure}")
+    except (ValueError, OSError) as error:
+        return CheckResult("Jupyter kernel", False, f"kernel python3 cannot be read: {error}. Cure: {cure}")
     return CheckResult("Jupyter kernel", True, f"python3: {spec.argv[0]}")
 
 
@@ -143,10 +161,10 @@ def _check_changes(settings: Settings) -> CheckResult:
 
 def _check_notifications() -> Iterator[CheckResult]:
     """Check that each target of LCNB_NOTIFY can be used; nothing is sent."""
-    from lcnb.runbooks.publish.notifications import load_targets
-
     if not notification_targets():
         return
+    from lcnb.runbooks.publish.notifications import load_targets
+
     try:
         notification_filter()
         sender, problems = load_targets()

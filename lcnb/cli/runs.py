@@ -58,10 +58,13 @@ def runs_group(
         return
     from lcnb.display.terminal import print_line, print_rows
     from lcnb.runbooks.records.history import list_runs, run_rows
-    from lcnb.runbooks.records.run_filter import select_runs
+    from lcnb.runbooks.records.run_filter import select_runs, short_ids
 
-    found = select_runs(list_runs(runs_dir), status=status, runbook=runbook, since=since)
-    print_rows(run_rows(found), output, choice)
+    kept = list_runs(runs_dir)
+    found = select_runs(kept, status=status, runbook=runbook, since=since)
+    # A pipe gets whole ids: what it stores must still be unique when there are more runs.
+    ids = short_ids(run.id for run in kept) if sys.stdout.isatty() and not choice.wide else {}
+    print_rows(run_rows(found), output, choice, shown={"id": ids})
     for run in found:
         if run.problem:
             print_line((f"{run.id}: {run.problem}", ""), stream=sys.stderr)
@@ -223,9 +226,10 @@ def _run_ids_by_folder(names: tuple[str, ...], runs_dir: str | None) -> dict[Pat
 def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
     """Verify runs of a folder, print what was found, and return the number of problems."""
     from lcnb.display.terminal import print_line
-    from lcnb.runbooks.records import abandoned, index
+    from lcnb.runbooks.records import index
+    from lcnb.runbooks.records.settled import settle_abandoned_runs
 
-    abandoned.settle_runs(folder)
+    settle_abandoned_runs(folder)
     result = index.verify_runs(folder, run_ids)
     for each in result.problems:
         where = "/".join(filter(None, (each.run, each.file)))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
 from lcnb.client.derivation import AsyncClient, SyncClient
 from lcnb.client.methods import AccountMethods
 from lcnb.client.settings import client_settings
 from lcnb.config import Settings
 from lcnb.secret import Secret
-from lcnb.transport.aio import AsyncWire
 from lcnb.transport.sync import SyncWire
+
+if TYPE_CHECKING:
+    from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
+
+    _SyncMethods = AccountMethods[SyncChangeSet]
+    _AsyncMethods = AccountMethods[AsyncChangeSet]
+else:  # a client that only reads does not import lcnb.changes
+    _SyncMethods = _AsyncMethods = AccountMethods
 
 
 def connect(
@@ -44,7 +50,7 @@ def connect(
     return LetsCloud(client_settings(account, token, base_url, sandbox, timeout))
 
 
-class LetsCloud(SyncClient, AccountMethods[SyncChangeSet]):
+class LetsCloud(SyncClient, _SyncMethods):
     """A LetsCloud account. `lcnb.connect()` creates one.
 
     Listings are DataFrames with the same columns and dtypes whether they have 0, 1 or n rows
@@ -57,8 +63,6 @@ class LetsCloud(SyncClient, AccountMethods[SyncChangeSet]):
     >>> fleet.groupby("currencycode").monthly_value.sum().index.tolist()
     ['BRL', 'USD']
     """
-
-    _change_set_class = SyncChangeSet
 
     def __init__(self, settings: Settings) -> None:
         """Prepare a client with these settings; `lcnb.connect` finds them."""
@@ -83,7 +87,7 @@ class LetsCloud(SyncClient, AccountMethods[SyncChangeSet]):
         self._wire.close()
 
 
-class AsyncLetsCloud(AsyncClient, AccountMethods[AsyncChangeSet]):
+class AsyncLetsCloud(AsyncClient, _AsyncMethods):
     """The same account for `async` code: the methods of LetsCloud, to be awaited.
 
     >>> import asyncio, lcnb
@@ -94,10 +98,10 @@ class AsyncLetsCloud(AsyncClient, AccountMethods[AsyncChangeSet]):
     60
     """
 
-    _change_set_class = AsyncChangeSet
-
     def __init__(self, settings: Settings) -> None:
         """Prepare a client with these settings; `AsyncLetsCloud.connect` finds them."""
+        from lcnb.transport.aio import AsyncWire  # loads asyncio
+
         super().__init__(settings)
         self._wire = AsyncWire(settings)
 

@@ -14,15 +14,17 @@ import inspect
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from lcnb.api.flows import Flow
-from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
-from lcnb.changes.build import BuiltChanges
-from lcnb.transport.aio import AsyncWire
 from lcnb.transport.effects import Raised, Returned
 from lcnb.transport.protocol import next_step
 from lcnb.transport.sync import SyncWire
+
+if TYPE_CHECKING:
+    from lcnb.changes.apply import AsyncChangeSet, SyncChangeSet
+    from lcnb.changes.build import BuiltChanges
+    from lcnb.transport.aio import AsyncWire
 
 P = ParamSpec("P")
 T = TypeVar("T")

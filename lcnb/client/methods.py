@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replace_fields
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -17,21 +17,18 @@ from lcnb.api import calls, models, queries, single_records
 from lcnb.api.fields import set_html_renderer
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
-from lcnb.api.passwords import checked_password
-from lcnb.changes import accessor, apply, build, protection
-from lcnb.changes.build import BuiltChanges, MachineSpec
-from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
-from lcnb.changes.journal import Journal
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
 from lcnb.client.facts_methods import FactsMethods
 from lcnb.client.history_methods import HistoryMethods
 from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
+from lcnb.deferred_imports import DeferredModule
 from lcnb.facts.edits import Tags
 from lcnb.flags import checked_flag
 from lcnb.frames import inventory as inventory_module
 from lcnb.frames import listings, provenance
 from lcnb.frames.catalogue import open_catalogue
+from lcnb.frames.live_clients import register_client
 from lcnb.history import readings
 from lcnb.history.recording import HistoryRecorder
 from lcnb.rows import Rows
@@ -42,9 +39,19 @@ from lcnb.transport.rate_limit import BudgetStatus
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lcnb.api import passwords
+    from lcnb.changes import accessor, apply, build, journal, protection
+    from lcnb.changes.build import BuiltChanges
+    from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
     from lcnb.history.moments import Moment
+else:  # a client that only reads does not need them, and they take a tenth of the time of a short command
+    passwords = DeferredModule("lcnb.api.passwords")
+    accessor, apply, build, journal, protection = (
+        DeferredModule(f"lcnb.changes.{name}")
+        for name in ("accessor", "apply", "build", "journal", "protection")
+    )
 
-ChangeSetT = TypeVar("ChangeSetT", bound=ChangeSet[Any])
+ChangeSetT = TypeVar("ChangeSetT", bound="ChangeSet[Any]")
 
 
 class Catalogue(NamedTuple):
@@ -70,18 +77,18 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
     _wire: Any
-    _change_set_class: ClassVar[Any]
+    #: The name of the ChangeSets of this client in lcnb.changes.apply.
+    _change_set: ClassVar[str]
 
     def __init__(self, settings: Settings) -> None:
         """Prepare a client with these settings. Nothing is read or sent."""
         #: Account, base URL and where the token came from; the token prints as stars.
         self.settings = settings
-        self._cache = build.ReadCache()
         self._history = HistoryRecorder(settings)
         self._catalogue_cache = open_catalogue(
             settings.state_dir, settings.token, settings.base_url, settings.catalogue
         )
-        self._name = accessor.register_client(self)
+        self._name = register_client(self)
 
     def __repr__(self) -> str:
         account = f"account={self.settings.account!r}, " if self.settings.account else ""
@@ -89,6 +96,15 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             f"{type(self).__name__}({account}base_url={self.settings.base_url!r}, "
             f"token from {self.settings.token_source})"
         )
+
+    @cached_property
+    def _cache(self) -> build.ReadCache:
+        """What was read to build changes; a change drops it."""
+        return build.ReadCache()
+
+    @property
+    def _change_set_class(self) -> Any:
+        return getattr(apply, self._change_set)
 
     def _read_frame(self, kind: str, location: str | None = None) -> Steps[pd.DataFrame]:
         return self._frame(kind, (yield from wait_for(self._listing_flow(kind, location))))
@@ -145,7 +161,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         >>> lcnb.connect(sandbox=True).journal().columns[:4].tolist()
         ['at', 'changeset', 'change', 'action']
         """
-        return Journal(self.settings.state_dir).frame()
+        return journal.Journal(self.settings.state_dir).frame()
 
     def pending(self) -> pd.DataFrame:
         """Return the rows of the journal that have no outcome yet; `resume()` settles those of this account.
@@ -154,7 +170,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         >>> len(lcnb.connect(sandbox=True).pending())
         0
         """
-        return Journal(self.settings.state_dir).frame(pending=True)
+        return journal.Journal(self.settings.state_dir).frame(pending=True)
 
     # --- listings and single resources --------------------------------------------------------------------
 
@@ -362,7 +378,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         {'USD': 5.4}
         """
         facts = self._wished_facts(tags, owner, expires, protect)
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
+        spec = build.MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
         return build.create_instance(self._cache, spec)
 
     @change_method
@@ -387,7 +403,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         exists are left alone.
         """
         facts = self._wished_facts(tags, owner, expires, protect)
-        spec = MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
+        spec = build.MachineSpec(label, location, plan, image, hostname, ssh_key, password, facts)
         return build.ensure_instance(self._cache, spec)
 
     @change_method
@@ -426,7 +442,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         password: str | Secret | None = None,
     ) -> Flow[BuiltChanges]:
         """Set a new root password: the given one, or one that lcnb generates and `reveal` returns."""
-        checked = None if password is None else checked_password(password)
+        checked = None if password is None else passwords.checked_password(password)
         return self._change_machine(identifier, label, partial(build.reset_password, password=checked))
 
     @change_method

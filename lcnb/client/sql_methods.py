@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lcnb.api import queries
+from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
 from lcnb.api.queries import InventoryParts
 from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.config import Settings
+from lcnb.history import readings
+from lcnb.history.recording import HistoryRecorder
 from lcnb.sql_queries.engine import Parameters
 from lcnb.sql_queries.question import open_question
 
@@ -21,6 +24,7 @@ class SqlMethods:
 
     settings: Settings
     _catalogue_cache: Any
+    _history: HistoryRecorder
 
     @client_method
     def sql(self, query: str, parameters: Parameters | None = None) -> Steps[pd.DataFrame]:
@@ -47,11 +51,16 @@ class SqlMethods:
             account, limit_s = self.settings.account, self.settings.timeout
             local: Any = [(account, self)]  # a whole client has what local tables need
             yield from wait_for(question.prepare(local, limit_s), each_call=True)
-            flow = queries.read_listings(question.listings, self._catalogue_cache)
-            question.add(account, (yield from wait_for(flow)))
+            question.add(account, (yield from wait_for(self._listings_flow(question.listings))))
             return (yield from wait_for(question.answer(limit_s, account), each_call=True))
 
     @client_method
     def _listings(self, names: list[str]) -> Steps[dict[str, Listing | InventoryParts]]:
         """Return listings of the account as they were read; `lcnb.sql` joins those of several accounts."""
-        return (yield from wait_for(queries.read_listings(names, self._catalogue_cache)))
+        return (yield from wait_for(self._listings_flow(names)))
+
+    def _listings_flow(self, names: list[str]) -> Flow[dict[str, Listing | InventoryParts]]:
+        """Return the flow that reads these listings and keeps what the history holds of them."""
+        flow = queries.read_listings(names, self._catalogue_cache)
+        has_machines = {readings.INSTANCES, "inventory"} & set(names)
+        return self._history.record(flow, readings.query_readings, readings.INSTANCES if has_machines else "")

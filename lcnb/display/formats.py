@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from lcnb.display.palette import NEUTRAL_COLOR, STATE_COLORS
@@ -45,6 +44,8 @@ def unit_html(unit: str) -> str:
 
 def state_html(state: str) -> str:
     """A state with a dot in its color. The word is always there, for people who cannot see the color."""
+    from html import escape  # terminals do not need it
+
     color = STATE_COLORS.get(state, NEUTRAL_COLOR)
     return f'<span class="lcnb-pill" style="--c:{color}">{escape(state)}</span>'
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,7 @@ LESS_IMPORTANT_COLUMNS = {
     "inventory": ("tags", "ipv4", "location"),
     "plans": ("bandwidth",),
     "snapshots": ("locations", "build", "os_reference"),
-    "runs": ("account", "changes", "attention", "started", "duration_s"),
+    "runs": ("started", "account", "changes", "attention", "duration_s"),
     "journal": ("detail", "changeset"),
     "facts": ("protected_at", "protected_by", "identifier", "note", "owner"),
     "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "state"),
@@ -74,37 +74,49 @@ class RowChoice:
     header: bool = True
 
 
-def choose_rows(rows: Rows, choice: RowChoice) -> Rows:
-    """Return the rows in the wanted order, and of them the wanted number and columns.
+def arrange_rows(rows: Rows, choice: RowChoice) -> Rows:
+    """Return the rows in the wanted order, and of them the wanted number; all columns stay.
 
     Raises InputError for a column that the table does not have.
 
     >>> machines = Rows("x", {"label": "str", "cpus": "Int64"}, [("web-10", 1), ("web-2", None), ("db", 4)])
-    >>> choose_rows(machines, RowChoice(sort="label")).column("label")
+    >>> arrange_rows(machines, RowChoice(sort="label")).column("label")
     ['db', 'web-2', 'web-10']
-    >>> choose_rows(machines, RowChoice(columns=["label"], sort="-cpus", limit=2)).values
-    [('db',), ('web-10',)]
+    >>> arrange_rows(machines, RowChoice(sort="-cpus", limit=2)).values
+    [('db', 4), ('web-10', 1)]
     """
     values = rows.values
     if choice.sort:
         descending = choice.sort.startswith("-")
         name = find_column(rows, choice.sort.removeprefix("-"), "--sort")
         values = _sorted_rows(values, list(rows.dtypes).index(name), descending)
-    if choice.limit is not None:
-        values = values[: choice.limit]
-    if not choice.columns:
-        return replace(rows, values=values)
-    return select_columns(
-        replace(rows, values=values), [find_column(rows, name, "--columns") for name in choice.columns]
-    )
+    return replace(rows, values=values if choice.limit is None else values[: choice.limit])
+
+
+def chosen_columns(rows: Rows, choice: RowChoice, *, default: Sequence[str] = ()) -> list[str]:
+    """Return the columns to show: those of the choice, else all for a wide table, else `default`, else all.
+
+    Raises InputError for a column that the table does not have.
+    """
+    if choice.columns:
+        return list(dict.fromkeys(find_column(rows, name, "--columns") for name in choice.columns))
+    return list(rows.dtypes) if choice.wide or not default else list(default)
 
 
 def select_columns(rows: Rows, names: Sequence[str]) -> Rows:
-    """Return the rows with only these columns, in this order; a name that is repeated counts once."""
-    unique = list(dict.fromkeys(names))
-    places = [list(rows.dtypes).index(name) for name in unique]
+    """Return the rows with only these columns, in this order."""
+    places = [list(rows.dtypes).index(name) for name in names]
     values = [tuple([row[place] for place in places]) for row in rows.values]
-    return replace(rows, dtypes={name: rows.dtypes[name] for name in unique}, values=values)
+    return replace(rows, dtypes={name: rows.dtypes[name] for name in names}, values=values)
+
+
+def replace_values(rows: Rows, shown: Mapping[str, Mapping[str, str]]) -> Rows:
+    """Return the rows with other texts in some columns: column → value → text; other values stay."""
+    texts = [shown.get(name, {}) for name in rows.dtypes]
+    if not any(texts):
+        return rows
+    values = [tuple([of.get(value, value) for of, value in zip(texts, row, strict=True)]) for row in rows]
+    return replace(rows, values=values)
 
 
 def find_column(rows: Rows, name: str, option: str) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lcnb.display.palette import ERROR_STYLE, MISSING_STYLE, WARNING_STYLE
-from lcnb.display.row_choice import RowChoice, choose_rows
+from lcnb.display.row_choice import RowChoice, arrange_rows, chosen_columns, replace_values, select_columns
 from lcnb.display.row_layout import Line, Span, layout_rows
 from lcnb.errors import InputError
 from lcnb.rows import Rows
@@ -37,39 +37,49 @@ def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
         print_rows(frame_rows(frame), output)
 
 
-def print_rows(rows: Rows, output: str = "table", choice: RowChoice | None = None) -> None:
+def print_rows(
+    rows: Rows,
+    output: str = "table",
+    choice: RowChoice | None = None,
+    *,
+    shown: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
     """Print rows to stdout.
 
     Args:
         rows: The rows.
         output: One of OUTPUT_FORMATS.
         choice: Which columns and rows, in which order. By default a table has the most important columns, and data all.
+        shown: Column → value → the text that a table shows for it, such as a short id.
 
     Raises InputError for parquet to a terminal, and for a column in `choice` that the rows do not have.
     """
     choice = choice or RowChoice()
-    chosen = choose_rows(rows, choice)
+    rows = arrange_rows(rows, choice)
+    if output == "table":
+        print_table(replace_values(rows, shown or {}), choice)
+        return
+    rows = select_columns(rows, chosen_columns(rows, choice))
     if output == "json":
-        print(json_text(chosen))
+        print(json_text(rows))
     elif output == "csv":
-        write_csv(chosen, sys.stdout, header=choice.header)
-    elif output == "parquet":
-        _print_parquet(chosen.frame())
+        write_csv(rows, sys.stdout, header=choice.header)
     else:
-        print_table(chosen, choice)
+        _print_parquet(rows.frame())
 
 
 def print_table(rows: Rows, choice: RowChoice, *, stream: TextIO | None = None, title: str = "") -> None:
-    """Print a table, with a line above it if it has a title. The columns are chosen already (`choose_rows`)."""
+    """Print a table, with a line above it if it has a title. `choice` chooses its columns."""
     stream = stream or sys.stdout
     console = console_for(stream) if is_colored(stream) else None
     table = layout_rows(rows, choice, console.width if console and stream.isatty() else None)
     lines = [[(title, "")], *table.lines] if title else list(table.lines)
     if not len(rows) and choice.header:
         lines.append([("no rows", MISSING_STYLE)])
-    if table.omitted:
-        columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
-        lines.append([(f"{columns} omitted; --wide shows all", MISSING_STYLE)])
+    columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
+    shortened = [f"{columns} omitted"] * bool(table.omitted) + ["long texts cut"] * table.cut
+    if shortened:
+        lines.append([(f"{', '.join(shortened)}; --wide shows all", MISSING_STYLE)])
     print_lines(lines, stream=stream, console=console)
 
 

@@ -78,6 +78,19 @@ KEPT_LISTINGS: Mapping[str, Callable[[Listing], list[Reading]]] = {
 }
 
 
+def query_readings(found: Mapping[str, Listing | InventoryParts]) -> list[Reading]:
+    """Return what the listings that a query in SQL has read say, each once."""
+    parts = found.get("inventory")
+    if isinstance(parts, InventoryParts):  # it has the same machines, locations and plans
+        return inventory_readings(parts)
+    return [
+        reading
+        for name, readings in KEPT_LISTINGS.items()
+        if isinstance(listing := found.get(name), Listing)
+        for reading in readings(listing)
+    ]
+
+
 def profile_readings(profile: Mapping[str, Any]) -> list[Reading]:
     """Return the currency of the account, and nothing else of its profile: name and e-mail address are personal."""
     return [Reading(PROFILE, {PROFILE_KEY: make_content({"currency": profile.get("currency")})})]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import ssl
+import sys
 from collections.abc import Generator
 from functools import cache
 from typing import Any
@@ -90,7 +90,8 @@ def client_options(settings: Settings, proxy: network.Proxy | None) -> dict[str,
 
 def user_agent() -> str:
     """Return the User-Agent header: the versions of lcnb, Python and httpx."""
-    return f"lcnb/{lcnb.__version__} (Python {platform.python_version()}; httpx {httpx.__version__})"
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"lcnb/{lcnb.__version__} (Python {python}; httpx {httpx.__version__})"
 
 
 def request_arguments(settings: Settings, effect: Transmit) -> dict[str, Any]:

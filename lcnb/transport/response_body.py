@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from typing import Any
@@ -47,6 +46,8 @@ def body_excerpt(body: bytes, secrets: tuple[Secret, ...]) -> str:
     """Return the start of the body, quoted and with secrets masked; of an HTML page, its title."""
     text = body[:2000].decode("utf-8", "replace")
     if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL):
+        import html
+
         text = html.unescape(title[1])
     text = mask_secrets(" ".join(text.split()), *secrets)
     if not text:

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,10 @@ def test_help(call: Call) -> None:
     """`lcnb --help` lists each command with what it does, and no other."""
     result = call("--help")
     listed = dict(re.findall(r"^  ([a-z-]+) {2,}(\S.*)$", result.out.partition("Commands:")[2], re.MULTILINE))
-    assert set(listed) == COMMANDS == {each.name for module in MODULES for each in module.COMMANDS}
+    assert set(listed) == COMMANDS
+    assert {
+        name: tuple(each.name for each in import_module(f"lcnb.cli.{name}").COMMANDS) for name in MODULES
+    } == MODULES
     assert (result.code, result.err) == (0, "")
     assert call("-h").out == result.out
 
@@ -384,8 +388,9 @@ def test_terminal_width(listing: str, columns: int, account: lcnb.LetsCloud) -> 
     head, rule, *lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
     assert max(map(len, (head, *lines))) <= columns
     assert set(rule) == {"─"}
-    if "omitted" in lines[-1]:
-        assert re.fullmatch(r"(1 column|\d columns) omitted; --wide shows all", lines.pop())
+    if "--wide" in lines[-1]:
+        note = r"(1 column omitted|\d columns omitted)?(, )?(long texts cut)?; --wide shows all"
+        assert re.fullmatch(note, lines.pop())
     if listing in LISTINGS:
         assert len(lines) == len(getattr(account, listing)())
 
@@ -543,6 +548,7 @@ def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch
         raise NoSuchKernel(name)
 
     monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", missing)
+    monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *names: [])
     monkeypatch.setattr(doctor, "REQUIRED_PACKAGES", ("pandas", "no-such-package"))
     result = call("doctor")
     assert result.code == 1
@@ -551,6 +557,30 @@ def test_doctor_kernel(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch
         "FAIL Jupyter kernel: kernel python3 is not installed. Cure: python -m ipykernel install"
         in result.out
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"argv": []}', '{"argv": null}', None],
+    ids=["empty", "half", "list", "none", "null", "no file"],
+)
+def test_doctor_finds_the_kernel_of_jupyter(
+    text: str | None, call: Call, account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel is the one that jupyter_client finds; a damaged file in one folder does not hide that of the next."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder, content in zip(
+        folders, (text, '{"argv": ["/opt/python", "-m", "ipykernel_launcher"]}'), strict=True
+    ):
+        if content is not None:
+            (folder / "kernels" / "python3").mkdir(parents=True)
+            (folder / "kernels" / "python3" / "kernel.json").write_text(content)
+    monkeypatch.setenv("JUPYTER_PATH", os.pathsep.join(map(str, folders)))
+    assert "ok   Jupyter kernel: python3: /opt/python" in call("doctor").out
+    if text is None:
+        assert KernelSpecManager().get_kernel_spec("python3").argv[0] == "/opt/python"
 
 
 @pytest.mark.parametrize(

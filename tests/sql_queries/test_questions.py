@@ -422,6 +422,14 @@ def test_local_tables(served: Served) -> None:
     assert lc.sql("select count(*) as n from runs").n[0] == len(lcnb.runs())
 
 
+@pytest.mark.parametrize("table", ["inventory", "instances"])
+def test_history_keeps_what_a_query_read(table: str, served: Served) -> None:
+    """The machines that a query has read are in the history, as those of every other reading."""
+    _, lc = served(fleet=8)
+    known = lc.sql(f"select identifier from {table} where identifier is not null").identifier
+    assert set(lc.sql("select identifier from history").identifier) == set(known)
+
+
 def test_show_tables(lc: lcnb.LetsCloud) -> None:
     """SHOW TABLES lists all tables with what they hold."""
     frame = lc.sql("SHOW TABLES;")

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from lcnb.errors import InputError
-from lcnb.runbooks.records import abandoned
 from lcnb.runbooks.records.artifacts import RECORD_FILE
-from lcnb.runbooks.records.run_record import RunRecord, read_run, read_runs, resolve_runs_folder
+from lcnb.runbooks.records.run_record import RunRecord, read_runs, resolve_runs_folder
+from lcnb.runbooks.records.settled import read_settled_run, read_settled_runs
 from lcnb.suggestions import did_you_mean
 
 MAX_SHOWN_IDS = 8
@@ -43,11 +43,8 @@ def match_runs(name: str | Path, folder: str | Path | None = None) -> list[RunRe
         path = _absolute_path(name)
         if not (path / RECORD_FILE).is_file():
             return []
-        abandoned.settle_runs(path.parent)
-        return [read_run(path)]
-    place = resolve_runs_folder(folder)
-    abandoned.settle_runs(place)
-    runs = read_runs(place)
+        return [read_settled_run(path)]
+    runs = read_settled_runs(resolve_runs_folder(folder))
     if name == "last":
         return runs[:1]
     same = [run for run in runs if run.id == name]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.rows import TIME_DTYPE, Column, Rows, rows_of
-from lcnb.runbooks.records import abandoned, index
+from lcnb.runbooks.records import index
 from lcnb.runbooks.records.run_record import (
     RunRecord,
     encodable_text,
     read_run,
-    read_runs,
     resolve_runs_folder,
 )
+from lcnb.runbooks.records.settled import read_settled_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +40,7 @@ def runs(folder: str | Path | None = None) -> pd.DataFrame:
 
 def list_runs(folder: str | Path | None = None) -> list[RunRecord]:
     """Return the kept runs, the newest first; abandoned ones are settled before. InputError as in `runs`."""
-    place = resolve_runs_folder(folder)
-    abandoned.settle_runs(place)
-    return read_runs(place)
+    return read_settled_runs(resolve_runs_folder(folder))
 
 
 def run_rows(found: Iterable[RunRecord]) -> Rows:
@@ -87,9 +84,7 @@ RUN_COLUMNS = {name: dtype for name, dtype, _ in _RUN_COLUMNS}
 
 def runs_to_prune(keep: int, folder: str | Path | None = None) -> list[RunRecord]:
     """Return the ended runs except the newest `keep`, the oldest first; never a running or damaged run."""
-    place = resolve_runs_folder(folder)
-    abandoned.settle_runs(place)
-    return [run for run in read_runs(place) if run.is_closed][keep:][::-1]
+    return [run for run in list_runs(folder) if run.is_closed][keep:][::-1]
 
 
 def prune_runs(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[tuple[RunRecord, str]]]:
@@ -97,6 +92,8 @@ def prune_runs(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[tuple[
 
     The line is written first, so that `verify` reports a run that a power cut left half deleted.
     """
+    import shutil
+
     deleted, left = [], []
     for run in found:
         try:

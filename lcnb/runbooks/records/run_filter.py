@@ -1,7 +1,8 @@
-"""Select runs by status, runbook and start, as `lcnb runs --status failed --runbook inventory --since 7d` does."""
+"""Which runs `lcnb runs --status failed --runbook inventory --since 7d` lists, and the short ids that it shows."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,6 @@ from typing import get_args
 
 from lcnb.errors import InputError
 from lcnb.runbooks.ends import RunStatus
-from lcnb.runbooks.notebook.find import shipped_names
 from lcnb.runbooks.records.run_record import RunRecord
 from lcnb.suggestions import did_you_mean
 
@@ -38,6 +38,8 @@ def select_runs(
     if status is not None:
         status = _checked_name("--status", status.lower(), "status", get_args(RunStatus))
     if runbook is not None:
+        from lcnb.runbooks.notebook.find import shipped_names
+
         known = {*shipped_names(), *filter(None, map(_runbook_name, runs))}
         runbook = _checked_name("--runbook", runbook, "runbook", sorted(known))
     return [
@@ -83,3 +85,21 @@ def parse_since(text: str, now: datetime) -> datetime:
             expected="a date or time such as 2026-11-30 or 2026-11-30T08:00, or a span such as 7d, 12h, 30m",
             value=text,
         ) from None
+
+
+#: Characters of a short id: the time with which an id begins.
+SHORT_ID_LENGTH = 16
+
+
+def short_ids(names: Iterable[str]) -> dict[str, str]:
+    """Return for each id its beginning that commands accept: at least the time, and no other id begins with it.
+
+    >>> short_ids(["20261130T060000Z-drift-a1", "20261130T070000Z-drift-b2"])["20261130T060000Z-drift-a1"]
+    '20261130T060000Z'
+    """
+    ordered = sorted(set(names))
+    found = {}
+    for before, name, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
+        shared = max(len(os.path.commonprefix([name, other])) for other in (before, after))  # noqa: RUF071 - characters
+        found[name] = name[: max(SHORT_ID_LENGTH, shared + 1)]
+    return found

@@ -99,6 +99,26 @@ def test_harmed(
     assert until(lambda: gone(shell.pid))
 
 
+@pytest.mark.fresh_python
+def test_shell_killed_after_the_request(tmp_path: Path) -> None:
+    """A shell that was killed after its runner got the run, and before it got a cell, is not taken."""
+    code = (
+        "import os, signal\nfrom lcnb.runbooks.engine.shell import prepare_shell\n"
+        "from lcnb.runbooks.engine.shell_client import store_prepared, take_prepared\n"
+        "for kill in (False, True):\n"
+        "    shell = prepare_shell()\n"
+        "    if kill:\n"
+        "        os.kill(shell.pid, signal.SIGKILL)\n"
+        "        os.waitid(os.P_PID, shell.pid, os.WEXITED | os.WNOWAIT)\n"
+        "    store_prepared(shell)\n"
+        "    print(take_prepared() is shell, take_prepared())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600
+    )
+    assert done.stdout.splitlines() == ["True None", "False None"]
+
+
 #: What a run brings from the process that starts it, as a cell sees it.
 BROUGHT = """
 import json, os, resource, signal, sys, tempfile, time
