@@ -32,7 +32,7 @@ MODULES = {
     "local": ("doctor", "sandbox", "admin", "demo"),
     "changes": ("create", "delete", "power", "resize", "reset-password", "key", "snapshot"),
     "desired_state": ("plan", "apply"),
-    "facts": ("facts", "tag", "untag", "protect", "unprotect", "expire"),
+    "facts": ("tag", "untag", "protect", "unprotect", "expire", "facts"),
     "journal": ("journal", "pending", "resume"),
     "history": ("record", "history"),
     "runbooks": ("runbooks", "run", "plan-run", "warm"),

@@ -534,7 +534,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             prune=prune,
             allow_delete_all=allow_delete_all,
             comments=provenance.frame_facts(desired).get("comments", ()),
-            protected=protection.read_protected(self.settings) if prune else (),
+            protected=protection.read_protected(self.settings) if checked_flag("prune", prune) else (),
         )
 
     def _change_machine(
