@@ -81,11 +81,14 @@ def is_repetition(db: sqlite3.Connection, series: int, reading: Reading, at: int
         if newer is not None:  # it was stored when it was read
             return True
     last = db.execute(
-        "SELECT at, complete FROM reading WHERE series = ? ORDER BY at DESC LIMIT 1", (series,)
+        "SELECT at, complete FROM reading WHERE series = ? AND at <= ? ORDER BY at DESC LIMIT 1", (series, at)
     ).fetchone()
-    if last is None or not 0 <= at - last[0] < REPEAT_AFTER_S * 1000 or bool(last[1]) != reading.complete:
+    if last is None or not at - last[0] < REPEAT_AFTER_S * 1000 or bool(last[1]) != reading.complete:
         return False
-    return reading.records is None or not _differs(versions_at(db, series, None), reading.records)
+    if reading.records is None:
+        return True
+    later = db.execute("SELECT 1 FROM reading WHERE series = ? AND at > ? LIMIT 1", (series, at)).fetchone()
+    return not _differs(versions_at(db, series, at if later else None), reading.records)
 
 
 def _differs(state: Mapping[str, OpenVersion], records: Mapping[str, Content]) -> bool:

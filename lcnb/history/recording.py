@@ -24,6 +24,9 @@ from lcnb.history.store import AccountIdentity, HistoryFile
 from lcnb.history.stored import StoredHistory
 from lcnb.transport.budget import budget_key
 
+#: Seconds by which the clocks of two machines that share a state folder may differ.
+CLOCK_TOLERANCE_S = 60.0
+
 T = TypeVar("T")
 logger = logging.getLogger("lcnb.history")
 
@@ -72,8 +75,8 @@ class HistoryRecorder:
         return found
 
     def read(self) -> AbstractContextManager[StoredHistory]:
-        """Open the history of this account for reading. HistoryError when that cannot be read."""
-        return self.file.read(self.identity)
+        """Open the history of this account until now for reading. HistoryError when that cannot be read."""
+        return self.file.read(self.identity, int((self.clock() + CLOCK_TOLERANCE_S) * 1000))
 
     def import_table(self, columns: Iterable[str], rows: Iterable[Row], at: int) -> bool:
         """Store a saved inventory as the reading of its time; return False if that reading is stored already.
@@ -93,7 +96,7 @@ class HistoryRecorder:
             self.file.fold(self.identity, found, at)
         except HistoryError as error:
             if required:
-                raise
+                raise error.restate(not_done="kept") from None
             _warn_once(f"the reading was not kept: {error}")
 
     def _facts_readings(self) -> list[Reading]:

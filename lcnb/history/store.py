@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcnb.errors import HistoryError
-from lcnb.history.folding import Reading, fold_reading, is_repetition
+from lcnb.history.folding import OPEN, Reading, fold_reading, is_repetition
 from lcnb.history.stored import StoredHistory
 
 HISTORY_FILE = "history.db"
@@ -88,17 +88,17 @@ class HistoryFile:
                 return self._fold(db, identity, readings, at, imported)
 
     @contextmanager
-    def read(self, identity: AccountIdentity) -> Iterator[StoredHistory]:
-        """Read what is stored about an account, as it is at this moment. HistoryError when that cannot be read."""
+    def read(self, identity: AccountIdentity, until: int = OPEN) -> Iterator[StoredHistory]:
+        """Read what is stored about an account until a time. HistoryError when that cannot be read."""
         if not self.path.exists():
-            yield StoredHistory(None, None)
+            yield StoredHistory(None, None, until)
             return
         with self._connect(READ_TIMEOUT_S) as db:
             db.execute("BEGIN")
             try:
-                yield StoredHistory(db, _find_source(db, identity))
+                yield StoredHistory(db, _find_source(db, identity), until)
             finally:
-                db.execute("ROLLBACK")
+                _roll_back(db)
 
     # --- details ----------------------------------------------------------------------------------------
 
@@ -154,14 +154,7 @@ class HistoryFile:
             finally:
                 db.close()
         except (sqlite3.Error, OSError) as error:
-            raise HistoryError(
-                f"the history {self.path} cannot be used: {error}",
-                cure=(
-                    "Look at the disk, or move the file away: lcnb then begins a new one. LCNB_HISTORY=0 switches the "
-                    "history off."
-                ),
-                sent=None,
-            ) from None
+            raise _unusable_history(self.path, error) from None
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         version = _schema_version(db)
@@ -182,10 +175,38 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        _roll_back(db)
         raise
-    db.execute("COMMIT")
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    """End a transaction, unless SQLite has ended it: it does for a full disk, and a second ROLLBACK hides why."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def _unusable_history(path: Path, error: sqlite3.Error | OSError) -> HistoryError:
+    """Return the error for a file that cannot be used. Only a file that is damaged may be moved away."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        problem = "another process is writing to it and has not ended in time"
+        cure = "Nothing is damaged: try again."
+    elif primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        problem = f"it is damaged ({error})"
+        cure = "Restore it from a backup, or move the file away: lcnb then begins a new one."
+    else:
+        problem = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        cure = (
+            "Check the permissions and the free space of its folder, or set LCNB_STATE_DIR to another folder."
+        )
+    return HistoryError(
+        f"the history {path} cannot be used: {problem}",
+        cure=f"{cure} LCNB_HISTORY=0 switches the history off.",
+        sent=None,
+    )
 
 
 def _schema_version(db: sqlite3.Connection) -> int:

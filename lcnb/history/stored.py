@@ -35,11 +35,16 @@ class StoredVersion:
 
 
 class StoredHistory:
-    """The history of one account, while its file is open. It is empty for an account that was never read."""
+    """The history of one account, while its file is open. It is empty for an account that was never read.
 
-    def __init__(self, db: sqlite3.Connection | None, source: int | None) -> None:
+    Readings after `until`, in milliseconds since 1970, are only listed by `readings()`: they come from a time at which
+    the clock of the machine was wrong, and one of them must not hide every reading until then.
+    """
+
+    def __init__(self, db: sqlite3.Connection | None, source: int | None, until: int = OPEN) -> None:
         self._db = db
         self._source = source
+        self.until = until
         self._records: dict[int, Any] = {}
 
     def kinds(self) -> list[str]:
@@ -60,25 +65,26 @@ class StoredHistory:
         """Return the times of the complete readings of a kind, in order."""
         rows = self._rows(
             "SELECT at FROM reading JOIN series ON series.id = reading.series "
-            "WHERE source = :source AND kind = :kind AND complete ORDER BY at",
+            "WHERE source = :source AND kind = :kind AND complete AND at <= :until ORDER BY at",
             kind=kind,
+            until=self.until,
         )
         return [at for (at,) in rows]
 
     def last_complete(self, kind: str, at: int = OPEN) -> int | None:
         """Return the time of the last complete reading of a kind until `at`, or None."""
-        return self._time("max", "<=", kind, at)
+        return self._time("max", kind, (0, min(at, self.until)))
 
     def first_complete(self, kind: str, at: int = 0) -> int | None:
         """Return the time of the first complete reading of a kind from `at` on, or None."""
-        return self._time("min", ">=", kind, at)
+        return self._time("min", kind, (at, self.until))
 
     def records_at(self, kind: str, at: int) -> dict[str, Any]:
         """Return the records of a kind at a time, by their keys, in the order in which they were first seen."""
         series = self._series(kind)
         if series is None or self._db is None:
             return {}
-        found = versions_at(self._db, series, at)
+        found = versions_at(self._db, series, min(at, self.until))
         ordered = sorted(found.items(), key=lambda each: each[1].item)
         records = self.contents(version.content for _, version in ordered)
         return {key: records[version.content] for key, version in ordered}
@@ -87,11 +93,13 @@ class StoredHistory:
         """Return all versions of the records of a kind, by record and then by time."""
         rows = self._rows(
             "SELECT item.key, opened, closed, content FROM series JOIN item ON item.series = series.id "
-            "JOIN version ON version.item = item.id WHERE source = :source AND kind = :kind ORDER BY item.id, opened",
+            "JOIN version ON version.item = item.id WHERE source = :source AND kind = :kind AND opened <= :until "
+            "ORDER BY item.id, opened",
             kind=kind,
+            until=self.until,
         )
         return [
-            StoredVersion(key, opened, None if closed == OPEN else closed, content)
+            StoredVersion(key, opened, None if closed == OPEN or closed > self.until else closed, content)
             for key, opened, closed, content in rows
         ]
 
@@ -107,10 +115,10 @@ class StoredHistory:
         )
         return opened, closed
 
-    def count_open(self, kind: str) -> int:
-        """Return how many records of a kind the newest complete reading has."""
+    def count_at(self, kind: str, at: int) -> int:
+        """Return how many records of a kind a complete reading has."""
         series = self._series(kind)
-        return 0 if series is None or self._db is None else len(versions_at(self._db, series, None))
+        return 0 if series is None or self._db is None else len(versions_at(self._db, series, at))
 
     def contents(self, numbers: Iterable[int]) -> dict[int, Any]:
         """Return the records of contents by their numbers. Each is decoded once; do not change them."""
@@ -132,11 +140,13 @@ class StoredHistory:
         rows = self._rows("SELECT id FROM series WHERE source = :source AND kind = :kind", kind=kind)
         return rows[0][0] if rows else None
 
-    def _time(self, which: str, comparison: str, kind: str, at: int) -> int | None:
+    def _time(self, which: str, kind: str, period: tuple[int, int]) -> int | None:
+        begin, end = period
         rows = self._rows(
             f"SELECT {which}(at) FROM reading JOIN series ON series.id = reading.series "  # noqa: S608
-            f"WHERE source = :source AND kind = :kind AND complete AND at {comparison} :at",
+            f"WHERE source = :source AND kind = :kind AND complete AND at BETWEEN :begin AND :end",
             kind=kind,
-            at=at,
+            begin=begin,
+            end=end,
         )
         return rows[0][0] if rows else None

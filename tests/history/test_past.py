@@ -234,8 +234,13 @@ def test_locked_history(
     other = sqlite3.connect(file_of(lc), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert len(lc.instances())
+    with pytest.raises(
+        lcnb.HistoryError, match=r"cannot be used: another process is writing.*Nothing was kept"
+    ):
+        lc.record()
     other.close()
-    assert "locked" in caplog.text
+    assert "Nothing is damaged: try again" in caplog.text
+    assert "move" not in caplog.text
     lc.instances()
     assert len(listings(lc)) == 2
 
@@ -561,8 +566,36 @@ print(len(lc.instances()))
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout) == (0, f"{len(lc.instances())}\n"), done.stderr
     assert done.stderr.count("the reading was not kept: ") == 1
+    assert "Check the permissions and the free space" in done.stderr, "a sound file must not be moved away"
+    assert "rollback" not in done.stderr
     assert len(before)
     assert sqlite3.connect(file_of(lc)).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_clock_that_was_wrong(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
+    """A reading of a time that has not come yet hides no later one: the newest reading is the newest until now."""
+    sandbox, lc, clock = account
+    first = lc.record()
+    assert first.before is None
+    assert "the first complete reading of this account" in str(first)
+    clock.now = START + 400 * 86_400
+    assert lc.record().gone == 0
+    clock.now = START + 3600
+    gone = machines(sandbox).pop(0)["label"]
+    found = lc.record()
+    assert (found.gone, found.machines) == (1, first.machines - 1)
+    assert found.before == first.at
+    assert re.search(r"also has a reading of 2027-.*, which is ignored until then: the clock", str(found))
+    assert lc.history(gone).present.tolist() == [False]
+    assert lc.compare(since="1h").change.tolist() == ["gone"]
+    assert lc.spend(since="1h").hours.tolist() == [1.0] * len(lc.spend(since="1h"))
+    assert len(listings(lc)) == 3
+    clock.now += 10
+    lc.inventory()
+    assert len(listings(lc)) == 3, "the same reading some seconds later is not stored again"
+    clock.now = START + 401 * 86_400
+    assert lc.record().later is None
+    assert lc.history(gone).present.tolist() == [False, False]
 
 
 # --- commands -------------------------------------------------------------------------------------------
