@@ -35,6 +35,11 @@ FRAME = pd.DataFrame({"label": ["web-01"]})
 NEEDED: dict[str, Any] = {
     "desired": FRAME,
     "title": "new",
+    "label": "web-99",
+    "location": "MIA1",
+    "plan": "1vcpu-1gb-10ssd",
+    "image": "debian-12-x86_64",
+    "machines": "web-01",
     "public_key": create_key_pair("ed25519")[0],
     "file": "new.key",
     "call": calls.delete_instance("a" * 14),

@@ -126,7 +126,10 @@ def dry_run(account: Account) -> str:
 
 def leaves(command: click.Command, *words: str) -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        for name, each in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            each = command.get_command(context, name)
+            assert each
             yield from leaves(each, *words, name)
     else:
         yield " ".join(words), command

@@ -99,7 +99,7 @@ def untag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str 
 @click.command()
 @_machine_options
 def protect_command(words: tuple[str, ...], selection: str | None, **where: Any) -> None:
-    """Protect machines: lcnb refuses what interrupts or ends them.
+    """Refuse changes that interrupt or end machines.
 
     MACHINES are labels or identifiers. The facts file records who protected them and when.
     """

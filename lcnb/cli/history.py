@@ -109,7 +109,7 @@ def spend_command(
     account: str | None,
     sandbox: bool,
 ) -> None:
-    """List what the machines cost per day, with lower and upper bounds.
+    """List the cost per day, with lower and upper bounds.
 
     Days and months are those of UTC. The bounds differ where a machine appeared, changed or went between two readings.
     """

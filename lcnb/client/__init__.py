@@ -6,6 +6,6 @@ a client keeps only connections. May import everything above `client` in the ord
 """
 
 from lcnb.client.clients import AsyncLetsCloud, LetsCloud, connect
-from lcnb.client.methods import Catalogue
+from lcnb.client.results import Catalogue
 
 __all__ = ["AsyncLetsCloud", "Catalogue", "LetsCloud", "connect"]

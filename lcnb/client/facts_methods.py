@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from lcnb.api import queries
 from lcnb.api.flows import Flow, LocalWork
 from lcnb.api.models import Instance
-from lcnb.changes.journal import user_at_host
 from lcnb.changes.reading import listed_machines
 from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.client.named_machines import Machines, find_machines, read_machine_names
 from lcnb.config import Settings
+from lcnb.deferred_imports import DeferredModule
 from lcnb.errors import InputError
 from lcnb.facts import edits
 from lcnb.facts.check import FactsProblem, find_problems
@@ -31,6 +31,10 @@ from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lcnb.changes import journal
+else:  # only protecting a machine needs it
+    journal = DeferredModule("lcnb.changes.journal")
 
 
 _PROBLEM_COLUMNS: Sequence[Column[FactsProblem]] = (
@@ -124,7 +128,9 @@ class FactsMethods:
         return (yield from self._protect_steps(machines)).frame()
 
     def _protect_steps(self, machines: Machines) -> Steps[Rows]:
-        return (yield from self._edit_facts(machines, edits.protect(user_at_host(), datetime.now(UTC))))
+        return (
+            yield from self._edit_facts(machines, edits.protect(journal.user_at_host(), datetime.now(UTC)))
+        )
 
     @client_method
     def unprotect(self, machines: Machines) -> Steps[pd.DataFrame]:
@@ -276,7 +282,7 @@ class FactsMethods:
         protect: bool,
     ) -> dict[str, str]:
         """Return the facts that a new machine shall get. InputError for a wrong one."""
-        protect_by = user_at_host() if checked_flag("protect", protect) else ""
+        protect_by = journal.user_at_host() if checked_flag("protect", protect) else ""
         now = datetime.now(UTC)
         return make_wish(tags=tags, owner=owner, expires=expires, protect_by=protect_by, now=now)
 

@@ -11,15 +11,15 @@ from dataclasses import replace as replace_fields
 from datetime import date, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lcnb.api import calls, models, queries, single_records
-from lcnb.api.fields import set_html_renderer
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
 from lcnb.client.facts_methods import FactsMethods
 from lcnb.client.history_methods import HistoryMethods
+from lcnb.client.results import Catalogue
 from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
 from lcnb.deferred_imports import DeferredModule
@@ -52,24 +52,6 @@ else:  # a client that only reads does not need them, and they take a tenth of t
     )
 
 ChangeSetT = TypeVar("ChangeSetT", bound="ChangeSet[Any]")
-
-
-class Catalogue(NamedTuple):
-    """What the account can choose from, as frames. `CachedCatalogue` holds the listings that it is made of."""
-
-    locations: pd.DataFrame
-    plans: pd.DataFrame
-    images: pd.DataFrame
-
-
-def _render_record(title: str, rows: Iterable[tuple[str, str, Any]], text: str) -> str:
-    from lcnb.display.records import record_html
-
-    return record_html(title, rows, text)
-
-
-#: Typed objects reach users only through a client, so a notebook always finds this renderer.
-set_html_renderer(_render_record)
 
 
 class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
@@ -534,7 +516,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             prune=prune,
             allow_delete_all=allow_delete_all,
             comments=provenance.frame_facts(desired).get("comments", ()),
-            protected=protection.read_protected(self.settings) if prune else (),
+            protected=protection.read_protected(self.settings) if checked_flag("prune", prune) else (),
         )
 
     def _change_machine(

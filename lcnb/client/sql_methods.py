@@ -12,11 +12,11 @@ from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.config import Settings
 from lcnb.history import readings
 from lcnb.history.recording import HistoryRecorder
-from lcnb.sql_queries.engine import Parameters
-from lcnb.sql_queries.question import open_question
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lcnb.sql_queries.engine import Parameters
 
 
 class SqlMethods:
@@ -47,6 +47,8 @@ class SqlMethods:
         >>> lc.sql("select count(*) as machines from inventory where state = $1", ["running"]).machines[0] > 0
         np.True_
         """
+        from lcnb.sql_queries.question import open_question
+
         with open_question(query, parameters) as question:
             account, limit_s = self.settings.account, self.settings.timeout
             local: Any = [(account, self)]  # a whole client has what local tables need

@@ -1,8 +1,9 @@
 """Rows as lines of text: each value in one line, columns aligned, and no wider than a terminal.
 
 When a terminal is too narrow, first the free texts are cut (an ellipsis shows it), then less important columns are
-omitted, then the longest texts are cut. A table whose columns were chosen omits none: it shows one block per row, with
-one line per value. Without a width, as in a pipe, nothing is cut or omitted.
+omitted, then the longest texts are cut. A table whose columns were chosen omits none, and a wide one also cuts nothing:
+where that does not fit, it shows one block per row, with one line per value. Without a width, as in a pipe, nothing is
+cut or omitted.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ class TextColumn:
 
 @dataclass(frozen=True)
 class TextTable:
-    """Lines to print, and the number of default columns for which there was no room."""
+    """Lines to print; the number of default columns for which there was no room, and whether a text was cut."""
 
     lines: Sequence[Line]
     omitted: int = 0
+    cut: bool = False
 
 
 def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> TextTable:
@@ -82,7 +84,7 @@ def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> Text
     columns = _text_columns(rows, names, choice.header)
     if width is None or _total_width(columns) <= width:
         return TextTable(list(_table_lines(columns, choice.header, rule=width is not None)))
-    fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
+    fitted = columns if choice.wide else _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
     if is_default:
         for name in LESS_IMPORTANT_COLUMNS.get(rows.kind, ()):
             if _total_width(fitted) <= width:
@@ -93,7 +95,8 @@ def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> Text
         fitted = _cut_columns(fitted, width, texts, MIN_TEXT_WIDTH)
     if _total_width(fitted) > width:
         return TextTable(list(_block_lines(_text_columns(rows, names))))
-    return TextTable(list(_table_lines(fitted, choice.header, rule=True)), omitted=len(names) - len(fitted))
+    cut = any(after.width < before.width for before, after in zip(columns, fitted, strict=True))
+    return TextTable(list(_table_lines(fitted, choice.header, rule=True)), len(names) - len(fitted), cut)
 
 
 # --- columns --------------------------------------------------------------------------------------------

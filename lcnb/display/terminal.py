@@ -89,9 +89,10 @@ def print_table(
     lines = [[(title, "")], *table.lines] if title else list(table.lines)
     if not len(rows) and choice.header:
         lines.append([("no rows", MISSING_STYLE)])
-    if table.omitted:
-        columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
-        lines.append([(f"{columns} omitted; {more}", MISSING_STYLE)])
+    columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
+    shortened = [f"{columns} omitted"] * bool(table.omitted) + ["long texts cut"] * table.cut
+    if shortened:
+        lines.append([(f"{', '.join(shortened)}; {more}", MISSING_STYLE)])
     print_lines(lines, stream=stream, console=console)
 
 

@@ -199,9 +199,15 @@ class _PriceHistory:
             ]
         return self._plans_by_epoch[kind, epoch]
 
+    @cached_property
+    def _currencies(self) -> dict[int, str | None]:
+        return {}
+
     def _currency(self, epoch: int) -> str | None:
-        record = self._records(PROFILE, epoch).get(PROFILE_KEY, {})
-        return read_record(Profile, record, "", []).currency
+        if epoch not in self._currencies:  # each span needs it
+            record = self._records(PROFILE, epoch).get(PROFILE_KEY, {})
+            self._currencies[epoch] = read_record(Profile, record, "", []).currency
+        return self._currencies[epoch]
 
 
 def history_frame(

@@ -60,10 +60,12 @@ def _tag_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
 
 
 def _key_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
-    """Return the keys of the tags of the chosen machines."""
-    facts = lc.facts()
-    found = facts[facts.identifier.isin(values["machines"])].tags.dropna()
-    return _distinct(tag.partition("=")[0] for text in found for tag in split_tags(text))
+    """Return the keys of all tags.
+
+    They do not depend on the ticked machines: what is typed must stay when another machine is ticked.
+    """
+    texts = lc.facts().tags.dropna()
+    return _distinct(tag.partition("=")[0] for text in texts for tag in split_tags(text))
 
 
 def _owner_choices(lc: LetsCloud, values: FieldValues) -> list[Choice]:
@@ -93,7 +95,7 @@ FACTS_FIELDS = (
     tags_field("tags_added", "Add tags", "key=value or a key; a semicolon separates several"),
     FormField(
         "tags_removed", "Remove tags", "keys; a semicolon separates several", "suggest", required=False,
-        needs=("machines",), load=_key_choices, check=_check_keys, several=True, separator=TAG_SEPARATOR,
+        load=_key_choices, check=_check_keys, several=True, separator=TAG_SEPARATOR,
     ),
     FormField(
         "owner", "Owner", "empty leaves the owner as it is, - removes it", "suggest", required=False,

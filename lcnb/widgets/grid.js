@@ -223,7 +223,7 @@ function render({ model, el }) {
     if (ticks) {
       const cell = make("td", { className: "tick" });
       if (row[key]) {
-        const box = make("input", { type: "checkbox", label: `tick ${text(row[columns[0].name])}` });
+        const box = make("input", { type: "checkbox", label: `tick ${text(row[columns[0].name] ?? row[key])}` });
         box.addEventListener("click", (event) => { event.stopPropagation(); tickRow(row, box.checked, event.shiftKey); });
         line.addEventListener("click", (event) => {
           if (!getSelection().toString()) tickRow(row, !picked.has(row[key]), event.shiftKey);

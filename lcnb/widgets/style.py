@@ -37,7 +37,7 @@ STYLE = Template(
 .lcnb-head span{opacity:.8;font-size:13px}
 .lcnb-head .lcnb-sandbox{opacity:1;background:$warning;color:$white;font-weight:700;border-radius:99px;padding:2px 14px}
 .lcnb-desk .lcnb-form{border:1px solid var(--lc-line);border-radius:12px;padding:2px 14px 10px;margin:4px 0 8px}
-.lcnb-form-facts .lcnb-asking{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));
+.lcnb-form-facts .lcnb-asking{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(370px,100%),1fr));
  column-gap:20px;max-width:1340px}
 .lcnb-form-facts .lcnb-begin,.lcnb-form-facts .lcnb-answer-rows{grid-column:1/-1}
 .lcnb-admin .lcnb-cards{gap:8px;margin:0 0 6px}.lcnb-admin .lcnb-card{padding:6px 14px}

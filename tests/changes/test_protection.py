@@ -405,7 +405,7 @@ def test_what_a_protected_machine_allows(account: Account) -> None:
     assert lc.create_snapshot(of="web-01", label="kept").apply(confirm=True).outcome.tolist() == ["done"]
     # The sandbox may have rebooted before anybody looks: then the acceptance counts when the time to settle is over.
     with lcnb.LetsCloud(replace(lc.settings, settle=0.5)) as quick:
-        assert quick.reboot(label="web-01").apply(confirm=True).outcome.tolist() == ["done"]
+        assert quick.reboot(label="web-01").apply(confirm=True, wait=True).outcome.tolist() == ["done"]
     lc.send(calls.power_on(account.machine), confirm=True)
     assert lc.send(calls.get_instance(account.machine))["success"]
 

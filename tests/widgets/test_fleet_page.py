@@ -260,6 +260,20 @@ def test_nothing_to_save(app: AdminApp) -> None:
     assert app.client.facts().empty
 
 
+def test_ticking_keeps_what_is_typed(app: AdminApp) -> None:
+    """Ticking another machine keeps what was typed into the form, and what is saved then is saved for both."""
+    form = save(app, "web-01", tags_added="a=1; b=2")
+    press(app, "facts", "web-01")
+    view = app.form("facts")
+    for name, value in {"tags_removed": "a", "owner": "ana", "note": "x"}.items():
+        view.handle_event(partial(form.enter_value, name, value))
+    tick(app, "web-01", "api-01")
+    assert [form.shown.values[name] for name in ("tags_removed", "owner", "note")] == ["a", "ana", "x"]
+    view.handle_event(form.review)
+    assert form.shown.phase is Phase.DONE, form.shown.notice
+    assert (facts_of(app)["web-01"]["tags"], facts_of(app)["api-01"]["owner"]) == ("b=2", "ana")
+
+
 def test_facts_file_is_damaged(app: AdminApp) -> None:
     """A facts file that cannot be read is reported with its line, and stays as it is."""
     path = app.client.settings.facts_path

@@ -59,6 +59,8 @@ PRELOADED_MODULES = (
 )  # fmt: skip
 #: Seconds that the server waits for the request of a client that has connected.
 REQUEST_TIMEOUT_S = 30.0
+#: Each holds 18 MB, also while the runs of a batch take hours; a further run that begins at that moment is forked.
+MAX_STANDBYS = 8
 #: Seconds without any event, after which standbys of a batch that has ended are ended.
 IDLE_S = 60.0
 #: After so many standbys that ended before a run came, no more are forked until a run has begun.
@@ -223,10 +225,10 @@ class _ForkServer:
     # --- standbys ---------------------------------------------------------------------------------------
 
     def _wanted_standbys(self) -> int:
-        """One for the next run; under a batch as many as it has workers, at most one per processor."""
+        """One for the next run; under a batch as many as it has workers, at most MAX_STANDBYS and one per processor."""
         if self.failures >= MAX_FAILURES:
             return 0
-        return max(1, min(len(self.running), len(os.sched_getaffinity(0))))
+        return max(1, min(len(self.running), len(os.sched_getaffinity(0)), MAX_STANDBYS))
 
     def _adjust_standbys(self) -> None:
         """Fork a standby that is lacking. After some time without any event, end those that are too many."""

@@ -40,8 +40,13 @@ def store_prepared(prepared: PreparedShell) -> None:
 
 
 def take_prepared() -> PreparedShell | None:
-    """Return the stored shell and remove it; None without one."""
-    return _PREPARED_SHELLS.pop() if _PREPARED_SHELLS else None
+    """Return the stored shell and remove it. None without one, or when it was killed: a kernel can still be started."""
+    prepared = _PREPARED_SHELLS.pop() if _PREPARED_SHELLS else None
+    if prepared is None or not os.waitid(os.P_PID, prepared.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        return prepared
+    prepared.control.close()
+    os.close(prepared.iopub)
+    return None
 
 
 class ShellProcess:

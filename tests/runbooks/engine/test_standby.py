@@ -46,7 +46,14 @@ def server(env: dict[str, str]) -> Iterator[psutil.Process]:
 
 def standbys(server: psutil.Process) -> list[psutil.Process]:
     """The processes of the server whose shell waits too."""
-    return [each for each in server.children() if not gone(each.pid) and each.children()]
+    return [each for each in server.children() if _has_shell(each)]
+
+
+def _has_shell(process: psutil.Process) -> bool:
+    try:
+        return not gone(process.pid) and bool(process.children())
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return False
 
 
 def run_cells(folder: Path, env: dict[str, str], *cells: str, engine: str = "auto") -> dict[str, Any]:
@@ -61,7 +68,7 @@ def run_cells(folder: Path, env: dict[str, str], *cells: str, engine: str = "aut
 
 def test_used_once(server: psutil.Process, env: dict[str, str], tmp_path: Path) -> None:
     """A run gets the process that waited for it, and the shell of that process; then another one waits."""
-    assert until(lambda: standbys(server))
+    assert until(lambda: len(standbys(server)) == 1)  # a run before may be ending
     (before,) = standbys(server)
     (shell,) = before.children()
     told = run_cells(tmp_path, env, "import os\nprint(os.getpid())")
@@ -89,7 +96,7 @@ def test_harmed(
     harm: Callable[[psutil.Process], None], server: psutil.Process, env: dict[str, str], tmp_path: Path
 ) -> None:
     """A standby that was killed, or whose shell was, is not used: the run begins in another process."""
-    assert until(lambda: standbys(server))
+    assert until(lambda: len(standbys(server)) == 1)
     (standby,) = standbys(server)
     (shell,) = standby.children()
     harm(standby)
@@ -97,6 +104,26 @@ def test_harmed(
     assert (told["status"], told["engine"]) == ("done", "shell")
     assert told["kernel_process"]["pid"] != shell.pid
     assert until(lambda: gone(shell.pid))
+
+
+@pytest.mark.fresh_python
+def test_shell_killed_after_the_request(tmp_path: Path) -> None:
+    """A shell that was killed after its runner got the run, and before it got a cell, is not taken."""
+    code = (
+        "import os, signal\nfrom lcnb.runbooks.engine.shell import prepare_shell\n"
+        "from lcnb.runbooks.engine.shell_client import store_prepared, take_prepared\n"
+        "for kill in (False, True):\n"
+        "    shell = prepare_shell()\n"
+        "    if kill:\n"
+        "        os.kill(shell.pid, signal.SIGKILL)\n"
+        "        os.waitid(os.P_PID, shell.pid, os.WEXITED | os.WNOWAIT)\n"
+        "    store_prepared(shell)\n"
+        "    print(take_prepared() is shell, take_prepared())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600
+    )
+    assert done.stdout.splitlines() == ["True None", "False None"]
 
 
 #: What a run brings from the process that starts it, as a cell sees it.
