@@ -57,6 +57,7 @@ class RunContext:
         wait: bool = True,
         timeout: float | None = None,
         on_error: OnError = "stop",
+        allow_fewer: bool = False,
     ) -> pd.DataFrame:
         """Show changes, save them next to the report, and apply them unless this is a dry run.
 
@@ -67,6 +68,8 @@ class RunContext:
             name: the name of the files `name.json`, `name.csv` and `name.parquet`. A runbook that applies several
                 sets of changes gives each its own name.
             wait, timeout, on_error: as for `ChangeSet.apply`.
+            allow_fewer: True: an approved dry run may have shown more changes than these, such as the deletion of a
+                machine whose snapshot has failed since. False: then nothing is sent.
 
         Returns:
             The frame of the changes with the columns outcome ("not made" in a dry run), detail, tries and seconds.
@@ -94,6 +97,7 @@ class RunContext:
             wait=wait,
             timeout=timeout,
             on_error=on_error,
+            allow_fewer=allow_fewer,
         )
 
     def file(self, name: str) -> Path:
