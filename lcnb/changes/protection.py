@@ -25,6 +25,8 @@ from lcnb.facts.machine_facts import MachineFacts, format_time
 
 #: Machines that the cure of a message names; for more it says LABEL.
 MAX_LABELS_IN_CURE = 5
+#: How many protected machines the text of an error names: of thousands nobody would read the cure at its end.
+MAX_MACHINES_NAMED = 20
 
 
 #: The path of the facts file that was read last, its content, and the protected machines in it.
@@ -97,8 +99,11 @@ def _refuse_protected(guarded: Mapping[str, str], settings: Settings) -> None:
     found = {identifier: protected[identifier] for identifier in guarded if identifier in protected}
     if found:
         labels = {identifier: guarded[identifier] for identifier in found}
+        named = [f"{labels[identifier]} {_describe(each)}" for identifier, each in found.items()]
+        others = len(named) - MAX_MACHINES_NAMED
+        more = [f"and {others} more, whose identifiers are in the error's .machines"] if others > 0 else []
         raise Protected(
-            "; ".join(f"{labels[identifier]} {_describe(each)}" for identifier, each in found.items()),
+            "; ".join(named[:MAX_MACHINES_NAMED] + more),
             cure=_cure(labels, settings.account),
             not_done="sent",
             machines=tuple(found),

@@ -41,13 +41,15 @@ def _edit_and_print(
     **options: Any,
 ) -> None:
     """Call the client's method of this name for the machines that are named or selected, and print their facts."""
-    from lcnb.display.terminal import check_output, print_rows
+    from lcnb.display.terminal import check_output, print_rows, print_warning
 
     if bool(machines) == (selection is not None):
         raise click.UsageError("name machines by label or identifier, or pass --select, one of the two.")
     check_output(output)
     with connect_client(account, sandbox) as lc:
         found = list(machines) if selection is None else _selected_machines(lc, selection)
+        if not len(found):  # a person who protects machines must notice that it protected none
+            print_warning(f"no machine matches --select {selection!r}; nothing was written")
         changed = lc._edited_rows(edit, found, *arguments, **options)
     print_rows(changed, output)
 

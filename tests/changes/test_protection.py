@@ -476,6 +476,19 @@ def test_each_check_reads_the_file(settings: Settings, tmp_path: Path) -> None:
         assert set(read_protected(settings)) == expected
 
 
+def test_many_protected_machines(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text names the first ones and counts the others, so that the cure stays readable; `.machines` has all."""
+    monkeypatch.setattr("lcnb.changes.protection.MAX_MACHINES_NAMED", 2)
+    running = account.lc.instances().query("state == 'running'")
+    account.lc.protect(running)
+    with pytest.raises(lcnb.Protected) as caught:
+        running.lc.power_off()
+    assert set(caught.value.machines) == set(running.identifier)
+    assert str(caught.value).count("is protected") == 2
+    assert f"; and {len(running) - 2} more, whose identifiers are in" in str(caught.value)
+    assert "Leave these machines out" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("protection", "clause"),
     [(Protection(), "is protected. Leave"), (PROTECTION, "is protected by ana@desk since 2026-11-01T09:00:00Z. ")],

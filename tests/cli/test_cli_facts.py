@@ -49,6 +49,8 @@ def test_selection(account_env: object, call: Call) -> None:
     found = rows(call, "protect", "--select", "location == 'MIA1' and label.str.startswith('web-')")
     assert len(found) == 6
     assert rows(call, "protect", "--select", "label == 'nobody'") == []
+    nobody = call("protect", "--select", "label == 'nobody'")
+    assert "no machine matches --select \"label == 'nobody'\"; nothing was written" in nobody.err
     assert len(rows(call, "facts")) == 6
 
 
