@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 #: The values of `--output`.
 OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
+#: Characters with which a label inside a message would color, clear or reverse what a terminal shows. Lines and tabs
+#: stay.
+_DISTURBING = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
 #: For a terminal whose encoding lacks the characters of a table.
 _PLAIN_CHARACTERS = str.maketrans({"─": "-", "…": "~", "–": "-"})
 
@@ -101,6 +107,7 @@ def print_lines(
 ) -> None:
     """Print lines of styled texts, each line whole: with colors in a terminal, as plain text elsewhere."""
     stream = stream or sys.stdout
+    lines = [[(text.translate(_DISTURBING), style) for text, style in line] for line in lines]
     if console is None and is_colored(stream):
         console = console_for(stream)
     if console is None:

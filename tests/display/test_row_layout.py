@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lcnb.display.row_choice import RowChoice, arrange_rows, default_columns
 from lcnb.display.row_layout import cell_text, cut_text, layout_rows, text_width
-from lcnb.display.terminal import print_rows, print_table
+from lcnb.display.terminal import print_line, print_rows, print_table
 from lcnb.errors import InputError
 from lcnb.rows import TIME_DTYPE, Rows
 
@@ -126,6 +126,14 @@ def test_no_order() -> None:
 def test_text_that_would_disturb(text: str, shown: str) -> None:
     """A label cannot color, clear or reverse what a terminal shows, and takes one line."""
     assert cell_text(text) == shown
+
+
+def test_message_that_would_disturb() -> None:
+    """A label inside a message cannot do it either; the lines of a message stay lines."""
+    stream = io.StringIO()
+    print_line(("error:", ""), (" a\x1b[2Jb\u202ec\n  d\té \U0001f468\u200d\U0001f469", ""), stream=stream)
+    shown = "error: a\\x1b[2Jb\\u202ec\n  d\té \U0001f468\u200d\U0001f469\n"
+    assert stream.getvalue() == shown
 
 
 def test_wide_characters_are_aligned() -> None:
