@@ -39,8 +39,8 @@ from lcnb.errors import CellFailed, InputError, KernelDied, ParameterError, RunE
 from lcnb.runbooks.engine import papermill_client, papermill_engine
 from lcnb.runbooks.notebook.find import find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import describe_runbooks
-from lcnb.runbooks.publish.page_extras import SORT_SCRIPT
 from lcnb.runbooks.publish import report
+from lcnb.runbooks.publish.page_extras import SORT_SCRIPT
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 
