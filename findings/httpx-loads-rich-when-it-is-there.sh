@@ -2,9 +2,9 @@
 # httpx 0.28.1: what `import httpx` loads depends on which other packages are installed.
 #
 # httpx has a command line of its own, with an extra `httpx[cli]` for it. Whoever has click, rich and pygments for another
-# reason gets that command imported with every `import httpx`: more than a hundred modules that a program with HTTP calls
-# alone never uses, and more than httpx and its transport have themselves. Installing a package that prints tables makes
-# all programs of the environment that use HTTP start later.
+# reason gets that command imported with every `import httpx`: 120 modules more than the 145 that it loads otherwise, which
+# a program that only makes requests never uses. Installing a package that prints tables makes all programs of the
+# environment that use httpx start later.
 set -eu
 
 folder=$(mktemp -d)
