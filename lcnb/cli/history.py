@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, runs_dir_option
+from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, runs_dir_option, table_options
+
+if TYPE_CHECKING:
+    from lcnb.display.row_choice import RowChoice
 
 _SINCE_HELP = "Begin at this date or time: 2026-11-01, 2026-11-01T09:30 (UTC), or 24h, 7d, 4w (so long ago)."
 
@@ -45,9 +49,11 @@ def history_group() -> None:
 
 @history_group.command("show")
 @click.argument("machine", required=False)
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @account_options
-def show_history_command(machine: str | None, output: str, account: str | None, sandbox: bool) -> None:
+def show_history_command(
+    machine: str | None, output: str, choice: RowChoice, account: str | None, sandbox: bool
+) -> None:
     """List the versions of machines with first and last sighting.
 
     MACHINE is a label or identifier, also of a machine that is gone; without it all machines are listed.
@@ -55,30 +61,32 @@ def show_history_command(machine: str | None, output: str, account: str | None, 
     from lcnb.display.terminal import print_frame
 
     with connect_client(account, sandbox) as lc:
-        print_frame(lc.history(machine), output)
+        print_frame(lc.history(machine), output, choice)
 
 
 @history_group.command("readings")
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @account_options
-def readings_command(output: str, account: str | None, sandbox: bool) -> None:
+def readings_command(output: str, choice: RowChoice, account: str | None, sandbox: bool) -> None:
     """List all readings and whether they were complete."""
     from lcnb.display.terminal import print_frame
 
     with connect_client(account, sandbox) as lc:
-        print_frame(lc.readings(), output)
+        print_frame(lc.readings(), output, choice)
 
 
 @history_group.command("compare")
 @_period_options
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @account_options
-def compare_command(since: str, until: str | None, output: str, account: str | None, sandbox: bool) -> None:
+def compare_command(
+    since: str, until: str | None, output: str, choice: RowChoice, account: str | None, sandbox: bool
+) -> None:
     """List machines that appeared, are gone or changed."""
     from lcnb.display.terminal import print_frame
 
     with connect_client(account, sandbox) as lc:
-        print_frame(lc.compare(since, until), output)
+        print_frame(lc.compare(since, until), output, choice)
 
 
 @history_group.command("spend")
@@ -88,7 +96,7 @@ def compare_command(since: str, until: str | None, output: str, account: str | N
 )
 @click.option("--months", is_flag=True, help="Add up per month instead of per day.")
 @click.option("--tags-now", is_flag=True, help="Use the tags of the newest reading, not those of the time.")
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @account_options
 def spend_command(
     since: str,
@@ -97,6 +105,7 @@ def spend_command(
     months: bool,
     tags_now: bool,
     output: str,
+    choice: RowChoice,
     account: str | None,
     sandbox: bool,
 ) -> None:
@@ -108,7 +117,7 @@ def spend_command(
 
     freq, tags = "MS" if months else "D", "now" if tags_now else "then"
     with connect_client(account, sandbox) as lc:
-        print_frame(lc.spend(since, until, by=by, freq=freq, tags=tags), output)
+        print_frame(lc.spend(since, until, by=by, freq=freq, tags=tags), output, choice)
 
 
 @history_group.command("import")

@@ -71,11 +71,13 @@ def table_options(*choices: str) -> Decorator:
     def add_options(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def with_choice(
-            *, columns: str, wide: bool, sort: str, limit: int | None, no_header: bool, **others: Any
+            *, columns: str | None, wide: bool, sort: str, limit: int | None, no_header: bool, **others: Any
         ) -> Any:
             from lcnb.display.row_choice import RowChoice
 
-            names = [name.strip() for name in columns.split(",") if name.strip()]
+            names = [name.strip() for name in (columns or "").split(",") if name.strip()]
+            if columns is not None and not names:
+                raise click.UsageError("--columns: name at least one column, as in --columns label,state.")
             return command(choice=RowChoice(names, wide, sort, limit, not no_header), **others)
 
         chosen: Callable[..., Any] = with_choice
@@ -87,7 +89,7 @@ def table_options(*choices: str) -> Decorator:
 
 
 _TABLE_OPTIONS = (
-    click.option("--columns", metavar="A,B,...", default="", help="Show these columns."),
+    click.option("--columns", metavar="A,B,...", help="Show these columns."),
     click.option("--wide", is_flag=True, help="Show all columns in the table."),
     click.option(
         "--sort", metavar="COLUMN", default="", help="Sort by this column; -COLUMN sorts downwards."

@@ -150,9 +150,9 @@ def open_command(run: str, runs_dir: str | None) -> None:
 @click.command()
 @click.argument("first", metavar="RUN")
 @click.argument("second", metavar="RUN")
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @runs_dir_option
-def diff_command(first: str, second: str, output: str, runs_dir: str | None) -> None:
+def diff_command(first: str, second: str, output: str, choice: RowChoice, runs_dir: str | None) -> None:
     """Compare two runs.
 
     The table lists differences in parameters, versions, notebook, status and result tables.
@@ -164,7 +164,7 @@ def diff_command(first: str, second: str, output: str, runs_dir: str | None) -> 
     if output == "table" and frame.empty:
         click.echo("no difference")
     else:
-        print_frame(frame, output)
+        print_frame(frame, output, choice)
 
 
 @click.command()

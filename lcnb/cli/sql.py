@@ -13,19 +13,23 @@ from lcnb.cli.options import (
     accounts_option,
     chosen_accounts,
     connect_client,
-    output_option,
+    table_options,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lcnb.display.row_choice import RowChoice
+
 
 @click.command()
 @click.argument("query")
 @accounts_option("Ask all accounts of lcnb.toml, or these.")
-@output_option(*OUTPUT_FORMATS)
+@table_options(*OUTPUT_FORMATS)
 @account_options
-def sql_command(query: str, accounts: str | None, output: str, account: str | None, sandbox: bool) -> None:
+def sql_command(
+    query: str, accounts: str | None, output: str, choice: RowChoice, account: str | None, sandbox: bool
+) -> None:
     """Answer a question in SQL.
 
     QUERY is one SELECT, or - to read it from stdin. "SHOW TABLES" lists the tables, "DESCRIBE inventory" the columns
@@ -37,7 +41,7 @@ def sql_command(query: str, accounts: str | None, output: str, account: str | No
     if accounts and (account or sandbox):
         raise click.UsageError("use --accounts, or one of --account and --sandbox.")
     check_output(output)
-    print_frame(_answer(_query_text(query), accounts, account, sandbox), output)
+    print_frame(_answer(_query_text(query), accounts, account, sandbox), output, choice)
 
 
 def _answer(query: str, accounts: str | None, account: str | None, sandbox: bool) -> pd.DataFrame:

@@ -77,7 +77,7 @@ class RowChoice:
 def arrange_rows(rows: Rows, choice: RowChoice) -> Rows:
     """Return the rows in the wanted order, and of them the wanted number; all columns stay.
 
-    Raises InputError for a column that the table does not have.
+    Raises InputError for a column that the table does not have, or whose values have no order.
 
     >>> machines = Rows("x", {"label": "str", "cpus": "Int64"}, [("web-10", 1), ("web-2", None), ("db", 4)])
     >>> arrange_rows(machines, RowChoice(sort="label")).column("label")
@@ -89,7 +89,12 @@ def arrange_rows(rows: Rows, choice: RowChoice) -> Rows:
     if choice.sort:
         descending = choice.sort.startswith("-")
         name = find_column(rows, choice.sort.removeprefix("-"), "--sort")
-        values = _sorted_rows(values, list(rows.dtypes).index(name), descending)
+        try:
+            values = _sorted_rows(values, list(rows.dtypes).index(name), descending)
+        except TypeError:  # structs and lists of a query
+            raise InputError(
+                f"the values of the column {name!r} have no order", field="--sort", value=name
+            ) from None
     return replace(rows, values=values if choice.limit is None else values[: choice.limit])
 
 

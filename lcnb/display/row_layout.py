@@ -81,7 +81,7 @@ def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> Text
     """
     is_default = not (choice.columns or choice.wide)
     names = chosen_columns(rows, choice, default=default_columns(rows))
-    columns = _text_columns(rows, names)
+    columns = _text_columns(rows, names, choice.header)
     if width is None or _total_width(columns) <= width:
         return TextTable(list(_table_lines(columns, choice.header, rule=width is not None)))
     fitted = columns if choice.wide else _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
@@ -102,8 +102,11 @@ def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> Text
 # --- columns --------------------------------------------------------------------------------------------
 
 
-def _text_columns(rows: Rows, names: Sequence[str]) -> list[TextColumn]:
-    """The columns of a table as texts. A price without a column for its currency names the currency itself."""
+def _text_columns(rows: Rows, names: Sequence[str], header: bool = True) -> list[TextColumn]:
+    """The columns of a table as texts, as wide as their cells and, with `header`, their headings.
+
+    A price without a column for its currency names the currency itself.
+    """
     shown = select_columns(rows, names)
     values = list(zip(*shown.values, strict=True)) or [()] * len(names)
     columns = []
@@ -116,7 +119,7 @@ def _text_columns(rows: Rows, names: Sequence[str]) -> list[TextColumn]:
                 for text, value, code in zip(cells, of_column, codes, strict=True)
             ]
         widest = max(map(text_width, cells), default=0)
-        heading = text_width(HEADINGS.get(name, name))
+        heading = text_width(HEADINGS.get(name, name)) if header else 0
         columns.append(TextColumn(name, cells, max(widest, heading), shown.dtypes[name] in NUMBER_DTYPES))
     return columns
 

@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lcnb.display.palette import ERROR_STYLE, MISSING_STYLE, WARNING_STYLE
@@ -29,12 +30,16 @@ OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
 _PLAIN_CHARACTERS = str.maketrans({"─": "-", "…": "~", "–": "-"})
 
 
-def print_frame(frame: pd.DataFrame, output: str = "table") -> None:
-    """Print a frame to stdout in one of OUTPUT_FORMATS. Raises InputError for parquet to a terminal."""
-    if output == "parquet":
-        _print_parquet(frame)
+def print_frame(frame: pd.DataFrame, output: str = "table", choice: RowChoice | None = None) -> None:
+    """Print a frame to stdout, as `print_rows` does."""
+    rows = frame_rows(frame)
+    if output == "parquet":  # from the frame itself: a query can have dtypes that rows do not know
+        names = chosen_columns(rows, choice or RowChoice())
+        places = replace(rows, values=[(*row, place) for place, row in enumerate(rows)])
+        order = [row[-1] for row in arrange_rows(places, choice or RowChoice())]
+        _print_parquet(frame.iloc[order][names])
     else:
-        print_rows(frame_rows(frame), output)
+        print_rows(rows, output, choice)
 
 
 def print_rows(
@@ -49,16 +54,17 @@ def print_rows(
     Args:
         rows: The rows.
         output: One of OUTPUT_FORMATS.
-        choice: Which columns and rows, in which order. By default a table has the most important columns, and data all.
+        choice: Which columns and rows, in which order, for a command that has the options for it. By default a table
+            has the most important columns, and data all.
         shown: Column → value → the text that a table shows for it, such as a short id.
 
     Raises InputError for parquet to a terminal, and for a column in `choice` that the rows do not have.
     """
-    choice = choice or RowChoice()
-    rows = arrange_rows(rows, choice)
+    rows = arrange_rows(rows, choice or RowChoice())
     if output == "table":
         print_table(replace_values(rows, shown or {}), choice)
         return
+    choice = choice or RowChoice()
     rows = select_columns(rows, chosen_columns(rows, choice))
     if output == "json":
         print(json_text(rows))
@@ -68,9 +74,16 @@ def print_rows(
         _print_parquet(rows.frame())
 
 
-def print_table(rows: Rows, choice: RowChoice, *, stream: TextIO | None = None, title: str = "") -> None:
-    """Print a table, with a line above it if it has a title. `choice` chooses its columns."""
+def print_table(
+    rows: Rows, choice: RowChoice | None, *, stream: TextIO | None = None, title: str = ""
+) -> None:
+    """Print a table, with a line above it if it has a title.
+
+    `choice` chooses its columns; it is None for a command without the option `--wide`.
+    """
     stream = stream or sys.stdout
+    more = "a wider terminal shows more" if choice is None else "--wide shows all"
+    choice = choice or RowChoice()
     console = console_for(stream) if is_colored(stream) else None
     table = layout_rows(rows, choice, console.width if console and stream.isatty() else None)
     lines = [[(title, "")], *table.lines] if title else list(table.lines)
@@ -79,7 +92,7 @@ def print_table(rows: Rows, choice: RowChoice, *, stream: TextIO | None = None, 
     columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
     shortened = [f"{columns} omitted"] * bool(table.omitted) + ["long texts cut"] * table.cut
     if shortened:
-        lines.append([(f"{', '.join(shortened)}; --wide shows all", MISSING_STYLE)])
+        lines.append([(f"{', '.join(shortened)}; {more}", MISSING_STYLE)])
     print_lines(lines, stream=stream, console=console)
 
 

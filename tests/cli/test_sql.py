@@ -39,6 +39,21 @@ def test_outputs(output: str, call: Call, account_env: Any) -> None:
     assert read[output]().to_dict("list") == wanted.to_dict("list")
 
 
+def test_rows_and_columns(call: Call, account_env: Any) -> None:
+    """`--sort`, `--limit` and `--columns` apply to an answer too, in parquet with the dtypes of the answer."""
+    query = "select label, cpus, interval 1 day as day, [1, 2] as list from inventory"
+    with lcnb.connect() as lc:
+        most = lc.sql("select max(cpus) as m from inventory").m[0]
+    done = call(
+        "sql", query, "--sort", "-cpus", "--limit", "1", "--columns", "cpus,day,list", "-o", "parquet"
+    )
+    found = pd.read_parquet(io.BytesIO(done.data))
+    assert (found.cpus.tolist(), str(found.day.dtype)) == ([most], "timedelta64[us]")
+    assert found.columns.tolist() == ["cpus", "day", "list"]
+    assert call("sql", "select 42 as a_long_heading", "--no-header").out == "42\n"
+    assert call("sql", "select {'a': 1} as s from inventory", "--sort", "s").code == 2
+
+
 def test_stdin(account_env: Any) -> None:
     """With - the query is read from stdin."""
     done = lcnb_here("sql", "-", "-o", "csv", stdin="select 1 as a,\n  'é' as b")

@@ -78,6 +78,41 @@ def test_data_has_every_column(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("choice", "hint"),
+    [
+        (None, "2 columns omitted; a wider terminal shows more"),
+        (RowChoice(), "2 columns omitted; --wide shows all"),
+    ],
+)
+def test_hint_names_an_option_that_exists(
+    choice: RowChoice | None, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where columns are omitted, a command without `--wide` does not advise it."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "48")
+    stream = Terminal()
+    print_table(MACHINES, choice, stream=stream)
+    assert re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()).splitlines()[-1] == hint
+
+
+def test_without_header_no_room_for_it() -> None:
+    """Without headings a column is as wide as its cells: a single number is printed alone, for a script."""
+    rows = Rows("", {"count_star()": "Int64"}, [(60,)])
+    assert texts(rows, RowChoice(header=False)) == ["60"]
+
+
+def test_no_order() -> None:
+    """Values that cannot be compared, such as the structs of a query, are refused as an order."""
+    rows = Rows("", {"s": "object"}, [({"a": 1},), ({"a": 2},)])
+    with pytest.raises(InputError, match="--sort: the values of the column 's' have no order"):
+        arrange_rows(rows, RowChoice(sort="s"))
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("a\x1b[31mb", "a\\x1b[31mb"),

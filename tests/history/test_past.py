@@ -649,6 +649,12 @@ def test_history_commands(command_account: tuple[Sandbox, lcnb.LetsCloud], call:
         done = call("history", "spend", "--since", at, *options, "-o", "csv")
         assert (done.code, done.out.count("\n") > 1) == (0, True), done.err
     assert call("history", "readings", "-o", "csv").out.startswith("at,kind,complete,problem\n")
+    done = call("history", "show", "--sort", "-price", "--limit", "1", "--columns", "label", "--no-header")
+    newest = lc.history()
+    assert done.out.strip() in set(newest[newest.monthly_value == newest.monthly_value.max()].label)
+    assert "hostname" not in call("history", "show", "--wide").out
+    assert "memory" in call("history", "show", "--wide").out
+    assert call("history", "show", "--columns", ",").code == 2
     assert call("history", "show", "nobody").code == 2
     assert call("history", "spend", "--since", "1h", "--by", "colour").code == 2
     assert call("inventory", "--at", "2020-01-01").code == 2
