@@ -56,5 +56,6 @@ def parse_duration(text: str | timedelta, field: str = "") -> timedelta:
         except OverflowError:
             found = None
     if found is None or found <= timedelta(0):
-        raise InputError(field=field, expected="a duration such as 30m, 8h, 7d or 1d12h", value=text)
+        above = " above 0" if found is not None else ""
+        raise InputError(field=field, expected=f"a duration{above} such as 30m, 8h, 7d or 1d12h", value=text)
     return found

@@ -118,6 +118,7 @@ REFUSED: dict[str, tuple[Callable[[LetsCloud], Any], type[Exception], str]] = {
     "empty name": (lambda lc: lc.tag(["web-01", " "], "a=1"), InputError, "machines: expected a label"),
     "a missing name": (lambda lc: lc.tag(["web-01", None], "a=1"), InputError, "machines: expected a label"),
     "a frame of something": (lambda lc: lc.tag(lc.plans(), "a=1"), InputError, "machines: the frame has no column identifier"),
+    "rows without identifier": (lambda lc: lc.tag(lc.inventory().assign(identifier=lambda f: f.identifier.where(f.label != "web-01")), "a=1"), InputError, "Leave them out: frame[frame.identifier.notna()]"),
     "the past": (lambda lc: lc.expire("web-01", at="2020-01-01T00:00:00Z"), InputError, "expires: 2020-01-01T00:00:00Z is in the past"),
     "no time of day": (lambda lc: lc.expire("web-01", at="2099-01-01T25:00"), InputError, "expires: expected a time such as"),
     "an empty time": (lambda lc: lc.expire("web-01", at=" "), InputError, "expires: expected a time such as"),

@@ -120,6 +120,7 @@ def test_toml_block(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own_home / "config"
     folder.mkdir()
     (folder / "lcnb.toml").write_text(blocks("configuration.md", "toml")[0])
+    (own_home / "infra").mkdir()
     (folder / "prod.token").write_text("the-token-of-the-prod-account")
     (folder / "prod.token").chmod(0o600)
     monkeypatch.setenv("LAB_TOKEN", "the-token-of-the-lab-account")

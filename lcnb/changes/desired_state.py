@@ -159,7 +159,10 @@ def _checked_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, A
             raise InputError(f"row {number}: the label {label!r} occurs twice. {NOTHING_SENT}")
         if row.get("state") not in (None, "running", "off"):
             raise InputError(
-                f"row {number}: state {row['state']!r} is not one of running, off. {NOTHING_SENT}"
+                f"row {number} ({label}): state {row['state']!r} is not one of running, off",
+                value=row["state"],
+                cure="Leave the row out, or its state empty; query(\"state in ['running', 'off']\") selects the others",
+                not_done="sent",
             )
         wanted[label] = row
     return wanted

@@ -78,6 +78,10 @@ def tag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | 
     machines = [each for each in words if "=" not in each]
     if not tags and not keys:
         raise click.UsageError("name at least one tag: KEY=VALUE, or --key KEY.")
+    if not machines and selection is None:
+        raise click.UsageError(
+            "no machine is named: each word with = is a tag. Name machines by label or identifier, or pass --select."
+        )
     if wrong := [each for each in keys if "=" in each]:
         raise click.UsageError(f"--key {wrong[0]}: a tag with a value is written without --key.")
     _edit_and_print("tag", (*tags, *keys), machines, selection, **where)

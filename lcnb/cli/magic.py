@@ -69,7 +69,8 @@ def lcnb(line: str, cell: str | None = None) -> pd.DataFrame:
     >>> lcnb("sql --sandbox", "select count(*) as machines from instances").machines[0]
     np.int64(60)
     """
-    options = _build_parser().parse_args(shlex.split(line))
+    words = shlex.split(line) if cell is not None or line.split()[:1] != [SQL] else [SQL]
+    options = _build_parser().parse_args(words)
     if cell is not None or options.listing == SQL:
         return _answer_sql(options, cell)
     if options.listing not in LISTINGS:

@@ -12,7 +12,7 @@ from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.config import Settings
 from lcnb.errors import HistoryError, InputError
 from lcnb.history import past, readings
-from lcnb.history.moments import parse_moment
+from lcnb.history.moments import format_moment, parse_moment
 from lcnb.history.recording import HistoryRecorder
 from lcnb.rows import Rows
 
@@ -77,6 +77,8 @@ class HistoryMethods:
         """
         from lcnb.history.timeline import history_frame
 
+        if machine is not None and not isinstance(machine, str):
+            raise InputError(field="machine", expected="a label or identifier as text", value=machine)
         with self._history.read() as stored:
             return history_frame(stored, machine, self.settings.account)
 
@@ -177,5 +179,10 @@ class HistoryMethods:
         start = parse_moment("since", since, now)
         end = int(now * 1000) if until is None else parse_moment("until", until, now)
         if end < start:
-            raise InputError("it is before since", field="until", value=until)
+            raise InputError(
+                f"{format_moment(end)} is before since ({format_moment(start)})",
+                field="until",
+                value=until,
+                cure="Pass the earlier time as since.",
+            )
         return start, end

@@ -73,10 +73,15 @@ def _machines_of_frame(frame: pd.DataFrame, client: str) -> NamedMachines:
     key = next((name for name in ("identifier", "label") if name in frame), None)
     if key is None:
         raise InputError("the frame has no column identifier", field="machines", not_done="written")
-    if frame[key].isna().any():
+    without = frame[frame[key].isna()]
+    if len(without):
+        unnamed = without["label"].dropna().tolist() if "label" in without else []
+        which = f" ({', '.join(map(str, unnamed[:5]))}{' …' if len(unnamed) > 5 else ''})" if unnamed else ""
         raise InputError(
-            f"each row needs its {key}; a machine that is still being built has no identifier yet",
+            f"each row needs its {key}; {len(without)} of {len(frame)} rows{which} have none, as a machine that is "
+            "still being built",
             field="machines",
+            cure=f"Leave them out: frame[frame.{key}.notna()].",
             not_done="written",
         )
     names = [str(each) for each in frame[key]]

@@ -61,6 +61,15 @@ def reading_time(stored: StoredHistory, at: int, field: str) -> int:
     if found is not None:
         return found
     first = stored.first_complete(INSTANCES)
+    failed = stored.readings(INSTANCES) if first is None else []
+    if failed:
+        raise InputError(
+            "there is no complete reading of this account yet: "
+            f"that of {format_moment(failed[-1].at)} is not: {failed[-1].problem}",
+            field=field,
+            value=format_moment(at),
+            cure="`lcnb history readings` lists all.",
+        )
     raise InputError(
         "there is no reading of this account yet"
         if first is None

@@ -589,7 +589,10 @@ def test_prune(settings: Settings) -> None:
         ([{"label": None}], "row 1: label"),
         ([{"label": "web-01"}, {"label": "web-01"}], "row 2: the label 'web-01' occurs twice"),
         ([{"label": "web-01", "sate": "off"}], r"column 'sate'.*did you mean 'state'"),
-        ([{"label": "web-01", "state": "asleep"}], "state 'asleep' is not one of running, off"),
+        (
+            [{"label": "web-01", "state": "asleep"}],
+            r"row 1 \(web-01\): state 'asleep' is not one of running, off.*Leave the row out",
+        ),
     ],
 )
 def test_bad_plan(box: Sandbox, lc: LetsCloud, rows: list[dict[str, Any]], problem: str) -> None:

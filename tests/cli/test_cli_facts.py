@@ -55,7 +55,7 @@ def test_selection(account_env: object, call: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["tag", "project=shop"], 2, "name machines by label or identifier, or pass --select"),
+        (["tag", "project=shop"], 2, "no machine is named: each word with = is a tag"),
         (["tag", "web-01", "--select", "all", "a=1"], 2, "or pass --select, one of the two"),
         (["tag", "web-01"], 2, "name at least one tag: KEY=VALUE, or --key KEY."),
         (["tag", "web-01", "--key", "a=1"], 2, "--key a=1: a tag with a value is written without --key."),

@@ -38,6 +38,7 @@ def test_options(account_env: Any) -> None:
         ("instances --stat off", "unrecognized"),
         ("instances --state of", "running"),
         ("profile", "no such listing"),
+        ("sql select state, count(*) from inventory where label = 'it", "starts with the line %%lcnb sql"),
         ("sshkeys --state off", "has no state"),
         ("accounts --location MIA1", "has no location"),
         ("instances --location MAI1", "did you mean 'MIA1'"),

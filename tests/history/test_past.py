@@ -312,9 +312,23 @@ def test_no_moment(given: Any) -> None:
 
 def test_times_without_a_reading(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
     """A time before the first reading, in the future, or without any reading is refused with what is known."""
-    _, lc, clock = account
+    sandbox, lc, clock = account
     with pytest.raises(lcnb.InputError, match=r"at: there is no reading of this account yet.*lcnb record"):
         lc.inventory(at="1h")
+    plain = sandbox.shapes.instances
+    sandbox.shapes.instances = lambda rows: plain([*rows[1:], "x"])  # type: ignore[method-assign]
+    lc.locations()
+    with pytest.warns(lcnb.DriftWarning):
+        lc.instances()
+    with pytest.raises(
+        lcnb.InputError,
+        match=r"no complete reading of this account yet.*2026-11-02 10:00:00 UTC is not: \$.data\[",
+    ):
+        lc.inventory(at="1h")
+    sandbox.shapes.instances = plain  # type: ignore[method-assign]
+    clock.now += 0.001
+    with pytest.raises(lcnb.InputError, match="machine: expected a label or identifier as text, got 5"):
+        lc.history(5)  # type: ignore[arg-type]
     lc.instances()
     with pytest.raises(
         lcnb.InputError, match=r"no reading before 2026-11-01.*first one is of 2026-11-02 10:00:00 UTC"
@@ -325,7 +339,7 @@ def test_times_without_a_reading(account: tuple[Sandbox, lcnb.LetsCloud, HandClo
     with pytest.raises(lcnb.InputError, match=r"at: 2026-11-03T00:00:00.* has not come yet"):
         lc.inventory(at="2026-11-03")
     clock.now += 7200
-    with pytest.raises(lcnb.InputError, match=r"until: it is before since"):
+    with pytest.raises(lcnb.InputError, match=r"until: .* 10:00:00 UTC is before since \(.* 11:00:00 UTC\)"):
         lc.compare("1h", "2h")
 
 

@@ -77,7 +77,12 @@ def period_times(since: str, until: str | None, now: datetime) -> tuple[datetime
     begin = to_datetime(parse_moment("since", since, now.timestamp()))
     end = to_datetime(parse_moment("until", until, now.timestamp())) if until else now
     if end < begin:
-        raise InputError("it is before since", field="until", value=until)
+        raise InputError(
+            f"{format_time(end)} is before since ({format_time(begin)})",
+            field="until",
+            value=until,
+            cure="Pass the earlier time as since.",
+        )
     return begin, end
 
 

@@ -132,5 +132,5 @@ def test_period_times() -> None:
     """A period ends now or at a time; one that ends before it begins is refused."""
     assert readings.period_times("24h", None, NOW) == (NOW - timedelta(hours=24), NOW)
     assert readings.period_times("2026-11-01", "2026-11-02", NOW)[1] == datetime(2026, 11, 2, tzinfo=UTC)
-    with pytest.raises(InputError, match="until: it is before since"):
+    with pytest.raises(InputError, match=r"until: .* is before since"):
         readings.period_times("2026-11-02", "2026-11-01", NOW)
