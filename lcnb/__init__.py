@@ -38,6 +38,7 @@ _HOME = {
     "ChangeError": "errors",
     "ChangeFailed": "errors",
     "ChangeSet": "changes.changeset",
+    "ChangesRefused": "errors",
     "ConfigError": "errors",
     "ConfigWarning": "errors",
     "ConfirmationMissing": "errors",

@@ -6,7 +6,8 @@
     │   └── ReadOnly                the settings make the account read-only; nothing was sent
     ├── InputError (ValueError)     an argument is wrong; nothing was sent or started
     │   ├── ParameterError          a runbook parameter: unknown name, wrong type, value not allowed
-    │   └── ConfirmationMissing     a change that nobody confirmed; nothing was sent
+    │   ├── ConfirmationMissing     a change that nobody confirmed; nothing was sent
+    │   └── ChangesRefused          machines that cannot be changed now (`.refused` lists them); nothing was sent
     ├── ApiError                    the provider refused the request
     │   ├── AuthenticationError     401: the token is missing or wrong
     │   ├── PermissionDenied        403
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from lcnb.refused_machine import RefusedMachine
 
 #: Characters of a wrong value that a message shows.
 MAX_VALUE_CHARACTERS = 80
@@ -106,7 +109,10 @@ class LcnbError(Exception):
     def statement(self) -> str:
         """The message without its last sentence, the consequence: to be joined with other messages."""
         problem = f"{self.field}: {self.problem}" if self.field else self.problem
-        return f"{_end_sentence(problem)} {_end_sentence(self.cure)}".strip() if self.cure else problem
+        if not self.cure:
+            return problem
+        space = "" if problem.endswith("\n") else " "  # a list of several lines ends with its own line
+        return f"{_end_sentence(problem)}{space}{_end_sentence(self.cure)}".strip()
 
     def restate(self, **facts: Any) -> Self:
         """Replace facts of this error and rebuild its message. Return the error itself.
@@ -138,7 +144,7 @@ def describe_value(value: object) -> str:
 
 def _end_sentence(text: str) -> str:
     """The text with a full stop, unless it ends a sentence already."""
-    return text if not text or text.endswith((".", "!", "?", "…", ".)", ":")) else f"{text}."
+    return text if not text or text.rstrip("\n").endswith((".", "!", "?", "…", ".)", ":")) else f"{text}."
 
 
 class ConfigError(LcnbError):
@@ -171,6 +177,15 @@ class ParameterError(InputError):
 
 class ConfirmationMissing(InputError):
     """A change that nobody confirmed; nothing was sent."""
+
+
+class ChangesRefused(InputError):
+    """Machines that cannot be changed now; nothing was sent.
+
+    `.refused` lists each of them: label, identifier, reason, kind.
+    """
+
+    refused: tuple[RefusedMachine, ...] = ()
 
 
 class ApiError(LcnbError):
@@ -270,11 +285,13 @@ class Drifted(ChangeError):
 class Protected(ChangeError):
     """A machine is protected against this change; nothing was sent.
 
-    `.machines` holds the identifiers of all protected machines that the changes would interrupt or end.
+    `.machines` holds the identifiers of all protected machines that the changes would interrupt or end, `.refused` the
+    machines with their labels and reasons.
     """
 
     sent = False
     machines: tuple[str, ...] = ()
+    refused: tuple[RefusedMachine, ...] = ()
 
 
 class AlreadyApplied(ChangeError):

@@ -539,7 +539,7 @@ def test_instance_by_one(plain: tuple[Sandbox, str], call: Callable[..., Any], n
     """Both an identifier and a label, or neither, is an InputError, and nothing is sent."""
     sandbox = plain[0]
     sent = len(sandbox.log)
-    with pytest.raises(InputError, match=r"one of the two\. Nothing was sent"):
+    with pytest.raises(InputError, match=r"pass one machine.* Nothing was sent"):
         call("instance", **named)
     assert len(sandbox.log) == sent
 
@@ -556,8 +556,8 @@ def test_ambiguous_label(served: Served) -> None:
             call("instance", label="twin")
         below = caught.value.with_traceback(caught.tb.tb_next)  # without this frame, which knows them all
         shown = "".join(traceback.TracebackException.from_exception(below, capture_locals=True).format())
-        assert "label = 'twin'" in shown
-        assert f"3 machines have the label 'twin': {twins[0]['identifier']}, {twins[1]['identifier']}, still building" in str(caught.value)  # fmt: skip
+        assert "text='twin', by='label'" in shown
+        assert f"3 machines have the label 'twin': {twins[0]['identifier']}, {twins[1]['identifier']}, one still being built" in str(caught.value)  # fmt: skip
         assert not [machine for machine in sandbox.world.machines if machine["password"] in shown]
 
 
@@ -572,6 +572,8 @@ def test_unknown_machine(served: Served, shapes: str) -> None:
         ):
             call("instance", label="web-0l")
         with pytest.raises(lcnb.Refused if shapes == "classic" else NotFound, match="Instance not found"):
+            call("instance", identifier="nobody0000000000")
+        with pytest.raises(NotFound, match=r"no machine has the label or identifier 'nobody0000000000'$"):
             call("instance", "nobody0000000000")
 
 
@@ -591,10 +593,11 @@ def test_e6_empty_success(data: Any) -> None:
     """A success without the record that was asked for is NotFound, for each kind of single thing."""
     from lcnb.api import calls, queries
     from lcnb.api import flows as flows_module
+    from lcnb.api.machine_names import MachineName
     from lcnb.api.single_records import find_instance, read_initial_password
 
     flows: dict[str, tuple[str, Callable[[str], Any]]] = {
-        "instance": ("identifier", lambda name: find_instance(name, None)),
+        "instance": ("identifier", lambda name: find_instance(MachineName(name, "identifier"))),
         "reveal": ("identifier", read_initial_password),
         "snapshot": ("slug", queries.read_snapshot),
         "sshkey": ("slug", queries.read_sshkey),
@@ -618,8 +621,13 @@ def test_e6_blank(served: Served, name: str) -> None:
     sandbox, lc = served(shapes="blank")
     machine = ready(sandbox)[0]
     for call in both(lc):
-        for kind in ("instance", "reveal", "snapshot", "sshkey"):
+        for kind in ("snapshot", "sshkey"):
             with pytest.raises(NotFound, match="this account has nothing of that name"):
+                call(kind, name)
+        for kind in ("instance", "reveal"):
+            with pytest.raises(NotFound, match="this account has nothing of that name"):
+                call(kind, identifier=name)
+            with pytest.raises(NotFound, match="no machine has the label or identifier"):
                 call(kind, name)
         for kind in ("power_off", "delete_instance", "reset_password"):
             with pytest.raises(NotFound, match="Nothing was sent"):
@@ -639,9 +647,12 @@ def test_odd_segment(plain: tuple[Sandbox, str], call: Callable[..., Any], value
     """What cannot be a part of a path is refused before anything is sent."""
     sandbox = plain[0]
     sent = len(sandbox.log)
-    for name in ("instance", "sshkey", "snapshot", "reveal", "plans", "images"):
+    for name in ("sshkey", "snapshot", "plans", "images"):
         with pytest.raises(InputError, match="Nothing was sent"):
             call(name, value)
+    for name in ("instance", "reveal", "power_off"):
+        with pytest.raises(InputError, match="Nothing was sent"):
+            call(name, identifier=value)
     assert len(sandbox.log) == sent
 
 
@@ -650,7 +661,7 @@ def test_one_segment(plain: tuple[Sandbox, str], call: Callable[..., Any], value
     """Whatever a name holds, it stays one part of the path: it never reaches another endpoint."""
     for name in ("instance", "sshkey", "snapshot"):
         with pytest.raises(NotFound):
-            call(name, value)
+            call(name, **{"identifier" if name == "instance" else "slug": value})
         entry = plain[0].log[-1]
         assert entry["method"] == "GET"
         assert entry["path"].startswith(f"/api/{name}s/")
@@ -689,7 +700,7 @@ def test_nothing_to_reveal(served: Served) -> None:
         with pytest.raises(NotFound, match="no initial password"):
             call("reveal", machine["identifier"])
         with pytest.raises(NotFound, match="Instance not found"):
-            call("reveal", "nobody0000000000")
+            call("reveal", identifier="nobody0000000000")
 
 
 @pytest.mark.parametrize("shapes", ["list", "extra", "object,strings"])

@@ -9,13 +9,12 @@ from lcnb.api import queries
 from lcnb.api.calls import Call, get_instance
 from lcnb.api.fields import Record
 from lcnb.api.flows import Envelope, Flow
+from lcnb.api.machine_names import MachineName, only_machine
 from lcnb.api.models import Instance
 from lcnb.api.record_reader import read_record
 from lcnb.errors import ConfirmationMissing, InputError, NotFound
 from lcnb.flags import NOTHING_SENT, checked_flag
-from lcnb.names import same_name
 from lcnb.secret import Secret
-from lcnb.suggestions import did_you_mean
 
 R = TypeVar("R", bound=Record)
 
@@ -25,32 +24,27 @@ def read_typed(model: type[R], record: Flow[Mapping[str, Any]]) -> Flow[R]:
     return read_record(model, (yield from record), "$.data", [])
 
 
-def find_instance(identifier: str | None, label: str | None) -> Flow[Instance]:
-    """Return the machine with this identifier, or the only one with this label.
+def find_instance(name: MachineName) -> Flow[Instance]:
+    """Return the only machine of this name; an identifier that is known to be one needs no listing.
 
-    Raises InputError unless exactly one of them is given, and if several machines have the label; NotFound if no
-    machine matches.
+    Raises InputError if several machines have the name, NotFound if no machine has it.
     """
-    if (identifier is None) == (label is None):
-        raise InputError(f"pass the identifier of a machine, or label=..., one of the two. {NOTHING_SENT}")
-    if identifier is not None:
-        return (yield from read_typed(Instance, queries.read_instance(identifier)))
+    if name.by == "identifier":
+        return (yield from read_typed(Instance, queries.read_instance(name.text)))
     listing = yield from queries.list_instances()
     machines = [read_record(Instance, record, "$.data", []) for _, record in listing.records]
-    return _only_match(machines, label)
+    unreadable = [f"{each.path}: {each.problem}" for each in listing.drift]
+    return only_machine(machines, name, unreadable=unreadable, not_done="")
 
 
-def _only_match(machines: list[Instance], label: str | None) -> Instance:
-    matches = [machine for machine in machines if same_name(machine.label, label)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        identifiers = ", ".join(machine.identifier or "still building" for machine in matches)
-        raise InputError(
-            f"{len(matches)} machines have the label {label!r}: {identifiers}. Pass an identifier."
-        )
-    suggestion = did_you_mean(str(label), [machine.label for machine in machines if machine.label])
-    raise NotFound(f"no machine has the label {label!r}{suggestion}", method="GET", path="/instances")
+def find_initial_password(name: MachineName) -> Flow[Secret]:
+    """Return the initial root password of the only machine of this name. Errors as `find_instance`."""
+    if name.by == "identifier":
+        return (yield from read_initial_password(name.text))
+    machine = yield from find_instance(name)
+    if not machine.identifier:
+        raise InputError(f"{machine.label} is still being built and has no identifier yet", not_done="sent")
+    return (yield from read_initial_password(machine.identifier))
 
 
 def read_initial_password(identifier: str) -> Flow[Secret]:

@@ -19,6 +19,7 @@ from lcnb.changes import build
 from lcnb.errors import InputError
 from lcnb.facts.edits import Tags
 from lcnb.facts.machine_facts import checked_tag_key, tag_values
+from lcnb.flags import checked_flag
 from lcnb.frames.live_clients import find_client
 from lcnb.frames.provenance import frame_facts
 
@@ -43,6 +44,10 @@ class SelectedRows:
     InputError when lcnb did not read the frame (after `merge`, `concat` or reading a file), or when it is another
     listing. Nothing is sent until `apply`. For rows that AsyncLetsCloud read, the methods are awaited.
 
+    Machines that cannot be changed now raise ChangesRefused, whose `.refused` lists each with its reason. With
+    `skip_busy=True` those that are busy, still being built or suspended are left out, with a note; protected ones
+    never are.
+
     >>> import lcnb
     >>> lc = lcnb.connect(sandbox=True)
     >>> web = lc.instances().query("state == 'running' and label.str.startswith('web')")
@@ -61,41 +66,42 @@ class SelectedRows:
 
     _client: Any = None
 
-    def power_on(self) -> ChangeSet:
+    def power_on(self, *, skip_busy: bool = False) -> ChangeSet:
         """Turn the machines on; running ones are left alone."""
-        return self._build_power("power on")
+        return self._build_power("power on", skip_busy)
 
-    def power_off(self) -> ChangeSet:
+    def power_off(self, *, skip_busy: bool = False) -> ChangeSet:
         """Turn the machines off at once, without asking their systems."""
-        return self._build_power("power off")
+        return self._build_power("power off", skip_busy)
 
-    def shutdown(self) -> ChangeSet:
+    def shutdown(self, *, skip_busy: bool = False) -> ChangeSet:
         """Ask the systems of the machines to stop."""
-        return self._build_power("shut down")
+        return self._build_power("shut down", skip_busy)
 
-    def reboot(self) -> ChangeSet:
+    def reboot(self, *, skip_busy: bool = False) -> ChangeSet:
         """Restart the machines."""
-        return self._build_power("reboot")
+        return self._build_power("reboot", skip_busy)
 
-    def reset_password(self) -> ChangeSet:
+    def reset_password(self, *, skip_busy: bool = False) -> ChangeSet:
         """Set a new root password for each machine; `lc.reveal(identifier)` returns it."""
-        return self._build_for_machines(lambda cache, each: build.reset_password(each, None))
+        return self._build_for_machines(lambda cache, each: build.reset_password(each, None), skip_busy)
 
-    def change_plan(self, plan: str) -> ChangeSet:
+    def change_plan(self, plan: str, *, skip_busy: bool = False) -> ChangeSet:
         """Give the machines another plan; the location of each must offer it."""
-        return self._build_for_machines(lambda cache, each: build.change_plan(cache, each, plan))
+        return self._build_for_machines(lambda cache, each: build.change_plan(cache, each, plan), skip_busy)
 
-    def snapshot(self, label: str) -> ChangeSet:
+    def snapshot(self, label: str, *, skip_busy: bool = False) -> ChangeSet:
         """Create a snapshot of each machine; `{label}` in the text is replaced by the machine's label."""
         return self._build_for_machines(
-            lambda cache, each: build.create_snapshot(each, label.replace("{label}", each.label or ""))
+            lambda cache, each: build.create_snapshot(each, label.replace("{label}", each.label or "")),
+            skip_busy,
         )
 
-    def delete(self) -> ChangeSet:
+    def delete(self, *, skip_busy: bool = False) -> ChangeSet:
         """Delete the machines, keys or snapshots."""
         kind = self._checked_kind("instances", "sshkeys", "snapshots")
         if kind == "instances":
-            return self._build_for_machines(build.delete_instance)
+            return self._build_for_machines(build.delete_instance, skip_busy)
         one = build.delete_sshkey if kind == "sshkeys" else build.delete_snapshot
         return self._build_with(
             lambda cache: build.combine_builds(one(cache, slug) for slug in self._frame["slug"])
@@ -149,15 +155,19 @@ class SelectedRows:
 
     # --- details ----------------------------------------------------------------------------------------
 
-    def _build_power(self, action: str) -> ChangeSet:
-        return self._build_for_machines(lambda cache, each: build.change_power(each, action))
+    def _build_power(self, action: str, skip_busy: bool) -> ChangeSet:
+        return self._build_for_machines(lambda cache, each: build.change_power(each, action), skip_busy)
 
-    def _build_for_machines(self, work: Any) -> ChangeSet:
-        self._checked_kind("instances")
+    def _build_for_machines(self, work: Any, skip_busy: bool) -> ChangeSet:
+        self._checked_kind("instances", need_key=False)
+        skip = checked_flag("skip_busy", skip_busy)
         machines = [_machine_from_row(row) for row in self._frame.to_dict("records")]
-        return self._build_with(lambda cache: build.change_machines(machines, lambda each: work(cache, each)))
+        return self._build_with(
+            lambda cache: build.change_machines(machines, lambda each: work(cache, each), skip_busy=skip)
+        )
 
-    def _checked_kind(self, *allowed: str) -> str:
+    def _checked_kind(self, *allowed: str, need_key: bool = True) -> str:
+        """Return the kind of the listing; `need_key` refuses rows without their identifier or slug."""
         about = frame_facts(self._frame)
         if about.get("past"):
             raise InputError(
@@ -174,7 +184,7 @@ class SelectedRows:
         if kind not in allowed:
             raise InputError(f"the rows are {kind}; they have: {_ROW_METHODS[kind]}. Nothing was sent.")
         key = "identifier" if kind == "instances" else "slug"
-        if key not in self._frame or self._frame[key].isna().any():
+        if key not in self._frame or (need_key and self._frame[key].isna().any()):
             raise InputError(
                 f"each row needs its {key}; a column was left out, or a machine is still being built. Nothing was sent."
             )

@@ -41,4 +41,4 @@ AsyncChangeSet = ChangeSet[Coroutine[Any, Any, "pd.DataFrame"]]
 
 def untouched_frame(changes: ChangeSet[Any]) -> pd.DataFrame:
     """Return the result frame of a ChangeSet that was not applied."""
-    return unapplied_frame(changes.id, changes.changes)
+    return unapplied_frame(changes.id, changes.changes, changes.notes)

@@ -26,8 +26,8 @@ from lcnb.changes.actions.snapshots import CreateSnapshot, DeleteSnapshot, Renam
 from lcnb.changes.built import (
     BuiltChanges,
     MachineWork,
-    change_machine,
     change_machines,
+    change_named_machines,
     combine_builds,
     satisfied_action,
 )
@@ -35,7 +35,7 @@ from lcnb.changes.desired_state import DESIRED_COLUMNS, desired_changes
 from lcnb.changes.key_material import checked_public_key, create_key_pair, key_fingerprint, key_weakness
 from lcnb.changes.machine_specs import MachineSpec, checked_spec, spec_differences
 from lcnb.changes.name_rules import NOTHING_SENT, checked_hostname, checked_label, slug_of
-from lcnb.changes.reading import ReadCache, find_instance, read_instances, read_machines
+from lcnb.changes.reading import ReadCache, find_instances, read_instances, read_machines
 from lcnb.errors import InputError
 from lcnb.facts.wishes import describe_wish
 from lcnb.secret import Secret
@@ -47,8 +47,8 @@ __all__ = [
     "MachineWork",
     "ReadCache",
     "add_sshkey",
-    "change_machine",
     "change_machines",
+    "change_named_machines",
     "change_plan",
     "change_power",
     "checked_hostname",
@@ -63,7 +63,7 @@ __all__ = [
     "delete_sshkey",
     "desired_changes",
     "ensure_instance",
-    "find_instance",
+    "find_instances",
     "generate_key_pair",
     "key_fingerprint",
     "key_weakness",

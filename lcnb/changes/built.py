@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from lcnb.api.flows import Flow
+from lcnb.api.machine_names import MachineName
 from lcnb.api.models import Instance
 from lcnb.changes.change import Change
-from lcnb.changes.reading import ReadCache, find_instance
+from lcnb.changes.reading import ReadCache, find_instances
+from lcnb.changes.refusals import LeftOut, refusal
+from lcnb.errors import ChangesRefused
+from lcnb.refused_machine import RefusedMachine
 
 
 class FixedDifference(str):
@@ -40,12 +44,20 @@ class BuiltChanges:
     notes: list[str] = field(default_factory=list)
     #: What is as wanted already: identifier → what was wanted. It is only certain while no change of it is open.
     as_wanted: dict[str, str] = field(default_factory=dict)
+    #: Machines that cannot be changed now. The client raises one error that lists them.
+    refused: list[RefusedMachine] = field(default_factory=list)
 
     def add(self, part: BuiltChanges) -> None:
         """Add everything of another part."""
         self.changes.extend(part.changes)
         self.notes.extend(part.notes)
         self.as_wanted.update(part.as_wanted)
+        self.refused.extend(part.refused)
+
+    def leave_out_busy(self) -> None:
+        """Turn refused machines that are busy, being built or suspended into notes. The others stay refused."""
+        self.notes.extend(LeftOut(each) for each in self.refused if each.skippable)
+        self.refused[:] = [each for each in self.refused if not each.skippable]
 
 
 #: Builds the changes of one machine.
@@ -57,20 +69,40 @@ def satisfied_action(machine: Instance, action: str) -> dict[str, str]:
     return {machine.identifier: f"{action} {machine.label}"} if machine.identifier else {}
 
 
-def change_machine(
-    cache: ReadCache, identifier: str | None, label: str | None, work: MachineWork
+def change_named_machines(
+    cache: ReadCache, names: Sequence[MachineName], work: MachineWork, *, skip_busy: bool = False
 ) -> Flow[BuiltChanges]:
-    """Build a change of one machine, found by its identifier or its label."""
-    machine = yield from find_instance(cache, identifier, label)
-    return (yield from change_machines([machine], work))
+    """Build the same change of the machines of these names, in their order."""
+    machines = yield from find_instances(cache, names)
+    return (yield from change_machines(machines, work, skip_busy=skip_busy))
 
 
-def change_machines(machines: Sequence[Instance], work: MachineWork) -> Flow[BuiltChanges]:
-    """Build the same change of several machines."""
-    return (yield from combine_builds(_build_machine(machine, work) for machine in machines))
+def change_machines(
+    machines: Sequence[Instance], work: MachineWork, *, skip_busy: bool = False
+) -> Flow[BuiltChanges]:
+    """Build the same change of several machines; `.refused` lists those that cannot be changed now.
+
+    `skip_busy`: leave out, with a note, the machines that are busy, being built or suspended.
+    """
+    built = yield from combine_builds(collect_refusals(_build_machine(each, work)) for each in machines)
+    if skip_busy:
+        built.leave_out_busy()
+    return built
+
+
+def collect_refusals(build: Flow[BuiltChanges]) -> Flow[BuiltChanges]:
+    """Run a build; where it refuses a machine, return the refusal instead of raising it."""
+    try:
+        return (yield from build)
+    except ChangesRefused as error:
+        return BuiltChanges([], refused=list(error.refused))
 
 
 def _build_machine(machine: Instance, work: MachineWork) -> Flow[BuiltChanges]:
+    if not machine.identifier:
+        building = machine.state in ("building", "busy")
+        reason = "still being built, without an identifier yet" if building else "without an identifier"
+        raise refusal(machine, "building" if building else "no identifier", reason)
     built = work(machine)
     return built if isinstance(built, BuiltChanges) else (yield from built)
 

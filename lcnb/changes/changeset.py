@@ -294,17 +294,17 @@ class ChangeSet(Generic[R]):
 
     def _apply_sync(self, confirm: Confirm, **how: Any) -> pd.DataFrame:
         if not self._is_to_be_applied(confirm, **how):
-            return unapplied_frame(self.id, self.changes)
+            return unapplied_frame(self.id, self.changes, self.notes)
         with prepare_apply(self._client, self.id, self.changes, **how) as flow:
             tasks: list[ChangeTask] = self._client._wire.run(flow, each_call=True)
-        return apply_result(self.id, tasks, how["on_error"])
+        return apply_result(self.id, tasks, how["on_error"], self.notes)
 
     async def _apply_async(self, confirm: Confirm, **how: Any) -> pd.DataFrame:
         if not self._is_to_be_applied(confirm, **how):
-            return unapplied_frame(self.id, self.changes)
+            return unapplied_frame(self.id, self.changes, self.notes)
         with prepare_apply(self._client, self.id, self.changes, **how) as flow:
             tasks: list[ChangeTask] = await self._client._wire.run(flow, each_call=True)
-        return apply_result(self.id, tasks, how["on_error"])
+        return apply_result(self.id, tasks, how["on_error"], self.notes)
 
     def _is_to_be_applied(
         self, confirm: Confirm, *, wait: bool, timeout: float | None, on_error: OnError, progress: object

@@ -17,6 +17,7 @@ from lcnb.changes.built import (
     BuiltChanges,
     FixedDifference,
     change_machines,
+    collect_refusals,
     combine_builds,
     satisfied_action,
 )
@@ -39,6 +40,7 @@ def desired_changes(
     *,
     prune: bool,
     allow_delete_all: bool = False,
+    skip_busy: bool = False,
     comments: Sequence[str] = (),
     protected: Collection[str] = (),
 ) -> Flow[BuiltChanges]:
@@ -46,17 +48,19 @@ def desired_changes(
 
     A difference that only a new machine could remove becomes a note. `allow_delete_all`: `prune` may delete every
     machine. `comments`: the comment lines of the file; one may mean a machine whose label begins with #.
+    `skip_busy`: leave out, with a note, the machines that are busy, being built or suspended.
     `protected`: the identifiers of machines that `prune` leaves alone. They do not count as named by the rows.
     """
     checked_flag("prune", prune)
     checked_flag("allow_delete_all", allow_delete_all)
+    checked_flag("skip_busy", skip_busy)
     wanted = _checked_rows(rows)
     if prune and not wanted and allow_delete_all is not True:
         raise InputError(f"the desired state has no rows, and prune {DELETE_ALL_WARNING}")
     there = yield from read_machines(cache)
     by_label = _machines_by_label(there.machines)
     built = yield from combine_builds(
-        _row_changes(cache, label, row, by_label.get(label, []), number, there)
+        collect_refusals(_row_changes(cache, label, row, by_label.get(label, []), number, there))
         for number, (label, row) in enumerate(wanted.items(), 1)
     )
     others = [each for each in there.machines if comparable_name(each.label) not in wanted]
@@ -71,10 +75,12 @@ def desired_changes(
             )
         _check_no_look_alike(built, doomed)
         part = yield from change_machines(doomed, lambda each: DeleteInstance().build(cache, each))
-        built.changes.extend(part.changes)
+        built.add(part)
         built.notes.extend(kept)
     elif others:
         built.notes.append(_left_alone_note(others))
+    if skip_busy:
+        built.leave_out_busy()
     return built
 
 

@@ -42,7 +42,7 @@ def find_plan(cache: ReadCache, location: str, slug: str) -> Flow[Plan]:
     plans, currency = yield Together([read_plans(cache, location), read_account_currency(cache)])
     found: list[Plan] = [each for each in plans if each.slug == slug]
     if not found:
-        raise InputError(_not_offered_message("plan", slug, location, [each.slug for each in plans]))
+        raise _not_offered_error("plan", slug, location, [each.slug for each in plans])
     return next((each for each in found if each.shortcode == currency), found[0])
 
 
@@ -52,13 +52,17 @@ def find_image(cache: ReadCache, location: str, slug: str) -> Flow[Image]:
     for each in images:
         if each.slug == slug:
             return each
-    raise InputError(_not_offered_message("image", slug, location, [each.slug for each in images]))
+    raise _not_offered_error("image", slug, location, [each.slug for each in images])
 
 
-def _not_offered_message(what: str, slug: object, location: str, known: Sequence[str | None]) -> str:
+def _not_offered_error(what: str, slug: object, location: str, known: Sequence[str | None]) -> InputError:
     names = sorted({each for each in known if each})
     near = did_you_mean(str(slug), names)
-    return f"{what} {slug!r} is not offered at {location}{near}. Offered: {', '.join(names)}. {NOTHING_SENT}"
+    return InputError(
+        f"{what} {slug!r} is not offered at {location}{near}",
+        cure=f"Offered: {', '.join(names)}.",
+        not_done="sent",
+    )
 
 
 def find_sshkey(cache: ReadCache, slug: str) -> Flow[SSHKey]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,10 +18,12 @@ from lcnb.api import calls
 from lcnb.api.calls import Call
 from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
+from lcnb.changes.refusals import refusal_error
 from lcnb.config import Settings, check_writable
-from lcnb.errors import InputError, LcnbError, Protected
+from lcnb.errors import ChangesRefused, InputError, LcnbError, Protected
 from lcnb.facts.facts_file import FactsFile
 from lcnb.facts.machine_facts import MachineFacts, format_time
+from lcnb.refused_machine import RefusedMachine
 
 #: Machines that the cure of a message names; for more it says LABEL.
 MAX_LABELS_IN_CURE = 5
@@ -70,6 +72,20 @@ def check_protection(changes: Iterable[Change], settings: Settings) -> None:
     _refuse_protected({name: each.target for each in changes for name in _guarded_machines(each)}, settings)
 
 
+def refused_machines_error(
+    changes: Iterable[Change], refused: Sequence[RefusedMachine], settings: Settings
+) -> ChangesRefused:
+    """Return the error for machines that cannot be changed now, with the protected ones among the other changes.
+
+    Raises InputError if there are changes that a protection could refuse and the facts file cannot be read.
+    """
+    try:
+        check_protection(changes, settings)
+    except Protected as error:
+        return refusal_error([*refused, *error.refused])
+    return refusal_error(refused)
+
+
 def check_call(call: Call, settings: Settings) -> None:
     """Raise Protected for a single call that would interrupt or end a protected machine; InputError as above.
 
@@ -99,7 +115,9 @@ def _refuse_protected(guarded: Mapping[str, str], settings: Settings) -> None:
     found = {identifier: protected[identifier] for identifier in guarded if identifier in protected}
     if found:
         labels = {identifier: guarded[identifier] for identifier in found}
-        named = [f"{labels[identifier]} {_describe(each)}" for identifier, each in found.items()]
+        named = [
+            f"{labels[identifier]} ({identifier}) is {_describe(each)}" for identifier, each in found.items()
+        ]
         others = len(named) - MAX_MACHINES_NAMED
         more = [f"and {others} more, whose identifiers are in the error's .machines"] if others > 0 else []
         raise Protected(
@@ -107,6 +125,10 @@ def _refuse_protected(guarded: Mapping[str, str], settings: Settings) -> None:
             cure=_cure(labels, settings.account),
             not_done="sent",
             machines=tuple(found),
+            refused=tuple(
+                RefusedMachine(labels[identifier], identifier, _describe(each), "protected")
+                for identifier, each in found.items()
+            ),
         )
 
 
@@ -115,7 +137,7 @@ def _describe(facts: MachineFacts) -> str:
     protection = facts.protection
     by = f" by {protection.by}" if protection and protection.by else ""
     since = f" since {format_time(protection.at)}" if protection and protection.at else ""
-    return f"({facts.identifier}) is protected{by}{since}"
+    return f"protected{by}{since}"
 
 
 def _cure(labels: Mapping[str, str], account: str | None) -> str:

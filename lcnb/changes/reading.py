@@ -17,12 +17,12 @@ from lcnb.api import calls, queries
 from lcnb.api.fields import Record
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
+from lcnb.api.machine_names import MachineName, several_machines_error, unknown_machines_error
 from lcnb.api.models import Image, Instance, Location, Plan, Profile, Snapshot, SSHKey
 from lcnb.api.record_reader import read_record
 from lcnb.changes.name_rules import NOTHING_SENT, comparable_label
-from lcnb.errors import BadReply, InputError, NotFound
+from lcnb.errors import BadReply, InputError
 from lcnb.names import comparable_name, same_name
-from lcnb.suggestions import did_you_mean
 
 R = TypeVar("R", bound=Record)
 
@@ -184,49 +184,26 @@ def _may_match(damaged: str | None, label: str) -> bool:
     return any(re.fullmatch(pattern, unicodedata.normalize(form, label)) for form in ("NFC", "NFD"))
 
 
-def find_instance(cache: ReadCache, identifier: str | None, label: str | None) -> Flow[Instance]:
-    """Find one machine by its identifier or by its label.
+def find_instances(cache: ReadCache, names: Sequence[MachineName]) -> Flow[list[Instance]]:
+    """Find the machine of each name, in the order of the names; a machine that is named twice is returned once.
 
-    InputError for both, for neither, and for a label that several machines have; NotFound when no machine matches.
+    InputError for a name that several machines have; NotFound that lists all names that no machine has.
     """
-    if (identifier is None) == (label is None):
-        raise InputError(f"pass the identifier of a machine, or label=..., one of the two. {NOTHING_SENT}")
-    if label is None:
-        calls.path_segment("identifier", identifier)
-    else:
-        comparable_label(label)
-    machines = yield from read_instances(cache)
-    found = _matching_machines(machines, identifier, label)
-    if not found or found[0].state in ("busy", "building"):  # the cached listing may be seconds old
-        cache.forget_listings()
-        machines = yield from read_instances(cache)
-        found = _matching_machines(machines, identifier, label)
-    return _only_machine(machines, found, identifier, label)
-
-
-def _only_machine(
-    machines: Sequence[Instance], found: Sequence[Instance], identifier: str | None, label: str | None
-) -> Instance:
-    """Return the one machine that was found; NotFound or InputError for any other number."""
-    by_label = label is not None
-    wanted = f"the label {label!r}" if by_label else f"the identifier {identifier!r}"
-    if not found:
-        known = [each.label if by_label else each.identifier for each in machines]
-        near = did_you_mean(str(label if by_label else identifier), filter(None, known))
-        raise NotFound(f"no machine has {wanted}{near}. {NOTHING_SENT}", method="GET", path="/instances")
-    if len(found) > 1:
-        identifiers = ", ".join(each.identifier or "one still building" for each in found)
-        raise InputError(
-            f"{len(found)} machines have {wanted}: {identifiers}. Pass an identifier. {NOTHING_SENT}"
-        )
-    if not found[0].identifier:
-        raise InputError(f"{found[0].label} is still being built and has no identifier yet. {NOTHING_SENT}")
-    return found[0]
-
-
-def _matching_machines(
-    machines: Sequence[Instance], identifier: str | None, label: str | None
-) -> list[Instance]:
-    if label is None:
-        return [each for each in machines if each.identifier == identifier]
-    return [each for each in machines if same_name(each.label, label)]
+    for each in names:
+        if each.by == "identifier":
+            calls.path_segment("identifier", each.text)
+        elif each.by == "label":
+            comparable_label(each.text)
+    listed = yield from read_machines(cache)
+    found = [each.found_in(listed.machines) for each in names]
+    if any(not some or some[0].state in ("busy", "building") for some in found):
+        cache.forget_listings()  # the cached listing may be seconds old
+        listed = yield from read_machines(cache)
+        found = [each.found_in(listed.machines) for each in names]
+    unknown = {name: "" for name, some in zip(names, found, strict=True) if not some}
+    if unknown:
+        raise unknown_machines_error(unknown, listed.machines, listed.unreadable, not_done="sent")
+    for name, some in zip(names, found, strict=True):
+        if len(some) > 1:
+            raise several_machines_error(name, some, not_done="sent")
+    return list({id(some[0]): some[0] for some in found}.values())

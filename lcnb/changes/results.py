@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def apply_result(changeset: str, tasks: Sequence[ChangeTask], on_error: str) -> pd.DataFrame:
-    """Return the frame of what happened.
+def apply_result(
+    changeset: str, tasks: Sequence[ChangeTask], on_error: str, notes: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return the frame of what happened; `attrs["lcnb"]["notes"]` has the notes of the ChangeSet.
 
     With `on_error` "stop", ChangeFailed or WaitTimeout when not everything was made; `.result` is the frame.
     """
-    frame = tasks_frame(changeset, tasks)
+    frame = tasks_frame(changeset, tasks, notes)
     if on_error == "stop":
         _raise_failures(changeset, tasks, frame)
     return frame
@@ -37,14 +39,16 @@ def combined_result(found: Sequence[tuple[str, Sequence[ChangeTask]]], on_error:
     return frame
 
 
-def unapplied_frame(changeset: str, changes: Sequence[Change]) -> pd.DataFrame:
+def unapplied_frame(changeset: str, changes: Sequence[Change], notes: Sequence[str] = ()) -> pd.DataFrame:
     """Return the frame of changes that were not made."""
-    return tasks_frame(changeset, [ChangeTask(change, position) for position, change in enumerate(changes)])
+    tasks = [ChangeTask(change, position) for position, change in enumerate(changes)]
+    return tasks_frame(changeset, tasks, notes)
 
 
-def tasks_frame(changeset: str, tasks: Sequence[ChangeTask]) -> pd.DataFrame:
+def tasks_frame(changeset: str, tasks: Sequence[ChangeTask], notes: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per change: change, action, target, identifier, outcome, detail, tries, seconds."""
-    return rows_of(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset).frame()
+    plain = tuple(str(each) for each in notes)
+    return rows_of(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset, notes=plain).frame()
 
 
 def _seconds_taken(task: ChangeTask) -> float | None:

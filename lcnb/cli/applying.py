@@ -45,6 +45,13 @@ def change_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+skip_busy_option = click.option(
+    "--skip-busy",
+    is_flag=True,
+    help="Leave out machines that are busy, still being built or suspended. Protected ones are never left out.",
+)
+
+
 def confirm_and_apply(changes: ChangeSet, *, dry_run: bool, yes: bool, output: str, **how: Any) -> None:
     """Show, confirm and apply changes, print the result, and exit with the code of the outcome."""
     from lcnb.display.previews import print_changes
@@ -94,6 +101,8 @@ def apply_and_print(
     if progress.declined and not len(result):
         sys.exit(NOT_CONFIRMED.exit_code)
     print_outcomes(result, output)
+    for note in result.attrs["lcnb"].get("notes", ()):
+        print(f"note: {note}", file=sys.stderr)
     sys.exit(_outcome_exit_code(result, code))
 
 

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import reduce
-from operator import add
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.applying import change_options, confirm_and_apply
+from lcnb.cli.applying import change_options, confirm_and_apply, skip_busy_option
 from lcnb.cli.options import connect_client
 
 if TYPE_CHECKING:
-    from lcnb.changes.changeset import ChangeSet
+    from lcnb.api.machine_names import MachineName
     from lcnb.secret import Secret
 
 
-def _combined_changes(
-    labels: Sequence[str], identifiers: Sequence[str], build: Callable[..., ChangeSet]
-) -> ChangeSet:
-    """Build the changes of each machine and join them. UsageError when no machine is named."""
-    if not labels and not identifiers:
+def _named_machines(names: Sequence[str], identifiers: Sequence[str]) -> list[MachineName]:
+    """Return the machines of a command line. UsageError when none is named."""
+    from lcnb.api.machine_names import MachineName
+
+    if not names and not identifiers:
         raise click.UsageError("name at least one machine, by its label or by --identifier.")
-    parts = [build(label=label) for label in labels]
-    parts += [build(identifier) for identifier in identifiers]
-    return reduce(add, parts)
+    return [
+        *(MachineName(each) for each in names),
+        *(MachineName(each, "identifier") for each in identifiers),
+    ]
 
 
 def _read_password(file: str | None) -> Secret | None:
@@ -67,7 +66,11 @@ _password_option = click.option(
     "--password-file", metavar="FILE", help="Read the root password from FILE; - reads a line of stdin."
 )
 _identifier_option = click.option(
-    "--identifier", "identifiers", metavar="ID", multiple=True, help="Identifier of a machine; repeatable."
+    "--identifier",
+    "identifiers",
+    metavar="ID",
+    multiple=True,
+    help="Identifier of a machine whose name is ambiguous; repeatable.",
 )
 
 
@@ -138,83 +141,95 @@ def create_command(
 
 
 @click.command()
-@click.argument("labels", nargs=-1, metavar="LABEL...")
+@click.argument("machines", nargs=-1, metavar="MACHINE...")
 @_identifier_option
+@skip_busy_option
 @change_options
 def delete_command(
-    labels: tuple[str, ...], identifiers: tuple[str, ...], account: str | None, sandbox: bool, **how: Any
+    machines: tuple[str, ...],
+    identifiers: tuple[str, ...],
+    skip_busy: bool,
+    account: str | None,
+    sandbox: bool,
+    **how: Any,
 ) -> None:
     """Delete machines and their disks.
 
-    This cannot be undone.
+    MACHINE is a label or an identifier. This cannot be undone.
     """
     with connect_client(account, sandbox) as lc:
-        confirm_and_apply(_combined_changes(labels, identifiers, lc.delete_instance), **how)
+        changes = lc.delete_instance(_named_machines(machines, identifiers), skip_busy=skip_busy)
+        confirm_and_apply(changes, **how)
 
 
 @click.command()
 @click.argument("action", type=click.Choice(["on", "off", "shutdown", "reboot"]))
-@click.argument("labels", nargs=-1, metavar="LABEL...")
+@click.argument("machines", nargs=-1, metavar="MACHINE...")
 @_identifier_option
+@skip_busy_option
 @change_options
 def power_command(
     action: str,
-    labels: tuple[str, ...],
+    machines: tuple[str, ...],
     identifiers: tuple[str, ...],
+    skip_busy: bool,
     account: str | None,
     sandbox: bool,
     **how: Any,
 ) -> None:
     """Turn machines on or off, shut them down, or reboot them.
 
-    `shutdown` asks the operating system to stop; `off` cuts the power.
+    MACHINE is a label or an identifier. `shutdown` asks the operating system to stop; `off` cuts the power.
     """
     with connect_client(account, sandbox) as lc:
         builders = {"on": lc.power_on, "off": lc.power_off, "shutdown": lc.shutdown, "reboot": lc.reboot}
-        confirm_and_apply(_combined_changes(labels, identifiers, builders[action]), **how)
+        changes = builders[action](_named_machines(machines, identifiers), skip_busy=skip_busy)
+        confirm_and_apply(changes, **how)
 
 
 @click.command()
-@click.argument("labels", nargs=-1, metavar="LABEL...")
+@click.argument("machines", nargs=-1, metavar="MACHINE...")
 @click.option("--plan", required=True, metavar="SLUG", help="New plan (list them: lcnb plans).")
 @_identifier_option
+@skip_busy_option
 @change_options
 def resize_command(
-    labels: tuple[str, ...],
+    machines: tuple[str, ...],
     plan: str,
     identifiers: tuple[str, ...],
+    skip_busy: bool,
     account: str | None,
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Change the plan of machines and show the price difference."""
+    """Change the plan of machines and show the price difference.
+
+    MACHINE is a label or an identifier.
+    """
     with connect_client(account, sandbox) as lc:
-
-        def build(identifier: str | None = None, *, label: str | None = None) -> ChangeSet:
-            return lc.change_plan(identifier, label=label, plan=plan)
-
-        confirm_and_apply(_combined_changes(labels, identifiers, build), **how)
+        changes = lc.change_plan(_named_machines(machines, identifiers), plan=plan, skip_busy=skip_busy)
+        confirm_and_apply(changes, **how)
 
 
 @click.command("reset-password")
-@click.argument("label", required=False)
-@click.option("--identifier", metavar="ID", help="Identifier of the machine, instead of LABEL.")
+@click.argument("machine", required=False)
+@click.option("--identifier", metavar="ID", help="Identifier of the machine, instead of MACHINE.")
 @_password_option
 @change_options
 def reset_password_command(
-    label: str | None,
+    machine: str | None,
     identifier: str | None,
     password_file: str | None,
     account: str | None,
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Set a new root password.
+    """Set a new root password of MACHINE, a label or an identifier.
 
     Without --password-file lcnb generates one; `lcnb admin` and the client's method `reveal` show it.
     """
     with connect_client(account, sandbox) as lc:
-        changes = lc.reset_password(identifier, label=label, password=_read_password(password_file))
+        changes = lc.reset_password(machine, identifier=identifier, password=_read_password(password_file))
         confirm_and_apply(changes, **how)
 
 
@@ -311,9 +326,9 @@ def snapshot_group() -> None:
 @click.option("--label", required=True, metavar="NAME", help="Label of the snapshot.")
 @change_options
 def create_snapshot_command(machine: str, label: str, account: str | None, sandbox: bool, **how: Any) -> None:
-    """Store an image of the machine whose label is MACHINE."""
+    """Store an image of MACHINE, a label or an identifier."""
     with connect_client(account, sandbox) as lc:
-        confirm_and_apply(lc.create_snapshot(of=machine, label=label), **how)
+        confirm_and_apply(lc.create_snapshot(machine, label=label), **how)
 
 
 @snapshot_group.command("rename")

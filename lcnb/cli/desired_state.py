@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.applying import change_options, confirm_and_apply
+from lcnb.cli.applying import change_options, confirm_and_apply, skip_busy_option
 from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, runs_dir_option
 from lcnb.cli.run_changes import apply_run, check_run_options, find_run_folder
 
@@ -27,6 +27,7 @@ _delete_all_option = click.option(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @_prune_option
 @_delete_all_option
+@skip_busy_option
 @click.option(
     "--out", metavar="PLAN", type=click.Path(dir_okay=False), help="Save the plan for `lcnb apply PLAN`."
 )
@@ -36,6 +37,7 @@ def plan_command(
     file: str,
     prune: bool,
     allow_delete_all: bool,
+    skip_busy: bool,
     out: str | None,
     output: str,
     account: str | None,
@@ -51,7 +53,7 @@ def plan_command(
 
     desired = read_fleet(file)
     with connect_client(account, sandbox) as lc:
-        changes = lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all)
+        changes = lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all, skip_busy=skip_busy)
         print_changes(changes, output)
         if out:
             print(f"saved: {_save_plan(changes, out)}", file=sys.stderr)
@@ -74,12 +76,14 @@ def _save_plan(changes: ChangeSet, out: str) -> Path:
 @click.argument("source", metavar="FILE|RUN")
 @_prune_option
 @_delete_all_option
+@skip_busy_option
 @runs_dir_option
 @change_options
 def apply_command(
     source: str,
     prune: bool,
     allow_delete_all: bool,
+    skip_busy: bool,
     runs_dir: str | None,
     account: str | None,
     sandbox: bool,
@@ -97,19 +101,27 @@ def apply_command(
 
     if not Path(source).is_file():
         folder = find_run_folder(source, runs_dir)
-        check_run_options(account, sandbox, prune=prune, allow_delete_all=allow_delete_all, **how)
+        check_run_options(
+            account, sandbox, prune=prune, allow_delete_all=allow_delete_all, skip_busy=skip_busy, **how
+        )
         sys.exit(apply_run(folder, yes=how["yes"], runs_dir=runs_dir))
     if runs_dir:
         raise click.UsageError(f"--runs-dir: {source} is a file, not a run.")
     with connect_client(account, sandbox) as lc:
         if Path(source).suffix == ".json":
+            if skip_busy:
+                raise click.UsageError(
+                    "--skip-busy: a saved plan is complete. Plan again: lcnb plan FILE.csv --skip-busy --out ..."
+                )
             if prune:
                 raise click.UsageError(
                     "--prune: a saved plan is already complete. Plan again: lcnb plan FILE.csv --prune --out ..."
                 )
             changes: ChangeSet = lc.load_changes(source)
         else:
-            changes = lc.plan(read_fleet(source), prune=prune, allow_delete_all=allow_delete_all)
+            changes = lc.plan(
+                read_fleet(source), prune=prune, allow_delete_all=allow_delete_all, skip_busy=skip_busy
+            )
         confirm_and_apply(changes, **how)
 
 

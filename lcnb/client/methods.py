@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replace_fields
 from datetime import date, datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lcnb.api import calls, models, queries, single_records
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
+from lcnb.api.machine_names import checked_name
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
 from lcnb.client.facts_methods import FactsMethods
 from lcnb.client.history_methods import HistoryMethods
+from lcnb.client.machine_methods import MachineMethods
 from lcnb.client.results import Catalogue
 from lcnb.client.sql_methods import SqlMethods
 from lcnb.config import Settings
@@ -54,7 +56,7 @@ else:  # a client that only reads does not need them, and they take a tenth of t
 ChangeSetT = TypeVar("ChangeSetT", bound="ChangeSet[Any]")
 
 
-class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
+class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSetT]):
     """An account, without the decision whether its methods wait or are awaited."""
 
     #: A SyncWire or an AsyncWire; the classes of clients say which.
@@ -106,6 +108,8 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
     def _make_change_set(self, built: BuiltChanges, read_at: datetime | None = None) -> ChangeSetT:
         # A resource must not count as "already as wanted" while one of its changes may still take effect.
         apply.check_settled(self.settings, built.as_wanted)
+        if built.refused:
+            raise protection.refused_machines_error(built.changes, built.refused, self.settings)
         changes: ChangeSetT = self._change_set_class(built.changes, self, notes=built.notes, read_at=read_at)
         return changes
 
@@ -167,14 +171,19 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         return (yield from self._read_frame("instances"))
 
     @client_method
-    def instance(self, identifier: str | None = None, *, label: str | None = None) -> Steps[models.Instance]:
-        """Return one machine, by its identifier or by a label that only one machine has; raise NotFound otherwise.
+    def instance(
+        self, machine: str | None = None, *, label: str | None = None, identifier: str | None = None
+    ) -> Steps[models.Instance]:
+        """Return one machine, by its label or identifier; `label=` and `identifier=` say which of the two it is.
+
+        Raises NotFound if no machine has this name, and InputError that lists all machines that have it. With
+        `identifier=` one request reads the machine; a name is looked up in the listing.
 
         >>> import lcnb
-        >>> lcnb.connect(sandbox=True).instance(label="web-01").state
+        >>> lcnb.connect(sandbox=True).instance("web-01").state
         'running'
         """
-        return (yield from wait_for(single_records.find_instance(identifier, label)))
+        return (yield from wait_for(single_records.find_instance(checked_name(machine, label, identifier))))
 
     @client_method
     def locations(self) -> Steps[pd.DataFrame]:
@@ -309,17 +318,21 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         return listings.listing_rows(listing, (yield from wait_for(self._listing_flow(listing, location))))
 
     @client_method
-    def reveal(self, identifier: str) -> Steps[Secret]:
+    def reveal(
+        self, machine: str | None = None, *, label: str | None = None, identifier: str | None = None
+    ) -> Steps[Secret]:
         """Return the initial root password of a machine, masked: `.reveal()` returns the text.
 
-        Listings do not contain it. Raises NotFound if the provider does not return one.
+        The machine is named as for `instance`. Listings do not contain the password. Raises NotFound if the provider
+        does not return one.
 
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
-        >>> lc.reveal(lc.instances().query("state == 'running'").identifier.iloc[0])
+        >>> lc.reveal("web-01")
         *****
         """
-        return (yield from wait_for(single_records.read_initial_password(identifier)))
+        name = checked_name(machine, label, identifier)
+        return (yield from wait_for(single_records.find_initial_password(name)))
 
     # --- changes: each returns a ChangeSet and sends nothing ----------------------------------------------
 
@@ -389,52 +402,6 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         return build.ensure_instance(self._cache, spec)
 
     @change_method
-    def delete_instance(
-        self, identifier: str | None = None, *, label: str | None = None
-    ) -> Flow[BuiltChanges]:
-        """Delete a machine and its disk, by identifier or label. This cannot be undone."""
-        return self._change_machine(identifier, label, partial(build.delete_instance, self._cache))
-
-    @change_method
-    def power_on(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
-        """Turn a machine on."""
-        return self._change_machine(identifier, label, partial(build.change_power, action="power on"))
-
-    @change_method
-    def power_off(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
-        """Turn a machine off, as pulling the plug does; `shutdown` is gentler."""
-        return self._change_machine(identifier, label, partial(build.change_power, action="power off"))
-
-    @change_method
-    def shutdown(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
-        """Let the operating system of a machine shut down."""
-        return self._change_machine(identifier, label, partial(build.change_power, action="shut down"))
-
-    @change_method
-    def reboot(self, identifier: str | None = None, *, label: str | None = None) -> Flow[BuiltChanges]:
-        """Restart a machine."""
-        return self._change_machine(identifier, label, partial(build.change_power, action="reboot"))
-
-    @change_method
-    def reset_password(
-        self,
-        identifier: str | None = None,
-        *,
-        label: str | None = None,
-        password: str | Secret | None = None,
-    ) -> Flow[BuiltChanges]:
-        """Set a new root password: the given one, or one that lcnb generates and `reveal` returns."""
-        checked = None if password is None else passwords.checked_password(password)
-        return self._change_machine(identifier, label, partial(build.reset_password, password=checked))
-
-    @change_method
-    def change_plan(
-        self, identifier: str | None = None, *, label: str | None = None, plan: str
-    ) -> Flow[BuiltChanges]:
-        """Change the plan of a machine; the new disk must not be smaller. The preview shows the price difference."""
-        return self._change_machine(identifier, label, partial(build.change_plan, self._cache, slug=plan))
-
-    @change_method
     def add_sshkey(self, title: str, public_key: str, *, replace: bool = False) -> Flow[BuiltChanges]:
         """Add a public key (ssh-ed25519 or ssh-rsa, one line of OpenSSH).
 
@@ -471,14 +438,6 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
         return build.delete_sshkey(self._cache, slug)
 
     @change_method
-    def create_snapshot(
-        self, identifier: str | None = None, *, label: str, of: str | None = None
-    ) -> Flow[BuiltChanges]:
-        """Store an image of a machine: `label` names the snapshot, `of` the machine by its label."""
-        work = partial(build.create_snapshot, label=build.checked_label(label))
-        return self._change_machine(identifier, of, work)
-
-    @change_method
     def rename_snapshot(self, slug: str, label: str) -> Flow[BuiltChanges]:
         """Give a snapshot another label.
 
@@ -496,7 +455,12 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
 
     @change_method
     def plan(
-        self, desired: pd.DataFrame, *, prune: bool = False, allow_delete_all: bool = False
+        self,
+        desired: pd.DataFrame,
+        *,
+        prune: bool = False,
+        allow_delete_all: bool = False,
+        skip_busy: bool = False,
     ) -> Flow[BuiltChanges]:
         """Return the changes that bring the account to the state in `desired`: creates, plans, power, deletes.
 
@@ -506,6 +470,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             prune: delete machines whose label is not in `desired`; a protected machine stays, with a note.
             allow_delete_all: allow `prune` to delete every machine, as an empty `desired` does. Without it such a
                 plan is refused: a frame that was filtered to nothing must not delete an account.
+            skip_busy: leave out the machines that are busy, still being built or suspended, with a note.
 
         `.notes` of the ChangeSet lists what cannot be changed in place (location, image, hostname).
         """
@@ -515,14 +480,10 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             rows,
             prune=prune,
             allow_delete_all=allow_delete_all,
+            skip_busy=skip_busy,
             comments=provenance.frame_facts(desired).get("comments", ()),
             protected=protection.read_protected(self.settings) if checked_flag("prune", prune) else (),
         )
-
-    def _change_machine(
-        self, identifier: str | None, label: str | None, work: Callable[..., Any]
-    ) -> Flow[BuiltChanges]:
-        return build.change_machine(self._cache, identifier, label, work)
 
     def changes(self, parts: Iterable[ChangeSetT] = ()) -> ChangeSetT:
         """Join several ChangeSets into one, in their order; of none, return an empty one.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lcnb.api import queries
 from lcnb.api.flows import Flow
+from lcnb.api.machine_names import MachineName, several_machines_error, unknown_machines_error
 from lcnb.api.models import Instance
-from lcnb.changes.reading import ListedMachines, listed_machines
-from lcnb.errors import InputError, NotFound
+from lcnb.changes.reading import listed_machines
+from lcnb.errors import InputError
 from lcnb.frames.provenance import frame_facts
 from lcnb.names import comparable_name, same_name
-from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,24 +112,21 @@ def find_machines(
     if not named.names:
         return found
     listed = listed_machines((yield from queries.list_instances()))
-    missing = []
-    for name in named.names:
-        matches = _matching_machines(listed.machines, name)
+    missing: dict[MachineName, str] = {}
+    for text in named.names:
+        name = MachineName(text)
+        matches = name.found_in(listed.machines)
         if len(matches) == 1:
             found[_named_identifier(matches[0])] = matches[0].label or ""
         elif matches:
-            raise _several_machines(name, matches)
-        elif gone_allowed and name in stored:
-            found[name] = ""
+            raise several_machines_error(name, matches, not_done="written")
+        elif gone_allowed and text in stored:
+            found[text] = ""
         else:
-            missing.append(name)
+            missing[name] = _gone_note(text, stored)
     if missing:
-        raise _unknown_machines(missing, listed, stored)
+        raise unknown_machines_error(missing, listed.machines, listed.unreadable, not_done="written")
     return found
-
-
-def _matching_machines(machines: Sequence[Instance], name: str) -> list[Instance]:
-    return [each for each in machines if same_name(each.label, name) or each.identifier == name]
 
 
 def _named_identifier(machine: Instance) -> str:
@@ -142,37 +139,9 @@ def _named_identifier(machine: Instance) -> str:
     return machine.identifier
 
 
-def _several_machines(name: str, matches: Sequence[Instance]) -> InputError:
-    identifiers = ", ".join(each.identifier or "one still building" for each in matches)
-    return InputError(
-        f"{len(matches)} machines have the name {name!r}: {identifiers}",
-        field="machines",
-        value=name,
-        cure="Pass an identifier.",
-        not_done="written",
-    )
-
-
-def _unknown_machines(names: Collection[str], listed: ListedMachines, stored: Mapping[str, str]) -> NotFound:
-    known = [
-        *(each.label or "" for each in listed.machines),
-        *(each.identifier or "" for each in listed.machines),
+def _gone_note(name: str, stored: Mapping[str, str]) -> str:
+    """Return which machines of the facts file had this name; "" for none."""
+    gone = [
+        identifier for identifier, label in stored.items() if same_name(label, name) or identifier == name
     ]
-    texts = []
-    for name in names:
-        gone = [
-            identifier for identifier, label in stored.items() if same_name(label, name) or identifier == name
-        ]
-        if gone:
-            texts.append(f"{name!r} (the facts file has {', '.join(gone)}, which the account no longer has)")
-        else:
-            texts.append(f"{name!r}{did_you_mean(name, filter(None, known))}")
-    unreadable = (
-        f". A part of the listing cannot be read: {listed.unreadable[0]}" if listed.unreadable else ""
-    )
-    return NotFound(
-        f"no machine has the label or identifier {'; '.join(texts)}{unreadable}",
-        method="GET",
-        path="/instances",
-        not_done="written",
-    )
+    return f"the facts file has {', '.join(gone)}, which the account no longer has" if gone else ""

@@ -36,6 +36,7 @@ DEFAULT_COLUMNS = {
     "snapshots": ("slug", "label", "size", "os_reference", "build", "locations"),
     "runs": ("id", "runbook", "status", "started", "duration_s", "account", "attention", "changes"),
     "journal": ("at", "changeset", "action", "target", "outcome", "detail"),
+    "runbooks": ("name", "purpose"),
     "history": (
         *("label", "state", "location", "plan", "monthly_value", "currencycode", "ipv4", "identifier"),
         *("first_seen", "last_seen", "present"),
@@ -53,7 +54,6 @@ LESS_IMPORTANT_COLUMNS = {
     "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "state"),
     "comparison": ("identifier", "not_before", "currencycode"),
     "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
-    "runbooks": ("title",),
     "accounts": ("base_url",),
 }
 

@@ -126,7 +126,9 @@ class FleetTable(ListingTable):
             return
         try:
             label = next(row["label"] for row in self.grid.rows if row["identifier"] == picked[0])
-            self.secret.show(f"Initial password of {label}", self.runner.client.reveal(picked[0]).reveal())
+            self.secret.show(
+                f"Initial password of {label}", self.runner.client.reveal(identifier=picked[0]).reveal()
+            )
             self.revealed.value = status_html("")
         except Exception as error:
             self.revealed.value = status_html(error_message(error), alert=True)

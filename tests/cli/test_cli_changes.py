@@ -125,7 +125,7 @@ def test_a_day_of_an_operator(fast: SandboxProcess, tmp_path: Path) -> None:
         (["create", "web-01", *NEW, "--yes"], 2, "a machine of this label exists"),
         (["create", "x", *NEW[:-1], "debian", "--yes"], 2, "is not offered at MIA1"),
         (["delete", "--yes"], 2, "name at least one machine"),
-        (["delete", "nope", "--yes"], 1, "no machine has the label 'nope'"),
+        (["delete", "nope", "--yes"], 1, "no machine has the label or identifier 'nope'"),
         (["power", "of", "web-01"], 2, "off"),
         (["apply", "nope.csv"], 2, "nope.csv"),
         (["resume", "nope"], 2, "the journal .* has no ChangeSet 'nope'"),
@@ -372,3 +372,28 @@ def test_resume_of_a_run_shows_its_changes(
     assert re.search(r"power off +web-01.*done", settled.out, re.DOTALL), settled.out
     assert "off.ipynb" in settled.err
     assert len(log(fast)) == 1
+
+
+def test_skip_busy(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--skip-busy` changes the others and names on stderr what was left out; without it all are listed at once."""
+    with in_thread(speed=200, fleet=20) as server:
+        monkeypatch.setenv("LETSCLOUD_API_KEY", server.token)
+        monkeypatch.setenv("LCNB_BASE_URL", server.base_url)
+        check_skip_busy(server, call)
+
+
+def check_skip_busy(server: SandboxProcess, call: Call) -> None:
+    with connect() as lc:
+        fleet = lc.instances()
+    suspended = fleet[fleet.state == "suspended"].label.tolist()
+    assert suspended
+    off = fleet[fleet.state == "off"].label.tolist()[:1]
+    names = [*off, *suspended]
+    refused = call("power", "on", *names, "--yes")
+    assert refused.code == 2
+    assert all(label in refused.err for label in suspended)
+    assert "--skip-busy" in refused.err or len(suspended) == 1
+    assert log(server) == []
+    done = call("power", "on", *names, "--skip-busy", "--yes", "-o", "json")
+    assert [row["target"] for row in json.loads(done.data)] == off
+    assert all(f"note: {label} was left out: suspended by the provider" in done.err for label in suspended)

@@ -22,9 +22,8 @@ from lcnb.api.models import Instance
 from lcnb.changes.change import Change
 from lcnb.changes.journal import Journal
 from lcnb.changes.live_account import Kind, LiveAccount, identifier_field
-from lcnb.changes.name_rules import NOTHING_SENT
+from lcnb.changes.refusals import refusal
 from lcnb.changes.tasks import ApplyRules, ChangeTask
-from lcnb.errors import InputError
 from lcnb.names import same_name
 
 #: absent: no effect is seen. busy: the machine works, the effect is not seen yet. unnamed: the new machine has no
@@ -240,17 +239,15 @@ class MachineAction(Action):
 
 
 def check_ready(machine: Instance) -> None:
-    """Raise InputError for a machine whose changes the provider would refuse: it is busy, building or suspended."""
+    """Raise ChangesRefused for a machine whose changes the provider would refuse: busy, building or suspended."""
     check_not_busy(machine)
     if machine.state == "building":
-        raise InputError(f"{machine.label} is still being built. {NOTHING_SENT}")
+        raise refusal(machine, "building", "still being built")
     if machine.state == "suspended":
-        raise InputError(f"{machine.label} is suspended by the provider; ask its support. {NOTHING_SENT}")
+        raise refusal(machine, "suspended", "suspended by the provider")
 
 
 def check_not_busy(machine: Instance) -> None:
-    """Raise InputError for a machine with an action in progress."""
+    """Raise ChangesRefused for a machine with an action in progress."""
     if machine.state == "busy":
-        raise InputError(
-            f"{machine.label} is busy: an action is in progress. Try again when it has ended. {NOTHING_SENT}"
-        )
+        raise refusal(machine, "busy", "busy, an action is in progress")

@@ -28,6 +28,7 @@ from lcnb.changes.lookups import find_current_price, find_image, find_location, 
 from lcnb.changes.machine_specs import MachineSpec
 from lcnb.changes.name_rules import NOTHING_SENT
 from lcnb.changes.reading import ListedMachines, ReadCache
+from lcnb.changes.refusals import refusal
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import InputError
 from lcnb.facts.wishes import describe_wish
@@ -217,7 +218,7 @@ class Reboot(PowerAction):
         """Build the change of a machine that is not off."""
         check_ready(machine)
         if machine.state == "off":
-            raise InputError(f"{machine.label} is off; power it on instead. {NOTHING_SENT}")
+            raise refusal(machine, "state", "off")
         return self._power_change(machine)
 
     def record_evidence(self, task: ChangeTask, record: Any, raw: Mapping[str, Any]) -> Evidence:
@@ -269,10 +270,13 @@ class ChangePlan(MachineAction):
     def build(self, cache: ReadCache, machine: Instance, slug: str) -> Flow[BuiltChanges]:
         """Build the change to a plan that the location offers and whose disk is not smaller."""
         if not machine.location:
-            raise InputError(
-                f"{machine.label}: the API does not report its location, so its plans are unknown. {NOTHING_SENT}"
+            raise refusal(
+                machine, "location", "its location is missing in the listing, so its plans are unknown"
             )
-        plan = yield from find_plan(cache, machine.location, slug)
+        try:
+            plan = yield from find_plan(cache, machine.location, slug)
+        except InputError as error:  # another location may offer the plan
+            raise refusal(machine, "plan", error.statement) from None
         now, monthly, currency, note = yield from find_current_price(cache, machine)
         if (machine.cpus, machine.memory, machine.total_disk_size) == (plan.core, plan.memory, plan.disk):
             notes = [f"{machine.label} is {plan.slug} already"]
@@ -303,7 +307,9 @@ class ChangePlan(MachineAction):
 
 def _check_disk(machine: Instance, plan: Plan) -> None:
     if machine.total_disk_size and plan.disk and plan.disk < machine.total_disk_size:
-        raise InputError(
-            f"{machine.label}: {plan.slug} has a disk of {plan.disk} GB, less than the {machine.total_disk_size} GB "
-            f"that it has. A disk cannot shrink without losing data. {NOTHING_SENT}"
+        raise refusal(
+            machine,
+            "disk",
+            f"its disk has {machine.total_disk_size} GB, the disk of {plan.slug} {plan.disk} GB, and a disk cannot "
+            "shrink without losing data",
         )

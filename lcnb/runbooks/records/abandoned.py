@@ -36,11 +36,7 @@ def settle_runs(folder: Path, *, thorough: bool = True) -> list[str]:
     """
     try:
         closed = {} if thorough else index.last_lines(folder)
-        return [
-            path.name
-            for path in list_run_folders(folder)
-            if path.name not in closed and _settle_if_abandoned(path)
-        ]
+        return [path.name for path in list_run_folders(folder, closed) if _settle_if_abandoned(path)]
     except OSError:
         return []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -151,14 +151,16 @@ def resolve_runs_folder(folder: str | Path | None) -> Path:
     return Path(folder).expanduser().absolute() if folder else runs_dir()
 
 
-def list_run_folders(folder: Path) -> list[Path]:
+def list_run_folders(folder: Path, without: Container[str] = ()) -> list[Path]:
     """List the folders that hold a `run.json`, or whose name begins with a time and that hold visible files.
 
-    Hidden files do not count: a run that is just starting has one, which becomes its record.
+    Hidden files do not count: a run that is just starting has one, which becomes its record. Folders with the names in
+    `without` are not looked at.
     """
     if not folder.is_dir():
         return []
-    paths = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    named = (path for path in folder.iterdir() if path.name not in without)
+    paths = (path for path in named if path.is_dir() and not path.is_symlink())
     return sorted(path for path in paths if _is_run_folder(path))
 
 

@@ -85,7 +85,7 @@ def _stored(machine: dict[str, Any], password: Secret, state: str) -> StoredPass
 def _reveal_password(lc: LetsCloud, identifier: str) -> Secret | None:
     """Return the password that the provider reveals; None when it reveals none at present."""
     try:
-        return lc.reveal(identifier)
+        return lc.reveal(identifier=identifier)
     except ApiError:
         return None
 

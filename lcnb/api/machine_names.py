@@ -1,0 +1,149 @@
+"""The one lookup of machines by the names that people pass: a label, an identifier, or either of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+from lcnb.api.models import Instance
+from lcnb.errors import InputError, NotFound
+from lcnb.names import comparable_name, same_name
+from lcnb.suggestions import did_you_mean
+
+_NOUNS = {"either": "label or identifier", "label": "label", "identifier": "identifier"}
+
+
+class MachineName(NamedTuple):
+    """A name that a user passed, and what it can be.
+
+    >>> MachineName("web-01").matches(Instance(identifier="a1", label="web-01 "))
+    True
+    """
+
+    text: str
+    by: Literal["either", "label", "identifier"] = "either"
+
+    def matches(self, machine: Instance) -> bool:
+        """Whether a machine has this name. Labels are compared as people see them, identifiers exactly."""
+        by_label = self.by != "identifier" and same_name(machine.label, self.text)
+        by_identifier = self.by != "label" and bool(self.text) and machine.identifier == self.text
+        return by_label or by_identifier
+
+    def found_in(self, machines: Sequence[Instance]) -> list[Instance]:
+        """Return the machines of this name; more than one if it is ambiguous."""
+        return [each for each in machines if self.matches(each)]
+
+
+#: Machines as users name them: a label, an identifier, a record, or several of them.
+MachineNames: TypeAlias = str | Instance | Iterable[str | Instance | MachineName]
+
+
+def checked_name(
+    machine: str | None, label: str | None, identifier: str | None, *, field: str = "machine"
+) -> MachineName:
+    """Return the one name among these. InputError for none, several, or one that is no text."""
+    given = [
+        (name, value, by)
+        for name, value, by in ((field, machine, "either"), ("label", label, "label"),
+                                ("identifier", identifier, "identifier"))
+        if value is not None
+    ]  # fmt: skip
+    if len(given) != 1:
+        raise InputError(
+            "pass one machine: its label or identifier, or label=..., or identifier=...", not_done="sent"
+        )
+    name, value, by = given[0]
+    if not isinstance(value, str) or not comparable_name(value):
+        raise InputError(field=name, expected=f"the {_NOUNS[by]} of a machine", value=value, not_done="sent")
+    return MachineName(value, by)  # type: ignore[arg-type]
+
+
+def checked_names(
+    machines: MachineNames | None, label: str | None, identifier: str | None
+) -> list[MachineName]:
+    """Return the names that a user passed. InputError for anything else; an empty list is one without names."""
+    if machines is None or isinstance(machines, str) or label is not None or identifier is not None:
+        text = machines if machines is None or isinstance(machines, str) else "several"
+        return [checked_name(text, label, identifier, field="machines")]
+    if isinstance(machines, Instance):
+        machines = [machines]
+    if isinstance(machines, Mapping) or not isinstance(machines, Iterable) or hasattr(machines, "columns"):
+        raise _not_names(machines)
+    return [_checked_item(each) for each in machines]
+
+
+def _checked_item(machine: str | Instance | MachineName) -> MachineName:
+    if isinstance(machine, MachineName):
+        return machine
+    if isinstance(machine, Instance) and machine.identifier:
+        return MachineName(machine.identifier, "identifier")
+    text = machine.label if isinstance(machine, Instance) else machine
+    if not isinstance(text, str) or not comparable_name(text):
+        raise _not_names(machine)
+    return MachineName(text)
+
+
+def _not_names(value: object) -> InputError:
+    frame = hasattr(value, "columns")
+    return InputError(
+        field="machines",
+        expected="a label, an identifier, or a list of them",
+        value=type(value).__name__ if frame else value,
+        cure="Rows have the same methods: frame.lc.power_off()." if frame else "",
+        not_done="sent",
+    )
+
+
+def only_machine(
+    machines: Sequence[Instance],
+    name: MachineName,
+    *,
+    unreadable: Collection[str] = (),
+    not_done: str = "sent",
+) -> Instance:
+    """Return the only machine of this name. NotFound if there is none, InputError if there are several."""
+    found = name.found_in(machines)
+    if not found:
+        raise unknown_machines_error({name: ""}, machines, unreadable, not_done=not_done)
+    if len(found) > 1:
+        raise several_machines_error(name, found, not_done=not_done)
+    return found[0]
+
+
+def several_machines_error(name: MachineName, found: Sequence[Instance], *, not_done: str) -> InputError:
+    """Return the error for a name of several machines, which lists all of them."""
+    several_labels = len({comparable_name(each.label) for each in found}) > 1
+    texts = [
+        (each.identifier or "one still being built") + (f" (label {each.label!r})" if several_labels else "")
+        for each in found
+    ]
+    noun = "name" if name.by == "either" else name.by
+    return InputError(
+        f"{len(found)} machines have the {noun} {name.text!r}: {', '.join(texts)}",
+        field="machines",
+        value=name.text,
+        cure="Pass an identifier." if not several_labels else "Pass the identifier as identifier=...",
+        not_done=not_done,
+    )
+
+
+def unknown_machines_error(
+    names: Mapping[MachineName, str],
+    machines: Sequence[Instance],
+    unreadable: Collection[str] = (),
+    *,
+    not_done: str,
+) -> NotFound:
+    """Return the error that lists unknown names, each with the nearest one or with the note that it has here."""
+    texts: dict[str, list[str]] = {}
+    for name, note in names.items():
+        hint = f" ({note})" if note else did_you_mean(name.text, _known_names(machines, name.by))
+        texts.setdefault(_NOUNS[name.by], []).append(f"{name.text!r}{hint}")
+    clauses = [f"no machine has the {noun} {'; '.join(some)}" for noun, some in texts.items()]
+    damage = f". A part of the listing cannot be read: {next(iter(unreadable))}" if unreadable else ""
+    return NotFound(f"{', and '.join(clauses)}{damage}", method="GET", path="/instances", not_done=not_done)
+
+
+def _known_names(machines: Sequence[Instance], by: str) -> list[str]:
+    labels = [each.label for each in machines if each.label and by != "identifier"]
+    return labels + [each.identifier for each in machines if each.identifier and by != "label"]
