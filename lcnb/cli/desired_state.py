@@ -14,12 +14,22 @@ from lcnb.cli.run_changes import apply_run, check_run_options, find_run_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from lcnb.changes.changeset import ChangeSet
+    from lcnb.client import LetsCloud
 
 
 _prune_option = click.option("--prune", is_flag=True, help="Delete machines that FILE does not list.")
 _delete_all_option = click.option(
     "--allow-delete-all", is_flag=True, help="Let --prune delete every machine of the account."
+)
+_max_delete_option = click.option(
+    "--max-delete",
+    "max_delete_percent",
+    metavar="PERCENT",
+    type=click.FloatRange(0, 100),
+    help="Let --prune delete at most so many percent of the machines (otherwise 20).",
 )
 
 
@@ -27,6 +37,7 @@ _delete_all_option = click.option(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @_prune_option
 @_delete_all_option
+@_max_delete_option
 @click.option(
     "--out", metavar="PLAN", type=click.Path(dir_okay=False), help="Save the plan for `lcnb apply PLAN`."
 )
@@ -36,6 +47,7 @@ def plan_command(
     file: str,
     prune: bool,
     allow_delete_all: bool,
+    max_delete_percent: float | None,
     out: str | None,
     output: str,
     account: str | None,
@@ -51,10 +63,24 @@ def plan_command(
 
     desired = read_fleet(file)
     with connect_client(account, sandbox) as lc:
-        changes = lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all)
+        changes = _plan_changes(lc, desired, prune, allow_delete_all, max_delete_percent)
         print_changes(changes, output)
         if out:
             print(f"saved: {_save_plan(changes, out)}", file=sys.stderr)
+
+
+def _plan_changes(
+    lc: LetsCloud,
+    desired: pd.DataFrame,
+    prune: bool,
+    allow_delete_all: bool,
+    max_delete_percent: float | None,
+) -> ChangeSet:
+    """Return the changes that make the account match `desired`."""
+    from lcnb.changes.desired_state import MAX_DELETE_PERCENT
+
+    most = MAX_DELETE_PERCENT if max_delete_percent is None else max_delete_percent
+    return lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all, max_delete_percent=most)
 
 
 def _save_plan(changes: ChangeSet, out: str) -> Path:
@@ -74,12 +100,14 @@ def _save_plan(changes: ChangeSet, out: str) -> Path:
 @click.argument("source", metavar="FILE|RUN")
 @_prune_option
 @_delete_all_option
+@_max_delete_option
 @runs_dir_option
 @change_options
 def apply_command(
     source: str,
     prune: bool,
     allow_delete_all: bool,
+    max_delete_percent: float | None,
     runs_dir: str | None,
     account: str | None,
     sandbox: bool,
@@ -97,7 +125,12 @@ def apply_command(
 
     if not Path(source).is_file():
         folder = find_run_folder(source, runs_dir)
-        check_run_options(account, sandbox, prune=prune, allow_delete_all=allow_delete_all, **how)
+        given = {
+            "prune": prune,
+            "allow_delete_all": allow_delete_all,
+            "max_delete": max_delete_percent is not None,
+        }
+        check_run_options(account, sandbox, **given, **how)
         sys.exit(apply_run(folder, yes=how["yes"], runs_dir=runs_dir))
     if runs_dir:
         raise click.UsageError(f"--runs-dir: {source} is a file, not a run.")
@@ -109,7 +142,7 @@ def apply_command(
                 )
             changes: ChangeSet = lc.load_changes(source)
         else:
-            changes = lc.plan(read_fleet(source), prune=prune, allow_delete_all=allow_delete_all)
+            changes = _plan_changes(lc, read_fleet(source), prune, allow_delete_all, max_delete_percent)
         confirm_and_apply(changes, **how)
 
 

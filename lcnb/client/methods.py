@@ -514,7 +514,12 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
 
     @change_method
     def plan(
-        self, desired: pd.DataFrame, *, prune: bool = False, allow_delete_all: bool = False
+        self,
+        desired: pd.DataFrame,
+        *,
+        prune: bool = False,
+        allow_delete_all: bool = False,
+        max_delete_percent: float = 20.0,
     ) -> Flow[BuiltChanges]:
         """Return the changes that bring the account to the state in `desired`: creates, plans, power, deletes.
 
@@ -524,6 +529,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             prune: delete machines whose label is not in `desired`; a protected machine stays, with a note.
             allow_delete_all: allow `prune` to delete every machine, as an empty `desired` does. Without it such a
                 plan is refused: a frame that was filtered to nothing must not delete an account.
+            max_delete_percent: refuse a plan in which `prune` deletes more than this part of the account's machines.
 
         `.notes` of the ChangeSet lists what cannot be changed in place (location, image, hostname).
         """
@@ -533,6 +539,7 @@ class AccountMethods(FactsMethods, HistoryMethods, SqlMethods, Generic[ChangeSet
             rows,
             prune=prune,
             allow_delete_all=allow_delete_all,
+            max_delete_percent=max_delete_percent,
             comments=provenance.frame_facts(desired).get("comments", ()),
             protected=protection.read_protected(self.settings) if prune else (),
         )
