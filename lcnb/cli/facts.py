@@ -53,9 +53,20 @@ def _edit_and_print(
 
 
 def _selected_machines(lc: LetsCloud, selection: str) -> pd.DataFrame:
+    """Return the selected machines, with a warning for a value that no machine has. InputError when there are none."""
+    from lcnb.display.terminal import print_warning
+    from lcnb.errors import InputError
     from lcnb.frames.selection import select
+    from lcnb.frames.unmatched import describe_selection
 
-    return select(lc.inventory(), selection)
+    machines = lc.inventory()
+    chosen = select(machines, selection)
+    problem = describe_selection(machines, selection, len(chosen))
+    if not len(chosen):
+        raise InputError(f"--select: {problem}", value=selection, not_done="written")
+    if problem:
+        print_warning(f"--select: {problem}")
+    return chosen
 
 
 @click.command()
