@@ -14,21 +14,25 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     """Return ` (did you mean 'x'?)` for the known name that is most similar, or "" when none is.
 
     Upper and lower case make no difference. A name that differs only in the zeros before a number comes
-    first.
+    first. Of several equally similar names, the first one in the alphabet is named.
 
     >>> did_you_mean("web-1", ["web-10", "web-01"])
     " (did you mean 'web-01'?)"
+    >>> did_you_mean("MIA9", ["MIA2", "MIA1"])
+    " (did you mean 'MIA1'?)"
     >>> did_you_mean("Instnces", ["instances", "plans"])
     " (did you mean 'instances'?)"
     >>> did_you_mean("xyz", ["instances", "plans"])
     ''
     """
-    from difflib import get_close_matches
+    from difflib import SequenceMatcher, get_close_matches
 
     by_lower_name = {str(each).lower(): str(each) for each in known}
     wanted = str(name).lower()
     nearest = [each for each in by_lower_name if _without_zeros(each) == _without_zeros(wanted)]
-    nearest = nearest or get_close_matches(wanted, by_lower_name, n=1, cutoff=MIN_SIMILARITY)
+    if not nearest and by_lower_name:
+        nearest = get_close_matches(wanted, by_lower_name, n=len(by_lower_name), cutoff=MIN_SIMILARITY)
+        nearest.sort(key=lambda each: (-SequenceMatcher(None, each, wanted).ratio(), each))
     return f" (did you mean {by_lower_name[nearest[0]]!r}?)" if nearest else ""
 
 

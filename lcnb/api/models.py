@@ -14,6 +14,9 @@ from typing import Any, ClassVar
 
 from lcnb.api.fields import F, Record
 
+#: Every state that `instance_state` returns.
+INSTANCE_STATES = ("running", "off", "building", "busy", "suspended")
+
 
 def instance_state(values: Mapping[str, Any]) -> str | None:
     """Return the state of an instance; the flags are checked in the same order as in the provider's own tools.

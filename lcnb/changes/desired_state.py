@@ -6,6 +6,7 @@ deleted because a listing or a file could not be read.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,10 @@ from lcnb.suggestions import did_you_mean
 
 #: Columns of a desired state. `label` names the machine; the others are what it should be.
 DESIRED_COLUMNS = ("label", "location", "plan", "image", "hostname", "ssh_key", "state")
+#: `prune` deletes at most this part of an account's machines, unless more is allowed.
+MAX_DELETE_PERCENT = 20.0
+#: Messages name at most so many machines.
+MAX_SHOWN_LABELS = 5
 
 
 def desired_changes(
@@ -41,19 +46,22 @@ def desired_changes(
     prune: bool,
     allow_delete_all: bool = False,
     skip_busy: bool = False,
+    max_delete_percent: float = MAX_DELETE_PERCENT,
     comments: Sequence[str] = (),
     protected: Collection[str] = (),
 ) -> Flow[BuiltChanges]:
     """Build the changes that make the account match the rows; with `prune`, machines without a row are deleted.
 
     A difference that only a new machine could remove becomes a note. `allow_delete_all`: `prune` may delete every
-    machine. `comments`: the comment lines of the file; one may mean a machine whose label begins with #.
-    `skip_busy`: leave out, with a note, the machines that are busy, being built or suspended.
-    `protected`: the identifiers of machines that `prune` leaves alone. They do not count as named by the rows.
+    machine. `max_delete_percent`: otherwise it may delete at most this part of the machines. `comments`: the comment
+    lines of the file; one may mean a machine whose label begins with #. `skip_busy`: leave out, with a note, the
+    machines that are busy, being built or suspended. `protected`: the identifiers of machines that `prune` leaves
+    alone. They do not count as named by the rows.
     """
     checked_flag("prune", prune)
     checked_flag("allow_delete_all", allow_delete_all)
     checked_flag("skip_busy", skip_busy)
+    most = _checked_percent(max_delete_percent)
     wanted = _checked_rows(rows)
     if prune and not wanted and allow_delete_all is not True:
         raise InputError(f"the desired state has no rows, and prune {DELETE_ALL_WARNING}")
@@ -74,6 +82,8 @@ def desired_changes(
                 f"the desired state names no machine of the account, and prune {DELETE_ALL_WARNING}"
             )
         _check_no_look_alike(built, doomed)
+        if not allow_delete_all:
+            _check_share(doomed, len(there.machines), most)
         part = yield from change_machines(doomed, lambda each: DeleteInstance().build(cache, each))
         built.add(part)
         built.notes.extend(kept)
@@ -84,6 +94,32 @@ def desired_changes(
     return built
 
 
+def _checked_percent(value: object) -> float:
+    """Return a number of percent as a float. InputError unless it is a number from 0 to 100."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= float(value) <= 100:  # type: ignore[arg-type]  # a number, as the line before says
+        raise InputError(
+            field="max_delete_percent", expected="a number from 0 to 100", value=value, not_done="sent"
+        )
+    return float(value)  # type: ignore[arg-type]
+
+
+def _check_share(doomed: Sequence[Instance], machines: int, most: float) -> None:
+    """Raise InputError when more than `most` percent of the machines would be deleted."""
+    share = 100 * len(doomed) / machines if machines else 0.0
+    if share <= most:
+        return
+    needed = math.ceil(share)
+    raise InputError(
+        f"prune would delete {len(doomed)} of {machines} machines ({share:.3g} %), more than {most:g} %: "
+        f"{_list_labels(doomed)}",
+        field="max_delete_percent",
+        value=most,
+        cure=f"If that is meant, allow it: max_delete_percent={needed} (on the command line: --max-delete {needed}).",
+        not_done="sent",
+    )
+
+
 def _machines_by_label(machines: Sequence[Instance]) -> dict[str, list[Instance]]:
     found: dict[str, list[Instance]] = {}
     for each in machines:
@@ -92,9 +128,14 @@ def _machines_by_label(machines: Sequence[Instance]) -> dict[str, list[Instance]
 
 
 def _left_alone_note(others: Sequence[Instance]) -> str:
-    names = ", ".join(sorted(str(each.label) for each in others)[:5])
-    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-    return f"not in the desired state and left alone (prune deletes them): {names}{more}"
+    return f"not in the desired state and left alone (prune deletes them): {_list_labels(others)}"
+
+
+def _list_labels(machines: Sequence[Instance]) -> str:
+    """Return the first labels in their order, and how many more there are."""
+    names = ", ".join(sorted(str(each.label) for each in machines)[:MAX_SHOWN_LABELS])
+    more = len(machines) - MAX_SHOWN_LABELS
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _check_no_look_alike(built: BuiltChanges, doomed: Sequence[Instance]) -> None:

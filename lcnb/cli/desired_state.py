@@ -14,12 +14,22 @@ from lcnb.cli.run_changes import apply_run, check_run_options, find_run_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from lcnb.changes.changeset import ChangeSet
+    from lcnb.client import LetsCloud
 
 
 _prune_option = click.option("--prune", is_flag=True, help="Delete machines that FILE does not list.")
 _delete_all_option = click.option(
     "--allow-delete-all", is_flag=True, help="Let --prune delete every machine of the account."
+)
+_max_delete_option = click.option(
+    "--max-delete",
+    "max_delete_percent",
+    metavar="PERCENT",
+    type=click.FloatRange(0, 100),
+    help="Let --prune delete at most so many percent of the machines (otherwise 20).",
 )
 
 
@@ -28,6 +38,7 @@ _delete_all_option = click.option(
 @_prune_option
 @_delete_all_option
 @skip_busy_option
+@_max_delete_option
 @click.option(
     "--out", metavar="PLAN", type=click.Path(dir_okay=False), help="Save the plan for `lcnb apply PLAN`."
 )
@@ -38,6 +49,7 @@ def plan_command(
     prune: bool,
     allow_delete_all: bool,
     skip_busy: bool,
+    max_delete_percent: float | None,
     out: str | None,
     output: str,
     account: str | None,
@@ -53,10 +65,32 @@ def plan_command(
 
     desired = read_fleet(file)
     with connect_client(account, sandbox) as lc:
-        changes = lc.plan(desired, prune=prune, allow_delete_all=allow_delete_all, skip_busy=skip_busy)
+        changes = _plan_changes(lc, desired, prune, allow_delete_all, max_delete_percent, skip_busy=skip_busy)
         print_changes(changes, output)
         if out:
             print(f"saved: {_save_plan(changes, out)}", file=sys.stderr)
+
+
+def _plan_changes(
+    lc: LetsCloud,
+    desired: pd.DataFrame,
+    prune: bool,
+    allow_delete_all: bool,
+    max_delete_percent: float | None,
+    *,
+    skip_busy: bool,
+) -> ChangeSet:
+    """Return the changes that make the account match `desired`."""
+    from lcnb.changes.desired_state import MAX_DELETE_PERCENT
+
+    most = MAX_DELETE_PERCENT if max_delete_percent is None else max_delete_percent
+    return lc.plan(
+        desired,
+        prune=prune,
+        allow_delete_all=allow_delete_all,
+        skip_busy=skip_busy,
+        max_delete_percent=most,
+    )
 
 
 def _save_plan(changes: ChangeSet, out: str) -> Path:
@@ -77,6 +111,7 @@ def _save_plan(changes: ChangeSet, out: str) -> Path:
 @_prune_option
 @_delete_all_option
 @skip_busy_option
+@_max_delete_option
 @runs_dir_option
 @change_options
 def apply_command(
@@ -84,6 +119,7 @@ def apply_command(
     prune: bool,
     allow_delete_all: bool,
     skip_busy: bool,
+    max_delete_percent: float | None,
     runs_dir: str | None,
     account: str | None,
     sandbox: bool,
@@ -101,9 +137,13 @@ def apply_command(
 
     if not Path(source).is_file():
         folder = find_run_folder(source, runs_dir)
-        check_run_options(
-            account, sandbox, prune=prune, allow_delete_all=allow_delete_all, skip_busy=skip_busy, **how
-        )
+        given = {
+            "prune": prune,
+            "allow_delete_all": allow_delete_all,
+            "skip_busy": skip_busy,
+            "max_delete": max_delete_percent is not None,
+        }
+        check_run_options(account, sandbox, **given, **how)
         sys.exit(apply_run(folder, yes=how["yes"], runs_dir=runs_dir))
     if runs_dir:
         raise click.UsageError(f"--runs-dir: {source} is a file, not a run.")
@@ -119,8 +159,8 @@ def apply_command(
                 )
             changes: ChangeSet = lc.load_changes(source)
         else:
-            changes = lc.plan(
-                read_fleet(source), prune=prune, allow_delete_all=allow_delete_all, skip_busy=skip_busy
+            changes = _plan_changes(
+                lc, read_fleet(source), prune, allow_delete_all, max_delete_percent, skip_busy=skip_busy
             )
         confirm_and_apply(changes, **how)
 

@@ -41,23 +41,32 @@ def _edit_and_print(
     **options: Any,
 ) -> None:
     """Call the client's method of this name for the machines that are named or selected, and print their facts."""
-    from lcnb.display.terminal import check_output, print_rows, print_warning
+    from lcnb.display.terminal import check_output, print_rows
 
     if bool(machines) == (selection is not None):
         raise click.UsageError("name machines by label or identifier, or pass --select, one of the two.")
     check_output(output)
     with connect_client(account, sandbox) as lc:
         found = list(machines) if selection is None else _selected_machines(lc, selection)
-        if not len(found):  # a person who protects machines must notice that it protected none
-            print_warning(f"no machine matches --select {selection!r}; nothing was written")
         changed = lc._edited_rows(edit, found, *arguments, **options)
     print_rows(changed, output)
 
 
 def _selected_machines(lc: LetsCloud, selection: str) -> pd.DataFrame:
+    """Return the selected machines, with a warning for a value that no machine has. InputError when there are none."""
+    from lcnb.display.terminal import print_warning
+    from lcnb.errors import InputError
     from lcnb.frames.selection import select
+    from lcnb.frames.unmatched import describe_selection
 
-    return select(lc.inventory(), selection)
+    machines = lc.inventory()
+    chosen = select(machines, selection)
+    problem = describe_selection(machines, selection, len(chosen))
+    if not len(chosen):
+        raise InputError(f"--select: {problem}", value=selection, not_done="written")
+    if problem:
+        print_warning(f"--select: {problem}")
+    return chosen
 
 
 @click.command()

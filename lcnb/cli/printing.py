@@ -46,12 +46,12 @@ def print_result(result: RunResult) -> None:
 
 
 def print_run(run: RunRecord) -> None:
-    """Print the record of a run: one line per fact, then attention, checks and files."""
+    """Print the record of a run: one line per fact, then attention, the checks that passed, and files."""
     for name, text in _record_texts(run):
         print_line((f"{name:<16}", MISSING_STYLE), (f" {text}", ""))
     for mark, style, texts in (
         ("attention", TONE_STYLES[ATTENTION.tone], _message_texts(run, "attention")),
-        ("check", "", _message_texts(run, "checks")),
+        ("check", "", _other_checks(run)),
     ):
         for text in texts:
             print_line((mark, style), (f" {text}", ""))
@@ -85,10 +85,19 @@ def _record_texts(run: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def _message_texts(run: RunRecord, name: str) -> list[str]:
-    """The messages in a field, each check with its result."""
-    words = {True: "ok: ", False: "failed: ", None: ""}
-    found = [each for each in run.typed_fact(name, list) or () if isinstance(each, dict)]
-    return [f"{words.get(each.get('ok'), '')}{each.get('text')}" for each in found]
+    """The messages in a field."""
+    return [str(each.get("text")) for each in run.typed_fact(name, list) or () if isinstance(each, dict)]
+
+
+def _other_checks(run: RunRecord) -> list[str]:
+    """The checks that are not printed with what needs attention, each with its result."""
+    listed = _message_texts(run, "attention")
+    checks = [each for each in run.typed_fact("checks", list) or () if isinstance(each, dict)]
+    return [
+        f"{'ok' if each.get('ok') else 'failed'}: {each.get('text')}"
+        for each in checks
+        if each.get("ok") or str(each.get("text")) not in listed
+    ]
 
 
 def print_run_changes(changes: Sequence[Mapping[str, Any]]) -> None:

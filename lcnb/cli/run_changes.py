@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from lcnb.changes.changeset import ChangeSet
 
 #: Options of `apply` and `resume` that only apply to changes, not to a run.
-_CHANGE_OPTIONS = ("prune", "allow_delete_all", "skip_busy", "wait", "timeout", "go_on", "dry_run")
+_CHANGE_OPTIONS = (
+    "prune", "allow_delete_all", "skip_busy", "max_delete", "wait", "timeout", "go_on", "dry_run",
+)  # fmt: skip
 
 
 def find_run_folder(name: str, runs_dir: str | None, noun: str = "file or run") -> Path:

@@ -461,6 +461,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
         prune: bool = False,
         allow_delete_all: bool = False,
         skip_busy: bool = False,
+        max_delete_percent: float = 20.0,
     ) -> Flow[BuiltChanges]:
         """Return the changes that bring the account to the state in `desired`: creates, plans, power, deletes.
 
@@ -471,6 +472,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
             allow_delete_all: allow `prune` to delete every machine, as an empty `desired` does. Without it such a
                 plan is refused: a frame that was filtered to nothing must not delete an account.
             skip_busy: leave out the machines that are busy, still being built or suspended, with a note.
+            max_delete_percent: refuse a plan in which `prune` deletes more than this part of the account's machines.
 
         `.notes` of the ChangeSet lists what cannot be changed in place (location, image, hostname).
         """
@@ -481,6 +483,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
             prune=prune,
             allow_delete_all=allow_delete_all,
             skip_busy=skip_busy,
+            max_delete_percent=max_delete_percent,
             comments=provenance.frame_facts(desired).get("comments", ()),
             protected=protection.read_protected(self.settings) if checked_flag("prune", prune) else (),
         )

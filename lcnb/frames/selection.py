@@ -8,6 +8,8 @@ false, so `not` does not turn it into a match.
 Tags are written `tag.project == 'shop'` or `tag['cost-center'] == '12'`; `tag.legacy` alone is true for machines that
 have the tag, and `not tag.legacy` for those that do not. A time is compared with `now` or with a text such as
 `'2026-12-01'`, in UTC: `expires < now`.
+
+A state that no machine can have is refused. `lcnb.frames.unmatched` describes values that no row has.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import ast
 import operator
 import unicodedata
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from lcnb.api.models import INSTANCE_STATES
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import checked_tag_key, tag_values
 from lcnb.names import comparable_name
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 SELECT_ALL = "all"
 #: Longer or deeper texts are a mistake or an attack.
 MAX_CHARACTERS, MAX_DEPTH = 4_000, 40
+MAX_SHOWN_CHARACTERS = 200
 _COMPARISONS: dict[type, Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -40,7 +45,7 @@ _COMPARISONS: dict[type, Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-_TEXT_METHODS: dict[str, Callable[[str, str], bool]] = {
+TEXT_METHODS: dict[str, Callable[[str, str], bool]] = {
     "startswith": str.startswith,
     "endswith": str.endswith,
     "contains": operator.contains,
@@ -59,12 +64,41 @@ SELECTION_EXAMPLES = (
 )
 #: The names that are no columns: `tag.project` is the value of a tag, `now` the time of the selection.
 TAG_NAME, NOW_NAME = "tag", "now"
+#: The column whose values are a closed set: INSTANCE_STATES.
+STATE_NAME = "state"
 _TIME_EXAMPLES = "'2026-12-01', '2026-12-01T18:00-03:00' or now"
 
 #: Maps a row to True, False, or None when a missing value decides.
 RowTest = Callable[[Mapping[str, Any]], bool | None]
 #: Maps a row to a value, together with the kind of the value: text, number, flag, time.
 RowValue = tuple[Callable[[Mapping[str, Any]], Any], str]
+
+
+@dataclass(frozen=True)
+class ComparedValue:
+    """A text or number of a selection, and the column or tag that it is compared with.
+
+    `compare` is "==" (also for !=, in, not in) or one of TEXT_METHODS. A text has the form in which names are compared.
+    """
+
+    column: str
+    read: Callable[[Mapping[str, Any]], Any]
+    compare: str
+    value: str | float
+
+    def matches(self, found: object) -> bool:
+        """Whether a value of the column equals, begins with, ends with or contains this one."""
+        if self.compare == "==":
+            return found == self.value
+        return TEXT_METHODS[self.compare](str(found), str(self.value))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selection that was read: its test, and the values that it compares columns with."""
+
+    test: RowTest
+    compared: tuple[ComparedValue, ...] = ()
 
 
 class _SelectionProblem(Exception):
@@ -84,16 +118,25 @@ def select(frame: pd.DataFrame, selection: str) -> pd.DataFrame:
     >>> len(select(fleet, "")), len(select(fleet, "all"))
     (0, 60)
     """
+    test = selection_of_frame(frame, selection).test
+    chosen = [test(row) is True for row in selectable_rows(frame)]
+    return frame[chosen] if chosen else frame
+
+
+def selection_of_frame(frame: pd.DataFrame, selection: str) -> Selection:
+    """Read a selection with the columns, tags and states of a frame. Raises InputError as `select` does."""
     kinds = {str(name): dtype_kind(dtype) for name, dtype in frame.dtypes.items()}
     keys = _tag_keys(frame["tags"]) if "tags" in frame and len(frame) else None
-    test = parse_selection(selection, kinds, keys)
+    states = [each for each in frame["state"] if isinstance(each, str)] if "state" in frame else ()
+    return _read_selection(selection, kinds, keys, states)
+
+
+def selectable_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield each row as column → value, with None for a missing value, as a RowTest takes it."""
     missing = frame.isna().to_numpy()
     names = [str(name) for name in frame]
-    chosen = []
     for row, gone in zip(frame.itertuples(index=False, name=None), missing, strict=True):
-        values = {name: None if none else value for name, value, none in zip(names, row, gone, strict=True)}
-        chosen.append(test(values) is True)
-    return frame[chosen] if chosen else frame
+        yield {name: None if none else value for name, value, none in zip(names, row, gone, strict=True)}
 
 
 def dtype_kind(dtype: object) -> str:
@@ -117,24 +160,53 @@ def parse_selection(
             form. A test that is accepted with the columns of a frame cannot fail on its rows.
         tag_keys: The keys of the tags of all rows; None accepts every key.
     """
+    return _read_selection(selection, columns, tag_keys).test
+
+
+def _read_selection(
+    selection: str,
+    columns: Mapping[str, str] | None,
+    tag_keys: Collection[str] | None,
+    states: Iterable[str] = (),
+) -> Selection:
+    """Read a selection; `states` are states of rows that may be none of a machine."""
     if not isinstance(selection, str):
         raise InputError(
             field="selection", expected="a text", value=selection, cure=SELECTION_EXAMPLES, not_done="sent"
         )
     text = selection.strip()
     if text in ("", SELECT_ALL):
-        return lambda row: text == SELECT_ALL
+        return Selection(lambda row: text == SELECT_ALL)
+    reader = _ExpressionReader(columns, tag_keys)
     try:
-        return _ExpressionReader(columns, tag_keys).build_test(_parse_expression(text), 0)
+        test = reader.build_test(_parse_expression(text), 0)
+        _check_states(reader.compared, {*INSTANCE_STATES, *states})
+        return Selection(test, tuple(reader.compared))
     except _SelectionProblem as problem:
-        shown = text if len(text) <= 200 else f"{text[:200]}..."
         raise InputError(
             str(problem),
-            field=f"selection {shown!r}",
+            field=f"selection {shorten_selection(text)!r}",
             value=selection,
             cure=SELECTION_EXAMPLES,
             not_done="sent",
         ) from None
+
+
+def shorten_selection(text: str) -> str:
+    """Return a selection as messages show it: without surrounding spaces, and cut when it is long."""
+    text = text.strip()
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
+
+
+def _check_states(compared: Iterable[ComparedValue], states: Collection[str]) -> None:
+    """Raise _SelectionProblem for a state that no machine can have. A misspelled one would select nothing, or all."""
+    for each in compared:
+        if each.column == STATE_NAME and not any(map(each.matches, states)):
+            problem = f"no machine can have the state {each.value!r}"
+            if each.compare != "==":
+                problem = f"no state matches .str.{each.compare}({each.value!r})"
+            known = ", ".join(sorted(states, key=[*INSTANCE_STATES, *states].index))
+            raise _SelectionProblem(f"{problem}{did_you_mean(str(each.value), states)}. States: {known}")
 
 
 def _parse_expression(text: str) -> ast.expr:
@@ -158,6 +230,7 @@ class _ExpressionReader:
         self.columns = columns
         self.tag_keys = tag_keys
         self.now = datetime.now(UTC)
+        self.compared: list[ComparedValue] = []
 
     def build_test(self, node: ast.expr, depth: int) -> RowTest:
         """Build the test of a condition. `depth` counts how deep it is nested."""
@@ -208,6 +281,9 @@ class _ExpressionReader:
         if compare is None:
             raise _SelectionProblem("`is` is not supported here; use ==, or in [...]")
         (one, kind), (other, other_kind) = self.read_operands(left, right)
+        if isinstance(sign, ast.Eq | ast.NotEq):
+            self.note_equality(left, right)
+            self.note_equality(right, left)
         _check_same_kind(left, kind, right, other_kind)
         if "text" in (kind, other_kind) or "any" in (kind, other_kind):
             one, other = _comparable_value(one), _comparable_value(other)
@@ -232,23 +308,35 @@ class _ExpressionReader:
             constant, constant_kind = _read_time(each) if kind == "time" else _read_literal(each)
             _check_same_kind(left, kind, each, constant_kind)
             listed.append(comparable_name(constant) if isinstance(constant, str) else constant)
+            self.note_equality(left, each)
         value = _comparable_value(value)
         return lambda row: None if (found := value(row)) is None else (found in listed) is inside
 
     def build_text_test(self, node: ast.Call) -> RowTest:
         """Build the test of `column.str.startswith('text')`; the argument may be a tuple of texts."""
         column, name = _split_text_call(node)
-        compare = _TEXT_METHODS.get(name)
+        compare = TEXT_METHODS.get(name)
         if compare is None:
-            raise _SelectionProblem(f".str.{name} is not one of .str.{', .str.'.join(_TEXT_METHODS)}")
+            raise _SelectionProblem(f".str.{name} is not one of .str.{', .str.'.join(TEXT_METHODS)}")
         value, kind = self.read_column(column)
         if kind not in ("text", "any"):
             raise _SelectionProblem(f"{_shorten_source(column)} is a {kind}, not a text")
         texts = [unicodedata.normalize("NFC", each) for each in _text_arguments(node, name)]
         value = _comparable_value(value)
+        self.compared += [ComparedValue(_shorten_source(column), value, name, each) for each in texts]
         return lambda row: (
             None if (found := value(row)) is None else any(compare(found, each) for each in texts)
         )
+
+    def note_equality(self, column: ast.expr, other: ast.expr) -> None:
+        """Remember that a column is compared with a literal; flags, times and other columns are not remembered."""
+        if not self.is_column(column) or self.is_column(other) or self.is_now(other):
+            return
+        (value, kind), (constant, constant_kind) = self.read_column(column), _read_literal(other)
+        if kind in ("text", "number", "any") and constant_kind in ("text", "number"):
+            constant = comparable_name(constant) if isinstance(constant, str) else constant
+            name = _shorten_source(column)
+            self.compared.append(ComparedValue(name, _comparable_value(value), "==", constant))
 
     def is_column(self, node: ast.expr) -> bool:
         """Whether a node is a column or a tag."""

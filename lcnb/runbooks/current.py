@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lcnb.changes.apply import SyncChangeSet
     from lcnb.changes.changeset import OnError
 TABLE_FORMATS = ("parquet", "csv")
+#: Precedes the text of a failed check that has no text of its own for the failure.
+FAILED_PREFIX = "failed: "
 
 #: The notes that this process has recorded, by folder.
 _NOTES_BY_FOLDER: dict[Path, list[notes.Note]] = {}
@@ -148,13 +150,21 @@ class RunContext:
         """
         _show_note(self._record_note(notes.Note(notes.utc_timestamp(), str(text))))
 
-    def check(self, ok: object, text: object) -> bool:
-        """Record a check and return whether it holds. A check that fails is shown and asks for attention.
+    def check(self, ok: object, ok_text: object, problem_text: object = None) -> bool:
+        """Record a check and return whether it passed. A check that fails is shown and asks for attention.
 
-        `text` says what should hold. InputError when `ok` is neither true nor false, such as pandas.NA or a text.
+        Args:
+            ok: whether the check passed: true or false.
+            ok_text: what is recorded when it passed, such as "No machine is suspended".
+            problem_text: what is recorded when it failed: what was found, with numbers and units, such as "2 machines
+                are suspended: web-01, db-02". Without it, or when it says the same as `ok_text`, "failed: " is put
+                before `ok_text`, so a failed check never reads like a passed one.
+
+        InputError when `ok` is neither true nor false, such as pandas.NA or a text, or when a text is empty.
 
         >>> import lcnb
-        >>> lcnb.run().check(2 < 3, "fewer than 3 machines are off")
+        >>> days = 42
+        >>> lcnb.run().check(days >= 30, f"The balance lasts {days} days", f"The balance lasts only {days} days")
         True
         """
         try:
@@ -162,8 +172,9 @@ class RunContext:
         except (TypeError, ValueError):
             held = None
         if held is None:
-            raise InputError(f"check {str(text)!r}: {ok!r} is neither true nor false")
-        note = self._record_note(notes.Note(notes.utc_timestamp(), str(text), held))
+            raise InputError(f"check {str(ok_text)!r}: {ok!r} is neither true nor false")
+        passed, failed = _check_texts(ok_text, problem_text)
+        note = self._record_note(notes.Note(notes.utc_timestamp(), passed if held else failed, held))
         if not held:
             _show_note(note)
         return held
@@ -195,7 +206,7 @@ class RunContext:
 
     @property
     def checks(self) -> pd.DataFrame:
-        """The checks of this notebook as a frame with the columns at (UTC), ok and text.
+        """The checks of this notebook as a frame with the columns at (UTC), ok, and text (what was found).
 
         >>> import lcnb
         >>> list(lcnb.run().checks.columns)
@@ -213,24 +224,40 @@ class RunContext:
         )
 
     def _record_note(self, note: notes.Note) -> notes.Note:
-        if not note.text.strip():
-            raise InputError("a note needs a text that says what to look at")
+        _check_note_text(note.text)
         notes.append_note(self.folder, note)
         _NOTES_BY_FOLDER.setdefault(self.folder, []).append(note)
         return note
 
 
+def _check_texts(ok_text: object, problem_text: object) -> tuple[str, str]:
+    """Return what is recorded of a check that passed, and of one that failed. InputError when a text is empty."""
+    passed = str(ok_text)
+    failed = passed if problem_text is None else str(problem_text)
+    for text in (
+        passed,
+        failed,
+    ):  # both now: the one for a failure would otherwise be missing when it is needed
+        _check_note_text(text)
+    return passed, failed if failed.strip() != passed.strip() else f"{FAILED_PREFIX}{passed}"
+
+
+def _check_note_text(text: str) -> None:
+    if not text.strip():
+        raise InputError("a note needs a text that says what to look at")
+
+
 def _show_note(note: notes.Note) -> None:
-    """Show a colored box in a notebook, or print a line elsewhere."""
+    """Show a colored box in a notebook, or print a line elsewhere. A report lists the text on top and omits the box."""
     from lcnb.display.panels import attention
 
-    box = attention("ATTENTION" if note.ok is None else "CHECK FAILED", note.text)
+    box = attention("ATTENTION", note.text)
     if not is_in_kernel():
         print_line(repr(box))
     else:
         from IPython.display import display
 
-        display(box)  # type: ignore[no-untyped-call]
+        display(box, metadata={notes.OUTPUT_MARK: note.text})  # type: ignore[no-untyped-call]
 
 
 def _encode_frame(frame: pd.DataFrame, output: str) -> bytes:

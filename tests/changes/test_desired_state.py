@@ -72,7 +72,7 @@ def test_a2_prune(
     box = prepared(*labels)
     lc = client(box, settings)
     desired = fleet_file.read_fleet(fleet(tmp_path / "f.csv", text))
-    changes = lc.plan(desired, prune=True)
+    changes = lc.plan(desired, prune=True, max_delete_percent=50)
     assert planned(changes) == [("delete instance", label) for label in deleted]
     found = fleet_file.find_differences(changes, desired, lc.inventory())
     assert found[["label", "what"]].values.tolist() == [[label, "not in the file"] for label in deleted]
@@ -171,6 +171,45 @@ def test_a3_another_account(settings: Settings) -> None:
     assert len(lc.plan(other, prune=True, allow_delete_all=True)) == 3
 
 
+#: Machines, machines that the desired state does not name, the limit (None: the default), what is refused.
+SHARES: list[tuple[int, int, float | None, str]] = [
+    (10, 2, None, ""),
+    (10, 3, None, r"delete 3 of 10 machines \(30 %\), more than 20 %: m0, m1, m2.*max_delete_percent=30 .*--max-delete 30"),
+    (9, 2, None, r"2 of 9 machines \(22.2 %\).*max_delete_percent=23"),
+    (9, 2, 23, ""),
+    (8, 7, None, r"\(87.5 %\), more than 20 %: m0, m1, m2, m3, m4 and 2 more"),
+    (8, 7, 100, ""),
+    (10, 1, 0, r"1 of 10 machines \(10 %\), more than 0 %"),
+    (10, 0, 0, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("machines", "others", "limit", "refusal"), SHARES)
+def test_prune_share(
+    machines: int, others: int, limit: float | None, refusal: str, settings: Settings
+) -> None:
+    """Prune deletes at most 20 % of the machines; more is refused with the numbers, unless a limit allows it."""
+    box = prepared(*[f"m{number}" for number in range(machines)])
+    lc = client(box, settings)
+    desired = pd.DataFrame({"label": [f"m{number}" for number in range(others, machines)]})
+    given = {} if limit is None else {"max_delete_percent": limit}
+    if refusal:
+        with pytest.raises(InputError, match=f"(?s){refusal}.*Nothing was sent"):
+            lc.plan(desired, prune=True, **given)  # type: ignore[arg-type]
+        assert len(lc.plan(desired, prune=True, allow_delete_all=True)) == others
+    else:
+        assert len(lc.plan(desired, prune=True, **given)) == others  # type: ignore[arg-type]
+    assert len(lc.plan(desired, **given)) == 0  # type: ignore[arg-type]
+    assert [entry for entry in box.log if entry["method"] != "GET"] == []
+
+
+@pytest.mark.parametrize("value", ["20", True, None, -1, 100.5, float("nan")])
+def test_prune_share_refuses(value: object, settings: Settings) -> None:
+    """A limit that is no number of percent is refused."""
+    with pytest.raises(InputError, match="max_delete_percent: expected a number from 0 to 100"):
+        client(prepared("web"), settings).plan(pd.DataFrame({"label": ["web"]}), max_delete_percent=value)  # type: ignore[arg-type]
+
+
 def test_a3_no_readable_label(settings: Settings) -> None:
     """A machine without a label, or one that is being built, is left alone and reported."""
     box = prepared("web", "", "old")
@@ -195,6 +234,12 @@ def test_a3_command(command: str, call: Call, tmp_path: Path, monkeypatch: pytes
         assert [entry for entry in box.log if entry["method"] != "GET"] == []
         allowed = call("plan", path, "--prune", "--allow-delete-all")
         assert (allowed.code, allowed.out.count("delete instance")) == (0, 2)
+        half = str(fleet(tmp_path / "f3.csv", "label\nweb\n"))
+        refused = call(command, half, "--prune", *yes)
+        assert (refused.code, "delete 1 of 2 machines (50 %)" in refused.err) == (2, True)
+        assert [entry for entry in box.log if entry["method"] != "GET"] == []
+        assert call(command, half, "--prune", "--max-delete", "200", *yes).code == 2
+        assert call(command, half, "--prune", "--max-delete", "50", *yes).code == 0
 
 
 def test_d6_column_twice(settings: Settings) -> None:
@@ -241,7 +286,7 @@ def test_a5_one_name(live: str, written: str, settings: Settings, tmp_path: Path
     lc = client(box, settings)
     name = written.strip()
     desired = pd.DataFrame([{"label": written, **NEW, "hostname": None, "state": "off"}])
-    changes = lc.plan(desired.assign(location=None, plan=None, image=None), prune=True)
+    changes = lc.plan(desired.assign(location=None, plan=None, image=None), prune=True, max_delete_percent=50)
     assert [action for action, _ in planned(changes)] == ["power off", "delete instance"]
     with pytest.raises(InputError, match="a machine of this label exists"):
         lc.create_instance(name, **NEW)

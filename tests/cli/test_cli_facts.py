@@ -45,13 +45,14 @@ def test_commands(account_env: object, call: Call) -> None:
 
 
 def test_selection(account_env: object, call: Call) -> None:
-    """Machines are selected by a text, as runbooks select them; nothing selected is nothing changed."""
+    """Machines are selected by a text, as runbooks select them; a value that no machine has is named."""
     found = rows(call, "protect", "--select", "location == 'MIA1' and label.str.startswith('web-')")
     assert len(found) == 6
-    assert rows(call, "protect", "--select", "label == 'nobody'") == []
-    nobody = call("protect", "--select", "label == 'nobody'")
-    assert "no machine matches --select \"label == 'nobody'\"; nothing was written" in nobody.err
-    assert len(rows(call, "facts")) == 6
+    done = call("protect", "--select", "location == 'DAL1' or location == 'MIA9'")
+    assert done.code == 0
+    assert "no machine has location 'MIA9' (did you mean 'MIA1'?)" in " ".join(done.err.split())
+    call("unprotect", "--select", "location == 'DAL1'")
+    assert sum(each["protected"] for each in rows(call, "facts")) == 6
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,10 @@ def test_selection(account_env: object, call: Call) -> None:
         (["facts", "move", "gone", "web-01"], 2, "the facts file has no machine 'gone'"),
         (["facts", "remove"], 2, "Missing argument 'IDENTIFIER...'"),
         (["protect", "--select", "colour == 'red'"], 2, "there is no column 'colour'"),
+        (["protect", "--select", "state == 'runing'"], 2, "no machine can have the state 'runing' (did you mean 'running'?)"),
+        (["protect", "--select", "label == 'web-1'"], 2, "no machine has label 'web-1' (did you mean 'web-01'?). Nothing was written."),
+        (["tag", "a=1", "--select", ""], 2, "an empty selection selects no machine"),
+        (["protect", "--select", "cpus > 999"], 2, "it selects none of the"),
     ],
 )  # fmt: skip
 def test_refused(account_env: object, call: Call, arguments: list[str], code: int, message: str) -> None:

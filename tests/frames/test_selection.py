@@ -71,6 +71,9 @@ GOOD: dict[str, list[int]] = {
     "label.str.contains('b-')": [0, 1, 2, 3],
     "label.str.contains('.')": [],
     "state == label": [],
+    "state == 'suspended'": [],
+    "state in [' off', 'busy']": [1, 4],
+    "state.str.endswith('ing')": [0, 2],
     "(state\n == 'off')": [1, 4],
 }
 
@@ -90,6 +93,13 @@ BAD: dict[str, str] = {
     "1": "1 is not supported here",
     "cpus > 'a'": "cpus is a number, and 'a' is a text",
     "state > 1": "state is a text, and 1 is a number",
+    "state == 'runing'": r"no machine can have the state 'runing' \(did you mean 'running'\?\)\. States: running, off, building",
+    "state != 'runing'": "no machine can have the state 'runing'",
+    "'Off' == state": r"no machine can have the state 'Off' \(did you mean 'off'\?\)",
+    "state == ''": "no machine can have the state ''",
+    "locked or not state in ['off', 'stopped']": "no machine can have the state 'stopped'",
+    "state.str.startswith('run ')": r"no state matches \.str\.startswith\('run '\)",
+    "state.str.contains(('unn', 'x'))": r"no state matches \.str\.contains\('x'\)",
     "locked > True": "by == or != only",
     "cpus in ['a']": "cpus is a number, and 'a' is a text",
     "cpus == True": "cpus is a number, and True is a flag",
@@ -150,6 +160,14 @@ def test_no_text(selection: Any) -> None:
     """What is no text is no selection."""
     with pytest.raises(InputError, match="expected a text"):
         select(FLEET, selection)
+
+
+def test_other_states() -> None:
+    """A state that rows have can be selected, even if it is none that a machine can have."""
+    frame = FLEET.assign(state="archived")
+    assert len(select(frame, "state == 'archived'")) == len(frame)
+    with pytest.raises(InputError, match="States: running, off, building, busy, suspended, archived"):
+        select(frame, "state == 'archive'")
 
 
 def test_of_lcnb(lc: lcnb.LetsCloud) -> None:

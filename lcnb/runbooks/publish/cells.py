@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -16,6 +16,7 @@ from lcnb.runbooks.publish.outputs import formula_note, make_output_static, widg
 from lcnb.runbooks.publish.pictures import PictureEmbedder
 from lcnb.runbooks.publish.sanitizer import remove_requests
 from lcnb.runbooks.publish.terminal_text import final_terminal_text
+from lcnb.runbooks.records.notes import OUTPUT_MARK
 
 
 def render_cells(facts: Mapping[str, Any], notebook: Any, pictures: PictureEmbedder) -> str:
@@ -23,6 +24,7 @@ def render_cells(facts: Mapping[str, Any], notebook: Any, pictures: PictureEmbed
     shown = copy.deepcopy(notebook)
     widgets = widget_states(shown)
     shown.metadata.pop("widgets", None)  # nbconvert would write it into the page, for a script
+    _drop_listed_notes(shown, {str(each["text"]) for each in facts.get("attention") or ()})
     failed = facts.get("failed_cell")
     _make_outputs_static(shown, failed["number"] - 1 if failed else None, widgets, _where_to_look(facts))
     _drop_title(shown)
@@ -136,6 +138,15 @@ def _drop_title(notebook: Any) -> None:
                 _, _, rest = lines[0].partition("\n")
                 cell.source = "\n\n".join(lines[1:] if rest.strip() else lines[2:])
             return
+
+
+def _drop_listed_notes(notebook: Any, listed: Collection[str]) -> None:
+    """Remove the boxes of notes that the page lists above the cells."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [
+                each for each in cell.outputs if each.get("metadata", {}).get(OUTPUT_MARK) not in listed
+            ]
 
 
 def _drop_skipped_cells(notebook: Any) -> None:

@@ -58,8 +58,8 @@ img{max-width:100%;height:auto}
  background:var(--card)}
 .notes h2{margin:0 0 6px;font-size:17px;color:var(--warn)}
 .notes ul,.checks ul{margin:4px 0;padding-left:20px}.notes li,.checks li{white-space:pre-wrap;overflow-wrap:anywhere}
-.checks{margin:0 0 22px}.checks summary{cursor:pointer;color:var(--soft)}.checks ul{list-style:none;padding-left:4px}
-.checks .held b{color:var(--good)}.checks .not b{color:var(--warn)}
+.checks{margin:0 0 22px}.notes .checks{margin:8px 0 0}.checks summary{cursor:pointer;color:var(--soft)}
+.checks ul{list-style:none;padding-left:4px}.checks b{color:var(--good)}
 footer{color:var(--soft);font-size:13px;margin-top:26px}footer ul{padding-left:18px;margin:4px 0}
 section.body pre{white-space:pre-wrap;overflow-wrap:anywhere}
 .left-out{display:block;width:fit-content;margin:6px 0;padding:2px 10px;border-left:4px solid var(--warn);
@@ -137,7 +137,7 @@ def render_page(
 <header><h1>{title}<span class="status" style="--c:{TONE_COLORS[status_tone(status)]}">{escape(status)}</span></h1>
 <p>{escape(str(facts["purpose"]))}</p>
 {_facts_html(facts)}</header>
-{_failure_html(facts)}{_notes_html(facts)}{_checks_html(facts)}
+{_failure_html(facts)}{_notes_html(facts)}
 {_changes_html(facts)}{contents_html(body)}
 <section class="body">{body}</section>
 <footer>{_files_html(files)}{_source_html(facts)}
@@ -189,27 +189,29 @@ MAX_NOTES = 100
 
 
 def _notes_html(facts: Mapping[str, Any]) -> str:
-    """Return what needs attention, for the top of the page."""
+    """Return what needs attention, failed checks among it, and the checks that passed. Each text is shown once."""
     texts = [str(each["text"]) for each in facts.get("attention") or ()]
+    passed = _passed_checks_html(facts)
     if not texts:
-        return ""
+        return passed
     return (
         f'<div class="notes" role="note"><h2>{_count_text(len(texts), "thing")} need{"s" if len(texts) == 1 else ""} '
-        f"attention</h2><ul>{_list_items(f'<li>{escape(text)}</li>' for text in texts)}</ul></div>"
+        f"attention</h2><ul>{_list_items(f'<li>{escape(text)}</li>' for text in texts)}</ul>{passed}</div>"
     )
 
 
-def _checks_html(facts: Mapping[str, Any]) -> str:
-    """Return all checks with their outcome, in words and with a sign, not by colour alone."""
+def _passed_checks_html(facts: Mapping[str, Any]) -> str:
+    """Return the checks that passed, if any, and of how many: in words and with a sign, not by colour alone."""
     checks = facts.get("checks") or []
-    if not checks:
+    passed = [escape(str(each["text"])) for each in checks if each["ok"]]
+    if not passed:
         return ""
-    words = {True: ("held", "✓ ok"), False: ("not", "✗ failed")}
-    rows = [(*words[bool(each["ok"])], escape(str(each["text"]))) for each in checks]
-    items = _list_items(f'<li class="{kind}"><b>{word}</b> {text}</li>' for kind, word, text in rows)
-    failed = sum(not each["ok"] for each in checks)
-    summary = f"{_count_text(len(checks), 'check')}, {failed or 'none'} failed"
-    return f'<details class="checks"{" open" if failed else ""}><summary>{summary}</summary><ul>{items}</ul></details>'
+    if len(passed) == len(checks):
+        summary = "The check passed" if len(checks) == 1 else f"All {len(checks)} checks passed"
+    else:
+        summary = f"{len(passed)} of {len(checks)} checks passed"
+    items = _list_items(f"<li><b>✓</b> {text}</li>" for text in passed)
+    return f'<details class="checks"><summary>{summary}</summary><ul>{items}</ul></details>'
 
 
 def _list_items(items: Iterable[str]) -> str:

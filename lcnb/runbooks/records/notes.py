@@ -16,11 +16,16 @@ from typing import Any
 
 NOTES_FILE = "notes.jsonl"
 LOG_FILE = "run.log"
+#: In the metadata of a notebook's output that shows a note: the text of the note.
+OUTPUT_MARK = "lcnb_note"
 
 
 @dataclass(frozen=True)
 class Note:
-    """A note with its UTC time. `ok` is None for an attention note, and the result of a check otherwise."""
+    """A note with its UTC time. `ok` is None for an attention note, and the result of a check otherwise.
+
+    The text of a check says what was found: that of a failed check describes the problem.
+    """
 
     at: str
     text: str
@@ -40,8 +45,7 @@ def utc_timestamp(timespec: str = "seconds") -> str:
 def append_note(folder: Path, note: Note) -> Note:
     """Append a note to the folder's notes and a line to its log; return the note."""
     _append_line(folder / NOTES_FILE, json.dumps(asdict(note), ensure_ascii=False))
-    kind = {None: "ATTENTION", True: "check ok", False: "CHECK FAILED"}[note.ok]
-    append_log(folder, f"{kind}: {note.text}", note.at)
+    append_log(folder, f"{'ATTENTION' if note.attention else 'check ok'}: {note.text}", note.at)
     return note
 
 

@@ -16,6 +16,7 @@ from lcnb.api.models import CURRENCY_SYMBOLS, Profile
 from lcnb.display import formats, markup, panels
 from lcnb.flags import checked_flag
 from lcnb.frames.pricing import DAYS_PER_MONTH
+from lcnb.runbooks.toolkit.reporting import CheckResult
 from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
 #: A projection ends after at most so many days.
@@ -92,12 +93,12 @@ class Runway:
 
     @property
     def days_text(self) -> str:
-        """The days as text: `12.4`, `at most 12.4`, `unlimited` or `not known`."""
+        """The days as text, rounded down: `12.4`, `at most 12.4`, `unlimited` or `not known`."""
         if self.days is None:
             return "not known"
         if math.isinf(self.days):
             return "unlimited"
-        return f"{'at most ' if self.uncounted and self.days else ''}{self.days:,.1f}"
+        return f"{'at most ' if self.uncounted and self.days else ''}{math.floor(self.days * 10) / 10:,.1f}"
 
     def lasts(self, days: float) -> bool:
         """Whether the balance is known to last so many days."""
@@ -182,6 +183,27 @@ def _uncounted_costs(fleet: pd.DataFrame, code: str) -> tuple[str, ...]:
         else:
             words.append(f"{count} without a known price")
     return tuple(words)
+
+
+def runway_check(runway: Runway, days: float) -> CheckResult:
+    """Return the arguments of `lcnb.run().check`: whether the balance lasts so many days.
+
+    >>> runway_check(Runway("USD", 100.0, 240.0, 12.6), 30).problem_text
+    'Balance lasts 12.6 days; at least 30 were wanted'
+    """
+    if runway.days is None:
+        return CheckResult(
+            False,
+            f"Balance lasts at least {days:g} days",
+            f"It is not known whether the balance lasts {days:g} days: {runway.unknown_reason}",
+        )
+    if math.isinf(runway.days):
+        return CheckResult(True, "Nothing is charged, so the balance lasts", "The balance does not last")
+    lasts = f"Balance lasts {runway.days_text} days"
+    wanted = f"at least {days:g} {'was' if days == 1 else 'were'} wanted"
+    return CheckResult(
+        runway.lasts(days), lasts, f"{lasts}; {wanted}" if runway.days else "The balance is used up"
+    )
 
 
 def runway_note(runway: Runway, days: float, now: datetime) -> markup.Html:

@@ -14,6 +14,7 @@ from lcnb.display import markup, panels
 from lcnb.history.comparison import COMPARISON_DTYPES
 from lcnb.history.moments import parse_moment, to_datetime
 from lcnb.runbooks.toolkit.readings import complete_times, format_time
+from lcnb.runbooks.toolkit.reporting import CheckResult, label_check
 from lcnb.runbooks.toolkit.typed_frames import typed_frame
 
 if TYPE_CHECKING:
@@ -106,6 +107,17 @@ def find_changes(lc: LetsCloud, period: ComparedPeriod) -> pd.DataFrame:
     if period.since is None or period.until is None:
         return typed_frame([], COMPARISON_DTYPES)
     return lc.compare(since=period.since, until=max(period.since, period.until))
+
+
+def change_check(found: pd.DataFrame) -> CheckResult:
+    """Return the arguments of `lcnb.run().check`: whether nothing has changed, and what has."""
+    machines = found.label.drop_duplicates()
+    changed = label_check("", machines, "machine", "machines").problem_text
+    return CheckResult(
+        not len(found),
+        "Nothing has changed",
+        f"{len(found)} change{'' if len(found) == 1 else 's'} of {changed}",
+    )
 
 
 def period_note(period: ComparedPeriod) -> markup.Html:

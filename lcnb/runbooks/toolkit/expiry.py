@@ -23,6 +23,7 @@ from lcnb.facts.machine_facts import MachineFacts
 from lcnb.names import comparable_name
 from lcnb.runbooks.toolkit import waiting
 from lcnb.runbooks.toolkit.earlier_runs import changes_done
+from lcnb.runbooks.toolkit.reporting import CheckResult, label_check
 from lcnb.runbooks.toolkit.targets import CHANGEABLE_STATES, comparable_label, split_changeable
 from lcnb.runbooks.toolkit.typed_frames import frame_records, typed_frame
 
@@ -218,18 +219,26 @@ def ended_before(run: RunContext, lc: LetsCloud, action: str) -> int:
     return len(changes_done(run, lc, ACTIONS[action]))
 
 
-def expiry_checks(expiries: pd.DataFrame, rules: ExpiryRules, *, dry_run: bool) -> list[tuple[str, Any]]:
-    """Return what should hold, as (sentence, labels for which it does not), for `reporting.label_check`.
+def expiry_checks(expiries: pd.DataFrame, rules: ExpiryRules, *, dry_run: bool) -> list[CheckResult]:
+    """Return the checks of all expiries, for `lcnb.run().check`.
 
     In a dry run nothing ends, so a machine that is past its time is a finding.
     """
     labels = {status: expiries.label[expiries.status == status] for status in STATUSES}
+    hours = f"{rules.warn_hours:g} hours"
     found = [
-        ("Every machine that is past its time can end now", labels["left alone"]),
-        (f"No machine expires within {rules.warn_hours:g} hours", labels["soon"]),
-        ("No machine with an expiry was replaced by another one of its label", labels["replaced"]),
-    ]
-    return [("No machine is past its time", labels["due"]), *found] if dry_run else found
+        ("Every machine that is past its time can end now", labels["left alone"],
+         "machine is past its time and is left alone", "machines are past their time and are left alone"),
+        (f"No machine expires within {hours}", labels["soon"],
+         f"machine expires within {hours}", f"machines expire within {hours}"),
+        ("No machine with an expiry was replaced by another one of its label", labels["replaced"],
+         "machine with an expiry was replaced by another one of its label",
+         "machines with an expiry were replaced by other ones of their labels"),
+    ]  # fmt: skip
+    if dry_run:
+        past = "machine is past its time", "machines are past their time"
+        found.insert(0, ("No machine is past its time", labels["due"], *past))
+    return [label_check(*each) for each in found]
 
 
 def expiry_cards(expiries: pd.DataFrame, rules: ExpiryRules, machines: int) -> markup.Html:

@@ -11,7 +11,7 @@ import pandas as pd
 from lcnb.display import markup, panels
 from lcnb.errors import InputError
 from lcnb.runbooks.toolkit.reachability import OUTCOMES, machine_address
-from lcnb.runbooks.toolkit.reporting import label_check
+from lcnb.runbooks.toolkit.reporting import CheckResult, label_check
 from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
 #: States that pass by themselves.
@@ -168,23 +168,53 @@ def list_concerns(found: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("state", key=lambda states: states == "running", kind="stable")
 
 
-def health_checks(watched: pd.DataFrame, reached: pd.DataFrame) -> list[tuple[bool, str]]:
-    """Return the checks of all machines as (whether it holds, sentence). Without machines there are no checks."""
+def health_checks(watched: pd.DataFrame, reached: pd.DataFrame) -> list[CheckResult]:
+    """Return the checks of all machines, for `lcnb.run().check`. Without machines there are no checks."""
     if not len(watched):
         return []
     checks = [
-        ("No machine is suspended", watched.label[watched.state == "suspended"]),
-        ("The API reports the state of every machine", watched.label[watched.state.isna()]),
+        label_check(
+            "No machine is suspended",
+            watched.label[watched.state == "suspended"],
+            "machine is suspended",
+            "machines are suspended",
+        ),
+        label_check(
+            "The API reports the state of every machine",
+            watched.label[watched.state.isna()],
+            "machine has no state in the API",
+            "machines have no state in the API",
+        ),
     ]
     if watched.looks.max() > 1 or not watched.state.isin(UNSETTLED_STATES).any():
-        checks.append(("No machine was building or busy all the time", watched.label[watched.all_along]))
+        checks.append(
+            label_check(
+                "No machine was building or busy all the time",
+                watched.label[watched.all_along],
+                "machine was building or busy all the time",
+                "machines were building or busy all the time",
+            )
+        )
     for port, part in reached.groupby("port"):
-        shut = part.label[part.outcome.isin(OUTCOMES[1:4])]
-        checks.append((f"Every running machine has port {port} open", shut))
+        checks.append(
+            label_check(
+                f"Every running machine has port {port} open",
+                part.label[part.outcome.isin(OUTCOMES[1:4])],
+                f"running machine does not have port {port} open",
+                f"running machines do not have port {port} open",
+            )
+        )
     far = reached[reached.outcome == OUTCOMES[4]].drop_duplicates(["label", "address"])
     if len(far):
-        checks.append(("This computer can reach the network of every machine", far.label))
-    return [label_check(text, bad) for text, bad in checks]
+        checks.append(
+            label_check(
+                "This computer can reach the network of every machine",
+                far.label,
+                "machine is in a network that this computer cannot reach",
+                "machines are in a network that this computer cannot reach",
+            )
+        )
+    return checks
 
 
 def watch_note(watched: pd.DataFrame, watch_s: float) -> markup.Html:

@@ -11,6 +11,7 @@ import pandas as pd
 from lcnb.errors import InputError
 from lcnb.history.moments import parse_moment, to_datetime
 from lcnb.history.readings import INSTANCES
+from lcnb.runbooks.toolkit.reporting import CheckResult
 from lcnb.runbooks.toolkit.typed_frames import typed_frame
 
 if TYPE_CHECKING:
@@ -86,12 +87,13 @@ def period_times(since: str, until: str | None, now: datetime) -> tuple[datetime
     return begin, end
 
 
-def reading_check(reading: RecordedReading) -> tuple[bool, str]:
-    """Return the arguments of `lcnb.run().check`: whether the machines were read completely, and the sentence."""
-    why = (
-        "" if reading.problem is None else f" (it is not: {reading.problem}; the newest complete one is used)"
+def reading_check(reading: RecordedReading) -> CheckResult:
+    """Return the arguments of `lcnb.run().check`: whether the machines were read completely."""
+    return CheckResult(
+        reading.problem is None,
+        "The reading of the machines is complete",
+        f"The reading of the machines is not complete: {reading.problem}; the newest complete one is used",
     )
-    return reading.problem is None, f"The reading of the machines is complete{why}."
 
 
 def format_time(at: datetime) -> str:

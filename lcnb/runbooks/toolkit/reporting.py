@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -12,13 +12,29 @@ from lcnb.display import charts, markup, tables
 from lcnb.runbooks.toolkit.typed_frames import is_known
 
 
-def label_check(text: str, bad: pd.Series[Any]) -> tuple[bool, str]:
-    """Return the arguments of `lcnb.run().check`: whether `bad` is empty, and the sentence with the labels in it.
+class CheckResult(NamedTuple):
+    """The arguments of `lcnb.run().check`: `run.check(*result)`."""
 
-    >>> label_check("Every machine runs", pd.Series(["web-01"]))
-    (False, 'Every machine runs (not so for 1: web-01).')
+    ok: bool
+    ok_text: str
+    problem_text: str
+
+
+def label_check(ok_text: str, bad: pd.Series[Any], one: str, several: str) -> CheckResult:
+    """Return the arguments of `lcnb.run().check`: whether `bad` is empty, and what is said if it is or is not.
+
+    Args:
+        ok_text: what is said when `bad` is empty.
+        bad: the labels for which it is not so.
+        one, several: what these are, such as "machine is off" and "machines are off". The count precedes it, and the
+            labels follow.
+
+    >>> label_check("Every machine runs", pd.Series(["web-01"]), "machine is off", "machines are off")
+    CheckResult(ok=False, ok_text='Every machine runs', problem_text='1 machine is off: web-01')
     """
-    return not len(bad), f"{text}{f' (not so for {summarize_labels(bad)})' if len(bad) else ''}."
+    return CheckResult(
+        not len(bad), ok_text, f"{len(bad)} {one if len(bad) == 1 else several}: {_list_labels(bad)}"
+    )
 
 
 def summarize_labels(labels: Iterable[Any], most: int = 5) -> str:
@@ -27,9 +43,15 @@ def summarize_labels(labels: Iterable[Any], most: int = 5) -> str:
     >>> summarize_labels(["a", None]), summarize_labels("abcdefg", most=2), summarize_labels([])
     ('2: a, (no label)', '7: a, b and 5 more', 'none')
     """
+    known = list(labels)
+    return f"{len(known)}: {_list_labels(known, most)}" if known else "none"
+
+
+def _list_labels(labels: Iterable[Any], most: int = 5) -> str:
+    """Return the first labels, such as `web-01, web-02 and 3 more`."""
     texts = [str(label) if is_known(label) else "(no label)" for label in labels]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return f"{len(texts)}: {', '.join(texts[:most])}{more}" if texts else "none"
+    return f"{', '.join(texts[:most])}{more}"
 
 
 def facts_file_text(path: Path, example: str) -> str:

@@ -11,20 +11,27 @@ from typing import Any
 
 import pandas as pd
 
+from lcnb.runbooks.toolkit.reporting import CheckResult, label_check
 from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 
 #: The types that the provider's own tools accept.
 ACCEPTED_TYPES = ("ssh-rsa", "ssh-ed25519")
 #: The verdicts, the worst first. A key gets the worst verdict among its findings.
 VERDICTS = ("exposed", "unreadable", "weak", "duplicate", "odd", "ok")
-#: Verdict → the check that fails when a key has it.
-KEY_CHECKS = {
-    "exposed": "No key of the account holds a private key",
-    "unreadable": "Every key can be read",
-    "weak": "No key is weak",
-    "duplicate": "No key and no title occurs twice",
-    "odd": "No key has an odd shape or title",
-}
+#: Verdict → what is said when no key has it, when one has it, and when several have it.
+_CHECK_TEXTS = {
+    "exposed": (
+        "No key of the account holds a private key", "key holds a private key", "keys hold private keys"
+    ),
+    "unreadable": ("Every key can be read", "key cannot be read", "keys cannot be read"),
+    "weak": ("No key is weak", "key is weak", "keys are weak"),
+    "duplicate": (
+        "No key and no title occurs twice",
+        "key occurs twice, or has a title that does",
+        "keys occur twice, or have titles that do",
+    ),
+    "odd": ("No key has an odd shape or title", "key has an odd shape or title", "keys have odd shapes or titles"),
+}  # fmt: skip
 AUDIT_DTYPES = {
     "title": "str",
     "slug": "str",
@@ -47,6 +54,15 @@ class _PublicKey:
     fingerprint: str | None = None
     comment: str | None = None
     findings: tuple[tuple[str, str], ...] = ()
+
+
+def key_checks(audit: pd.DataFrame) -> list[CheckResult]:
+    """Return the checks of an audit of `audit_keys`, one per verdict, for `lcnb.run().check`."""
+    names = audit.title.fillna(audit.slug)
+    return [
+        label_check(ok_text, names[audit.verdict == verdict], one, several)
+        for verdict, (ok_text, one, several) in _CHECK_TEXTS.items()
+    ]
 
 
 def audit_keys(keys: pd.DataFrame, min_rsa_bits: int = 2048) -> pd.DataFrame:

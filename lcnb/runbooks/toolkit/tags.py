@@ -17,7 +17,7 @@ from lcnb.errors import InputError
 from lcnb.facts.machine_facts import MachineFacts, checked_tag_key, format_tags
 from lcnb.flags import checked_flag
 from lcnb.names import comparable_name
-from lcnb.runbooks.toolkit.reporting import facts_file_text, summarize_labels
+from lcnb.runbooks.toolkit.reporting import CheckResult, facts_file_text, label_check, summarize_labels
 from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
 from lcnb.suggestions import did_you_mean
 
@@ -305,24 +305,38 @@ def list_orphans(machines: pd.DataFrame, facts: Mapping[str, MachineFacts]) -> p
 
 def audit_checks(
     audit: pd.DataFrame, keys: pd.DataFrame, orphans: pd.DataFrame, rules: TagRules
-) -> list[tuple[str, pd.Series[Any]]]:
-    """Return what should hold, as (sentence, names for which it does not), for `reporting.label_check`."""
-    found = [("Every machine has a tag", audit.label[audit.tags.isna()])]
+) -> list[CheckResult]:
+    """Return the checks of an audit, for `lcnb.run().check`."""
+    found = [
+        ("Every machine has a tag", audit.label[audit.tags.isna()],
+         "machine has no tag", "machines have no tag")
+    ]  # fmt: skip
     if rules.required_keys:
         names = ", ".join(rules.required_keys)
         found.append(
-            (f"Every machine has the required keys ({names})", audit.label[audit.missing_keys.notna()])
-        )
+            (f"Every machine has the required keys ({names})", audit.label[audit.missing_keys.notna()],
+             f"machine lacks a required key ({names})", f"machines lack a required key ({names})")
+        )  # fmt: skip
     if rules.allowed:
-        found.append(("Every tag has an allowed value", audit.label[audit.not_allowed.notna()]))
+        found.append(
+            ("Every tag has an allowed value", audit.label[audit.not_allowed.notna()],
+             "machine has a tag with a value that is not allowed",
+             "machines have tags with values that are not allowed")
+        )  # fmt: skip
     if rules.owner_required:
-        found.append(("Every machine has an owner", audit.label[audit.owner.isna()]))
-    return [
-        *found,
-        ("No two keys differ only in their spelling", keys.key[keys.similar_keys.notna()]),
-        ("No two values of a key differ only in their spelling", keys.key[keys.similar_values.notna()]),
-        ("Every row of the facts file belongs to a machine", orphans.label.fillna(orphans.identifier)),
+        found.append(
+            ("Every machine has an owner", audit.label[audit.owner.isna()],
+             "machine has no owner", "machines have no owner")
+        )  # fmt: skip
+    found += [
+        ("No two keys differ only in their spelling", keys.key[keys.similar_keys.notna()],
+         "key differs from another one only in its spelling", "keys differ from other ones only in their spelling"),
+        ("No two values of a key differ only in their spelling", keys.key[keys.similar_values.notna()],
+         "key has values that differ only in their spelling", "keys have values that differ only in their spelling"),
+        ("Every row of the facts file belongs to a machine", orphans.label.fillna(orphans.identifier),
+         "row of the facts file belongs to no machine", "rows of the facts file belong to no machine"),
     ]  # fmt: skip
+    return [label_check(*each) for each in found]
 
 
 def audit_cards(audit: pd.DataFrame, orphans: pd.DataFrame, rules: TagRules) -> markup.Html:

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lcnb.errors import InputError
+from lcnb.frames.selection import select
+from lcnb.frames.unmatched import describe_selection
 from lcnb.names import comparable_name
+from lcnb.runbooks.toolkit.reporting import CheckResult, label_check
 from lcnb.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from lcnb.runbooks.current import RunContext
 
 #: Machines in any other state are busy, being built or suspended, and the provider refuses to change them.
 CHANGEABLE_STATES = ("running", "off")
+
+
+def select_machines(run: RunContext, machines: pd.DataFrame, selection: str) -> pd.DataFrame:
+    """Return the machines that a selection selects, and ask for attention where nothing matches.
+
+    That is when no machine is selected, or when a value of the selection is one that no machine has. A run that resumes
+    another one may find no machine left to select. InputError for a text that is not a selection, or for a state that
+    no machine can have.
+    """
+    chosen = select(machines, selection)
+    problem = describe_selection(machines, selection, len(chosen))
+    if problem and not run.resumes:
+        run.attention(problem)
+    return chosen
 
 
 def split_changeable(machines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the machines that can be changed now, and the others: busy, building, suspended, or without identifier."""
     can = machines.state.isin(CHANGEABLE_STATES) & machines.identifier.notna()
     return machines[can], machines[~can]
+
+
+def changeable_check(others: pd.DataFrame) -> CheckResult:
+    """Return the arguments of `lcnb.run().check` for the machines that cannot be changed now."""
+    return label_check(
+        "Every selected machine can be changed now",
+        others.label,
+        "selected machine cannot be changed now",
+        "selected machines cannot be changed now",
+    )
 
 
 def comparable_label(label: object) -> str:

@@ -618,6 +618,7 @@ def test_of_the_account(source: str, value: Any, expected: Any) -> None:
         ("labels: list[str] = []", ["web-01", "web-03"], "parameter labels: 'web-03'"),
         ("instances: list[str] = []", "x", "parameter instances: 'x'"),
         ("selection: str = ''", "stat == 'off'", "parameter selection .*there is no column 'stat'.*Nothing was started"),
+        ("selection: str = ''", "state == 'runing'", "no machine can have the state 'runing'.*did you mean 'running'.*Nothing was started"),
         ("selection: str = ''", "state = 'off'", "parameter selection .*cannot be read"),
         ("selection: str = ''", "cpus == 'many'", "cpus is a number"),
     ],

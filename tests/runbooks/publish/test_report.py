@@ -375,6 +375,37 @@ def test_contents(sections: int, listed: bool) -> None:
     assert all(f'<h2 id="{name}">' in html for name, _ in links)
 
 
+@pytest.mark.parametrize(
+    ("passed", "summary"),
+    [
+        ([True], "The check passed"),
+        ([True, True], "All 2 checks passed"),
+        ([True, False, False], "1 of 3 checks passed"),
+        ([False], ""),
+        ([False, False], ""),
+        ([], ""),
+    ],
+)
+def test_checks(passed: list[bool], summary: str) -> None:
+    """A failed check is listed once, among what needs attention; the passed ones are counted below it."""
+    checks = [{"text": f"{'all' if ok else 'few'} <{n}> run", "ok": ok} for n, ok in enumerate(passed)]
+    failed = [each for each in checks if not each["ok"]]
+    boxes = [
+        ANYTHING.new_output(
+            "display_data",
+            {"text/html": f"<i>few &lt;{n}&gt; run</i>"},
+            metadata={"lcnb_note": f"few <{n}> run"},
+        )
+        for n in range(3)
+    ]
+    html = page(ANYTHING.new_code_cell("1", outputs=boxes), checks=checks, attention=failed)
+    assert summary in html
+    assert ("passed" in html) == any(passed)
+    for each in checks:
+        assert html.count(f"{each['text'][:3]} &lt;{each['text'][5]}&gt; run") == 1
+    assert html.count("<i>few") == 3 - len(failed)  # a box that the list does not have stays
+
+
 def test_source_notebook(tmp_path: Path) -> None:
     """The page links the notebook that was run where it exists, and names it elsewhere."""
     book = tmp_path / "night & day.ipynb"

@@ -42,7 +42,7 @@ run = lcnb.run()
 run.log("begun with <b>")
 run.save("machines", pd.DataFrame({"label": [f"web-{i}" for i in range(n)], "size": [i * n for i in range(n)]}))
 assert run.check(True, "there are machines")
-run.check(n < 4, "fewer than <4> machines")
+run.check(n < 4, "fewer than <4> machines", f"<{n}> machines; fewer than 4 were wanted")
 if note:
     run.attention(f"{note} {os.environ.get('LETSCLOUD_API_KEY', '')}")
 print(run.attentions)
@@ -83,7 +83,7 @@ def copy(watched: list[RunResult], tmp_path: Path) -> Path:
     ("number", "status", "code", "attention"),
     [
         (0, "done", 0, []),
-        (1, "attention", 8, ["fewer than <4> machines"]),
+        (1, "attention", 8, ["<5> machines; fewer than 4 were wanted"]),
         (2, "attention", 8, ["look at *****"]),
     ],
 )
@@ -98,7 +98,7 @@ def test_attention(
     assert [each["text"] for each in facts["attention"]] == attention
     assert [(each["ok"], each["text"]) for each in facts["checks"]] == [
         (True, "there are machines"),
-        (number != 1, "fewer than <4> machines"),
+        (number != 1, "fewer than <4> machines" if number != 1 else attention[0]),
     ]
     notebook = saved(run.folder)
     assert (notebook.metadata.lcnb.status, notebook.metadata.papermill.exception) == (status, False)
@@ -108,16 +108,20 @@ def test_attention(
     page = run.report.read_text(encoding="utf-8")
     body = page[: page.index('<section class="body">')]
     for text in attention:
-        assert f"<li>{text.replace('<', '&lt;').replace('>', '&gt;')}</li>" in body
+        shown = text.replace("<", "&lt;").replace(">", "&gt;")
+        assert f"<li>{shown}</li>" in body
+    assert 'class="lcnb-attention"' not in page  # the list above the cells says the same
+    assert ("lcnb-attention" in nbformat.writes(notebook)) == bool(attention)
     assert ("need attention" in body or "needs attention" in body) == bool(attention)
-    assert "✓ ok</b> there are machines" in body
-    assert ("✗ failed" in body) == (number == 1)
+    assert "✓</b> there are machines" in body
+    assert ("1 of 2 checks passed" if number == 1 else "All 2 checks passed") in body
+    assert ("fewer than &lt;4&gt; machines" in body) == (number != 1)
 
 
 def test_attention_raises(watched: list[RunResult]) -> None:
     """`check` of a result raises for a run that asks for attention, with its notes and exit code."""
     assert watched[0].check() is watched[0]
-    with pytest.raises(RunError, match="fewer than <4> machines") as raised:
+    with pytest.raises(RunError, match="<5> machines; fewer than 4 were wanted") as raised:
         watched[1].check()
     assert raised.value.exit_code == 8
 
@@ -135,7 +139,7 @@ def test_log(watched: list[RunResult]) -> None:
     assert [re.sub(r"^20\S+\+00:00 ", "", line) for line in lines] == [
         "begun with <b>",
         "check ok: there are machines",
-        "CHECK FAILED: fewer than <4> machines",
+        "ATTENTION: <5> machines; fewer than 4 were wanted",
     ]
 
 
@@ -149,22 +153,51 @@ def test_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert run.check(np.True_, "numpy says yes") is True
     assert run.check([], "there are rows") is False
     run.attention("look")
-    assert run.attentions == ["there are rows", "look"]
+    assert run.attentions == ["failed: there are rows", "look"]
     assert lcnb.run().checks.ok.tolist() == [True, False]
     assert run.checks.dtypes.equals(dtypes)
     assert {path.name for path in tmp_path.iterdir()} == {"home", "run.log", "notes.jsonl"}
     out = capsys.readouterr().out
-    assert re.fullmatch(r"20\S+ first\n    second\nCHECK FAILED: there are rows\nATTENTION: look\n", out)
+    assert re.fullmatch(r"20\S+ first\n    second\nATTENTION: failed: there are rows\nATTENTION: look\n", out)
 
 
 @pytest.mark.parametrize(
-    ("ok", "text"), [(pd.NA, "a"), (pd.Series([True, False]), "a"), (True, " "), (False, "")]
+    ("texts", "recorded"),
+    [
+        (("All run",), "failed: All run"),
+        (("All run", "2 are off: a, b"), "2 are off: a, b"),
+        (("All run", " All run "), "failed: All run"),
+        (("All run", None), "failed: All run"),
+        ((7, 8), "8"),
+    ],
 )
-def test_check_refuses(ok: object, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_check_reads_like_a_failure(
+    texts: tuple[object, ...], recorded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed check is recorded by its own text, or as a failure; never in the words of the passed one."""
+    monkeypatch.chdir(tmp_path)
+    assert lcnb.run().check(False, *texts) is False
+    assert lcnb.run().checks.text.tolist() == lcnb.run().attentions == [recorded]
+    assert lcnb.run().check(True, *texts) is True
+    assert lcnb.run().checks.text.tolist()[1] == str(texts[0])
+
+
+@pytest.mark.parametrize(
+    ("ok", "texts"),
+    [
+        (pd.NA, ["a"]),
+        (pd.Series([True, False]), ["a"]),
+        (True, [" "]),
+        (False, [""]),
+        (True, ["a", " "]),
+        (False, [" ", "a"]),
+    ],
+)
+def test_check_refuses(ok: object, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is neither true nor false, and a check that does not say what should hold, are InputErrors."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError):
-        lcnb.run().check(ok, text)
+        lcnb.run().check(ok, *texts)
     assert not (tmp_path / "notes.jsonl").exists()
 
 
@@ -185,10 +218,10 @@ def test_plain_papermill(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=600)
     shown = json.dumps(nbformat.read(tmp_path / "out.ipynb", as_version=4))
     assert "lcnb-attention" in shown
-    assert "<b>CHECK FAILED</b> fewer than &lt;4&gt; machines" in shown
+    assert "<b>ATTENTION</b> &lt;5&gt; machines; fewer than 4 were wanted" in shown
     assert [each.text for each in notes.read_notes(tmp_path)] == [
         "there are machines",
-        "fewer than <4> machines",
+        "<5> machines; fewer than 4 were wanted",
         "see ",
     ]
     assert (tmp_path / "run.log").exists()
@@ -491,7 +524,7 @@ def test_diff(watched: list[RunResult]) -> None:
         ("status", None, "differs", None, "done", "attention"),
         ("exit_code", None, "differs", None, "0", "8"),
         ("parameter n", None, "differs", None, "3", "5"),
-        ("attention", None, "added", None, None, "fewer than <4> machines"),
+        ("attention", None, "added", None, None, "<5> machines; fewer than 4 were wanted"),
         ("table machines", "web-3", "added", None, None, None),
         ("table machines", "web-4", "added", None, None, None),
         ("table machines", "web-1", "changed", "size", "3", "5"),
@@ -518,7 +551,8 @@ def test_commands(copy: Path, tmp_path: Path, watched: list[RunResult]) -> None:
 
     done, checked = (run.folder.name for run in watched[:2])
     shown = lcnb_command("show", checked).stdout
-    assert "attention fewer than <4> machines" in shown
+    assert "attention <5> machines; fewer than 4 were wanted" in shown
+    assert shown.count("<5> machines") == 1
     assert "check ok: there are machines" in shown
     assert json.loads(lcnb_command("show", checked, "-o", "json").stdout) == record(copy / checked)
 

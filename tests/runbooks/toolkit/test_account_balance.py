@@ -121,3 +121,25 @@ def test_spend() -> None:
     assert costs.not_running.fillna(-1).tolist() == [20.0, 0.0, -1]
     assert costs.daily_value.iloc[0] == pytest.approx(30 / MONTH)
     assert_frame_equal(account_balance.spend_by_currency(fleet.iloc[:0]), costs.iloc[:0])
+
+
+@pytest.mark.parametrize(
+    ("balance", "monthly", "days", "ok", "said"),
+    [
+        (12.6, MONTH, 30, False, "Balance lasts 12.6 days; at least 30 were wanted"),
+        (29.96, MONTH, 30, False, "Balance lasts 29.9 days; at least 30 were wanted"),
+        (0.5, MONTH, 1, False, "Balance lasts 0.5 days; at least 1 was wanted"),
+        (42.0, MONTH, 30, True, "Balance lasts 42.0 days"),
+        (0.0, MONTH, 30, False, "The balance is used up"),
+        (30.0, 0.0, 30, True, "Nothing is charged, so the balance lasts"),
+        (None, MONTH, 30, False, "It is not known whether the balance lasts 30 days: the API reports no balance"),
+    ],
+)  # fmt: skip
+def test_check(balance: float | None, monthly: float, days: float, ok: bool, said: str) -> None:
+    """The check says how long the balance lasts, never rounded up, and how long was wanted if that is longer."""
+    fleet = fleet_of((monthly, "USD")) if monthly else fleet_of()
+    found = account_balance.compute_runway(Profile(currency="$", balance=balance), fleet)
+    check = account_balance.runway_check(found, days)
+    assert check.ok is ok
+    assert (check.ok_text if ok else check.problem_text) == said
+    assert check.ok_text != check.problem_text

@@ -150,6 +150,24 @@ def test_nothing_to_do(name: str, fleet: int, place: Path, settings: Settings) -
     assert not list(settings.state_dir.rglob("*.json"))
 
 
+UNMATCHED: dict[str, str] = {
+    "": "selection '': an empty selection selects no machine",
+    "location == 'MIA9'": "no machine has location 'MIA9' (did you mean 'MIA1'?)",
+    "label in ['web-01', 'web-1']": "no machine has label 'web-1' (did you mean 'web-01'?)",
+    "cpus > 999": "it selects none of the 14 machines",
+}
+
+
+@pytest.mark.parametrize("selection", UNMATCHED)
+@pytest.mark.parametrize(
+    "name", ["power_schedule", "snapshot_rotation", "resize_advisor", "password_rotation"]
+)
+def test_nothing_matched(name: str, selection: str, place: Path, settings: Settings) -> None:
+    """A selection with a value that no machine has, or that selects no machine, asks for attention."""
+    names = run_cells(name, client(world(), settings), place, {"selection": selection})
+    assert UNMATCHED[selection] in names["run"].attentions[0]
+
+
 # Runbook, parameters, part of the message.
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("drift", {"fleet": "label\nweb-01\nweb-01\n"}, "line 3: the label 'web-01' is already in line 2"),
@@ -171,6 +189,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("expire", {"max_machines": -1}, "max_machines: expected 0 or more, got -1"),
     ("expire", {"warn_hours": float("nan")}, "warn_hours: expected 0 or more, got nan"),
     ("power_schedule", {"selection": "stat == 'off'"}, "there is no column 'stat'"),
+    ("password_rotation", {"selection": "not state == 'runing'"}, "no machine can have the state 'runing' (did you mean 'running'?)"),
+    ("drift", {"fleet": "label\nweb-01\n", "prune": True}, "prune would delete 12 of 14 machines (85.7 %), more than 20 %"),
+    ("drift", {"fleet": "label\nweb-01\n", "prune": True, "max_delete_percent": 50}, "(85.7 %), more than 50 %"),
     ("snapshot_rotation", {"selection": "all", "keep": 0}, "keep: expected 1 or more, got 0"),
     ("resize_advisor", {"apply_labels": ["db-01"]}, "there is no suggestion for 'db-01'"),
     ("password_rotation", {"selection": "label = 'x'"}, "cannot be read"),

@@ -129,7 +129,7 @@ def test_no_facts_and_no_machines() -> None:
         assert not len(found)
         assert found.dtypes.astype(str).to_dict() == expiry.EXPIRY_DTYPES
         assert expiry.count_by_time_left(found).empty
-        assert not any(len(labels) for _, labels in expiry.expiry_checks(found, expiry.ExpiryRules(), dry_run=True))  # fmt: skip
+        assert all(each.ok for each in expiry.expiry_checks(found, expiry.ExpiryRules(), dry_run=True))  # fmt: skip
 
 
 def world_inventory(size: int) -> pd.DataFrame:
@@ -177,7 +177,7 @@ def test_a_failed_snapshot_keeps_its_machine(place: Path, settings: Settings) ->
     box = failing(f"{broken}/snapshot")
     names = run_cells("expire", client(box, settings), place / "run", parameters("expire", place, dry_run=False))  # fmt: skip
     assert {"web-01", "api-01"} & set(machines(box)) == {"web-01"}
-    assert "has a complete snapshot (not so for 1: web-01)" in names["run"].attentions[-1]
+    assert "1 machine has no complete snapshot and stays: web-01" in names["run"].attentions[-1]
     assert names["made"].outcome.tolist() == ["failed", "done"]
 
 
@@ -192,7 +192,7 @@ def test_an_unfinished_snapshot_keeps_its_machine(place: Path, settings: Setting
     given = {**parameters("expire", place, dry_run=False), "wait_minutes": 5}
     names = run_cells("expire", client(box, settings), place / "run", given)
     assert {"web-01", "api-01"} & set(machines(box)) == {"web-01"}
-    assert "not so for 1: web-01" in names["run"].attentions[-1]
+    assert "1 machine has no complete snapshot and stays: web-01" in names["run"].attentions[-1]
 
 
 def test_fewer_than_approved(place: Path, settings: Settings) -> None:

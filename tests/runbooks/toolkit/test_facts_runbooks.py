@@ -91,32 +91,32 @@ def without_identifiers(sandbox: Sandbox) -> None:
     sandbox.shapes.listed_instance = damaged  # type: ignore[method-assign]
 
 
-PAST = "past its time can end now (not so for 1: cache-01)"
-REPLACED = "replaced by another one of its label (not so for 1: mail)"
+PAST = "1 machine is past its time and is left alone: cache-01"
+REPLACED = "1 machine with an expiry was replaced by another one of its label: mail"
 DELETE = {"action": "delete", "dry_run": "false"}
 RULES = {"required_keys": "project,env", "allowed": '{"env": ["prod", "test"]}'}
 CASES = {
-    "expire": Case("expire", 14, EXPIRIES, {}, ("attention", 8), ["No machine is past its time (not so for 2: web-01, api-01)", PAST, REPLACED], "it is protected (by ana@desk"),
-    "expire soon": Case("expire", 14, EXPIRIES, {"warn_hours": "1e7", "max_machines": "1"}, ("attention", 8), ["(not so for 1: web-01)", "(not so for 2: cache-01, api-01)", "within 1e+07 hours (not so for 1: db-01)", REPLACED], "only 1 may end at once"),
+    "expire": Case("expire", 14, EXPIRIES, {}, ("attention", 8), ["2 machines are past their time: web-01, api-01", PAST, REPLACED], "it is protected (by ana@desk"),
+    "expire soon": Case("expire", 14, EXPIRIES, {"warn_hours": "1e7", "max_machines": "1"}, ("attention", 8), ["1 machine is past its time: web-01", "2 machines are past their time and are left alone: cache-01, api-01", "1 machine expires within 1e+07 hours: db-01", REPLACED], "only 1 may end at once"),
     "expire, nothing": Case("expire", 0, "", {}, ("done", 0), [], "No machine ends now."),
     "expire, for real": Case("expire", 14, EXPIRIES, DELETE, ("attention", 8), [PAST, REPLACED], "web-01 before its end", speed=200),
-    "expire, snapshot refused": Case("expire", 14, EXPIRIES, DELETE, ("partly", 7), [PAST, REPLACED, "complete snapshot (not so for 1: web-01)"], "", refusing("lqucavltalsfyx/snapshots", method="POST"), 200),
-    "expire, dry on a read-only account": Case("expire", 14, EXPIRIES, {}, ("attention", 8), ["(not so for 2: web-01, api-01)", PAST, REPLACED], read_only=True),
+    "expire, snapshot refused": Case("expire", 14, EXPIRIES, DELETE, ("partly", 7), [PAST, REPLACED, "1 machine has no complete snapshot and stays: web-01"], "", refusing("lqucavltalsfyx/snapshots", method="POST"), 200),
+    "expire, dry on a read-only account": Case("expire", 14, EXPIRIES, {}, ("attention", 8), ["2 machines are past their time: web-01, api-01", PAST, REPLACED], read_only=True),
     "expire, unreadable facts": Case("expire", 14, EXPIRIES.replace("2026-01-01T00:00:00Z\ngone", "tomorrow\ngone"), DELETE, ("failed", 3), [], "line 6: expires: expected a time such as"),
     "expire, no listing": Case("expire", 14, EXPIRIES, DELETE, ("failed", 3), [], "", refusing("/instances", method="GET")),
-    "tags": Case("tag_audit", 14, TAGS, RULES, ("attention", 8), ["has a tag (not so for 11: ", "required keys (project, env) (not so for 13", "allowed value (not so for 1: api-01)", "has an owner (not so for 12", "(not so for 2: project, Project)", "(not so for 2: env, project)", "(not so for 1: lost-01)"], "project is missing (did you mean"),
+    "tags": Case("tag_audit", 14, TAGS, RULES, ("attention", 8), ["11 machines have no tag: ", "13 machines lack a required key (project, env): ", "1 machine has a tag with a value that is not allowed: api-01", "12 machines have no owner: ", "2 keys differ from other ones only in their spelling: project, Project", "2 keys have values that differ only in their spelling: env, project", "1 row of the facts file belongs to no machine: lost-01"], "project is missing (did you mean"),
     "tags, no rules": Case("tag_audit", 1, f"{HEADER}\n{{web-01}},web-01,env=prod,,,,\n", {"owner_required": "false"}, ("done", 0), [], "No machine needs attention."),
-    "tags, no facts": Case("tag_audit", 14, "", {}, ("attention", 8), ["(not so for 14: ", "(not so for 14: "], "There is no facts file yet"),
+    "tags, no facts": Case("tag_audit", 14, "", {}, ("attention", 8), ["14 machines have no tag: ", "14 machines have no owner: "], "There is no facts file yet"),
     "tags, nothing": Case("tag_audit", 0, "", RULES, ("done", 0), [], "There is no key to show costs by"),
     "tags, unreadable facts": Case("tag_audit", 14, TAGS.replace("env=prod; project=shop", "env=prod; env=test"), {}, ("failed", 3), [], "line 2: tags: the key &#x27;env&#x27; is there twice"),
     "tags, refused rule": Case("tag_audit", 14, TAGS, {"required_keys": "my key"}, ("failed", 3), [], "required_keys: expected a key of letters"),
     "changes, first": Case("changes", 14, "", {}, ("done", 0), [], "There is nothing to compare with yet: the next run is compared with this one."),
-    "changes": Case("changes", 14, "", {"attention": "true"}, ("attention", 8), ["Nothing has changed (not so for 3: "], "label: db-01 → db-primary", after_earlier_run=change),
+    "changes": Case("changes", 14, "", {"attention": "true"}, ("attention", 8), ["changes of 3 machines: "], "label: db-01 → db-primary", after_earlier_run=change),
     "changes, none": Case("changes", 14, "", {"attention": "true"}, ("done", 0), [], "Nothing has changed.", after_earlier_run=nothing),
     "changes since": Case("changes", 14, "", {"since": "3d"}, ("done", 0), [], "the account was not read", past=[(90, nothing), (50, change), (2, nothing)]),
     "changes since before the history": Case("changes", 14, "", {"since": "2026-01-01"}, ("done", 0), [], "The history begins later than 2026-01-01 00:00 UTC", past=[(50, change)]),
     "changes, nothing": Case("changes", 0, "", {"since": "1h"}, ("done", 0), [], "Nothing has changed.", past=[(50, nothing)]),
-    "changes, not complete": Case("changes", 14, "", {"since": "1d"}, ("attention", 8), ["The reading of the machines is complete (it is not: "], "Nothing has changed.", without_identifiers, past=[(50, nothing)]),
+    "changes, not complete": Case("changes", 14, "", {"since": "1d"}, ("attention", 8), ["The reading of the machines is not complete: "], "Nothing has changed.", without_identifiers, past=[(50, nothing)]),
     "changes, no time": Case("changes", 14, "", {"since": "soon"}, ("failed", 3), [], "since: expected a date or time"),
     "changes, no listing": Case("changes", 14, "", {}, ("failed", 3), [], "", refusing("/instances", method="GET")),
     "spend": Case("spend", 14, TAGS, {"gap_hours": "30"}, ("done", 0), [], "the account was not read", past=[(400, nothing), (360, change), (20, nothing)]),
@@ -204,7 +204,7 @@ def test_runbook(name: str, runs: dict[str, Ended]) -> None:
     assert (run.status, run.exit_code) == case.end, run.error
     found = list(outputs(run))
     texts = [each.data["text/plain"] for each in found if "text/plain" in each.get("data", {})]
-    failed = [text for text in texts if text.startswith("CHECK FAILED")]
+    failed = [text for text in texts if text.startswith("ATTENTION")]
     assert len(failed) == len(case.failing), failed
     for text, wanted in zip(failed, case.failing, strict=True):
         assert wanted in text

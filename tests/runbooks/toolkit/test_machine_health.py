@@ -75,9 +75,9 @@ def test_one_look_tells_no_time() -> None:
     assert watched.all_along.tolist() == [False]
     assert "one look does not show" in repr(machine_health.watch_note(watched, 0))
     assert not [
-        text
-        for _, text in machine_health.health_checks(watched, reachability.probe_ports(watched, [22], 1))
-        if "all the time" in text
+        each
+        for each in machine_health.health_checks(watched, reachability.probe_ports(watched, [22], 1))
+        if "all the time" in each.ok_text
     ]
 
 
@@ -132,10 +132,10 @@ def test_damaged_machines() -> None:
         "",
     ]
     assert found.reached.fillna(False).tolist() == [False, False, False, True]
-    failed = [text for ok, text in machine_health.health_checks(watched, reached) if not ok]
+    failed = [each.problem_text for each in machine_health.health_checks(watched, reached) if not each.ok]
     assert failed == [
-        "No machine is suspended (not so for 1: (no label)).",
-        "The API reports the state of every machine (not so for 2: (no label), (no label)).",
+        "1 machine is suspended: (no label)",
+        "2 machines have no state in the API: (no label), (no label)",
     ]
 
 
@@ -209,11 +209,9 @@ def test_reach_errors(error: OSError, outcome: str, reached: bool | None) -> Non
     assert found.outcome.tolist() == [outcome]
     (row,) = machine_health.assess_health(watched, found).to_dict("records")
     assert (None if pd.isna(row["reached"]) else row["reached"]) is reached
-    failed = [text for ok, text in machine_health.health_checks(watched, found) if not ok]
-    here = "This computer can reach the network of every machine (not so for 1: a)."
-    assert failed == (
-        [here] if reached is None else ["Every running machine has port 22 open (not so for 1: a)."]
-    )
+    failed = [each.problem_text for each in machine_health.health_checks(watched, found) if not each.ok]
+    here = "1 machine is in a network that this computer cannot reach: a"
+    assert failed == ([here] if reached is None else ["1 running machine does not have port 22 open: a"])
 
 
 def test_reach_at_once() -> None:

@@ -103,19 +103,20 @@ def here(sandbox: Sandbox) -> None:
 RUNS: dict[str, tuple[str, int, Callable[[Sandbox], None], dict[str, str], list[str], str]] = {
     "balance": ("balance_runway", 60, nothing, {"attention_days": "5"}, [], "used up on"),
     "balance of nothing": ("balance_runway", 0, nothing, {}, [], "There are no machines, so nothing is charged."),
-    "balance low": ("balance_runway", 60, nearly_broke, {}, ["at least 30 days"], "At zero the provider terminates them"),
+    "balance low": ("balance_runway", 60, nearly_broke, {}, ["days; at least 30 were wanted"], "At zero the provider terminates them"),
     "post-paid": ("balance_runway", 5, nearly_broke, {"prepaid": "false"}, [], "post-paid"),
     "balance of odd machines": ("balance_runway", 12, odd_rows, {"attention_days": "5"}, [], "without a known price"),
     "prices": ("price_compare", 0, nothing, {}, [], "LON1 (closed)"),
-    "prices of nothing": ("price_compare", 0, without_plans, {}, ["offers at least"], "No prices to compare."),
-    "prices too large": ("price_compare", 0, nothing, {"cpus": "64", "currency": "BRL"}, ["at least 64 CPU"], "No plan fits."),
+    "prices of nothing": ("price_compare", 0, without_plans, {}, ["No open location offers at least"], "No prices to compare."),
+    "prices too large": ("price_compare", 0, nothing, {"cpus": "64", "currency": "BRL"}, ["No open location offers at least 64 CPU"], "No plan fits."),
     "keys": ("key_audit", 5, nothing, {}, [], "What this audit cannot show"),
     "keys of nothing": ("key_audit", 0, nothing, {}, [], "The account has no ssh keys."),
-    "keys bad": ("key_audit", 5, bad_keys, {}, ["private key", "can be read", "is weak", "twice", "odd shape"], "the same key as k2"),
+    "keys bad": ("key_audit", 5, bad_keys, {}, ["holds a private key", "cannot be read", "weak: ", "twice", "odd shape"], "the same key as k2"),
     "health": ("health_watch", 5, here, {"ports": "OPEN"}, [], "No machine needs attention."),
     "health of nothing": ("health_watch", 0, nothing, {}, [], "There are no machines to watch."),
-    "health of odd machines": ("health_watch", 5, odd_rows, {"ports": "OPEN"}, ["state of every machine (not so for 1: (no label))", "open (not so for 1"], "no address"),
-    "health bad": ("health_watch", 60, here, {"ports": "OPEN,CLOSED", "watch_s": "1", "every_s": "1"}, ["suspended", "all the time", "open (not so for 46"], "building at each of 2 looks"),
+    "health elsewhere": ("health_watch", 1, nothing, {"location": "LON1"}, ["No machine is at LON1"], "There are no machines to watch."),
+    "health of odd machines": ("health_watch", 5, odd_rows, {"ports": "OPEN"}, ["1 machine has no state in the API: (no label)", "1 running machine does not have port"], "no address"),
+    "health bad": ("health_watch", 60, here, {"ports": "OPEN,CLOSED", "watch_s": "1", "every_s": "1"}, ["suspended: ", "all the time: ", "46 running machines do not have port"], "building at each of 2 looks"),
 }  # fmt: skip
 
 
@@ -170,7 +171,7 @@ def test_runbook(name: str, runs: dict[str, RunResult]) -> None:
     assert all("DriftWarning" in text for text in noise)
     assert bool(noise) == ("odd" in name)
     texts = [each.data["text/plain"] for each in found if "text/plain" in each.get("data", {})]
-    failed = [text for text in texts if text.startswith("CHECK FAILED")]
+    failed = [text for text in texts if text.startswith("ATTENTION")]
     assert len(failed) == len(failing), failed
     for text, wanted in zip(failed, failing, strict=True):
         assert wanted in text
