@@ -18,7 +18,7 @@ from lcnb.secret import STARS, Secret
 #: The fields of a change that a plan holds as they are, in the order of the plan file.
 _PLAN_FIELDS = (
     "action", "target", "identifier", "before", "after", "monthly_before", "monthly_after", "currencycode",
-    "made_password", "key_file", "facts",
+    "currencycode_before", "made_password", "key_file", "facts",
 )  # fmt: skip
 
 
@@ -35,6 +35,8 @@ class Change:
     monthly_before: float | None = None
     monthly_after: float | None = None
     currencycode: str | None = None
+    #: The currency of `monthly_before`, where it is another one.
+    currencycode_before: str | None = None
     #: What the live record must still be when the change is applied.
     expect: Mapping[str, Any] = field(default_factory=dict)
     #: Whether lcnb made the password in the request; after a restart it makes another one.

@@ -12,7 +12,7 @@ import inspect
 import json
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self
@@ -21,12 +21,21 @@ from lcnb.api.calls import Call
 from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
 from lcnb.changes.client_protocol import ChangeClient
+from lcnb.changes.journal import OPEN_STATES, Journal, JournalEntry
+from lcnb.changes.outcomes_view import (
+    count_outcomes,
+    money_change,
+    monthly_difference,
+    outcome_rows,
+    outcomes_html,
+    outcomes_text,
+)
 from lcnb.changes.protection import check_protection
-from lcnb.changes.results import apply_result, unapplied_frame
+from lcnb.changes.results import apply_result, tasks_frame, unapplied_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
 from lcnb.changes.tasks import ChangeTask, OnError, Progress
 from lcnb.config import Settings, check_writable
-from lcnb.errors import ConfirmationMissing, InputError
+from lcnb.errors import ConfirmationMissing, InputError, JournalError
 from lcnb.files import read_text, write_atomically
 from lcnb.flags import checked_flag
 from lcnb.names import comparable_name, same_name
@@ -52,18 +61,16 @@ __all__ = [
     "OnError",
     "Progress",
     "can_prompt",
-    "money_change",
-    "monthly_difference",
     "prompt_confirmation",
-    "recorded_frame",
 ]
 
-#: True: apply. None: ask in a terminal or a notebook. A function: it is called with the ChangeSet, and returns a bool.
-Confirm = bool | None | Callable[["ChangeSet[Any]"], bool]
+#: True: apply. None: ask in a terminal or a notebook. A text: what has to be typed (`challenge`). A function: it is
+#: called with the ChangeSet, and returns a bool.
+Confirm = bool | str | None | Callable[["ChangeSet[Any]"], bool]
 
 
 class ChangeSet(Generic[R]):
-    """Changes that have not been made yet: look at them, then `apply` them.
+    """Changes to look at, and then to `apply`. Afterwards the same object shows their outcomes.
 
     `len(changes)`, iteration and `changes[0]` return the changes; `a + b` joins two sets; `to_frame()` returns a
     DataFrame. A notebook and a terminal show a preview. `apply` returns a frame; for AsyncLetsCloud it is awaited.
@@ -92,6 +99,8 @@ class ChangeSet(Generic[R]):
         self.notes = tuple(notes)
         #: The identity of this set, which is applied once and never again.
         self.id = id or secrets.token_hex(6)
+        #: The frame of outcomes that `apply` returned, or its error carries; None before.
+        self.result: pd.DataFrame | None = None
         self._client = client
         _check_duplicates(self.changes)
         if self.changes and not begun:  # what was sent has to be settled, and `resume` checks what was not
@@ -174,18 +183,57 @@ class ChangeSet(Generic[R]):
             parts.append(f"{len(self.irreversible)} cannot be undone")
         return ", ".join(parts)
 
+    def status(self) -> str:
+        """Return in a few words whether the changes were made: `not applied`, or the number of each outcome.
+
+        >>> import lcnb
+        >>> lc = lcnb.connect(sandbox=True)
+        >>> changes = lc.rename_snapshot(lc.snapshots().slug[0], "before the upgrade")
+        >>> changes.status()
+        'not applied'
+        >>> _ = changes.apply(confirm=True)
+        >>> changes.status()
+        '1 done'
+        """
+        if self.result is not None:
+            return count_outcomes(self.result["outcome"])
+        entries = self._journal_entries()
+        if not entries:
+            return "not applied"
+        if any(each.state in OPEN_STATES for each in entries):
+            return f"begun, `lcnb resume {self.id}` finds out what happened"
+        return f"applied before: {count_outcomes(each.state for each in entries)}"
+
+    def _journal_entries(self) -> list[JournalEntry]:
+        """Return what the journal knows of this set: another process, or an interrupted cell, may have applied it."""
+        try:
+            return Journal(self.settings.state_dir).entries(self.id)
+        except JournalError:
+            return []  # `apply` reports it
+
     def __repr__(self) -> str:
-        lines = [f"ChangeSet {self.id}: {self.summary()}; not applied"]
+        if self.result is not None:
+            return outcomes_text(self.id, outcome_rows(self.changes, self.result), self.notes)
+        lines = [f"ChangeSet {self.id}: {self.summary()}; {self.status()}"]
         lines += [f"  {number}. {_change_line(each)}" for number, each in enumerate(self, 1)]
         lines += [f"  note: {note}" for note in self.notes if self.changes]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        if self.result is not None:
+            return outcomes_html(self.id, outcome_rows(self.changes, self.result), self.notes)
+        return self.preview_html(self.status())
+
+    def preview_html(self, status: str = "not applied") -> str:
+        """Return the preview as HTML: what the changes cost, the changes, the notes and the exact requests.
+
+        `status`: what is said about their progress.
+        """
         from lcnb.display.markup import Html
         from lcnb.display.panels import cards, details
         from lcnb.display.tables import table
 
-        figures: dict[str, object] = {f"change{'s' if len(self) > 1 else ''}, not applied": len(self)}
+        figures: dict[str, object] = {f"change{'s' if len(self) > 1 else ''}, {status}": len(self)}
         figures |= {f"{code} a month": f"{value:+,.2f}" for code, value in self.monthly_difference().items()}
         if self.irreversible:
             figures["cannot be undone"] = len(self.irreversible)
@@ -215,7 +263,7 @@ class ChangeSet(Generic[R]):
             "id": self.id,
             "base_url": self._client.settings.base_url,
             "account": self._client.settings.account,
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "made_at": datetime.now(UTC).isoformat(timespec="microseconds"),
             "notes": list(self.notes),
             "changes": [each.plan() for each in self],
         }
@@ -271,8 +319,9 @@ class ChangeSet(Generic[R]):
         The ChangeSets of AsyncLetsCloud are awaited: `await changes.apply(...)`.
 
         Args:
-            confirm: True when it has been confirmed; None asks in a terminal or a notebook, and refuses elsewhere;
-                a function is called with the ChangeSet.
+            confirm: True when it has been confirmed; the text that has to be typed (`challenge`), such as the label of
+                the machine to delete; None asks in a terminal or a notebook, and refuses elsewhere; a function is
+                called with the ChangeSet.
             wait: wait until each machine or snapshot is in its final state (ready, off, gone, built).
             timeout: seconds that waiting may take (1,200).
             on_error: `stop` at the first change that fails and raise ChangeFailed; `continue` with the others and
@@ -297,14 +346,19 @@ class ChangeSet(Generic[R]):
             return unapplied_frame(self.id, self.changes, self.notes)
         with prepare_apply(self._client, self.id, self.changes, **how) as flow:
             tasks: list[ChangeTask] = self._client._wire.run(flow, each_call=True)
-        return apply_result(self.id, tasks, how["on_error"], self.notes)
+        return self._end(tasks, how["on_error"])
 
     async def _apply_async(self, confirm: Confirm, **how: Any) -> pd.DataFrame:
         if not self._is_to_be_applied(confirm, **how):
             return unapplied_frame(self.id, self.changes, self.notes)
         with prepare_apply(self._client, self.id, self.changes, **how) as flow:
             tasks: list[ChangeTask] = await self._client._wire.run(flow, each_call=True)
-        return apply_result(self.id, tasks, how["on_error"], self.notes)
+        return self._end(tasks, how["on_error"])
+
+    def _end(self, tasks: Sequence[ChangeTask], on_error: str) -> pd.DataFrame:
+        """Keep the outcomes, and return them or raise the error that carries them."""
+        self.result = tasks_frame(self.id, tasks, self.notes)
+        return apply_result(self.id, tasks, self.result, on_error)
 
     def _is_to_be_applied(
         self, confirm: Confirm, *, wait: bool, timeout: float | None, on_error: OnError, progress: object
@@ -321,19 +375,21 @@ class ChangeSet(Generic[R]):
         return self.confirmed(confirm)
 
     def check_allowed(self) -> None:
-        """Raise ReadOnly or Protected if `apply` would; InputError if the facts file cannot be read.
+        """Raise AlreadyApplied, ReadOnly or Protected if `apply` would; InputError if the facts file cannot be read.
 
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
         >>> lc.power_off(label="web-01").check_allowed()
         """
+        Journal(self.settings.state_dir).check_new(self.id)
         check_writable(self.settings)
         check_protection(self.changes, self.settings)
 
     def confirmed(self, confirm: Confirm) -> bool:
         """Return whether to apply. ConfirmationMissing where `confirm` is None and nobody can be asked.
 
-        InputError when `confirm`, or the answer of its function, is neither True nor False.
+        InputError when `confirm` is another text than `challenge`, or it, or the answer of its function, is neither
+        True nor False.
         """
         if confirm is None:
             if not can_prompt():
@@ -344,7 +400,24 @@ class ChangeSet(Generic[R]):
             return prompt_confirmation(self)
         if callable(confirm):
             return checked_flag("the answer of confirm", confirm(self))
+        if isinstance(confirm, str):
+            return self._check_typed(confirm)
         return checked_flag("confirm", confirm)
+
+    def _check_typed(self, text: str) -> bool:
+        """Return True for the text that has to be typed; InputError for any other."""
+        wanted = self.challenge
+        if not wanted:
+            return checked_flag("confirm", text, cure="These changes need no typed text: pass confirm=True.")
+        if not same_name(text, wanted):
+            raise InputError(
+                field="confirm",
+                expected=f"the text {wanted!r}",
+                value=text,
+                cure=self.challenge_reason,
+                not_done="sent",
+            )
+        return True
 
 
 # --- prompts ---------------------------------------------------------------------------------------------
@@ -393,33 +466,10 @@ def _body_text(call: Call) -> str | None:
     return None if body is None else json.dumps(body, ensure_ascii=False)
 
 
-def monthly_difference(changes: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return what changes add to the monthly cost, by currency code; unknown prices are left out."""
-    sums: dict[str, float] = {}
-    for each in changes:
-        code, before, after = each["currencycode"], each["monthly_before"], each["monthly_after"]
-        if code and before is not None and after is not None:
-            sums[code] = round(sums.get(code, 0.0) + after - before, 2)
-    return sums
-
-
-def recorded_frame(changes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the changes of a run for people, from the run's record."""
-    with_detail = any(each["detail"] for each in changes)
-    columns = [each for each in _RECORDED_COLUMNS if with_detail or each[0] != "detail"]
-    return rows_of(changes, columns).frame()
-
-
 def _price_text(change: Change) -> str | None:
-    return money_change(change.monthly_before, change.monthly_after, change.currencycode)
-
-
-def money_change(before: float | None, after: float | None, currencycode: str | None) -> str | None:
-    """Return a text like `5.40 → 17.70 USD`; None where the cost is unchanged or unknown."""
-    if not currencycode or before == after:
-        return None
-    known = [f"{each:,.2f}" if each is not None else "?" for each in (before, after)]
-    return f"{known[0]} → {known[1]} {currencycode}"
+    return money_change(
+        change.monthly_before, change.monthly_after, change.currencycode, change.currencycode_before
+    )
 
 
 def _change_line(change: Change) -> str:
@@ -459,17 +509,4 @@ _IRREVERSIBLE_COLUMN: Column[Change] = (
     "note",
     "str",
     lambda each: "cannot be undone" if action_of(each).irreversible else "",
-)
-_RECORDED_COLUMNS: Sequence[Column[Mapping[str, Any]]] = (
-    ("action", "str", lambda each: each["action"]),
-    ("target", "str", lambda each: each["target"]),
-    ("from", "str", lambda each: each["before"] or None),
-    ("to", "str", lambda each: each["after"] or None),
-    (
-        "a month",
-        "str",
-        lambda each: money_change(each["monthly_before"], each["monthly_after"], each["currencycode"]),
-    ),
-    ("outcome", "str", lambda each: each["outcome"]),
-    ("detail", "str", lambda each: each["detail"]),
 )

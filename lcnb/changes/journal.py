@@ -157,6 +157,13 @@ class Journal:
                 ],
             )  # fmt: skip
 
+    def check_new(self, changeset: str) -> None:
+        """Raise AlreadyApplied when the journal has this ChangeSet. `begin` checks again, in the same transaction."""
+        if self.path.exists():
+            with self._open() as db:
+                if db.execute("SELECT 1 FROM changeset WHERE id = ?", (changeset,)).fetchone():
+                    raise AlreadyApplied(self._applied_message(db, changeset))
+
     def _check_label_free(
         self, db: sqlite3.Connection, label: str, whose: tuple[str, str | None, str | None], looked_at: str
     ) -> None:

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 
 
 def apply_result(
-    changeset: str, tasks: Sequence[ChangeTask], on_error: str, notes: Sequence[str] = ()
+    changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataFrame, on_error: str
 ) -> pd.DataFrame:
-    """Return the frame of what happened; `attrs["lcnb"]["notes"]` has the notes of the ChangeSet.
+    """Return the frame of what happened to these tasks.
 
     With `on_error` "stop", ChangeFailed or WaitTimeout when not everything was made; `.result` is the frame.
     """
-    frame = tasks_frame(changeset, tasks, notes)
     if on_error == "stop":
         _raise_failures(changeset, tasks, frame)
     return frame
@@ -34,7 +33,8 @@ def combined_result(found: Sequence[tuple[str, Sequence[ChangeTask]]], on_error:
 
     if not found:
         return tasks_frame("", [])
-    frame = pd.concat([apply_result(name, tasks, on_error) for name, tasks in found], ignore_index=True)
+    frames = [apply_result(name, tasks, tasks_frame(name, tasks), on_error) for name, tasks in found]
+    frame = pd.concat(frames, ignore_index=True)
     frame.attrs["lcnb"] = {"kind": "result"}
     return frame
 
@@ -46,7 +46,10 @@ def unapplied_frame(changeset: str, changes: Sequence[Change], notes: Sequence[s
 
 
 def tasks_frame(changeset: str, tasks: Sequence[ChangeTask], notes: Sequence[str] = ()) -> pd.DataFrame:
-    """Return one row per change: change, action, target, identifier, outcome, detail, tries, seconds."""
+    """Return one row per change: change, action, target, identifier, outcome, detail, tries, seconds.
+
+    `attrs["lcnb"]["notes"]` has the notes of the ChangeSet.
+    """
     plain = tuple(str(each) for each in notes)
     return rows_of(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset, notes=plain).frame()
 

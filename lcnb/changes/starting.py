@@ -28,7 +28,7 @@ MAX_SELECTION_AGE_S = 900.0
 
 def check_arguments(confirm: object, wait: object, timeout: float | None, on_error: str) -> None:
     """Raise InputError for an argument of `apply` or `resume` that cannot be right."""
-    if confirm is not None and not callable(confirm):
+    if confirm is not None and not isinstance(confirm, str) and not callable(confirm):
         checked_flag("confirm", confirm)
     checked_flag("wait", wait)
     if on_error not in ("stop", "continue"):

@@ -102,7 +102,7 @@ def _other_checks(run: RunRecord) -> list[str]:
 
 def print_run_changes(changes: Sequence[Mapping[str, Any]]) -> None:
     """Print the changes in the record of a run."""
-    from lcnb.changes.changeset import recorded_frame
+    from lcnb.changes.outcomes_view import recorded_frame
     from lcnb.runbooks.outcomes import was_confirmed
 
     frame = recorded_frame(changes)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lcnb.changes.apply import SyncChangeSet, check_arguments, untouched_frame
-from lcnb.changes.changeset import ChangeSet, OnError, monthly_difference, recorded_frame
+from lcnb.changes.changeset import ChangeSet, OnError
 from lcnb.changes.journal import Journal
 from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError
 from lcnb.flags import checked_flag
@@ -80,9 +79,9 @@ def apply_changes(
     except ChangeError as error:
         _save_outcomes(run, name, changes, error.result)
         if error.result is not None:
-            update(_AppliedChanges(changes, error.result))
+            update()
         raise
-    update(_AppliedChanges(changes, result))
+    update()
     return _save_outcomes(run, name, changes, result)
 
 
@@ -162,49 +161,17 @@ def _save_outcomes(run: RunFiles, name: str, changes: ChangeSet, result: pd.Data
     return frame
 
 
-def _show_changes(changes: ChangeSet) -> Callable[[object], None]:
+def _show_changes(changes: ChangeSet) -> Callable[[], None]:
     """Show changes. Returns a function that shows their outcomes in the same place, where a page can do that."""
     if not is_in_kernel():
         from lcnb.display.previews import print_changes
 
         print_changes(changes)
-        return lambda applied: None
+        return lambda: None
     from IPython.display import display
 
     handle = display(changes, display_id=f"lcnb-changes-{os.urandom(6).hex()}")  # type: ignore[no-untyped-call]
-    return lambda applied: handle.update(applied) if len(changes) else None
-
-
-class _AppliedChanges:
-    """Changes with their outcomes, shown in the place of the planned changes."""
-
-    def __init__(self, changes: ChangeSet, result: pd.DataFrame) -> None:
-        rows = zip(changes, result.itertuples(), strict=True)
-        self.changes = changes
-        self.rows = [
-            {**vars(each), "outcome": row.outcome, "detail": _text_or_none(row.detail)} for each, row in rows
-        ]
-
-    def __repr__(self) -> str:
-        lines = [f"{each['outcome']}: {each['action']} {each['target']}" for each in self.rows]
-        return "\n".join([f"ChangeSet {self.changes.id}", *lines])
-
-    def _repr_html_(self) -> str:
-        from lcnb.display.markup import Html
-        from lcnb.display.panels import cards, details
-        from lcnb.display.tables import table
-
-        figures: dict[str, object] = dict(Counter(str(each["outcome"]) for each in self.rows))
-        warn = [outcome for outcome in figures if outcome != "done"]
-        made = [each for each in self.rows if each["outcome"] in ("done", "twins")]
-        figures |= {f"{code} per month": f"{value:+,.2f}" for code, value in monthly_difference(made).items()}
-        parts = [cards(figures, warn=warn), table(recorded_frame(self.rows))]
-        parts += [details("Notes", self.changes.notes)] if self.changes.notes else []
-        return Html.joined(parts, repr(self))._repr_html_()
-
-
-def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return lambda: handle.update(changes) if len(changes) else None
 
 
 @contextmanager

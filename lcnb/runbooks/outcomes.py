@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,8 @@ def run_changes(folder: Path, settings: Settings | None) -> list[dict[str, Any]]
     entries = journal.entries(run=folder.name)
     started = {entry.changeset for entry in entries}
     rows = [_change_row(entry.plan, _entry_outcome(entry), entry) for entry in entries]
-    for path in sorted(folder.glob("*.json")):
-        document = _read_plan(path)
-        if document and document["id"] not in started:
+    for document in _read_plans(folder):
+        if document["id"] not in started:
             rows += [_change_row(plan, NOT_MADE) for plan in document["changes"]]
     return rows
 
@@ -75,13 +75,30 @@ def planned_changes(folder: Path, client: LetsCloud) -> SyncChangeSet:
 
     Passwords that lcnb generates are placeholders here: `apply` generates new ones.
     """
-    documents = [document for path in sorted(folder.glob("*.json")) if (document := _read_plan(path))]
+    documents = _read_plans(folder)
     changes = [
         Change.from_plan(plan, allow_new_password=True)
         for document in documents
         for plan in document["changes"]
     ]
-    return SyncChangeSet(changes, client, id=folder.name)
+    notes = [str(note) for document in documents for note in document.get("notes", ())]
+    return SyncChangeSet(changes, client, notes=notes, id=folder.name)
+
+
+def _read_plans(folder: Path) -> list[dict[str, Any]]:
+    """Return the plans in the folder of a run, in the order in which the notebook made them.
+
+    That is the order in which the changes are made, which the names of the files do not have.
+    """
+    found = [(path.name, document) for path in folder.glob("*.json") if (document := _read_plan(path))]
+    return [document for _, document in sorted(found, key=lambda each: (_made_at(each[1]), each[0]))]
+
+
+def _made_at(document: Mapping[str, Any]) -> float:
+    try:
+        return datetime.fromisoformat(str(document.get("made_at"))).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _read_plan(path: Path) -> dict[str, Any] | None:
@@ -100,6 +117,7 @@ def _change_row(plan: Mapping[str, Any], outcome: str, entry: JournalEntry | Non
     names = ("action", "target", "before", "after", "monthly_before", "monthly_after", "currencycode")
     return {
         **{name: plan[name] for name in names},
+        "currencycode_before": plan.get("currencycode_before"),
         "identifier": (entry.identifier if entry else None) or plan["identifier"],
         "outcome": outcome,
         "detail": entry.detail if entry else None,

@@ -146,11 +146,12 @@ def _confirm_text(shown: FormState) -> str:
 def _changes_html(shown: FormState) -> str:
     if shown.changes is None:
         return ""
-    text = shown.changes._repr_html_().replace(
+    busy = shown.phase is Phase.BUSY
+    text = shown.changes.preview_html("in progress" if busy else "not applied").replace(
         "<details ", "<details open ", 1 if len(shown.changes) < 4 else 0
     )
-    if shown.phase is Phase.BUSY:
-        return text.replace(", not applied", " in progress", 1)
+    if busy:
+        return text
     if shown.challenge:
         text += (
             f'<p class="lcnb-danger">{escape(shown.changes.challenge_reason)} Type <b>{escape(shown.challenge)}</b> to '

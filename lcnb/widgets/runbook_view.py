@@ -64,7 +64,7 @@ class RunPanel(ConfirmPanel):
 
 
 def _end_html(ended: FinishedRun) -> str:
-    from lcnb.changes.changeset import recorded_frame
+    from lcnb.changes.outcomes_view import recorded_frame
     from lcnb.display import panels, tables
 
     color = TONE_COLORS[status_tone(ended.status)]

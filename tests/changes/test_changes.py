@@ -331,7 +331,8 @@ def test_not_confirmed(box: Sandbox, lc: LetsCloud, confirm: Any) -> None:
     elif confirm is False:
         assert changes.apply(confirm=confirm).outcome.tolist() == ["not tried"]
     else:
-        with pytest.raises(lcnb.InputError, match="confirm: expected True or False"):
+        wanted = "the text 'web-01', got 'yes'" if confirm == "yes" else "True or False"
+        with pytest.raises(lcnb.InputError, match=f"confirm: expected {wanted}"):
             changes.apply(confirm=confirm)
     assert writes(box) == []
 

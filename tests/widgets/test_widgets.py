@@ -40,7 +40,7 @@ class FakeChanges(list[Any]):
     id, notes = "set-1", ("it is so already",)
     challenge = challenge_reason = ""
 
-    def _repr_html_(self) -> str:
+    def preview_html(self, status: str = "not applied") -> str:
         return ""
 
 

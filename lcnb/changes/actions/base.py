@@ -53,11 +53,15 @@ class TaskOutcome(NamedTuple):
 
 
 class MonthlyCost(NamedTuple):
-    """The monthly price before and after a change, and its currency; None where it is unknown."""
+    """The monthly price before and after a change, and its currency; None where it is unknown.
+
+    `currencycode_before`: the currency of the price before, where it is another one.
+    """
 
     before: float | None = None
     after: float | None = None
     currencycode: str | None = None
+    currencycode_before: str | None = None
 
 
 NO_COST = MonthlyCost()

@@ -283,13 +283,13 @@ class ChangePlan(MachineAction):
             return BuiltChanges([], notes, satisfied_action(machine, self.name))
         check_ready(machine)
         _check_disk(machine, plan)
-        known = plan.currencycode if currency in (None, plan.currencycode) else None
+        other_currency = currency if currency != plan.currencycode else None
         change = self.machine_change(
             machine,
             calls.change_plan(machine.identifier or "", plan.slug or ""),
             now or f"unknown ({note})",
             plan.slug or "",
-            cost=MonthlyCost(monthly, plan.monthly_value, known),
+            cost=MonthlyCost(monthly, plan.monthly_value, plan.currencycode, other_currency),
             goal={"cpus": plan.core, "memory": plan.memory, "total_disk_size": plan.disk},
         )
         return BuiltChanges([change])

@@ -229,7 +229,7 @@ def _changes_html(facts: Mapping[str, Any]) -> str:
     changes = facts.get("changes") or []
     if not changes:
         return ""
-    from lcnb.changes.changeset import monthly_difference, recorded_frame
+    from lcnb.changes.outcomes_view import monthly_difference, recorded_frame
     from lcnb.display.tables import table
 
     counts = Counter(each["outcome"] for each in changes)
