@@ -66,7 +66,21 @@ def _selected_machines(lc: LetsCloud, selection: str) -> pd.DataFrame:
         raise InputError(f"--select: {problem}", value=selection, not_done="written")
     if problem:
         print_warning(f"--select: {problem}")
-    return chosen
+    return _identified_machines(chosen)
+
+
+def _identified_machines(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Return the machines that have an identifier, with a warning that names the others. InputError when none has."""
+    from lcnb.display.terminal import print_warning
+    from lcnb.errors import InputError
+
+    unnamed = chosen["identifier"].isna()
+    names = ", ".join(chosen["label"][unnamed].dropna())
+    if unnamed.all():
+        raise InputError(f"--select: {names}: still being built, without an identifier", not_done="written")
+    if unnamed.any():
+        print_warning(f"left out: {names} (still being built, without an identifier)")
+    return chosen[~unnamed]
 
 
 @click.command()

@@ -55,6 +55,17 @@ def test_selection(account_env: object, call: Call) -> None:
     assert sum(each["protected"] for each in rows(call, "facts")) == 6
 
 
+def test_selection_of_machines_without_identifier(account_env: object, call: Call) -> None:
+    """A machine that is still being built, without an identifier, is left out with a warning; alone it is an error."""
+    done = call("tag", "--select", "label in ['web-03', 'web-11']", "project=shop")
+    assert done.code == 0
+    assert "left out: web-11" in done.err
+    assert [each["label"] for each in rows(call, "facts")] == ["web-03"]
+    done = call("tag", "--select", "label == 'web-11'", "project=shop")
+    assert done.code == 2
+    assert "web-11: still being built" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
