@@ -138,25 +138,39 @@ def _comparison_frame(changes: Sequence[MachineChange], columns: Sequence[str]) 
 
 
 def _row(change: MachineChange, columns: Sequence[str]) -> tuple[Any, ...]:
-    before, after = change.before or {}, change.after or {}
-    shown = after or before
-    if change.temporary:
-        kind = TEMPORARY
-    elif before and after:
-        kind = CHANGED
-    else:
-        kind = APPEARED if after else GONE
-    what = (
-        "; ".join(
-            f"{name}: {_text(before.get(name))} → {_text(after.get(name))}"
-            for name in columns
-            if name not in _NOT_COMPARED and before.get(name) != after.get(name)
-        )
-        if kind == CHANGED
-        else ", ".join(str(shown[name]) for name in ("location", "plan") if shown.get(name))
-    )
+    """Return the cells of a change, without those of the times."""
+    shown = change.after or change.before or {}
+    what = _difference_text(change, columns) if _is_changed(change) else _place_text(shown)
     difference, code = _price_difference(change)
-    return kind, change.identifier, shown.get("label"), what or None, difference, code
+    return _change_kind(change), change.identifier, shown.get("label"), what or None, difference, code
+
+
+def _is_changed(change: MachineChange) -> bool:
+    """Whether a machine is there before and after; a temporary one is there in between only."""
+    return bool(change.before and change.after) and not change.temporary
+
+
+def _change_kind(change: MachineChange) -> str:
+    if change.temporary:
+        return TEMPORARY
+    if _is_changed(change):
+        return CHANGED
+    return APPEARED if change.after else GONE
+
+
+def _difference_text(change: MachineChange, columns: Sequence[str]) -> str:
+    """Return the old and the new value of each column that changed: `plan: 1 GB → 2 GB; state: on → off`."""
+    before, after = change.before or {}, change.after or {}
+    return "; ".join(
+        f"{name}: {_text(before.get(name))} → {_text(after.get(name))}"
+        for name in columns
+        if name not in _NOT_COMPARED and before.get(name) != after.get(name)
+    )
+
+
+def _place_text(values: Values) -> str:
+    """Return the location and the plan of a machine, as far as they are known."""
+    return ", ".join(str(values[name]) for name in ("location", "plan") if values.get(name))
 
 
 def _price_difference(change: MachineChange) -> tuple[float | None, str | None]:

@@ -112,25 +112,7 @@ def fold_reading(db: sqlite3.Connection, series: int, reading: Reading, at: int)
     before = versions_at(db, series, at if later else None)
     after = versions_at(db, series, later) if later else {}
     _close_versions(db, before, reading.records, at, later)
-    changed = [
-        (key, content)
-        for key, content in reading.records.items()
-        if key not in before or before[key].digest != content.digest
-    ]
-    items = _item_ids(db, series, [key for key, _ in changed if key not in before], before)
-    for key, content in changed:
-        following = after.get(key)
-        if following is not None and following.digest == content.digest:
-            # The next reading has the same content: its version began earlier than was known.
-            db.execute(
-                "UPDATE version SET opened = ? WHERE item = ? AND opened = ?",
-                (at, following.item, following.opened),
-            )
-        else:
-            db.execute(
-                "INSERT INTO version (item, opened, closed, content) VALUES (?, ?, ?, ?)",
-                (items[key], at, later or OPEN, _content_id(db, content)),
-            )
+    _open_versions(db, series, before, reading.records, after, at, later)
 
 
 def _close_versions(
@@ -152,6 +134,37 @@ def _close_versions(
             db.execute(
                 "INSERT INTO version (item, opened, closed, content) VALUES (?, ?, ?, ?)",
                 (version.item, later, version.closed, version.content),
+            )
+
+
+def _open_versions(
+    db: sqlite3.Connection,
+    series: int,
+    before: Mapping[str, OpenVersion],
+    records: Mapping[str, Content],
+    after: Mapping[str, OpenVersion],
+    at: int,
+    later: int | None,
+) -> None:
+    """Open the versions that only a reading has; the version of the next reading begins here if it says the same."""
+    changed = [
+        (key, content)
+        for key, content in records.items()
+        if key not in before or before[key].digest != content.digest
+    ]
+    items = _item_ids(db, series, [key for key, _ in changed if key not in before], before)
+    for key, content in changed:
+        following = after.get(key)
+        if following is not None and following.digest == content.digest:
+            # The next reading has the same content: its version began earlier than was known.
+            db.execute(
+                "UPDATE version SET opened = ? WHERE item = ? AND opened = ?",
+                (at, following.item, following.opened),
+            )
+        else:
+            db.execute(
+                "INSERT INTO version (item, opened, closed, content) VALUES (?, ?, ?, ?)",
+                (items[key], at, later or OPEN, _content_id(db, content)),
             )
 
 

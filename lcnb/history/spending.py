@@ -223,9 +223,7 @@ def _cells_frame(
     starts = [milliseconds(period_start(edge, freq)) for edge in edges[:-1]]
     gaps = _longest_gaps(edges, times)
     rows: list[tuple[Any, ...]] = []
-    for cell in sorted(
-        cells, key=lambda each: (each.group is None, each.group or "", each.currencycode or "~")
-    ):
+    for cell in sorted(cells, key=_cell_order):
         rows += _cell_rows(cell, cells[cell], edges, starts, gaps)
     rows.sort(key=lambda row: row[0])  # stable: by period, then by group and currency
     columns: dict[str, Any] = {name: time_column(row[0] for row in rows)}
@@ -241,39 +239,59 @@ def _cells_frame(
     return frame
 
 
+def _cell_order(cell: Cell) -> tuple[bool, str, str]:
+    """Return what sorts cells: by group and currency; those without come last."""
+    return cell.group is None, cell.group or "", cell.currencycode or "~"
+
+
 def _cell_rows(
     cell: Cell, intervals: _CellIntervals, edges: Sequence[int], starts: Sequence[int], gaps: Sequence[float]
 ) -> Iterator[tuple[Any, ...]]:
     if not intervals.rows or not edges:
         return
-    begin, end, lower, upper = (np.array(each, dtype=float) for each in zip(*intervals.rows, strict=True))
-    low = _integrate(begin, end, lower, edges) / MS_PER_HOUR / HOURS_PER_MONTH
-    extra = _integrate(begin, end, upper - lower, edges) / MS_PER_HOUR / HOURS_PER_MONTH
-    open_rows = sorted({(row[0], row[1]) for row in intervals.rows if row[2] != row[3]})
-    uncertain = np.zeros(len(edges) - 1)
-    if open_rows:
-        open_begin, open_end = (np.array(each, dtype=float) for each in zip(*open_rows, strict=True))
-        uncertain = _integrate(open_begin, open_end, np.ones(len(open_rows)), edges) / MS_PER_HOUR
+    bounds = _cost_bounds(intervals, edges)
+    uncertain = _uncertain_hours(intervals, edges)
     counts = _count_machines(intervals, edges)
+    priced = cell.currencycode is not None
     for place, start in enumerate(starts):
         if not counts[place]:
             continue
-        bounds = [
-            round(max(0.0, float(value)), AMOUNT_DECIMALS)
-            for value in (low[place], low[place] + max(0.0, extra[place]))
-        ]
-        priced = cell.currencycode is not None
         yield (
             start,
             cell.group,
             cell.currencycode,
-            *(bounds if priced else (None, None)),
+            *(bounds[place] if priced else (None, None)),
             counts[place],
             0 if priced else counts[place],
             (edges[place + 1] - edges[place]) / MS_PER_HOUR,
             round(float(uncertain[place]), AMOUNT_DECIMALS),
             gaps[place],
         )
+
+
+def _cost_bounds(intervals: _CellIntervals, edges: Sequence[int]) -> list[tuple[float, float]]:
+    """Return for each period the lower and the upper bound of the cost; `intervals` has at least one."""
+    begin, end, lower, upper = (np.array(each, dtype=float) for each in zip(*intervals.rows, strict=True))
+    low = _integrate(begin, end, lower, edges) / MS_PER_HOUR / HOURS_PER_MONTH
+    extra = _integrate(begin, end, upper - lower, edges) / MS_PER_HOUR / HOURS_PER_MONTH
+    return [
+        (_rounded_amount(cost), _rounded_amount(cost + max(0.0, more)))
+        for cost, more in zip(low, extra, strict=True)
+    ]
+
+
+def _rounded_amount(amount: float) -> float:
+    """Return an amount with AMOUNT_DECIMALS; a difference of large sums may be just below zero."""
+    return round(max(0.0, float(amount)), AMOUNT_DECIMALS)
+
+
+def _uncertain_hours(intervals: _CellIntervals, edges: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Return for each period the hours of the intervals whose bounds differ; equal intervals count once."""
+    open_rows = sorted({(row[0], row[1]) for row in intervals.rows if row[2] != row[3]})
+    if not open_rows:
+        return np.zeros(len(edges) - 1)
+    begin, end = (np.array(each, dtype=float) for each in zip(*open_rows, strict=True))
+    return _integrate(begin, end, np.ones(len(open_rows)), edges) / MS_PER_HOUR
 
 
 def _integrate(

@@ -126,16 +126,15 @@ class HistoryFile:
     ) -> int:
         source = _ensure_source(db, identity)
         series = [_ensure_series(db, source, each.kind) for each in readings]
-        taken = [_has_reading(db, each, at) for each in series]
         if not imported:
-            while any(taken):  # two processes in the same millisecond
-                at += 1
-                taken = [_has_reading(db, each, at) for each in series]
+            at = _free_moment(db, series, at)
+        taken = [_has_reading(db, each, at) for each in series]
         stored = 0
         for number, reading, is_taken in zip(series, readings, taken, strict=True):
-            if not is_taken and not (not imported and is_repetition(db, number, reading, at)):
-                fold_reading(db, number, reading, at if reading.cached_at is None else reading.cached_at)
-                stored += 1
+            if is_taken or (not imported and is_repetition(db, number, reading, at)):
+                continue
+            fold_reading(db, number, reading, at if reading.cached_at is None else reading.cached_at)
+            stored += 1
         return stored
 
     @contextmanager
@@ -255,6 +254,13 @@ def _ensure_series(db: sqlite3.Connection, source: int, kind: str) -> int:
     db.execute("INSERT OR IGNORE INTO series (source, kind) VALUES (?, ?)", (source, kind))
     row = db.execute("SELECT id FROM series WHERE source = ? AND kind = ?", (source, kind)).fetchone()
     return int(row[0])
+
+
+def _free_moment(db: sqlite3.Connection, series: Sequence[int], at: int) -> int:
+    """Return the first millisecond from `at` that no series has a reading of: two processes may share one."""
+    while any(_has_reading(db, each, at) for each in series):
+        at += 1
+    return at
 
 
 def _has_reading(db: sqlite3.Connection, series: int, at: int) -> bool:

@@ -227,14 +227,7 @@ def history_frame(
     import pandas as pd
 
     timeline = Timeline(stored)
-    found = [
-        (identifier, _joined(spans, HISTORY_COLUMNS))
-        for identifier, spans in timeline.spans()
-        if machine is None or _is_machine(machine, identifier, spans)
-    ]
-    if machine is not None and not found:
-        raise _unknown_machine(timeline, machine)
-    rows = [span for _, spans in found for span in spans]
+    rows = _history_spans(timeline, machine)
     dtypes = inventory_dtypes()
     count = len(timeline.times)
     columns: dict[str, Any] = {"identifier": pd.Series([row.identifier for row in rows], dtype="str")}
@@ -246,6 +239,18 @@ def history_frame(
     frame = pd.DataFrame(columns)
     frame.attrs["lcnb"] = {"kind": "history", "account": account, "readings": count, **_last_time(timeline)}
     return frame
+
+
+def _history_spans(timeline: Timeline, machine: str | None) -> list[Span]:
+    """Return the spans of one or all machines, joined where HISTORY_COLUMNS are equal. InputError if unknown."""
+    found = [
+        _joined(spans, HISTORY_COLUMNS)
+        for identifier, spans in timeline.spans()
+        if machine is None or _is_machine(machine, identifier, spans)
+    ]
+    if machine is not None and not found:
+        raise _unknown_machine(timeline, machine)
+    return [span for spans in found for span in spans]
 
 
 def time_column(moments: Iterable[int | None]) -> pd.Series[Any]:

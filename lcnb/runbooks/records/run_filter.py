@@ -47,8 +47,13 @@ def select_runs(
         for run in runs
         if status in (None, run.status)
         and runbook in (None, _runbook_name(run))
-        and (start is None or (run.started is not None and run.started >= start))
+        and (start is None or _started_since(run, start))
     ]
+
+
+def _started_since(run: RunRecord, start: datetime) -> bool:
+    """Whether a run started at a time or later; a record without its time does not say so."""
+    return run.started is not None and run.started >= start
 
 
 def _runbook_name(run: RunRecord) -> str | None:

@@ -95,6 +95,8 @@ def _read_parquet(path: Path) -> SavedTable:
     """Read a table that holds the time of its reading, and what was odd in it."""
     import pandas as pd
 
+    from lcnb.changes.accessor import plain_rows
+
     try:
         frame = pd.read_parquet(path)
         facts = frame_facts(frame)
@@ -104,11 +106,7 @@ def _read_parquet(path: Path) -> SavedTable:
     odd = [each["path"] for each in facts["drift"] if not _VALUE_PATH.fullmatch(each["path"])]
     if odd or facts["drift_count"] > len(facts["drift"]):
         raise _NotUsable(f"the listing may have been incomplete (odd at {odd[0] if odd else 'many places'})")
-    rows = [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-    return SavedTable([str(name) for name in frame], rows, at)
+    return SavedTable([str(name) for name in frame], plain_rows(frame), at)
 
 
 def _read_csv(run: RunRecord, path: Path) -> SavedTable:

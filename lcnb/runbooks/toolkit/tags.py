@@ -113,28 +113,39 @@ def audit_tags(machines: pd.DataFrame, facts: Mapping[str, MachineFacts], rules:
     >>> audit_tags(fleet, {}, TagRules(["project"])).findings.iloc[0]
     'it has no tag; it has no owner'
     """
-    rows = []
-    for machine in plain_rows(taggable(machines)):
-        known = facts.get(machine["identifier"]) or MachineFacts(machine["identifier"])
-        missing = [key for key in rules.required_keys if key not in known.tags]
-        wrong = list(_disallowed_tags(known.tags, rules))
-        findings = [
-            *(f"{key} is missing{did_you_mean(key, known.tags)}" for key in missing if known.tags),
-            *([] if known.tags else ["it has no tag"]),
-            *(text for _, text in wrong),
-            *(["it has no owner"] if rules.owner_required and not known.owner else []),
-        ]
-        rows.append(
-            {
-                **machine,
-                "tags": format_tags(known.tags) or None,
-                "owner": known.owner or None,
-                "missing_keys": ", ".join(missing) or None,
-                "not_allowed": ", ".join(tag for tag, _ in wrong) or None,
-                "findings": "; ".join(findings) or None,
-            }
-        )
+    rows = [
+        _audit_row(machine, facts.get(machine["identifier"]) or MachineFacts(machine["identifier"]), rules)
+        for machine in plain_rows(taggable(machines))
+    ]
     return typed_frame(rows, AUDIT_DTYPES)
+
+
+def _audit_row(machine: Mapping[str, Any], known: MachineFacts, rules: TagRules) -> dict[str, Any]:
+    """Return the row of a machine in the frame of `audit_tags`."""
+    missing = [key for key in rules.required_keys if key not in known.tags]
+    wrong = list(_disallowed_tags(known.tags, rules))
+    findings = _iter_findings(known, missing, [sentence for _, sentence in wrong], rules)
+    return {
+        **machine,
+        "tags": format_tags(known.tags) or None,
+        "owner": known.owner or None,
+        "missing_keys": ", ".join(missing) or None,
+        "not_allowed": ", ".join(tag for tag, _ in wrong) or None,
+        "findings": "; ".join(findings) or None,
+    }
+
+
+def _iter_findings(
+    known: MachineFacts, missing: Iterable[str], wrong: Iterable[str], rules: TagRules
+) -> Iterator[str]:
+    """Yield what is wrong with a machine: keys that are missing, the sentences about wrong values, the owner."""
+    if known.tags:
+        yield from (f"{key} is missing{did_you_mean(key, known.tags)}" for key in missing)
+    else:
+        yield "it has no tag"
+    yield from wrong
+    if rules.owner_required and not known.owner:
+        yield "it has no owner"
 
 
 def _disallowed_tags(tags: Mapping[str, str], rules: TagRules) -> Iterator[tuple[str, str]]:
@@ -249,27 +260,47 @@ def cost_by_tag(
     currency are missing. Columns (`COST_DTYPES`): `key`, `value`, `machines`, `monthly_value`, `currencycode`. The
     values of a key are sorted by their cost in the first currency.
     """
-    rows: list[dict[str, Any]] = []
-    for key in keys:
-        costs: dict[tuple[str, str | None], list[float]] = {}
-        for machine in plain_rows(machines):
-            tags = facts[machine["identifier"]].tags if machine["identifier"] in facts else {}
-            value = (tags[key] or "(no value)") if key in tags else f"(no {key})"
-            code = machine["currencycode"] if machine["monthly_value"] is not None else None
-            costs.setdefault((value, code), []).append(machine["monthly_value"] or 0.0)
-        rows += [
-            {
-                "key": key,
-                "value": value,
-                "machines": len(prices),
-                "monthly_value": sum(prices) if code else None,
-                "currencycode": code,
-            }
-            for (value, code), prices in sorted(
-                costs.items(), key=lambda item: (item[0][1] is None, item[0][1] or "", -sum(item[1]), item[0][0])
-            )
-        ]  # fmt: skip
+    rows = [
+        {
+            "key": key,
+            "value": value,
+            "machines": len(prices),
+            "monthly_value": sum(prices) if code else None,
+            "currencycode": code,
+        }
+        for key in keys
+        for (value, code), prices in sorted(_prices_by_value(machines, facts, key).items(), key=_cost_order)
+    ]
     return typed_frame(rows, COST_DTYPES)
+
+
+#: A value of a tag and a currency code; the code is None for machines without a price.
+_CostGroup = tuple[str, str | None]
+
+
+def _prices_by_value(
+    machines: pd.DataFrame, facts: Mapping[str, MachineFacts], key: str
+) -> dict[_CostGroup, list[float]]:
+    """Return the monthly price of each machine, by its value of a key and its currency."""
+    found: dict[_CostGroup, list[float]] = {}
+    for machine in plain_rows(machines):
+        tags = facts[machine["identifier"]].tags if machine["identifier"] in facts else {}
+        code = machine["currencycode"] if machine["monthly_value"] is not None else None
+        found.setdefault((_tag_value_text(tags, key), code), []).append(machine["monthly_value"] or 0.0)
+    return found
+
+
+def _tag_value_text(tags: Mapping[str, str], key: str) -> str:
+    """Return the value of a key as a table shows it, also where there is no value or no such key."""
+    if key not in tags:
+        return f"(no {key})"
+    return tags[key] or "(no value)"
+
+
+def _cost_order(item: tuple[_CostGroup, list[float]]) -> tuple[bool, str, float, str]:
+    """Return what sorts costs: by currency, the highest cost first; machines without a price come last."""
+    (value, code), prices = item
+    return code is None, code or "", -sum(prices), value
 
 
 def cost_charts(costs: pd.DataFrame) -> Iterator[tuple[pd.Series[Any], str, str]]:
@@ -285,22 +316,33 @@ def list_orphans(machines: pd.DataFrame, facts: Mapping[str, MachineFacts]) -> p
     Columns (`ORPHAN_DTYPES`): `label`, `identifier`, `tags` and `owner` of the facts file; `label_now_of` is the
     identifier of the machine that has the label now (missing when none has): its facts are its own.
     """
-    holders: dict[str, list[str]] = {}
-    for machine in plain_rows(taggable(machines)):
-        holders.setdefault(comparable_name(machine["label"] or ""), []).append(machine["identifier"])
+    holders = _identifiers_by_label(machines)
     live = {identifier for each in holders.values() for identifier in each}
-    rows = [
-        {
-            "label": each.label or None,
-            "identifier": each.identifier,
-            "tags": format_tags(each.tags) or None,
-            "owner": each.owner or None,
-            "label_now_of": ", ".join(holders.get(comparable_name(each.label), [])) if each.label else None,
-        }
-        for each in sorted(facts.values(), key=lambda one: (one.label, one.identifier))
-        if each.identifier not in live
-    ]
-    return typed_frame([{**row, "label_now_of": row["label_now_of"] or None} for row in rows], ORPHAN_DTYPES)
+    orphans = sorted(
+        (each for each in facts.values() if each.identifier not in live),
+        key=lambda each: (each.label, each.identifier),
+    )
+    return typed_frame([_orphan_row(each, holders) for each in orphans], ORPHAN_DTYPES)
+
+
+def _identifiers_by_label(machines: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the identifiers of the machines that have each label, which may be twins; no label is an empty one."""
+    found: dict[str, list[str]] = {}
+    for machine in plain_rows(taggable(machines)):
+        found.setdefault(comparable_name(machine["label"] or ""), []).append(machine["identifier"])
+    return found
+
+
+def _orphan_row(orphan: MachineFacts, holders: Mapping[str, Sequence[str]]) -> dict[str, str | None]:
+    """Return the row of `list_orphans` for facts whose machine is gone; `holders` has the identifiers by label."""
+    label_holders = holders.get(comparable_name(orphan.label), ()) if orphan.label else ()
+    return {
+        "label": orphan.label or None,
+        "identifier": orphan.identifier,
+        "tags": format_tags(orphan.tags) or None,
+        "owner": orphan.owner or None,
+        "label_now_of": ", ".join(label_holders) or None,
+    }
 
 
 def audit_checks(
