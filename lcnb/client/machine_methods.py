@@ -185,6 +185,6 @@ class MachineMethods:
         skip_busy: bool,
         work: Callable[..., Any],
     ) -> Flow[BuiltChanges]:
-        names = checked_names(machines, label, identifier)
         skip = checked_flag("skip_busy", skip_busy)
+        names = checked_names(machines, label, identifier)
         return build.change_named_machines(self._cache, names, work, skip_busy=skip)

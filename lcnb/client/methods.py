@@ -535,13 +535,15 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
 
         Args:
             changeset: the id of one ChangeSet; by default all open ones of this account.
-            confirm, wait, timeout, on_error, progress: as for `ChangeSet.apply`.
+            confirm, wait, timeout, on_error, progress: as for `ChangeSet.apply`; `confirm` takes no typed text.
             passwords: label → the password that was typed; it is stored nowhere, and without it lcnb generates
                 another one.
 
         Returns a frame with one row per change of these ChangeSets, as `apply` does; empty if nothing was open.
         """
         results = []
+        if isinstance(confirm, str):  # which of several ChangeSets would it confirm?
+            checked_flag("confirm", confirm)
         apply.check_arguments(confirm, wait, timeout, on_error)
         for name in apply.open_changesets(self, changeset):
             how = (confirm, wait, timeout, on_error, passwords, progress)

@@ -640,7 +640,9 @@ def test_what_outlasts_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     run = run_runbook(str(path), progress=lambda *cell: forced.append("cell"))
 
     assert run.status == "done"
-    assert forced == ["run.json", "cell", "a.ipynb", "run.json", "report.html", "index", "run.json"]
+    assert forced[:3] == ["run.json", "cell", "a.ipynb"]
+    assert set(forced[3:5]) == {"run.json", "report.html"}  # at the same time
+    assert forced[5:] == ["index", "run.json"]
 
 
 def test_socket_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
