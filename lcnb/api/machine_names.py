@@ -49,9 +49,7 @@ def checked_name(
         if value is not None
     ]  # fmt: skip
     if len(given) != 1:
-        raise InputError(
-            "pass one machine: its label or identifier, or label=..., or identifier=...", not_done="sent"
-        )
+        raise _not_one_name()
     name, value, by = given[0]
     if not isinstance(value, str) or not comparable_name(value):
         raise InputError(field=name, expected=f"the {_NOUNS[by]} of a machine", value=value, not_done="sent")
@@ -62,9 +60,10 @@ def checked_names(
     machines: MachineNames | None, label: str | None, identifier: str | None
 ) -> list[MachineName]:
     """Return the names that a user passed. InputError for anything else; an empty list is one without names."""
-    if machines is None or isinstance(machines, str) or label is not None or identifier is not None:
-        text = machines if machines is None or isinstance(machines, str) else "several"
-        return [checked_name(text, label, identifier, field="machines")]
+    if machines is None or isinstance(machines, str):
+        return [checked_name(machines, label, identifier, field="machines")]
+    if label is not None or identifier is not None:
+        raise _not_one_name()
     if isinstance(machines, Instance):
         machines = [machines]
     if isinstance(machines, Mapping) or not isinstance(machines, Iterable) or hasattr(machines, "columns"):
@@ -81,6 +80,12 @@ def _checked_item(machine: str | Instance | MachineName) -> MachineName:
     if not isinstance(text, str) or not comparable_name(text):
         raise _not_names(machine)
     return MachineName(text)
+
+
+def _not_one_name() -> InputError:
+    return InputError(
+        "pass one machine: its label or identifier, or label=..., or identifier=...", not_done="sent"
+    )
 
 
 def _not_names(value: object) -> InputError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -190,20 +190,37 @@ def find_instances(cache: ReadCache, names: Sequence[MachineName]) -> Flow[list[
     InputError for a name that several machines have; NotFound that lists all names that no machine has.
     """
     for each in names:
-        if each.by == "identifier":
-            calls.path_segment("identifier", each.text)
-        elif each.by == "label":
-            comparable_label(each.text)
+        _check_name(each)
     listed = yield from read_machines(cache)
-    found = [each.found_in(listed.machines) for each in names]
-    if any(not some or some[0].state in ("busy", "building") for some in found):
+    found = _matches_by_name(names, listed)
+    if any(not matches or matches[0].state in ("busy", "building") for matches in found.values()):
         cache.forget_listings()  # the cached listing may be seconds old
         listed = yield from read_machines(cache)
-        found = [each.found_in(listed.machines) for each in names]
-    unknown = {name: "" for name, some in zip(names, found, strict=True) if not some}
+        found = _matches_by_name(names, listed)
+    _check_matches(found, listed)
+    return list({id(matches[0]): matches[0] for matches in found.values()}.values())
+
+
+def _check_name(name: MachineName) -> None:
+    """Raise InputError for an identifier or a label that no machine can have."""
+    if name.by == "identifier":
+        calls.path_segment("identifier", name.text)
+    elif name.by == "label":
+        comparable_label(name.text)
+
+
+def _matches_by_name(
+    names: Sequence[MachineName], listed: ListedMachines
+) -> dict[MachineName, list[Instance]]:
+    """Return the machines that have each name, in the order of the names."""
+    return {name: name.found_in(listed.machines) for name in names}
+
+
+def _check_matches(found: Mapping[MachineName, Sequence[Instance]], listed: ListedMachines) -> None:
+    """Raise NotFound for the names that no machine has, else InputError for the first that several machines have."""
+    unknown = {name: "" for name, matches in found.items() if not matches}
     if unknown:
         raise unknown_machines_error(unknown, listed.machines, listed.unreadable, not_done="sent")
-    for name, some in zip(names, found, strict=True):
-        if len(some) > 1:
-            raise several_machines_error(name, some, not_done="sent")
-    return list({id(some[0]): some[0] for some in found}.values())
+    for name, matches in found.items():
+        if len(matches) > 1:
+            raise several_machines_error(name, matches, not_done="sent")

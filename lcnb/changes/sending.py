@@ -89,17 +89,23 @@ class ApplyFlow:
             live = yield from read_account(set(live.seen))
         if self.session.settings.read_only:
             return self.tasks  # what was planned stays open until the account may be changed
-        planned = [task.change for task in self.tasks if task.state == "not tried"]
-        with suppress(Protected):  # each is checked below; while the facts file cannot be read, all stay open
-            check_protection(planned, self.session.settings)
-        touched: set[str | None] = {task.identifier for task in self.tasks if task.tries}
-        for task in self.tasks:
-            if task.state == "not tried":
-                yield from self._check_planned(task, live, label_only=task.change.identifier in touched)
-                touched.add(task.change.identifier)
+        yield from self._check_planned(live)
         return (yield from self._make_changes())
 
-    def _check_planned(self, task: ChangeTask, live: LiveAccount, *, label_only: bool) -> Flow[None]:
+    def _check_planned(self, live: LiveAccount) -> Flow[None]:
+        """Check each change that was not tried; one that is no longer as planned fails, and the others stay planned.
+
+        Raises InputError, before any fails, if a protection could refuse one and the facts file cannot be read.
+        """
+        planned = [task for task in self.tasks if task.state == "not tried"]
+        with suppress(Protected):  # each is checked before it is sent
+            check_protection([task.change for task in planned], self.session.settings)
+        touched: set[str | None] = {task.identifier for task in self.tasks if task.tries}
+        for task in planned:
+            yield from self._check_change(task, live, label_only=task.change.identifier in touched)
+            touched.add(task.change.identifier)
+
+    def _check_change(self, task: ChangeTask, live: LiveAccount, *, label_only: bool) -> Flow[None]:
         action = action_of(task.change)
         problem = action.find_drift(task.change, live, label_only=label_only)
         if problem:
@@ -117,12 +123,13 @@ class ApplyFlow:
                 break
         yield from self._settlement.settle([task for task in self.tasks if task.open])
         if self.session.rules.wait_s is not None:
-            # Of several changes of one machine the last one decides its final state.
-            last = {
-                task.identifier or task.change.target: task for task in self.tasks if task.state == "done"
-            }
-            yield from self._wait_for_goals([task for task in last.values() if action_of(task.change).goal])
+            yield from self._wait_for_goals(self._changes_with_goals())
         return self.tasks
+
+    def _changes_with_goals(self) -> list[ChangeTask]:
+        """Return the changes whose final state the account shows: of several changes of one machine, the last one."""
+        last = {task.identifier or task.change.target: task for task in self.tasks if task.state == "done"}
+        return [task for task in last.values() if action_of(task.change).goal]
 
     def _make_change(self, task: ChangeTask) -> Flow[bool]:
         """Make one change; return whether the next one may follow."""

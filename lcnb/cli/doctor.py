@@ -34,7 +34,7 @@ REQUIRED_PACKAGES = (
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class DoctorResult:
     """One line of the doctor: the name of the check, its result, and the finding with the cure."""
 
     name: str
@@ -42,9 +42,9 @@ class CheckResult:
     found: str
 
 
-def run_checks(account: str | None = None, *, settings: Settings | None = None) -> Iterator[CheckResult]:
+def run_checks(account: str | None = None, *, settings: Settings | None = None) -> Iterator[DoctorResult]:
     """Yield the results in order, each as soon as its check is done; stop where later checks cannot succeed."""
-    yield CheckResult(
+    yield DoctorResult(
         "Python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     )
     yield _check_packages()
@@ -52,7 +52,7 @@ def run_checks(account: str | None = None, *, settings: Settings | None = None) 
         check_home()
         state, config = state_dir(), config_dir()
     except LcnbError as error:
-        yield CheckResult("home folder", False, str(error))
+        yield DoctorResult("home folder", False, str(error))
         return
     yield _check_kernel()
     yield _check_warm_runs()
@@ -63,23 +63,23 @@ def run_checks(account: str | None = None, *, settings: Settings | None = None) 
     try:
         settings = settings or load_settings(account)
     except LcnbError as error:
-        yield CheckResult("token", False, str(error))
+        yield DoctorResult("token", False, str(error))
         return
-    yield CheckResult("token", True, f"from {settings.token_source}")
-    yield CheckResult("base URL", True, f"{settings.base_url} ({settings.base_url_source})")
+    yield DoctorResult("token", True, f"from {settings.token_source}")
+    yield DoctorResult("base URL", True, f"{settings.base_url} ({settings.base_url_source})")
     yield _check_changes(settings)
-    network_results = [CheckResult(*each) for each in network.network_checks(settings.base_url)]
+    network_results = [DoctorResult(*each) for each in network.network_checks(settings.base_url)]
     yield from network_results
     try:
         network.checked_proxy(settings.base_url)
     except LcnbError as error:
         if all(each.ok for each in network_results):
-            yield CheckResult("network", False, str(error))
+            yield DoctorResult("network", False, str(error))
         return
     yield from _check_account(settings)
 
 
-def _check_packages() -> CheckResult:
+def _check_packages() -> DoctorResult:
     found, missing = [], []
     for name in ("lcnb", *REQUIRED_PACKAGES):
         try:
@@ -87,11 +87,11 @@ def _check_packages() -> CheckResult:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        return CheckResult("packages", False, f"missing: {', '.join(missing)}. Cure: pip install lcnb")
-    return CheckResult("packages", True, ", ".join(found))
+        return DoctorResult("packages", False, f"missing: {', '.join(missing)}. Cure: pip install lcnb")
+    return DoctorResult("packages", True, ", ".join(found))
 
 
-def _check_kernel() -> CheckResult:
+def _check_kernel() -> DoctorResult:
     """Look for the kernel python3 in the folders of Jupyter, and let jupyter_client find it when none has it.
 
     jupyter_client takes longer to import than all other checks take together.
@@ -101,65 +101,65 @@ def _check_kernel() -> CheckResult:
     for folder in map(Path, jupyter_path("kernels")):
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             spec = json.loads((folder / "python3" / "kernel.json").read_bytes())
-            return CheckResult("Jupyter kernel", True, f"python3: {spec['argv'][0]}")
+            return DoctorResult("Jupyter kernel", True, f"python3: {spec['argv'][0]}")
     return _check_native_kernel()
 
 
-def _check_native_kernel() -> CheckResult:
+def _check_native_kernel() -> DoctorResult:
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     cure = "python -m ipykernel install --sys-prefix"
     try:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        return CheckResult("Jupyter kernel", False, f"kernel python3 is not installed. Cure: {cure}")
+        return DoctorResult("Jupyter kernel", False, f"kernel python3 is not installed. Cure: {cure}")
     except (ValueError, OSError) as error:
-        return CheckResult("Jupyter kernel", False, f"kernel python3 cannot be read: {error}. Cure: {cure}")
-    return CheckResult("Jupyter kernel", True, f"python3: {spec.argv[0]}")
+        return DoctorResult("Jupyter kernel", False, f"kernel python3 cannot be read: {error}. Cure: {cure}")
+    return DoctorResult("Jupyter kernel", True, f"python3: {spec.argv[0]}")
 
 
-def _check_warm_runs() -> CheckResult:
+def _check_warm_runs() -> DoctorResult:
     from lcnb.runbooks.engine import warm
 
     if not warm.is_supported():
-        return CheckResult("warm runs", True, "not supported on this system: each run starts a kernel")
+        return DoctorResult("warm runs", True, "not supported on this system: each run starts a kernel")
     if warm.is_server_running():
-        return CheckResult("warm runs", True, f"by the process in {warm.user_server_folder()}")
-    return CheckResult("warm runs", True, "no process is running for them (start one: lcnb warm)")
+        return DoctorResult("warm runs", True, f"by the process in {warm.user_server_folder()}")
+    return DoctorResult("warm runs", True, "no process is running for them (start one: lcnb warm)")
 
 
-def _check_writable(name: str, folder: Path, variable: str) -> CheckResult:
+def _check_writable(name: str, folder: Path, variable: str) -> DoctorResult:
     """Check that files can be written there, or in the nearest parent that exists."""
     nearest = next((place for place in (folder, *folder.parents) if place.exists()), Path(folder.anchor))
     try:
         with tempfile.NamedTemporaryFile(dir=nearest):
-            return CheckResult(name, True, str(folder))
+            return DoctorResult(name, True, str(folder))
     except OSError as error:
-        return CheckResult(
+        return DoctorResult(
             name, False, f"{folder}: {error.strerror or error}. Cure: set {variable} to another folder"
         )
 
 
-def _check_config_file(folder: Path) -> CheckResult:
+def _check_config_file(folder: Path) -> DoctorResult:
     path = folder / "lcnb.toml"
-    return CheckResult("lcnb.toml", True, str(path) if path.exists() else f"not present (optional: {path})")
+    return DoctorResult("lcnb.toml", True, str(path) if path.exists() else f"not present (optional: {path})")
 
 
-def _check_changes(settings: Settings) -> CheckResult:
+def _check_changes(settings: Settings) -> DoctorResult:
     """Report whether lcnb makes changes: a read-only account, and how many machines are protected."""
     from lcnb.changes.protection import read_protected
 
     if settings.read_only:
-        return CheckResult("changes", True, f"refused: the account is read-only ({settings.read_only})")
+        return DoctorResult("changes", True, f"refused: the account is read-only ({settings.read_only})")
     try:
         count = len(read_protected(settings))
     except LcnbError as error:
-        return CheckResult("changes", False, str(error))
+        return DoctorResult("changes", False, str(error))
     machines = "1 machine" if count == 1 else f"{count} machines"
-    return CheckResult("changes", True, f"allowed; {machines} protected in {settings.facts_path}")
+    return DoctorResult("changes", True, f"allowed; {machines} protected in {settings.facts_path}")
 
 
-def _check_notifications() -> Iterator[CheckResult]:
+def _check_notifications() -> Iterator[DoctorResult]:
     """Check that each target of LCNB_NOTIFY can be used; nothing is sent."""
     if not notification_targets():
         return
@@ -169,13 +169,13 @@ def _check_notifications() -> Iterator[CheckResult]:
         notification_filter()
         sender, problems = load_targets()
     except LcnbError as error:
-        yield CheckResult("notifications", False, str(error))
+        yield DoctorResult("notifications", False, str(error))
         return
     services = f"{len(sender)} service{'' if len(sender) == 1 else 's'}"
-    yield CheckResult("notifications", not problems, "; ".join(problems) or services)
+    yield DoctorResult("notifications", not problems, "; ".join(problems) or services)
 
 
-def _check_account(settings: Settings) -> Iterator[CheckResult]:
+def _check_account(settings: Settings) -> Iterator[DoctorResult]:
     """Check the token by reading the profile, then the rate limit and the budget."""
     from lcnb.client import LetsCloud
 
@@ -183,38 +183,38 @@ def _check_account(settings: Settings) -> Iterator[CheckResult]:
         try:
             profile = lc.profile()
         except LcnbError as error:
-            yield CheckResult("account", False, str(error))
+            yield DoctorResult("account", False, str(error))
             return
         balance = "unknown" if profile.balance is None else f"{profile.currency or ''} {profile.balance:,.2f}"
-        yield CheckResult("account", True, f"{profile.name or 'no name'}, balance {balance.strip()}")
+        yield DoctorResult("account", True, f"{profile.name or 'no name'}, balance {balance.strip()}")
         yield _check_rate_limit(dict(lc.limits))
         yield _check_budget(lc.budget())
 
 
-def _check_budget(budget: BudgetStatus) -> CheckResult:
+def _check_budget(budget: BudgetStatus) -> DoctorResult:
     """Report how many requests all processes of this machine may still send with this token."""
     if budget.problem:
-        return CheckResult(
+        return DoctorResult(
             "rate budget", False, f"{budget.problem}. Cure: set LCNB_STATE_DIR to another folder"
         )
     text = f"{budget.burst} calls at once, then {budget.calls_per_hour:,.0f} per hour; stored in {budget.stored_in}"
     if budget.blocked_s:
-        return CheckResult(
+        return DoctorResult(
             "rate budget", False, f"the provider requested a pause; {budget.blocked_s:,.0f} s remain"
         )
-    return CheckResult("rate budget", True, text)
+    return DoctorResult("rate budget", True, text)
 
 
-def _check_rate_limit(limits: dict[str, int]) -> CheckResult:
+def _check_rate_limit(limits: dict[str, int]) -> DoctorResult:
     """Report the rate limit as far as the provider reports it."""
     if "remaining" not in limits:
-        return CheckResult(
+        return DoctorResult(
             "rate limit", True, "not reported by the provider (documented: 5,000 calls per hour and token)"
         )
     remaining, limit = limits["remaining"], limits.get("limit")
     of_limit = f" of {limit:,}" if limit else ""
     if remaining <= 0:
-        return CheckResult(
+        return DoctorResult(
             "rate limit", False, f"used up: 0{of_limit} calls left in this window. Wait up to an hour"
         )
-    return CheckResult("rate limit", True, f"{remaining:,}{of_limit} calls left in this window")
+    return DoctorResult("rate limit", True, f"{remaining:,}{of_limit} calls left in this window")

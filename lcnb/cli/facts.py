@@ -99,8 +99,7 @@ def tag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | 
 
     MACHINES are labels or identifiers. A word with = is a tag: name a machine whose label contains = by its identifier.
     """
-    tags = [each for each in words if "=" in each]
-    machines = [each for each in words if "=" not in each]
+    tags, machines = _tags_and_machines(words)
     if not tags and not keys:
         raise click.UsageError("name at least one tag: KEY=VALUE, or --key KEY.")
     if not machines and selection is None:
@@ -110,6 +109,11 @@ def tag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | 
     if wrong := [each for each in keys if "=" in each]:
         raise click.UsageError(f"--key {wrong[0]}: a tag with a value is written without --key.")
     _edit_and_print("tag", (*tags, *keys), machines, selection, **where)
+
+
+def _tags_and_machines(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that are tags, which are those with =, and the other words."""
+    return [each for each in words if "=" in each], [each for each in words if "=" not in each]
 
 
 @click.command()

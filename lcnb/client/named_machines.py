@@ -41,8 +41,10 @@ def read_machine_names(machines: Any, client: str) -> NamedMachines:
     pandas = sys.modules.get("pandas")  # a frame exists only where pandas was imported
     if pandas is not None and isinstance(machines, pandas.DataFrame):
         return _machines_of_frame(machines, client)
-    if isinstance(machines, str | Instance):
-        machines = [machines]
+    return _machines_of_list([machines] if isinstance(machines, str | Instance) else machines)
+
+
+def _machines_of_list(machines: Any) -> NamedMachines:
     if isinstance(machines, Mapping) or not isinstance(machines, Iterable):
         raise _not_machines(machines)
     known: dict[str, str] = {}
@@ -50,13 +52,18 @@ def read_machine_names(machines: Any, client: str) -> NamedMachines:
     for each in machines:
         if isinstance(each, Instance) and each.identifier:
             known[each.identifier] = each.label or ""
-        elif isinstance(each, Instance) and each.label:
-            names.append(each.label)
-        elif isinstance(each, str) and comparable_name(each):
-            names.append(each)
         else:
-            raise _not_machines(each)
+            names.append(_checked_name(each))
     return NamedMachines(known, names)
+
+
+def _checked_name(machine: object) -> str:
+    """Return the label of a record, or the text that is passed. InputError for anything that names no machine."""
+    if isinstance(machine, Instance) and machine.label:
+        return machine.label
+    if isinstance(machine, str) and comparable_name(machine):
+        return machine
+    raise _not_machines(machine)
 
 
 def _not_machines(value: object) -> InputError:
@@ -69,30 +76,36 @@ def _not_machines(value: object) -> InputError:
 
 
 def _machines_of_frame(frame: pd.DataFrame, client: str) -> NamedMachines:
-    about = frame_facts(frame)
     key = next((name for name in ("identifier", "label") if name in frame), None)
     if key is None:
         raise InputError("the frame has no column identifier", field="machines", not_done="written")
     without = frame[frame[key].isna()]
     if len(without):
-        unnamed = without["label"].dropna().tolist() if "label" in without else []
-        which = f" ({', '.join(map(str, unnamed[:5]))}{' …' if len(unnamed) > 5 else ''})" if unnamed else ""
-        raise InputError(
-            f"each row needs its {key}; {len(without)} of {len(frame)} rows{which} have none, as a machine that is "
-            "still being built",
-            field="machines",
-            cure=f"Leave them out: frame[frame.{key}.notna()].",
-            not_done="written",
-        )
+        raise _unnamed_rows_error(without, key, len(frame))
     names = [str(each) for each in frame[key]]
-    if (
-        key == "identifier"
-        and about.get("client") == client
-        and about.get("kind") in ("instances", "inventory")
-    ):
+    if key == "identifier" and _is_listing_of(frame, client):
         labels = frame["label"].fillna("") if "label" in frame else [""] * len(frame)
         return NamedMachines(dict(zip(names, map(str, labels), strict=True)))
     return NamedMachines({}, names)
+
+
+def _unnamed_rows_error(without: pd.DataFrame, key: str, rows: int) -> InputError:
+    """Return the error for the rows of a frame that have no identifier, or no label; `rows` is the number of all."""
+    unnamed = without["label"].dropna().tolist() if "label" in without else []
+    which = f" ({', '.join(map(str, unnamed[:5]))}{' …' if len(unnamed) > 5 else ''})" if unnamed else ""
+    return InputError(
+        f"each row needs its {key}; {len(without)} of {rows} rows{which} have none, as a machine that is "
+        "still being built",
+        field="machines",
+        cure=f"Leave them out: frame[frame.{key}.notna()].",
+        not_done="written",
+    )
+
+
+def _is_listing_of(frame: pd.DataFrame, client: str) -> bool:
+    """Whether a frame is a listing of machines that this client read."""
+    about = frame_facts(frame)
+    return about.get("client") == client and about.get("kind") in ("instances", "inventory")
 
 
 def find_machines(

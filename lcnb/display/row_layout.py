@@ -79,23 +79,15 @@ def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> Text
     web-01     1
     –         16
     """
-    is_default = not (choice.columns or choice.wide)
     names = chosen_columns(rows, choice, default=default_columns(rows))
     columns = _text_columns(rows, names, choice.header)
     if width is None or _total_width(columns) <= width:
         return TextTable(list(_table_lines(columns, choice.header, rule=width is not None)))
-    fitted = columns if choice.wide else _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
-    if is_default:
-        for name in LESS_IMPORTANT_COLUMNS.get(rows.kind, ()):
-            if _total_width(fitted) <= width:
-                break
-            columns = [each for each in columns if each.name != name]
-            fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
-        texts = {each.name for each in columns if not each.right}
-        fitted = _cut_columns(fitted, width, texts, MIN_TEXT_WIDTH)
+    fitted = _fitted_columns(columns, choice, width, LESS_IMPORTANT_COLUMNS.get(rows.kind, ()))
     if _total_width(fitted) > width:
         return TextTable(list(_block_lines(_text_columns(rows, names))))
-    cut = any(after.width < before.width for before, after in zip(columns, fitted, strict=True))
+    full_widths = {each.name: each.width for each in columns}
+    cut = any(each.width < full_widths[each.name] for each in fitted)
     return TextTable(list(_table_lines(fitted, choice.header, rule=True)), len(names) - len(fitted), cut)
 
 
@@ -109,19 +101,24 @@ def _text_columns(rows: Rows, names: Sequence[str], header: bool = True) -> list
     """
     shown = select_columns(rows, names)
     values = list(zip(*shown.values, strict=True)) or [()] * len(names)
+    currency_hidden = "currencycode" in rows.dtypes and "currencycode" not in names
     columns = []
     for name, of_column in zip(shown.dtypes, values, strict=True):
         cells = [cell_text(value) for value in of_column]
-        if name == "monthly_value" and "currencycode" in rows.dtypes and "currencycode" not in names:
-            codes = rows.column("currencycode")
-            cells = [
-                text if value is None or code is None else f"{text} {code}"
-                for text, value, code in zip(cells, of_column, codes, strict=True)
-            ]
+        if name == "monthly_value" and currency_hidden:
+            cells = _cells_with_currency(cells, of_column, rows.column("currencycode"))
         widest = max(map(text_width, cells), default=0)
         heading = text_width(HEADINGS.get(name, name)) if header else 0
         columns.append(TextColumn(name, cells, max(widest, heading), shown.dtypes[name] in NUMBER_DTYPES))
     return columns
+
+
+def _cells_with_currency(cells: Sequence[str], prices: Sequence[Any], codes: Sequence[Any]) -> list[str]:
+    """The texts of prices, each with its currency where both are known."""
+    return [
+        text if price is None or code is None else f"{text} {code}"
+        for text, price, code in zip(cells, prices, codes, strict=True)
+    ]
 
 
 def cell_text(value: Any) -> str:
@@ -162,23 +159,50 @@ def _total_width(columns: Sequence[TextColumn]) -> int:
     return sum(each.width for each in columns) + len(GAP) * (len(columns) - 1)
 
 
+def _fitted_columns(
+    columns: Sequence[TextColumn], choice: RowChoice, width: int, less_important: Sequence[str]
+) -> Sequence[TextColumn]:
+    """The columns made as narrow as `width` requires and `choice` allows, without those that had to be omitted."""
+    if choice.wide:
+        return columns
+    fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
+    if choice.columns:
+        return fitted
+    for name in less_important:
+        if _total_width(fitted) <= width:
+            break
+        columns = [each for each in columns if each.name != name]
+        fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
+    texts = {each.name for each in fitted if not each.right}
+    return _cut_columns(fitted, width, texts, MIN_TEXT_WIDTH)
+
+
 def _cut_columns(
     columns: Sequence[TextColumn], width: int, names: frozenset[str] | set[str], least: int
 ) -> list[TextColumn]:
     """Make the widest of the named columns narrower, until the table fits or each is as narrow as it may be."""
-    excess = _total_width(columns) - width
-    widths = {each.name: each.width for each in columns}
-    least_of = {each.name: max(least, text_width(each.heading)) for each in columns}
+    named = [each for each in columns if each.name in names]
+    widths = _cut_widths(
+        {each.name: each.width for each in named},
+        {each.name: max(least, text_width(each.heading)) for each in named},
+        _total_width(columns) - width,
+    )
+    return [replace(each, width=widths.get(each.name, each.width)) for each in columns]
+
+
+def _cut_widths(widths: dict[str, int], least: dict[str, int], excess: int) -> dict[str, int]:
+    """The widths with `excess` taken from them, always from the widest one that is above its least width."""
+    widths = dict(widths)
     while excess > 0:
-        candidates = [name for name in widths if name in names and widths[name] > least_of[name]]
+        candidates = [name for name in widths if widths[name] > least[name]]
         if not candidates:
             break
         widest = max(candidates, key=widths.__getitem__)
-        others = [widths[name] for name in candidates if widths[name] < widths[widest]]
-        step = min(excess, widths[widest] - max([*others, least_of[widest]], default=0)) or 1
+        narrower = [widths[name] for name in candidates if widths[name] < widths[widest]]
+        step = min(excess, widths[widest] - max([*narrower, least[widest]]))
         widths[widest] -= step
         excess -= step
-    return [replace(each, width=widths[each.name]) for each in columns]
+    return widths
 
 
 def cut_text(text: str, width: int) -> str:

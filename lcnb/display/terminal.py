@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lcnb.display.palette import ERROR_STYLE, MISSING_STYLE, WARNING_STYLE
 from lcnb.display.row_choice import RowChoice, arrange_rows, chosen_columns, replace_values, select_columns
-from lcnb.display.row_layout import Line, Span, layout_rows
+from lcnb.display.row_layout import Line, Span, TextTable, layout_rows
 from lcnb.errors import InputError
 from lcnb.rows import Rows
 
@@ -88,18 +88,31 @@ def print_table(
     `choice` chooses its columns; it is None for a command without the option `--wide`.
     """
     stream = stream or sys.stdout
-    more = "a wider terminal shows more" if choice is None else "--wide shows all"
+    has_wide = choice is not None
     choice = choice or RowChoice()
     console = console_for(stream) if is_colored(stream) else None
     table = layout_rows(rows, choice, console.width if console and stream.isatty() else None)
     lines = [[(title, "")], *table.lines] if title else list(table.lines)
     if not len(rows) and choice.header:
         lines.append([("no rows", MISSING_STYLE)])
-    columns = "1 column" if table.omitted == 1 else f"{table.omitted} columns"
-    shortened = [f"{columns} omitted"] * bool(table.omitted) + ["long texts cut"] * table.cut
-    if shortened:
-        lines.append([(f"{', '.join(shortened)}; {more}", MISSING_STYLE)])
+    if note := _shortening_note(table, has_wide=has_wide):
+        lines.append([(note, MISSING_STYLE)])
     print_lines(lines, stream=stream, console=console)
+
+
+def _shortening_note(table: TextTable, *, has_wide: bool) -> str:
+    """Return what a table omits or cuts to fit the terminal, and what shows more; "" if it shows everything.
+
+    `has_wide`: whether the command has the option `--wide`.
+    """
+    parts = []
+    if table.omitted:
+        parts.append("1 column omitted" if table.omitted == 1 else f"{table.omitted} columns omitted")
+    if table.cut:
+        parts.append("long texts cut")
+    if not parts:
+        return ""
+    return f"{', '.join(parts)}; {'--wide shows all' if has_wide else 'a wider terminal shows more'}"
 
 
 def print_lines(
@@ -113,7 +126,12 @@ def print_lines(
     if console is None:
         for line in lines:
             print("".join([text for text, _ in line]).rstrip(" "), file=stream)
-        return
+    else:
+        _print_styled(lines, stream, console)
+
+
+def _print_styled(lines: Iterable[Line], stream: TextIO, console: Console) -> None:
+    """Print lines in color to the console of a stream, in characters that the stream can encode."""
     from rich.text import Text
 
     plain = str.maketrans({}) if _is_unicode(stream) else _PLAIN_CHARACTERS

@@ -71,17 +71,21 @@ class ActionDesk:
         """Pass the ticked machines to the forms; without any, a form that is only being filled in is closed."""
         desk = self.table.desk
         if identifiers and not desk.children:
-            views = [self._form(name) for name in FORM_NAMES]
-            for view in views:
-                set_visible(view.widget, False)
-                view.start()
-            desk.children = [view.widget for view in views]
+            self._add_forms()
         if not desk.children:
             return
         for name in FORM_NAMES:
             self._fill_machines(self._form(name), identifiers)
         if not identifiers and self._open and self._form(self._open).form.shown.phase is Phase.EDIT:
             self.close()
+
+    def _add_forms(self) -> None:
+        """Put the forms above the table, hidden, and read their choices."""
+        views = [self._form(name) for name in FORM_NAMES]
+        for view in views:
+            set_visible(view.widget, False)
+            view.start()
+        self.table.desk.children = [view.widget for view in views]
 
     @staticmethod
     def _fill_machines(view: FormView, identifiers: tuple[str, ...]) -> None:
