@@ -38,7 +38,7 @@ def stand_in_module(name: str, function: str) -> Iterator[None]:
 
 
 class DeferredModule:
-    """Stands for a module: the first use of one of its names imports it. Safe in threads, as an import is.
+    """A module that is imported when one of its names is first used. Safe in threads, as an import is.
 
     >>> DeferredModule("colorsys").rgb_to_hsv(1, 1, 1)
     (0.0, 0.0, 1)

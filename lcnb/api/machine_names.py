@@ -7,31 +7,46 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from lcnb.api.models import Instance
 from lcnb.errors import InputError, NotFound
-from lcnb.names import comparable_name, same_name
+from lcnb.names import comparable_name
 from lcnb.suggestions import did_you_mean
 
 _NOUNS = {"either": "label or identifier", "label": "label", "identifier": "identifier"}
 
 
 class MachineName(NamedTuple):
-    """A name that a user passed, and what it can be.
-
-    >>> MachineName("web-01").matches(Instance(identifier="a1", label="web-01 "))
-    True
-    """
+    """A name that a user passed, and what it can be."""
 
     text: str
     by: Literal["either", "label", "identifier"] = "either"
 
-    def matches(self, machine: Instance) -> bool:
-        """Whether a machine has this name. Labels are compared as people see them, identifiers exactly."""
-        by_label = self.by != "identifier" and same_name(machine.label, self.text)
-        by_identifier = self.by != "label" and bool(self.text) and machine.identifier == self.text
-        return by_label or by_identifier
 
-    def found_in(self, machines: Sequence[Instance]) -> list[Instance]:
-        """Return the machines of this name; more than one if it is ambiguous."""
-        return [each for each in machines if self.matches(each)]
+class MachineIndex:
+    """Machines by their names. Labels are compared as people see them, identifiers exactly.
+
+    >>> web = Instance(identifier="a1", label="web-01 ")
+    >>> MachineIndex([web]).find(MachineName("web-01")) == [web]
+    True
+    """
+
+    def __init__(self, machines: Iterable[Instance]) -> None:
+        self._machines = list(machines)
+        self._by_label: dict[str, list[int]] = {}
+        self._by_identifier: dict[str, list[int]] = {}
+        for place, each in enumerate(self._machines):
+            self._by_label.setdefault(comparable_name(each.label), []).append(place)
+            self._by_identifier.setdefault(each.identifier or "", []).append(place)
+
+    def find(self, name: MachineName) -> list[Instance]:
+        """Return the machines of a name, in their order; more than one if the name is ambiguous."""
+        label = comparable_name(name.text) if name.by != "identifier" else ""
+        identifier = name.text if name.by != "label" else ""
+        places = {
+            place
+            for key, known in ((label, self._by_label), (identifier, self._by_identifier))
+            if key  # a missing label or identifier is no name
+            for place in known.get(key, ())
+        }
+        return [self._machines[place] for place in sorted(places)]
 
 
 #: Machines as users name them: a label, an identifier, a record, or several of them.
@@ -107,12 +122,23 @@ def only_machine(
     not_done: str = "sent",
 ) -> Instance:
     """Return the only machine of this name. NotFound if there is none, InputError if there are several."""
-    found = name.found_in(machines)
+    found = MachineIndex(machines).find(name)
     if not found:
         raise unknown_machines_error({name: ""}, machines, unreadable, not_done=not_done)
     if len(found) > 1:
         raise several_machines_error(name, found, not_done=not_done)
     return found[0]
+
+
+def known_identifier(machine: Instance, *, not_done: str) -> str:
+    """Return the identifier of a machine. InputError while it has none."""
+    if not machine.identifier:
+        raise InputError(
+            f"{machine.label} is still being built and has no identifier yet",
+            field="machines",
+            not_done=not_done,
+        )
+    return machine.identifier
 
 
 def several_machines_error(name: MachineName, found: Sequence[Instance], *, not_done: str) -> InputError:

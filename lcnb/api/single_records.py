@@ -9,10 +9,10 @@ from lcnb.api import queries
 from lcnb.api.calls import Call, get_instance
 from lcnb.api.fields import Record
 from lcnb.api.flows import Envelope, Flow
-from lcnb.api.machine_names import MachineName, only_machine
+from lcnb.api.machine_names import MachineName, known_identifier, only_machine
 from lcnb.api.models import Instance
 from lcnb.api.record_reader import read_record
-from lcnb.errors import ConfirmationMissing, InputError, NotFound
+from lcnb.errors import ConfirmationMissing, NotFound
 from lcnb.flags import NOTHING_SENT, checked_flag
 from lcnb.secret import Secret
 
@@ -42,9 +42,7 @@ def find_initial_password(name: MachineName) -> Flow[Secret]:
     if name.by == "identifier":
         return (yield from read_initial_password(name.text))
     machine = yield from find_instance(name)
-    if not machine.identifier:
-        raise InputError(f"{machine.label} is still being built and has no identifier yet", not_done="sent")
-    return (yield from read_initial_password(machine.identifier))
+    return (yield from read_initial_password(known_identifier(machine, not_done="sent")))
 
 
 def read_initial_password(identifier: str) -> Flow[Secret]:

@@ -1,7 +1,7 @@
 """Which changes the facts file or the settings refuse: protected machines and read-only accounts.
 
-Which actions a protection refuses is stated by the actions (`Action.refused_when_protected`). The facts file is read
-anew for each check: another process may have protected a machine since. While it cannot be read, these changes are
+Which actions a protection refuses is stated by the actions (`Action.refused_when_protected`). Each check reads the
+facts file again: another process may have protected a machine since. While it cannot be read, these changes are
 refused, because a protection may be among the unreadable lines. A machine is found by its identifier only, so that one
 that was rebuilt under the same label is not taken for the protected one.
 """

@@ -17,7 +17,7 @@ from lcnb.api import calls, queries
 from lcnb.api.fields import Record
 from lcnb.api.flows import Flow
 from lcnb.api.listing_reader import Listing
-from lcnb.api.machine_names import MachineName, several_machines_error, unknown_machines_error
+from lcnb.api.machine_names import MachineIndex, MachineName, several_machines_error, unknown_machines_error
 from lcnb.api.models import Image, Instance, Location, Plan, Profile, Snapshot, SSHKey
 from lcnb.api.record_reader import read_record
 from lcnb.changes.name_rules import NOTHING_SENT, comparable_label
@@ -213,7 +213,8 @@ def _matches_by_name(
     names: Sequence[MachineName], listed: ListedMachines
 ) -> dict[MachineName, list[Instance]]:
     """Return the machines that have each name, in the order of the names."""
-    return {name: name.found_in(listed.machines) for name in names}
+    machines = MachineIndex(listed.machines)
+    return {name: machines.find(name) for name in names}
 
 
 def _check_matches(found: Mapping[MachineName, Sequence[Instance]], listed: ListedMachines) -> None:

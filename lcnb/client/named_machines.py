@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lcnb.api import queries
 from lcnb.api.flows import Flow
-from lcnb.api.machine_names import MachineName, several_machines_error, unknown_machines_error
+from lcnb.api.machine_names import (
+    MachineIndex,
+    MachineName,
+    known_identifier,
+    several_machines_error,
+    unknown_machines_error,
+)
 from lcnb.api.models import Instance
 from lcnb.changes.reading import listed_machines
 from lcnb.errors import InputError
@@ -125,12 +131,13 @@ def find_machines(
     if not named.names:
         return found
     listed = listed_machines((yield from queries.list_instances()))
+    index = MachineIndex(listed.machines)
     missing: dict[MachineName, str] = {}
     for text in named.names:
         name = MachineName(text)
-        matches = name.found_in(listed.machines)
+        matches = index.find(name)
         if len(matches) == 1:
-            found[_named_identifier(matches[0])] = matches[0].label or ""
+            found[known_identifier(matches[0], not_done="written")] = matches[0].label or ""
         elif matches:
             raise several_machines_error(name, matches, not_done="written")
         elif gone_allowed and text in stored:
@@ -140,16 +147,6 @@ def find_machines(
     if missing:
         raise unknown_machines_error(missing, listed.machines, listed.unreadable, not_done="written")
     return found
-
-
-def _named_identifier(machine: Instance) -> str:
-    if not machine.identifier:
-        raise InputError(
-            f"{machine.label} is still being built and has no identifier yet",
-            field="machines",
-            not_done="written",
-        )
-    return machine.identifier
 
 
 def _gone_note(name: str, stored: Mapping[str, str]) -> str:

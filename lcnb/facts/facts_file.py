@@ -53,9 +53,8 @@ class FactsFile:
         path = self._target()
         try:
             lock = path.with_name(f".{path.name}.lock")
-            with FileLock(
-                lock, timeout=LOCK_TIMEOUT_S, mode=_file_mode(path)
-            ):  # whoever may write the file may lock it
+            # With the permissions of the file itself: whoever may write it may lock it.
+            with FileLock(lock, timeout=LOCK_TIMEOUT_S, mode=_file_mode(path)):
                 facts, comments = self._read_all()
                 changed = {
                     identifier: change(_with_label(facts.get(identifier), identifier, label))

@@ -199,7 +199,7 @@ def _parse_protection(text: str) -> Protection | None:
         if by.strip():
             return Protection(by.strip(), parse_time(time))
     except InputError:
-        pass
+        pass  # the message below names the form of the whole cell
     raise InputError(field="protected", expected="yes, an empty cell, or `user@host TIME`", value=text)
 
 

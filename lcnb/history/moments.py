@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
-from lcnb.times import is_duration, parse_duration, to_utc
+from lcnb.times import past_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def parse_moment(name: str, value: Any, now: float) -> int:
     >>> parse_moment("at", "24h", now=200_000.0)
     113600000
     """
-    moment = _time_ago(value, now) if is_duration(value) else to_utc(value)
+    moment = past_time(value, datetime.fromtimestamp(now, UTC))
     if moment is None:
         raise InputError(field=name, expected="a date or time", value=value, cure=MOMENT_EXAMPLES)
     found = milliseconds(moment)
@@ -43,13 +43,6 @@ def parse_moment(name: str, value: Any, now: float) -> int:
             f"{moment.isoformat()} has not come yet", field=name, value=value, cure=MOMENT_EXAMPLES
         )
     return found
-
-
-def _time_ago(text: str, now: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(now, UTC) - parse_duration(text)
-    except (InputError, OverflowError):
-        return None
 
 
 def milliseconds(moment: datetime) -> int:

@@ -17,7 +17,7 @@ from lcnb.widgets.facts_fields import FACTS_FIELDS, LIFT
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import EditFacts, Effects
 from lcnb.widgets.form_fields import FieldValues, FormSpec
-from lcnb.widgets.form_messages import error_message, invalid_fields_notice
+from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_state import Phase
 
 
@@ -50,10 +50,7 @@ class FactsForm(Form):
 
     def _begin_review(self) -> Effects:
         """Save without waiting for suggestions that are still being read."""
-        self._all_checked = True
-        errors = self._field_errors()
-        if errors:
-            self._update_state(notice=invalid_fields_notice(len(errors)), alert=True)
+        if not self._are_fields_valid():
             return ()
         if not any(value for name, value in self.shown.values.items() if name != "machines"):
             self._update_state(notice="Nothing to save: every field is empty.", alert=True)

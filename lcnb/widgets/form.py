@@ -137,11 +137,16 @@ class Form:
         with self._handle_event():
             return self._begin_review() if self.shown.phase is Phase.EDIT else ()
 
-    def _begin_review(self) -> Effects:
+    def _are_fields_valid(self) -> bool:
+        """Check all fields, also those that nobody has touched, and say how many are wrong."""
         self._all_checked = True
         errors = self._field_errors()
         if errors:
             self._update_state(phase=Phase.EDIT, notice=invalid_fields_notice(len(errors)), alert=True)
+        return not errors
+
+    def _begin_review(self) -> Effects:
+        if not self._are_fields_valid():
             return ()
         self._turn += 1
         self._waiting = bool(self.shown.loading)

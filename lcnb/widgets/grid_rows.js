@@ -53,7 +53,7 @@ function menuOptions(rows, menu) {
   return options.length && rowsOf.has("") ? [...options, ["", `${menu.none} – ${rowsOf.get("")}`]] : options;
 }
 
-// Whether a row has the chosen value of a menu; a key of a tag stands for all its values.
+// Whether a row has the chosen value of a menu; a key of a tag means all its values.
 function hasValue(row, name, chosen) {
   const value = row[name];
   if (chosen === "") return isMissing(value) || (Array.isArray(value) && !value.length);

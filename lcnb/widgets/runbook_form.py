@@ -39,10 +39,7 @@ class RunForm(Form):
 
     def _begin_review(self) -> Effects:
         """Start without waiting for suggestions that are still being read: the run checks the values itself."""
-        self._all_checked = True
-        errors = self._field_errors()
-        if errors:
-            self._update_state(notice=invalid_fields_notice(len(errors)), alert=True)
+        if not self._are_fields_valid():
             return ()
         values = self.shown.values
         needed = {each.name for each in self.book.parameters if each.required}

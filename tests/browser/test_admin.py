@@ -270,7 +270,7 @@ def test_facts_by_keyboard(front: Front) -> None:
     """A machine gets a tag without a pointer: the keyboard goes from the bar into the form, and is never lost."""
     if front.kind == "lab":
         pytest.skip("JupyterLab has keys of its own; the widgets are the same")
-    page = front.page
+    page, before = front.page, front.writes()
     page.get_by_role("button", name="Machines", exact=True).click()
     untick_all(page)
     page.get_by_role("button", name="Refresh", exact=True).first.focus()
@@ -292,6 +292,7 @@ def test_facts_by_keyboard(front: Front) -> None:
     page.locator("tr.picked", has_text="web-01").get_by_text("keys=yes", exact=True).wait_for()
     press(form, "Close")
     untick_all(page)
+    assert front.writes() == before
 
 
 IN_ONE_GO = """(labels) => {
@@ -306,10 +307,12 @@ def test_faster_than_the_kernel(front: Front) -> None:
     page.get_by_role("button", name="Machines", exact=True).click()
     form = page.locator(".lcnb-form-act")
     untick_all(page)
+    before = front.writes()
     page.evaluate(IN_ONE_GO, ["web-01", "api-01", "db-01"])
     form.get_by_role("button", name="Yes, reboot 3", exact=True).wait_for()
     press(form, "Close")
     untick_all(page)
+    assert front.writes() == before
 
 
 def test_slow_page(front: Front) -> None:

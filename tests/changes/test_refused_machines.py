@@ -12,7 +12,7 @@ import lcnb
 from benchmarks.virtual import client
 from conftest import TOKEN
 from lcnb import LetsCloud
-from lcnb.api.machine_names import MachineName
+from lcnb.api.machine_names import MachineIndex, MachineName
 from lcnb.api.models import Instance
 from lcnb.config import Settings
 from lcnb.refused_machine import RefusedMachine
@@ -196,14 +196,19 @@ def test_no_machines_are_no_changes(lc: LetsCloud) -> None:
 def test_exact_names_match_one_way() -> None:
     """`by` says what a name may be; an empty identifier is no name."""
     machine = Instance(identifier="a1", label="web")
-    assert [MachineName("a1", by).matches(machine) for by in ("either", "label", "identifier")] == [
-        True,
-        False,
-        True,
+    index = MachineIndex([machine, Instance(identifier="", label="")])
+    ways = ("either", "label", "identifier")
+    assert [index.find(MachineName("a1", by)) for by in ways] == [[machine], [], [machine]]
+    assert [index.find(MachineName("web", by)) for by in ways] == [[machine], [machine], []]
+    assert [index.find(MachineName("", by)) for by in ways] == [[], [], []]
+
+
+def test_ambiguous_names_are_found_in_order() -> None:
+    """Every machine of a name is found once, in the order of the listing, also if it is its label and identifier."""
+    twins = [
+        Instance(identifier="b2", label="a1"),
+        Instance(identifier="a1", label="a1"),
+        Instance(label="a1 "),
     ]
-    assert [MachineName("web", by).matches(machine) for by in ("either", "label", "identifier")] == [
-        True,
-        True,
-        False,
-    ]
-    assert not MachineName("", "identifier").matches(Instance(identifier=""))
+    assert MachineIndex(twins).find(MachineName("a1")) == twins
+    assert MachineIndex(twins).find(MachineName("a1", "identifier")) == twins[1:2]

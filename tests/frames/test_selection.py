@@ -145,10 +145,10 @@ def test_selects(selection: str, rows: list[int]) -> None:
     assert len(select(FLEET.iloc[:0], selection)) == 0
 
 
-@pytest.mark.parametrize(("selection", "told"), BAD.items(), ids=[key[:40] for key in BAD])
-def test_refuses(selection: str, told: str) -> None:
+@pytest.mark.parametrize(("selection", "message"), BAD.items(), ids=[key[:40] for key in BAD])
+def test_refuses(selection: str, message: str) -> None:
     """What is no selection is refused, with the text, the reason, and how one looks."""
-    with pytest.raises(InputError, match=told) as error:
+    with pytest.raises(InputError, match=message) as error:
         select(FLEET, selection)
     assert "Examples: state == 'running'" in str(error.value)
     with pytest.raises(InputError):
@@ -255,10 +255,10 @@ def test_selects_by_facts(selection: str, rows: list[int]) -> None:
     assert len(select(TAGGED.iloc[:0], selection)) == 0
 
 
-@pytest.mark.parametrize(("selection", "told"), BAD_TAG_SELECTIONS.items())
-def test_refuses_facts(selection: str, told: str) -> None:
+@pytest.mark.parametrize(("selection", "message"), BAD_TAG_SELECTIONS.items())
+def test_refuses_facts(selection: str, message: str) -> None:
     """A tag that no machine has is refused like an unknown column: `not` of a misspelt key would select everything."""
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         select(TAGGED, selection)
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import get_args
 
 from lcnb.errors import InputError
 from lcnb.runbooks.ends import RunStatus
 from lcnb.runbooks.records.run_record import RunRecord
 from lcnb.suggestions import did_you_mean
-
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
+from lcnb.times import past_time
 
 
 def select_runs(
@@ -79,17 +77,14 @@ def parse_since(text: str, now: datetime) -> datetime:
     >>> parse_since("2026-11-30 08:00", datetime(2026, 12, 1, tzinfo=UTC)).isoformat()
     '2026-11-30T08:00:00+00:00'
     """
-    try:
-        if span := re.fullmatch(r"(\d{1,6})\s*([dhm])", text.strip().lower()):
-            return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
-        at = datetime.fromisoformat(text.strip())
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+    found = past_time(text, now)
+    if found is None:
         raise InputError(
             field="--since",
             expected="a date or time such as 2026-11-30 or 2026-11-30T08:00, or a span such as 7d, 12h, 30m",
             value=text,
-        ) from None
+        )
+    return found
 
 
 #: Characters of a short id: the time with which an id begins.

@@ -14,7 +14,7 @@ from lcnb.runbooks.toolkit.readings import complete_times, format_time
 from lcnb.runbooks.toolkit.reporting import join_html
 from lcnb.runbooks.toolkit.typed_frames import frame_records
 
-#: The row of a table that stands for all groups. Its bounds are not the sums of the groups' bounds: a machine that
+#: The row of a table with the total of all groups. Its bounds are not the sums of the groups' bounds: a machine that
 #: changed its group is uncertain in both groups, and certain in the total.
 TOTAL = "total"
 OTHERS = "others"

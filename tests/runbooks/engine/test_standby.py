@@ -71,9 +71,13 @@ def test_used_once(server: psutil.Process, env: dict[str, str], tmp_path: Path) 
     assert until(lambda: len(standbys(server)) == 1)  # a run before may be ending
     (before,) = standbys(server)
     (shell,) = before.children()
-    told = run_cells(tmp_path, env, "import os\nprint(os.getpid())")
-    assert (told["pid"], told["kernel_process"]["pid"], told["engine"]) == (before.pid, shell.pid, "shell")
-    assert saved(told["folder"]).cells[0].outputs[0].text == f"{shell.pid}\n"
+    result = run_cells(tmp_path, env, "import os\nprint(os.getpid())")
+    assert (result["pid"], result["kernel_process"]["pid"], result["engine"]) == (
+        before.pid,
+        shell.pid,
+        "shell",
+    )
+    assert saved(result["folder"]).cells[0].outputs[0].text == f"{shell.pid}\n"
     assert until(lambda: [each.pid for each in standbys(server)] not in ([], [before.pid]))
 
 
@@ -100,9 +104,9 @@ def test_harmed(
     (standby,) = standbys(server)
     (shell,) = standby.children()
     harm(standby)
-    told = run_cells(tmp_path, env, "1")
-    assert (told["status"], told["engine"]) == ("done", "shell")
-    assert told["kernel_process"]["pid"] != shell.pid
+    result = run_cells(tmp_path, env, "1")
+    assert (result["status"], result["engine"]) == ("done", "shell")
+    assert result["kernel_process"]["pid"] != shell.pid
     assert until(lambda: gone(shell.pid))
 
 
@@ -247,10 +251,10 @@ def test_server_lost_at_a_request(env: dict[str, str], tmp_path: Path) -> None:
             request, handles = framing.receive_message(connection)
         for handle in handles:
             os.close(handle)
-        told = run.communicate(timeout=600)[1]
+        stderr = run.communicate(timeout=600)[1]
     assert request is not None
-    assert (run.returncode, told.count("Traceback")) == (1, 0)
-    assert "the run may have started" in " ".join(told.split())
+    assert (run.returncode, stderr.count("Traceback")) == (1, 0)
+    assert "the run may have started" in " ".join(stderr.split())
     assert not (tmp_path / "runs").exists()
 
 
