@@ -13,7 +13,7 @@ from lcnb.errors import InputError
 
 #: Unit → its name as an argument of timedelta.
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_FORM = re.compile("".join(rf"(?:(?P<{name}>[0-9]{{1,9}})\s*{unit}\s*)?" for unit, name in _UNITS.items()))
+_FORM = re.compile("".join(rf"(?:(?P<{name}>[0-9]{{1,9}}){unit})?" for unit, name in _UNITS.items()))
 
 
 def to_utc(value: object) -> datetime | None:
@@ -44,7 +44,7 @@ def is_duration(text: object) -> bool:
 def past_time(value: object, now: datetime) -> datetime | None:
     """Return a time, or how long ago it was (`7d`), as a time in UTC; None for anything else.
 
-    >>> past_time("24 h", datetime(2026, 11, 2, tzinfo=UTC)).isoformat()
+    >>> past_time("24h", datetime(2026, 11, 2, tzinfo=UTC)).isoformat()
     '2026-11-01T00:00:00+00:00'
     """
     if not isinstance(value, str) or not is_duration(value):

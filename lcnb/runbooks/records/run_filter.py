@@ -11,7 +11,7 @@ from lcnb.errors import InputError
 from lcnb.runbooks.ends import RunStatus
 from lcnb.runbooks.records.run_record import RunRecord
 from lcnb.suggestions import did_you_mean
-from lcnb.times import past_time
+from lcnb.times import is_duration, past_time
 
 
 def select_runs(
@@ -77,7 +77,8 @@ def parse_since(text: str, now: datetime) -> datetime:
     >>> parse_since("2026-11-30 08:00", datetime(2026, 12, 1, tzinfo=UTC)).isoformat()
     '2026-11-30T08:00:00+00:00'
     """
-    found = past_time(text, now)
+    span = text.replace(" ", "")
+    found = past_time(span if is_duration(span) else text, now)
     if found is None:
         raise InputError(
             field="--since",
