@@ -28,14 +28,24 @@ check: $(STAMP)  ## Lint, format and type checks.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The S3 server of some tests. Its libraries exclude releases that lcnb is tested with, so it has an environment of its own.
+S3_STAMP := .venv/s3-server/installed
+$(S3_STAMP): $(STAMP) tests/s3-server.txt
+	$(PYTHON) -m venv .venv/s3-server
+	.venv/s3-server/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement tests/s3-server.txt
+	@touch $@
+
 # Some tests need programs of the system: a browser, a Redis, cron. Without them, and without the right to install
 # them, those tests are skipped, and pytest says so.
-system:  ## Install the programs that some tests need, where that is allowed.
-	@command -v chromium >/dev/null && command -v redis-server >/dev/null && command -v crontab >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+system: $(S3_STAMP)  ## Install the programs that some tests need, where that is allowed.
+	@missing=; for program in chromium redis-server crontab sshd promtool configurable-http-proxy; do \
+	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-	    chromium fonts-dejavu-core redis-server cron >/dev/null || echo "not all could be installed: some tests are skipped"; \
-	else echo "some tests are skipped without: chromium redis-server cron (as root: apt-get install ...)"; fi
+	    chromium fonts-dejavu-core redis-server cron openssh-server prometheus >/dev/null || echo "not all could be installed: some tests are skipped"; \
+	  command -v configurable-http-proxy >/dev/null || npm install --silent --global configurable-http-proxy || echo "no proxy for JupyterHub: its tests are skipped"; \
+	else echo "some tests are skipped without:$$missing (Debian: apt-get install chromium redis-server cron openssh-server prometheus; npm install --global configurable-http-proxy)"; fi
 
 # Linting needs the processors, fetching programs the network. Most tests wait for kernels and processes, so there are more
 # workers than processors; browsers want the machine for themselves. A file's tests share what it has set up.
