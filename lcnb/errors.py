@@ -179,6 +179,10 @@ class ConfirmationMissing(InputError):
     """A change that nobody confirmed; nothing was sent."""
 
 
+class ApprovalMissing(ConfirmationMissing):
+    """Changes that no second person has approved, in an account that requires it; nothing was sent."""
+
+
 class ChangesRefused(InputError):
     """Machines that cannot be changed now; nothing was sent.
 

@@ -241,4 +241,42 @@ def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
     return len(result.problems)
 
 
-COMMANDS = (runs_group, show_command, open_command, diff_command, rerun_command, verify_command)
+@click.command("approve")
+@click.argument("run")
+@click.option(
+    "--note", default="", metavar="TEXT", help="A sentence to keep with the approval, such as a ticket."
+)
+@click.option("--yes", is_flag=True, help="Approve without asking.")
+@runs_dir_option
+def approve_command(run: str, note: str, yes: bool, runs_dir: str | None) -> None:
+    """Approve the changes that another user planned.
+
+    RUN is a dry run of `lcnb plan-run`. `lcnb apply RUN` then makes exactly these changes. An account requires this
+    with approve = "other" in lcnb.toml.
+    """
+    from lcnb.cli.printing import print_run_changes
+    from lcnb.runbooks import rerun
+    from lcnb.runbooks.records.approval import approve_run
+
+    planned = _find_run(run, runs_dir)
+    rerun.check_plan(planned, to_approve=True)
+    facts = planned.facts
+    click.echo(
+        f"{facts.get('title')}, planned by {facts.get('user')}@{facts.get('host')} at {facts.get('started')}"
+    )
+    print_run_changes(rerun.recorded_plan(planned))
+    if not yes and not _ask_yes_no("Approve these changes?"):
+        click.echo("not approved: nothing was changed", err=True)
+        sys.exit(NOT_CONFIRMED.exit_code)
+    click.echo(f"{approve_run(planned, note)}. Make the changes: lcnb apply {planned.id}")
+
+
+COMMANDS = (
+    runs_group,
+    show_command,
+    open_command,
+    diff_command,
+    rerun_command,
+    verify_command,
+    approve_command,
+)

@@ -38,6 +38,7 @@ from lcnb.runbooks.publish.notifications import send_notification
 from lcnb.runbooks.publish.pdf import write_pdf
 from lcnb.runbooks.records import artifacts, notes, process
 from lcnb.runbooks.records import index as run_index
+from lcnb.runbooks.records.approval import Approval
 from lcnb.runbooks.result import RunResult, failed_cell_facts, format_failure
 from lcnb.secret import Secret, mask_secrets
 from lcnb.signals import exit_on_signals, hold_signals
@@ -70,6 +71,8 @@ class RunExecution:
     confirmation = ""
     #: The ids of the runs that this run resumes.
     resumes: tuple[str, ...] = ()
+    #: The approval of that dry run by a second person, in an account that requires one.
+    approval: Approval | None = None
     #: Whether the report is printed as a PDF too.
     pdf = False
     #: Whether the cells may run in a forked shell.
@@ -320,6 +323,7 @@ class RunExecution:
             "limits": {"run_s": self.limits.run_s, "cell_s": self.limits.cell_s},
             "resumes": list(self.resumes),
             "confirmed": self.confirmation,
+            "approval": self.approval.facts if self.approval else None,
             "changes": self.changes,
             "failed_cell": failed_cell_facts(error) if error else None,
             **notes.note_facts(self.folder),

@@ -24,6 +24,7 @@ from lcnb.runbooks.preflight import (
     account_choices,
     check_account_writable,
     check_language,
+    find_approval,
     merge_account,
     working_directory,
 )
@@ -85,7 +86,8 @@ def export_schedule(
         confirm: True confirms the changes that every run will make; `dry_run=false` needs it.
 
     Raises InputError or ParameterError for a schedule that could not run, or that the scheduler would read
-    differently, and ConfirmationMissing for changes that nobody confirmed.
+    differently, and ConfirmationMissing for changes that nobody confirmed, which
+    includes ApprovalMissing.
 
     >>> print(export_schedule("inventory", "0 6 * * *", "github")["lcnb-inventory.yml"].splitlines()[0])
     # Inventory: `lcnb run inventory`
@@ -108,6 +110,7 @@ def export_schedule(
         )
     if changes_account:
         check_account_writable(settings)
+        find_approval(settings, approved=None)
     job = JobEnvironment(book, name, system, account or given.get("account") or None, settings)
     pairs = {**given, **job.path_parameters(given, checked)}
     argv = [

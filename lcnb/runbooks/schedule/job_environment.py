@@ -23,6 +23,7 @@ from lcnb.tokens import SINGLE_QUOTES_ADVICE, TOKEN_VARIABLES, token_line
 #: Settings that hold no secret and that every job needs with the values that they have here.
 CARRIED_VARIABLES = (
     "LCNB_TIMEOUT", "LCNB_SETTLE", "LCNB_CATALOGUE", "LCNB_HISTORY", "LCNB_NOTIFY_ON", "LCNB_READ_ONLY",
+    "LCNB_APPROVE",
 )  # fmt: skip
 #: Settings that a job on this machine needs as well.
 LOCAL_CARRIED_VARIABLES = (
