@@ -9,6 +9,7 @@ never be sent for it.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,8 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_RUNS_DIR": "folder of runbook runs (default ./runs)",
     "LCNB_NOTIFY": "where to report how a run ended: Apprise URLs separated by spaces, or a file of them",
     "LCNB_NOTIFY_ON": "which runs are reported: all (the default) or trouble (all but successful ones)",
+    "LCNB_NOTIFY_ATTACH": "what is attached, where the service supports it: html (the default), pdf or none",
+    "LCNB_PING_URL": "URL of a dead man's switch, called at the start and end of each run; {runbook} is its name",
 }
 
 
@@ -94,6 +97,34 @@ def notification_filter() -> str:
             not_done="reported",
         )
     return reported
+
+
+def notification_attachment() -> str:
+    """What is attached to notifications: `html`, `pdf` or `none`. ConfigError for another value."""
+    attached = os.environ.get("LCNB_NOTIFY_ATTACH") or "html"
+    if attached not in ("html", "pdf", "none"):
+        raise ConfigError(
+            f"{attached!r} is not one of html, pdf and none",
+            field="LCNB_NOTIFY_ATTACH",
+            value=attached,
+            not_done="reported",
+        )
+    return attached
+
+
+def ping_url() -> Secret | None:
+    """The URL that is called at the start and end of each run, if set. It is a secret, because it needs no login.
+
+    ConfigError for a value that is no http URL; the message does not repeat it.
+    """
+    url = (os.environ.get("LCNB_PING_URL") or "").strip()
+    if url and not re.match(r"https?://[^/\s]+(/\S*)?$", url):
+        raise ConfigError(
+            "expected a URL that begins with https:// or http://, without spaces",
+            field="LCNB_PING_URL",
+            not_done="started",
+        )
+    return Secret(url) if url else None
 
 
 def redis_url() -> Secret | None:

@@ -30,6 +30,8 @@ def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
     facts = frame.attrs["lcnb"]
     done = int((frame["status"] == DONE.status).sum())
     style = TONE_STYLES["good" if done == len(frame) else "bad"]
+    for problem in facts["problems"]:
+        print_warning(problem)
     print_line((f"{done} of {len(frame)} done", style), (f" {facts['folder']}", ""))
 
 

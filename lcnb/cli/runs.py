@@ -98,6 +98,34 @@ def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None)
     sys.exit(RUN_FAILED.exit_code if left else DONE.exit_code)
 
 
+@runs_group.command()
+@click.option(
+    "--since", default="24h", show_default=True, metavar="TIME", help="Begin at a time, or 7d, 12h, 30m ago."
+)
+@click.option("--runbook", metavar="NAME", help="Only runs of this runbook.")
+@runs_dir_option
+@click.pass_obj
+def digest_command(outer: str | None, since: str, runbook: str | None, runs_dir: str | None) -> None:
+    """Send one notification about several runs.
+
+    LCNB_NOTIFY says where. The message lists the runs that are not done, with their reports, and counts the others.
+    It is printed as well.
+    """
+    import socket
+
+    from lcnb.display.terminal import print_line
+    from lcnb.runbooks.publish.messages import digest_message
+    from lcnb.runbooks.publish.notifications import send_message
+    from lcnb.runbooks.records.history import list_runs
+    from lcnb.runbooks.records.run_filter import select_runs
+
+    found = select_runs(list_runs(runs_dir or outer), runbook=runbook, since=since)
+    message = digest_message(found, since, socket.gethostname())
+    send_message(message)
+    print_line((message.title, ""))
+    print_line((message.text, ""))
+
+
 def _ask_yes_no(question: str) -> bool:
     """Ask at the terminal; the answer is no where nobody can be asked."""
     try:

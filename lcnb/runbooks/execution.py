@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import lcnb
 from lcnb.changes.journal import user_name
-from lcnb.config import Settings, account_variables, notification_targets
+from lcnb.config import Settings, account_variables, notification_targets, ping_url
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir
@@ -34,8 +34,10 @@ from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.notebook.git import find_commit
 from lcnb.runbooks.outcomes import run_changes, summarize_changes, was_confirmed
-from lcnb.runbooks.publish.notifications import send_notification
+from lcnb.runbooks.publish.messages import run_message
+from lcnb.runbooks.publish.notifications import notify
 from lcnb.runbooks.publish.pdf import write_pdf
+from lcnb.runbooks.publish.pings import RunPings
 from lcnb.runbooks.records import artifacts, notes, process
 from lcnb.runbooks.records import index as run_index
 from lcnb.runbooks.records.approval import Approval
@@ -101,9 +103,10 @@ class RunExecution:
         self.started = datetime.now(UTC)
         self.changes: list[dict[str, Any]] = []
         self.problems: list[str] = []
+        self._pings = RunPings(book.name)
         self.secret_pipe = SecretPipe()
         self._other_secrets = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
-        self._other_secrets += [*environment_secrets(), *notification_targets()]
+        self._other_secrets += [*environment_secrets(), *notification_targets(), *filter(None, [ping_url()])]
         self.sha256 = artifacts.hash_file(book.path)
         self.git = find_commit(book.path)
         self.process = process.identify_process()
@@ -117,6 +120,7 @@ class RunExecution:
         """
         job = self._build_job(progress)
         self._write_first_record(job)
+        self._pings.report_start()
         interrupted: BaseException | None = None
         try:
             self._execute_job(job)
@@ -231,6 +235,7 @@ class RunExecution:
             env |= account_variables(self.settings)
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
+        env.pop("LCNB_PING_URL", None)
         if self.cwd and not env.get("PYTHONSAFEPATH"):
             from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START
 
@@ -249,7 +254,8 @@ class RunExecution:
             self._writing.finish,
             lambda: problems.extend(artifacts.redact_files(self.folder, self.redact)),
             lambda: self.pdf and write_pdf(self.folder / "report.html"),
-            lambda: send_notification(self._facts(job), self.folder / "report.html"),
+            lambda: notify(run_message(self._facts(job), self.folder / "report.html")),
+            lambda: self._pings.report_end(self._facts(job)),
         ):
             try:
                 step()

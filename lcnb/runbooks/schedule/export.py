@@ -28,6 +28,7 @@ from lcnb.runbooks.preflight import (
     merge_account,
     working_directory,
 )
+from lcnb.runbooks.publish.notifications import check_targets
 from lcnb.runbooks.schedule.cron import checked_timezone, parse_cron
 from lcnb.runbooks.schedule.entry import (
     PLACEHOLDER_IMAGE,
@@ -99,6 +100,7 @@ def export_schedule(
     if system.is_local:
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
+        check_targets()
     account = account or os.environ.get("LCNB_ACCOUNT") or None
     settings = _load_account(book, given, account, system)
     checked = _check_parameters(book, given, settings)
