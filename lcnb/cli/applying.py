@@ -1,7 +1,7 @@
 """What all commands that change something share: options, confirmation, result and exit code.
 
 `--dry-run` only shows the changes; `--yes` confirms beforehand. Exit codes: 0 done; 1 refused or failed; 4 not finished
-within the time limit; 6 nobody confirmed; 7 only partly done, or an outcome is unknown.
+within the time limit; 6 nobody confirmed; 7 only partly done, made twice, or an outcome is unknown.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def apply_and_print(
     print_outcomes(result, output)
     for note in result.attrs["lcnb"].get("notes", ()):
         print(f"note: {note}", file=sys.stderr)
-    sys.exit(_outcome_exit_code(result, code))
+    sys.exit(outcome_exit_code(result, code))
 
 
-def _outcome_exit_code(result: pd.DataFrame, code: int) -> int:
+def outcome_exit_code(result: pd.DataFrame, code: int) -> int:
     """The exit code for these outcomes; `code` where all changes are done."""
     outcomes = set(result["outcome"])
     if outcomes == {"not tried"}:

@@ -143,7 +143,7 @@ def main() -> None:
 
 def report_error(error: BaseException) -> int:
     """Print an error on stderr and return its exit code. Re-raise one that lcnb does not know."""
-    from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked
+    from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked, NotFound
 
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
@@ -159,7 +159,8 @@ def report_error(error: BaseException) -> int:
         return NOT_CONFIRMED.exit_code
     if isinstance(error, Locked):
         return LOCKED.exit_code
-    return MISUSED.exit_code if isinstance(error, InputError | ConfigError) else RUN_FAILED.exit_code
+    misused = isinstance(error, InputError | ConfigError | NotFound)
+    return MISUSED.exit_code if misused else RUN_FAILED.exit_code
 
 
 def _print_notes(error: BaseException) -> None:
