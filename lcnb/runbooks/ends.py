@@ -59,7 +59,10 @@ class End(NamedTuple):
 DONE = End("done", "everything was done", "good", 0)
 ATTENTION = End("attention", "done, but the runbook asks for attention", "warning", 8)
 RUN_FAILED = End(
-    "failed", "the provider, the network or the disk failed, or the provider does not accept the token", "bad", 1
+    "failed",
+    "the provider, the network or the disk failed, or the provider does not accept the token",
+    "bad",
+    1,
 )
 CELL_FAILED = End("failed", "a cell failed; `sys.exit(n)` in a cell gives n instead", "bad", 3)
 MISUSED = End("refused", "wrong usage, name, parameter or configuration; nothing was started", "bad", 2)
@@ -68,7 +71,12 @@ TIMED_OUT = End(
     "timeout", "a cell or the run took too long, or a change was made and not seen finished in time", "bad", 4
 )
 DIED = End("died", "the kernel died", "bad", 5)
-PARTLY = End("partly", "only some of the changes were made, one was made twice, or an outcome is not known", "warning", 7)
+PARTLY = End(
+    "partly",
+    "only some of the changes were made, one was made twice, or an outcome is not known",
+    "warning",
+    7,
+)
 LOCKED = End("locked", "another process has the lock", "bad", 75)
 HUNG_UP = End("interrupted", "ended by SIGHUP: the terminal was closed", "warning", 129)
 INTERRUPTED = End("interrupted", "ended by Ctrl-C", "warning", 130)
