@@ -262,7 +262,10 @@ def test_help_loads_only_commands(code: str) -> None:
 
 def test_asking_for_a_warm_run_loads_little() -> None:
     """`lcnb run` where a process waits for it loads only what asks: its start would be most of what a run takes."""
-    found = modules_after("import lcnb.__main__, lcnb.runbooks.engine.warm_socket") - modules_before()
+    found = (
+        modules_after("import lcnb.__main__, lcnb.streams, lcnb.runbooks.engine.warm_socket")
+        - modules_before()
+    )
     connecting = {
         "__main__",
         "folder_names",
@@ -273,7 +276,7 @@ def test_asking_for_a_warm_run_loads_little() -> None:
     }
     assert {name for name in found if name.startswith("lcnb.")} == {f"lcnb.{name}" for name in connecting}
     assert not found & {"json", "pathlib", "platformdirs", "signal", "socket", "threading"}
-    found = modules_after("import lcnb.__main__, lcnb.runbooks.engine.warm") - modules_before()
+    found = modules_after("import lcnb.__main__, lcnb.streams, lcnb.runbooks.engine.warm") - modules_before()
     own = {name for name in found if name.startswith("lcnb.")}
     asking = {
         "folder_names",

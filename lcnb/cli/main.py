@@ -20,7 +20,7 @@ import click
 
 import lcnb
 from lcnb import streams
-from lcnb.runbooks.ends import DONE, INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
+from lcnb.runbooks.ends import DONE, INTERRUPTED
 from lcnb.signals import resend_lost_signal
 
 #: Module in lcnb.cli → the commands that it has, in its tuple COMMANDS.
@@ -143,7 +143,7 @@ def main() -> None:
 
 def report_error(error: BaseException) -> int:
     """Print an error on stderr and return its exit code. Re-raise one that lcnb does not know."""
-    from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked, NotFound
+    from lcnb.errors import LcnbError
 
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
@@ -152,15 +152,11 @@ def report_error(error: BaseException) -> int:
     if not isinstance(error, LcnbError | OSError):
         raise error
     from lcnb.display.terminal import print_error
+    from lcnb.runbooks.error_ends import end_of_error
 
     print_error(error)
     _print_notes(error)
-    if isinstance(error, ConfirmationMissing):
-        return NOT_CONFIRMED.exit_code
-    if isinstance(error, Locked):
-        return LOCKED.exit_code
-    misused = isinstance(error, InputError | ConfigError | NotFound)
-    return MISUSED.exit_code if misused else RUN_FAILED.exit_code
+    return end_of_error(error).exit_code
 
 
 def _print_notes(error: BaseException) -> None:

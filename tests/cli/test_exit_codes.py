@@ -12,6 +12,7 @@ import pytest
 
 from conftest import TOKEN, Call
 from lcnb.cli.applying import outcome_exit_code
+from lcnb.runbooks.records.run_record import list_run_folders
 from lcnb.sandbox import SandboxProcess, start
 
 #: What a run needs to create a machine, with one value replaced per test.
@@ -103,7 +104,7 @@ def test_unknown_name(
     assert done.code == 2, done.err
     message = " ".join(done.err.split())
     assert not nearest or f"did you mean '{nearest}'?" in message, message
-    assert not (tmp_path / "runs").exists()
+    assert list_run_folders(tmp_path / "runs") == []
 
 
 def test_label_of_a_snapshot(call: Call, account: SandboxProcess) -> None:
