@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lcnb.client import LetsCloud
     from lcnb.config import Settings
 
-OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
+OUTPUT_FORMATS = ("table", "json", "csv", "parquet", "xlsx")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
