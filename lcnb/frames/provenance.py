@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.api.fields import Drift
 from lcnb.errors import DriftWarning
+from lcnb.frames.live_clients import remember_machines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,8 @@ def attach_provenance(
         "drift": [{"path": each.path, "problem": each.problem} for each in drift[:MAX_DRIFT_LISTED]],
         "drift_count": len(drift),
     }
+    if "identifier" in frame:
+        remember_machines(client, frame["identifier"])
     warn_about_drift(kind, drift)
     return frame
 
