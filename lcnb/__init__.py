@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lcnb.client import LetsCloud as LetsCloud
     from lcnb.client import connect as connect
     from lcnb.frames.description import describe as describe
+    from lcnb.frames.totals import total as total
     from lcnb.multi_account import inventory as inventory
     from lcnb.multi_account import sql as sql
     from lcnb.runbooks.batch.runner import batch as batch
@@ -84,6 +85,7 @@ _HOME = {
     "runbook": "widgets.runbook_view",
     "runs": "runbooks.records.history",
     "sql": "multi_account",
+    "total": "frames.totals",
 }
 
 __all__ = sorted(_HOME)
