@@ -77,9 +77,11 @@ def apply_and_print(
 ) -> None:
     """Call `work` with the options of `ChangeSet.apply`, print its result, and exit with the code of the outcome."""
     from lcnb import streams
+    from lcnb.changes.outcomes_view import next_steps
     from lcnb.changes.progress import change_progress
     from lcnb.cli.printing import print_outcomes
-    from lcnb.display.terminal import check_output, print_error
+    from lcnb.display.palette import HEADING_STYLE
+    from lcnb.display.terminal import check_output, print_error, print_line
     from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
 
     check_output(output)
@@ -101,8 +103,9 @@ def apply_and_print(
     if progress.declined and not len(result):
         sys.exit(NOT_CONFIRMED.exit_code)
     print_outcomes(result, output)
-    for note in result.attrs["lcnb"].get("notes", ()):
-        print(f"note: {note}", file=sys.stderr)
+    for word, texts in (("note", result.attrs["lcnb"].get("notes", ())), ("next", next_steps(result))):
+        for text in texts:
+            print_line((f"{word}: ", HEADING_STYLE), (text, ""), stream=sys.stderr)
     sys.exit(outcome_exit_code(result, code))
 
 

@@ -31,6 +31,7 @@ MODULES = {
     "sql": ("sql",),
     "local": ("doctor", "sandbox", "admin", "demo"),
     "changes": ("create", "delete", "power", "resize", "reset-password", "key", "snapshot"),
+    "access": ("wait", "reveal"),
     "desired_state": ("plan", "apply"),
     "facts": ("tag", "untag", "protect", "unprotect", "expire", "facts"),
     "journal": ("journal", "pending", "resume"),

@@ -152,8 +152,8 @@ def _target_currency(codes: list[str], rates: Mapping[str, float], to: str | Non
         raise _no_rate_for_any(without, rates)
     if codes:
         raise InputError(
-            f"rates: each currency of the table has a rate ({', '.join(codes)}), so it is not clear which currency they "
-            "convert to",
+            f"rates: each currency of the table has a rate ({', '.join(codes)}), so it is not clear which currency "
+            "they convert to",
             cure='Name it: to="USD".',
         )
     return None

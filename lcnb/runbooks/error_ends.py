@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lcnb.errors import ConfigError, ConfirmationMissing, InputError, Locked, NotFound
-from lcnb.runbooks.ends import LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED, End
+from lcnb.errors import ConfigError, ConfirmationMissing, InputError, Locked, NotFound, WaitTimeout
+from lcnb.runbooks.ends import LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED, TIMED_OUT, End
 
 
 def end_of_error(error: BaseException) -> End:
@@ -16,4 +16,6 @@ def end_of_error(error: BaseException) -> End:
         return NOT_CONFIRMED
     if isinstance(error, Locked):
         return LOCKED
+    if isinstance(error, WaitTimeout):
+        return TIMED_OUT
     return MISUSED if isinstance(error, InputError | ConfigError | NotFound) else RUN_FAILED

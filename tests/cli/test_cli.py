@@ -36,8 +36,8 @@ from lcnb.sandbox import start
 COMMANDS = {
     "accounts", "admin", "apply", "approve", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
     "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "protect", "record", "rerun",
-    "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
-    "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "warm",
+    "reset-password", "resize", "resume", "reveal", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
+    "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "wait", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
     ("facts", "check"), ("facts", "move"), ("facts", "remove"), ("facts", "set"),
