@@ -51,6 +51,7 @@ _HOME = {
     "DriftWarning": "errors",
     "Drifted": "errors",
     "HistoryError": "errors",
+    "HistoryWarning": "errors",
     "InputError": "errors",
     "JournalError": "errors",
     "KernelDied": "errors",

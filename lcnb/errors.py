@@ -41,6 +41,7 @@
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is wrong
+    HistoryWarning (UserWarning)    the history has no answer to a question, such as the cost after one reading
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -368,3 +369,7 @@ class DriftWarning(UserWarning):
 
 class ConfigWarning(UserWarning):
     """A setting was used although something about it is wrong; the message names the cure."""
+
+
+class HistoryWarning(UserWarning):
+    """The history has no answer to a question; the message says why, such as a single reading."""

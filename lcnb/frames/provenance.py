@@ -58,11 +58,11 @@ def warn_about_drift(kind: str, drift: list[Drift]) -> None:
             f"{kind}: the response was odd at {first}{more}. Good rows were kept, odd values are missing; "
             f"frame.attrs['lcnb']['drift'] lists them.",
             DriftWarning,
-            stacklevel=_caller_stacklevel(),
+            stacklevel=caller_stacklevel(),
         )
 
 
-def _caller_stacklevel() -> int:
+def caller_stacklevel() -> int:
     """The `stacklevel` of the line that called lcnb: Python shows a warning once per line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == "lcnb":
