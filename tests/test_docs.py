@@ -101,6 +101,7 @@ def test_make_targets() -> None:
         assert work in plan.stdout
 
 
+@pytest.mark.filterwarnings("ignore::lcnb.errors.HistoryWarning")  # the sandbox of a page was read once
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_python_blocks(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run in order, as the cells of a notebook would."""
