@@ -55,7 +55,7 @@ def report_refused_start(
         problems.append(f"the refused start could not be recorded: {error.strerror or error}")
     pings = RunPings(str(facts["runbook"]))
     reports: tuple[Callable[[], None], ...] = (
-        lambda: notify(run_message(facts, path)),
+        lambda: notify(run_message(facts, path and path.parent)),
         lambda: pings.report_end(facts),
     )
     for report in reports:
