@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lcnb.config import Settings
 
 OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
+#: The formats of `lcnb inventory` for other tools; `lcnb.exports.formats` writes them.
+EXPORT_FORMATS = ("ssh-config", "ansible", "ansible-script", "terraform", "prometheus", "prometheus-sd")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
