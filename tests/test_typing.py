@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,10 +23,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """The two programs in a folder of their own, as a user has them."""
-    folder = tmp_path / "project"
+#: Each file that is checked.
+FILES = ("fleet_report.py", "mistakes.py")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs in a folder of their own, as a user has them."""
+    folder = tmp_path_factory.mktemp("typing") / "project"
     shutil.copytree(EXAMPLES, folder)
     (folder / "mypy.ini").write_text("[mypy]\nstrict = true\n")
     (folder / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict"}))
@@ -39,41 +43,39 @@ def run_tool(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
 
 
-def mypy_lines(file: str, project: Path) -> Iterator[int]:
-    """The lines in which mypy finds an error."""
-    done = run_tool(
-        BIN / "mypy", "--no-error-summary", "--python-executable", sys.executable, file, cwd=project
-    )
+#: File and line of an error.
+Found = set[tuple[str, int]]
+
+
+def mypy_errors(project: Path) -> Found:
+    """Where mypy finds an error."""
+    options = ("--no-error-summary", "--python-executable", sys.executable)
+    done = run_tool(BIN / "mypy", *options, *FILES, cwd=project)
     assert done.returncode in (0, 1), done.stderr
-    return (int(line) for line in re.findall(rf"^{file}:(\d+): error", done.stdout, re.MULTILINE))
+    return {(file, int(line)) for file, line in re.findall(r"^(\S+):(\d+): error", done.stdout, re.MULTILINE)}
 
 
-def pyright_lines(file: str, project: Path) -> Iterator[int]:
-    """The lines in which pyright finds an error; the test is skipped where pyright cannot be started."""
+def pyright_errors(project: Path) -> Found:
+    """Where pyright finds an error; the test is skipped where pyright cannot be started."""
     if run_tool(BIN / "pyright", "--version", cwd=project).returncode:
         pytest.skip("pyright needs Node.js, and the network at its first start")
-    done = run_tool(BIN / "pyright", "--outputjson", "--pythonpath", sys.executable, file, cwd=project)
+    done = run_tool(BIN / "pyright", "--outputjson", "--pythonpath", sys.executable, *FILES, cwd=project)
     assert done.returncode in (0, 1), done.stderr
     found = json.loads(done.stdout)["generalDiagnostics"]
-    return (each["range"]["start"]["line"] + 1 for each in found if each["severity"] == "error")
+    return {
+        (Path(each["file"]).name, each["range"]["start"]["line"] + 1)
+        for each in found
+        if each["severity"] == "error"
+    }
 
 
-CHECKERS = {"mypy": mypy_lines, "pyright": pyright_lines}
-
-
-@pytest.mark.parametrize("checker", CHECKERS)
-def test_program(checker: str, project: Path) -> None:
-    """A user's program passes in strict mode: no name of lcnb is unknown, and no result is untyped."""
-    assert list(CHECKERS[checker]("fleet_report.py", project)) == []
-
-
-@pytest.mark.parametrize("checker", CHECKERS)
-def test_mistakes(checker: str, project: Path) -> None:
-    """Misspelt names, wrong arguments and a missing `await` are found, each in its line, and nothing else is."""
+@pytest.mark.parametrize("find_errors", [mypy_errors, pyright_errors])
+def test_user_programs(find_errors: Callable[[Path], Found], project: Path) -> None:
+    """A user's program passes in strict mode; misspelt names, wrong arguments and a missing `await` are found."""
     lines = (project / "mistakes.py").read_text(encoding="utf-8").splitlines()
-    wrong = {number for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
+    wrong = {("mistakes.py", number) for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
     assert len(wrong) == 11
-    assert set(CHECKERS[checker]("mistakes.py", project)) == wrong
+    assert find_errors(project) == wrong
 
 
 def test_program_runs(project: Path) -> None:

@@ -88,7 +88,7 @@ def distinct_names(
 
     >>> tags = distinct_names([("a", "b_c"), ("a_b", "c")], lambda tag: "_".join(tag))
     >>> sorted(tags.values())
-    ['a_b_c_1c5e8cbf', 'a_b_c_8ec6c5b3']
+    ['a_b_c_a49bb991', 'a_b_c_ade620e3']
     """
     wanted = {thing: name_of(thing) for thing in things}
     counts = Counter(wanted.values())
