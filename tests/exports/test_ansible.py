@@ -160,6 +160,19 @@ def test_templates(own_home: Path, tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+@needs_ansible
+def test_unreadable_account(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the account cannot be read, the script fails and Ansible has no hosts; with a variable of its own it stops."""
+    monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+    monkeypatch.setenv("LCNB_BASE_URL", "http://127.0.0.1:9/api")
+    script = write_script(tmp_path / "letscloud.sh")
+    listed = run_ansible("ansible", "-i", script, "all", "--list-hosts", home=own_home)
+    assert "hosts (0)" in listed.stdout
+    assert "Inventory script returned non-zero exit code 1" in listed.stderr
+    monkeypatch.setenv("ANSIBLE_INVENTORY_UNPARSED_FAILED", "true")
+    assert run_ansible("ansible", "-i", script, "all", "--list-hosts", home=own_home).returncode != 0
+
+
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """An OpenSSH server on loopback with keys of its own: its port and the private key of a user that it accepts."""
