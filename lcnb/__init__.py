@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lcnb.client import connect as connect
     from lcnb.errors import AlreadyApplied as AlreadyApplied
     from lcnb.errors import ApiError as ApiError
+    from lcnb.errors import ApprovalMissing as ApprovalMissing
     from lcnb.errors import AuthenticationError as AuthenticationError
     from lcnb.errors import BadReply as BadReply
     from lcnb.errors import CellFailed as CellFailed
