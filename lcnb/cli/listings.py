@@ -111,8 +111,8 @@ def inventory_command(
 
     The API does not report the plan of a machine: lcnb infers it from location, CPUs, memory and disk.
 
-    The formats ssh-config, ansible, ansible-script, terraform, prometheus and prometheus-sd are for other tools. They
-    need a complete inventory: if a machine may be missing, nothing is written and the exit code is 1.
+    The formats after parquet are for other tools. They need a complete inventory: if a machine may be missing, nothing
+    is written and the exit code is 1.
     """
     if output in EXPORT_FORMATS:
         from lcnb.cli.exporting import Export, write_export
