@@ -93,16 +93,21 @@ def export_text(
     text = make_text(ExportSource(client, rows, only, host))
     if name not in ("ssh-config", "prometheus-sd"):  # Ansible would show a warning as an error, at each call
         return ExportText(text, [])
-    columns = (rows.column(each) for each in ("label", "identifier", "ipv4", "ipv6"))
-    without = [
-        label or identifier or "(no label)"
-        for keep, label, identifier, ipv4, ipv6 in zip(only, *columns, strict=True)
-        if keep and not (ipv4 or ipv6)
-    ]
+    without = _machines_without_address(rows, only)
     if not without:
         return ExportText(text, [])
     named = ", ".join(without[:_MAX_NAMED]) + (", …" if len(without) > _MAX_NAMED else "")
     return ExportText(text, [f"{machines_count(len(without))} without an address: {named}"])
+
+
+def _machines_without_address(rows: Rows, only: Sequence[bool]) -> list[str]:
+    """Return the labels, or else the identifiers, of exported machines that have no address."""
+    columns = (rows.column(each) for each in ("label", "identifier", "ipv4", "ipv6"))
+    return [
+        label or identifier or "(no label)"
+        for keep, label, identifier, ipv4, ipv6 in zip(only, *columns, strict=True)
+        if keep and not (ipv4 or ipv6)
+    ]
 
 
 def script_text(selection: Sequence[str]) -> str:

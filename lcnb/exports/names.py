@@ -47,23 +47,30 @@ def host_names(machines: Sequence[tuple[str | None, str | None]]) -> list[list[s
     >>> host_names([("web 01", "aaa"), ("web-01", "bbb"), ("db", "ccc"), ("db", "ddd")])
     [['aaa'], ['web-01', 'bbb'], ['ccc'], ['ddd']]
     """
-    identifiers = [each if each and _PLAIN_IDENTIFIER.fullmatch(each) else "" for _, each in machines]
-    counts = Counter(identifiers)
     labels = [plain_name(label) for label, _ in machines]
-    owners = {name: _owners(name, labels, machines) for name in set(labels)}
+    identifiers = [_plain_identifier(identifier) for _, identifier in machines]
+    counts = Counter(identifiers)
+    owners = {name: _owners(name, labels, machines) for name in set(labels) - {""}}
     found = []
     for place, (label, identifier) in enumerate(zip(labels, identifiers, strict=True)):
-        names = []
-        if label and owners[label] == [place] and (label == identifier or label not in counts):
-            names.append(label)
-        if identifier and counts[identifier] == 1 and identifier not in names:
-            names.append(identifier)
-        found.append(names)
+        of_another = label != identifier and label in counts
+        by_label = [label] if owners.get(label) == [place] and not of_another else []
+        by_identifier = [identifier] if identifier and counts[identifier] == 1 else []
+        found.append(list(dict.fromkeys(by_label + by_identifier)))
+    _name_others(found, labels)
+    return found
+
+
+def _plain_identifier(identifier: str | None) -> str:
+    return identifier if identifier and _PLAIN_IDENTIFIER.fullmatch(identifier) else ""
+
+
+def _name_others(found: list[list[str]], labels: Sequence[str]) -> None:
+    """Add a name to each machine without one: it has no identifier yet, and its label is no name."""
     taken = {name for names in found for name in names}
     for place, names in enumerate(found):
-        if not names:  # it has no identifier yet, and its label is no name
+        if not names:
             names.append(_free_name(labels[place] or "machine", place, taken))
-    return found
 
 
 def _owners(name: str, labels: Sequence[str], machines: Sequence[tuple[str | None, str | None]]) -> list[int]:

@@ -185,15 +185,9 @@ def _budget_metrics(budget: BudgetStatus, base: Labels) -> list[Metric]:
 
 def _run_metrics(runs: Iterable[RunRecord]) -> list[Metric]:
     """Return when each runbook was last carried out; `done` alone is a success, attention is not."""
-    ends: dict[tuple[str, str], dict[datetime, RunRecord]] = {}
-    count = 0
-    for run in runs:
-        count += 1
-        runbook, at = run.typed_fact("runbook", str), run.ended
-        if runbook and at and run.is_closed:
-            ends.setdefault((runbook, run.typed_fact("account", str) or ""), {})[at] = run
+    kept = list(runs)
     last: dict[str, list[tuple[Labels, float]]] = {"success": [], "end": [], "code": []}
-    for (runbook, account), by_time in sorted(ends.items()):
+    for (runbook, account), by_time in sorted(_ended_runs(kept).items()):
         labels = {**({"account": account} if account else {}), "runbook": runbook}
         last["end"].append((labels, max(by_time).timestamp()))
         code = by_time[max(by_time)].typed_fact("exit_code", int)
@@ -201,7 +195,7 @@ def _run_metrics(runs: Iterable[RunRecord]) -> list[Metric]:
         done = [at for at, run in by_time.items() if run.status == DONE.status]
         last["success"] += [(labels, max(done).timestamp())] if done else []
     return [
-        Metric("lcnb_kept_runs", "Runs in the folder of runs.", [({}, count)]),
+        Metric("lcnb_kept_runs", "Runs in the folder of runs.", [({}, len(kept))]),
         Metric(
             "lcnb_run_last_success_timestamp_seconds",
             "When the last run of the runbook ended that was done.",
@@ -210,6 +204,16 @@ def _run_metrics(runs: Iterable[RunRecord]) -> list[Metric]:
         Metric("lcnb_run_last_end_timestamp_seconds", "When the last run of the runbook ended.", last["end"]),
         Metric("lcnb_run_last_exit_code", "The exit code of the last run of the runbook.", last["code"]),
     ]
+
+
+def _ended_runs(runs: Iterable[RunRecord]) -> dict[tuple[str, str], dict[datetime, RunRecord]]:
+    """Return the runs that have ended by the time of their end, for each runbook and account."""
+    ended: dict[tuple[str, str], dict[datetime, RunRecord]] = {}
+    for run in runs:
+        runbook, at = run.typed_fact("runbook", str), run.ended
+        if runbook and at and run.is_closed:
+            ended.setdefault((runbook, run.typed_fact("account", str) or ""), {})[at] = run
+    return ended
 
 
 # --- targets --------------------------------------------------------------------------------------------
