@@ -93,6 +93,8 @@ class LcnbError(Exception):
     cure: str = ""
     not_done: str = ""
     sent: bool | None = None
+    #: The message.
+    args: tuple[Any, ...]
 
     def __init__(self, problem: str = "", *, expected: str = "", **facts: Any) -> None:
         if expected:
@@ -152,7 +154,7 @@ def _end_sentence(text: str) -> str:
 class ConfigError(LcnbError):
     """An account, token, base URL or setting is missing or wrong."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class TokenMissing(ConfigError):
@@ -170,7 +172,7 @@ class ReadOnly(ConfigError):
 class InputError(LcnbError, ValueError):
     """An argument is wrong; nothing was sent or started."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ParameterError(InputError):
@@ -202,7 +204,7 @@ class ApiError(LcnbError):
     number.
     """
 
-    sent = True
+    sent: bool | None = True
     method: str = ""
     path: str = ""
     status: int | None = None
@@ -257,13 +259,13 @@ class TransportError(LcnbError):
 class ConnectionFailed(TransportError):
     """Nothing was sent: name not found, connection refused, TLS not trusted."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ConnectionLost(TransportError):
     """The request was sent; the connection ended before the response was complete."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
@@ -273,7 +275,7 @@ class DeadlineExceeded(TransportError, TimeoutError):
 class BadReply(TransportError):
     """A response that is not the API's: HTML, empty, half a body, not an envelope."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class ChangeError(LcnbError):
@@ -285,7 +287,7 @@ class ChangeError(LcnbError):
 class Drifted(ChangeError):
     """The account has changed since the changes were planned; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class Protected(ChangeError):
@@ -295,7 +297,7 @@ class Protected(ChangeError):
     machines with their labels and reasons.
     """
 
-    sent = False
+    sent: bool | None = False
     machines: tuple[str, ...] = ()
     refused: tuple[RefusedMachine, ...] = ()
 
@@ -303,7 +305,7 @@ class Protected(ChangeError):
 class AlreadyApplied(ChangeError):
     """This ChangeSet was applied before, or is being applied now; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ChangeFailed(ChangeError):
@@ -313,13 +315,13 @@ class ChangeFailed(ChangeError):
 class WaitTimeout(ChangeError, TimeoutError):
     """The changes were made, but the final state of one was not seen before the deadline."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class JournalError(LcnbError):
     """The journal cannot be read or written; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class HistoryError(LcnbError):
@@ -329,7 +331,7 @@ class HistoryError(LcnbError):
 class Locked(LcnbError):
     """Another process changes the same machine, or runs the same runbook; this one did nothing."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class RunError(LcnbError):
@@ -357,7 +359,7 @@ class QueryTimeout(LcnbError, TimeoutError):
 class SandboxError(LcnbError):
     """The sandbox could not be started."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class DriftWarning(UserWarning):

@@ -16,6 +16,7 @@ import pytest
 
 import lcnb
 from benchmarks.code import cycles
+from lcnb.cli.options import EXPORT_FORMATS
 from lcnb.sandbox import start
 
 pytestmark = pytest.mark.fresh_python
@@ -35,6 +36,7 @@ ORDER = [
     "client",
     "multi_account",
     "runbooks",
+    "exports",
     "widgets",
     "cli",
     "__main__",
@@ -213,6 +215,7 @@ HEAVY = {"pandas", "numpy", "pyarrow", "matplotlib", "rich", "pygments", "IPytho
         *[((name,), LISTING) for name in ("instances", "inventory", "locations", "plans", "images", "sshkeys")],
         (("snapshots", "-o", "json"), LISTING),
         (("inventory", "-o", "csv", "--sort", "-price"), LISTING),
+        *[(("inventory", "-o", name), LISTING) for name in EXPORT_FORMATS],
         (("facts",), LISTING),
         (("tag", "web-01", "project=shop"), LISTING),
         (("facts", "check"), LISTING),
@@ -333,6 +336,22 @@ def test_all() -> None:
     """The public names are a sorted list without doubles, and `dir(lcnb)` shows them."""
     assert lcnb.__all__ == sorted(set(lcnb.__all__))
     assert set(lcnb.__all__) <= set(dir(lcnb))
+
+
+def test_names_for_type_checkers() -> None:
+    """A type checker sees each public name, from the module that it is loaded from."""
+    (block,) = [
+        node
+        for node in ast.walk(sources()["__init__"])
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    seen = {
+        alias.asname: f"{node.module}.{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == {name: f"lcnb.{home}.{name}" for name, home in lcnb._HOME.items()}
 
 
 @pytest.mark.parametrize("name", lcnb.__all__)

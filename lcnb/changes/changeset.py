@@ -93,13 +93,13 @@ class ChangeSet(Generic[R]):
         read_at: datetime | None = None,
         begun: bool = False,
     ) -> None:
-        self.changes = tuple(changes)
+        self.changes: tuple[Change, ...] = tuple(changes)
         #: When the selected rows were read; None for what was read just now.
         self.read_at = read_at
         #: What was left out, and why: nothing to do, or not possible in place.
-        self.notes = tuple(notes)
+        self.notes: tuple[str, ...] = tuple(notes)
         #: The identity of this set, which is applied once and never again.
-        self.id = id or secrets.token_hex(6)
+        self.id: str = id or secrets.token_hex(6)
         #: The frame of outcomes that `apply` returned, or its error carries; None before.
         self.result: pd.DataFrame | None = None
         #: The id of the run in which a second person approved these changes; "" without such a run.

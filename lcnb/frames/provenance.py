@@ -1,6 +1,7 @@
 """Where a frame comes from: `frame.attrs["lcnb"]` and the warning about odd values.
 
-It names the listing, the account, the time when it was read (UTC), and what was odd in the response (`drift`).
+It names the listing, the account, the time when it was read (UTC), and what was odd in the response (`drift`). Of an
+inventory that may lack machines it says why (`incomplete`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Odd values that `attrs` lists; further ones are counted only, because every frame operation copies `attrs`.
 MAX_DRIFT_LISTED = 50
+#: The key of `attrs` that says why an inventory may lack machines; missing for a complete one.
+INCOMPLETE = "incomplete"
 
 
 def attach_provenance(
