@@ -18,8 +18,8 @@ from lcnb.changes.journal import ChangeSetOwner, Journal, JournalEntry
 from lcnb.changes.locks import lock_machines
 from lcnb.changes.sending import ApplyFlow
 from lcnb.changes.session import ApplySession
-from lcnb.changes.starting import check_arguments, wait_seconds
-from lcnb.changes.tasks import ApplyRules, ChangeTask, OnError, Progress, apply_rules
+from lcnb.changes.starting import check_arguments, reach_level, wait_seconds
+from lcnb.changes.tasks import ApplyRules, ChangeTask, OnError, Progress, Wait, apply_rules
 from lcnb.config import Settings
 from lcnb.errors import AlreadyApplied, InputError, Locked
 from lcnb.names import comparable_name
@@ -77,7 +77,7 @@ def prepare_resume(
     client: ChangeClient,
     changeset: str,
     confirm: Confirm,
-    wait: bool,
+    wait: Wait,
     timeout: float | None,
     on_error: OnError,
     passwords: Mapping[str, Secret] | None,
@@ -95,7 +95,7 @@ def prepare_resume(
     if not len(left) or not left.confirmed(confirm):
         yield None
         return
-    rules = apply_rules(client.settings, on_error, wait_seconds(wait, timeout))
+    rules = apply_rules(client.settings, on_error, wait_seconds(wait, timeout), reach_level(wait))
     with ExitStack() as held:
         try:
             held.enter_context(lock_machines(client, changeset, left.changes))

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 import lcnb
 from exported_fleet import INCOMPLETE_FACTS, fleets, inventory_of
 from lcnb.exports import ssh_config
-from lcnb.exports.connection import NO_ADDRESS, read_connection
 from lcnb.exports.machines import read_machines
+from lcnb.facts.connection import NO_ADDRESS, read_connection
 
 needs_ssh = pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh")
 
