@@ -45,7 +45,8 @@ def read_machine_names(machines: Any, client: str) -> NamedMachines:
     `client`: the name of the client in the frames that it reads; other frames are looked up in the account.
     """
     # A frame exists only where pandas was imported; another thread may be importing it now.
-    if isinstance(machines, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+    frame_class: Any = getattr(sys.modules.get("pandas"), "DataFrame", ())
+    if isinstance(machines, frame_class):
         return _machines_of_frame(machines, client)
     return _machines_of_list([machines] if isinstance(machines, str | Instance) else machines)
 
