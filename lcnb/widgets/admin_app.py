@@ -18,6 +18,7 @@ from lcnb.widgets import form_specs
 from lcnb.widgets.account_head import AccountHead
 from lcnb.widgets.action_desk import FORM_NAMES, ActionDesk
 from lcnb.widgets.admin_panels import AccountPanel, JournalPanel, RunsPanel
+from lcnb.widgets.auto_refresh import Later
 from lcnb.widgets.elements import make_button, status_html
 from lcnb.widgets.facts_form import FactsForm
 from lcnb.widgets.facts_view import FactsView
@@ -45,9 +46,9 @@ class AdminApp:
     A part is created when it is first shown, because a page requests every existing widget before it shows any.
     """
 
-    def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
+    def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread, later: Later | None = None) -> None:
         self.client = client
-        self.runner = Runner(client, spawn)
+        self.runner = Runner(client, spawn, later)
         self._forms: dict[str, FormView] = {}
         parts: list[AppPart] = [
             ("Machines", self._machines_part, self._show_machines),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import ipywidgets as widgets
 from lcnb.display.palette import TONE_COLORS
 from lcnb.errors import LcnbError
 from lcnb.flags import checked_flag
+from lcnb.refused_machine import RefusedMachine
 from lcnb.runbooks.ends import ATTENTION, status_tone
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import help_text
@@ -49,6 +51,12 @@ class RunPanel(ConfirmPanel):
         """Return the plan and the report of the dry run as HTML."""
         text = super().preview_html(shown)
         return text + (_report_html(shown.run) if shown.run and shown.phase is Phase.CONFIRM else "")
+
+    def notes_of(self, shown: FormState) -> tuple[Sequence[str], Sequence[RefusedMachine]]:
+        """Return what a plan leaves out, and what its dry run reports, as long as it is not applied."""
+        if shown.phase is not Phase.CONFIRM or not isinstance(shown.run, FinishedRun):
+            return (), ()
+        return [*super().notes_of(shown)[0], *shown.run.attention], ()
 
     def report_html(self, shown: FormState) -> str:
         """Return the progress by cells, or the result, as HTML."""

@@ -23,7 +23,7 @@ STYLE = Template(
     """
 <style>
 .lcnb-admin{--lc-line:$line;--lc-ink:var(--jp-ui-font-color1,$ink);
- --lc-accent:$accent;--lc-bad:$bad;--lc-ok:$good;
+ --lc-accent:$accent;--lc-bad:$bad;--lc-ok:$good;--lc-warning:$warning;
  font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
  color:var(--lc-ink);max-width:1840px;overflow:visible;padding:2px 6px 24px}
 [data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;
@@ -145,8 +145,54 @@ STYLE = Template(
 .lcnb-shield{display:inline-flex;align-items:center;gap:3px;margin-left:8px;font-size:11.5px;font-weight:600;
  border:1px solid var(--lc-ok);border-radius:99px;padding:0 7px 0 5px;line-height:18px;vertical-align:middle}
 .lcnb-shield svg{width:12px;height:12px;fill:var(--lc-ok)}
+.lcnb-grid .lcnb-open{all:unset;cursor:pointer;font-weight:600}
+.lcnb-grid tr:hover .lcnb-open{text-decoration:underline}
+.lcnb-opens tbody tr:hover>*{cursor:pointer}
+.lcnb-details{position:fixed;inset:0 0 0 auto;width:min(680px,100vw);max-width:none;height:100dvh;max-height:none;
+ margin:0;
+ padding:0;border:0;border-left:1px solid var(--lc-line);box-sizing:border-box;
+ background:var(--jp-layout-color1,$field);
+ color:var(--lc-ink);font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+.lcnb-details.lcnb-wide{width:min(1180px,100vw)}
+.lcnb-details[open]{display:flex;flex-direction:column}
+.lcnb-details::backdrop{background:$shade}
+.lcnb-details-head{display:flex;flex-wrap:wrap;gap:8px;align-items:center;padding:14px 20px 12px;
+ border-bottom:1px solid var(--lc-line)}
+.lcnb-details-head h2{margin:0 auto 0 0;font-size:20px;line-height:1.3;overflow-wrap:anywhere;outline:none}
+.lcnb-details button{height:32px;border-radius:8px;padding:0 12px;font:inherit;font-size:13.5px;cursor:pointer;
+ border:1px solid var(--lc-line);background:var(--jp-layout-color2,$button);color:var(--lc-ink)}
+.lcnb-details :focus-visible{outline:3px solid var(--lc-accent);outline-offset:1px}
+.lcnb-details-body{overflow:auto;padding:4px 20px 28px;flex:1}
+.lcnb-details h3{font-size:15px;margin:18px 0 6px}
+.lcnb-details dl{display:grid;grid-template-columns:minmax(96px,auto) 1fr;gap:3px 16px;margin:0}
+.lcnb-details dt{opacity:.8;font-size:13px;padding-top:3px}
+.lcnb-details dd{margin:0;display:flex;gap:6px 10px;align-items:center;flex-wrap:wrap;min-height:28px;
+ overflow-wrap:anywhere}
+.lcnb-details code{font:600 13.5px/1.5 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;background:none;
+ color:inherit;padding:0}
+.lcnb-details dd button{height:26px;padding:0 10px;font-size:12.5px;border-radius:7px}
+.lcnb-details-table{overflow:auto;max-height:280px;border:1px solid var(--lc-line);border-radius:10px}
+.lcnb-details table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
+ font-variant-numeric:tabular-nums}
+.lcnb-details th{position:sticky;top:0;background:var(--jp-layout-color2,$button);text-align:left;padding:5px 10px;
+ font-weight:600;white-space:nowrap}
+.lcnb-details td{padding:4px 10px;border-top:1px solid $row_line;vertical-align:top;overflow-wrap:anywhere;
+ min-width:72px}
+.lcnb-details td:first-child{white-space:nowrap}
+.lcnb-details .lcnb-help{font-size:12.5px;margin:6px 0 0}
+.lcnb-details p{margin:6px 0}.lcnb-details a{color:var(--lc-accent)}
+.lcnb-details iframe{width:100%;height:min(760px,74vh);border:1px solid var(--lc-line);border-radius:10px;
+ background:$white}
+.lcnb-copied{position:absolute;right:20px;bottom:10px;max-width:calc(100% - 40px);background:var(--lc-accent);
+ color:var(--jp-layout-color0,$white);border-radius:8px;padding:4px 12px;font-size:13px;overflow-wrap:anywhere;
+ margin:0!important}
+.lcnb-copied:empty{display:none}.lcnb-copy-area{position:absolute;opacity:0;height:1px}
+.lcnb-not-changed{border:1px solid var(--lc-line);border-left:5px solid var(--lc-warning);border-radius:8px;
+ padding:6px 14px;margin:6px 0;max-width:900px;font-size:13.5px;overflow-wrap:anywhere}
+.lcnb-not-changed ul{margin:2px 0;padding-left:18px}
 .lcnb-pictures summary{cursor:pointer;padding:6px 0}
-@media (max-width:640px){.lcnb-admin .lcnb-card{flex:1 1 90px;padding:4px 10px}
+@media (max-width:640px){.lcnb-details dl{grid-template-columns:1fr;gap:0}.lcnb-details-body{padding:4px 14px 28px}
+ .lcnb-admin .lcnb-card{flex:1 1 90px;padding:4px 10px}
  .lcnb-admin .lcnb-card b{font-size:17px}
  .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-buttons{display:none}.lcnb-bar{min-height:0}
  .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-text{position:static}.lcnb-grid-bar input{width:100%}
@@ -168,6 +214,7 @@ STYLE = Template(
     warning=DARK_AMBER,
     line=translucent(NEUTRAL_COLOR, 0.35),
     row_line=translucent(NEUTRAL_COLOR, 0.18),
+    shade=translucent(NEUTRAL_COLOR, 0.45),
     pointed_row=translucent(NEUTRAL_COLOR, 0.12),
     picked_row=translucent(BLUE, 0.2),
     **FORM_COLORS,
