@@ -120,8 +120,8 @@ class FleetTable(ListingTable):
         self._auto = AutoRefresh(self.refresh_quietly, runner.later)
         runner.on_begin.append(self._follow_change)
         self.grid.on_open(lambda identifier: runner.spawn(lambda: self._open_machine(identifier)))
-        buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
-        self.widget.children = [self.head, buttons, self.secret, self.desk, self.grid, self.charts]
+        self.tools.children = [self.reload, self.reveal, self.status, self.revealed]
+        self.widget.children = [self.head, self.tools, self.secret, self.desk, self.grid, self.charts]
 
     def show(self, frame: pd.DataFrame) -> None:
         """Show the table at once, then the charts, which take longer."""

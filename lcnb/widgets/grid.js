@@ -29,7 +29,7 @@ function render({ model, el }) {
   const find = make("input", { type: "search", id, placeholder: ticks ? "for example: running MIA1 web" : "" });
   const menus = make("span", { className: "lcnb-grid-menus" });
   const clear = make("button", { type: "button", className: "lcnb-plain", textContent: "Clear filters", hidden: true });
-  const count = make("span", { className: "lcnb-grid-count", role: "status" }), read = make("span", { className: "lcnb-grid-count" });
+  const count = make("span", { className: "lcnb-grid-count", role: "status" }), read = make("span");
   const head = make("tr"), body = make("tbody"), table = make("table", {}, make("thead", {}, head), body);
   const pad = make("div", {}, table);
   const scroll = make("div", { className: "lcnb-grid-scroll", tabIndex: 0, role: "region", label: model.get("name") }, pad);
@@ -39,7 +39,7 @@ function render({ model, el }) {
     onClose: leaveDialog,
   });
   el.append(make("div", { className: "lcnb-grid-bar" }, make("label", { htmlFor: id, textContent: "Filter" }), find, menus,
-    clear, count, read), ...(model.get("actions").length ? [actions.bar] : []), scroll);
+    clear, make("div", { className: "lcnb-grid-counts" }, count, read)), ...(model.get("actions").length ? [actions.bar] : []), scroll);
 
   // --- rows ----------------------------------------------------------------------------------------------------------
   // Rows that were read again and are the same stay the same objects: what was drawn and searched for them stays, too.

@@ -81,7 +81,9 @@ class ListingTable:
         self.reload.on_click(lambda _: self.refresh())
         self.status = widgets.HTML(status_html(""))
         self.head = widgets.HTML()
-        self.widget = widgets.VBox([self.head, widgets.HBox([self.reload, self.status]), self.grid])
+        self.tools = widgets.HBox([self.reload, self.status])
+        self.tools.add_class("lcnb-tools")
+        self.widget = widgets.VBox([self.head, self.tools, self.grid])
         self._reading = OneAtATime(runner.spawn, self._read_frame)
         self._read_once = self._quiet = False
 

@@ -24,10 +24,12 @@ Section = dict[str, Any]
 #: Rows of the journal and of the history that the page shows of one machine, the newest first.
 MAX_JOURNAL_ROWS = 30
 MAX_HISTORY_ROWS = 30
-PASSWORD_HINT = (
+ROOT_LOGIN_HINT = (
     "Initial root password: tick this machine only and press “Show initial password” above the table."
 )
-SNAPSHOT_NOTE = "LetsCloud does not say from which machine a snapshot is. These were made with lcnb, or are named after the machine."
+SNAPSHOT_NOTE = (
+    "LetsCloud does not say from which machine a snapshot is: these were made of it with lcnb, or are named after it."
+)
 HISTORY_NOTE = (
     "What happened between two readings is not known; each line has the first reading that found it."
 )
@@ -76,7 +78,7 @@ def _address_section(row: Mapping[str, Any]) -> Section:
         items.append({"name": "SSH", "value": ssh_command(addresses[0][1]), "copy": True})
     if has_value(row["hostname"]):
         items.append({"name": "host name", "value": str(row["hostname"]), "copy": True})
-    note = PASSWORD_HINT if addresses else f"It has no address yet. {PASSWORD_HINT}"
+    note = ROOT_LOGIN_HINT if addresses else f"It has no address yet. {ROOT_LOGIN_HINT}"
     return {"title": "Connect", "items": items, "note": note}
 
 
@@ -108,14 +110,12 @@ def _machine_section(row: Mapping[str, Any]) -> Section:
 
 def _facts_section(row: Mapping[str, Any]) -> Section:
     protected = "yes: lcnb refuses to power off, shut down, resize, reset or delete it"
-    items = {
-        "tags": row["tags"],
-        "owner": row["owner"],
-        "note": row["note"],
-        "protection": protected if has_value(row["protected"]) and row["protected"] else "no",
-        "expires": f"{row['expires']:%Y-%m-%d %H:%M} UTC" if has_value(row["expires"]) else None,
-    }
-    return {"title": "Facts", "items": _items(items)}
+    texts = {name: str(row[name]) for name in ("tags", "owner", "note") if has_value(row[name])}
+    if has_value(row["expires"]):
+        texts["expires"] = f"{row['expires']:%Y-%m-%d %H:%M} UTC"
+    items = {"protection": protected if has_value(row["protected"]) and row["protected"] else "no", **texts}
+    note = "" if texts else "No tags, owner, note or expiry."
+    return {"title": "Facts", "items": _items(items), "note": note}
 
 
 def _items(values: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ def _journal_section(rows: pd.DataFrame) -> Section:
     cells = _cells(shown, list(columns))
     note = f"{len(rows) - len(shown)} older ones are in the journal." if len(rows) > len(shown) else ""
     return _table_section(
-        "Journal", list(columns.values()), cells, note, "Nothing of it was changed with lcnb yet."
+        "Journal", list(columns.values()), cells, note, "The journal has no change of it."
     )
 
 
@@ -184,7 +184,7 @@ def _is_named_after(label: str, machine: str) -> bool:
 def _snapshot_section(rows: pd.DataFrame) -> Section:
     columns = ["label", "size GB", "system", "ready", "slug"]
     cells = _cells(rows, ["label", "size", "os_reference", "build", "slug"])
-    return _table_section("Snapshots", columns, cells, SNAPSHOT_NOTE, "There is none of it.")
+    return _table_section("Snapshots", columns, cells, SNAPSHOT_NOTE, "No snapshot is named after it.")
 
 
 def _history_section(versions: pd.DataFrame) -> Section:
@@ -201,7 +201,7 @@ def _history_section(versions: pd.DataFrame) -> Section:
     lines = list(zip(rows, ["first seen", *texts], strict=True))[::-1][:MAX_HISTORY_ROWS]
     cells = [[f"{row['first_seen']:%Y-%m-%d %H:%M:%S}", text] for row, text in lines]
     return _table_section(
-        "History", ["time (UTC)", "what changed"], cells, HISTORY_NOTE, "It was not read yet."
+        "History", ["time (UTC)", "what changed"], cells, HISTORY_NOTE, "The history does not have it yet."
     )
 
 
