@@ -41,6 +41,7 @@ function makeDialog(place, { onTick, onClose }) {
       const text = JSON.stringify(each);
       return [text, before.get(text) ?? drawSection(each)];
     }));
+    dialog.classList.toggle("lcnb-wide", sections.some((each) => each.page));
     const more = complete ? [] : [make("p", { className: "lcnb-none", textContent: "reading …" })];
     const wanted = [...drawn.values(), ...more];
     for (const each of [...body.children]) if (!wanted.includes(each)) each.remove();

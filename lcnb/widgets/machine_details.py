@@ -28,7 +28,7 @@ ROOT_LOGIN_HINT = (
     "Initial root password: tick this machine only and press “Show initial password” above the table."
 )
 SNAPSHOT_NOTE = (
-    "LetsCloud does not say from which machine a snapshot is: these were made of it with lcnb, or are named after it."
+    "LetsCloud does not say of which machine a snapshot is: lcnb made these of it, or they are named so."
 )
 HISTORY_NOTE = (
     "What happened between two readings is not known; each line has the first reading that found it."
@@ -144,9 +144,7 @@ def _journal_section(rows: pd.DataFrame) -> Section:
     }
     cells = _cells(shown, list(columns))
     note = f"{len(rows) - len(shown)} older ones are in the journal." if len(rows) > len(shown) else ""
-    return _table_section(
-        "Journal", list(columns.values()), cells, note, "The journal has no change of it."
-    )
+    return _table_section("Journal", list(columns.values()), cells, note, "The journal has no change of it.")
 
 
 def machine_snapshots(

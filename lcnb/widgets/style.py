@@ -149,7 +149,8 @@ STYLE = Template(
 .lcnb-grid .lcnb-open{all:unset;cursor:pointer;font-weight:600}
 .lcnb-grid tr:hover .lcnb-open{text-decoration:underline}
 .lcnb-opens tbody tr:hover>*{cursor:pointer}
-.lcnb-grid .lcnb-details{position:fixed;inset:0 0 0 auto;width:min(680px,100vw);max-width:none;height:100dvh;max-height:none;
+.lcnb-grid .lcnb-details{position:fixed;inset:0 0 0 auto;width:min(680px,100vw);max-width:none;height:100dvh;
+ max-height:none;
  margin:0;
  padding:0;border:0;border-left:1px solid var(--lc-line);box-sizing:border-box;
  background:var(--jp-layout-color1,$field);
@@ -160,7 +161,8 @@ STYLE = Template(
 .lcnb-details-head{display:flex;flex-wrap:wrap;gap:8px;align-items:center;padding:14px 20px 12px;
  border-bottom:1px solid var(--lc-line)}
 .lcnb-details-head h2{margin:0 auto 0 0;font-size:20px;line-height:1.3;overflow-wrap:anywhere;outline:none}
-.lcnb-grid .lcnb-details button{height:32px;border-radius:8px;padding:0 12px;font:inherit;font-size:13.5px;cursor:pointer;
+.lcnb-grid .lcnb-details button{height:32px;border-radius:8px;padding:0 12px;font:inherit;font-size:13.5px;
+ cursor:pointer;
  border:1px solid var(--lc-line);background:var(--jp-layout-color2,$button);color:var(--lc-ink)}
 .lcnb-grid .lcnb-details :focus-visible{outline:3px solid var(--lc-accent);outline-offset:1px}
 .lcnb-details-body{overflow:auto;padding:4px 20px 28px;flex:1}
@@ -169,13 +171,15 @@ STYLE = Template(
 .lcnb-grid .lcnb-details dt{opacity:.8;font-weight:400;white-space:nowrap;font-size:13px;padding-top:3px}
 .lcnb-grid .lcnb-details dd{margin:0;display:flex;gap:6px 10px;align-items:center;flex-wrap:wrap;min-height:28px;
  overflow-wrap:anywhere}
-.lcnb-grid .lcnb-details code{font:600 13.5px/1.5 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;background:none;
+.lcnb-grid .lcnb-details code{font:600 13.5px/1.5 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;
+ background:none;
  color:inherit;padding:0}
 .lcnb-grid .lcnb-details dd button{height:26px;padding:0 10px;font-size:12.5px;border-radius:7px}
 .lcnb-details-table{overflow:auto;max-height:280px;border:1px solid var(--lc-line);border-radius:10px}
 .lcnb-grid .lcnb-details table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
  font-variant-numeric:tabular-nums}
-.lcnb-grid .lcnb-details th{position:sticky;top:0;background:var(--jp-layout-color2,$button);text-align:left;padding:5px 10px;
+.lcnb-grid .lcnb-details th{position:sticky;top:0;background:var(--jp-layout-color2,$button);text-align:left;
+ padding:5px 10px;
  font-weight:600;white-space:nowrap}
 .lcnb-grid .lcnb-details td{padding:4px 10px;border-top:1px solid $row_line;vertical-align:top;overflow-wrap:anywhere;
  min-width:72px}
@@ -188,6 +192,7 @@ STYLE = Template(
  color:var(--jp-layout-color0,$white);border-radius:8px;padding:4px 12px;font-size:13px;overflow-wrap:anywhere;
  margin:0}
 .lcnb-copied:empty{display:none}.lcnb-copy-area{position:absolute;opacity:0;height:1px}
+.lcnb-admin a{color:var(--lc-accent);text-decoration:underline}
 .lcnb-not-changed{border:1px solid var(--lc-line);border-left:5px solid var(--lc-warning);border-radius:8px;
  padding:6px 14px;margin:6px 0;max-width:900px;font-size:13.5px;overflow-wrap:anywhere}
 .lcnb-not-changed ul{margin:2px 0;padding-left:18px}

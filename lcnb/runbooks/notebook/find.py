@@ -5,6 +5,7 @@ A notebook is read as plain JSON (`file_format`): lists and errors must not wait
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,34 @@ def find_runbook(name: str) -> Runbook:
             not_done="started",
         )
     return _load_runbook(path)
+
+
+def notebooks_folder(given: str | Path | None = None) -> Path | None:
+    """Return the folder of your own runbooks: the given one, or that of `LCNB_NOTEBOOKS`; None without either.
+
+    Raises InputError for a folder that does not exist.
+    """
+    name = given or os.environ.get("LCNB_NOTEBOOKS")
+    if not name:
+        return None
+    folder = Path(name).expanduser().absolute()
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is no folder", field="notebooks", value=str(name), cure="Pass a folder of notebooks.",
+            not_done="started",
+        )  # fmt: skip
+    return folder
+
+
+def own_runbooks(folder: Path) -> tuple[list[Runbook], list[str]]:
+    """Return the runbooks in a folder, by name, and for each notebook that cannot be used what is wrong with it."""
+    books, problems = [], []
+    for path in sorted(folder.glob("*.ipynb")):
+        try:
+            books.append(find_runbook(str(path)))
+        except InputError as error:
+            problems.append(error.statement)
+    return books, problems
 
 
 def _load_runbook(path: Path) -> Runbook:
