@@ -20,7 +20,7 @@ function makeShield() {
 
 function render({ model, el }) {
   const id = "lcnb-grid-" + Math.random().toString(36).slice(2), key = model.get("key"), ticks = model.get("ticks");
-  let sort = null, words = [], chosen = new Map(), shown = [], picked = new Set(), anchor = null, sent = 0, first = -1;
+  let sort = null, words = [], chosen = new Map(), shown = [], picked = new Set(), anchor = null, sent = 0, first = -1, opener = "";
   let lines = new WeakMap(), texts = new WeakMap(), columns = [], all = [], drawnColumns = "";
 
   el.classList.add("lcnb-grid");
@@ -266,13 +266,14 @@ function render({ model, el }) {
   }
   const nameOf = (row) => text(row[columns[0].name] ?? row[key]);
   function openRow(row) {
+    opener = document.activeElement?.type === "checkbox" ? "input" : ".lcnb-open";
     dialog.open(row[key], nameOf(row)); dialog.showTick(picked.has(row[key]), ticks);
     model.send({ open: row[key] });
   }
   // Back to the row that was open, if it is still near the visible ones.
   function leaveDialog(key) {
     const line = lineOf(key);
-    (line?.querySelector(".lcnb-open") ?? scroll).focus({ preventScroll: Boolean(line) });
+    (line?.querySelector(opener) ?? scroll).focus({ preventScroll: Boolean(line) });
   }
   function pressKey(event) {
     const line = event.target.closest("tr"), row = shown[first + [...body.children].indexOf(line)];
@@ -301,6 +302,7 @@ function render({ model, el }) {
   function openButton(row, name) {
     const button = make("button", { type: "button", className: "lcnb-open", textContent: name });
     button.setAttribute("aria-haspopup", "dialog");
+    if (ticks) button.tabIndex = -1;  // the box is reached by Tab, and Enter in it opens the row
     button.addEventListener("click", (event) => { if (!event.shiftKey && !event.ctrlKey && !event.metaKey) { event.stopPropagation(); openRow(row); } });
     return button;
   }

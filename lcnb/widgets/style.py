@@ -118,7 +118,7 @@ STYLE = Template(
 .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-text{position:absolute;inset:0 12px;margin:0;display:flex;align-items:center;
  opacity:.85}
 .lcnb-warn{font-weight:600}
-.lcnb-grid-scroll{overflow:auto;contain:content;max-height:max(320px,60vh);
+.lcnb-grid-scroll{overflow:auto;overflow-anchor:none;contain:content;max-height:max(320px,60vh);
  border:1px solid var(--lc-line);border-radius:10px}
 .lcnb-grid table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
  font-variant-numeric:tabular-nums;color:var(--lc-ink)}
