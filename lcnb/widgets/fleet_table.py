@@ -102,7 +102,7 @@ class FleetTable(ListingTable):
         super().__init__(
             "machines", MACHINE_COLUMNS, lambda lc: lc.inventory(), runner, key="identifier", ticks=True,
             menus=MACHINE_MENUS, actions=bar_actions(), blocked_text=BLOCKED_TEXT,
-            hint="Tick machines to change them; Shift ticks all rows in between. A click on a row, or Enter, opens the machine.",
+            hint="Tick machines to change them; Shift ticks all rows in between. A click on a row, or Enter, opens it.",
             opens=True,
         )  # fmt: skip
         self.reveal = make_button("Show initial password")

@@ -128,9 +128,23 @@ def _items(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def machine_journal(lc: LetsCloud, identifier: str) -> pd.DataFrame:
-    """Return the rows of the journal that are about a machine of this account, the newest first."""
-    rows = lc.journal()
-    return rows[(rows.identifier == identifier) & (rows.base_url == lc.settings.base_url)].iloc[::-1]
+    """Return the rows of the journal that are about a machine of this account, the newest first.
+
+    A snapshot has an identifier of its own; its request names the machine.
+    """
+    rows, path = lc.journal(), f"/instances/{identifier}"
+    kept = [
+        base_url == lc.settings.base_url
+        and (own == identifier or request.endswith(path) or f"{path}/" in request)
+        for own, request, base_url in zip(rows.identifier, rows.request, rows.base_url, strict=True)
+    ]
+    return _kept_rows(rows, kept).iloc[::-1]
+
+
+def _kept_rows(rows: pd.DataFrame, kept: Sequence[bool]) -> pd.DataFrame:
+    import pandas as pd
+
+    return rows.loc[pd.Series(kept, index=rows.index, dtype=bool)]
 
 
 def _journal_section(rows: pd.DataFrame) -> Section:
@@ -152,20 +166,19 @@ def machine_snapshots(
 ) -> pd.DataFrame:
     """Return the snapshots that belong to a machine, as far as names say.
 
-    Their labels are those that the journal recorded for the machine, its own label, or its label followed by something
-    that is no letter or digit.
+    The journal recorded that they were made of it, or their label is that of the machine, alone or followed by
+    something that is no letter or digit.
     """
     name = comparable_name(label) if has_value(label) else ""
-    made = set() if journal is None else _snapshot_labels(journal)
-    labels = snapshots["label"].map(lambda each: comparable_name(each) if has_value(each) else "")
-    return snapshots[[each in made or _is_named_after(each, name) for each in labels]]
-
-
-def _snapshot_labels(journal: pd.DataFrame) -> set[str]:
-    import json
-
-    bodies = journal[(journal.action == "create snapshot") & (journal.outcome == "done")].body.dropna()
-    return {comparable_name(str(json.loads(body).get("label", ""))) for body in bodies} - {""}
+    made: set[str] = set()
+    if journal is not None:
+        made = set(journal[journal.action == "create snapshot"].identifier.dropna())
+    labels = [comparable_name(each) if has_value(each) else "" for each in snapshots["label"]]
+    kept = [
+        slug in made or _is_named_after(label, name)
+        for slug, label in zip(snapshots["slug"], labels, strict=True)
+    ]
+    return _kept_rows(snapshots, kept)
 
 
 def _is_named_after(label: str, machine: str) -> bool:

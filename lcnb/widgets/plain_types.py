@@ -50,14 +50,14 @@ def plain_refusal(declared: ParameterType, value: Any) -> str:
     """Return why a typed value has not the declared type; "" if it has.
 
     >>> plain_refusal(ParameterType("int"), "many")
-    '“many” is not a whole number.'
+    'Expected a whole number, got “many”.'
     """
     if declared.kind in ("any", "dict"):
         return ""  # the first takes everything, the other has errors of its own
     try:
         convert_value(declared, value)
     except ValueError:
-        return f"“{value}” is not {plain_type_text(declared)}."
+        return f"Expected {plain_type_text(declared)}, got “{value}”."
     return ""
 
 

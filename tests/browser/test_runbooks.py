@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
 import pytest
 
 pytest.importorskip("playwright")
@@ -9,6 +13,34 @@ pytest.importorskip("voila")
 
 from browser.conftest import Front
 from browser.test_admin import choose, ended, on_a_button, press
+
+
+def only_with_the_token(report: str, page: str) -> None:
+    """A report is sent to people with the token of the page only; no other file of a run, and no other folder, is."""
+    token = urlsplit(page).query
+
+    def status(url: str, method: str = "GET") -> int:
+        parts = urlsplit(url)
+        connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=600)
+        with closing(connection):
+            connection.request(method, f"{parts.path}?{parts.query}")
+            return connection.getresponse().status
+
+    assert status(f"{report}?{token}") == 200
+    assert status(report) == 302  # to the page that asks for the token
+    assert status(f"{report}?token=wrong") == 302
+    folder = report.rpartition("/")[0]
+    others = (
+        "run.json",
+        "../report.html",
+        "..%2freport.html",
+        "%2e%2e/report.html",
+        "",
+        "report.html/",
+        "output.ipynb",
+    )
+    assert {status(f"{folder}/{each}?{token}") for each in others} == {404}
+    assert status(f"{report}?{token}", "DELETE") in (403, 405)
 
 
 @pytest.mark.parametrize("front", ["page"], indirect=True)
@@ -21,11 +53,24 @@ def test_run_and_apply(front: Front) -> None:
     form.get_by_role("button", name="Run", exact=True).dblclick()
     ended(form)
     form.frame_locator("iframe[title=report]").get_by_role("heading", name="Inventory").first.wait_for()
-    page.locator("table.lcnb-table", has_text="report.html").locator(
-        "td", has_text="inventory"
-    ).first.wait_for()
-    assert page.locator("table.lcnb-table td", has_text="report.html").count() == 1
+    with page.context.expect_page() as opened:
+        form.get_by_role("link", name="Open it in a new tab").click()
+    report = opened.value
+    report.get_by_role("heading", name="Inventory").first.wait_for()
+    sorted_by = report.locator("th .sort").first
+    sorted_by.click()
+    assert report.locator("th[aria-sort=ascending], th[aria-sort=descending]").count() == 1
+    # It has no origin: nothing in it can use the page of the account.
+    assert report.evaluate("origin") == "null"
+    row = page.locator(".lcnb-grid tbody tr:visible", has_text="inventory")
+    assert row.count() == 1
+    row.locator("td").nth(1).click()
+    dialog = page.get_by_role("dialog", name="inventory")
+    dialog.frame_locator("iframe").get_by_role("heading", name="Inventory").first.wait_for()
+    page.keyboard.press("Escape")
     assert front.writes() == []
+    only_with_the_token(report.url, front.address)
+    report.close()
 
     choose(page, "Runbook", "power_schedule – Power schedule")
     form = page.locator(".lcnb-form-run-power-schedule")
