@@ -24,7 +24,7 @@ function makeDialog(place, { onTick, onClose }) {
   close.addEventListener("click", () => dialog.close());
   tick.addEventListener("click", () => onTick(key));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });  // outside of its content
-  dialog.addEventListener("close", () => { const was = key; key = null; onClose(was); });
+  dialog.addEventListener("close", () => { const was = key; key = null; body.replaceChildren(); onClose(was); });
 
   function open(row, name) {
     key = row; title.textContent = name; report.textContent = ""; drawn = new Map();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -26,6 +27,7 @@ class RefusedPanel:
         self._shown: tuple[RefusedMachine, ...] = ()
         self.listing = widgets.HTML()
         self.leave_out = make_button("Leave out", "primary")
+        self.leave_out.layout.align_self = "flex-start"
         self.leave_out.on_click(lambda _: do(form.leave_out))
         self.widget = widgets.VBox([self.listing, self.leave_out])
         self.widget.add_class("lcnb-panel")
@@ -51,8 +53,10 @@ def refused_html(refused: Sequence[RefusedMachine]) -> str:
 
     from lcnb.display.tables import table
 
-    rows = [(each.name, each.reason, each.identifier) for each in refused]
-    frame = pd.DataFrame(rows, columns=["machine", "why it cannot be changed now", "identifier"], dtype="str")
+    count = Counter(each.name for each in refused)
+    names = [each.name if count[each.name] == 1 else f"{each.name} ({each.identifier})" for each in refused]
+    reasons = [each.reason for each in refused]
+    frame = pd.DataFrame({"machine": names, "why it cannot be changed now": reasons}, dtype="str")
     return table(frame, empty="")._repr_html_() if refused else ""
 
 

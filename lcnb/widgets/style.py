@@ -5,6 +5,7 @@ from __future__ import annotations
 from string import Template
 
 from lcnb.display.palette import (
+    BLACK,
     BLUE,
     DARK_AMBER,
     DARK_BLUE,
@@ -181,9 +182,8 @@ STYLE = Template(
 .lcnb-grid .lcnb-details th{position:sticky;top:0;background:var(--jp-layout-color2,$button);text-align:left;
  padding:5px 10px;
  font-weight:600;white-space:nowrap}
-.lcnb-grid .lcnb-details td{padding:4px 10px;border-top:1px solid $row_line;vertical-align:top;overflow-wrap:anywhere;
- min-width:72px}
-.lcnb-grid .lcnb-details td:first-child{white-space:nowrap}
+.lcnb-grid .lcnb-details td{padding:5px 10px;border-top:1px solid $row_line;border-bottom:0;vertical-align:top;
+ height:auto;white-space:normal;overflow-wrap:anywhere;min-width:52px;max-width:none}
 .lcnb-grid .lcnb-details .lcnb-help{font-size:12.5px;margin:6px 0 0}
 .lcnb-grid .lcnb-details p{margin:6px 0}.lcnb-grid .lcnb-details a{color:var(--lc-accent)}
 .lcnb-grid .lcnb-details iframe{width:100%;height:min(760px,74vh);border:1px solid var(--lc-line);border-radius:10px;
@@ -220,7 +220,7 @@ STYLE = Template(
     warning=DARK_AMBER,
     line=translucent(NEUTRAL_COLOR, 0.35),
     row_line=translucent(NEUTRAL_COLOR, 0.18),
-    shade=translucent(NEUTRAL_COLOR, 0.45),
+    shade=translucent(BLACK, 0.45),
     pointed_row=translucent(NEUTRAL_COLOR, 0.12),
     picked_row=translucent(BLUE, 0.2),
     **FORM_COLORS,

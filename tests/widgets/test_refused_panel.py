@@ -15,7 +15,7 @@ from lcnb.widgets.admin_app import AdminApp
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_state import Phase
 from lcnb.widgets.form_view import FormView
-from lcnb.widgets.refused_panel import MAX_VISIBLE_NOTES, notes_html
+from lcnb.widgets.refused_panel import MAX_VISIBLE_NOTES, notes_html, refused_html
 from lcnb.widgets.runner import run_inline
 
 LABELS = ("web-01", "api-01", "web-02", "api-02")
@@ -158,6 +158,16 @@ def test_notes() -> None:
     assert "<li>web-01 is off already</li><li>&lt;b&gt;0 was left out: busy</li>" in text
     assert "<summary>1 more</summary>" in text
     assert "<b>0" not in text
+
+
+def test_twins() -> None:
+    """Machines are listed by label; those that share one have their identifiers as well."""
+    twins = [
+        RefusedMachine(label, str(number), "busy", "busy") for number, label in enumerate(("a", "a", "b"))
+    ]
+    text = refused_html(twins)
+    assert all(f"<td>{each}</td>" in text for each in ("a (0)", "a (1)", "b"))
+    assert refused_html(()) == ""
 
 
 def test_forms_without_machines() -> None:
