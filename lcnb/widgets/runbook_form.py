@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lcnb.errors import ConfirmationMissing
 from lcnb.runbooks.batch.stops import LocalStop
-from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, INTERRUPTED, MISUSED, NOT_CONFIRMED
+from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, INTERRUPTED, MISUSED
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects, StartRun
 from lcnb.widgets.form_messages import error_message, invalid_fields_notice
@@ -163,8 +164,9 @@ def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
         return _unknown_notice(ended)
     if ended.status == INTERRUPTED.status:
         return f"Stopped: {name} was interrupted. Its folder contains what it did until then."
-    if ended.status == NOT_CONFIRMED.status:
-        return NOT_CONFIRMED_TEXT.format(name=name)
+    error, text = ended.unconfirmed_error
+    if error:
+        return NOT_CONFIRMED_TEXT.format(name=name) if error == ConfirmationMissing.__name__ else text
     if ended.status not in COMPLETED_STATUSES:
         first = (ended.error.strip().splitlines() or ["no reason was recorded"])[0]
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"

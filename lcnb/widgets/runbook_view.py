@@ -13,7 +13,7 @@ from lcnb.display.palette import TONE_COLORS
 from lcnb.errors import LcnbError
 from lcnb.flags import checked_flag
 from lcnb.refused_machine import RefusedMachine
-from lcnb.runbooks.ends import ATTENTION, NOT_CONFIRMED, status_tone
+from lcnb.runbooks.ends import ATTENTION, status_tone
 from lcnb.runbooks.notebook.find import Runbook, find_runbook, own_runbooks, shipped_names
 from lcnb.runbooks.notebook.help import help_text
 from lcnb.widgets.account_head import AccountHead
@@ -82,7 +82,7 @@ def _end_html(ended: FinishedRun) -> str:
     ]
     if ended.attention:
         parts.append(panels.attention("Attention", "\n".join(ended.attention))._repr_html_())
-    if ended.error and ended.status not in (ATTENTION.status, NOT_CONFIRMED.status):
+    if ended.error and ended.status != ATTENTION.status and not any(ended.unconfirmed_error):
         parts.append(f'<pre class="lcnb-error" role="alert">{escape(ended.error)}</pre>')
     if ended.made:
         parts.append(tables.table(recorded_frame(ended.made))._repr_html_())

@@ -13,6 +13,10 @@ pytest.importorskip("voila")
 
 from browser.conftest import Front
 from browser.test_admin import choose, ended, on_a_button, press
+from conftest import write_notebook
+
+#: A folder of notebooks next to the files that they read.
+ENVIRONMENT = {"LCNB_NOTEBOOKS": "own"}
 
 
 def only_with_the_token(report: str, page: str) -> None:
@@ -89,3 +93,19 @@ def test_run_and_apply(front: Front) -> None:
     assert len(front.writes()) == 1
     assert front.writes()[0].endswith("/power-off")
     assert front.abroad == []
+
+
+@pytest.mark.parametrize("front", ["page"], indirect=True)
+def test_own_notebook(front: Front) -> None:
+    """A notebook of the folder is offered, and finds files relative to the folder in which the page was started."""
+    (front.folder / "labels.txt").write_text("a line of the file")
+    cells = (("file = 'labels.txt'  # what to read", "parameters"), ("print(open(file).read())",))
+    write_notebook(front.folder / "own" / "reader.ipynb", *cells)
+    page = front.open()
+    page.get_by_role("button", name="Runbooks", exact=True).click()
+    choose(page, "Runbook", "reader (your own)")
+    form = page.locator(".lcnb-form-run-reader")
+    press(form, "Run")
+    ended(form)
+    form.frame_locator("iframe[title=report]").get_by_text("a line of the file").wait_for()
+    assert [each.name for each in (front.folder / "runs").iterdir() if "reader" in each.name]

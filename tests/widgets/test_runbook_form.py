@@ -490,6 +490,22 @@ def test_missing_confirmation(client: lcnb.LetsCloud, tmp_path: Path) -> None:
     assert "reboot" not in set(client.journal().action)
 
 
+@pytest.mark.parametrize(
+    ("code", "error", "start"),
+    [
+        (6, "ConfirmationMissing", "Nothing was sent: inventory changes something"),
+        (6, "ApprovalMissing", "why"),
+        (2, "ParameterError", "inventory ended as refused, exit code 2: the error"),
+        (2, None, "inventory ended as refused, exit code 2: the error"),
+    ],
+)
+def test_refused_runs(reads: RunForm, code: int, error: str | None, start: str) -> None:
+    """What was not confirmed or approved is said without a traceback; other refused runs keep their own reason."""
+    facts = {"failed_cell": {"number": 2, "ename": error, "evalue": "why"}} if error else {}
+    reads.run_ended(begun(reads), FinishedRun("refused", code, "the error", Path("runs/run-1"), facts))
+    assert reads.shown.notice.startswith(start)
+
+
 def test_what_a_plan_leaves_out(writes: RunForm) -> None:
     """The notes of a plan and what its dry run reports are shown next to *Apply*, as long as it is not applied."""
     client: Any = None
