@@ -52,7 +52,7 @@ class FinishedRun:
 
     @property
     def unconfirmed_error(self) -> tuple[str, str]:
-        """The name and the text of the error that says that a change was not confirmed or approved; else two empty texts.
+        """The name and the text of the error that a change was not confirmed or approved; two empty texts without one.
 
         The exit code decides, because a run with a wrong parameter has the same status.
         """
