@@ -97,9 +97,12 @@ def test_run_and_apply(front: Front) -> None:
 
 @pytest.mark.parametrize("front", ["page"], indirect=True)
 def test_own_notebook(front: Front) -> None:
-    """A notebook of the folder is offered, and finds files relative to the folder in which the page was started."""
+    """A notebook of the folder is offered; its files are relative to the folder in which the page was started."""
     (front.folder / "labels.txt").write_text("a line of the file")
-    cells = (("file = 'labels.txt'  # what to read", "parameters"), ("print(open(file).read())",))
+    cells = (
+        ("from pathlib import Path\nfile: Path = 'labels.txt'  # what to read", "parameters"),
+        ("print(open(file).read())",),
+    )
     write_notebook(front.folder / "own" / "reader.ipynb", *cells)
     page = front.open()
     page.get_by_role("button", name="Runbooks", exact=True).click()
