@@ -5,12 +5,12 @@ A notebook is read as plain JSON (`file_format`): lists and errors must not wait
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
+from lcnb.folders import own_notebooks_dir
 from lcnb.runbooks.notebook.declarations import read_parameters
 from lcnb.runbooks.notebook.file_format import read_notebook
 from lcnb.runbooks.notebook.languages import PYTHON, notebook_language, read_assignments
@@ -82,13 +82,12 @@ def notebooks_folder(given: str | Path | None = None) -> Path | None:
 
     Raises InputError for a folder that does not exist.
     """
-    name = given or os.environ.get("LCNB_NOTEBOOKS")
-    if not name:
+    folder = Path(given).expanduser().absolute() if given else own_notebooks_dir()
+    if folder is None:
         return None
-    folder = Path(name).expanduser().absolute()
     if not folder.is_dir():
         raise InputError(
-            f"{folder} is no folder", field="notebooks", value=str(name), cure="Pass a folder of notebooks.",
+            f"{folder} is no folder", field="notebooks", value=str(folder), cure="Pass a folder of notebooks.",
             not_done="started",
         )  # fmt: skip
     return folder
