@@ -18,9 +18,8 @@ from typing import Any
 
 from lcnb.changes.known_hosts import HostKey, HostKeyChanged, KnownHosts
 from lcnb.changes.tasks import ReachLevel
-from lcnb.facts.connection import Connection
+from lcnb.facts.connection import DEFAULT_PORT, DEFAULT_USER, Connection
 
-DEFAULT_USER, DEFAULT_PORT = "root", 22
 #: Seconds that one attempt may take, and between two attempts.
 ATTEMPT_S, PAUSE_S = 10.0, 2.0
 #: Characters of a banner that are shown and read: a server of another kind may send anything.

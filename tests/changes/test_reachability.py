@@ -297,6 +297,19 @@ def test_without_asyncssh(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     assert {each["method"] for each in sandbox.log} == {"GET"}
 
 
+def test_wait_command(hosts: Hosts, sandbox: Sandbox) -> None:
+    """`lcnb wait --for ssh` waits for existing machines and prints how each is reached; exit code 4 when one is not."""
+    with lcnb.connect() as lc:
+        port = hosts.serve_ssh("127.0.77.2")
+        move(sandbox, lc, ["web-01", "web-03"], port)
+        lc.tag("web-01", "ssh-user=admin")
+    done = lcnb_here("wait", "web-01", "--for", "ssh")
+    assert (done.returncode, done.stdout) == (0, f"web-01: ssh -p {port} admin@127.0.77.2\n")
+    late = lcnb_here("wait", "web-01", "web-03", "--for", "ssh", "--timeout", "12")
+    assert (late.returncode, late.stdout) == (4, "")
+    assert "web-03: " in late.stderr
+
+
 def test_async(hosts: Hosts, sandbox: Sandbox) -> None:
     """The awaited apply waits in the same way, and its event loop goes on meanwhile."""
     with lcnb.connect() as lc:

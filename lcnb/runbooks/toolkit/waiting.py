@@ -5,7 +5,7 @@ Every wait has a timeout in seconds. WaitTimeout says which states were seen las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from time import sleep
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ from lcnb.changes.reachability import ReachabilityWatch, SshTarget
 from lcnb.changes.starting import check_reach_level
 from lcnb.changes.tasks import ReachLevel
 from lcnb.errors import WaitTimeout
-from lcnb.facts.connection import read_connection
+from lcnb.facts.connection import read_connection, ssh_command
 from lcnb.facts.machine_facts import tag_values
 from lcnb.names import comparable_name
 from lcnb.runbooks.toolkit.targets import comparable_label
@@ -144,6 +144,31 @@ def wait_until_usable(
     if hopeless:
         found = "; ".join(f"{each.name}: {watch.states[each.identifier].detail}" for each in hopeless)
         raise WaitTimeout(f"not usable: {found}.")
+
+
+def wait_for_machines(
+    lc: LetsCloud, names: Sequence[str], level: Usable, *, timeout: float | None
+) -> list[tuple[str, str]]:
+    """Wait until machines are ready and usable; return label and ssh command of each.
+
+    Args:
+        names: labels or identifiers; an unknown one is refused before anything is waited for.
+        level: as for `wait_until_usable`.
+        timeout: seconds for everything; None for DEFAULT_WAIT_S.
+    """
+    check_usable(level)
+    end = lc.clock() + (timeout or DEFAULT_WAIT_S)
+    found = [lc.instance(name) for name in names]
+    wait_until_ready(lc, [each.label or "" for each in found], timeout=end - lc.clock())
+    fleet = lc.inventory()
+    known = [each.identifier for each in found if each.identifier]
+    unnamed = [
+        each.label for each in found if not each.identifier
+    ]  # new machines get theirs while they are built
+    machines = fleet[fleet.identifier.isin(known) | fleet.label.isin(unnamed)]
+    wait_until_usable(lc, machines, level, timeout=max(end - lc.clock(), 0.0))
+    targets = map(_ssh_target, plain_rows(machines))
+    return [(each.name, ssh_command(each.address, each.connection)) for each in targets]
 
 
 def _ssh_target(machine: dict[str, Any]) -> SshTarget:
