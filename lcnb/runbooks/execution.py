@@ -28,7 +28,12 @@ from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
 from lcnb.runbooks.engine.secret_pipe import SecretPipe, inherited_secrets
-from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
+from lcnb.runbooks.environment import (
+    CONFIRM_VARIABLE,
+    RESUMES_VARIABLE,
+    RUN_FOLDER_VARIABLE,
+    SCHEDULE_VARIABLE,
+)
 from lcnb.runbooks.judgement import judge, judge_interrupt
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
@@ -295,6 +300,7 @@ class RunExecution:
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
         env.pop("LCNB_PING_URL", None)
+        env.pop(SCHEDULE_VARIABLE, None)  # a run that a cell starts is not one of the schedule
         if self.cwd and not env.get("PYTHONSAFEPATH"):
             from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START
 
@@ -388,6 +394,7 @@ class RunExecution:
             "limits": {"run_s": self.limits.run_s, "cell_s": self.limits.cell_s},
             "retries": {"retries": self.retries.policy.retries, "wait_s": self.retries.policy.wait_s},
             "attempts": [each.to_json() for each in self.retries.attempts],
+            "schedule": os.environ.get(SCHEDULE_VARIABLE) or None,
             "resumes": list(self.resumes),
             "confirmed": self.confirmation,
             "approval": self.approval.facts if self.approval else None,

@@ -120,6 +120,12 @@ class JobEnvironment:
             return ["--env-file", f"-{file}", *folder]
         return folder
 
+    def needed_files(self) -> list[str]:
+        """Return the files of this machine from which a local job reads its token and other secrets."""
+        file = self.place.file if self.place else None
+        variables = self.token_variable is not None or bool(_secrets_set_here())
+        return [*([str(file)] if file else []), *([str(_variables_path())] if variables else [])]
+
     def env(self) -> dict[str, str]:
         """Return the variables that the command needs and that hold no secret."""
         names = LOCAL_CARRIED_VARIABLES if self.shares_files else CARRIED_VARIABLES
