@@ -509,7 +509,7 @@ def test_refused_export_has_written_nothing(words: list[str], place: Path, call:
 def test_documented(to: str) -> None:
     """The page for schedulers names each target as `--to` accepts it."""
     page = (ROOT / "docs" / "schedulers.md").read_text(encoding="utf-8")
-    section = page.partition("\n## Schedules\n")[2].partition("\n## ")[0]
+    section = page.partition("\n## Schedules elsewhere\n")[2].partition("\n## ")[0]
     assert f"`{to}`" in section
 
 
