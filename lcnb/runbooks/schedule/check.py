@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
 
 from lcnb.runbooks.schedule import installed
 from lcnb.runbooks.schedule.installed import DamagedSchedule, InstalledSchedule
@@ -117,8 +116,10 @@ def _planned_problems(
 ) -> Iterator[ScheduleProblem]:
     """Yield a problem for each planned time without a run in time. One problem stands for a row of missed times."""
     missed: list[PlannedTime] = []
-    for planned, following in zip_longest(due, due[1:]):
-        end = following.at - _EARLY if following else now + _EARLY
+    for planned in due:
+        end = (
+            schedule.timetable.next(planned.at) or now
+        ) - _EARLY  # a later start is one of the next planned time
         started = [each for each in occurrences if planned.at - _EARLY <= each.at < end]
         if not started:
             missed.append(planned)
@@ -171,7 +172,7 @@ def _missed_problem(
         if len(group) == 1
         else f"{len(group)} runs, the last at {_format_time(last)},"
     )
-    text, cure = f"{runs} did not start", f"To start one by hand: {_command(schedule)}"
+    text, cure = f"{runs} did not start", _search_advice(schedule)
     if kind == "machine off" and machine.booted:
         text += f"; this machine was started at {_format_time(machine.booted)}"
     elif kind == "overlap":
@@ -181,10 +182,11 @@ def _missed_problem(
     return ScheduleProblem(schedule.name, kind, text, cure, last)
 
 
-def _command(schedule: InstalledSchedule) -> str:
+def _search_advice(schedule: InstalledSchedule) -> str:
+    """Return how to look for the cause of a run that did not start."""
     if schedule.system == "systemd":
-        return f"systemctl --user start {schedule.name}.service, then journalctl --user -u {schedule.name}"
-    return f"crontab -l shows the line of {schedule.name}"
+        return f"Look for the cause: journalctl --user -u {schedule.name}.service -u {schedule.name}.timer"
+    return "Look for the cause: run its command by hand (crontab -l shows it), and read the log of cron."
 
 
 # --- the last run -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lcnb.errors import RunError
 from lcnb.files import write_atomically
-from lcnb.runbooks.schedule.programs import call_program, first_line
+from lcnb.runbooks.schedule.programs import ProgramMissing, call_program, first_line
 
 #: The editor of `crontab -e`: it copies the file and changes nothing.
 _COPY_SCRIPT = 'cat <"$1" >"$LCNB_CRONTAB_COPY"'
@@ -28,7 +28,10 @@ def read_crontab() -> str:
 
     Bytes that are not UTF-8 are kept as surrogates.
     """
-    done = call_program(["crontab", "-l"])
+    try:
+        done = call_program(["crontab", "-l"])
+    except ProgramMissing as error:
+        raise error.restate(cure="Use --to systemd.", not_done="written") from None
     if done.returncode == 0:
         return _read_exactly(done.stdout) if _ESCAPE.search(done.stdout) else done.stdout
     if "no crontab for" in done.stderr.lower():

@@ -434,6 +434,26 @@ def test_the_last_planned_run_is_always_checked(watched: Watched) -> None:
     assert texts(timedelta(days=60)) == ["2 runs, the last at 2026-05-01 06:00 UTC, did not start"]
 
 
+@pytest.mark.parametrize("watched", ["cron"], indirect=True)
+def test_a_start_belongs_to_one_planned_time(watched: Watched) -> None:
+    """The run of the next planned time does not count for the one before, also when only one is due."""
+    hourly = replace(
+        watched.schedule, cron="0 * * * *", installed_at="2026-05-01T05:30:00+00:00", timezone="UTC"
+    )
+    machine = replace(observe_machine([hourly]), booted=None)
+
+    def missed_at(now: datetime, *hours: int) -> list[datetime | None]:
+        starts = [Occurrence(datetime(2026, 5, 1, hour, 0, 3, tzinfo=UTC), "done", 0) for hour in hours]
+        found = check_schedule(hourly, now, machine, starts).problems
+        return [each.planned for each in found if each.planned]
+
+    assert missed_at(datetime(2026, 5, 1, 7, 1, tzinfo=UTC), 7) == [datetime(2026, 5, 1, 6, tzinfo=UTC)]
+    assert missed_at(datetime(2026, 5, 1, 7, 1, tzinfo=UTC), 6, 7) == []
+    assert missed_at(datetime(2026, 5, 1, 9, 20, tzinfo=UTC), 6, 8, 9) == [
+        datetime(2026, 5, 1, 7, tzinfo=UTC)
+    ]
+
+
 @pytest.mark.parametrize("watched", ["systemd"], indirect=True)
 def test_time_that_exists_twice(watched: Watched) -> None:
     """A run at a time that exists twice may start either time; a time that does not exist is not missed."""
