@@ -81,6 +81,7 @@ def _approval_text(run: RunRecord) -> str:
 _SKIPPED_FIELDS = (
     "attempts",
     "retries",
+    "not_retried",
     "attention",
     "checks",
     "files",

@@ -174,6 +174,14 @@ class RetryLog:
         left = self.seconds_left()
         return left is None or self.policy.pause_s(self.number) < left
 
+    def facts(self) -> dict[str, Any]:
+        """Return what `run.json` says: the allowed retries, the attempts, and why there is no further one."""
+        return {
+            "retries": asdict(self.policy),
+            "attempts": [each.to_json() for each in self.attempts],
+            "not_retried": self.refusal,
+        }
+
     def add(self, began: datetime, end: RunEnd, folder: str = "") -> None:
         """Add the attempt that has ended now."""
         first, last = (at.isoformat(timespec="milliseconds") for at in (began, datetime.now(UTC)))

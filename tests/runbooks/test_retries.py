@@ -206,6 +206,7 @@ def test_third_attempt(fleet: lcnb.sandbox.SandboxProcess, tmp_path: Path) -> No
     assert not index.verify_runs(folder.parent).problems
     assert len(index.last_lines(folder.parent)) == 1
     assert any(text.startswith("attempt 1 of 4 failed") for text in texts)
+    assert "<dt>Attempts</dt><dd>3</dd>" in run.report.read_text(encoding="utf-8")
 
 
 CHANGES = """
@@ -230,6 +231,7 @@ def test_changed_run_is_not_retried(fleet: lcnb.sandbox.SandboxProcess, tmp_path
     wanted = f"Not retried: changes are resumed, never retried. 1 change made (power off web-01), 0 open. Continue: lcnb resume {run.folder.name}"  # fmt: skip
     assert wanted in (run.error or "")
     assert wanted in facts["reason"]
+    assert wanted in run.report.read_text(encoding="utf-8")
     assert [each["status"] for each in facts["attempts"]] == ["failed"]
 
 

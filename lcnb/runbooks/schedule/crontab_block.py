@@ -56,14 +56,18 @@ def find_line(text: str, name: str, job: str) -> LineState:
     """Return what became of the line `job` that an installation wrote into the block of a schedule."""
     lines = _split_lines(text)
     inside = [line for line, within in _marked(lines, name) if within]
-    if job in (line.rstrip("\n") for line in inside):
-        return "present"
     own = [line.strip() for line in inside if _names_schedule(line, name)]
-    if any(not line.startswith("#") for line in own):
-        return "changed"
-    if job in (line.rstrip("\n") for line in lines):
-        return "without its markers"
-    return "commented out" if own else "missing"
+    states: tuple[tuple[LineState, bool], ...] = (
+        ("present", _has_line(inside, job)),
+        ("changed", not all(line.startswith("#") for line in own)),
+        ("without its markers", _has_line(lines, job)),
+        ("commented out", bool(own)),
+    )
+    return next((state for state, holds in states if holds), "missing")
+
+
+def _has_line(lines: Iterable[str], job: str) -> bool:
+    return any(line.rstrip("\n") == job for line in lines)
 
 
 def job_line(lines: Iterable[str]) -> str:
@@ -97,14 +101,19 @@ def _other_lines(text: str, name: str, known: Collection[str]) -> tuple[list[str
     """Return the lines that are not those of the schedule, and the place of its block among them; None without one."""
     written = {line.strip() for line in known} - {""}
     jobs = {line for line in written if not line.startswith("#")}
-    markers = (_BEGIN.format(name), _END.format(name))
+    begin, end = _BEGIN.format(name), _END.format(name)
+
+    def is_own(key: str, *, within: bool) -> bool:
+        inside = within and (key in written or _names_schedule(key, name))
+        return inside or key in jobs or key in (begin, end)
+
     kept: list[str] = []
     place = None
     for line, within in _marked(_split_lines(text), name):
         key = line.strip()
-        if key in markers:
-            place = len(kept) if place is None and key == markers[0] else place
-        elif not (within and (key in written or _names_schedule(key, name))) and key not in jobs:
+        if place is None and key == begin:
+            place = len(kept)
+        if not is_own(key, within=within):
             kept.append(line)
     return kept, place
 

@@ -127,25 +127,19 @@ def build_entry(
     checked = _check_parameters(book, given, settings)
     effective = declared.effective_values(book.parameters, checked)
     changes_account = effective.get("dry_run") is False
-    if changes_account and not confirm:
-        raise ConfirmationMissing(
-            f"{book.name} with dry_run=false changes the account at each run, and nobody confirmed that",
-            cure=f"See what it would do (lcnb plan-run {book.name}), then export it with --yes.",
-        )
     if changes_account:
-        check_account_writable(settings)
-        find_approval(settings, approved=None)
+        _check_changes(book, settings, confirm=confirm)
     job = JobEnvironment(book, name, system, account or given.get("account") or None, settings)
     pairs = {**given, **job.path_parameters(given, checked)}
     argv = [
         "run",
         job.source,
         *(word for key, value in pairs.items() for word in ("-p", f"{key}={value}")),
-        *(["--account", job.account] if job.account else []),
+        *_option_words("--account", job.account),
         *(["--yes"] if changes_account else []),
         *_limit_words(timeout, retries, retry_wait),
-        *(["--kernel", kernel] if kernel else []),
-        *(["--cwd", str(cwd)] if cwd else []),
+        *_option_words("--kernel", kernel),
+        *_option_words("--cwd", cwd),
         *job.options(),
     ]
     label = _check_label(label or _default_label(book))
@@ -171,6 +165,21 @@ def build_entry(
         managed=managed,
         needs=(str(book.path), *job.needed_files()) if system.is_local else (),
     )
+
+
+def _check_changes(book: Runbook, settings: Settings | None, *, confirm: bool) -> None:
+    """Refuse a schedule that changes an account without a confirmation, or one that the settings do not let change."""
+    if not confirm:
+        raise ConfirmationMissing(
+            f"{book.name} with dry_run=false changes the account at each run, and nobody confirmed that",
+            cure=f"See what it would do (lcnb plan-run {book.name}), then export it with --yes.",
+        )
+    check_account_writable(settings)
+    find_approval(settings, approved=None)
+
+
+def _option_words(option: str, value: object) -> list[str]:
+    return [option, str(value)] if value else []
 
 
 def _limit_words(timeout: float | None, retries: int, retry_wait: float | None) -> list[str]:

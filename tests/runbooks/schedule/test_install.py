@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from scheduler_programs import Schedulers, schedulers  # noqa: F401 - a fixture
 
-from conftest import TOKEN, Call, write_notebook
+from conftest import TOKEN, Call, record, wait_until, write_notebook
 from lcnb.errors import ConfirmationMissing, InputError, LcnbError, RunError
 from lcnb.runbooks.schedule import installed, user_crontab, user_units
+from lcnb.runbooks.schedule.check import check_schedules
 from lcnb.runbooks.schedule.export import export_schedule
 from lcnb.runbooks.schedule.install import install_schedule, remove_schedule
+from lcnb.runbooks.schedule.starts import read_starts
 
 NOW = datetime(2026, 11, 30, 10, tzinfo=UTC)
 ANALYZE = shutil.which("systemd-analyze")
@@ -351,3 +353,44 @@ def test_command(book: str, schedulers: Schedulers, call: Call) -> None:  # noqa
     schedule = installed.require_schedule("night")
     assert schedule.grace_s == timedelta(hours=1).total_seconds()
     assert os.access(schedule.executable, os.X_OK)
+
+
+def test_files_that_runs_need(book: str, schedulers: Schedulers, own_home: Path) -> None:  # noqa: F811
+    """The notebook and the file with the token are recorded, so that a check notices when one is gone."""
+    install(book, "cron")
+    wanted = (book, str(own_home / "config" / "schedule.env"))
+    assert installed.require_schedule("lcnb-night").needs == wanted
+    (status,) = check_schedules(NOW)
+    texts = [each.text for each in status.problems if each.kind == "file gone"]
+    assert texts == [f"{wanted[1]} does not exist or cannot be read"]
+
+
+#: cron in a mount namespace: its crontabs are those of the test, and nothing else that the machine runs at set times.
+DAEMON = """
+mount --bind "$TEST_SPOOL" /var/spool/cron/crontabs && mount -t tmpfs none /run &&
+mount --bind "$1" /etc/cron.d && mount --bind /dev/null /etc/crontab && exec /usr/sbin/cron -f
+"""
+
+
+def test_real_cron_starts_the_run(book: str, schedulers: Schedulers, tmp_path: Path) -> None:  # noqa: F811
+    """Debian's cron starts the installed line at the next minute, and the check finds the run in time."""
+    if not (schedulers.is_real and Path("/usr/sbin/cron").exists()):
+        pytest.skip("no cron that a test may start")
+    os.environ.pop("LETSCLOUD_API_KEY")  # the notebook needs no token
+    now = datetime.now(UTC)
+    schedule = install_schedule(book, "* * * * *", "cron", now=now).schedule
+    empty = tmp_path / "cron.d"
+    empty.mkdir()
+    command = ["unshare", "-m", "sh", "-c", DAEMON, "cron", str(empty)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
+        try:
+            wait_until(lambda: any(each.end for each in read_starts(schedule.name)))
+        finally:
+            daemon.kill()
+    first = next(each for each in read_starts(schedule.name) if each.end)
+    assert first.end is not None
+    assert first.end.status == "done", first.end.reason
+    planned = first.at.replace(second=0, microsecond=0)
+    (status,) = check_schedules(planned + timedelta(minutes=16))
+    assert [each.kind for each in status.problems if each.planned == planned] == []
+    assert record(Path(str(first.folder)))["schedule"] == schedule.name
