@@ -149,9 +149,9 @@ def _record_wrong_options(error: click.ClickException) -> None:
     from lcnb.runbooks.environment import SCHEDULE_VARIABLE
 
     if os.environ.get(SCHEDULE_VARIABLE):
-        from lcnb.runbooks.schedule.starts import record_refused_start
+        from lcnb.runbooks.schedule.starts import record_wrong_options
 
-        record_refused_start(error.format_message())
+        record_wrong_options(error.format_message())
 
 
 def report_error(error: BaseException) -> int:

@@ -75,7 +75,7 @@ def record_start(started: datetime | None = None) -> Iterator[list[RunResult]]:
         _append_line(name, _end_facts(start, end[0], results[0].folder))
 
 
-def record_refused_start(reason: str) -> None:
+def record_wrong_options(reason: str) -> None:
     """Record a start that ended before the command began, because an option was wrong."""
     with suppress(InputError), record_start():
         raise InputError(reason)
