@@ -22,7 +22,13 @@ from lcnb.cli.options import (
     sandbox_settings,
 )
 from lcnb.cli.refusals import RecordedCommand
-from lcnb.cli.run_options import confirm_option, engine_option, kernel_options, parameter_option
+from lcnb.cli.run_options import (
+    confirm_option,
+    engine_option,
+    kernel_options,
+    parameter_option,
+    retry_options,
+)
 
 
 @click.command(cls=RecordedCommand)
@@ -48,6 +54,7 @@ from lcnb.cli.run_options import confirm_option, engine_option, kernel_options, 
 @click.option("--resume", metavar="BATCH", help="Run the rows of BATCH that are not done.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Run on the workers of this Dask cluster.")
 @engine_option
+@retry_options
 @kernel_options
 @runs_dir_option
 @output_option(*OUTPUT_FORMATS)

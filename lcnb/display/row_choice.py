@@ -38,6 +38,8 @@ DEFAULT_COLUMNS = {
     "refused": ("started", "runbook", "exit_code", "account", "reason"),
     "journal": ("at", "changeset", "action", "target", "outcome", "detail"),
     "runbooks": ("name", "purpose"),
+    "schedules": ("name", "cron", "next", "last", "status"),
+    "schedule problems": ("schedule", "kind", "text"),
     "history": (
         *("label", "state", "location", "plan", "monthly_value", "currencycode", "ipv4", "identifier"),
         *("first_seen", "last_seen", "present"),
@@ -57,6 +59,7 @@ LESS_IMPORTANT_COLUMNS = {
     "comparison": ("identifier", "not_before", "currencycode"),
     "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
     "accounts": ("base_url",),
+    "schedules": ("cron", "last"),
 }
 
 

@@ -37,6 +37,7 @@ from lcnb.runbooks.preflight import (
 )
 from lcnb.runbooks.records import abandoned
 from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.retries import RetryLog, check_policy
 
 
 def run_runbook(
@@ -57,6 +58,8 @@ def run_runbook(
     engine: str = "auto",
     kernel: str | None = None,
     cwd: str | Path | None = None,
+    retries: int = 0,
+    retry_wait: float | None = None,
 ) -> RunResult:
     """Run a runbook with checked parameters.
 
@@ -81,6 +84,10 @@ def run_runbook(
         kernel: the Jupyter kernel to run in, instead of the one that the notebook names.
         cwd: the working directory of the cells; by default the run's own folder. lcnb saves its files in that folder
             in any case, and modules are also found in the folder of the notebook.
+        retries: attempt the run again up to so many times, in the same record, if it ended by the network, an error of
+            the provider or the death of the kernel, and had sent no change. `timeout` limits all attempts together.
+        retry_wait: seconds before the second attempt (30 by default); each further pause is twice as long, up to
+            15 minutes. The lock of the run is kept.
 
     Returns:
         A RunResult, also when a cell failed or the kernel died.
@@ -107,8 +114,9 @@ def run_runbook(
     check_language(book, given)
     cells_dir = working_directory(cwd)
     settings = _choose_settings(book, given, account, settings)
-    checked = _check_given(book, given, settings, resumed=bool(resumes))
     limits = RunLimits(check_seconds("timeout", timeout), check_seconds("cell_timeout", cell_timeout))
+    log = RetryLog(check_policy(retries, retry_wait), limits.run_s)
+    checked = log.repeat(lambda: _check_given(book, given, settings, resumed=bool(resumes)), progress)
     effective = declared.effective_values(book.parameters, checked)
     writes = effective.get("dry_run") is False
     if writes:
@@ -130,6 +138,8 @@ def run_runbook(
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
+        log.restart_clock()
+        run.retries = log
         run.confirmation = str(approved) if approved else "yes" if confirm and writes else ""
         run.resumes = tuple(resumes)
         run.approval = approval

@@ -75,7 +75,7 @@ def _run_task(task: Mapping[str, Any], progress: ProgressCallback) -> dict[str, 
         "engine": task.get("engine") or "auto",
         "progress": progress,
     }
-    options |= {name: task[name] for name in ("kernel", "cwd") if task.get(name)}
+    options |= {name: task[name] for name in ("kernel", "cwd", "retries", "retry_wait") if task.get(name)}
     try:
         if task.get("plan"):
             result = rerun.apply_run(read_run(Path(task["plan"])), **options)
