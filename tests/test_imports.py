@@ -26,6 +26,7 @@ ORDER = [
     "sandbox",
     "api",
     "transport",
+    "leases",
     "facts",
     "frames",
     "history",

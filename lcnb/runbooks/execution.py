@@ -26,6 +26,7 @@ from lcnb.config import Settings, account_variables, notification_targets
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir
+from lcnb.leases.records import RUN_LEASE_VARIABLE
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
 from lcnb.runbooks.engine.secret_pipe import SecretPipe, environment_secrets
 from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
@@ -44,6 +45,7 @@ from lcnb.signals import exit_on_signals, hold_signals
 from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
+    from lcnb.leases.holding import HeldLocks
     from lcnb.runbooks.engine.run_job import RunJob
 
 #: Called before each cell with its number, the number of cells, and its title.
@@ -78,6 +80,8 @@ class RunExecution:
     #: The kernel that the caller chose instead of the notebook's, and the working directory; None: not chosen.
     chosen_kernel: str | None = None
     cwd: Path | None = None
+    #: The lock across machines, where one is configured.
+    locks: HeldLocks | None = None
 
     def __init__(
         self,
@@ -228,6 +232,9 @@ class RunExecution:
             env |= account_variables(self.settings)
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
+        env.pop(RUN_LEASE_VARIABLE, None)
+        if self.locks:
+            env[RUN_LEASE_VARIABLE] = self.locks.lease.record.id
         if self.cwd and not env.get("PYTHONSAFEPATH"):
             from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START
 
@@ -240,6 +247,8 @@ class RunExecution:
         from lcnb.runbooks.publish.report import write_report
 
         problems = self.problems
+        if self.locks and (lost := self.locks.lease.problem()):
+            problems.append(f"at the end of the run, {lost}. Another machine may have run this meanwhile")
         for step in (
             lambda: self._writing.start(self._to_json(self._record_facts(job))),
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
@@ -319,6 +328,7 @@ class RunExecution:
             "cwd": str(self.cwd) if self.cwd else None,
             "limits": {"run_s": self.limits.run_s, "cell_s": self.limits.cell_s},
             "resumes": list(self.resumes),
+            "lock": self.locks.facts() if self.locks else None,
             "confirmed": self.confirmation,
             "changes": self.changes,
             "failed_cell": failed_cell_facts(error) if error else None,
