@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import secrets
 import threading
@@ -45,6 +46,8 @@ class HeldLocks:
     fences: dict[str, int] = field(default_factory=dict)
     #: Changes that may still take effect when the locks are released.
     unsettled: list[str] = field(default_factory=list)
+    #: Until this moment of the steady clock, what an ended process of this machine has sent may still take effect.
+    inherited_until: float = -math.inf
 
     @property
     def lease(self) -> Lease:
@@ -58,6 +61,13 @@ class HeldLocks:
             "fence": max(self.fences.values(), default=None),
             "what": self.lease.record.locks,
         }
+
+    def unsettled_end(self) -> tuple[list[str], float]:
+        """Return what may still take effect when the locks are released, and the seconds for which it may."""
+        if self.unsettled:
+            return self.unsettled, self.lease.times.margin_s
+        left_s = self.inherited_until - self.lease.clock().steady
+        return (self.lease.record.locks, left_s) if left_s > 0 else ([], 0.0)
 
     def ensure(self) -> str:
         """Renew where it is time; return why no request may be started, or nothing."""
@@ -105,6 +115,7 @@ def hold_locks(
             taker = LockTaker(locks.lease, Sightings(folder, clock=clock))
             for taken in _take_all(taker, names, max(0.0, deadline - clock().steady), holder):
                 locks.fences[taken.name.key] = taken.fence
+                locks.inherited_until = max(locks.inherited_until, taken.inherited_until)
         except StoreUnavailable as error:
             raise _unknown_holder(place, names, holder, error) from None
         yield locks
@@ -173,7 +184,9 @@ def _hold_leases(
             yield locks
     finally:
         try:
-            lease.end(locks.unsettled)
+            unsettled, stays_s = locks.unsettled_end()
+            if version := lease.end(unsettled, stays_s):
+                Sightings(folder, clock=clock).unchanged_s(record.id, version)
         except StoreUnavailable as error:
             logger.warning(
                 "the locks of %s were not released (%s); they end by themselves after %.0f s",

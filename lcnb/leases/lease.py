@@ -155,25 +155,31 @@ class Lease:
 
     # --- ending -----------------------------------------------------------------------------------------
 
-    def end(self, unsettled: Sequence[str] = ()) -> None:
+    def end(self, unsettled: Sequence[str] = (), stays_s: float = 0.0) -> str | None:
         """End the lease, which releases its locks. StoreUnavailable when it will end by itself instead.
 
-        `unsettled`: changes that may still take effect: the lease then stays for the margin.
+        `unsettled`: changes that may still take effect: the lease then stays for `stays_s` seconds, and its version is
+        returned.
         """
         with self._lock:
-            if not self._end and unsettled:
-                self._store_unsettled(list(unsettled))
-            elif not self._end:
-                self.store.delete(self.record.key)
-            self._end = self._end or "this process has ended it"
+            try:
+                if not self._end and unsettled:
+                    return self._store_unsettled(list(unsettled), stays_s)
+                if not self._end:
+                    self.store.delete(self.record.key)
+                return None
+            finally:
+                self._end = self._end or "this process has ended it"
 
-    def _store_unsettled(self, unsettled: list[str]) -> None:
+    def _store_unsettled(self, unsettled: list[str], stays_s: float) -> str | None:
         record = replace(
             self.record,
             renewals=self.record.renewals + 1,
             unsettled=unsettled,
-            lease_s=self.times.margin_s,
+            lease_s=stays_s,
             locks=unsettled,
         )
-        with suppress(StoreConflict):  # another process has ended it
-            self.store.write(record.key, record.encode(), expected=self._version)
+        try:
+            return self.store.write(record.key, record.encode(), expected=self._version)
+        except StoreConflict:  # another process has ended it
+            return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +27,16 @@ class TakenLock:
     name: LockName
     fence: int
     version: str
+    #: It belonged to a process of this machine that ended. What that sent last may still take effect, until this moment
+    #: of the steady clock.
+    inherited_until: float = -math.inf
+
+
+@dataclass(frozen=True)
+class _Inheritance:
+    """A lock is free for this machine only, until a moment of the steady clock."""
+
+    until: float
 
 
 class LockTaker:
@@ -50,9 +61,9 @@ class LockTaker:
             found = self._store.read(name.key)
             lock = LockRecord.decode(name.key, found.data) if found else LockRecord(name.what)
             holder = self._find_holder(lock)
-            if holder is None:
+            if holder is None or isinstance(holder, _Inheritance):
                 if taken := self._try_take(name, lock, found):
-                    return taken
+                    return replace(taken, inherited_until=holder.until) if holder else taken
                 continue
             left = deadline - self._now()
             if left <= 0:
@@ -72,7 +83,7 @@ class LockTaker:
         except StoreConflict:
             return None
 
-    def _find_holder(self, lock: LockRecord) -> tuple[LeaseRecord, float] | None:
+    def _find_holder(self, lock: LockRecord) -> tuple[LeaseRecord, float] | _Inheritance | None:
         """Return the lease that holds a lock and the seconds for which it was seen unchanged; None when it is free."""
         if lock.lease is None or lock.lease == self._lease.record.id:
             return None
@@ -82,17 +93,14 @@ class LockTaker:
             return None
         holder = LeaseRecord.decode(lease_key(lock.lease), found.data)
         unchanged_s = self._sightings.unchanged_s(holder.id, found.version)
-        if holder.ended or self._may_end(holder, unchanged_s):
+        if holder.ended or unchanged_s >= holder.lease_s:
             return None if self._end(holder, found) else (holder, 0.0)
-        return holder, unchanged_s
-
-    def _may_end(self, holder: LeaseRecord, unchanged_s: float) -> bool:
-        """Whether the lease of another process is over.
-
-        A holder that shares the lock files of this machine has ended: this process has the lock file of its lock now.
-        """
+        # A holder that shares the lock files of this machine has ended: this process has the lock file of its lock now.
         place = self._lease.record.place
-        return unchanged_s >= holder.lease_s or (place is not None and holder.place == place)
+        if place is not None and holder.place == place:
+            rest_s = holder.lease_s - unchanged_s if holder.unsettled else self._lease.times.margin_s
+            return _Inheritance(self._now() + rest_s) if self._end(holder, found) else (holder, 0.0)
+        return holder, unchanged_s
 
     def _end(self, holder: LeaseRecord, found: StoredObject) -> bool:
         """End a lease, so that its holder cannot renew it any more; False when that renewed it meanwhile."""
@@ -108,7 +116,7 @@ class LockTaker:
 
     def _refusal(self, name: LockName, holder: LeaseRecord, unchanged_s: float, what_to_do: str) -> str:
         if holder.unsettled:
-            what = f"a change of {name.what} by {holder.holder()} was interrupted and may still take effect"
+            what = f"{name.what} was changed by {holder.holder()}; that was interrupted and may still take effect"
         else:
             what = f"{name.what} is locked by {holder.holder()}"
         return (
