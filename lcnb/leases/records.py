@@ -98,7 +98,7 @@ class LeaseRecord(_Record):
     renewals: int = 0
     #: Another process has ended it.
     ended: bool = False
-    #: The holder has ended, and these of its changes may still take effect.
+    #: The holder has ended, and these may still be changed by what it sent last, until `lease_s` seconds have passed.
     unsettled: list[str] = field(default_factory=list)
 
     @property

@@ -93,14 +93,29 @@ class LockTaker:
             return None
         holder = LeaseRecord.decode(lease_key(lock.lease), found.data)
         unchanged_s = self._sightings.unchanged_s(holder.id, found.version)
-        if holder.ended or unchanged_s >= holder.lease_s:
+        if (holder.ended and not holder.unsettled) or unchanged_s >= holder.lease_s:
             return None if self._end(holder, found) else (holder, 0.0)
         # A holder that shares the lock files of this machine has ended: this process has the lock file of its lock now.
         place = self._lease.record.place
         if place is not None and holder.place == place:
-            rest_s = holder.lease_s - unchanged_s if holder.unsettled else self._lease.times.margin_s
-            return _Inheritance(self._now() + rest_s) if self._end(holder, found) else (holder, 0.0)
+            return self._inherit(holder, found, unchanged_s) or (holder, 0.0)
         return holder, unchanged_s
+
+    def _inherit(self, holder: LeaseRecord, found: StoredObject, unchanged_s: float) -> _Inheritance | None:
+        """Let this machine have the locks of its ended process; None when their lease was renewed meanwhile.
+
+        Other machines wait for the margin: the lease stays, so that none of its locks is free before.
+        """
+        if holder.unsettled:
+            return _Inheritance(self._now() + holder.lease_s - unchanged_s)
+        margin_s = self._lease.times.margin_s
+        left = replace(holder, ended=True, unsettled=holder.locks, lease_s=margin_s)
+        try:
+            version = self._store.write(holder.key, left.encode(), expected=found.version)
+        except StoreConflict:
+            return None
+        self._sightings.unchanged_s(holder.id, version)
+        return _Inheritance(self._now() + margin_s)
 
     def _end(self, holder: LeaseRecord, found: StoredObject) -> bool:
         """End a lease, so that its holder cannot renew it any more; False when that renewed it meanwhile."""
