@@ -23,6 +23,7 @@ def redis_server(folder: Path, port: int = 0) -> Iterator[str]:
     if program is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     options = {"bind": "127.0.0.1", "port": port, "requirepass": PASSWORD, "save": "", "appendonly": "no"}
