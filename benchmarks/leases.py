@@ -169,8 +169,11 @@ class Worker:
     def __init__(self, machine: int, folder: Path, referee: str, locks: str) -> None:
         self.machine, self.folder = machine, folder
         self.clock = WrongClock(machine)
-        variable = "LCNB_REDIS_URL" if locks.startswith("redis:") else "LCNB_RUNS_DIR"
-        self.place = SharedPlace(variable, Secret(locks))
+        self.locks = locks
+        is_redis = locks.startswith("redis:")
+        self.place = (
+            SharedPlace("LCNB_REDIS_URL", Secret(locks)) if is_redis else SharedPlace("LCNB_RUNS_DIR", locks)
+        )
         settings = Settings(None, Secret("benchmark"), "benchmark", referee, "benchmark", 5.0, folder, folder)
         self.wire = SyncWire(settings)
         self.wire.budget = None  # the pace of a provider is not what is measured
@@ -245,7 +248,7 @@ class UsualWorker(Worker):
         """Take the lock with SET NX PX, write and delete the key."""
         import redis
 
-        client, token = redis.Redis.from_url(self.place.url.reveal()), os.urandom(8).hex()
+        client, token = redis.Redis.from_url(self.locks), os.urandom(8).hex()
         try:
             if not client.set(f"usual:{lock}", token, nx=True, px=int(TIMES.proven_s * 1000)):
                 return "refused"

@@ -21,21 +21,24 @@ MAX_LISTED = 100
 
 @dataclass(frozen=True)
 class SharedPlace:
-    """A store or Redis, and the variable that names it."""
+    """A store or Redis, and the variable that names it.
+
+    The URL of a store contains no secret. As a Secret it would be masked in the records of runs.
+    """
 
     variable: str
-    url: Secret
+    url: str | Secret
 
     def open(self, trusted_after_s: float) -> LeaseStore:
         """Return the store; nothing is sent yet. ConfigError when its URL or library is wrong.
 
         `trusted_after_s`: how long a Redis must have been running, because it may have lost leases when it started.
         """
-        if self.variable == "LCNB_REDIS_URL":
+        if isinstance(self.url, Secret):
             from lcnb.leases.redis_leases import RedisLeaseStore
 
             return RedisLeaseStore(self.url, trusted_after_s)
-        return open_store(self.url.reveal(), STORE_LIMITS)
+        return open_store(self.url, STORE_LIMITS)
 
 
 def shared_place() -> SharedPlace | None:
@@ -45,7 +48,7 @@ def shared_place() -> SharedPlace | None:
     """
     runs = os.environ.get("LCNB_RUNS_DIR", "")
     if is_store_url(runs):
-        return SharedPlace("LCNB_RUNS_DIR", Secret(runs))
+        return SharedPlace("LCNB_RUNS_DIR", runs)
     url = redis_url()
     return SharedPlace("LCNB_REDIS_URL", url) if url else None
 

@@ -20,7 +20,7 @@ TIMES = LeaseTimes(margin_s=1000.0, renew_s=0.05)
 
 @pytest.fixture
 def place(tmp_path: Path) -> SharedPlace:
-    return SharedPlace("LCNB_RUNS_DIR", Secret(f"file://{tmp_path}/store"))
+    return SharedPlace("LCNB_RUNS_DIR", f"file://{tmp_path}/store")
 
 
 def folder(tmp_path: Path, name: str) -> Path:
