@@ -28,11 +28,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Ratio
+from benchmarks.s3_server import BUCKET, s3_server
 from lcnb.api.calls import Call
 from lcnb.api.flows import Flow, GuardedCall
 from lcnb.changes.journal import Journal, JournalEntry
@@ -412,11 +412,9 @@ def started_redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 @contextmanager
 def started_s3() -> Iterator[tuple[str, subprocess.Popen[bytes] | None]]:
     """Run the S3 server of the tests until the block ends."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    tests = import_module("s3_server")
-    with tests.s3_server() as server:
+    with s3_server() as server:
         os.environ.update(server.environment)
-        yield f"s3://{tests.BUCKET}/benchmark", None
+        yield f"s3://{BUCKET}/benchmark", None
 
 
 def run(attempts: int = ATTEMPTS, seed: int = 0) -> Iterator[Ratio]:

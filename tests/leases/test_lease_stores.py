@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from redis_server import PASSWORD, redis_server
-from s3_server import BUCKET, PYTHON, S3Server, s3_server
 from simulated import Machine, World
 
+from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
 from lcnb.errors import Locked, StoreConflict, StoreUnavailable
 from lcnb.leases.lease import Lease, LeaseStore
 from lcnb.leases.place import read_leases, shared_place
