@@ -33,7 +33,7 @@
     ├── StoreError                  the object store of runs and leases did not do what was asked
     │   ├── StoreUnavailable        it did not answer before the deadline, or refused
     │   └── StoreConflict           another write was first; nothing was written
-    ├── Locked                      another process changes the same machine or runs the same runbook
+    ├── Locked                      another process changes the same machine or runs the same runbook, or may do so
     ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
     │   ├── KernelDied              the kernel could not start, or ended during the run
@@ -348,7 +348,7 @@ class StoreConflict(StoreError):
 
 
 class Locked(LcnbError):
-    """Another process changes the same machine, or runs the same runbook; this one did nothing."""
+    """Another process changes the same machine, or runs the same runbook, or nobody can know; this one did nothing."""
 
     sent = False
 

@@ -171,7 +171,10 @@ def _check_shared_locks() -> Iterator[DoctorResult]:
         store = place.open(0.0)
         held = read_leases(store)
     except LcnbError as error:
-        yield DoctorResult("shared locks", False, f"{error} Until then nothing can be changed or run")
+        problem = error.statement.rstrip(".")
+        yield DoctorResult(
+            "shared locks", False, f"{problem}. Until this is right, nothing is changed or run"
+        )
         return
     lines = [f"{', '.join(each.unsettled or each.locks)}: {each.holder()}" for each in held]
     text = "; ".join(lines) if lines else "none is held"

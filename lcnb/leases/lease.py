@@ -119,6 +119,13 @@ class Lease:
                 self.record, self._version, self._proven_from, self._failure = record, version, began, ""
                 return
 
+    def name_run(self, run: str) -> None:
+        """Show other machines to which run the lease belongs, if the store is there."""
+        with self._lock:
+            self.record = replace(self.record, run=run)
+        with suppress(StoreUnavailable):
+            self.renew()
+
     def _follow(self, found: StoredObject | None) -> None:
         """Take over what another process of this run has stored, or notice that the lease has ended."""
         if found is None:

@@ -128,7 +128,9 @@ def run_runbook(
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
-        run.locks = locks
+        if locks:
+            run.locks = locks
+            locks.lease.name_run(path.name)
         run.confirmation = str(approved) if approved else "yes" if confirm and writes else ""
         run.resumes = tuple(resumes)
         run.pdf = pdf

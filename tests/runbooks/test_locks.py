@@ -22,6 +22,10 @@ PARAMETERS = ("account: str | None = None\ndry_run: bool = True", "parameters")
 OFF = (
     "import lcnb\nlc = lcnb.connect(account)\nlcnb.run().apply(lc.power_off(label='web-01'), dry_run=dry_run)"
 )
+NOTE_HOLDERS = """
+from lcnb.leases.place import read_leases, shared_place
+lcnb.run().log(" ".join(str(each.run) for each in read_leases(shared_place().open(0))))
+"""
 #: What a notebook would see if another machine had ended the lease of its run.
 TAKEN = """
 import dataclasses, os
@@ -115,11 +119,12 @@ def test_command(machines: tuple[Settings, Settings], tmp_path: Path, call: Call
 
 
 def test_record(tmp_path: Path, call: Call) -> None:
-    """The record of a run has the store and the fencing token; the lease is gone afterwards."""
-    book = book_named(tmp_path, "here")
+    """The record of a run has the store and the fencing token; its lease names it, and is gone afterwards."""
+    book = book_named(tmp_path, "here", f"import lcnb{NOTE_HOLDERS}")
     words = ("run", str(book.path), "--runs-dir", str(tmp_path / "runs"), "-p", "dry_run=false", "--yes")
     assert call(*words).code == 0
     (folder,) = (tmp_path / "runs").glob("2*")
+    assert folder.name in (folder / "run.log").read_text()
     lock = record(folder)["lock"]
     assert (lock["store"], lock["fence"]) == (f"file://{tmp_path}/store", 1)
     place = shared_place()
