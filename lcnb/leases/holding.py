@@ -136,11 +136,10 @@ def _lock_file(held: ExitStack, folder: Path, name: LockName, wait_s: float, hol
 
 
 def _take_all(taker: LockTaker, names: Sequence[LockName], wait_s: float, holder: Holder) -> list[TakenLock]:
-    what_to_do = f"Nothing was {holder.not_done} here; try again when that has ended."
     if wait_s > 0 or len(names) == 1:
-        return [taker.take(each, wait_s, what_to_do) for each in names]
+        return [taker.take(each, wait_s, holder.not_done) for each in names]
     with ThreadPoolExecutor(TAKING_THREADS) as pool:
-        return list(pool.map(lambda each: taker.take(each, 0.0, what_to_do), names))
+        return list(pool.map(lambda each: taker.take(each, 0.0, holder.not_done), names))
 
 
 def _unknown_holder(

@@ -50,11 +50,11 @@ class LockTaker:
         self._sightings = sightings
         self._sleep = sleep
 
-    def take(self, name: LockName, wait_s: float, what_to_do: str) -> TakenLock:
+    def take(self, name: LockName, wait_s: float, not_done: str) -> TakenLock:
         """Take a lock, and wait for it at most `wait_s` seconds.
 
-        Locked with the holder when it is not free by then; `what_to_do` ends its message. StoreUnavailable when it is
-        not known who holds it.
+        Locked with the holder when it is not free by then; `not_done` is what then did not happen, such as "sent".
+        StoreUnavailable when it is not known who holds it.
         """
         deadline = self._now() + wait_s
         while True:
@@ -67,7 +67,7 @@ class LockTaker:
                 continue
             left = deadline - self._now()
             if left <= 0:
-                raise Locked(self._refusal(name, *holder, what_to_do))
+                raise Locked(self._refusal(name, *holder, not_done))
             self._sleep(min(self._lease.times.poll_s, left))
 
     def _now(self) -> float:
@@ -129,12 +129,14 @@ class LockTaker:
         self._sightings.forget(holder.id)
         return True
 
-    def _refusal(self, name: LockName, holder: LeaseRecord, unchanged_s: float, what_to_do: str) -> str:
+    def _refusal(self, name: LockName, holder: LeaseRecord, unchanged_s: float, not_done: str) -> str:
+        again = f"try again in {max(1.0, holder.lease_s - unchanged_s):,.0f} s"
         if holder.unsettled:
-            what = f"{name.what} was changed by {holder.holder()}; that was interrupted and may still take effect"
-        else:
-            what = f"{name.what} is locked by {holder.holder()}"
+            return (
+                f"{name.what} was changed by {holder.holder()}; that was interrupted and may still take effect. "
+                f"Nothing was {not_done} here; {again}."
+            )
         return (
-            f"{what}. {what_to_do} The lock is in {self._store.url}; it ends by itself when its holder does not renew "
-            f"it: try again in {max(1.0, holder.lease_s - unchanged_s):,.0f} s."
+            f"{name.what} is locked by {holder.holder()}. Nothing was {not_done} here; try again when that has ended. "
+            f"If that process has died, its lock in {self._store.url} ends by itself: {again}."
         )

@@ -62,7 +62,7 @@ class Machine:
     ) -> TakenLock:
         """Take a lock by the lease; Locked when another machine has it."""
         sightings = Sightings(self.folder, clock=self.clock, boot=self.name)
-        return LockTaker(lease, sightings, sleep=sleep or self.sleep).take(name, wait_s, "Nothing was sent.")
+        return LockTaker(lease, sightings, sleep=sleep or self.sleep).take(name, wait_s, "sent")
 
 
 @dataclass
