@@ -41,6 +41,7 @@ _HOME = {
     "ChangesRefused": "errors",
     "ConfigError": "errors",
     "ConfigWarning": "errors",
+    "ApprovalMissing": "errors",
     "ConfirmationMissing": "errors",
     "Conflict": "errors",
     "ConnectionFailed": "errors",

@@ -9,14 +9,15 @@ never be sent for it.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lcnb.base_url import DEFAULT_BASE_URL, DEFAULT_SOURCE, checked_base_url
-from lcnb.config_file import account_entry, read_config, read_only_reason
-from lcnb.errors import ConfigError, ConfigWarning, ReadOnly, TokenMissing
+from lcnb.config_file import account_entry, approval_reason, read_config, read_only_reason
+from lcnb.errors import ApprovalMissing, ConfigError, ConfigWarning, ReadOnly, TokenMissing
 from lcnb.folders import config_dir, expand_home, expand_path, runs_dir, state_dir
 from lcnb.secret import Secret
 from lcnb.token_places import TokenPlace, iter_token_places, named_account
@@ -38,12 +39,15 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_FACTS": "the facts file of the account whose token was found without a name (default facts.csv)",
     "LCNB_HISTORY": "whether readings of an account are kept in its history: 1 (the default) or 0",
     "LCNB_READ_ONLY": "1: refuse every change of every account",
+    "LCNB_APPROVE": "other: a second person has to approve the changes of every account",
     "LCNB_REDIS_URL": "URL of a Redis server that shares rate budget and locks between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
     "LCNB_STATE_DIR": "folder of journals, locks and caches",
     "LCNB_RUNS_DIR": "folder of runbook runs (default ./runs)",
     "LCNB_NOTIFY": "where to report how a run ended: Apprise URLs separated by spaces, or a file of them",
     "LCNB_NOTIFY_ON": "which runs are reported: all (the default) or trouble (all but successful ones)",
+    "LCNB_NOTIFY_ATTACH": "what is attached, where the service supports it: html (the default), pdf or none",
+    "LCNB_PING_URL": "URL of a dead man's switch, called at the start and end of each run; {runbook} is its name",
 }
 
 
@@ -70,6 +74,8 @@ class Settings:
     facts_path: Path = field(default_factory=lambda: config_dir() / "facts.csv")
     #: What makes the account read-only, for messages; empty when it may be changed.
     read_only: str = ""
+    #: What requires that a second person approves changes, for messages; empty when nothing does.
+    approval: str = ""
 
 
 def notification_targets() -> list[Secret]:
@@ -91,6 +97,34 @@ def notification_filter() -> str:
             not_done="reported",
         )
     return reported
+
+
+def notification_attachment() -> str:
+    """What is attached to notifications: `html`, `pdf` or `none`. ConfigError for another value."""
+    attached = os.environ.get("LCNB_NOTIFY_ATTACH") or "html"
+    if attached not in ("html", "pdf", "none"):
+        raise ConfigError(
+            f"{attached!r} is not one of html, pdf and none",
+            field="LCNB_NOTIFY_ATTACH",
+            value=attached,
+            not_done="reported",
+        )
+    return attached
+
+
+def ping_url() -> Secret | None:
+    """The URL that is called at the start and end of each run, if set. It is a secret, because it needs no login.
+
+    ConfigError for a value that is no http URL; the message does not repeat it.
+    """
+    url = (os.environ.get("LCNB_PING_URL") or "").strip()
+    if url and not re.match(r"https?://[^/\s]+(/\S*)?$", url):
+        raise ConfigError(
+            "expected a URL that begins with https:// or http://, without spaces",
+            field="LCNB_PING_URL",
+            not_done="started",
+        )
+    return Secret(url) if url else None
 
 
 def redis_url() -> Secret | None:
@@ -133,7 +167,8 @@ def load_settings(
         catalogue=_read_seconds("LCNB_CATALOGUE", None, DEFAULT_CATALOGUE_S, zero=True),
         history=_read_history_switch(),
         facts_path=facts_path(place.account, url),
-        read_only=read_only_reason(place.account, read_config()),
+        read_only=read_only_reason(place.account, config := read_config()),
+        approval=approval_reason(place.account, config),
     )
 
 
@@ -175,12 +210,14 @@ def facts_path(account: str | None, base_url: str = DEFAULT_BASE_URL) -> Path:
 
 
 def account_variables(settings: Settings) -> dict[str, str]:
-    """Return the variables by which a process that gets a token instead of a name knows facts and read-only use.
+    """Return the variables by which a process that gets a token instead of a name knows the limits of its account.
 
-    Without them the protections of a named account would not bind its runs.
+    These are its facts file, read-only use and approval. Without them the limits of a named account would not bind its
+    runs.
     """
     read_only = {"LCNB_READ_ONLY": "1"} if settings.read_only else {}
-    return {"LCNB_FACTS": str(settings.facts_path.absolute()), **read_only}
+    approval = {"LCNB_APPROVE": "other"} if settings.approval else {}
+    return {"LCNB_FACTS": str(settings.facts_path.absolute()), **read_only, **approval}
 
 
 def check_writable(settings: Settings, *, not_done: str = "sent") -> None:
@@ -191,6 +228,20 @@ def check_writable(settings: Settings, *, not_done: str = "sent") -> None:
             f"{settings.account or 'the account'} is read-only ({settings.read_only}): lcnb refuses every change",
             cure=f"To change it, {'unset this variable' if variable else 'remove this line'}.",
             reason=settings.read_only,
+            not_done=not_done,
+        )
+
+
+def check_approved(settings: Settings, approved: bool = False, *, not_done: str = "sent") -> None:
+    """Raise ApprovalMissing if changes of the account need the approval of a second person and have none."""
+    if settings.approval and not approved:
+        raise ApprovalMissing(
+            f"changes of {settings.account or 'the account'} need the approval of a second person "
+            f"({settings.approval})",
+            cure=(
+                "Plan them as a run (`lcnb plan-run NAME`), let another user approve the run (`lcnb approve RUN`), "
+                "then make them (`lcnb apply RUN`)."
+            ),
             not_done=not_done,
         )
 

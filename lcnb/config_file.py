@@ -9,6 +9,7 @@ token_env = "LAB_TOKEN"
 base_url = "https://api.letscloud.io"
 facts = "~/infra/lab-facts.csv"    # tags, protection, expiry of its machines; facts-lab.csv in this folder by default
 read_only = true                   # lcnb refuses every change of this account
+approve = "other"                  # a second person has to approve each change
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lcnb.suggestions import did_you_mean
 
 #: The keys that say where the token of an account is. An account has at most one of them.
 _TOKEN_KEYS = ("token_env", "token_file", "keyring")
-_ACCOUNT_KEYS = (*_TOKEN_KEYS, "base_url", "facts", "read_only")
+_ACCOUNT_KEYS = (*_TOKEN_KEYS, "base_url", "facts", "read_only", "approve")
 
 
 def default_account(config: dict[str, Any]) -> str | None:
@@ -89,6 +90,9 @@ def _check_account(path: Path, where: str, entry: Mapping[str, Any]) -> None:
         if key == "read_only":
             if not isinstance(value, bool):
                 raise ConfigError(f"{path}, {where}: read_only must be true or false, got {value!r}")
+        elif key == "approve":
+            if value != "other":
+                raise ConfigError(f'{path}, {where}: approve must be "other" or absent, got {value!r}')
         elif not isinstance(value, str) or not value:
             raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
     if sum(key in entry for key in _TOKEN_KEYS) > 1:
@@ -123,6 +127,21 @@ def read_only_reason(account: str | None, config: dict[str, Any]) -> str:
         raise ConfigError(field="LCNB_READ_ONLY", expected="1 or 0", value=value, not_done="sent")
     if account is not None and account_entry(account, config).get("read_only"):
         return f"read_only = true of [accounts.{account}] in {config_dir() / 'lcnb.toml'}"
+    return ""
+
+
+def approval_reason(account: str | None, config: dict[str, Any]) -> str:
+    """Return what requires that a second person approves changes of an account; "" when nothing does.
+
+    It is `LCNB_APPROVE=other`, or the account in lcnb.toml. ConfigError for another value of the variable.
+    """
+    value = (os.environ.get("LCNB_APPROVE") or "").strip().lower()
+    if value == "other":
+        return "LCNB_APPROVE=other"
+    if value:
+        raise ConfigError(field="LCNB_APPROVE", expected="other, or nothing", value=value, not_done="sent")
+    if account is not None and account_entry(account, config).get("approve"):
+        return f'approve = "other" of [accounts.{account}] in {config_dir() / "lcnb.toml"}'
     return ""
 
 

@@ -7,6 +7,7 @@
     ├── InputError (ValueError)     an argument is wrong; nothing was sent or started
     │   ├── ParameterError          a runbook parameter: unknown name, wrong type, value not allowed
     │   ├── ConfirmationMissing     a change that nobody confirmed; nothing was sent
+    │   │   └── ApprovalMissing     no second person approved it, in an account that requires that
     │   └── ChangesRefused          machines that cannot be changed now (`.refused` lists them); nothing was sent
     ├── ApiError                    the provider refused the request
     │   ├── AuthenticationError     401: the token is missing or wrong
@@ -181,6 +182,10 @@ class ParameterError(InputError):
 
 class ConfirmationMissing(InputError):
     """A change that nobody confirmed; nothing was sent."""
+
+
+class ApprovalMissing(ConfirmationMissing):
+    """Changes that no second person has approved, in an account that requires it; nothing was sent."""
 
 
 class ChangesRefused(InputError):

@@ -111,7 +111,7 @@ COMMANDS: dict[str, Callable[[Account], list[str]]] = {
     ],
 }  # fmt: skip
 #: Commands with --yes that work on files of this machine only.
-LOCAL = {"runs prune"}
+LOCAL = {"runs prune", "approve"}
 #: Runs start a kernel each: they are not made for real here.
 RUNS = {"run", "rerun", "batch", "schedule export"}
 

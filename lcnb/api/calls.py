@@ -42,6 +42,11 @@ class Call:
     as_rows: bool = field(default=False, repr=False)
 
     @property
+    def only_reads(self) -> bool:
+        """Whether the call changes nothing: by its method, whatever effect it claims to have."""
+        return self.effect == "read" and self.method in ("GET", "HEAD")
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
         """The secrets of the body: they are masked if the provider repeats them in a message."""
         return tuple(value for value in (self.body or {}).values() if isinstance(value, Secret))

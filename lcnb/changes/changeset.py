@@ -34,7 +34,7 @@ from lcnb.changes.protection import check_protection
 from lcnb.changes.results import apply_result, tasks_frame, unapplied_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
 from lcnb.changes.tasks import ChangeTask, OnError, Progress
-from lcnb.config import Settings, check_writable
+from lcnb.config import Settings, check_approved, check_writable
 from lcnb.errors import ConfirmationMissing, InputError, JournalError
 from lcnb.files import read_text, write_atomically
 from lcnb.flags import checked_flag
@@ -101,6 +101,8 @@ class ChangeSet(Generic[R]):
         self.id = id or secrets.token_hex(6)
         #: The frame of outcomes that `apply` returned, or its error carries; None before.
         self.result: pd.DataFrame | None = None
+        #: The id of the run in which a second person approved these changes; "" without such a run.
+        self.approved_in = ""
         self._client = client
         _check_duplicates(self.changes)
         if self.changes and not begun:  # what was sent has to be settled, and `resume` checks what was not
@@ -329,8 +331,8 @@ class ChangeSet(Generic[R]):
             progress: called with the number of changes that have ended, of all changes, and the current step.
 
         Returns a frame with one row per change: change, action, target, identifier, outcome (done, failed, unknown,
-        twins, not tried), detail, tries, seconds. Raises ConfirmationMissing, ReadOnly, Protected, Drifted and
-        AlreadyApplied (nothing was sent), ChangeFailed, WaitTimeout (`.result` is the frame), JournalError.
+        twins, not tried), detail, tries, seconds. Raises ConfirmationMissing, ApprovalMissing, ReadOnly, Protected,
+        Drifted and AlreadyApplied (nothing was sent), ChangeFailed, WaitTimeout (`.result` is the frame), JournalError.
 
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
@@ -375,7 +377,9 @@ class ChangeSet(Generic[R]):
         return self.confirmed(confirm)
 
     def check_allowed(self) -> None:
-        """Raise AlreadyApplied, ReadOnly or Protected if `apply` would; InputError if the facts file cannot be read.
+        """Raise AlreadyApplied, ReadOnly, ApprovalMissing or Protected if `apply` would.
+
+        InputError if the facts file cannot be read.
 
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
@@ -383,6 +387,7 @@ class ChangeSet(Generic[R]):
         """
         Journal(self.settings.state_dir).check_new(self.id)
         check_writable(self.settings)
+        check_approved(self.settings, bool(self.approved_in))
         check_protection(self.changes, self.settings)
 
     def confirmed(self, confirm: Confirm) -> bool:

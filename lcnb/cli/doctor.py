@@ -156,8 +156,9 @@ def _check_changes(settings: Settings) -> DoctorResult:
         count = len(read_protected(settings))
     except LcnbError as error:
         return DoctorResult("changes", False, str(error))
+    allowed = f"need a second person's approval ({settings.approval})" if settings.approval else "allowed"
     machines = "1 machine" if count == 1 else f"{count} machines"
-    return DoctorResult("changes", True, f"allowed; {machines} protected in {settings.facts_path}")
+    return DoctorResult("changes", True, f"{allowed}; {machines} protected in {settings.facts_path}")
 
 
 def _check_shared_locks() -> Iterator[DoctorResult]:

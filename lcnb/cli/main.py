@@ -36,7 +36,7 @@ MODULES = {
     "journal": ("journal", "pending", "resume"),
     "history": ("record", "history"),
     "runbooks": ("runbooks", "run", "plan-run", "warm"),
-    "runs": ("runs", "show", "open", "diff", "rerun", "verify"),
+    "runs": ("runs", "show", "open", "diff", "rerun", "verify", "approve"),
     "batch": ("batch",),
     "schedule": ("schedule",),
 }  # fmt: skip

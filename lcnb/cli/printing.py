@@ -11,6 +11,7 @@ from lcnb.display import terminal
 from lcnb.display.palette import MISSING_STYLE, TONE_STYLES
 from lcnb.display.row_choice import RowChoice
 from lcnb.display.terminal import frame_rows, print_error, print_line, print_table, print_warning
+from lcnb.errors import InputError
 from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, status_tone
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
     facts = frame.attrs["lcnb"]
     done = int((frame["status"] == DONE.status).sum())
     style = TONE_STYLES["good" if done == len(frame) else "bad"]
+    for problem in facts["problems"]:
+        print_warning(problem)
     print_line((f"{done} of {len(frame)} done", style), (f" {facts['folder']}", ""))
 
 
@@ -55,8 +58,20 @@ def print_run(run: RunRecord) -> None:
     ):
         for text in texts:
             print_line((mark, style), (f" {text}", ""))
+    if approval := _approval_text(run):
+        print_line(("approval", ""), (f" {approval}", ""))
     for name in run.typed_fact("files", dict) or ():
         print_line((f"  {run.folder / name}", ""))
+
+
+def _approval_text(run: RunRecord) -> str:
+    """Return who approved a planned run; "" if nobody did."""
+    from lcnb.runbooks.records.approval import read_approval
+
+    try:
+        return str(read_approval(run) or "")
+    except InputError as error:
+        return error.statement
 
 
 #: Fields of a record that `print_run` prints separately, or that are only for programs.

@@ -98,6 +98,34 @@ def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None)
     sys.exit(RUN_FAILED.exit_code if left else DONE.exit_code)
 
 
+@runs_group.command()
+@click.option(
+    "--since", default="24h", show_default=True, metavar="TIME", help="Begin at a time, or 7d, 12h, 30m ago."
+)
+@click.option("--runbook", metavar="NAME", help="Only runs of this runbook.")
+@runs_dir_option
+@click.pass_obj
+def digest_command(outer: str | None, since: str, runbook: str | None, runs_dir: str | None) -> None:
+    """Send one notification about several runs.
+
+    LCNB_NOTIFY says where. The message lists the runs that are not done, with their reports, and counts the others.
+    It is printed as well.
+    """
+    import socket
+
+    from lcnb.display.terminal import print_line
+    from lcnb.runbooks.publish.messages import digest_message
+    from lcnb.runbooks.publish.notifications import send_message
+    from lcnb.runbooks.records.history import list_runs
+    from lcnb.runbooks.records.run_filter import select_runs
+
+    found = select_runs(list_runs(runs_dir or outer), runbook=runbook, since=since)
+    message = digest_message(found, since, socket.gethostname())
+    send_message(message)
+    print_line((message.title, ""))
+    print_line((message.text, ""))
+
+
 def _ask_yes_no(question: str) -> bool:
     """Ask at the terminal; the answer is no where nobody can be asked."""
     try:
@@ -241,4 +269,42 @@ def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
     return len(result.problems)
 
 
-COMMANDS = (runs_group, show_command, open_command, diff_command, rerun_command, verify_command)
+@click.command("approve")
+@click.argument("run")
+@click.option(
+    "--note", default="", metavar="TEXT", help="A sentence to keep with the approval, such as a ticket."
+)
+@click.option("--yes", is_flag=True, help="Approve without asking.")
+@runs_dir_option
+def approve_command(run: str, note: str, yes: bool, runs_dir: str | None) -> None:
+    """Approve the changes that another user planned.
+
+    RUN is a dry run of `lcnb plan-run`. `lcnb apply RUN` then makes exactly these changes. An account requires this
+    with approve = "other" in lcnb.toml.
+    """
+    from lcnb.cli.printing import print_run_changes
+    from lcnb.runbooks import rerun
+    from lcnb.runbooks.records.approval import approve_run
+
+    planned = _find_run(run, runs_dir)
+    rerun.check_plan(planned, to_approve=True)
+    facts = planned.facts
+    click.echo(
+        f"{facts.get('title')}, planned by {facts.get('user')}@{facts.get('host')} at {facts.get('started')}"
+    )
+    print_run_changes(rerun.recorded_plan(planned))
+    if not yes and not _ask_yes_no("Approve these changes?"):
+        click.echo("not approved: nothing was changed", err=True)
+        sys.exit(NOT_CONFIRMED.exit_code)
+    click.echo(f"{approve_run(planned, note)}. Make the changes: lcnb apply {planned.id}")
+
+
+COMMANDS = (
+    runs_group,
+    show_command,
+    open_command,
+    diff_command,
+    rerun_command,
+    verify_command,
+    approve_command,
+)

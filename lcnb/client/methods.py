@@ -23,7 +23,7 @@ from lcnb.client.history_methods import HistoryMethods
 from lcnb.client.machine_methods import MachineMethods
 from lcnb.client.results import Catalogue
 from lcnb.client.sql_methods import SqlMethods
-from lcnb.config import Settings
+from lcnb.config import Settings, check_approved
 from lcnb.deferred_imports import DeferredModule
 from lcnb.facts.edits import Tags
 from lcnb.flags import checked_flag
@@ -514,9 +514,11 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
         """Send one call as it is and return the JSON document. A write is refused without `confirm=True`.
 
         Prefer the methods that return a ChangeSet: this one writes no journal and does not settle unknown outcomes.
-        Raises Protected, as they do, and ReadOnly.
+        Raises Protected and ApprovalMissing, as they do, and ReadOnly.
         """
         protection.check_call(call, self.settings)
+        if not call.only_reads:
+            check_approved(self.settings)
         return (yield from wait_for(single_records.send_confirmed(call, confirm)))
 
     @client_method

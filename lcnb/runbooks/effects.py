@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lcnb.changes.apply import SyncChangeSet, check_arguments, untouched_frame
 from lcnb.changes.changeset import ChangeSet, OnError
 from lcnb.changes.journal import Journal
-from lcnb.errors import ChangeError, ConfirmationMissing, Drifted, InputError
+from lcnb.errors import ApprovalMissing, ChangeError, ConfirmationMissing, Drifted, InputError
 from lcnb.flags import checked_flag
 from lcnb.notebook_kernel import is_in_kernel
 from lcnb.runbooks.environment import CONFIRM_VARIABLE
 from lcnb.runbooks.outcomes import NOT_MADE
+from lcnb.runbooks.records.approval import require_approval
+from lcnb.runbooks.records.run_record import read_run
 from lcnb.streams import print_line
 
 if TYPE_CHECKING:
@@ -71,9 +73,13 @@ def apply_changes(
         print_line("A dry run: nothing was sent." if len(changes) else "A dry run, and nothing to do.")
         return _save_outcomes(run, name, changes, None)
     confirm = _check_confirmation(run, name, changes, allow_fewer=allow_fewer)
+    if changes.settings.approval and run.confirmed not in ("", "yes"):
+        changes.approved_in = require_approval(read_run(Path(run.confirmed))).run
     try:
         with _show_progress() as progress:
             result = changes.apply(confirm, wait=wait, timeout=timeout, on_error=on_error, progress=progress)
+    except ApprovalMissing:
+        raise
     except ConfirmationMissing:
         raise ConfirmationMissing(_confirmation_hint(changes)) from None
     except ChangeError as error:

@@ -93,7 +93,7 @@ EXIT_CODES = tuple(sorted({end.exit_code for end in ENDS}))
 #: The signals that end a run cleanly, by their exit code.
 SIGNAL_OF_CODE = {TERMINATED.exit_code: "SIGTERM", HUNG_UP.exit_code: "SIGHUP"}
 #: What some errors that a cell raises say about the whole run.
-END_OF_ERROR = {"ConfirmationMissing": NOT_CONFIRMED, "Locked": LOCKED}
+END_OF_ERROR = {"ConfirmationMissing": NOT_CONFIRMED, "ApprovalMissing": NOT_CONFIRMED, "Locked": LOCKED}
 _TONES: dict[str, Tone] = {
     **{end.status: end.tone for end in ENDS},
     **{state.status: state.tone for state in STATES},

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import lcnb
 from lcnb.changes.journal import user_name
-from lcnb.config import Settings, account_variables, notification_targets
+from lcnb.config import Settings, account_variables, notification_targets, ping_url
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir
@@ -35,10 +35,13 @@ from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.notebook.git import find_commit
 from lcnb.runbooks.outcomes import run_changes, summarize_changes, was_confirmed
-from lcnb.runbooks.publish.notifications import send_notification
+from lcnb.runbooks.publish.messages import run_message
+from lcnb.runbooks.publish.notifications import notify
 from lcnb.runbooks.publish.pdf import write_pdf
+from lcnb.runbooks.publish.pings import RunPings
 from lcnb.runbooks.records import artifacts, notes, process
 from lcnb.runbooks.records import index as run_index
+from lcnb.runbooks.records.approval import Approval
 from lcnb.runbooks.result import RunResult, failed_cell_facts, format_failure
 from lcnb.secret import Secret, mask_secrets
 from lcnb.signals import exit_on_signals, hold_signals
@@ -72,6 +75,8 @@ class RunExecution:
     confirmation = ""
     #: The ids of the runs that this run resumes.
     resumes: tuple[str, ...] = ()
+    #: The approval of that dry run by a second person, in an account that requires one.
+    approval: Approval | None = None
     #: Whether the report is printed as a PDF too.
     pdf = False
     #: Whether the cells may run in a forked shell.
@@ -102,9 +107,10 @@ class RunExecution:
         self.started = datetime.now(UTC)
         self.changes: list[dict[str, Any]] = []
         self.problems: list[str] = []
+        self._pings = RunPings(book.name)
         self.secret_pipe = SecretPipe()
         self._other_secrets = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
-        self._other_secrets += [*environment_secrets(), *notification_targets()]
+        self._other_secrets += [*environment_secrets(), *notification_targets(), *filter(None, [ping_url()])]
         self.sha256 = artifacts.hash_file(book.path)
         self.git = find_commit(book.path)
         self.process = process.identify_process()
@@ -118,6 +124,7 @@ class RunExecution:
         """
         job = self._build_job(progress)
         self._write_first_record(job)
+        self._pings.report_start()
         interrupted: BaseException | None = None
         try:
             self._execute_job(job)
@@ -232,6 +239,7 @@ class RunExecution:
             env |= account_variables(self.settings)
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
+        env.pop("LCNB_PING_URL", None)
         env.pop(RUN_LEASE_VARIABLE, None)
         if self.locks:
             env[RUN_LEASE_VARIABLE] = self.locks.lease.record.id
@@ -255,7 +263,8 @@ class RunExecution:
             self._writing.finish,
             lambda: problems.extend(artifacts.redact_files(self.folder, self.redact)),
             lambda: self.pdf and write_pdf(self.folder / "report.html"),
-            lambda: send_notification(self._facts(job), self.folder / "report.html"),
+            lambda: notify(run_message(self._facts(job), self.folder / "report.html")),
+            lambda: self._pings.report_end(self._facts(job)),
         ):
             try:
                 step()
@@ -330,6 +339,7 @@ class RunExecution:
             "resumes": list(self.resumes),
             "lock": self.locks.facts() if self.locks else None,
             "confirmed": self.confirmation,
+            "approval": self.approval.facts if self.approval else None,
             "changes": self.changes,
             "failed_cell": failed_cell_facts(error) if error else None,
             **notes.note_facts(self.folder),

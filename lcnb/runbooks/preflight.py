@@ -14,12 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lcnb.config import Settings, check_writable, load_settings
+from lcnb.config import Settings, check_approved, check_writable, load_settings
 from lcnb.errors import InputError, ParameterError, RunError, TokenMissing
 from lcnb.folders import runs_dir
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, notebooks_dir
 from lcnb.runbooks.notebook.languages import ASSIGNMENT_PATTERNS, PYTHON
+from lcnb.runbooks.records.approval import Approval, require_approval
+from lcnb.runbooks.records.run_record import read_run
 from lcnb.transport.network import checked_proxy
 
 if TYPE_CHECKING:
@@ -79,6 +81,22 @@ def check_account_writable(settings: Settings | None) -> None:
     """Raise ReadOnly for a run that changes an account whose settings make it read-only."""
     if settings is not None:
         check_writable(settings, not_done="started")
+
+
+def find_approval(settings: Settings | None, approved: Path | None) -> Approval | None:
+    """Return the approval of a planned run that will be made, in an account that requires one; None elsewhere.
+
+    Args:
+        settings: the account that will be changed.
+        approved: the folder of the planned run; None for changes that no run has planned.
+
+    Raises ApprovalMissing when nobody has approved these changes, or the person who planned them.
+    """
+    if settings is None or not settings.approval:
+        return None
+    if approved is None:
+        check_approved(settings, not_done="started")
+    return require_approval(read_run(Path(str(approved))), not_done="started")
 
 
 def account_choices(settings: Settings | None) -> declared.AccountChoices:

@@ -17,7 +17,7 @@ from lcnb.errors import InputError, ParameterError
 from lcnb.flags import NOTHING_STARTED
 from lcnb.runbooks.ends import COMPLETED_STATUSES
 from lcnb.runbooks.outcomes import NOT_MADE, open_changesets
-from lcnb.runbooks.preflight import check_account_writable
+from lcnb.runbooks.preflight import check_account_writable, find_approval
 from lcnb.runbooks.records.artifacts import hash_file
 from lcnb.runbooks.records.run_record import RunRecord, read_run, require_readable
 from lcnb.runbooks.result import RunResult
@@ -59,10 +59,11 @@ def apply_run(planned: RunRecord, **options: Any) -> RunResult:
     )
 
 
-def check_plan(planned: RunRecord) -> None:
+def check_plan(planned: RunRecord, *, to_approve: bool = False) -> None:
     """Raise InputError unless this is a completed dry run with changes to apply and an unchanged notebook.
 
-    Raises ReadOnly when the settings make its account read-only.
+    Raises ReadOnly when the settings make its account read-only, and, unless somebody is about to approve the plan,
+    ApprovalMissing when they require an approval that it does not have.
     """
     _check_facts(planned, _NOTEBOOK_FACTS | _ACCOUNT_FACTS)
     if planned.status not in COMPLETED_STATUSES:
@@ -76,7 +77,10 @@ def check_plan(planned: RunRecord) -> None:
             f"that plans changes. {NOTHING_STARTED}"
         )
     _check_notebook_unchanged(planned)
-    check_account_writable(_recorded_settings(planned))
+    settings = _recorded_settings(planned)
+    check_account_writable(settings)
+    if not to_approve:
+        find_approval(settings, planned.folder)
 
 
 def recorded_plan(run: RunRecord) -> list[Mapping[str, Any]]:

@@ -30,6 +30,7 @@ from lcnb.runbooks.preflight import (
     check_language,
     check_seconds,
     create_run_folder,
+    find_approval,
     merge_account,
     resolve_settings,
     working_directory,
@@ -86,7 +87,7 @@ def run_runbook(
 
     Raises:
         InputError, ParameterError: a wrong name or parameter. This and the next four: nothing was started.
-        ConfirmationMissing: changes that nobody confirmed.
+        ConfirmationMissing: changes that nobody confirmed; ApprovalMissing: that no second person approved.
         Locked: another process has the lock of such a run, or that is not known.
         ConfigError: no token; ReadOnly: a run with `dry_run=False` in a read-only account.
         ApiError, TransportError: a value had to be checked against the account, and that failed.
@@ -112,6 +113,7 @@ def run_runbook(
     writes = effective.get("dry_run") is False
     if writes:
         check_account_writable(settings)
+    approval = find_approval(settings, approved) if writes else None
     if writes and not confirm and approved is None:
         raise ConfirmationMissing(
             f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "
@@ -133,6 +135,7 @@ def run_runbook(
             locks.lease.name_run(path.name)
         run.confirmation = str(approved) if approved else "yes" if confirm and writes else ""
         run.resumes = tuple(resumes)
+        run.approval = approval
         run.pdf = pdf
         run.shell = fits_forked_shell(spec) and engine != "kernel"
         run.kernelspec = {"name": book.kernel, "display_name": spec.display_name, "language": spec.language}

@@ -13,6 +13,7 @@ from typing import Any
 import lcnb
 from lcnb.config import Settings
 from lcnb.deferred_imports import stand_in_module
+from lcnb.errors import ConfigError
 from lcnb.secret import Secret
 from lcnb.transport import network
 from lcnb.transport.effects import Response, Transmit, TransportFailure
@@ -87,6 +88,25 @@ def client_options(settings: Settings, proxy: network.Proxy | None) -> dict[str,
         "follow_redirects": False,
         "limits": httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
     }
+
+
+def post_text(url: str, text: str, timeout_s: float) -> str:
+    """Post a text to a URL outside the API, through the same proxy and certificates. Return a problem, or ""."""
+    try:
+        client = httpx.Client(
+            headers={"User-Agent": user_agent(), "Content-Type": "text/plain; charset=utf-8"},
+            verify=_trusted_tls_context() if url.startswith("https:") else False,
+            trust_env=False,
+            proxy=_httpx_proxy(network.find_proxy(url)),
+            timeout=timeout_s,
+        )
+        with client:
+            status = client.post(url, content=text.encode("utf-8", "replace")).status_code
+    except ConfigError as error:
+        return error.statement
+    except SEND_ERRORS as error:  # its text may contain the URL, which is a secret
+        return type(error).__name__
+    return "" if 200 <= status < 300 else f"HTTP {status}"
 
 
 def user_agent() -> str:

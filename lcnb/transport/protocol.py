@@ -104,7 +104,7 @@ def exchange_call(
 
     In a read-only account every other call than a read raises ReadOnly. `check` is that of a `GuardedCall`.
     """
-    if call.effect != "read" or call.method not in ("GET", "HEAD"):
+    if not call.only_reads:
         check_writable(context.settings)  # the only place that every write passes
     attempts = 0
     while True:

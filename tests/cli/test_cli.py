@@ -33,7 +33,7 @@ from lcnb.display.row_choice import HEADINGS
 from lcnb.sandbox import start
 
 COMMANDS = {
-    "accounts", "admin", "apply", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
+    "accounts", "admin", "apply", "approve", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
     "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "protect", "record", "rerun",
     "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
     "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "warm",

@@ -11,7 +11,7 @@ from lcnb.runbooks.batch.rows import BatchRow
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import secret_names, types
 from lcnb.runbooks.notebook.find import Runbook
-from lcnb.runbooks.preflight import check_account_writable, check_language
+from lcnb.runbooks.preflight import check_account_writable, check_language, find_approval
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ MAX_SHOWN_PROBLEMS = 20
 def check_confirmed(book: Runbook, rows: list[BatchRow], confirm: bool, placement: Placement) -> None:
     """Raise ConfirmationMissing when rows change an account (`dry_run=False`) without `confirm`.
 
-    Raises ReadOnly when the settings make the account of such a row read-only.
+    Raises ReadOnly when the settings make the account of such a row read-only, ApprovalMissing when they require the
+    approval of a second person: a batch has none.
     """
     writing = [
         row
@@ -37,7 +38,9 @@ def check_confirmed(book: Runbook, rows: list[BatchRow], confirm: bool, placemen
             "nobody confirmed that. Nothing was started. Review a dry run, then pass confirm=True (--yes)."
         )
     for account in dict.fromkeys(row.account for row in writing):
-        check_account_writable(placement.resolve_settings(book, account))
+        settings = placement.resolve_settings(book, account)
+        check_account_writable(settings)
+        find_approval(settings, approved=None)
 
 
 # --- parameters -----------------------------------------------------------------------------------------

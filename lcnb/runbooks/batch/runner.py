@@ -25,6 +25,7 @@ from lcnb.runbooks.batch.checks import check_confirmed, check_rows
 from lcnb.runbooks.batch.executors import Placement
 from lcnb.runbooks.batch.launcher import NOT_STARTED, child_environment, run_row
 from lcnb.runbooks.batch.plan import BatchPlan, find_batch_folder, read_plan
+from lcnb.runbooks.batch.reporting import SILENCING_VARIABLES, BatchReports
 from lcnb.runbooks.batch.rows import BatchRow, collect_rows, repeat_per_account
 from lcnb.runbooks.batch.stops import BatchStop, LocalStop
 from lcnb.runbooks.ends import COMPLETED_STATUSES
@@ -32,6 +33,7 @@ from lcnb.runbooks.engine import warm, warm_server
 from lcnb.runbooks.engine.kernelspecs import choose_kernel
 from lcnb.runbooks.notebook.find import Runbook, find_runbook
 from lcnb.runbooks.preflight import check_engine, create_run_folder, working_directory
+from lcnb.runbooks.publish.notifications import check_targets
 from lcnb.runbooks.records.artifacts import hash_file
 from lcnb.secret import mask_secrets
 from lcnb.signals import exit_on_signals
@@ -84,7 +86,8 @@ def batch(
         kernel, cwd: the Jupyter kernel and the working directory of all runs, as for `lcnb run`.
 
     Returns the columns row, account, one column per parameter, status, exit_code, seconds, folder and error.
-    `frame.attrs["lcnb"]` has the `folder` of the batch and its `exit_code`.
+    `frame.attrs["lcnb"]` has the `folder` of the batch, its `exit_code`, and `problems`: a sentence for each report
+    (LCNB_NOTIFY, LCNB_PING_URL) that failed.
 
     Before anything is started it raises ParameterError (with the problems of all rows), ConfirmationMissing, InputError
     or ConfigError. KeyboardInterrupt is raised after the running rows have ended; `resume_batch` runs the rest.
@@ -98,6 +101,7 @@ def batch(
     """
     book = find_runbook(name)
     check_engine(engine)
+    check_targets()
     confirm = checked_flag("confirm", confirm, not_done="started")
     common = dict(parameters or {})
     rows = repeat_per_account(collect_rows(over, book), accounts)
@@ -158,6 +162,7 @@ def resume_batch(
     lcnb.errors.InputError: no batch 'batch-20260101T000000Z-inventory-000000' in ...
     """
     check_engine(engine)
+    check_targets()
     confirm = checked_flag("confirm", confirm, not_done="started")
     plan = read_plan(find_batch_folder(batch, folder))
     book = find_runbook(plan.source)
@@ -202,19 +207,31 @@ def _execute_plan(
         if placement.is_local and plan.engine == "auto" and not warm.is_server_running():
             warm_server.start_server(child_environment(placement.child_variables()))
         import_module("pandas")  # needed at the end; imported while the warm server starts
+        reports = BatchReports(plan)
+        reports.report_start()
         scheduler = _RowScheduler(
-            plan, placement.child_variables(), executor, workers, stop, max_errors, report
+            plan,
+            {**placement.child_variables(), **SILENCING_VARIABLES},
+            executor,
+            workers,
+            stop,
+            max_errors,
+            report,
         )
         try:
             scheduler.run_rows()
         except BaseException as interrupt:
             scheduler.stop_rows()
             _save_results(plan)
+            for problem in reports.report_end():
+                interrupt.add_note(problem)
             interrupt.add_note(
                 f"the batch can be resumed: lcnb batch --resume {plan.folder.name} (its folder: {plan.folder})"
             )
             raise
-    return _save_results(plan)
+    frame = _save_results(plan)
+    frame.attrs["lcnb"]["problems"] = reports.report_end()
+    return frame
 
 
 def _save_results(plan: BatchPlan) -> pd.DataFrame:

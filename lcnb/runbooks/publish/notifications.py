@@ -11,18 +11,22 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lcnb.config import notification_filter, notification_targets
-from lcnb.errors import ConfigError
+from lcnb.config import notification_attachment, notification_filter, notification_targets, ping_url
+from lcnb.errors import ConfigError, RunError
 from lcnb.runbooks.ends import ATTENTION, DONE
+from lcnb.runbooks.publish.messages import Message
+from lcnb.runbooks.publish.pdf import write_pdf
 from lcnb.secret import STARS
 
 #: Seconds until all services together must have responded.
 SEND_TIMEOUT_S = 30.0
+#: Bytes of all attachments together: mail servers commonly refuse more.
+MAX_ATTACHED_BYTES = 8_000_000
 #: Part of a log message of Apprise → why it ignores an entry of a file. It reports success even then.
 IGNORED_REASONS = {
     "Unparseable URL": "not an Apprise URL, or of a service that this Apprise does not know",
@@ -37,45 +41,121 @@ IGNORED_REASONS = {
 LOG_POSITION = re.compile(r"on line (\d+)|\bline (\d+), column|entry #(\d+)")
 
 
-def send_notification(facts: Mapping[str, Any], path: Path | None = None) -> None:
-    """Send how a run or batch ended to all targets of LCNB_NOTIFY.
+def notify(message: Message) -> None:
+    """Send a message to all targets of LCNB_NOTIFY, unless LCNB_NOTIFY_ON leaves out its status. Errors as below."""
+    targets = notification_targets()
+    if targets and not (notification_filter() == "trouble" and message.status == DONE.status):
+        send_message(message)
 
-    Args:
-        facts: `runbook`, `status`, `reason` and `host`; `attention` and `changes` if there are any. The record of a run
-            has all of them.
-        path: the report, or another file or folder to look at; None for a message without a path.
 
-    RuntimeError or ConfigError when a target could not be notified.
+def send_message(message: Message) -> None:
+    """Send a message to all targets of LCNB_NOTIFY.
+
+    RuntimeError or ConfigError when a target could not be notified; the message says who was.
     """
-    if not notification_targets() or (notification_filter() == "trouble" and facts["status"] == DONE.status):
-        return
+    if not notification_targets():
+        raise ConfigError(
+            "no target of notifications is set",
+            field="LCNB_NOTIFY",
+            cure="Set it to Apprise URLs, separated by spaces, or to a file of them.",
+            not_done="sent",
+        )
     sender, problems = load_targets()
-    kind = {DONE.status: "success", ATTENTION.status: "warning"}.get(facts["status"], "failure")
-    outcome: list[Any] = []
-    title, body = compose_message(facts, path)
+    text, files, problem = _attached_files(message)
+    problems += [problem] if problem else []
     if len(sender):
-        thread = threading.Thread(
-            target=lambda: outcome.append(sender.notify(title=title, body=body, notify_type=kind)),
-            daemon=True,
-        )
-        thread.start()
-        thread.join(SEND_TIMEOUT_S)
-        if not outcome:
-            problems.append(f"no response within {SEND_TIMEOUT_S:g} s")
-        elif not outcome[0]:
-            problems.append(_describe_undelivered(outcome[0]))
+        problems += _deliver(sender, message._replace(text=text), files)
     if problems:
-        raise RuntimeError(
-            f"not everybody was notified of the end of {facts['runbook']}: {'; '.join(problems)}"
+        raise RuntimeError(f"not everybody was notified of {message.subject}: {'; '.join(problems)}")
+
+
+def check_targets() -> None:
+    """Raise ConfigError, with every unusable entry, unless each target of LCNB_NOTIFY and LCNB_PING_URL can be used.
+
+    Nothing is sent. Batches and schedules call it, so that a wrong entry is found while a person is there.
+    """
+    notification_filter()
+    notification_attachment()
+    ping_url()
+    if not notification_targets():
+        return
+    problems = load_targets()[1]
+    if problems:
+        raise ConfigError(
+            "; ".join(problems), cure="Correct these entries: `lcnb doctor` checks them.", not_done="started"
         )
+
+
+def _deliver(sender: Any, message: Message, files: Sequence[Path]) -> list[str]:
+    """Send by all services, and return a problem if one of them did not deliver in time."""
+    kinds: dict[str, str] = {DONE.status: "success", ATTENTION.status: "warning"}
+    outcome: list[Any] = []
+    attached = {"attach": [str(path) for path in files]} if files else {}
+    thread = threading.Thread(
+        target=lambda: outcome.append(
+            sender.notify(
+                title=message.title,
+                body=message.text,
+                notify_type=kinds.get(message.status, "failure"),
+                **attached,
+            )
+        ),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(SEND_TIMEOUT_S)
+    if not outcome:
+        return [f"no response within {SEND_TIMEOUT_S:g} s"]
+    return [] if outcome[0] else [_describe_undelivered(outcome[0])]
 
 
 def _describe_undelivered(outcome: Any) -> str:
     """Say which services failed. Apprise 2 returns a result for each service, Apprise 1 only a bool or None."""
-    failed = [
-        f"{each.name} ({each.status.name.lower()})" for each in getattr(outcome, "results", ()) if not each
-    ]
-    return f"not delivered by {', '.join(failed)}" if failed else "at least one service reported a failure"
+    results = list(getattr(outcome, "results", ()))
+    failed = [f"{each.name} ({each.status.name.lower()})" for each in results if not each]
+    reached = [str(each.name) for each in results if each]
+    if not failed:
+        return "at least one service reported a failure"
+    delivered = f"; delivered by {', '.join(reached)}" if reached else ""
+    return f"not delivered by {', '.join(failed)}{delivered}"
+
+
+def _attached_files(message: Message) -> tuple[str, list[Path], str]:
+    """Return the text of a message, the files to attach, and a problem with them.
+
+    A file that is too large is named in the text instead: a service would refuse the whole message.
+    """
+    form = notification_attachment()
+    if form == "none":
+        return message.text, [], ""
+    files, problem = list(message.files), ""
+    if form == "pdf":
+        files, problem = _print_reports(files)
+    fitting: list[Path] = []
+    left, lines = MAX_ATTACHED_BYTES, [message.text]
+    for path in files:
+        size = path.stat().st_size
+        if size <= left:
+            fitting.append(path)
+            left -= size
+        else:
+            lines.append(f"not attached, too large ({size / 1e6:,.1f} MB): {path}")
+    return "\n".join(lines), fitting, problem
+
+
+def _print_reports(files: Iterable[Path]) -> tuple[list[Path], str]:
+    """Return the files with each report as PDF; those that cannot be printed stay, and the problem says why."""
+    printed, problems = [], []
+    for path in files:
+        pdf = path.with_suffix(".pdf")
+        if path.suffix == ".html" and not pdf.is_file():
+            try:
+                pdf = write_pdf(path)
+            except (RunError, OSError) as error:
+                problems.append(f"attached as HTML: {error}")
+                pdf = path
+        printed.append(pdf if path.suffix == ".html" else path)
+    return printed, "; ".join(dict.fromkeys(problems))
 
 
 def load_targets() -> tuple[Any, list[str]]:
@@ -165,17 +245,3 @@ def _url_scheme(lines: list[str], number: int) -> str:
     line = lines[number - 1] if 0 < number <= len(lines) else ""
     scheme = re.search(r"(?:^|[=\s])([a-z][a-z0-9+.-]*)://", line, re.IGNORECASE)
     return f" ({scheme[1]}://{STARS})" if scheme else ""
-
-
-def compose_message(facts: Mapping[str, Any], path: Path | None) -> tuple[str, str]:
-    """Return title and text of the message: how the run ended, what needs attention, its changes, what to look at.
-
-    >>> facts = {"runbook": "night", "status": "partly", "reason": "2 of 3 rows are done", "host": "here"}
-    >>> compose_message(facts, Path("/runs/batch-1"))
-    ('night: partly', '2 of 3 rows are done\\n/runs/batch-1 on here')
-    """
-    lines = [str(facts["reason"])] if facts["reason"] and facts["status"] != ATTENTION.status else []
-    lines += [f"! {each['text']}" for each in facts.get("attention") or ()]
-    lines += [f"{each['outcome']}: {each['action']} {each['target']}" for each in facts.get("changes") or ()]
-    lines += [f"{path} on {facts['host']}"] if path else []
-    return f"{facts['runbook']}: {facts['status']}", "\n".join(lines)

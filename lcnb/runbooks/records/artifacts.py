@@ -10,13 +10,15 @@ from typing import Any
 from lcnb.files import write_atomically
 
 RECORD_FILE = "run.json"
+#: The approval of a planned run by a second person: written after the run has ended.
+APPROVAL_FILE = "approval.json"
 
 
 def list_files(folder: Path) -> list[Path]:
-    """List every file below a run's folder, except its record and symbolic links."""
-    found = folder.rglob("*")
+    """List every file below a run's folder, except its record, its approval, and symbolic links."""
+    apart = (folder / RECORD_FILE, folder / APPROVAL_FILE)
     return sorted(
-        path for path in found if path.is_file() and not path.is_symlink() and path != folder / RECORD_FILE
+        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path not in apart
     )
 
 

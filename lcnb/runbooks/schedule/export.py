@@ -24,9 +24,11 @@ from lcnb.runbooks.preflight import (
     account_choices,
     check_account_writable,
     check_language,
+    find_approval,
     merge_account,
     working_directory,
 )
+from lcnb.runbooks.publish.notifications import check_targets
 from lcnb.runbooks.schedule.cron import checked_timezone, parse_cron
 from lcnb.runbooks.schedule.entry import (
     PLACEHOLDER_IMAGE,
@@ -85,7 +87,8 @@ def export_schedule(
         confirm: True confirms the changes that every run will make; `dry_run=false` needs it.
 
     Raises InputError or ParameterError for a schedule that could not run, or that the scheduler would read
-    differently, and ConfirmationMissing for changes that nobody confirmed.
+    differently, and ConfirmationMissing for changes that nobody confirmed, which
+    includes ApprovalMissing.
 
     >>> print(export_schedule("inventory", "0 6 * * *", "github")["lcnb-inventory.yml"].splitlines()[0])
     # Inventory: `lcnb run inventory`
@@ -97,6 +100,7 @@ def export_schedule(
     if system.is_local:
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
+        check_targets()
     account = account or os.environ.get("LCNB_ACCOUNT") or None
     settings = _load_account(book, given, account, system)
     checked = _check_parameters(book, given, settings)
@@ -108,6 +112,7 @@ def export_schedule(
         )
     if changes_account:
         check_account_writable(settings)
+        find_approval(settings, approved=None)
     job = JobEnvironment(book, name, system, account or given.get("account") or None, settings)
     pairs = {**given, **job.path_parameters(given, checked)}
     argv = [

@@ -22,7 +22,8 @@ from lcnb.tokens import SINGLE_QUOTES_ADVICE, TOKEN_VARIABLES, token_line
 
 #: Settings that hold no secret and that every job needs with the values that they have here.
 CARRIED_VARIABLES = (
-    "LCNB_TIMEOUT", "LCNB_SETTLE", "LCNB_CATALOGUE", "LCNB_HISTORY", "LCNB_NOTIFY_ON", "LCNB_READ_ONLY",
+    "LCNB_TIMEOUT", "LCNB_SETTLE", "LCNB_CATALOGUE", "LCNB_HISTORY", "LCNB_NOTIFY_ON",
+    "LCNB_NOTIFY_ATTACH", "LCNB_READ_ONLY", "LCNB_APPROVE",
 )  # fmt: skip
 #: Settings that a job on this machine needs as well.
 LOCAL_CARRIED_VARIABLES = (
@@ -36,7 +37,7 @@ LOCAL_CARRIED_VARIABLES = (
 )
 #: Settings that may hold a password. They are stored next to the token, never in an exported file.
 SECRET_VARIABLES = (
-    "LCNB_NOTIFY", "LCNB_REDIS_URL",
+    "LCNB_NOTIFY", "LCNB_PING_URL", "LCNB_REDIS_URL",
     "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy",
 )  # fmt: skip
 

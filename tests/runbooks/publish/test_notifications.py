@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from conftest import record, write_notebook
-from lcnb.runbooks.publish.notifications import load_targets, send_notification
+from lcnb.runbooks.publish.messages import run_message
+from lcnb.runbooks.publish.notifications import load_targets, notify, send_message
 from lcnb.runbooks.run import run_runbook
 
 #: Apprise 2 imports a module that Python 3.13 no longer has, in a `try`.
@@ -86,13 +87,13 @@ def test_notified(
     ("path", "text"),
     [(Path("/runs/batch-1"), "2 of 3 rows are done\n/runs/batch-1 on here"), (None, "2 of 3 rows are done")],
 )
-def test_notified_of_a_batch(
+def test_notified_of_any_end(
     path: Path | None, text: str, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any end can be sent, such as that of a batch: a few facts, and a path to look at or none."""
     monkeypatch.setenv("LCNB_NOTIFY", hook.url)
     facts = {"runbook": "night", "status": "partly", "reason": "2 of 3 rows are done", "host": "here"}
-    send_notification(facts, path)
+    notify(run_message(facts, path))
     assert [(each["title"], each["message"]) for each in hook.messages] == [("night: partly", text)]
 
 
@@ -206,11 +207,12 @@ def test_d11_results(outcome: Any, problem: str | None, monkeypatch: pytest.Monk
     monkeypatch.setenv("LCNB_NOTIFY", "json://localhost")
     monkeypatch.setattr(apprise.Apprise, "notify", lambda self, **how: outcome)
     facts = {"status": "done", "reason": "", "host": "here", "runbook": "night"}
+    message = run_message(facts, None)
     if problem is None:
-        send_notification(facts)
+        send_message(message)
         return
     with pytest.raises(RuntimeError) as raised:
-        send_notification(facts)
+        send_message(message)
     assert str(raised.value) == f"not everybody was notified of the end of night: {problem}"
 
 
