@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lcnb.errors import Locked, StoreUnavailable
+from lcnb.errors import LcnbError, Locked, StoreUnavailable
 from lcnb.leases.clock import Moment, current_moment
 from lcnb.leases.lease import Lease, LeaseStore
 from lcnb.leases.place import SharedPlace
@@ -213,7 +213,7 @@ def _renew_in_thread(locks: HeldLocks) -> Iterator[None]:
             for each in locks.leases:
                 try:
                     each.renew()
-                except (StoreUnavailable, Locked) as error:
+                except LcnbError as error:
                     logger.warning("the lock could not be renewed: %s", error.statement)
                     wait_s = times.renew_s / 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -12,6 +13,9 @@ from typing import NamedTuple
 
 from lcnb.files import write_atomically
 from lcnb.leases.clock import Moment, current_moment
+
+#: Age in seconds at which the file of a lease is deleted: longer than any lease lasts.
+MAX_AGE_S = 7 * 86_400.0
 
 
 class Sighting(NamedTuple):
@@ -40,12 +44,19 @@ class Sightings:
             return now - seen.at
         with suppress(OSError):  # then this process has to wait by itself
             write_atomically(self._path(lease_id), json.dumps(Sighting(version, self._boot, now)), sync=False)
+            self._delete_old()
         return 0.0
 
     def forget(self, lease_id: str) -> None:
         """Drop what was seen of a lease that has ended."""
         with suppress(OSError):
             self._path(lease_id).unlink(missing_ok=True)
+
+    def _delete_old(self) -> None:
+        """Delete what was seen of leases that nobody has asked for again; at worst one is watched anew."""
+        for path in self._folder.glob("seen-*.json"):
+            if time.time() - path.stat().st_mtime > MAX_AGE_S:
+                path.unlink(missing_ok=True)
 
     def _path(self, lease_id: str) -> Path:
         return self._folder / f"seen-{lease_id}.json"

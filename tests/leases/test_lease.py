@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,21 @@ def test_seen_by_several_processes(
         two.take(two.begin(store))
     world.now += TIMES.lease_s / 2
     assert two.take(two.begin(store)).fence == 2
+
+
+def test_old_sightings(store: ObjectStore, machines: tuple[Machine, Machine]) -> None:
+    """What was seen of leases that nobody asks for any more is deleted after a week."""
+    one, two = machines
+    old, recent = two.folder / "seen-old.json", two.folder / "seen-recent.json"
+    for each in (old, recent):
+        each.write_text("[]")
+    week_ago = old.stat().st_mtime - 8 * 86_400
+    os.utime(old, (week_ago, week_ago))
+    lease = one.begin(store)
+    one.take(lease)
+    with pytest.raises(Locked):
+        two.take(two.begin(store))
+    assert sorted(each.name for each in two.folder.glob("seen-*")) == ["seen-one-1.json", "seen-recent.json"]
 
 
 def test_same_machine(store: ObjectStore, machines: tuple[Machine, Machine], world: World) -> None:
