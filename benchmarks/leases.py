@@ -282,6 +282,7 @@ class Trouble:
     counts: Counter[str] = field(default_factory=Counter)
     #: (time at which to continue, process)
     stopped: list[tuple[float, subprocess.Popen[bytes]]] = field(default_factory=list)
+    killed: set[int] = field(default_factory=set)
 
     def strike(self, workers: list[subprocess.Popen[bytes]], server: subprocess.Popen[bytes] | None) -> None:
         """Do one thing to one process."""
@@ -289,6 +290,7 @@ class Trouble:
         victim = self.chance.choice(workers)
         if what < 0.08:
             victim.kill()
+            self.killed.add(victim.pid)
             self.counts["killed"] += 1
         elif what < 0.11 and server is not None:
             self.stop(server, self.chance.uniform(0.2, 2 * TIMES.proven_s), "stops of the server")
@@ -298,6 +300,12 @@ class Trouble:
             self.stop(
                 victim, self.chance.uniform(TIMES.proven_s, 3 * TIMES.lease_s), "stops longer than the lease"
             )
+
+    def count_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Count a process that ended without being killed: by the timer of a send, or by a mistake."""
+        if process.pid not in self.killed:
+            by_timer = process.returncode == -signal.SIGKILL
+            self.counts["ended by the timer of a send" if by_timer else "crashed"] += 1
 
     def stop(self, process: subprocess.Popen[bytes], seconds: float, kind: str) -> None:
         """Stop a process for some seconds."""
@@ -364,7 +372,7 @@ def measure(
                 trouble.strike(workers, server)
                 for place, worker in enumerate(workers):
                     if worker.poll() is not None:
-                        trouble.counts["processes that ended"] += 1
+                        trouble.count_end(worker)
                         workers[place] = start(machines[place])
         finally:
             trouble.continue_due(everything=True)
@@ -372,9 +380,6 @@ def measure(
                 worker.kill()
                 worker.wait()
         time.sleep(EFFECT_S)
-        trouble.counts["ended by the timer of a send"] = (
-            trouble.counts.pop("processes that ended", 0) - trouble.counts["killed"]
-        )
         return Result(
             outcomes,
             trouble.counts,
