@@ -44,6 +44,7 @@
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is wrong
+    HistoryWarning (UserWarning)    the history has no answer to a question, such as the cost after one reading
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -96,6 +97,8 @@ class LcnbError(Exception):
     cure: str = ""
     not_done: str = ""
     sent: bool | None = None
+    #: The message.
+    args: tuple[Any, ...]
 
     def __init__(self, problem: str = "", *, expected: str = "", **facts: Any) -> None:
         if expected:
@@ -155,7 +158,7 @@ def _end_sentence(text: str) -> str:
 class ConfigError(LcnbError):
     """An account, token, base URL or setting is missing or wrong."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class TokenMissing(ConfigError):
@@ -173,7 +176,7 @@ class ReadOnly(ConfigError):
 class InputError(LcnbError, ValueError):
     """An argument is wrong; nothing was sent or started."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ParameterError(InputError):
@@ -205,7 +208,7 @@ class ApiError(LcnbError):
     number.
     """
 
-    sent = True
+    sent: bool | None = True
     method: str = ""
     path: str = ""
     status: int | None = None
@@ -260,13 +263,13 @@ class TransportError(LcnbError):
 class ConnectionFailed(TransportError):
     """Nothing was sent: name not found, connection refused, TLS not trusted."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ConnectionLost(TransportError):
     """The request was sent; the connection ended before the response was complete."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
@@ -276,7 +279,7 @@ class DeadlineExceeded(TransportError, TimeoutError):
 class BadReply(TransportError):
     """A response that is not the API's: HTML, empty, half a body, not an envelope."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class ChangeError(LcnbError):
@@ -288,7 +291,7 @@ class ChangeError(LcnbError):
 class Drifted(ChangeError):
     """The account has changed since the changes were planned; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class Protected(ChangeError):
@@ -298,7 +301,7 @@ class Protected(ChangeError):
     machines with their labels and reasons.
     """
 
-    sent = False
+    sent: bool | None = False
     machines: tuple[str, ...] = ()
     refused: tuple[RefusedMachine, ...] = ()
 
@@ -306,7 +309,7 @@ class Protected(ChangeError):
 class AlreadyApplied(ChangeError):
     """This ChangeSet was applied before, or is being applied now; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ChangeFailed(ChangeError):
@@ -316,13 +319,13 @@ class ChangeFailed(ChangeError):
 class WaitTimeout(ChangeError, TimeoutError):
     """The changes were made, but the final state of one was not seen before the deadline."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class JournalError(LcnbError):
     """The journal cannot be read or written; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class HistoryError(LcnbError):
@@ -355,7 +358,7 @@ class StoreConflict(StoreError):
 class Locked(LcnbError):
     """Another process changes the same machine, or runs the same runbook, or nobody can know; this one did nothing."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class RunError(LcnbError):
@@ -383,7 +386,7 @@ class QueryTimeout(LcnbError, TimeoutError):
 class SandboxError(LcnbError):
     """The sandbox could not be started."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class DriftWarning(UserWarning):
@@ -395,3 +398,7 @@ class DriftWarning(UserWarning):
 
 class ConfigWarning(UserWarning):
     """A setting was used although something about it is wrong; the message names the cure."""
+
+
+class HistoryWarning(UserWarning):
+    """The history has no answer to a question; the message says why, such as a single reading."""

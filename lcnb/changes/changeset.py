@@ -26,6 +26,7 @@ from lcnb.changes.outcomes_view import (
     count_outcomes,
     money_change,
     monthly_difference,
+    next_steps,
     outcome_rows,
     outcomes_html,
     outcomes_text,
@@ -92,13 +93,13 @@ class ChangeSet(Generic[R]):
         read_at: datetime | None = None,
         begun: bool = False,
     ) -> None:
-        self.changes = tuple(changes)
+        self.changes: tuple[Change, ...] = tuple(changes)
         #: When the selected rows were read; None for what was read just now.
         self.read_at = read_at
         #: What was left out, and why: nothing to do, or not possible in place.
-        self.notes = tuple(notes)
+        self.notes: tuple[str, ...] = tuple(notes)
         #: The identity of this set, which is applied once and never again.
-        self.id = id or secrets.token_hex(6)
+        self.id: str = id or secrets.token_hex(6)
         #: The frame of outcomes that `apply` returned, or its error carries; None before.
         self.result: pd.DataFrame | None = None
         #: The id of the run in which a second person approved these changes; "" without such a run.
@@ -215,15 +216,19 @@ class ChangeSet(Generic[R]):
 
     def __repr__(self) -> str:
         if self.result is not None:
-            return outcomes_text(self.id, outcome_rows(self.changes, self.result), self.notes)
+            return outcomes_text(self.id, *self._outcomes(self.result))
         lines = [f"ChangeSet {self.id}: {self.summary()}; {self.status()}"]
         lines += [f"  {number}. {_change_line(each)}" for number, each in enumerate(self, 1)]
         lines += [f"  note: {note}" for note in self.notes if self.changes]
         return "\n".join(lines)
 
+    def _outcomes(self, result: pd.DataFrame) -> tuple[list[dict[str, Any]], Sequence[str], Sequence[str]]:
+        """Return what is shown after `apply`: the changes with their outcomes, the notes, and what is next."""
+        return outcome_rows(self.changes, result), self.notes, next_steps(result)
+
     def _repr_html_(self) -> str:
         if self.result is not None:
-            return outcomes_html(self.id, outcome_rows(self.changes, self.result), self.notes)
+            return outcomes_html(self.id, *self._outcomes(self.result))
         return self.preview_html(self.status())
 
     def preview_html(self, status: str = "not applied") -> str:
@@ -360,6 +365,8 @@ class ChangeSet(Generic[R]):
     def _end(self, tasks: Sequence[ChangeTask], on_error: str) -> pd.DataFrame:
         """Keep the outcomes, and return them or raise the error that carries them."""
         self.result = tasks_frame(self.id, tasks, self.notes)
+        if is_in_kernel() and can_prompt():  # the frame that a cell shows has no room for it
+            print("\n".join(next_steps(self.result)))
         return apply_result(self.id, tasks, self.result, on_error)
 
     def _is_to_be_applied(

@@ -77,6 +77,7 @@ class ApplySession:
         """
         detail = detail or (task.note if state == "done" else "")
         task.identifier = identifier or task.identifier or task.change.identifier
+        task.account = self.settings.account
         if state in ("done", "twins") and task.change.facts:
             # Before the journal says "done": after a crash in between, `resume` settles the change and writes again.
             problem = yield LocalWork("facts", lambda: self._write_facts(task, state))

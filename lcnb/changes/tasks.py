@@ -46,10 +46,21 @@ class ChangeTask:
     #: The typed password was lost with an earlier process; a generated one replaces it.
     renewed: bool = False
     note: str = ""
+    #: The first address and the state of its machine, as the account showed it last; None while it has none.
+    address: str | None = None
+    machine_state: str | None = None
+    #: The name of the account in lcnb.toml.
+    account: str | None = None
     #: The account has shown the effect at least once.
     found: bool = False
     #: The goal of the action was reached, or nobody waits for it.
     reached: bool = True
+
+    def note_machine(self, record: object) -> None:
+        """Note address and state of the machine that this change is about; other records have none."""
+        address = getattr(record, "ipv4", None) or getattr(record, "ipv6", None)
+        self.address = address or self.address
+        self.machine_state = getattr(record, "state", None)
 
     @property
     def open(self) -> bool:

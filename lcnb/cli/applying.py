@@ -1,7 +1,7 @@
 """What all commands that change something share: options, confirmation, result and exit code.
 
 `--dry-run` only shows the changes; `--yes` confirms beforehand. Exit codes: 0 done; 1 refused or failed; 4 not finished
-within the time limit; 6 nobody confirmed; 7 only partly done, or an outcome is unknown.
+within the time limit; 6 nobody confirmed; 7 only partly done, made twice, or an outcome is unknown.
 """
 
 from __future__ import annotations
@@ -77,9 +77,11 @@ def apply_and_print(
 ) -> None:
     """Call `work` with the options of `ChangeSet.apply`, print its result, and exit with the code of the outcome."""
     from lcnb import streams
+    from lcnb.changes.outcomes_view import next_steps
     from lcnb.changes.progress import change_progress
     from lcnb.cli.printing import print_outcomes
-    from lcnb.display.terminal import check_output, print_error
+    from lcnb.display.palette import HEADING_STYLE
+    from lcnb.display.terminal import check_output, print_error, print_line
     from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
 
     check_output(output)
@@ -101,12 +103,13 @@ def apply_and_print(
     if progress.declined and not len(result):
         sys.exit(NOT_CONFIRMED.exit_code)
     print_outcomes(result, output)
-    for note in result.attrs["lcnb"].get("notes", ()):
-        print(f"note: {note}", file=sys.stderr)
-    sys.exit(_outcome_exit_code(result, code))
+    for word, texts in (("note", result.attrs["lcnb"].get("notes", ())), ("next", next_steps(result))):
+        for text in texts:
+            print_line((f"{word}: ", HEADING_STYLE), (text, ""), stream=sys.stderr)
+    sys.exit(outcome_exit_code(result, code))
 
 
-def _outcome_exit_code(result: pd.DataFrame, code: int) -> int:
+def outcome_exit_code(result: pd.DataFrame, code: int) -> int:
     """The exit code for these outcomes; `code` where all changes are done."""
     outcomes = set(result["outcome"])
     if outcomes == {"not tried"}:

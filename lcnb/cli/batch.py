@@ -21,10 +21,11 @@ from lcnb.cli.options import (
     runs_dir_option,
     sandbox_settings,
 )
+from lcnb.cli.refusals import RecordedCommand
 from lcnb.cli.run_options import confirm_option, engine_option, kernel_options, parameter_option
 
 
-@click.command()
+@click.command(cls=RecordedCommand)
 @click.argument("name", required=False)
 @click.option(
     "--over",

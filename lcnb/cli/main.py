@@ -20,7 +20,7 @@ import click
 
 import lcnb
 from lcnb import streams
-from lcnb.runbooks.ends import DONE, INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
+from lcnb.runbooks.ends import DONE, INTERRUPTED
 from lcnb.signals import resend_lost_signal
 
 #: Module in lcnb.cli → the commands that it has, in its tuple COMMANDS.
@@ -31,6 +31,7 @@ MODULES = {
     "sql": ("sql",),
     "local": ("doctor", "sandbox", "admin", "demo"),
     "changes": ("create", "delete", "power", "resize", "reset-password", "key", "snapshot"),
+    "access": ("wait", "reveal"),
     "desired_state": ("plan", "apply"),
     "facts": ("tag", "untag", "protect", "unprotect", "expire", "facts"),
     "journal": ("journal", "pending", "resume"),
@@ -143,7 +144,7 @@ def main() -> None:
 
 def report_error(error: BaseException) -> int:
     """Print an error on stderr and return its exit code. Re-raise one that lcnb does not know."""
-    from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked
+    from lcnb.errors import LcnbError
 
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
@@ -152,14 +153,11 @@ def report_error(error: BaseException) -> int:
     if not isinstance(error, LcnbError | OSError):
         raise error
     from lcnb.display.terminal import print_error
+    from lcnb.runbooks.error_ends import end_of_error
 
     print_error(error)
     _print_notes(error)
-    if isinstance(error, ConfirmationMissing):
-        return NOT_CONFIRMED.exit_code
-    if isinstance(error, Locked):
-        return LOCKED.exit_code
-    return MISUSED.exit_code if isinstance(error, InputError | ConfigError) else RUN_FAILED.exit_code
+    return end_of_error(error).exit_code
 
 
 def _print_notes(error: BaseException) -> None:

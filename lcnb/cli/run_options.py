@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -90,6 +90,21 @@ def set_variables(file: str) -> None:
     path = Path(file.removeprefix("-")).expanduser()
     if path.exists() or not file.startswith("-"):
         os.environ.update({name: secret.reveal() for name, secret in read_variables(path).items()})
+
+
+def option_value(words: Sequence[str], option: str) -> str | None:
+    """Return the value of an option of a command line that could not be parsed; as with click, the last one counts.
+
+    >>> option_value(["inventory", "--runs-dir", "/a", "--runs-dir=/b"], "--runs-dir")
+    '/b'
+    """
+    value = None
+    for word, following in zip(words, [*words[1:], None], strict=False):
+        if word == option:
+            value = following
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
 
 
 def parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:

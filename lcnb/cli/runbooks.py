@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli.options import OUTPUT_FORMATS, sandbox_settings, table_options
+from lcnb.cli.refusals import RecordedCommand
 from lcnb.cli.run_options import confirm_option, parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def runbooks_command(name: str | None, output: str, choice: RowChoice) -> None:
     print_rows(describe_runbooks(name), output, choice)
 
 
-class _RunbookHelpCommand(click.Command):
+class _RunbookHelpCommand(RecordedCommand):
     """A command whose `NAME --help` shows the page of that runbook."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

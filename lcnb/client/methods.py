@@ -556,7 +556,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
 
     @client_method
     def _selected(
-        self, flow: Callable[[build.ReadCache], Flow[BuiltChanges]], read_at: datetime
+        self, flow: Callable[[build.ReadCache], Flow[BuiltChanges]], read_at: datetime | None
     ) -> Steps[ChangeSet[Any]]:
         """Return the changes of rows that were selected in a frame read at that time."""
         return self._make_change_set((yield from wait_for(flow(self._cache))), read_at)

@@ -35,6 +35,7 @@ DEFAULT_COLUMNS = {
     "plans": ("slug", "location", "core", "memory", "disk", "bandwidth", "monthly_value"),
     "snapshots": ("slug", "label", "size", "os_reference", "build", "locations"),
     "runs": ("id", "runbook", "status", "started", "duration_s", "account", "attention", "changes"),
+    "refused": ("started", "runbook", "exit_code", "account", "reason"),
     "journal": ("at", "changeset", "action", "target", "outcome", "detail"),
     "runbooks": ("name", "purpose"),
     "history": (
@@ -49,6 +50,7 @@ LESS_IMPORTANT_COLUMNS = {
     "plans": ("bandwidth",),
     "snapshots": ("locations", "build", "os_reference"),
     "runs": ("started", "account", "changes", "attention", "duration_s"),
+    "refused": ("account", "exit_code"),
     "journal": ("detail", "changeset"),
     "facts": ("protected_at", "protected_by", "identifier", "note", "owner"),
     "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "state"),

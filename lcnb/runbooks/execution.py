@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import lcnb
 from lcnb.changes.journal import user_name
-from lcnb.config import Settings, account_variables, notification_targets, ping_url
+from lcnb.config import Settings, account_variables
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir
 from lcnb.leases.records import RUN_LEASE_VARIABLE
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
-from lcnb.runbooks.engine.secret_pipe import SecretPipe, environment_secrets
+from lcnb.runbooks.engine.secret_pipe import SecretPipe, inherited_secrets
 from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
 from lcnb.runbooks.judgement import judge, judge_interrupt
 from lcnb.runbooks.notebook import parameters as declared
@@ -45,7 +45,6 @@ from lcnb.runbooks.records.approval import Approval
 from lcnb.runbooks.result import RunResult, failed_cell_facts, format_failure
 from lcnb.secret import Secret, mask_secrets
 from lcnb.signals import exit_on_signals, hold_signals
-from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
     from lcnb.leases.holding import HeldLocks
@@ -109,8 +108,7 @@ class RunExecution:
         self.problems: list[str] = []
         self._pings = RunPings(book.name)
         self.secret_pipe = SecretPipe()
-        self._other_secrets = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
-        self._other_secrets += [*environment_secrets(), *notification_targets(), *filter(None, [ping_url()])]
+        self._other_secrets = inherited_secrets()
         self.sha256 = artifacts.hash_file(book.path)
         self.git = find_commit(book.path)
         self.process = process.identify_process()

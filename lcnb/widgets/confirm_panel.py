@@ -161,7 +161,9 @@ def _changes_html(shown: FormState) -> str:
 
 
 def _outcome_html(shown: FormState) -> str:
+    from lcnb.changes.outcomes_view import next_steps
     from lcnb.display.markup import Html
+    from lcnb.display.panels import note
     from lcnb.display.tables import table
 
     if shown.phase is Phase.BUSY:
@@ -176,6 +178,7 @@ def _outcome_html(shown: FormState) -> str:
     if shown.result is not None and len(shown.result):
         names = ["action", "target", "outcome", "identifier", "detail", "tries"]
         parts.append(table(shown.result[names]))
+        parts += map(note, next_steps(shown.result))
     text = (
         f'<p class="lcnb-journal">Recorded in the journal as ChangeSet <code>{escape(shown.changeset)}</code>; '
         "<code>lcnb journal</code> and <code>lc.journal()</code> show it.</p>"

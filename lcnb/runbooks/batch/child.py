@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lcnb.errors import ConfigError, InputError, RunError
 from lcnb.folders import runs_dir
 from lcnb.runbooks import ends
+from lcnb.runbooks.error_ends import end_of_error
 from lcnb.streams import open_streams
 
 if TYPE_CHECKING:
@@ -129,10 +130,8 @@ def _error_result(error: BaseException) -> dict[str, Any]:
         if isinstance(error, RunError | InputError | ConfigError)
         else f"{type(error).__name__}: {error}"
     )
-    refused = isinstance(error, InputError | ConfigError)
-    end = ends.MISUSED if refused else ends.RUN_FAILED
-    code = getattr(error, "exit_code", None) or end.exit_code
-    return {"status": end.status, "exit_code": code, "error": text}
+    end = end_of_error(error)
+    return {"status": end.status, "exit_code": end.exit_code, "error": text}
 
 
 if __name__ == "__main__":
