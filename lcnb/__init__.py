@@ -161,14 +161,19 @@ def __dir__() -> list[str]:
 
 
 class _PandasFinder:
-    """An import hook that adds `.lc` to DataFrames once pandas is imported: `import lcnb` must not wait for pandas."""
+    """An import hook that adds `.lc` to DataFrames once pandas is imported: `import lcnb` must not wait for pandas.
+
+    It stays in `sys.meta_path`: a thread that removed it could hide the next finder from an import of another thread.
+    """
+
+    _found = False
 
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> object:
         """Return the spec of pandas, whose loader also registers the accessor; None for any other module."""
-        if name != "pandas":
+        if name != "pandas" or cls._found:
             return None
-        sys.meta_path.remove(cls)  # type: ignore[arg-type]
+        cls._found = True
         from importlib.util import find_spec
 
         spec = find_spec(name)

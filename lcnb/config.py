@@ -44,6 +44,7 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
     "LCNB_STATE_DIR": "folder of journals, locks and caches",
     "LCNB_RUNS_DIR": "folder of runbook runs (default ./runs)",
+    "LCNB_NOTEBOOKS": "folder of your own runbooks, which the admin page offers",
     "LCNB_NOTIFY": "where to report how a run ended: Apprise URLs separated by spaces, or a file of them",
     "LCNB_NOTIFY_ON": "which runs are reported: all (the default) or trouble (all but successful ones)",
     "LCNB_NOTIFY_ATTACH": "what is attached, where the service supports it: html (the default), pdf or none",

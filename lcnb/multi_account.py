@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lcnb.config import load_settings
 from lcnb.config_file import account_names
+from lcnb.deferred_imports import import_in_thread
 from lcnb.errors import InputError, LcnbError, TokenMissing
 from lcnb.flags import NOTHING_SENT
 from lcnb.folders import config_dir
@@ -148,6 +149,7 @@ def _read_accounts(
 
     for name, client in clients.items():
         threading.Thread(target=read, args=(name, client), daemon=True).start()
+    import_in_thread("pandas")  # for the frame, while the accounts are read
     found: dict[str, T | LcnbError] = {}
     for _ in clients:
         name, answer = answers.get()

@@ -5,11 +5,14 @@ and waiting."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from lcnb.api.calls import Call
+from lcnb.deferred_imports import import_in_thread
 
 T = TypeVar("T")
 Flow = Generator["Call | GuardedCall | Together | Pause | LocalWork", Any, T]
@@ -61,3 +64,17 @@ class Envelope:
     def data(self) -> Any:
         """The `data` of the document, or None."""
         return self.document.get("data")
+
+
+def import_meanwhile(flow: Flow[T], module: str) -> Flow[T]:
+    """Run a flow; a thread imports the module that its result will need, once its first requests are in flight."""
+    if module in sys.modules:
+        return (yield from flow)
+    importing = LocalWork(f"import {module}", partial(import_in_thread, module))
+    result, _ = yield Together([flow, perform(importing)])
+    return result  # type: ignore[no-any-return]
+
+
+def perform(work: LocalWork) -> Flow[Any]:
+    """Do local work as a flow of its own, to run together with others."""
+    return (yield work)

@@ -231,10 +231,10 @@ class ChangeSet(Generic[R]):
             return outcomes_html(self.id, *self._outcomes(self.result))
         return self.preview_html(self.status())
 
-    def preview_html(self, status: str = "not applied") -> str:
+    def preview_html(self, status: str = "not applied", *, with_notes: bool = True) -> str:
         """Return the preview as HTML: what the changes cost, the changes, the notes and the exact requests.
 
-        `status`: what is said about their progress.
+        `status`: what is said about their progress. `with_notes`: False for a form, which shows the notes elsewhere.
         """
         from lcnb.display.markup import Html
         from lcnb.display.panels import cards, details
@@ -250,7 +250,7 @@ class ChangeSet(Generic[R]):
         parts = [
             *([cards(figures, warn=["cannot be undone"])] if self.changes else []),
             table(self.preview_frame(), empty="Nothing to do."),
-            *([details("Notes", self.notes)] if self.notes else []),
+            *([details("Notes", self.notes)] if self.notes and with_notes else []),
             *([details("The exact requests", requests)] if requests else []),
         ]
         return Html.joined(parts, repr(self))._repr_html_()
