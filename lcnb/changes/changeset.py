@@ -34,7 +34,7 @@ from lcnb.changes.outcomes_view import (
 from lcnb.changes.protection import check_protection
 from lcnb.changes.results import apply_result, tasks_frame, unapplied_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
-from lcnb.changes.tasks import ChangeTask, OnError, Progress
+from lcnb.changes.tasks import ChangeTask, OnError, Progress, Wait
 from lcnb.config import Settings, check_approved, check_writable
 from lcnb.errors import ConfirmationMissing, InputError, JournalError
 from lcnb.files import read_text, write_atomically
@@ -316,7 +316,7 @@ class ChangeSet(Generic[R]):
         self,
         confirm: Confirm = None,
         *,
-        wait: bool = False,
+        wait: Wait = False,
         timeout: float | None = None,
         on_error: OnError = "stop",
         progress: Progress | None = None,
@@ -329,7 +329,10 @@ class ChangeSet(Generic[R]):
             confirm: True when it has been confirmed; the text that has to be typed (`challenge`), such as the label of
                 the machine to delete; None asks in a terminal or a notebook, and refuses elsewhere; a function is
                 called with the ChangeSet.
-            wait: wait until each machine or snapshot is in its final state (ready, off, gone, built).
+            wait: True: wait until each machine or snapshot is in its final state (ready, off, gone, built). "ssh": also
+                until each machine that was created or started answers by SSH; its host key is recorded in `known_hosts`
+                next to lcnb.toml. "cloud-init": also until its cloud-init has ended, which needs a login by key. Both
+                need `pip install 'lcnb[ssh]'`.
             timeout: seconds that waiting may take (1,200).
             on_error: `stop` at the first change that fails and raise ChangeFailed; `continue` with the others and
                 report failures in the result.
@@ -370,7 +373,7 @@ class ChangeSet(Generic[R]):
         return apply_result(self.id, tasks, self.result, on_error)
 
     def _is_to_be_applied(
-        self, confirm: Confirm, *, wait: bool, timeout: float | None, on_error: OnError, progress: object
+        self, confirm: Confirm, *, wait: Wait, timeout: float | None, on_error: OnError, progress: object
     ) -> bool:
         """Whether there are changes, the arguments are right, and the changes are confirmed.
 

@@ -19,8 +19,8 @@ from lcnb.changes.locks import lock_machines
 from lcnb.changes.machine_locks import ChangeLocks
 from lcnb.changes.sending import ApplyFlow
 from lcnb.changes.session import ApplySession
-from lcnb.changes.starting import check_arguments, wait_seconds
-from lcnb.changes.tasks import ApplyRules, ChangeTask, OnError, Progress, apply_rules
+from lcnb.changes.starting import check_arguments, reach_level, wait_seconds
+from lcnb.changes.tasks import ApplyRules, ChangeTask, OnError, Progress, Wait, apply_rules
 from lcnb.config import Settings
 from lcnb.errors import AlreadyApplied, InputError, Locked
 from lcnb.names import comparable_name
@@ -78,7 +78,7 @@ def prepare_resume(
     client: ChangeClient,
     changeset: str,
     confirm: Confirm,
-    wait: bool,
+    wait: Wait,
     timeout: float | None,
     on_error: OnError,
     passwords: Mapping[str, Secret] | None,
@@ -96,7 +96,7 @@ def prepare_resume(
     if not len(left) or not left.confirmed(confirm):
         yield None
         return
-    rules = apply_rules(client.settings, on_error, wait_seconds(wait, timeout))
+    rules = apply_rules(client.settings, on_error, wait_seconds(wait, timeout), reach_level(wait))
     with ExitStack() as held:
         try:
             locks = held.enter_context(lock_machines(client, changeset, left.changes))

@@ -11,16 +11,17 @@ where a process can die, and turn the clock themselves. `resume` continues from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from lcnb.api.flows import Envelope, Flow, GuardedCall, LocalWork, Pause
 from lcnb.changes.actions import action_of
+from lcnb.changes.goals import GoalWait
 from lcnb.changes.journal import JournalEntry, utc_now
 from lcnb.changes.live_account import LiveAccount, read_account
 from lcnb.changes.protection import check_protection, find_refusal
-from lcnb.changes.session import ApplySession, poll_delays, target_names
+from lcnb.changes.session import ApplySession, poll_delays
 from lcnb.changes.settling import Settlement
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import (
@@ -124,7 +125,7 @@ class ApplyFlow:
                 break
         yield from self._settlement.settle([task for task in self.tasks if task.open])
         if self.session.rules.wait_s is not None:
-            yield from self._wait_for_goals(self._changes_with_goals())
+            yield from GoalWait(self.session).wait(self._changes_with_goals())
         return self.tasks
 
     def _changes_with_goals(self) -> list[ChangeTask]:
@@ -185,34 +186,6 @@ class ApplyFlow:
                     return
             if self.session.clock() >= deadline:
                 return
-
-    def _wait_for_goals(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
-        """Read the account until each is in its final state or the deadline passes; keep the last state seen."""
-        session = self.session
-        for task in tasks:
-            task.reached = False
-        deadline = session.clock() + (session.rules.wait_s or 0)
-        delays = poll_delays()
-        while waiting := [task for task in tasks if not task.reached]:
-            left = deadline - session.clock()
-            if left <= 0:
-                return
-            why = f"waiting for {target_names(waiting)}"
-            session.report_step(why)
-            yield Pause(min(next(delays), left), why)
-            yield from self._check_goals(waiting)
-
-    def _check_goals(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
-        """Read the account once, and mark the changes whose goal is reached."""
-        live = yield from self.session.try_read({action_of(task.change).kind for task in tasks})
-        if live is None:
-            return
-        for task in tasks:
-            action = action_of(task.change)
-            task.reached, seen = action.goal_reached(task, live)
-            task.detail = "" if task.reached else f"not {action.goal} yet; last seen: {seen}"
-            if task.reached:
-                task.ended = self.session.clock()
 
     # --- one change -------------------------------------------------------------------------------------
 

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from lcnb.cli.options import account_options, connect_client
 
+if TYPE_CHECKING:
+    from lcnb.runbooks.toolkit.waiting import Usable
+
 
 @click.command()
 @click.argument("machines", nargs=-1, required=True, metavar="MACHINE...")
+@click.option(
+    "--for",
+    "level",
+    type=click.Choice(["running", "ssh", "cloud-init"]),
+    default="running",
+    help="Also wait until they answer by SSH, or until cloud-init has ended.",
+)
 @click.option("--timeout", type=float, metavar="S", help="Wait at most S seconds (default: 1200).")
 @account_options
 def wait_command(
-    machines: tuple[str, ...], timeout: float | None, account: str | None, sandbox: bool
+    machines: tuple[str, ...], level: Usable, timeout: float | None, account: str | None, sandbox: bool
 ) -> None:
     """Wait until machines run and have an address.
 
-    MACHINE is a label. The exit code is 4 if one is not ready in time.
+    MACHINE is a label or an identifier. The exit code is 4 if one is not ready in time.
     """
-    from lcnb.changes.starting import DEFAULT_WAIT_S
     from lcnb.runbooks.preflight import check_seconds
-    from lcnb.runbooks.toolkit.waiting import wait_until_ready
+    from lcnb.runbooks.toolkit.waiting import wait_for_machines
 
-    limit = check_seconds("--timeout", timeout) or DEFAULT_WAIT_S
+    limit = check_seconds("--timeout", timeout)
     with connect_client(account, sandbox) as lc:
-        found = [
-            lc.instance(name) for name in machines
-        ]  # an unknown name is refused before anything is waited for
-        wait_until_ready(lc, [each.label or "" for each in found], timeout=limit)
-        for each in found:
-            ready = lc.instance(identifier=each.identifier) if each.identifier else lc.instance(each.label)
-            click.echo(f"{ready.label}: ssh root@{ready.ipv4 or ready.ipv6}")
+        for label, command in wait_for_machines(lc, machines, level, timeout=limit):
+            click.echo(f"{label}: {command}")
 
 
 @click.command()

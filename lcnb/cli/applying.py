@@ -34,7 +34,13 @@ def change_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--dry-run", is_flag=True, help="Show the changes and send nothing."),
         click.option("--yes", is_flag=True, help="Confirm the changes beforehand."),
-        click.option("--wait", is_flag=True, help="Wait until each change has taken effect."),
+        click.option(
+            "--wait",
+            type=click.Choice(["ready", "ssh", "cloud-init"]),
+            callback=lambda ctx, param, value: value is not None if value in (None, "ready") else value,
+            help="Wait until each change has taken effect; with ssh until started machines answer by SSH, with "
+            "cloud-init until that has ended.",
+        ),
         click.option("--timeout", type=float, metavar="S", help="Limit --wait to S seconds (default: 1200)."),
         click.option("--go-on", is_flag=True, help="Continue after a change that failed."),
         output_option(*OUTPUT_FORMATS),

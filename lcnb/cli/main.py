@@ -43,9 +43,31 @@ MODULES = {
 }  # fmt: skip
 
 
+#: The values of --wait besides "ready", which is meant without a value.
+WAIT_LEVELS = ("ssh", "cloud-init")
 #: New objects after which Python searches for cycles. Importing makes many objects and no garbage: with Python's own
 #: threshold a short command spends a tenth of its time on searches that find nothing.
 GC_THRESHOLD = 10_000
+
+
+def join_wait_values(args: list[str]) -> list[str]:
+    """Return the words of a command line with a value for each `--wait`: `--wait=ready` where none is given.
+
+    click reads the next word as the value of such an option, also where it is the label of a machine.
+
+    >>> join_wait_values(["create", "--wait", "ssh", "web-99"]), join_wait_values(["delete", "--wait", "web-99"])
+    (['create', '--wait=ssh', 'web-99'], ['delete', '--wait=ready', 'web-99'])
+    """
+    joined: list[str] = []
+    words = list(args)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*joined, word, *words]
+        if word == "--wait":
+            word += f"={words.pop(0) if words and words[0] in WAIT_LEVELS else 'ready'}"
+        joined.append(word)
+    return joined
 
 
 class _LazyGroup(click.Group):
@@ -74,6 +96,10 @@ class _LazyGroup(click.Group):
             near = did_you_mean(args[0], self.list_commands(ctx))
             ctx.fail(f"no command {args[0]!r}{near}. `lcnb --help` lists them.")
         return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, on which the value of --wait is optional."""
+        return super().parse_args(ctx, join_wait_values(args))
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the command line, with interrupts passed to `main`."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from lcnb.changes import accessor, apply, build, journal, protection
     from lcnb.changes.build import BuiltChanges
     from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
+    from lcnb.changes.tasks import Wait
     from lcnb.history.moments import Moment
 else:  # a client that only reads does not need them, and they take a tenth of the time of a short command
     passwords = DeferredModule("lcnb.api.passwords")
@@ -528,7 +529,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
         changeset: str | None = None,
         confirm: Confirm = None,
         *,
-        wait: bool = False,
+        wait: Wait = False,
         timeout: float | None = None,
         on_error: OnError = "continue",
         passwords: Mapping[str, Secret] | None = None,

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
-from lcnb.exports.connection import Jump
 from lcnb.exports.machines import (
     ExportedMachine,
     Only,
@@ -17,6 +16,7 @@ from lcnb.exports.machines import (
     read_machines,
 )
 from lcnb.exports.names import distinct_names, word_name
+from lcnb.facts.connection import Jump
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import BadReply, InputError
-from lcnb.exports.connection import JUMP_TAG, NO_ADDRESS, Connection, Jump, plain_address, read_connection
 from lcnb.exports.names import host_names
+from lcnb.facts.connection import JUMP_TAG, NO_ADDRESS, Connection, Jump, plain_address, read_connection
 from lcnb.facts.machine_facts import tag_values
 from lcnb.frames.provenance import INCOMPLETE, frame_facts
 from lcnb.names import comparable_name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lcnb.changes.known_hosts import known_hosts_path
 from lcnb.exports.machines import (
     ExportedMachine,
     Only,
@@ -71,6 +72,8 @@ def _host_block(machine: ExportedMachine) -> str:
 def _options(machine: ExportedMachine) -> Iterator[str]:
     how = machine.connection
     yield f"HostName {machine.reachable_address}"
+    # The host keys that lcnb recorded while it waited for new machines (`--wait ssh`).
+    yield f'UserKnownHostsFile ~/.ssh/known_hosts "{str(known_hosts_path()).replace("%", "%%")}"'
     if how.user:
         yield f"User {how.user}"
     if how.port:

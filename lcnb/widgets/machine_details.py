@@ -10,7 +10,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lcnb.display.formats import MISSING, format_value, money
-from lcnb.errors import LcnbError
+from lcnb.errors import InputError, LcnbError
+from lcnb.facts.connection import Connection, read_connection, ssh_command
+from lcnb.facts.machine_facts import tag_values
 from lcnb.names import comparable_name
 from lcnb.widgets.choices import has_value, plan_size_text
 
@@ -33,15 +35,6 @@ SNAPSHOT_NOTE = (
 HISTORY_NOTE = (
     "What happened between two readings is not known; each line has the first reading that found it."
 )
-
-
-def ssh_command(address: str) -> str:
-    """Return the command that opens a shell as root on a machine.
-
-    >>> ssh_command("192.0.2.7")
-    'ssh root@192.0.2.7'
-    """
-    return f"ssh root@{address}"
 
 
 def base_sections(row: Mapping[str, Any]) -> list[Section]:
@@ -75,11 +68,19 @@ def _address_section(row: Mapping[str, Any]) -> Section:
     addresses = _addresses(row)
     items = [{"name": name, "value": address, "copy": True} for name, address in addresses]
     if addresses:
-        items.append({"name": "SSH", "value": ssh_command(addresses[0][1]), "copy": True})
+        items.append({"name": "SSH", "value": ssh_command(addresses[0][1], _connection(row)), "copy": True})
     if has_value(row["hostname"]):
         items.append({"name": "host name", "value": str(row["hostname"]), "copy": True})
     note = ROOT_LOGIN_HINT if addresses else f"It has no address yet. {ROOT_LOGIN_HINT}"
     return {"title": "Connect", "items": items, "note": note}
+
+
+def _connection(row: Mapping[str, Any]) -> Connection:
+    """Return what the tags say about reaching the machine; nothing for tags that cannot be used."""
+    try:
+        return read_connection(tag_values(str(row["tags"]) if has_value(row["tags"]) else ""))
+    except InputError:
+        return Connection()
 
 
 def _addresses(row: Mapping[str, Any]) -> list[tuple[str, str]]:

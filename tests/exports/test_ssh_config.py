@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 import lcnb
 from exported_fleet import INCOMPLETE_FACTS, fleets, inventory_of
 from lcnb.exports import ssh_config
-from lcnb.exports.connection import NO_ADDRESS, read_connection
 from lcnb.exports.machines import read_machines
+from lcnb.facts.connection import NO_ADDRESS, read_connection
 
 needs_ssh = pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh")
 
@@ -76,7 +76,7 @@ def test_any_label(tmp_path: Path, fleet: list[dict[str, Any]]) -> None:
     path = tmp_path / "config"
     path.write_text(text, encoding="utf-8")
     words = [line.split()[0] for line in text.splitlines() if line.strip()]
-    assert set(words) <= {"#", "Host", "HostName"}
+    assert set(words) <= {"#", "Host", "HostName", "UserKnownHostsFile"}
     for machine in read_machines(rows):
         assert text.count(f"Host {' '.join(machine.names)}\n") == 1
         for name in machine.names:

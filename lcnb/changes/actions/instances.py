@@ -32,6 +32,8 @@ from lcnb.changes.reading import ListedMachines, ReadCache
 from lcnb.changes.refusals import refusal
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import InputError
+from lcnb.facts.connection import Connection, read_connection, ssh_command
+from lcnb.facts.machine_facts import tag_values
 from lcnb.facts.wishes import describe_wish
 from lcnb.names import same_name
 from lcnb.secret import Secret
@@ -120,14 +122,22 @@ class CreateInstance(Action):
 def _login(task: ChangeTask) -> str:
     """Return the ssh command of a machine, after how to wait while it is being built."""
     label, address = task.change.target, task.address
-    ssh = f"ssh root@{address}"
+    ssh = ssh_command(address or "ADDRESS", _wished_connection(task.change))
     if address and task.machine_state not in (None, "building"):
         return f"{label}: {ssh}."
     lacks = "is still being built" if address else "has no address yet"
     return (
         f"{label} {lacks}: {_command('wait', task)} waits until it is ready (in Python: apply(wait=True)). "
-        f"Then: {ssh if address else 'ssh root@ADDRESS'}."
+        f"Then: {ssh}."
     )
+
+
+def _wished_connection(change: Change) -> Connection:
+    """Return what the tags of a new machine say about reaching it; nothing for tags that cannot be used."""
+    try:
+        return read_connection(tag_values(change.facts.get("tags", "")))
+    except InputError:
+        return Connection()
 
 
 def _create_credential(task: ChangeTask) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from lcnb.errors import InputError
 
 USER_TAG, KEY_TAG, PORT_TAG, JUMP_TAG = "ssh-user", "ssh-key", "ssh-port", "ssh-jump"
 METRICS_PORT_TAG = "metrics-port"
+DEFAULT_USER, DEFAULT_PORT = "root", 22
 #: A host that never exists (RFC 2606), for a machine without an address: no tool may look up its name in the DNS.
 NO_ADDRESS = "no-address.invalid"
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -49,6 +51,10 @@ class Connection:
     metrics_port: int | None = None
 
 
+#: The connection of a machine without such tags.
+_DEFAULT = Connection()
+
+
 def read_connection(tags: Mapping[str, str]) -> Connection:
     """Return what the tags say. Raises InputError that names the tag for a value that it cannot have.
 
@@ -65,6 +71,19 @@ def read_connection(tags: Mapping[str, str]) -> Connection:
         if METRICS_PORT_TAG in tags
         else None,
     )
+
+
+def ssh_command(address: str, connection: Connection = _DEFAULT) -> str:
+    """Return the command that opens a shell on a machine, as root unless its tags say otherwise.
+
+    >>> ssh_command("192.0.2.7"), ssh_command("192.0.2.7", read_connection({"ssh-user": "admin", "ssh-port": "2222"}))
+    ('ssh root@192.0.2.7', 'ssh -p 2222 admin@192.0.2.7')
+    """
+    words = ["ssh"]
+    words += ["-p", str(connection.port)] if connection.port else []
+    words += ["-i", shlex.quote(connection.key)] if connection.key else []
+    words += ["-J", ",".join(map(str, connection.jumps))] if connection.jumps else []
+    return " ".join([*words, f"{connection.user or DEFAULT_USER}@{address}"])
 
 
 def _checked_user(text: str) -> str:
