@@ -18,6 +18,7 @@ from benchmarks import (
     facts,
     frames,
     history,
+    leases,
     many,
     measure,
     saves,
@@ -31,6 +32,8 @@ from benchmarks import (
 SEQUENCE_CHANGES = 1_000
 #: Rounds of two processes that edit facts; `python -m benchmarks.facts` makes ten times as many.
 FACTS_ROUNDS = 100
+#: Contended locks; `python -m benchmarks.leases` takes several times as many.
+LEASE_ATTEMPTS = 150
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
     "commands": commands.run,
@@ -44,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "saves": saves.run,
     "warm": warm.run,
     "many": many.run,
+    "leases": lambda: leases.run(LEASE_ATTEMPTS),
 }
 
 

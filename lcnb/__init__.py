@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from lcnb.errors import RunTimeout as RunTimeout
     from lcnb.errors import SandboxError as SandboxError
     from lcnb.errors import ServerError as ServerError
+    from lcnb.errors import StoreConflict as StoreConflict
+    from lcnb.errors import StoreError as StoreError
+    from lcnb.errors import StoreUnavailable as StoreUnavailable
     from lcnb.errors import TokenMissing as TokenMissing
     from lcnb.errors import TransportError as TransportError
     from lcnb.errors import ValidationError as ValidationError
@@ -114,6 +117,9 @@ _HOME = {
     "Secret": "secret",
     "SelectedRows": "changes.accessor",
     "ServerError": "errors",
+    "StoreConflict": "errors",
+    "StoreError": "errors",
+    "StoreUnavailable": "errors",
     "TokenMissing": "errors",
     "TransportError": "errors",
     "ValidationError": "errors",

@@ -31,7 +31,10 @@
     │   └── WaitTimeout             made, but its final state was not seen in time (also a TimeoutError)
     ├── JournalError                the journal cannot be read or written; nothing was sent
     ├── HistoryError                the history of the account cannot be read or written
-    ├── Locked                      another process changes the same machine or runs the same runbook
+    ├── StoreError                  the object store of runs and leases did not do what was asked
+    │   ├── StoreUnavailable        it did not answer before the deadline, or refused
+    │   └── StoreConflict           another write was first; nothing was written
+    ├── Locked                      another process changes the same machine or runs the same runbook, or may do so
     ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
     │   ├── KernelDied              the kernel could not start, or ended during the run
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.refused_machine import RefusedMachine
+    from lcnb.stored_objects import StoredObject
 
 #: Characters of a wrong value that a message shows.
 MAX_VALUE_CHARACTERS = 80
@@ -328,8 +332,31 @@ class HistoryError(LcnbError):
     """The history of the account cannot be read or written. Reading the account itself never raises it."""
 
 
+class StoreError(LcnbError):
+    """The object store of runs and leases did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer before the deadline, or refused. `.tries` is the number of attempts.
+
+    `.url` is the URL of the store. `.refused` says that the store answered and another attempt would fail as well, for
+    example because of wrong credentials. After a write, `.sent` is None when the write may have arrived.
+    """
+
+    url: str = ""
+    tries: int = 1
+    refused: bool = False
+
+
+class StoreConflict(StoreError):
+    """Another write was first; nothing was written. `.current` is the object that was found, or None."""
+
+    sent = False
+    current: StoredObject | None = None
+
+
 class Locked(LcnbError):
-    """Another process changes the same machine, or runs the same runbook; this one did nothing."""
+    """Another process changes the same machine, or runs the same runbook, or nobody can know; this one did nothing."""
 
     sent: bool | None = False
 

@@ -27,6 +27,7 @@ ORDER = [
     "sandbox",
     "api",
     "transport",
+    "leases",
     "facts",
     "frames",
     "history",
@@ -54,6 +55,7 @@ DOORS = {
     "starlette": "sandbox.asgi",
     "pyarrow": "frames.arrow",
     "duckdb": "sql_queries.engine",
+    "obstore": "cloud_store",
     "uvicorn": "sandbox.server",
 }
 

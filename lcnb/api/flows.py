@@ -1,6 +1,7 @@
 """Flows and their effects: what a generator may yield to its driver, and the successful response that it receives.
 
-A flow yields a `Call`, `Together`, `Pause` or `LocalWork`; the drivers in lcnb.transport do the sending and waiting."""
+A flow yields a `Call`, `GuardedCall`, `Together`, `Pause` or `LocalWork`; the drivers in lcnb.transport do the sending
+and waiting."""
 
 from __future__ import annotations
 
@@ -14,7 +15,19 @@ from lcnb.api.calls import Call
 from lcnb.deferred_imports import import_in_thread
 
 T = TypeVar("T")
-Flow = Generator["Call | Together | Pause | LocalWork", Any, T]
+Flow = Generator["Call | GuardedCall | Together | Pause | LocalWork", Any, T]
+
+
+@dataclass(frozen=True)
+class GuardedCall:
+    """A call that needs a lock: each attempt calls `check` in the thread that sends, immediately before the first byte.
+
+    `check` returns the seconds in which the request must have been handed to the system, or raises the error with which
+    the call then ends unsent.
+    """
+
+    call: Call
+    check: Callable[[], float] = field(repr=False)
 
 
 @dataclass(frozen=True)

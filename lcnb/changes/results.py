@@ -89,7 +89,11 @@ _RESULT_COLUMNS: Sequence[Column[ChangeTask]] = (
 
 
 def _raise_failures(changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataFrame) -> None:
-    bad = [task for task in tasks if task.state in ("failed", "unknown", "twins")]
+    bad = [
+        task
+        for task in tasks
+        if task.state in ("failed", "unknown", "twins") or (task.state == "not tried" and task.detail)
+    ]
     late = [task for task in tasks if not task.reached]
     if bad:
         raise ChangeFailed(_failure_text(changeset, tasks), result=frame)

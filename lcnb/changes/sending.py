@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from lcnb.api.flows import Envelope, Flow, LocalWork, Pause
+from lcnb.api.flows import Envelope, Flow, GuardedCall, LocalWork, Pause
 from lcnb.changes.actions import action_of
 from lcnb.changes.goals import GoalWait
 from lcnb.changes.journal import JournalEntry, utc_now
@@ -32,6 +32,7 @@ from lcnb.errors import (
     Drifted,
     JournalError,
     LcnbError,
+    Locked,
     Protected,
     ServerError,
 )
@@ -193,6 +194,8 @@ class ApplyFlow:
         session, change = self.session, task.change
         if problem := find_refusal(change, session.settings):
             return (yield from self._refuse_attempt(task, problem))
+        if problem := (yield from self._check_locks()):
+            return self._leave_unsent(task, problem)
         session.report_step(f"{change.action} {change.target}")
         if task.tries == 0:
             failure = yield from action_of(change).prepare(change)
@@ -202,12 +205,15 @@ class ApplyFlow:
             task.note = "with a new password, since lcnb does not store typed ones; `reveal` returns it"
         known = sorted(task.known)
         yield LocalWork(
-            "sending", lambda: session.journal.record_attempt(session.changeset, task.position, known)
+            "sending",
+            lambda: session.journal.record_attempt(
+                session.changeset, task.position, known, self._fence(task)
+            ),
         )
         task.tries += 1
         task.began = session.clock() if task.began is None else task.began
         try:
-            envelope = yield change.call
+            envelope = yield GuardedCall(change.call, session.locks.check) if session.locks else change.call
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             with suppress(JournalError):
                 session.journal.record_giving_up(session.changeset, task.position)
@@ -223,6 +229,27 @@ class ApplyFlow:
             task.sent_at = session.clock()
             yield from self._take_success(task, envelope)
         return None
+
+    def _check_locks(self) -> Flow[str]:
+        """Return why the locks across machines do not allow to send now, or nothing. Renews them where it is time."""
+        if self.session.locks is None:
+            return ""
+        return (yield LocalWork("locks", self.session.locks.ensure))  # type: ignore[no-any-return]
+
+    def _fence(self, task: ChangeTask) -> int | None:
+        return self.session.locks.fence(task.change) if self.session.locks else None
+
+    def _leave_unsent(self, task: ChangeTask, problem: str) -> None:
+        """Leave a change as it is without a lock: one that was not tried stays planned, for `resume`.
+
+        Locked when nothing of the ChangeSet was sent.
+        """
+        if not any(each.tries for each in self.tasks):
+            raise Locked(f"{task.change.action} {task.change.target}: {problem}", not_done="sent")
+        if task.tries == 0:
+            task.detail = f"not sent: {problem}"
+        else:
+            task.detail, task.refused = f"not sent again: {problem}", True
 
     def _refuse_attempt(self, task: ChangeTask, problem: str) -> Flow[None]:
         """End a change that was never sent; leave one that was sent to the account, without another attempt."""

@@ -9,6 +9,7 @@ from lcnb.api.flows import Flow, LocalWork
 from lcnb.changes.actions import action_of
 from lcnb.changes.journal import Journal
 from lcnb.changes.live_account import LiveAccount, read_account
+from lcnb.changes.machine_locks import ChangeLocks
 from lcnb.changes.tasks import ApplyRules, ChangeTask, Progress
 from lcnb.config import Settings
 from lcnb.errors import AuthenticationError, DeadlineExceeded, LcnbError
@@ -47,6 +48,7 @@ class ApplySession:
         settings: Settings,
         clock: Callable[[], float],
         progress: Progress | None = None,
+        locks: ChangeLocks | None = None,
     ) -> None:
         self.changeset = changeset
         self.tasks = list(tasks)
@@ -54,6 +56,8 @@ class ApplySession:
         self.rules = rules
         self.settings = settings
         self.clock = clock
+        #: The locks across machines, where they are configured.
+        self.locks = locks
         self._progress = progress or (lambda ended, total, text: None)
         #: Kind → the identifiers that the first reading listed.
         self._listed_first: dict[str, set[str]] = {}

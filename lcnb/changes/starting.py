@@ -100,10 +100,9 @@ def prepare_apply(
     settings = client.settings
     rules = apply_rules(settings, on_error, wait_seconds(wait, timeout), reach_level(wait))
     tasks = [ChangeTask(change, position) for position, change in enumerate(changes)]
-    session = ApplySession(
-        changeset, tasks, Journal(settings.state_dir), rules, settings, client.clock, progress
-    )
-    with lock_machines(client, changeset, changes):
+    journal = Journal(settings.state_dir)
+    with lock_machines(client, changeset, changes) as locks:
+        session = ApplySession(changeset, tasks, journal, rules, settings, client.clock, progress, locks)
         yield ApplyFlow(session).apply()
 
 

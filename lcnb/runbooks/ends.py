@@ -77,7 +77,7 @@ PARTLY = End(
     "warning",
     7,
 )
-LOCKED = End("locked", "another process has the lock", "bad", 75)
+LOCKED = End("locked", "another process has the lock, or nobody can know", "bad", 75)
 HUNG_UP = End("interrupted", "ended by SIGHUP: the terminal was closed", "warning", 129)
 INTERRUPTED = End("interrupted", "ended by Ctrl-C", "warning", 130)
 TERMINATED = End("interrupted", "ended by SIGTERM", "warning", 143)

@@ -26,6 +26,7 @@ from lcnb.config import Settings, account_variables
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir
+from lcnb.leases.records import RUN_LEASE_VARIABLE
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
 from lcnb.runbooks.engine.secret_pipe import SecretPipe, inherited_secrets
 from lcnb.runbooks.environment import (
@@ -52,6 +53,7 @@ from lcnb.secret import Secret, mask_secrets
 from lcnb.signals import exit_on_signals, hold_signals
 
 if TYPE_CHECKING:
+    from lcnb.leases.holding import HeldLocks
     from lcnb.runbooks.engine.run_job import RunJob
 
 #: Called before each cell with its number, the number of cells, and its title.
@@ -90,6 +92,8 @@ class RunExecution:
     #: The kernel that the caller chose instead of the notebook's, and the working directory; None: not chosen.
     chosen_kernel: str | None = None
     cwd: Path | None = None
+    #: The lock across machines, where one is configured.
+    locks: HeldLocks | None = None
 
     def __init__(
         self,
@@ -301,6 +305,9 @@ class RunExecution:
         env.pop("LCNB_NOTIFY", None)
         env.pop("LCNB_PING_URL", None)
         env.pop(SCHEDULE_VARIABLE, None)  # a run that a cell starts is not one of the schedule
+        env.pop(RUN_LEASE_VARIABLE, None)
+        if self.locks:
+            env[RUN_LEASE_VARIABLE] = self.locks.lease.record.id
         if self.cwd and not env.get("PYTHONSAFEPATH"):
             from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START
 
@@ -313,6 +320,8 @@ class RunExecution:
         from lcnb.runbooks.publish.report import write_report
 
         problems = self.problems
+        if self.locks and (lost := self.locks.lease.problem()):
+            problems.append(f"at the end of the run, {lost}. Another machine may have run this meanwhile")
         for step in (
             lambda: self._writing.start(self._to_json(self._record_facts(job))),
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
@@ -395,6 +404,7 @@ class RunExecution:
             **self.retries.facts(),
             "schedule": os.environ.get(SCHEDULE_VARIABLE),
             "resumes": list(self.resumes),
+            "lock": self.locks.facts() if self.locks else None,
             "confirmed": self.confirmation,
             "approval": self.approval.facts if self.approval else None,
             "changes": self.changes,

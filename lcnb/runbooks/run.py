@@ -95,7 +95,7 @@ def run_runbook(
     Raises:
         InputError, ParameterError: a wrong name or parameter. This and the next four: nothing was started.
         ConfirmationMissing: changes that nobody confirmed; ApprovalMissing: that no second person approved.
-        Locked: another process has the lock of such a run.
+        Locked: another process has the lock of such a run, or that is not known.
         ConfigError: no token; ReadOnly: a run with `dry_run=False` in a read-only account.
         ApiError, TransportError: a value had to be checked against the account, and that failed.
         RunError: the folder cannot be written.
@@ -130,7 +130,7 @@ def run_runbook(
     book, spec = choose_kernel(book, kernel)
     import_module("lcnb.runbooks.engine.papermill_engine")  # slow: an interrupt now leaves nothing behind
     _check_writable(book, checked)
-    with runbook_lock(book, settings, effective, lock_wait, writes=writes):
+    with runbook_lock(book, settings, effective, lock_wait, writes=writes) as locks:
         path = create_run_folder(book, folder)
         try:
             abandoned.settle_runs(path.parent, thorough=False)
@@ -140,6 +140,9 @@ def run_runbook(
             raise
         log.restart_clock()
         run.retries = log
+        if locks:
+            run.locks = locks
+            locks.lease.name_run(path.name)
         run.confirmation = str(approved) if approved else "yes" if confirm and writes else ""
         run.resumes = tuple(resumes)
         run.approval = approval
