@@ -31,6 +31,9 @@
     │   └── WaitTimeout             made, but its final state was not seen in time (also a TimeoutError)
     ├── JournalError                the journal cannot be read or written; nothing was sent
     ├── HistoryError                the history of the account cannot be read or written
+    ├── StoreError                  the object store of runs and leases did not do what was asked
+    │   ├── StoreUnavailable        it did not answer before the deadline, or refused
+    │   └── StoreConflict           another write was first; nothing was written
     ├── Locked                      another process changes the same machine or runs the same runbook
     ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lcnb.refused_machine import RefusedMachine
+    from lcnb.stored_objects import StoredObject
 
 #: Characters of a wrong value that a message shows.
 MAX_VALUE_CHARACTERS = 80
@@ -323,6 +327,29 @@ class JournalError(LcnbError):
 
 class HistoryError(LcnbError):
     """The history of the account cannot be read or written. Reading the account itself never raises it."""
+
+
+class StoreError(LcnbError):
+    """The object store of runs and leases did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer before the deadline, or refused. `.tries` is the number of attempts.
+
+    `.url` is the URL of the store. `.refused` says that the store answered and another attempt would fail as well, for
+    example because of wrong credentials. After a write, `.sent` is None when the write may have arrived.
+    """
+
+    url: str = ""
+    tries: int = 1
+    refused: bool = False
+
+
+class StoreConflict(StoreError):
+    """Another write was first; nothing was written. `.current` is the object that was found, or None."""
+
+    sent = False
+    current: StoredObject | None = None
 
 
 class Locked(LcnbError):

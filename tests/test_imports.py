@@ -52,6 +52,7 @@ DOORS = {
     "starlette": "sandbox.asgi",
     "pyarrow": "frames.arrow",
     "duckdb": "sql_queries.engine",
+    "obstore": "cloud_store",
     "uvicorn": "sandbox.server",
 }
 
