@@ -155,7 +155,7 @@ def _attempt_error(error: Exception) -> AttemptFailed:
 
 
 def _first_line(error: Exception) -> str:
-    """The first line of a message of obstore, without the response and the query of the URL, which can hold a signature."""
+    """The first line of a message, without the response and without the query of the URL: it can hold a signature."""
     lines = str(error).splitlines() or [type(error).__name__]
     without_query = re.sub(r"\?[^\s<>]*=\S*", "", lines[0].partition("<?xml")[0])
     return without_query[:200].strip(": ")
