@@ -72,6 +72,7 @@ _HOME = {
     "StoreConflict": "errors",
     "StoreError": "errors",
     "StoreUnavailable": "errors",
+    "StoreWarning": "errors",
     "TokenMissing": "errors",
     "TransportError": "errors",
     "ValidationError": "errors",

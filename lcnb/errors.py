@@ -44,6 +44,7 @@
 
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is wrong
+    StoreWarning (UserWarning)      the store of runs did not answer; what is known on this machine was used
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -395,3 +396,7 @@ class DriftWarning(UserWarning):
 
 class ConfigWarning(UserWarning):
     """A setting was used although something about it is wrong; the message names the cure."""
+
+
+class StoreWarning(UserWarning):
+    """The store of runs did not answer: the runs are those that are known on this machine."""

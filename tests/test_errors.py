@@ -58,9 +58,9 @@ def test_exported(kind: type[Exception]) -> None:
 
 
 def test_one_root() -> None:
-    """One `except lcnb.LcnbError` catches every error; the other two classes are warnings."""
+    """One `except lcnb.LcnbError` catches every error; the other three classes are warnings."""
     assert all(issubclass(each, lcnb.LcnbError) for each in ERRORS)
-    assert set(CLASSES) - set(ERRORS) == {lcnb.DriftWarning, lcnb.ConfigWarning}
+    assert set(CLASSES) - set(ERRORS) == {lcnb.DriftWarning, lcnb.ConfigWarning, lcnb.StoreWarning}
     assert issubclass(lcnb.DriftWarning, UserWarning)
 
 

@@ -25,7 +25,7 @@ from lcnb.changes.journal import user_name
 from lcnb.config import Settings, account_variables, notification_targets, ping_url
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
-from lcnb.folders import config_dir, state_dir
+from lcnb.folders import config_dir, state_dir, store_url
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
 from lcnb.runbooks.engine.secret_pipe import SecretPipe, environment_secrets
 from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
@@ -48,6 +48,7 @@ from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
     from lcnb.runbooks.engine.run_job import RunJob
+    from lcnb.runbooks.records.uploading import RunUpload
 
 #: Called before each cell with its number, the number of cells, and its title.
 ProgressCallback = Callable[[int, int, str], object]
@@ -111,6 +112,7 @@ class RunExecution:
         self.git = find_commit(book.path)
         self.process = process.identify_process()
         self.kernel: dict[str, Any] | None = None
+        self._upload: RunUpload | None = None
 
     def execute(self, progress: ProgressCallback) -> RunResult:
         """Perform the run and return how it ended.
@@ -121,6 +123,13 @@ class RunExecution:
         job = self._build_job(progress)
         self._write_first_record(job)
         self._pings.report_start()
+        if (url := store_url(self.folder.parent)) is not None:
+            from lcnb.runbooks.records.uploading import (
+                RunUpload,
+            )  # loads what an ordinary folder does not need
+
+            self._upload = RunUpload(self.folder, self.notebook, url)
+            self._upload.start()
         interrupted: BaseException | None = None
         try:
             self._execute_job(job)
@@ -133,6 +142,8 @@ class RunExecution:
         finally:
             with hold_signals():  # too late to change how it ended: record, notebook and exit code agree
                 problems = self._close(job)
+            if self._upload and (problem := self._upload.finish()):
+                problems.append(problem)
             if interrupted and (made := [each for each in self.changes if was_confirmed(each)]):
                 interrupted.add_note(summarize_changes(made, self.folder.name, ended_well=False))
         return self._result(job, problems)
@@ -282,6 +293,8 @@ class RunExecution:
 
     def _close_record(self, job: RunJob, problems: list[str]) -> None:
         """Write the last run.json, with the files and `problems`, and the run's line of the index."""
+        if self._upload:
+            self._upload.stop()
         facts = self._record_facts(job) | {"problems": problems, "closed": True}
         try:
             run_index.close_record(self.folder, self._to_json(facts))

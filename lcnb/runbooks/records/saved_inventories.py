@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lcnb.csv_file import read_csv
 from lcnb.errors import InputError
+from lcnb.folders import resolve_runs_folder
 from lcnb.frames.provenance import frame_facts
 from lcnb.history.moments import milliseconds
 from lcnb.runbooks.ends import COMPLETED_STATUSES
-from lcnb.runbooks.records.run_record import RunRecord, read_runs, resolve_runs_folder
+from lcnb.runbooks.records.run_record import RunRecord, read_runs
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from lcnb.base_url import DEFAULT_BASE_URL, is_loopback
 from lcnb.config import Settings
 from lcnb.errors import ConfigError, InputError
-from lcnb.folders import config_dir, runs_dir, state_dir
+from lcnb.folders import config_dir, runs_location, state_dir
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, notebooks_dir
 from lcnb.runbooks.schedule.entry import ScheduleSystem
@@ -108,9 +108,15 @@ class JobEnvironment:
                 found[name] = seen[0] if isinstance(value, str) else json.dumps(seen, ensure_ascii=False)
         return found
 
+    def _runs_location(self) -> str:
+        """Return the runs folder of the job: the store of this machine, unless that is a folder that the job lacks."""
+        here = runs_location()
+        is_everywhere = "://" in here and not here.startswith("file:")
+        return here if is_everywhere or not self.system.runs_dir else self.system.runs_dir
+
     def options(self) -> list[str]:
         """Return the options of `lcnb run` that depend on the scheduler."""
-        folder = ["--runs-dir", self.system.runs_dir or str(runs_dir())]
+        folder = ["--runs-dir", self._runs_location()]
         if not self.system.is_local:
             return folder
         file = str(_variables_path())
