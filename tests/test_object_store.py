@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from s3_server import BUCKET, PYTHON, S3Server, s3_server
 
 import lcnb
+from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
 from lcnb.object_store import ABSENT, ANY, ObjectStore, StoreLimits, open_store
 from lcnb.stored_objects import AttemptConflict, AttemptFailed, StoredObject
 

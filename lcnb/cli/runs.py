@@ -305,7 +305,7 @@ def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
     verdict = f"{len(result.problems)} problems" if result.problems else "all as written"
     if pending := mirror.pending_runs() if mirror else []:
         print_warning(f"{len(pending)} runs are only on this machine, and were not verified: lcnb runs push")
-    where = mirror.store.url if mirror else folder
+    where = mirror.store.url if mirror else str(folder)
     click.echo(
         f"{where}: {result.runs} runs, {result.files} files: {verdict}; the index ends with {result.head}"
     )

@@ -50,12 +50,10 @@ _CHECKED_FILE = "conditions-checked"
 class Mirror:
     """The runs of a store, and their folder on this machine. Methods raise StoreUnavailable as those of RunStore."""
 
-    def __init__(
-        self, folder: Path, store: RunStore, *, abandoned_after_s: float = ABANDONED_AFTER_S
-    ) -> None:
+    def __init__(self, folder: Path, store: RunStore, *, abandoned_after_s: float | None = None) -> None:
         self.folder = folder
         self.store = store
-        self.abandoned_after_s = abandoned_after_s
+        self.abandoned_after_s = abandoned_after_s or ABANDONED_AFTER_S
 
     # --- from the store ---------------------------------------------------------------------------------
 
@@ -299,10 +297,10 @@ def check_conditions(store: RunStore) -> None:
         )
 
 
-def mirror_of(folder: Path, limits: StoreLimits = READ_LIMITS) -> Mirror | None:
+def mirror_of(folder: Path, limits: StoreLimits | None = None) -> Mirror | None:
     """Return the store that a runs folder belongs to; None for an ordinary folder. ConfigError as in `open_store`."""
     url = store_url(folder)
-    return None if url is None else Mirror(folder, RunStore(open_store(url, limits)))
+    return None if url is None else Mirror(folder, RunStore(open_store(url, limits or READ_LIMITS)))
 
 
 def machine_name() -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 from lcnb.errors import StoreConflict, StoreError
 from lcnb.object_store import StoreLimits, open_store
+from lcnb.runbooks.records import mirror as mirrors
 from lcnb.runbooks.records.artifacts import RECORD_FILE, fingerprint_file
-from lcnb.runbooks.records.mirror import PUSH_LIMITS, Mirror
 from lcnb.runbooks.records.run_record import parse_record
 from lcnb.runbooks.records.run_store import RunStore
 from lcnb.runbooks.records.sync_state import read_state, write_state
@@ -34,11 +34,11 @@ class _Stopped(Exception):
 class RunUpload:
     """The upload of one run. `notebook` is the file of its folder that is saved without secrets while it runs."""
 
-    def __init__(self, folder: Path, notebook: Path, url: str, *, beat_s: float = BEAT_S) -> None:
-        self._folder, self._notebook, self._url, self._beat_s = folder, notebook, url, beat_s
+    def __init__(self, folder: Path, notebook: Path, url: str, *, beat_s: float | None = None) -> None:
+        self._folder, self._notebook, self._url, self._beat_s = folder, notebook, url, beat_s or BEAT_S
         self._stop = threading.Event()
         self._store = RunStore(open_store(url, BEAT_LIMITS, sleep=self._wait_to_retry))
-        self._mirror = Mirror(folder.parent, self._store)
+        self._mirror = mirrors.Mirror(folder.parent, self._store)
         self._thread = threading.Thread(target=self._keep_uploading, daemon=True)
         self._files: dict[str, Mapping[str, Any]] = {}
         self._sent_record = b""
@@ -57,13 +57,12 @@ class RunUpload:
 
     def finish(self) -> str:
         """Upload the run that has ended. Return what could not be done, as a sentence; "" when all is in the store."""
-        limits = (
-            replace(PUSH_LIMITS, total_s=AWAY_LIMIT_S, request_s=AWAY_LIMIT_S)
-            if self._is_away
-            else PUSH_LIMITS
-        )
+        limits = mirrors.PUSH_LIMITS
+        if self._is_away:
+            limits = replace(limits, total_s=AWAY_LIMIT_S, request_s=AWAY_LIMIT_S)
         try:
-            Mirror(self._folder.parent, RunStore(open_store(self._url, limits))).push_run(self._folder.name)
+            store = RunStore(open_store(self._url, limits))
+            mirrors.Mirror(self._folder.parent, store).push_run(self._folder.name)
         except (StoreError, OSError) as error:
             problem = error.statement if isinstance(error, StoreError) else f"{error.strerror or error}."
             return f"the run is only on this machine: {problem} To upload it: lcnb runs push"

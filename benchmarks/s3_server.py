@@ -1,7 +1,7 @@
 """A real S3 server on loopback for tests and benchmarks: moto in an environment of its own, one request at a time.
 
-moto looks at If-Match and If-None-Match first and writes afterwards, in many threads, so that two writers can both pass.
-`SERVER` therefore handles the requests one after the other, which makes each of them atomic, as those of S3 are.
+moto looks at If-Match and If-None-Match first and writes afterwards, in many threads, so that two writers can both
+pass. `SERVER` therefore handles the requests one after the other, which makes each of them atomic, as those of S3 are.
 """
 
 from __future__ import annotations
