@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 #: Fault → its share of all requests. The seconds of the slow ones are in `Front`.
@@ -52,8 +52,6 @@ class Front:
             self.tally["gone before the answer"] += 1
         finally:
             writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
 
     async def _serve_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")

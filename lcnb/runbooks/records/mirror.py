@@ -7,6 +7,7 @@ record counts even when another machine has declared it abandoned meanwhile. Run
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -278,8 +279,7 @@ class Mirror:
 
 def check_conditions(store: RunStore) -> None:
     """Raise StoreError when the store writes an object although the condition of the write does not hold."""
-    key = f"{CLOCKS}/{machine_name()}-conditions"
-    store.store.delete(key)
+    key = f"{CLOCKS}/conditions-{secrets.token_hex(8)}"
     version = store.store.write(key, b"1", expected=ABSENT)
     second = store.store.write(key, b"2", expected=version)
     held = 0

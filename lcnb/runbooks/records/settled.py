@@ -82,8 +82,8 @@ def find_mirror(folder: Path) -> Mirror | None:
 
 
 def _report(error: StoreError | OSError, consequence: str) -> None:
-    problem = error.statement if isinstance(error, StoreError) else f"{error}."
-    warnings.warn(f"{problem} {consequence}", StoreWarning, stacklevel=4)
+    problem = error.statement if isinstance(error, StoreError) else str(error)
+    warnings.warn(f"{problem.rstrip('.')}. {consequence}", StoreWarning, stacklevel=4)
 
 
 def _settle_abandoned(folder: Path, found: list[RunRecord]) -> bool:
