@@ -148,25 +148,34 @@ class Mirror:
             return
         facts = read_run(folder).facts
         files = facts.get("files") if facts.get("closed") else self._uploaded_files(run)
-        self.copy_files(run, files if isinstance(files, dict) else {}, folder)
+        self.copy_files([(folder, files)])
 
     def _uploaded_files(self, run: str) -> Mapping[str, Any]:
         beat = self.store.read_beat(run)
         return beat.files if beat else {}
 
-    def copy_files(self, run: str, files: Mapping[str, Any], folder: Path) -> None:
-        """Copy the files of a record into a folder. One that is missing or has other bytes is left out."""
-        with ThreadPoolExecutor(PARALLEL_READS) as pool:
-            list(pool.map(lambda item: self._copy_file(run, item[0], item[1], folder), files.items()))
+    def copy_files(self, runs: Iterable[tuple[Path, Any]]) -> None:
+        """Copy files of runs into folders that are named like them; each has the `files` of its record.
 
-    def _copy_file(self, run: str, name: str, known: Any, folder: Path) -> None:
+        A file that is missing in the store or has other bytes is left out.
+        """
+        wanted = [
+            (folder, name, known)
+            for folder, files in runs
+            if isinstance(files, dict)
+            for name, known in files.items()
+        ]
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
+            list(pool.map(lambda item: self._copy_file(*item), wanted))
+
+    def _copy_file(self, folder: Path, name: str, known: Any) -> None:
         sha256 = known.get("sha256") if isinstance(known, dict) else None
         if not is_file_name(name) or not isinstance(sha256, str) or not sha256.isalnum():
             return
         path = folder / name
         if path.is_file() and fingerprint_file(path)["sha256"] == sha256:
             return
-        content = self.store.read_file(run, name, sha256)
+        content = self.store.read_file(folder.name, name, sha256)
         if content is not None and hashlib.sha256(content).hexdigest() == sha256:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(path, content, sync=False)
@@ -174,7 +183,7 @@ class Mirror:
     # --- to the store -----------------------------------------------------------------------------------
 
     def begun_runs(self) -> list[str]:
-        """Return the ids of pending runs whose upload was begun: their process ended before its last step."""
+        """Return the ids of pending runs that other machines wait for: those in the store without their end."""
         return [run for run in self.pending_runs() if read_state(self.folder / run).version]
 
     def pending_runs(self) -> list[str]:

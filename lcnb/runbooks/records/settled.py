@@ -67,6 +67,7 @@ def refresh_runs(folder: Path) -> None:
     except (StoreError, OSError) as error:
         _report(error, "The runs are those that were known on this machine before.")
         return
+    _settle_abandoned(folder, read_runs(folder))
     for run in mirror.begun_runs():
         with suppress(StoreError, OSError):  # it stays pending, and `lcnb runs push` says why
             mirror.push_run(run)

@@ -36,14 +36,13 @@ def copied_runs(
         folder = Path(name)
         content, records = _read_index_and_records(mirror.store, only, sleep)
         (folder / index.INDEX_FILE).write_bytes(content)
+        files = []
         for run, record in records.items():
             (folder / run).mkdir()
             (folder / run / RECORD_FILE).write_bytes(record.data)
             facts = parse_record(record.data) or {}
-            files = facts.get("files")
-            mirror.copy_files(
-                run, files if facts.get("closed") and isinstance(files, dict) else {}, folder / run
-            )
+            files.append((folder / run, facts.get("files") if facts.get("closed") is True else {}))
+        mirror.copy_files(files)
         yield folder
 
 

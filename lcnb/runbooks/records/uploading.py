@@ -23,6 +23,7 @@ from lcnb.runbooks.records.sync_state import read_state, write_state
 #: Seconds between two uploads of a run that goes on: the heartbeat, and what has changed.
 BEAT_S = 20.0
 BEAT_LIMITS = StoreLimits(total_s=30.0)
+_PUSH_ADVICE = "To upload it: lcnb runs push"
 #: Seconds that the end of a run waits for a store that did not answer while it ran.
 AWAY_LIMIT_S = 10.0
 
@@ -56,7 +57,20 @@ class RunUpload:
             self._thread.join()
 
     def finish(self) -> str:
-        """Upload the run that has ended. Return what could not be done, as a sentence; "" when all is in the store."""
+        """Upload the run that has ended. Return what could not be done, as a sentence; "" when all is in the store.
+
+        Ctrl-C ends the upload, and changes nothing about how the run has ended.
+        """
+        problems: list[str] = []
+        thread = threading.Thread(target=lambda: problems.append(self._push()), daemon=True)
+        thread.start()  # obstore's calls cannot be interrupted, waiting for a thread can
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            return f"the upload of the run was interrupted. {_PUSH_ADVICE}"
+        return "".join(problems)
+
+    def _push(self) -> str:
         limits = mirrors.PUSH_LIMITS
         if self._is_away:
             limits = replace(limits, total_s=AWAY_LIMIT_S, request_s=AWAY_LIMIT_S)
@@ -64,8 +78,8 @@ class RunUpload:
             store = RunStore(open_store(self._url, limits))
             mirrors.Mirror(self._folder.parent, store).push_run(self._folder.name)
         except (StoreError, OSError) as error:
-            problem = error.statement if isinstance(error, StoreError) else f"{error.strerror or error}."
-            return f"the run is only on this machine: {problem} To upload it: lcnb runs push"
+            problem = error.statement if isinstance(error, StoreError) else error.strerror or str(error)
+            return f"the run is only on this machine: {problem.rstrip('.')}. {_PUSH_ADVICE}"
         return ""
 
     def _wait(self, seconds: float) -> None:

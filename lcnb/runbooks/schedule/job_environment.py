@@ -35,6 +35,8 @@ LOCAL_CARRIED_VARIABLES = (
     "LCNB_FACTS",
     *CARRIED_VARIABLES,
 )
+#: Settings of an object store that hold no secret. Its credentials belong next to the token.
+STORE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AZURE_STORAGE_ACCOUNT_NAME")
 #: Settings that may hold a password. They are stored next to the token, never in an exported file.
 SECRET_VARIABLES = (
     "LCNB_NOTIFY", "LCNB_PING_URL", "LCNB_REDIS_URL",
@@ -129,6 +131,8 @@ class JobEnvironment:
     def env(self) -> dict[str, str]:
         """Return the variables that the command needs and that hold no secret."""
         names = LOCAL_CARRIED_VARIABLES if self.shares_files else CARRIED_VARIABLES
+        if "://" in self._runs_location():
+            names = (*names, *STORE_VARIABLES)
         carried = {name: value for name in names if (value := os.environ.get(name))}
         url = self.settings.base_url if self.settings else os.environ.get("LCNB_BASE_URL")
         if not self.account and url and url != DEFAULT_BASE_URL:
@@ -140,6 +144,8 @@ class JobEnvironment:
     def notes(self) -> Iterator[str]:
         """Yield what the reader of the file must know or do, one line each."""
         yield from self._local_notes() if self.system.is_local else self._account_notes()
+        if "://" in (place := self._runs_location()):
+            yield f"Runs are kept in {place}: the job needs lcnb[store] and the variables of its credentials."
         url = self.env().get("LCNB_BASE_URL", "")
         if self.system.unreachable and is_loopback(urlsplit(url).hostname or ""):
             yield f"LCNB_BASE_URL is {url}, an address of this machine: {self.system.unreachable}."

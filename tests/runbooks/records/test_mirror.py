@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -266,7 +267,6 @@ def test_killed_here(machine: Callable[[str], Mirror]) -> None:
     store = machine("a")
     open_run(store, process=gone_process())
     assert [run.status for run in list_runs()] == ["abandoned"]
-    list_runs()
     machine("b")
     assert [run.status for run in list_runs()] == ["abandoned"]
     assert problems_of(store) == []
@@ -505,3 +505,25 @@ def test_simulation() -> None:
     assert {name: tally[name] for name in ("lost", "open", "torn", "wrong")} == dict.fromkeys(
         ("lost", "open", "torn", "wrong"), 0
     ), done.stderr
+
+
+def test_interrupted_upload(machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during the last upload leaves the run on its machine, and does not change how it ended."""
+    store = machine("a")
+    folder = make_run(store.folder, 1, process=ME)
+    upload = RunUpload(folder, folder / "nightly.ipynb", store.store.url)
+    begun, over = threading.Event(), threading.Event()
+
+    def hang(self: Mirror, run: str) -> None:
+        begun.set()
+        over.wait(600)
+
+    def interrupt() -> None:
+        begun.wait(600)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Mirror, "push_run", hang)
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert upload.finish() == "the upload of the run was interrupted. To upload it: lcnb runs push"
+    over.set()
+    assert store.pending_runs() == [folder.name]
