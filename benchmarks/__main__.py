@@ -23,6 +23,7 @@ from benchmarks import (
     saves,
     sequences,
     start,
+    store,
     sweep,
     warm,
 )
@@ -31,6 +32,8 @@ from benchmarks import (
 SEQUENCE_CHANGES = 1_000
 #: Rounds of two processes that edit facts; `python -m benchmarks.facts` makes ten times as many.
 FACTS_ROUNDS = 100
+#: Runs of several machines in one bucket; `python -m benchmarks.store` makes ten times as many.
+STORE_RUNS = 20
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
     "commands": commands.run,
@@ -40,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "budget": budget.run,
     "creates": creates.run,
     "facts": lambda: facts.run(FACTS_ROUNDS),
+    "store": lambda: store.run(STORE_RUNS),
     "sequences": lambda: sequences.run(SEQUENCE_CHANGES),
     "saves": saves.run,
     "warm": warm.run,
