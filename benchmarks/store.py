@@ -3,7 +3,7 @@
 `python -m benchmarks.store [RUNS] [SEED]`: 200 real runs by 8 processes of 3 machines (three state folders) into one
 bucket of a real S3 server, behind `faulty_front`. Some processes are killed at a random moment, and the store is away
 for a while. Then machine 1 looks at the bucket while the others are silent, the others come back, and every machine
-lists and verifies all runs. The same is done by plain uploads, for comparison. It prints the tallies as JSON.
+lists and verifies all runs. It prints the tally as JSON.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ import nbformat
 from benchmarks.faulty_front import FrontProcess, faulty_front
 from benchmarks.measure import Ratio
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
-from lcnb.cloud_store import CloudBackend
-from lcnb.object_store import ANY, StoreLimits
+from lcnb.object_store import StoreLimits
 from lcnb.runbooks.engine import papermill_engine  # loaded here, so that no run spends its time on it
 from lcnb.runbooks.publish import report
 from lcnb.runbooks.records import mirror as mirrors
@@ -40,8 +39,6 @@ from lcnb.runbooks.records.store_copy import copied_runs
 from lcnb.runbooks.run import run_runbook
 
 RUNS, PROCESSES, MACHINES = 200, 8, 3
-#: Runs by plain uploads, for comparison.
-CARELESS_RUNS = 24
 KILLED_SHARE = 0.25
 #: A run is killed at most so many seconds after its process was started.
 MAX_KILL_DELAY_S = 8.0
@@ -91,8 +88,6 @@ class Scene:
     folder: Path
     server: S3Server
     front: FrontProcess
-    #: Writes ignore their conditions: the last writer wins, as with a plain upload.
-    is_careless: bool = False
 
     @property
     def url(self) -> str:
@@ -110,13 +105,6 @@ class Scene:
         uploading.BEAT_LIMITS = LIMITS
         mirrors.READ_LIMITS = mirrors.PUSH_LIMITS = LIMITS
         mirrors.ABANDONED_AFTER_S = ABANDONED_AFTER_S
-        if self.is_careless:
-            self._drop_conditions()
-
-    def _drop_conditions(self) -> None:
-        write = CloudBackend.write
-        CloudBackend.write = lambda self, key, data, expected: write(self, key, data, ANY)  # type: ignore[method-assign]
-        mirrors.check_conditions = lambda store: None
 
     def run_in_fork(self, machine: int, work: Callable[[], Any], output: Path | None = None) -> int:
         """Fork a process of a machine that does the work and writes its result as JSON; return its id.
@@ -152,7 +140,7 @@ class Scene:
         return [path for place in self.folder.glob("machine-*/stores/*") for path in list_run_folders(place)]
 
 
-def simulate(runs: int, seed: int = 1, *, is_careless: bool = False) -> StoreTally:
+def simulate(runs: int, seed: int = 1) -> StoreTally:
     """Run the simulation and return what happened. The process must not have used a store before."""
     assert papermill_engine
     assert report
@@ -163,7 +151,7 @@ def simulate(runs: int, seed: int = 1, *, is_careless: bool = False) -> StoreTal
         cells = [nbformat.v4.new_code_cell(SOURCE)]  # type: ignore[no-untyped-call]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)  # type: ignore[no-untyped-call]
         with s3_server() as server, faulty_front(server.port, seed) as front:
-            scene = Scene(folder, server, front, is_careless)
+            scene = Scene(folder, server, front)
             killed = _run_all(scene, notebook, runs, random.Random(seed))
             _compare(scene, killed, tally)
             front.stop()
@@ -274,19 +262,16 @@ def _verify() -> list[str]:
 
 
 def run(runs: int = RUNS, seed: int = 1) -> Iterator[Ratio]:
-    """Yield the number of lost, torn or wrong runs / that of plain uploads, where the last writer wins.
-
-    Nothing when the S3 server is not installed.
-    """
+    """Yield the number of lost, torn or wrong runs per run. Nothing when the S3 server is not installed."""
     if not PYTHON.exists():
         print("store: moto's server is not installed: make system", file=sys.stderr)
         return
-    tallies = [simulate(runs, seed), simulate(min(runs, CARELESS_RUNS), seed, is_careless=True)]
-    for name, tally in zip(("lcnb", "last writer wins"), tallies, strict=True):
-        print(json.dumps({"way": name, **asdict(tally)}), flush=True)
-    ours, theirs = (tally.harm for tally in tallies)
-    name = f"{runs} runs of {MACHINES} machines in one bucket behind a failing network: lost, torn or wrong / plain uploads"
-    yield Ratio(name, ours, max(1, theirs), "0", ours == 0)
+    tally = simulate(runs, seed)
+    print(json.dumps(asdict(tally)), flush=True)
+    name = (
+        f"{runs} runs of {MACHINES} machines in one bucket behind a failing network: lost, torn or wrong runs"
+    )
+    yield Ratio(name, tally.harm, runs, "0", tally.harm == 0)
 
 
 if __name__ == "__main__":
