@@ -118,8 +118,10 @@ def digest_command(outer: str | None, since: str, runbook: str | None, runs_dir:
     from lcnb.runbooks.publish.notifications import send_message
     from lcnb.runbooks.records.history import list_runs
     from lcnb.runbooks.records.run_filter import select_runs
+    from lcnb.runbooks.records.settled import fetch_run_files
 
     found = select_runs(list_runs(runs_dir or outer), runbook=runbook, since=since)
+    found = [run if run.status == DONE.status else fetch_run_files(run) for run in found]
     message = digest_message(found, since, socket.gethostname())
     send_message(message)
     print_line((message.title, ""))
@@ -328,6 +330,7 @@ def approve_command(run: str, note: str, yes: bool, runs_dir: str | None) -> Non
     from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks import rerun
     from lcnb.runbooks.records.approval import approve_run
+    from lcnb.runbooks.records.settled import share_approval
 
     planned = _find_run(run, runs_dir)
     rerun.check_plan(planned, to_approve=True)
@@ -339,7 +342,9 @@ def approve_command(run: str, note: str, yes: bool, runs_dir: str | None) -> Non
     if not yes and not _ask_yes_no("Approve these changes?"):
         click.echo("not approved: nothing was changed", err=True)
         sys.exit(NOT_CONFIRMED.exit_code)
-    click.echo(f"{approve_run(planned, note)}. Make the changes: lcnb apply {planned.id}")
+    approval = approve_run(planned, note)
+    share_approval(planned)
+    click.echo(f"{approval}. Make the changes: lcnb apply {planned.id}")
 
 
 COMMANDS = (

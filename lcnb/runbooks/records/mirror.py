@@ -22,7 +22,7 @@ from lcnb.files import write_atomically
 from lcnb.folders import store_url
 from lcnb.object_store import ABSENT, StoredEntry, StoreLimits, open_store
 from lcnb.runbooks.records import index
-from lcnb.runbooks.records.artifacts import RECORD_FILE, fingerprint_file
+from lcnb.runbooks.records.artifacts import APPROVAL_FILE, RECORD_FILE, fingerprint_file
 from lcnb.runbooks.records.run_record import list_run_folders, parse_record, read_run
 from lcnb.runbooks.records.run_store import CLOCKS, RunStore, is_file_name
 from lcnb.runbooks.records.sync_state import (
@@ -144,6 +144,8 @@ class Mirror:
     def pull_files(self, run: str) -> None:
         """Read the files of a run of another machine into its folder: all, or for a run that goes on those uploaded."""
         folder = self.folder / run
+        if (folder / RECORD_FILE).is_file() and (approval := self.store.read_approval(run)):
+            write_atomically(folder / APPROVAL_FILE, approval.data, sync=False)
         if not is_foreign(folder):
             return
         facts = read_run(folder).facts
@@ -226,6 +228,13 @@ class Mirror:
         self.store.write_file(folder.name, name, content)
         state.uploaded.append(sha256)
         write_state(folder, state)
+
+    def push_approval(self, run: str) -> None:
+        """Upload the approval of a planned run, in place of one that is not valid any more."""
+        found = self.store.read_approval(run)
+        content = (self.folder / run / APPROVAL_FILE).read_bytes()
+        if found is None or found.data != content:
+            self.store.write_approval(run, content, found.version if found else None)
 
     def _push_record(self, folder: Path, content: bytes) -> None:
         """Write the last record of a run that worked here, in place of whatever another machine wrote."""

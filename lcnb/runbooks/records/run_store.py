@@ -2,6 +2,7 @@
 
     runs/ID.json                    the record of a run, as run.json; replaced by compare-and-swap
     files/ID/SHA256/NAME            a file of a run, under the hash of its content: it never changes
+    approvals/ID.json               the approval of a planned run by a second person, as approval.json
     beats/ID.json                   the heartbeat of a run that goes on, with the files that it has uploaded
     index.jsonl                     the index of all runs (see `index`), extended by compare-and-swap
     clocks/NAME                     written to learn the time of the store
@@ -30,7 +31,7 @@ from lcnb.object_store import ABSENT, ObjectStore, StoredEntry, StoredObject
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.run_record import parse_record
 
-RECORDS, FILES, BEATS, CLOCKS = "runs", "files", "beats", "clocks"
+RECORDS, FILES, BEATS, CLOCKS, APPROVALS = "runs", "files", "beats", "clocks", "approvals"
 #: Attempts to extend the index while other machines extend it as well.
 INDEX_ATTEMPTS = 200
 #: Seconds of the longest pause between two of these attempts.
@@ -85,6 +86,19 @@ class RunStore:
         """Return the content of a file; None when it is missing. The caller checks its hash."""
         found = self.store.read(file_key(run, name, sha256))
         return found.data if found else None
+
+    # --- approvals --------------------------------------------------------------------------------------
+
+    def read_approval(self, run: str) -> StoredObject | None:
+        """Return the approval of a planned run, or None."""
+        return self.store.read(_approval_key(run))
+
+    def write_approval(self, run: str, content: bytes, expected: str | None) -> None:
+        """Write the approval of a planned run in place of the version `expected` (None: it must be new).
+
+        Raises StoreConflict when another machine has written one.
+        """
+        self.store.write(_approval_key(run), content, expected=expected or ABSENT)
 
     # --- heartbeats -------------------------------------------------------------------------------------
 
@@ -157,6 +171,7 @@ class RunStore:
         self._extend_index(missing)
         self.delete_files(run)
         self.delete_beat(run)
+        self.store.delete(_approval_key(run))
         self.store.delete(_record_key(run))
 
     def delete_files(self, run: str, kept: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -193,6 +208,10 @@ class RunStore:
 
 def _record_key(run: str) -> str:
     return f"{RECORDS}/{run}.json"
+
+
+def _approval_key(run: str) -> str:
+    return f"{APPROVALS}/{run}.json"
 
 
 def _beat_key(run: str) -> str:

@@ -51,6 +51,20 @@ def fetch_run_files(run: RunRecord) -> RunRecord:
     return run
 
 
+def share_approval(run: RunRecord) -> None:
+    """Upload the approval of a planned run to its store, where other machines find it.
+
+    Raises StoreError when that fails: then the approval is only on this machine.
+    """
+    if mirror := find_mirror(run.folder.parent):
+        try:
+            mirror.push_approval(run.id)
+        except StoreError as error:
+            raise error.restate(
+                cure=f"The approval is only on this machine. Repeat: lcnb approve {run.id}"
+            ) from None
+
+
 def refresh_runs(folder: Path) -> None:
     """Read what is new in the store of a runs folder, and settle runs whose heartbeat has stopped.
 

@@ -456,6 +456,33 @@ def test_apply_elsewhere(
             rerun.resume_run(rerun.read_run(runs_dir() / made.id))
 
 
+def test_approve_elsewhere(
+    tmp_path: Path, machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan of one person is approved by another one on another machine, and applied on a third one."""
+    parameters = "account: str | None = None\ndry_run: bool = True"
+    path = write_notebook(tmp_path / "off.ipynb", "# Off", parameters, OFF)
+    with in_thread(speed=50) as sandbox:
+        monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
+        monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("LCNB_APPROVE", "other")
+        monkeypatch.setenv("LOGNAME", "ana")
+        machine("a")
+        assert lcnb_here("plan-run", str(path)).returncode == 0
+        machine("b")
+        assert "nobody has approved the run" in lcnb_here("apply", "last").stderr
+        monkeypatch.setenv("LOGNAME", "bo")
+        approved = lcnb_here("approve", "last", "--yes")
+        assert (approved.returncode, approved.stderr) == (0, "")
+        for name in "ac":
+            machine(name)
+            assert json.loads((find_run("last").folder / "approval.json").read_text())["user"] == "bo"
+        applied = lcnb_here("apply", "last")
+        assert applied.returncode == 0, applied.stderr
+        assert find_run("last").facts["approval"]["user"] == "bo"
+        assert problems_of(machine("b")) == []
+
+
 def test_shipped_notebook_elsewhere(
     machine: Callable[[str], Mirror], account_env: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
