@@ -123,13 +123,7 @@ class RunExecution:
         job = self._build_job(progress)
         self._write_first_record(job)
         self._pings.report_start()
-        if (url := store_url(self.folder.parent)) is not None:
-            from lcnb.runbooks.records.uploading import (
-                RunUpload,
-            )  # loads what an ordinary folder does not need
-
-            self._upload = RunUpload(self.folder, self.notebook, url)
-            self._upload.start()
+        self._start_upload()
         interrupted: BaseException | None = None
         try:
             self._execute_job(job)
@@ -206,6 +200,14 @@ class RunExecution:
         except BaseException:  # interrupted before the run exists
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    def _start_upload(self) -> None:
+        """Begin to upload the run, if its runs folder is that of a store."""
+        if (url := store_url(self.folder.parent)) is not None:
+            from lcnb.runbooks.records import uploading  # loads what an ordinary folder does not need
+
+            self._upload = uploading.RunUpload(self.folder, self.notebook, url)
+            self._upload.start()
 
     def _note_kernel(self, job: RunJob, pid: int | None) -> None:
         """Record the kernel's process, while it starts: who settles an abandoned run has to end its kernel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -227,6 +228,30 @@ def test_wrong_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'lcnb[store]'" in missing.stderr
     assert list(tmp_path.rglob("ran")) == []
     assert lcnb_here("runs", "push").stderr.startswith("error: ")
+
+
+def test_doctor(machine: Callable[[str], Mirror], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lcnb doctor` writes into the store, checks its conditions, and leaves nothing there."""
+    machine("a")
+    assert re.search(
+        r"runs store: file://\S+/bucket, where machines do not overwrite", lcnb_here("doctor").stdout
+    )
+    assert list((tmp_path / "bucket" / "clocks").iterdir()) == []
+    monkeypatch.setenv("LCNB_RUNS_DIR", "s4://bucket/x")
+    assert "'s4://bucket/x' is not the URL of a store" in lcnb_here("doctor").stdout
+
+
+def test_scheduled(machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exported job keeps its runs in the store of this machine, and says what it needs for that."""
+    monkeypatch.setenv("LCNB_RUNS_DIR", "s3://bucket/team/")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://objects.example.com")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-0123456789")
+    for system in ("k8s", "cron"):
+        text = lcnb_here("schedule", "export", "inventory", "--cron", "5 4 * * *", "--to", system).stdout
+        assert "s3://bucket/team" in text
+        assert "Runs are kept in s3://bucket/team: the job needs lcnb[store]" in text
+        assert "https://objects.example.com" in text
+        assert "canary" not in text
 
 
 # --- machines that end ----------------------------------------------------------------------------------
