@@ -67,7 +67,7 @@ class Mirror:
             wanted = [run for run, each in listed.items() if self._is_outdated(run, each.version)]
             with ThreadPoolExecutor(PARALLEL_READS) as pool:
                 list(pool.map(self.pull_record, wanted))
-            self._forget_runs({*iter_known_runs(self.folder)} - listed.keys())
+            self._forget_runs(pruned.intersection(iter_known_runs(self.folder)))
             return self._silent_runs(listed)
 
     @contextmanager
@@ -86,10 +86,12 @@ class Mirror:
             ) from None
 
     def _is_outdated(self, run: str, version: str) -> bool:
+        if not (self.folder / run / RECORD_FILE).exists():
+            return True
         state = read_state(self.folder / run)
-        if not state.foreign and (state.version or (self.folder / run / RECORD_FILE).exists()):
-            return False  # it worked here
-        return state.version != version or not (self.folder / run / RECORD_FILE).exists()
+        return (
+            state.foreign and state.version != version
+        )  # no version replaces that of a run that worked here
 
     def pull_record(self, run: str) -> None:
         """Read the record of a run of another machine into its folder."""
@@ -109,7 +111,10 @@ class Mirror:
         return {run for run, line in index.last_lines(self.folder).items() if line.event == index.PRUNED}
 
     def _forget_runs(self, gone: Iterable[str]) -> None:
-        """Remove runs that another machine has pruned. A run that has not been pushed is kept."""
+        """Remove runs that another machine has pruned, and no others: a listing that lacks a run says nothing.
+
+        A run that has not been pushed is kept.
+        """
         for run in gone:
             folder = self.folder / run
             if read_state(folder).pushed:
@@ -172,7 +177,9 @@ class Mirror:
 
     def _copy_file(self, folder: Path, name: str, known: Any) -> None:
         sha256 = known.get("sha256") if isinstance(known, dict) else None
-        if not is_file_name(name) or not isinstance(sha256, str) or not sha256.isalnum():
+        if not is_file_name(name) or name in (RECORD_FILE, APPROVAL_FILE):
+            return
+        if not isinstance(sha256, str) or not sha256.isalnum():
             return
         path = folder / name
         if path.is_file() and fingerprint_file(path)["sha256"] == sha256:

@@ -46,7 +46,7 @@ def fetch_run_files(run: RunRecord) -> RunRecord:
     if mirror := find_mirror(run.folder.parent):
         try:
             mirror.pull_files(run.id)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             _report(error, f"The files of {run.id} that are here may not be all.")
     return run
 

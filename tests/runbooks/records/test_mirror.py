@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,6 +319,28 @@ def test_killed_before_the_line(tmp_path: Path, machine: Callable[[str], Mirror]
     assert problems_of(store) == []
 
 
+def test_empty_store(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """A store that lists nothing removes nothing: neither the runs that worked here nor the copies of others."""
+    own = pushed_run(machine("a"))
+    store = machine("b")
+    list_runs()
+    find_run("last")
+    for path in (tmp_path / "bucket").rglob("*.json*"):
+        path.unlink()
+    for name in "ab":
+        machine(name)
+        assert [run.id for run in list_runs()] == [own.name]
+    assert (store.folder / own.name / "nightly.ipynb").is_file()
+
+
+def test_removed_copy(machine: Callable[[str], Mirror]) -> None:
+    """A run whose folder was deleted on its own machine is read again from the store."""
+    folder = pushed_run(machine("a"))
+    shutil.rmtree(folder)
+    assert find_run("last").id == folder.name
+    assert (folder / "nightly.ipynb").is_file()
+
+
 def test_pruned_elsewhere(machine: Callable[[str], Mirror]) -> None:
     """A run that another machine has pruned is not uploaded again, and its files stay where it worked."""
     store = machine("a")
@@ -397,14 +421,17 @@ def test_odd_names(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
     store = machine("a")
     folder = make_run(store.folder, 1, process=ME)
     content = b"evil"
-    known = {"sha256": "4" * 64, "bytes": 4}
-    facts = {**record(folder), "files": {"../../evil": known, "/tmp/evil": known, "a/../evil": known}}
+    known = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": 4}
+    facts = {
+        **record(folder),
+        "files": {"../../evil": known, "/tmp/evil": known, "a/../evil": known, "run.json": known},
+    }
     for name in facts["files"]:
-        store.store.store.write(file_key(folder.name, name, "4" * 64), content)
+        store.store.store.write(file_key(folder.name, name, known["sha256"]), content)
     store.store.write_record(folder.name, json.dumps(facts).encode(), None)
     machine("b")
     assert [run.id for run in list_runs()] == [folder.name]
-    find_run(folder.name)
+    assert find_run(folder.name).facts["files"].keys() == facts["files"].keys()
     assert list(tmp_path.rglob("machine-b/**/evil")) == []
 
 
