@@ -24,6 +24,7 @@ from benchmarks import (
     saves,
     sequences,
     start,
+    store,
     sweep,
     warm,
 )
@@ -34,6 +35,8 @@ SEQUENCE_CHANGES = 1_000
 FACTS_ROUNDS = 100
 #: Contended locks; `python -m benchmarks.leases` takes several times as many.
 LEASE_ATTEMPTS = 150
+#: Runs of several machines in one bucket; `python -m benchmarks.store` makes ten times as many.
+STORE_RUNS = 20
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
     "commands": commands.run,
@@ -43,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "budget": budget.run,
     "creates": creates.run,
     "facts": lambda: facts.run(FACTS_ROUNDS),
+    "store": lambda: store.run(STORE_RUNS),
     "sequences": lambda: sequences.run(SEQUENCE_CHANGES),
     "saves": saves.run,
     "warm": warm.run,

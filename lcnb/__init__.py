@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from lcnb.errors import StoreConflict as StoreConflict
     from lcnb.errors import StoreError as StoreError
     from lcnb.errors import StoreUnavailable as StoreUnavailable
+    from lcnb.errors import StoreWarning as StoreWarning
     from lcnb.errors import TokenMissing as TokenMissing
     from lcnb.errors import TransportError as TransportError
     from lcnb.errors import ValidationError as ValidationError
@@ -120,6 +121,7 @@ _HOME = {
     "StoreConflict": "errors",
     "StoreError": "errors",
     "StoreUnavailable": "errors",
+    "StoreWarning": "errors",
     "TokenMissing": "errors",
     "TransportError": "errors",
     "ValidationError": "errors",

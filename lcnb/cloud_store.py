@@ -26,6 +26,8 @@ _NO_BUCKET = re.compile(">NoSuchBucket<|>ContainerNotFound<|specified bucket doe
 _STATUS = re.compile(r"status code: (\d{3})")
 #: Statuses below 500 that a later attempt may not get again.
 _TRANSIENT_STATUSES = (408, 409, 425, 429)
+#: The process that has used obstore first: its threads do not exist in a fork.
+_first_process = 0
 
 
 def bucket_client(scheme: str, name: str, prefix: str, limits: StoreLimits) -> Any:
@@ -71,7 +73,16 @@ class CloudBackend:
     """One attempt each, by obstore."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self._bucket = client
+
+    @property
+    def _client(self) -> Any:
+        """The client of obstore, which would wait forever in a fork of the process that has used it first."""
+        global _first_process
+        _first_process = _first_process or os.getpid()
+        if _first_process != os.getpid():
+            raise AttemptFailed("this process is a fork of one that has used a store", permanent=True)
+        return self._bucket
 
     def read(self, key: str) -> StoredObject | None:
         """The object, or None."""
@@ -157,5 +168,6 @@ def _attempt_error(error: Exception) -> AttemptFailed:
 def _first_line(error: Exception) -> str:
     """The first line of a message, without the response and without the query of the URL: it can hold a signature."""
     lines = str(error).splitlines() or [type(error).__name__]
-    without_query = re.sub(r"\?[^\s<>]*=\S*", "", lines[0].partition("<?xml")[0])
+    problem = re.sub(r"Error performing \w+ \S+ in \S+ - ", "", lines[0].partition("<?xml")[0])
+    without_query = re.sub(r"\?[^\s<>]*=\S*", "", problem)
     return without_query[:200].strip(": ")

@@ -45,6 +45,7 @@
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is wrong
     HistoryWarning (UserWarning)    the history has no answer to a question, such as the cost after one reading
+    StoreWarning (UserWarning)      the store of runs did not answer; what is known on this machine was used
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -402,3 +403,7 @@ class ConfigWarning(UserWarning):
 
 class HistoryWarning(UserWarning):
     """The history has no answer to a question; the message says why, such as a single reading."""
+
+
+class StoreWarning(UserWarning):
+    """The store of runs did not answer: the runs are those that are known on this machine."""

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lcnb.folder_names import folder_name, state_folder_name
 
+#: In the folder of a store on this machine: the URL of the store.
+STORE_URL_FILE = ".store-url"
+
 
 def config_dir() -> Path:
     """The folder of lcnb.toml: `LCNB_CONFIG_DIR`, or the platform's folder for user configuration."""
@@ -21,8 +24,49 @@ def state_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """The folder of runbook runs: `LCNB_RUNS_DIR`, or `runs` in the working directory."""
-    return expand_path("LCNB_RUNS_DIR", os.environ.get("LCNB_RUNS_DIR") or "runs")
+    """The folder of runbook runs: `LCNB_RUNS_DIR`, or `runs` in the working directory. See `resolve_runs_folder`."""
+    return _runs_folder("LCNB_RUNS_DIR", os.environ.get("LCNB_RUNS_DIR") or "runs")
+
+
+def resolve_runs_folder(folder: str | Path | None) -> Path:
+    """Return a runs folder as an absolute path: `folder`, else `LCNB_RUNS_DIR` or `./runs`.
+
+    The URL of a store, such as `s3://bucket/lcnb`, becomes the folder on this machine in which its runs work and are
+    kept for reading. ConfigError when it is not the URL of a store.
+    """
+    return _runs_folder("--runs-dir", str(folder)) if folder else runs_dir()
+
+
+def runs_location(folder: str | Path | None = None) -> str:
+    """Return what names a runs folder on every machine: the URL of its store, or else its absolute path."""
+    resolved = resolve_runs_folder(folder)
+    return store_url(resolved) or str(resolved)
+
+
+def store_url(folder: Path) -> str | None:
+    """Return the URL of the store that a runs folder belongs to; None for an ordinary folder."""
+    try:
+        return (folder / STORE_URL_FILE).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _runs_folder(variable: str, place: str) -> Path:
+    if "://" not in place:
+        return expand_path(variable, place)
+    import hashlib
+
+    from lcnb.files import write_atomically
+    from lcnb.object_store import split_store_url
+
+    scheme, name, prefix = split_store_url(place)
+    url = f"{scheme}://{name}/{prefix}".rstrip("/")
+    words = "-".join(filter(None, (name, *prefix.split("/"))))[:40]
+    path = state_dir() / "stores" / f"{words}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    if store_url(path) != url:
+        make_state_folder(path)
+        write_atomically(path / STORE_URL_FILE, url)
+    return path
 
 
 def own_notebooks_dir() -> Path | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lcnb.config import Settings, load_settings, notification_filter, notification_targets
 from lcnb.errors import LcnbError
-from lcnb.folders import check_home, config_dir, runs_dir, state_dir
+from lcnb.folders import check_home, config_dir, runs_dir, state_dir, store_url
 from lcnb.transport import network
 from lcnb.transport.rate_limit import BudgetStatus
 
@@ -56,7 +56,7 @@ def run_checks(account: str | None = None, *, settings: Settings | None = None) 
         return
     yield _check_kernel()
     yield _check_warm_runs()
-    yield _check_writable("runs folder", runs_dir(), "LCNB_RUNS_DIR")
+    yield _check_runs_folder()
     yield _check_writable("state folder", state, "LCNB_STATE_DIR")
     yield _check_config_file(config)
     yield from _check_shared_locks()
@@ -127,6 +127,25 @@ def _check_warm_runs() -> DoctorResult:
     if warm.is_server_running():
         return DoctorResult("warm runs", True, f"by the process in {warm.user_server_folder()}")
     return DoctorResult("warm runs", True, "no process is running for them (start one: lcnb warm)")
+
+
+def _check_runs_folder() -> DoctorResult:
+    """Check that runs can be written into their folder, or into their store with its conditions."""
+    try:
+        folder = runs_dir()
+        url = store_url(folder)
+        if url is None:
+            return _check_writable("runs folder", folder, "LCNB_RUNS_DIR")
+        from lcnb.runbooks.records.mirror import check_conditions, mirror_of
+
+        mirror = mirror_of(folder)
+        if mirror is not None:
+            check_conditions(mirror.store)
+        return DoctorResult(
+            "runs store", True, f"{url}, where machines do not overwrite each other's records"
+        )
+    except LcnbError as error:
+        return DoctorResult("runs store", False, str(error))
 
 
 def _check_writable(name: str, folder: Path, variable: str) -> DoctorResult:

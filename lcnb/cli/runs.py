@@ -138,12 +138,49 @@ def digest_command(outer: str | None, since: str, runbook: str | None, runs_dir:
     from lcnb.runbooks.publish.notifications import send_message
     from lcnb.runbooks.records.history import list_runs
     from lcnb.runbooks.records.run_filter import select_runs
+    from lcnb.runbooks.records.settled import fetch_run_files
 
     found = select_runs(list_runs(runs_dir or outer), runbook=runbook, since=since)
+    found = [run if run.status == DONE.status else fetch_run_files(run) for run in found]
     message = digest_message(found, since, socket.gethostname())
     send_message(message)
     print_line((message.title, ""))
     print_line((message.text, ""))
+
+
+@runs_group.command()
+@runs_dir_option
+@click.pass_obj
+def push_command(outer: str | None, runs_dir: str | None) -> None:
+    """Upload runs that have ended while their store was away.
+
+    A run whose runs folder is a store (LCNB_RUNS_DIR=s3://bucket/prefix) is uploaded while it runs. When the store does
+    not answer, the run stays on this machine until this command uploads it. The exit code is 1 if a run could not be
+    uploaded.
+    """
+    from lcnb.display.terminal import print_line
+    from lcnb.errors import InputError, StoreError
+    from lcnb.folders import resolve_runs_folder
+    from lcnb.runbooks.records import abandoned
+    from lcnb.runbooks.records.mirror import PUSH_LIMITS, mirror_of
+
+    folder = resolve_runs_folder(runs_dir or outer)
+    mirror = mirror_of(folder, PUSH_LIMITS)
+    if mirror is None:
+        raise InputError(f"{folder} is a folder, not a store: there is nothing to upload")
+    abandoned.settle_runs(folder)
+    failed = 0
+    pending = mirror.pending_runs()
+    for run in pending:
+        try:
+            mirror.push_run(run)
+            click.echo(f"uploaded {run}")
+        except (StoreError, OSError) as error:
+            failed += 1
+            print_line((f"not uploaded: {run}: {error}", ""), stream=sys.stderr)
+    if not pending:
+        click.echo(f"all runs of this machine are in {mirror.store.url}")
+    sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)
 
 
 def _ask_yes_no(question: str) -> bool:
@@ -259,12 +296,11 @@ def verify_command(names: tuple[str, ...], runs_dir: str | None) -> None:
 
 def _run_ids_by_folder(names: tuple[str, ...], runs_dir: str | None) -> dict[Path, list[str] | None]:
     """Runs folder → the ids of the named runs in it; None for all, when no run is named."""
-    from pathlib import Path
 
-    from lcnb.folders import runs_dir as default_runs_dir
+    from lcnb.folders import resolve_runs_folder
 
     if not names:
-        return {Path(runs_dir).expanduser().absolute() if runs_dir else default_runs_dir(): None}
+        return {resolve_runs_folder(runs_dir): None}
     folders: dict[Path, list[str] | None] = {}
     for found in (_find_run(name, runs_dir) for name in names):
         folders.setdefault(found.folder.parent, []).append(found.id)  # type: ignore[union-attr]
@@ -273,18 +309,27 @@ def _run_ids_by_folder(names: tuple[str, ...], runs_dir: str | None) -> dict[Pat
 
 def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
     """Verify runs of a folder, print what was found, and return the number of problems."""
-    from lcnb.display.terminal import print_line
+    from contextlib import nullcontext
+
+    from lcnb.display.terminal import print_line, print_warning
     from lcnb.runbooks.records import index
+    from lcnb.runbooks.records.mirror import mirror_of
     from lcnb.runbooks.records.settled import settle_abandoned_runs
+    from lcnb.runbooks.records.store_copy import copied_runs
 
     settle_abandoned_runs(folder)
-    result = index.verify_runs(folder, run_ids)
+    mirror = mirror_of(folder)
+    with copied_runs(mirror, run_ids) if mirror else nullcontext(folder) as compared:
+        result = index.verify_runs(compared, run_ids)
     for each in result.problems:
         where = "/".join(filter(None, (each.run, each.file)))
         print_line((f"{where}: {each.problem}", ""), stream=sys.stderr)
     verdict = f"{len(result.problems)} problems" if result.problems else "all as written"
+    if pending := mirror.pending_runs() if mirror else []:
+        print_warning(f"{len(pending)} runs are only on this machine, and were not verified: lcnb runs push")
+    where = mirror.store.url if mirror else str(folder)
     click.echo(
-        f"{folder}: {result.runs} runs, {result.files} files: {verdict}; the index ends with {result.head}"
+        f"{where}: {result.runs} runs, {result.files} files: {verdict}; the index ends with {result.head}"
     )
     return len(result.problems)
 
@@ -305,6 +350,7 @@ def approve_command(run: str, note: str, yes: bool, runs_dir: str | None) -> Non
     from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks import rerun
     from lcnb.runbooks.records.approval import approve_run
+    from lcnb.runbooks.records.settled import share_approval
 
     planned = _find_run(run, runs_dir)
     rerun.check_plan(planned, to_approve=True)
@@ -316,7 +362,9 @@ def approve_command(run: str, note: str, yes: bool, runs_dir: str | None) -> Non
     if not yes and not _ask_yes_no("Approve these changes?"):
         click.echo("not approved: nothing was changed", err=True)
         sys.exit(NOT_CONFIRMED.exit_code)
-    click.echo(f"{approve_run(planned, note)}. Make the changes: lcnb apply {planned.id}")
+    approval = approve_run(planned, note)
+    share_approval(planned)
+    click.echo(f"{approval}. Make the changes: lcnb apply {planned.id}")
 
 
 COMMANDS = (

@@ -25,7 +25,7 @@ from lcnb.changes.journal import user_name
 from lcnb.config import Settings, account_variables
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
-from lcnb.folders import config_dir, state_dir
+from lcnb.folders import config_dir, state_dir, store_url
 from lcnb.leases.records import RUN_LEASE_VARIABLE
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
 from lcnb.runbooks.engine.secret_pipe import SecretPipe, inherited_secrets
@@ -55,6 +55,7 @@ from lcnb.signals import exit_on_signals, hold_signals
 if TYPE_CHECKING:
     from lcnb.leases.holding import HeldLocks
     from lcnb.runbooks.engine.run_job import RunJob
+    from lcnb.runbooks.records.uploading import RunUpload
 
 #: Called before each cell with its number, the number of cells, and its title.
 ProgressCallback = Callable[[int, int, str], object]
@@ -123,6 +124,7 @@ class RunExecution:
         self.git = find_commit(book.path)
         self.process = process.identify_process()
         self.kernel: dict[str, Any] | None = None
+        self._upload: RunUpload | None = None
 
     def execute(self, progress: ProgressCallback) -> RunResult:
         """Perform the run and return how it ended.
@@ -133,6 +135,7 @@ class RunExecution:
         job = self._build_job(progress)
         self._write_first_record(job)
         self._pings.report_start()
+        self._start_upload()
         interrupted: BaseException | None = None
         began = self.started
         try:
@@ -153,6 +156,8 @@ class RunExecution:
             with hold_signals():  # too late to change how it ended: record, notebook and exit code agree
                 self._note_last_attempt(job, began)
                 problems = self._close(job)
+            if self._upload and (problem := self._upload.finish()):
+                problems.append(problem)
             if interrupted and (made := [each for each in self.changes if was_confirmed(each)]):
                 interrupted.add_note(summarize_changes(made, self.folder.name, ended_well=False))
         return self._result(job, problems)
@@ -264,6 +269,14 @@ class RunExecution:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
+    def _start_upload(self) -> None:
+        """Begin to upload the run, if its runs folder is that of a store."""
+        if (url := store_url(self.folder.parent)) is not None:
+            from lcnb.runbooks.records import uploading  # loads what an ordinary folder does not need
+
+            self._upload = uploading.RunUpload(self.folder, self.notebook, url)
+            self._upload.start()
+
     def _note_kernel(self, job: RunJob, pid: int | None) -> None:
         """Record the kernel's process, while it starts: who settles an abandoned run has to end its kernel."""
         self.kernel = process.identify_process(pid) if pid else None
@@ -356,6 +369,8 @@ class RunExecution:
 
     def _close_record(self, job: RunJob, problems: list[str]) -> None:
         """Write the last run.json, with the files and `problems`, and the run's line of the index."""
+        if self._upload:
+            self._upload.stop()
         facts = self._record_facts(job) | {"problems": problems, "closed": True}
         try:
             run_index.close_record(self.folder, self._to_json(facts))

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from lcnb.config import Settings, check_approved, check_writable, load_settings
 from lcnb.errors import InputError, ParameterError, RunError, TokenMissing
-from lcnb.folders import runs_dir
+from lcnb.folders import resolve_runs_folder, store_url
+from lcnb.object_store import open_store
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, notebooks_dir
 from lcnb.runbooks.notebook.languages import ASSIGNMENT_PATTERNS, PYTHON
@@ -153,9 +154,14 @@ def working_directory(cwd: str | Path | None) -> Path | None:
 
 
 def create_run_folder(book: Runbook, folder: str | Path | None, what: str = "run") -> Path:
-    """Create the folder of a run or batch in the given folder, or in that for runs. RunError when that fails."""
-    parent = Path(folder).expanduser().absolute() if folder else runs_dir()
+    """Create the folder of a run or batch in the given folder, or in that for runs.
+
+    RunError when that fails, ConfigError for a store that cannot be used; nothing is sent to the store.
+    """
+    parent = resolve_runs_folder(folder)
     name = re.sub(r"[^\w-]+", "-", book.name).strip("-") or "notebook"
+    if (url := store_url(parent)) is not None:
+        open_store(url)  # refuses wrong credentials and a missing library before anything starts
     prefix = "" if what == "run" else f"{what}-"
     path = parent / f"{prefix}{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{name[:60]}-{secrets.token_hex(3)}"
     try:

@@ -16,10 +16,12 @@ from lcnb.config import Settings, load_settings
 from lcnb.errors import InputError, ParameterError
 from lcnb.flags import NOTHING_STARTED
 from lcnb.runbooks.ends import COMPLETED_STATUSES
+from lcnb.runbooks.notebook.find import find_runbook, shipped_names
 from lcnb.runbooks.outcomes import NOT_MADE, open_changesets
 from lcnb.runbooks.preflight import check_account_writable, find_approval
 from lcnb.runbooks.records.artifacts import hash_file
 from lcnb.runbooks.records.run_record import RunRecord, read_run, require_readable
+from lcnb.runbooks.records.sync_state import is_foreign
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 
@@ -51,7 +53,7 @@ def apply_run(planned: RunRecord, **options: Any) -> RunResult:
     given = {**planned.facts["given"], "dry_run": False}
     options = kernel_and_cwd(planned) | options
     return run_runbook(
-        planned.facts["notebook"],
+        str(_notebook_path(planned)),
         given,
         settings=_recorded_settings(planned),
         approved=planned.folder,
@@ -105,10 +107,11 @@ def resume_run(broken: RunRecord, **options: Any) -> RunResult:
             f"the run {broken.id} is {broken.status}: there is nothing to resume. {NOTHING_STARTED}"
         )
     _check_notebook_unchanged(broken)
+    _check_journal_here(broken)
     confirmed = broken.typed_fact("confirmed", str) or ""
     options = kernel_and_cwd(broken) | options
     return run_runbook(
-        broken.facts["notebook"],
+        str(_notebook_path(broken)),
         broken.facts["given"],
         settings=_recorded_settings(broken),
         confirm=confirmed == "yes",
@@ -124,6 +127,7 @@ def settle_changes(broken: RunRecord, confirm: Confirm, **options: Any) -> list[
     `confirm` and `options` are passed to `LetsCloud.resume`, whose errors this function raises too.
     """
     _check_facts(broken, _ACCOUNT_FACTS)
+    _check_journal_here(broken)
     settings = _recorded_settings(broken)
     if settings is None:
         return []
@@ -171,7 +175,7 @@ def rerun_notebook(
     Raises InputError when the record or the notebook is not usable any more, and the errors of `run_runbook`.
     """
     _check_facts(run, _NOTEBOOK_FACTS)
-    path = Path(run.facts["notebook"])
+    path = _notebook_path(run)
     if not path.is_file():
         raise InputError(
             f"the notebook of the run {run.id} does not exist any more: {path}. {NOTHING_STARTED}"
@@ -196,7 +200,7 @@ def rerun_notebook(
 
 def has_notebook_changed(run: RunRecord) -> bool:
     """Return whether the notebook of a run exists and differs from the one that ran."""
-    path = Path(str(run.facts.get("notebook")))
+    path = _notebook_path(run)
     return path.is_file() and hash_file(path) != run.facts.get("notebook_sha256")
 
 
@@ -218,8 +222,33 @@ def _check_facts(run: RunRecord, kinds: Mapping[str, Any]) -> None:
         )
 
 
+def _notebook_path(run: RunRecord) -> Path:
+    """Return the notebook of a run. A shipped one may be in another folder here than where the run worked."""
+    path = Path(str(run.facts.get("notebook")))
+    name = run.typed_fact("runbook", str)
+    if path.is_file() or not is_foreign(run.folder) or name not in shipped_names():
+        return path
+    return find_runbook(name).path
+
+
+def _check_journal_here(run: RunRecord) -> None:
+    """Raise InputError for a run that changed the account from another machine, whose journal does not travel.
+
+    Without the journal the changes that were made would be made again.
+    """
+    runs = [run, *(read_run(run.folder.parent / name) for name in run.resumes)]
+    for each in runs:
+        if is_foreign(each.folder) and each.facts.get("confirmed") != "":
+            host = each.typed_fact("host", str) or "another machine"
+            raise InputError(
+                f"the run {each.id} was confirmed to change the account on {host}, and what it sent is only in the "
+                f"journal there. Resume it on {host}: lcnb resume {run.id}. If that machine is gone, look at the "
+                f"account and plan the runbook again: lcnb plan-run {each.facts.get('runbook')}. {NOTHING_STARTED}"
+            )
+
+
 def _check_notebook_unchanged(run: RunRecord) -> None:
-    path = Path(run.facts["notebook"])
+    path = _notebook_path(run)
     try:
         sha256 = hash_file(path)
     except OSError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import ConfigError, InputError, RunError
-from lcnb.folders import runs_dir
+from lcnb.folders import resolve_runs_folder
 from lcnb.runbooks import ends
 from lcnb.runbooks.error_ends import end_of_error
 from lcnb.streams import open_streams
@@ -32,7 +32,7 @@ def find_run_folder(pid: int, task: Mapping[str, Any]) -> str | None:
     """Return the folder of the run that the process `pid` has recorded, for a run that could not report it."""
     from lcnb.runbooks.records.run_record import find_run_of_process
 
-    run = find_run_of_process(pid, Path(task.get("runs_dir") or runs_dir()))
+    run = find_run_of_process(pid, resolve_runs_folder(task.get("runs_dir")))
     return str(run.folder) if run else None
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError, RunError
 from lcnb.files import write_atomically
-from lcnb.folders import runs_dir
+from lcnb.folders import resolve_runs_folder
 from lcnb.runbooks.batch.launcher import NOT_STARTED, RESULT_FIELDS
 from lcnb.runbooks.batch.rows import BatchRow
 from lcnb.runbooks.ends import ATTENTION, CELL_FAILED, COMPLETED_STATUSES, DONE, PARTLY
@@ -185,7 +185,7 @@ def batch_exit_code(frame: pd.DataFrame) -> int:
 
 def find_batch_folder(batch: str | Path, folder: str | Path | None) -> Path:
     """Return the folder of a batch, by its name in the runs folder `folder` or by its path. InputError otherwise."""
-    parent = Path(folder).expanduser() if folder else runs_dir()
+    parent = resolve_runs_folder(folder)
     for path in (parent / batch, Path(batch).expanduser()):
         if (path / "batch.json").is_file():
             return path.absolute()

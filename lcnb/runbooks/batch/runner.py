@@ -19,6 +19,7 @@ from lcnb.config import Settings
 from lcnb.errors import RunError
 from lcnb.files import write_atomically
 from lcnb.flags import checked_flag
+from lcnb.folders import runs_location
 from lcnb.notebook_kernel import is_in_kernel
 from lcnb.runbooks import ends
 from lcnb.runbooks.batch.checks import check_confirmed, check_rows
@@ -118,7 +119,7 @@ def batch(
         cwd = working_directory(cwd)
     cwd = str(cwd) if cwd else None
     batch_folder = create_run_folder(book, folder, "batch")
-    runs = str(Path(folder).expanduser().absolute()) if folder else None
+    runs = runs_location(folder) if folder else None
     plan = BatchPlan(
         batch_folder,
         book.name,

@@ -22,6 +22,13 @@ from lcnb.transport.network import proxy_secrets
 
 #: Shorter values of environment variables are not masked, because they may be ordinary words.
 MIN_SECRET_LENGTH = 8
+#: Credentials of object stores that have no name of a secret.
+STORE_KEYS = (
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_SAS_KEY",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+)
 
 
 class SecretPipe:
@@ -102,6 +109,6 @@ def environment_secrets() -> list[Secret]:
     return proxy_secrets() + [
         Secret(part)
         for name, value in os.environ.items()
-        if SECRET_NAME_PATTERN.search(name) and len(value) >= MIN_SECRET_LENGTH
+        if (SECRET_NAME_PATTERN.search(name) or name in STORE_KEYS) and len(value) >= MIN_SECRET_LENGTH
         for part in split_secret(value)
     ]

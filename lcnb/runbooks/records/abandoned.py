@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lcnb.config import Settings, load_settings
 from lcnb.errors import LcnbError
@@ -21,8 +21,12 @@ from lcnb.runbooks.ends import ABANDONED, RUNNING
 from lcnb.runbooks.outcomes import run_changes
 from lcnb.runbooks.records import artifacts, index, notes, process
 from lcnb.runbooks.records.run_record import RunRecord, list_run_folders, read_run
+from lcnb.runbooks.records.sync_state import is_foreign
 from lcnb.secret import Secret, mask_secrets
 from lcnb.tokens import TOKEN_VARIABLES
+
+if TYPE_CHECKING:
+    from lcnb.runbooks.records.mirror import Mirror
 
 #: Seconds that a reading command waits for the lock of the index.
 READER_LOCK_TIMEOUT_S = 1.0
@@ -31,12 +35,18 @@ READER_LOCK_TIMEOUT_S = 1.0
 def settle_runs(folder: Path, *, thorough: bool = True) -> list[str]:
     """Settle the abandoned runs of a runs folder and return their ids. Raises nothing, so that reading never fails.
 
+    Runs of other machines in the folder of a store are not looked at: `settle_silent_run` settles them.
+
     `thorough` reads every record. Without it only the runs without a line in the index are read, which is fast with
     any number of runs, but misses a run whose process was killed between its line and its record.
     """
     try:
         closed = {} if thorough else index.last_lines(folder)
-        return [path.name for path in list_run_folders(folder, closed) if _settle_if_abandoned(path)]
+        return [
+            path.name
+            for path in list_run_folders(folder, closed)
+            if not is_foreign(path) and _settle_if_abandoned(path)
+        ]
     except OSError:
         return []
 
@@ -53,6 +63,35 @@ def _settle_if_abandoned(folder: Path) -> bool:
     except Exception:  # no permission, no space, a busy lock, an odd record: the next command tries again
         return False
     return True
+
+
+def settle_silent_run(mirror: Mirror, run_id: str, last: datetime) -> bool:
+    """Settle a run of another machine whose heartbeat has stopped; return whether this machine closed its record.
+
+    Args:
+        mirror: The store of the run, and its folder here.
+        run_id: The id of the run.
+        last: The time of its last heartbeat.
+
+    Its kernel and its journal are on that machine, so what it changed is not known here. Raises StoreUnavailable.
+    """
+    mirror.pull_files(run_id)
+    run = read_run(mirror.folder / run_id)
+    if run.facts.get("closed") is not False:
+        return False
+    redact = _build_redactor(_account_settings(run))
+    problems = _mark_notebooks(run.folder, redact)
+    facts = {**run.facts, **abandoned_facts(run, last, "has sent no heartbeat since then")}
+    if run.facts.get("confirmed"):
+        host = (run.typed_fact("process", dict) or {}).get("host")
+        problems.append(f"what the run changed is only in the journal of {host}: lcnb resume {run_id} there")
+    facts["files"] = artifacts.fingerprint_files(run.folder)
+    facts["problems"] = problems
+    content = redact(json.dumps(facts, ensure_ascii=False, indent=2)).encode("utf-8", "replace")
+    closed = mirror.close_silent_run(run_id, content)
+    if not closed:
+        mirror.pull_record(run_id)
+    return closed
 
 
 def _settle_run(run: RunRecord) -> None:
@@ -76,10 +115,10 @@ def _settle_run(run: RunRecord) -> None:
     index.close_record_locked(folder, redact(json.dumps(facts, ensure_ascii=False, indent=2)))
 
 
-def abandoned_facts(run: RunRecord, last: datetime) -> dict[str, Any]:
+def abandoned_facts(run: RunRecord, last: datetime, cause: str = "was killed or crashed") -> dict[str, Any]:
     """Return the facts that close the record of an abandoned run; the time of its last file, `last`, is its end."""
     known, before = run.facts["process"], run.facts["status"]
-    reason = f"its process ({known.get('pid')} on {known.get('host')}) was killed or crashed"
+    reason = f"its process ({known.get('pid')} on {known.get('host')}) {cause}"
     if before != RUNNING.status:
         reason += f" while it wrote its report; the notebook itself had ended: {before}"
     try:

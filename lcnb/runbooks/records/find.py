@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from lcnb.errors import InputError
+from lcnb.folders import resolve_runs_folder
 from lcnb.runbooks.records.artifacts import RECORD_FILE
-from lcnb.runbooks.records.run_record import RunRecord, read_runs, resolve_runs_folder
-from lcnb.runbooks.records.settled import read_settled_run, read_settled_runs
+from lcnb.runbooks.records.run_record import RunRecord, read_runs
+from lcnb.runbooks.records.settled import fetch_run_files, read_settled_run, read_settled_runs
 from lcnb.suggestions import did_you_mean
 
 MAX_SHOWN_IDS = 8
@@ -18,6 +19,8 @@ def find_run(
     name: str | Path, folder: str | Path | None = None, *, noun: str = "run", consequence: str = ""
 ) -> RunRecord:
     """Return the one run that `name` identifies; its record may be damaged (see `require_readable`).
+
+    The files of a run in a store are read into its folder on this machine.
 
     Args:
         name: `last`, an id, the beginning of an id, or the path of a run's folder.
@@ -29,7 +32,7 @@ def find_run(
     """
     found = match_runs(name, folder)
     if len(found) == 1:
-        return found[0]
+        return fetch_run_files(found[0])
     message = _ambiguous_message(name, found) if found else f"no {noun} {_describe_missing(name, folder)}"
     raise InputError(f"{message} {consequence}".rstrip(), candidates=[run.id for run in found])
 

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lcnb.errors import StoreError
+from lcnb.folders import resolve_runs_folder
 from lcnb.rows import TIME_DTYPE, Column, Rows, rows_of
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.run_record import (
     RunRecord,
     encodable_text,
     read_run,
-    resolve_runs_folder,
 )
-from lcnb.runbooks.records.settled import read_settled_runs
+from lcnb.runbooks.records.settled import find_mirror, read_settled_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +93,6 @@ def prune_runs(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[tuple[
 
     The line is written first, so that `verify` reports a run that a power cut left half deleted.
     """
-    import shutil
-
     deleted, left = [], []
     for run in found:
         try:
@@ -101,13 +100,21 @@ def prune_runs(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[tuple[
                 if not read_run(run.folder).is_closed:
                     left.append((run, "it was deleted meanwhile, or it has not ended"))
                     continue
-                line = index.last_lines(run.folder.parent).get(run.id)
-                if line is None or line.event != index.PRUNED:
-                    index.append_line(
-                        run.folder.parent, index.PRUNED, run.id, line.sha256 if line else index.ZERO_HASH
-                    )
-                shutil.rmtree(run.folder)
+                _prune_run(run)
             deleted.append(run)
-        except OSError as error:
-            left.append((run, error.strerror or str(error)))
+        except (OSError, StoreError) as error:
+            left.append((run, (isinstance(error, OSError) and error.strerror) or str(error)))
     return deleted, left
+
+
+def _prune_run(run: RunRecord) -> None:
+    import shutil
+
+    folder = run.folder.parent
+    if mirror := find_mirror(folder):
+        mirror.prune_run(run.id)
+        return
+    line = index.last_lines(folder).get(run.id)
+    if line is None or line.event != index.PRUNED:
+        index.append_line(folder, index.PRUNED, run.id, line.sha256 if line else index.ZERO_HASH)
+    shutil.rmtree(run.folder)

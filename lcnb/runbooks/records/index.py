@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.files import write_atomically
+from lcnb.folders import store_url
 from lcnb.runbooks.records import artifacts
 from lcnb.runbooks.records.artifacts import RECORD_FILE
 from lcnb.runbooks.records.run_record import list_run_folders, parse_record
@@ -87,9 +88,13 @@ def close_record(folder: Path, text: str) -> None:
 
 
 def close_record_locked(folder: Path, text: str) -> None:
-    """Close a record as `close_record` does; the caller holds the lock."""
+    """Close a record as `close_record` does; the caller holds the lock.
+
+    The run of a store gets its line when it is pushed: all machines share one index there.
+    """
     content = text.encode("utf-8", "replace")
-    append_line(folder.parent, ENDED, folder.name, hashlib.sha256(content).hexdigest())
+    if store_url(folder.parent) is None:
+        append_line(folder.parent, ENDED, folder.name, hashlib.sha256(content).hexdigest())
     write_atomically(folder / RECORD_FILE, content)
 
 
@@ -103,10 +108,7 @@ def append_line(folder: Path, event: str, run: str, sha256: str) -> None:
         end = len(whole) + 1 if whole else 0
         os.ftruncate(handle, end)
         os.lseek(handle, end, os.SEEK_SET)
-        line = (
-            IndexLine(event, run, sha256, _hash_line(whole.rpartition(b"\n")[2]) if whole else ZERO_HASH).text
-            + b"\n"
-        )
+        line = next_line(whole, event, run, sha256)
         try:
             written = os.write(handle, line)
             os.fsync(handle)
@@ -120,6 +122,16 @@ def append_line(folder: Path, event: str, run: str, sha256: str) -> None:
         os.close(handle)
 
 
+def next_line(whole: bytes, event: str, run: str, sha256: str) -> bytes:
+    """Return the line that continues an index; `whole` holds its complete lines, without the last line end.
+
+    >>> next_line(b"", ENDED, "a", "0" * 64).count(ZERO_HASH.encode())
+    2
+    """
+    previous = _hash_line(whole.rpartition(b"\n")[2]) if whole else ZERO_HASH
+    return IndexLine(event, run, sha256, previous).text + b"\n"
+
+
 def _hash_line(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
@@ -127,7 +139,11 @@ def _hash_line(line: bytes) -> str:
 def read_index(folder: Path) -> tuple[list[IndexLine], list[IntegrityProblem], str]:
     """Read an index: its valid lines, its problems, and the hash of its last line."""
     path = folder / INDEX_FILE
-    content = path.read_bytes() if path.is_file() else b""
+    return parse_index(path.read_bytes() if path.is_file() else b"")
+
+
+def parse_index(content: bytes) -> tuple[list[IndexLine], list[IntegrityProblem], str]:
+    """Return the valid lines of an index, its problems, and the hash of its last line."""
     *whole, rest = content.split(b"\n")
     problems = [IntegrityProblem("", INDEX_FILE, "the last line is incomplete")] if rest else []
     lines, previous = [], ZERO_HASH

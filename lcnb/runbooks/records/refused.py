@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.files import write_atomically
+from lcnb.folders import resolve_runs_folder
 from lcnb.rows import TIME_DTYPE, Column, Rows, rows_of
 from lcnb.runbooks.records.artifacts import RECORD_FILE
-from lcnb.runbooks.records.run_record import RunRecord, encodable_text, read_runs, resolve_runs_folder
+from lcnb.runbooks.records.run_record import RunRecord, encodable_text, read_runs
 
 REFUSED_FOLDER = "refused"
 #: The newest starts that stay when another one is recorded: a job that starts each minute would fill a disk.

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.errors import InputError
-from lcnb.folders import runs_dir
 from lcnb.runbooks.ends import ABANDONED, DAMAGED
 from lcnb.runbooks.records import process
 from lcnb.runbooks.records.artifacts import RECORD_FILE
@@ -150,11 +149,6 @@ def find_run_of_process(pid: int, folder: Path) -> RunRecord | None:
 
 
 # --- folders --------------------------------------------------------------------------------------------
-
-
-def resolve_runs_folder(folder: str | Path | None) -> Path:
-    """Return a runs folder as an absolute path: `folder`, else `LCNB_RUNS_DIR` or `./runs`."""
-    return Path(folder).expanduser().absolute() if folder else runs_dir()
 
 
 def list_run_folders(folder: Path, without: Container[str] = ()) -> list[Path]:

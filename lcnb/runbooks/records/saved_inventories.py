@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lcnb.csv_file import read_csv
 from lcnb.errors import InputError
+from lcnb.folders import resolve_runs_folder
 from lcnb.frames.provenance import frame_facts
 from lcnb.history.moments import milliseconds
 from lcnb.runbooks.ends import COMPLETED_STATUSES
-from lcnb.runbooks.records.run_record import RunRecord, read_runs, resolve_runs_folder
+from lcnb.runbooks.records.run_record import RunRecord
+from lcnb.runbooks.records.settled import fetch_run_files, read_settled_runs
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
@@ -59,11 +61,11 @@ def import_saved_inventories(lc: LetsCloud, folder: str | Path | None = None) ->
     written.
     """
     result = ImportResult()
-    for run in reversed(read_runs(resolve_runs_folder(folder))):
+    for run in reversed(read_settled_runs(resolve_runs_folder(folder))):
         if run.typed_fact("runbook", str) != RUNBOOK or not _is_of_account(run, lc):
             continue
         try:
-            table = _read_table(run)
+            table = _read_table(fetch_run_files(run))
             is_new = lc._history.import_table(*table)
         except (_NotUsable, InputError) as problem:
             result.left_out[run.id] = str(problem)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from lcnb.base_url import DEFAULT_BASE_URL, is_loopback
 from lcnb.config import Settings
 from lcnb.errors import ConfigError, InputError
-from lcnb.folders import config_dir, runs_dir, state_dir
+from lcnb.folders import config_dir, runs_location, state_dir
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.preflight import needs_account
@@ -36,6 +36,8 @@ LOCAL_CARRIED_VARIABLES = (
     "LCNB_FACTS",
     *CARRIED_VARIABLES,
 )
+#: Settings of an object store that hold no secret. Its credentials belong next to the token.
+STORE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AZURE_STORAGE_ACCOUNT_NAME")
 #: Settings that may hold a password. They are stored next to the token, never in an exported file.
 SECRET_VARIABLES = (
     "LCNB_NOTIFY", "LCNB_PING_URL", "LCNB_REDIS_URL",
@@ -109,9 +111,15 @@ class JobEnvironment:
                 found[name] = seen[0] if isinstance(value, str) else json.dumps(seen, ensure_ascii=False)
         return found
 
+    def _runs_location(self) -> str:
+        """Return the runs folder of the job: the store of this machine, unless that is a folder that the job lacks."""
+        here = runs_location()
+        is_everywhere = "://" in here and not here.startswith("file:")
+        return here if is_everywhere or not self.system.runs_dir else self.system.runs_dir
+
     def options(self) -> list[str]:
         """Return the options of `lcnb run` that depend on the scheduler."""
-        folder = ["--runs-dir", self.system.runs_dir or str(runs_dir())]
+        folder = ["--runs-dir", self._runs_location()]
         if not self.system.is_local:
             return folder
         file = str(_variables_path())
@@ -130,6 +138,8 @@ class JobEnvironment:
     def env(self) -> dict[str, str]:
         """Return the variables that the command needs and that hold no secret."""
         names = LOCAL_CARRIED_VARIABLES if self.shares_files else CARRIED_VARIABLES
+        if "://" in self._runs_location():
+            names = (*names, *STORE_VARIABLES)
         carried = {name: value for name in names if (value := os.environ.get(name))}
         url = self.settings.base_url if self.settings else os.environ.get("LCNB_BASE_URL")
         if not self.account and url and url != DEFAULT_BASE_URL:
@@ -141,6 +151,8 @@ class JobEnvironment:
     def notes(self) -> Iterator[str]:
         """Yield what the reader of the file must know or do, one line each."""
         yield from self._local_notes() if self.system.is_local else self._account_notes()
+        if "://" in (place := self._runs_location()):
+            yield f"Runs are kept in {place}: the job needs lcnb[store] and the variables of its credentials."
         url = self.env().get("LCNB_BASE_URL", "")
         if self.system.unreachable and is_loopback(urlsplit(url).hostname or ""):
             yield f"LCNB_BASE_URL is {url}, an address of this machine: {self.system.unreachable}."
