@@ -23,7 +23,7 @@ from typing import Any
 from lcnb.config import load_settings
 from lcnb.errors import ConfigError, InputError
 from lcnb.flags import checked_flag
-from lcnb.folders import runs_dir
+from lcnb.folders import runs_dir, runs_location
 from lcnb.runbooks.notebook.find import notebooks_folder
 from lcnb.widgets.report_pages import REPORTS_ADDRESS, REPORTS_VARIABLE, report_handlers
 
@@ -147,7 +147,7 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
     from voila.app import Voila
 
     os.environ.update(page.environment)
-    os.environ["LCNB_RUNS_DIR"] = str(runs_dir())
+    os.environ["LCNB_RUNS_DIR"] = runs_location()
     os.environ[REPORTS_VARIABLE] = REPORTS_ADDRESS
     start_folder = str(Path.cwd())
     shared = str(Path(__file__).parent / "jupyter")

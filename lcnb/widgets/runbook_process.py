@@ -15,7 +15,7 @@ from lcnb import python_process
 from lcnb.changes.changeset import ChangeSet
 from lcnb.config import load_settings
 from lcnb.errors import LcnbError
-from lcnb.folders import runs_dir
+from lcnb.folders import runs_dir, runs_location
 from lcnb.runbooks.batch import launcher
 from lcnb.runbooks.ends import COMPLETED_STATUSES, NOT_CONFIRMED, RUN_FAILED, TERMINATED
 from lcnb.runbooks.notebook import parameters as declared
@@ -86,7 +86,7 @@ def run_and_wait(
         "sha256": hash_file(book.path),
         "parameters": {name: _typed_value(book, name, value) for name, value in run.given.items()},
         "account": account,
-        "runs_dir": str(runs_dir().absolute()),
+        "runs_dir": runs_location(),
         "confirm": False,
         "previous": None,
         "plan": str(run.plan) if run.plan else None,
@@ -108,7 +108,7 @@ def _typed_value(book: Runbook, name: str, value: Any) -> Any:
 
 def _resume_broken(broken: Path, stop: Any, client: LetsCloud, env: Mapping[str, str | None]) -> FinishedRun:
     """Call `lcnb resume RUN`: settle changes without an outcome, then run the notebook again for the rest."""
-    variables = {**os.environ, **env, "LCNB_RUNS_DIR": str(runs_dir().absolute())}
+    variables = {**os.environ, **env, "LCNB_RUNS_DIR": runs_location()}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             python_process.module_command("lcnb", "resume", str(broken), "--yes"),
