@@ -38,6 +38,7 @@ ORDER = [
     "runbooks",
     "exports",
     "widgets",
+    "jupyter",
     "cli",
     "__main__",
 ]

@@ -24,6 +24,7 @@ def runbook_lock(
     wait: float | None,
     *,
     writes: bool,
+    name: str | None = None,
 ) -> Iterator[None]:
     """Hold the lock of a run, which excludes similar runs on this machine. It ends with this process.
 
@@ -36,6 +37,7 @@ def runbook_lock(
         parameters: the values of all parameters; they do not matter if the run writes.
         wait: seconds to wait for the lock; None takes no lock.
         writes: the run changes the account.
+        name: identifies the runbook; by default its path does.
 
     Locked when another process holds the lock; RunError when the lock file cannot be created.
     """
@@ -45,7 +47,7 @@ def runbook_lock(
     from filelock import FileLock, Timeout
 
     whose = (settings.account, settings.base_url) if settings else ()
-    what = json.dumps([str(book.path), whose, None if writes else parameters], sort_keys=True, default=str)
+    what = json.dumps([name or str(book.path), whose, None if writes else parameters], sort_keys=True, default=str)
     folder = (settings.state_dir if settings else state_dir()) / "locks"
     lock = FileLock(folder / f"runbook-{hashlib.sha256(what.encode()).hexdigest()[:24]}.lock")
     try:
