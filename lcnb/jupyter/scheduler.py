@@ -4,8 +4,8 @@ Switch it on in `jupyter_server_config.py`:
 
     c.Scheduler.execution_manager_class = "lcnb.jupyter.scheduler.RunbookExecutionManager"
 
-A job whose notebook has a cell tagged `parameters` is then a run, with folder, record and report. Other notebooks run as
-jupyter-scheduler runs them.
+A job whose notebook has a cell tagged `parameters` is then a run, with folder, record and report. Other notebooks run
+as jupyter-scheduler runs them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class RunbookExecutionManager(DefaultExecutionManager):  # type: ignore[misc]  #
             with exit_on_signals():
                 result = launcher.run_row(task)
         except (KeyboardInterrupt, SystemExit):
-            raise RunError("interrupted: the Jupyter server was ended. How the run ended: lcnb runs") from None
+            raise RunError(
+                "interrupted: the Jupyter server was ended. How the run ended: lcnb runs"
+            ) from None
         folder = Path(result["folder"]) if result["folder"] else None
         if folder is not None:
             self._save_outputs(folder, source)
@@ -110,7 +112,8 @@ class RunbookExecutionManager(DefaultExecutionManager):  # type: ignore[misc]  #
                     out.write(ours[each].read_bytes())
         if others and notebook.is_file():
             job = self.model.copy(update={"output_formats": others})
-            self.create_output_files(job, nbformat.read(notebook, as_version=4))
+            executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+            self.create_output_files(job, executed)
         if self.model.package_input_folder:
             self.add_side_effects_files(str(source.parent))
 

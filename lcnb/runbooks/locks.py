@@ -47,7 +47,9 @@ def runbook_lock(
     from filelock import FileLock, Timeout
 
     whose = (settings.account, settings.base_url) if settings else ()
-    what = json.dumps([name or str(book.path), whose, None if writes else parameters], sort_keys=True, default=str)
+    what = json.dumps(
+        [name or str(book.path), whose, None if writes else parameters], sort_keys=True, default=str
+    )
     folder = (settings.state_dir if settings else state_dir()) / "locks"
     lock = FileLock(folder / f"runbook-{hashlib.sha256(what.encode()).hexdigest()[:24]}.lock")
     try:

@@ -111,7 +111,10 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for name, text in os.environ.items()
         if not name.startswith(("LCNB_", "LETSCLOUD_", "JUPYTER", "XDG_"))
     }
-    with start(speed=400, fleet=6, token=TOKEN, rate_limit=MANY) as sandbox, (folder / "server.log").open("wb") as log:
+    with (
+        start(speed=400, fleet=6, token=TOKEN, rate_limit=MANY) as sandbox,
+        (folder / "server.log").open("wb") as log,
+    ):
         environment |= {
             "HOME": str(folder), "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": sandbox.base_url, "LCNB_SETTLE": "3",
             "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
@@ -131,7 +134,11 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             assert process.poll() is None, (folder / "server.log").read_text()[-4000:]
             yield server
         finally:
-            family = [process, *psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []
+            family = (
+                [process, *psutil.Process(process.pid).children(recursive=True)]
+                if process.poll() is None
+                else []
+            )
             for each in family:
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
@@ -195,7 +202,13 @@ ATTENTION = "import lcnb\nlcnb.run().attention('web-03 has no snapshot')"
     ids=["attention", "cell", "exit", "type", "name", "required", "unconfirmed", "default", "not-yes"],
 )  # fmt: skip
 def test_failed_jobs(
-    jupyter: Server, request: pytest.FixtureRequest, declared: str, cell: str, given: dict[str, str], status: str, message: str
+    jupyter: Server,
+    request: pytest.FixtureRequest,
+    declared: str,
+    cell: str,
+    given: dict[str, str],
+    status: str,
+    message: str,
 ) -> None:
     """Every end but `done` is a failed job whose message says why; a refused job started nothing."""
     name = f"{request.node.callspec.id}.ipynb"
@@ -245,7 +258,9 @@ def test_input_folder(jupyter: Server) -> None:
     folder.mkdir()
     (folder / "hosts.csv").write_text("label\nweb\n")
     write_notebook(
-        folder / "files.ipynb", ("n: int = 1", "parameters"), "open('copy.csv', 'w').write(open('hosts.csv').read())"
+        folder / "files.ipynb",
+        ("n: int = 1", "parameters"),
+        "open('copy.csv', 'w').write(open('hosts.csv').read())",
     )
     job = jupyter.create("with-files/files.ipynb", {"n": "2"}, package_input_folder=True)
     ended = jupyter.ended(job)
@@ -280,7 +295,11 @@ def test_stop(jupyter: Server) -> None:
 
 def test_schedule(jupyter: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job definition with a schedule starts runs by itself; `lcnb runs` lists them; no file of a job has the token."""
-    write_notebook(jupyter.root / "every.ipynb", ("n: int = 1", "parameters"), "import os\nprint(os.environ['LETSCLOUD_API_KEY'])")
+    write_notebook(
+        jupyter.root / "every.ipynb",
+        ("n: int = 1", "parameters"),
+        "import os\nprint(os.environ['LETSCLOUD_API_KEY'])",
+    )
     body = {
         "input_uri": "every.ipynb", "name": "every", "runtime_environment_name": "python", "schedule": "* * * * *",
         "timezone": "UTC", "output_formats": ["ipynb", "html"], "parameters": {"n": "5"},
@@ -288,7 +307,11 @@ def test_schedule(jupyter: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     definition = jupyter.ask("job_definitions", body)["job_definition_id"]
     found: list[Any] = []
     wait_until(lambda: found.extend(jupyter.ask(f"jobs?job_definition_id={definition}")["jobs"]) or found)
-    jupyter.ask(f"job_definitions/{definition}", {"active": False, "schedule": "* * * * *", "timezone": "UTC"}, "PATCH")
+    jupyter.ask(
+        f"job_definitions/{definition}",
+        {"active": False, "schedule": "* * * * *", "timezone": "UTC"},
+        "PATCH",
+    )
     job = found[0]["job_id"]
     assert jupyter.ended(job)["status"] == "COMPLETED"
     assert record(jupyter.folder_of(job))["given"] == {"n": 5}
