@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -60,7 +59,9 @@ def test_card(front: Front) -> None:
     card.wait_for()
     card.scroll_into_view_if_needed()
     # An icon that could not be loaded has no size of its own.
-    lab.wait_for_function("each => each.complete && each.naturalWidth > 0", arg=card.locator("img").element_handle())
+    lab.wait_for_function(
+        "each => each.complete && each.naturalWidth > 0", arg=card.locator("img").element_handle()
+    )
     with lab.context.expect_page() as opened:
         card.click()
     page = opened.value

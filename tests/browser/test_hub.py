@@ -24,7 +24,6 @@ pytest.importorskip("voila")
 pytest.importorskip("jupyter_server_proxy")
 pytest.importorskip("jupyterhub")
 
-from browser.conftest import LIMIT_MS
 from browser.test_admin import ended, fill_in, press
 from conftest import MANY, ROOT, wait_until
 from lcnb.sandbox import SandboxProcess, start
@@ -32,7 +31,8 @@ from lcnb.widgets.admin_page import free_port
 
 PROXY = shutil.which("configurable-http-proxy")
 pytestmark = pytest.mark.skipif(
-    PROXY is None, reason="no configurable-http-proxy on this machine (npm install -g configurable-http-proxy)"
+    PROXY is None,
+    reason="no configurable-http-proxy on this machine (npm install -g configurable-http-proxy)",
 )
 USERS = ("alice", "bob")
 TOKENS = {name: f"$2Y$10$CANARY-{name.upper()}-7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J" for name in USERS}
@@ -94,7 +94,8 @@ def hub(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]
     folder = tmp_path_factory.mktemp("hub")
     with ExitStack() as ends:
         sandboxes = {
-            name: ends.enter_context(start(speed=400, fleet=6, token=TOKENS[name], rate_limit=MANY)) for name in USERS
+            name: ends.enter_context(start(speed=400, fleet=6, token=TOKENS[name], rate_limit=MANY))
+            for name in USERS
         }
         accounts = {
             name: {"LETSCLOUD_API_KEY": each.token, "LCNB_BASE_URL": each.base_url, "LCNB_SETTLE": "3"}
@@ -104,7 +105,9 @@ def hub(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]
         config = folder / "jupyterhub_config.py"
         config.touch(0o600)
         config.write_text(
-            CONFIG.format(port=port, hub_port=free_port(), api_port=free_port(), folder=folder, accounts=accounts)
+            CONFIG.format(
+                port=port, hub_port=free_port(), api_port=free_port(), folder=folder, accounts=accounts
+            )
         )
         address = f"http://127.0.0.1:{port}"
         log = ends.enter_context((folder / "hub.log").open("wb"))
@@ -120,7 +123,7 @@ def hub(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]
             made.contexts[name] = ends.enter_context(
                 closing(browser.new_context(viewport={"width": 1280, "height": 900}))
             )
-            made.contexts[name].set_default_timeout(60000)
+            made.contexts[name].set_default_timeout(LIMIT_MS)
             log_in(made, name)
         yield made
 
@@ -222,7 +225,7 @@ def test_other_token(hub: Hub, user: str, other: str) -> None:
 
     page = hub.contexts[user].pages[-1]
     page.get_by_role("button", name="Journal", exact=True).click()
-    page.get_by_text(f"{user}-01").first.wait_for()
+    page.locator(f"text={user}-01 >> visible=true").first.wait_for()
     assert f"{other}-01" not in page.content()
 
 
@@ -239,6 +242,8 @@ def test_end(hub: Hub) -> None:
     family = hub.family("alice")
     page = hub.contexts["alice"].new_page()
     page.goto(f"{hub.address}/hub/home")
-    page.get_by_role("link", name="Stop My Server").click()
-    wait_until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family))
+    page.locator("#stop").click()
+    wait_until(
+        lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family)
+    )
     assert [each for each in hub.family("bob") if "lcnb.jupyter.card_server" in each.cmdline()]
