@@ -24,6 +24,7 @@ pytest.importorskip("voila")
 pytest.importorskip("jupyter_server_proxy")
 pytest.importorskip("jupyterhub")
 
+from browser.conftest import LIMIT_MS
 from browser.test_admin import ended, fill_in, press
 from conftest import MANY, ROOT, wait_until
 from lcnb.sandbox import SandboxProcess, start
