@@ -64,11 +64,11 @@ class RunbookExecutionManager(DefaultExecutionManager):  # type: ignore[misc]  #
             raise RunError(_failure_message(result, folder), folder=folder, exit_code=result["exit_code"])
 
     def on_failure(self, e: Exception) -> None:
-        """Record the message of the job, and when it ended, which jupyter-scheduler leaves out."""
-        super().on_failure(RunError(str(e)[:MAX_MESSAGE_CHARS]) if isinstance(e, LcnbError) else e)
+        """Record when the job ended, which jupyter-scheduler leaves out, and then its message and status."""
         with self.db_session() as session:
             session.query(Job).filter(Job.job_id == self.job_id).update({"end_time": get_utc_timestamp()})
             session.commit()
+        super().on_failure(RunError(str(e)[:MAX_MESSAGE_CHARS]) if isinstance(e, LcnbError) else e)
 
     def _run_task(self, source: Path) -> dict[str, Any]:
         """Return the task of the run's process. ParameterError or ConfirmationMissing when it cannot start."""
