@@ -163,7 +163,7 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
 
     os.environ.update(page.environment)
     os.environ["LCNB_RUNS_DIR"] = str(runs_dir())
-    os.environ[REPORTS_VARIABLE] = REPORTS_ADDRESS
+    os.environ[REPORTS_VARIABLE] = page.base_url.rstrip("/") + REPORTS_ADDRESS
     start_folder = str(Path.cwd())
     shared = str(Path(__file__).parent / "jupyter")
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [shared, os.environ.get("JUPYTER_PATH")]))
@@ -206,7 +206,7 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
 
         def init_handlers(self) -> list[Any]:
             """Return the handlers of the page; Voila's own last one takes every address."""
-            return [*report_handlers(runs_dir()), *super().init_handlers()]
+            return [*report_handlers(runs_dir(), page.base_url), *super().init_handlers()]
 
         def listen(self) -> None:
             """Serve on the port or socket until the process is interrupted."""

@@ -66,7 +66,17 @@ def test_process(folder: Path) -> None:
     card = admin_card()
     place, base = folder / "socket", "/user/ann%20b/"
     command = [part.format(base_url=base, unix_socket=place, port=0) for part in card["command"]]
-    environment = {**os.environ, **card["environment"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    run = folder / "runs" / "20260101T000000Z-inventory-000000"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (run / "report.html").write_text("<p>report</p>")
+    environment = {
+        **os.environ,
+        "LCNB_RUNS_DIR": str(run.parent),
+        **card["environment"],
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(folder),
+    }
     authorization = card["request_headers_override"]["Authorization"]
     assert authorization.removeprefix("token ") not in " ".join(command)
     parent = subprocess.Popen(
@@ -82,6 +92,8 @@ def test_process(folder: Path) -> None:
         assert status(place, address, "token wrong") == 302
         kernel = f"{address}api/kernels/00000000-0000-0000-0000-000000000000"
         assert [status(place, kernel), status(place, kernel, authorization)] == [403, 404]
+        report = f"{address}lcnb/reports/20260101T000000Z-inventory-000000/report.html"
+        assert [status(place, report, authorization), status(place, report)] == [200, 302]
         assert page.children() == []  # no kernel was started for any of these
         parent.kill()
         wait_until(lambda: not page.is_running())

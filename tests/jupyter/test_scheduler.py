@@ -269,6 +269,13 @@ def test_input_folder(jupyter: Server) -> None:
     assert record(jupyter.folder_of(job))["given"] == {"n": 2}
 
 
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def test_stop(jupyter: Server) -> None:
     """Stopping a job interrupts its run as SIGTERM does: its record says `interrupted`, its kernel is gone."""
     began = jupyter.root / "began"
@@ -287,7 +294,7 @@ def test_stop(jupyter: Server) -> None:
     assert jupyter.ask(f"jobs/{job}")["status"] == "STOPPED"
     facts = record(jupyter.folder_of(job))
     assert (facts["status"], facts["exit_code"]) == ("interrupted", 143)
-    assert not psutil.pid_exists(facts["kernel_process"]["pid"])
+    wait_until(lambda: has_ended(facts["kernel_process"]["pid"]))
     assert (jupyter.folder_of(job) / "report.html").exists()
 
 
