@@ -22,6 +22,7 @@ REQUIREMENTS = [
 
 #: Library → the last release that an advisory is about, and the advisory.
 VULNERABLE = {
+    "aiohttp": ("3.13.2", "CVE-2025-69223"),
     "cryptography": ("49.0.0", "CVE-2026-69247"),
     "distributed": ("2025.12.0", "CVE-2026-23528"),
     "filelock": ("3.20.2", "CVE-2026-22701"),

@@ -39,6 +39,7 @@ ORDER = [
     "runbooks",
     "exports",
     "widgets",
+    "jupyter",
     "cli",
     "__main__",
 ]

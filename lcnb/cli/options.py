@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,16 @@ def runs_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--runs-dir",
         metavar="FOLDER",
         type=click.Path(file_okay=False),
+        callback=_use_store,
         help="Folder that contains the runs (default: LCNB_RUNS_DIR, or ./runs).",
     )(command)
+
+
+def _use_store(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Make a store that --runs-dir names the place of locks too, in this process and the kernels that it starts."""
+    if value is not None and "://" in value:
+        os.environ["LCNB_RUNS_DIR"] = value
+    return value
 
 
 def output_option(*choices: str) -> Decorator:

@@ -29,6 +29,7 @@ def runbook_lock(
     wait: float | None,
     *,
     writes: bool,
+    name: str | None = None,
 ) -> Iterator[HeldLocks | None]:
     """Hold the lock of a run, which excludes similar runs; yield its lease, None where no store or Redis is configured.
 
@@ -43,6 +44,7 @@ def runbook_lock(
         parameters: the values of all parameters; they do not matter if the run writes.
         wait: seconds to wait for the lock; None takes no lock.
         writes: the run changes the account.
+        name: identifies the runbook; by default its path does.
 
     Locked when another process holds the lock, or when that is not known; RunError when the lock file cannot be
     created.
@@ -54,7 +56,7 @@ def runbook_lock(
 
     whose = (settings.account, settings.base_url) if settings else ()
     which = None if writes else parameters
-    what = json.dumps([str(book.path), whose, which], sort_keys=True, default=str)
+    what = json.dumps([name or str(book.path), whose, which], sort_keys=True, default=str)
     started = time.monotonic()
     folder = (settings.state_dir if settings else state_dir()) / "locks"
     lock = FileLock(folder / f"runbook-{hashlib.sha256(what.encode()).hexdigest()[:24]}.lock")

@@ -60,6 +60,7 @@ def run_runbook(
     cwd: str | Path | None = None,
     retries: int = 0,
     retry_wait: float | None = None,
+    lock_name: str | None = None,
 ) -> RunResult:
     """Run a runbook with checked parameters.
 
@@ -88,6 +89,8 @@ def run_runbook(
             the provider or the death of the kernel, and had sent no change. `timeout` limits all attempts together.
         retry_wait: seconds before the second attempt (30 by default); each further pause is twice as long, up to
             15 minutes. The lock of the run is kept.
+        lock_name: what the lock is named after instead of the notebook's path, for copies of a notebook that must
+            exclude each other.
 
     Returns:
         A RunResult, also when a cell failed or the kernel died.
@@ -130,7 +133,7 @@ def run_runbook(
     book, spec = choose_kernel(book, kernel)
     import_module("lcnb.runbooks.engine.papermill_engine")  # slow: an interrupt now leaves nothing behind
     _check_writable(book, checked)
-    with runbook_lock(book, settings, effective, lock_wait, writes=writes) as locks:
+    with runbook_lock(book, settings, effective, lock_wait, writes=writes, name=lock_name) as locks:
         path = create_run_folder(book, folder)
         try:
             abandoned.settle_runs(path.parent, thorough=False)

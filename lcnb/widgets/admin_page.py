@@ -2,7 +2,7 @@
 
 The page can change an account, so it must not be open to others: it listens on 127.0.0.1, and every request needs the
 token in the printed address. Other addresses are refused, because others could read the traffic. To serve several
-people use JupyterHub, which authenticates them. The page loads nothing from other hosts.
+people use JupyterHub, which authenticates them (`lcnb.jupyter`). The page loads nothing from other hosts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -33,17 +33,21 @@ LAB_EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widg
 MAX_TEMP_PATH_BYTES = 30
 HUB_ADVICE = (
     "To serve others, use JupyterHub, which authenticates them: install lcnb[admin] for its single-user "
-    "servers, copy admin.ipynb there, and open <hub>/user/<name>/voila/render/admin.ipynb (docs/admin.md)."
+    "servers; each user clicks the card 'LetsCloud admin' in JupyterLab (docs/admin.md)."
 )
 
 
 @dataclass(frozen=True)
 class PageSettings:
-    """The port, token and look of the page, and the environment of its kernels."""
+    """The token, place and look of the page, and the environment of its kernels."""
 
-    port: int
     token: str
-    environment: dict[str, str]
+    #: The page listens on this port of 127.0.0.1, or instead on a socket that only this user can open.
+    port: int = 0
+    socket: Path | None = None
+    #: The path of the page in its address, where another server forwards requests to it.
+    base_url: str = "/"
+    environment: Mapping[str, str] = field(default_factory=dict)
     theme: str = "light"
     #: Seconds after which the kernel of a closed page ends.
     idle_s: int = 600
@@ -51,7 +55,7 @@ class PageSettings:
     @property
     def address(self) -> str:
         """The URL of the page, with its token."""
-        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+        return f"http://127.0.0.1:{self.port}{self.base_url}?token={self.token}"
 
 
 def check_host(host: str) -> None:
@@ -93,6 +97,14 @@ def account_environment(name: str | None, sandbox: bool) -> Iterator[dict[str, s
         }
 
 
+def check_voila() -> None:
+    """Raise ConfigError when Voila, which serves the page, is not installed."""
+    if find_spec("voila") is None:
+        raise ConfigError(
+            f"the page is served by Voila, which is not installed. Cure: {sys.executable} -m pip install 'lcnb[admin]'"
+        )
+
+
 def free_port() -> int:
     """Return a port that is free now."""
     import socket
@@ -125,14 +137,15 @@ def serve_page(
         checked_flag(name, flag, not_done="started") for name, flag in (("sandbox", sandbox), ("dark", dark))
     )
     own = notebooks_folder(notebooks)
-    if find_spec("voila") is None:
-        raise ConfigError(
-            f"the page is served by Voila, which is not installed. Cure: {sys.executable} -m pip install 'lcnb[admin]'"
-        )
+    check_voila()
     with account_environment(name, sandbox) as environment:
         environment |= {"LCNB_NOTEBOOKS": str(own)} if own else {}
         page = PageSettings(
-            port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light", idle_s
+            secrets.token_urlsafe(24),
+            port or free_port(),
+            environment=environment,
+            theme="dark" if dark else "light",
+            idle_s=idle_s,
         )
         what = "a sandbox" if sandbox else name or "the default account"
         run_voila(page, lambda: show_address(f"admin of {what}: {page.address}"))
@@ -142,13 +155,15 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
     """Run Voila in this process, so that no list of processes shows the token; call `ready` once it listens."""
     from jupyter_core.utils import run_sync
     from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+    from tornado.httpserver import HTTPServer
     from tornado.ioloop import IOLoop
+    from tornado.netutil import bind_unix_socket
     from traitlets.config import Config
     from voila.app import Voila
 
     os.environ.update(page.environment)
     os.environ["LCNB_RUNS_DIR"] = runs_location()
-    os.environ[REPORTS_VARIABLE] = REPORTS_ADDRESS
+    os.environ[REPORTS_VARIABLE] = page.base_url.rstrip("/") + REPORTS_ADDRESS
     start_folder = str(Path.cwd())
     shared = str(Path(__file__).parent / "jupyter")
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [shared, os.environ.get("JUPYTER_PATH")]))
@@ -156,6 +171,7 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
         "ip": "127.0.0.1",
         "open_browser": False,
         "token": page.token,
+        "base_url": page.base_url,
         "port_retries": 0,
         "log_level": "WARN",
     }
@@ -186,11 +202,25 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
         config.Voila.connection_dir_root = temporary if fits else "/tmp"  # noqa: S108  # only its parent
 
     class AdminServer(Voila):  # type: ignore[misc]
-        """Voila with reports, which removes the folder of the sockets after its kernels have ended, not before."""
+        """Voila with reports, which can listen on a socket, and ends its kernels before it removes their folder."""
 
         def init_handlers(self) -> list[Any]:
             """Return the handlers of the page; Voila's own last one takes every address."""
-            return [*report_handlers(runs_dir()), *super().init_handlers()]
+            return [*report_handlers(runs_dir(), page.base_url), *super().init_handlers()]
+
+        def listen(self) -> None:
+            """Serve on the port or socket until the process is interrupted."""
+            if page.socket is None:
+                super().listen()
+                return
+            HTTPServer(self.app).add_socket(bind_unix_socket(str(page.socket), mode=0o600))
+            self.ioloop = IOLoop.current()
+            try:
+                self.ioloop.start()
+            except KeyboardInterrupt:
+                pass  # Ctrl-C in the terminal of the Jupyter server ends both
+            finally:
+                self.stop()
 
         def stop(self) -> None:
             """End all kernels, then remove the folder of their sockets."""

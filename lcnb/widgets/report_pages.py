@@ -74,8 +74,8 @@ def _is_owned(found: os.stat_result) -> bool:
     return not hasattr(os, "getuid") or found.st_uid == os.getuid()
 
 
-def report_handlers(runs: Path) -> list[tuple[Any, ...]]:
-    """Return the handler of the reports in a runs folder, as a Tornado application takes it."""
+def report_handlers(runs: Path, base_url: str = "/") -> list[tuple[Any, ...]]:
+    """Return the handlers of the reports in a runs folder, as a Tornado application at `base_url` takes them."""
     from jupyter_server.base.handlers import JupyterHandler
     from tornado.web import authenticated
 
@@ -104,7 +104,8 @@ def report_handlers(runs: Path) -> list[tuple[Any, ...]]:
             self.set_header("Content-Type", "text/html; charset=utf-8")
             self.finish(found)
 
-    reports = (f"{REPORTS_ADDRESS}(.*)", ReportHandler)
+    base = re.escape(base_url.rstrip("/"))
+    reports = (f"{base}{re.escape(REPORTS_ADDRESS)}(.*)", ReportHandler)
     # Links in reports that lead out of the folder of a run would otherwise reach Voila's handler of files.
-    others = (f"{re.escape(PAGE_ADDRESS)}(.*)", ReportHandler)
+    others = (f"{base}{re.escape(PAGE_ADDRESS)}(.*)", ReportHandler)
     return [reports, others]

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lcnb.errors import ConfigError, InputError, RunError
+from lcnb.errors import ConfigError, InputError, Locked, RunError
 from lcnb.folders import resolve_runs_folder
 from lcnb.runbooks import ends
 from lcnb.runbooks.error_ends import end_of_error
@@ -75,7 +75,8 @@ def _run_task(task: Mapping[str, Any], progress: ProgressCallback) -> dict[str, 
         "engine": task.get("engine") or "auto",
         "progress": progress,
     }
-    options |= {name: task[name] for name in ("kernel", "cwd", "retries", "retry_wait") if task.get(name)}
+    wanted = ("kernel", "cwd", "retries", "retry_wait", "lock_name")
+    options |= {name: task[name] for name in wanted if task.get(name)}
     try:
         if task.get("plan"):
             result = rerun.apply_run(read_run(Path(task["plan"])), **options)
@@ -127,7 +128,7 @@ def _error_result(error: BaseException) -> dict[str, Any]:
         }
     text = (
         str(error)
-        if isinstance(error, RunError | InputError | ConfigError)
+        if isinstance(error, RunError | InputError | ConfigError | Locked)
         else f"{type(error).__name__}: {error}"
     )
     end = end_of_error(error)

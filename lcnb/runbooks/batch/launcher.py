@@ -69,7 +69,7 @@ def run_row(
 
     Args:
         task: what `BatchPlan.row_task` returns. A single run may also have `plan`, the folder of a dry run to apply,
-            and `lock_wait`, the seconds to wait for another run of the same runbook.
+            `lock_wait`, the seconds to wait for another run of the same runbook, and `lock_name` (`run_runbook`).
         env: updates the environment of the child; None removes a variable.
         stop: the flags of the batch.
         progress: called before each cell.

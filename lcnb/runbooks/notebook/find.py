@@ -104,6 +104,15 @@ def own_runbooks(folder: Path) -> tuple[list[Runbook], list[str]]:
     return books, problems
 
 
+def has_parameter_cell(path: Path) -> bool:
+    """Whether a notebook file declares parameters: a cell has the tag `parameters`. InputError for no notebook.
+
+    >>> has_parameter_cell(notebooks_dir() / "runbooks" / "inventory.ipynb")
+    True
+    """
+    return any("parameters" in _cell_tags(cell) for cell in read_notebook(path)["cells"])
+
+
 def _load_runbook(path: Path) -> Runbook:
     notebook = read_notebook(path)
     cells, metadata = notebook["cells"], notebook["metadata"]

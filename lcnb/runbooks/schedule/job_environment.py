@@ -141,6 +141,10 @@ class JobEnvironment:
         if "://" in self._runs_location():
             names = (*names, *STORE_VARIABLES)
         carried = {name: value for name in names if (value := os.environ.get(name))}
+        if "://" in (place := self._runs_location()):
+            carried["LCNB_RUNS_DIR"] = (
+                place  # the option says where runs are kept, the variable where locks are
+            )
         url = self.settings.base_url if self.settings else os.environ.get("LCNB_BASE_URL")
         if not self.account and url and url != DEFAULT_BASE_URL:
             carried["LCNB_BASE_URL"] = url
