@@ -73,8 +73,10 @@ constraints:  ## Write constraints.txt: the newest releases that pyproject.toml 
 	dist/constraints/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf dist/constraints
 
-wheel: $(STAMP)  ## Build the wheel and the sdist in dist/.
+wheel: $(STAMP)  ## Build the wheel and the sdist in dist/, and check them as PyPI does.
+	rm -f dist/lcnb-*
 	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/lcnb-*
 
 clean:  ## Remove the environment and what was built.
 	rm -rf .venv dist

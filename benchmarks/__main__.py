@@ -18,6 +18,7 @@ from benchmarks import (
     facts,
     frames,
     history,
+    leases,
     many,
     measure,
     saves,
@@ -34,6 +35,8 @@ SEQUENCE_CHANGES = 1_000
 FACTS_ROUNDS = 100
 #: Runs of several machines in one bucket; `python -m benchmarks.store` makes ten times as many.
 STORE_RUNS = 20
+#: Contended locks; `python -m benchmarks.leases` takes several times as many.
+LEASE_ATTEMPTS = 150
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
     "commands": commands.run,
@@ -48,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "saves": saves.run,
     "warm": warm.run,
     "many": many.run,
+    "leases": lambda: leases.run(LEASE_ATTEMPTS),
 }
 
 

@@ -1,5 +1,8 @@
 """How soon commands that read answer: against importing pandas, which they do not, and another cloud's command.
 
+And how soon a new Python has its first inventory as a frame, against importing pandas alone. Both sides end without
+taking the interpreter down, because a notebook goes on.
+
 `linode-cli` is installed into a temporary environment; without a package index its row is left out.
 """
 
@@ -50,6 +53,18 @@ def run() -> Iterator[Ratio]:
             ("journal", reading("journal", env), 0.25),
         ):
             yield ratio(f"lcnb {words} / import pandas", work, pandas, bound)
+        yield ratio(
+            "import lcnb, connect() and the first inventory() / import pandas",
+            python("import lcnb; lcnb.connect().inventory()", env),
+            python("import pandas", env),
+            1.25,
+        )
+
+
+def python(code: str, env: dict[str, str]) -> Callable[[], object]:
+    """Run code in a new Python, which ends right after it."""
+    words = [sys.executable, "-c", f"{code}; import os; os._exit(0)"]
+    return lambda: subprocess.run(words, check=True, env=env, stdout=subprocess.DEVNULL)
 
 
 def ratio(name: str, ours: Callable[[], object], theirs: Callable[[], object], bound: float) -> Ratio:

@@ -6,12 +6,23 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]  # the working folder, which `-m` adds: its files must not replace modules of Python
 
-import lcnb
-from lcnb import streams
-
 
 def main() -> None:
+    """Call `run`; Ctrl-C while it imports the commands ends as later: with one line and its exit code."""
+    try:
+        run()
+    except KeyboardInterrupt:
+        from lcnb.runbooks.ends import INTERRUPTED
+
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED.exit_code)
+
+
+def run() -> None:
     """Answer `lcnb --version`, hand a run to the warm server if one is running, else call the commands."""
+    import lcnb
+    from lcnb import streams
+
     streams.open_streams()
     if sys.argv[1:] == ["--version"]:
         print(f"lcnb, version {lcnb.__version__}")

@@ -40,10 +40,11 @@ ENVIRONMENT_VARIABLES = {
     "LCNB_HISTORY": "whether readings of an account are kept in its history: 1 (the default) or 0",
     "LCNB_READ_ONLY": "1: refuse every change of every account",
     "LCNB_APPROVE": "other: a second person has to approve the changes of every account",
-    "LCNB_REDIS_URL": "URL of a Redis server that shares the rate budget of a token between machines",
+    "LCNB_REDIS_URL": "URL of a Redis server that shares rate budget and locks between machines",
     "LCNB_CONFIG_DIR": "folder of lcnb.toml",
     "LCNB_STATE_DIR": "folder of journals, locks and caches",
     "LCNB_RUNS_DIR": "folder of runbook runs (default ./runs)",
+    "LCNB_NOTEBOOKS": "folder of your own runbooks, which the admin page offers",
     "LCNB_NOTIFY": "where to report how a run ended: Apprise URLs separated by spaces, or a file of them",
     "LCNB_NOTIFY_ON": "which runs are reported: all (the default) or trouble (all but successful ones)",
     "LCNB_NOTIFY_ATTACH": "what is attached, where the service supports it: html (the default), pdf or none",
@@ -128,7 +129,7 @@ def ping_url() -> Secret | None:
 
 
 def redis_url() -> Secret | None:
-    """The URL of the Redis server that shares the rate budget between machines, if set. It may contain a password."""
+    """The URL of the Redis server that shares rate budget and locks between machines. It may contain a password."""
     url = os.environ.get("LCNB_REDIS_URL")
     return Secret(url) if url else None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -49,3 +51,28 @@ class DeferredModule:
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(import_module(self._name), attribute)
+
+
+def import_in_thread(name: str) -> None:
+    """Start to import a module in a thread, and return at once; whoever imports it meanwhile waits for that thread.
+
+    A problem is not reported here: the next import of the module raises it. Imported modules stay, so the garbage
+    collector pauses, which would look for garbage in them again and again.
+    """
+    if name not in sys.modules:
+        # Not a daemon: a process that ended in the middle of the import would stop a C++ library in its initialization.
+        threading.Thread(target=_import_uncollected, args=(name,), name=f"import {name}").start()
+
+
+def _import_uncollected(name: str) -> None:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with suppress(Exception):
+            import_module(name)
+    finally:
+        if collecting:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation, else the next collection looks at all that was imported
+            gc.enable()

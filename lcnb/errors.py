@@ -34,7 +34,7 @@
     ├── StoreError                  the object store of runs and leases did not do what was asked
     │   ├── StoreUnavailable        it did not answer before the deadline, or refused
     │   └── StoreConflict           another write was first; nothing was written
-    ├── Locked                      another process changes the same machine or runs the same runbook
+    ├── Locked                      another process changes the same machine or runs the same runbook, or may do so
     ├── RunError                    a runbook run failed
     │   ├── CellFailed              a cell raised; the message shows it
     │   ├── KernelDied              the kernel could not start, or ended during the run
@@ -45,6 +45,7 @@
     DriftWarning (UserWarning)      a response was odd in places; the good rows were kept
     ConfigWarning (UserWarning)     a setting was used although something about it is wrong
     StoreWarning (UserWarning)      the store of runs did not answer; what is known on this machine was used
+    HistoryWarning (UserWarning)    the history has no answer to a question, such as the cost after one reading
 
 An error carries facts, and its message is built from them in one place (`LcnbError`). Facts are attributes, all of
 them optional keyword arguments, so that every error can be pickled (a batch sends them between processes). A program
@@ -97,6 +98,8 @@ class LcnbError(Exception):
     cure: str = ""
     not_done: str = ""
     sent: bool | None = None
+    #: The message.
+    args: tuple[Any, ...]
 
     def __init__(self, problem: str = "", *, expected: str = "", **facts: Any) -> None:
         if expected:
@@ -156,7 +159,7 @@ def _end_sentence(text: str) -> str:
 class ConfigError(LcnbError):
     """An account, token, base URL or setting is missing or wrong."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class TokenMissing(ConfigError):
@@ -174,7 +177,7 @@ class ReadOnly(ConfigError):
 class InputError(LcnbError, ValueError):
     """An argument is wrong; nothing was sent or started."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ParameterError(InputError):
@@ -206,7 +209,7 @@ class ApiError(LcnbError):
     number.
     """
 
-    sent = True
+    sent: bool | None = True
     method: str = ""
     path: str = ""
     status: int | None = None
@@ -261,13 +264,13 @@ class TransportError(LcnbError):
 class ConnectionFailed(TransportError):
     """Nothing was sent: name not found, connection refused, TLS not trusted."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ConnectionLost(TransportError):
     """The request was sent; the connection ended before the response was complete."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
@@ -277,7 +280,7 @@ class DeadlineExceeded(TransportError, TimeoutError):
 class BadReply(TransportError):
     """A response that is not the API's: HTML, empty, half a body, not an envelope."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class ChangeError(LcnbError):
@@ -289,7 +292,7 @@ class ChangeError(LcnbError):
 class Drifted(ChangeError):
     """The account has changed since the changes were planned; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class Protected(ChangeError):
@@ -299,7 +302,7 @@ class Protected(ChangeError):
     machines with their labels and reasons.
     """
 
-    sent = False
+    sent: bool | None = False
     machines: tuple[str, ...] = ()
     refused: tuple[RefusedMachine, ...] = ()
 
@@ -307,7 +310,7 @@ class Protected(ChangeError):
 class AlreadyApplied(ChangeError):
     """This ChangeSet was applied before, or is being applied now; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class ChangeFailed(ChangeError):
@@ -317,13 +320,13 @@ class ChangeFailed(ChangeError):
 class WaitTimeout(ChangeError, TimeoutError):
     """The changes were made, but the final state of one was not seen before the deadline."""
 
-    sent = True
+    sent: bool | None = True
 
 
 class JournalError(LcnbError):
     """The journal cannot be read or written; nothing was sent."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class HistoryError(LcnbError):
@@ -354,9 +357,9 @@ class StoreConflict(StoreError):
 
 
 class Locked(LcnbError):
-    """Another process changes the same machine, or runs the same runbook; this one did nothing."""
+    """Another process changes the same machine, or runs the same runbook, or nobody can know; this one did nothing."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class RunError(LcnbError):
@@ -384,7 +387,7 @@ class QueryTimeout(LcnbError, TimeoutError):
 class SandboxError(LcnbError):
     """The sandbox could not be started."""
 
-    sent = False
+    sent: bool | None = False
 
 
 class DriftWarning(UserWarning):
@@ -400,3 +403,7 @@ class ConfigWarning(UserWarning):
 
 class StoreWarning(UserWarning):
     """The store of runs did not answer: the runs are those that are known on this machine."""
+
+
+class HistoryWarning(UserWarning):
+    """The history has no answer to a question; the message says why, such as a single reading."""

@@ -35,8 +35,8 @@ def checked_flag(name: str, value: object, *, not_done: str = "sent", cure: str 
     """
     if isinstance(value, bool):
         return value
-    numpy = sys.modules.get("numpy")  # a numpy flag exists only where numpy was imported
-    if numpy is not None and isinstance(value, numpy.bool_):
+    # A numpy flag exists only where numpy was imported; another thread may be importing it now.
+    if isinstance(value, getattr(sys.modules.get("numpy"), "bool_", ())):
         return bool(value)
     raise InputError(
         f"expected True or False, got {_describe_value(value)}",

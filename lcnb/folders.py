@@ -69,6 +69,12 @@ def _runs_folder(variable: str, place: str) -> Path:
     return path
 
 
+def own_notebooks_dir() -> Path | None:
+    """The folder of the user's own runbooks: `LCNB_NOTEBOOKS`; None where it is not set."""
+    name = os.environ.get("LCNB_NOTEBOOKS")
+    return expand_path("LCNB_NOTEBOOKS", name) if name else None
+
+
 def make_state_folder(path: Path) -> Path:
     """Make a folder below the state folder that only this user can open. ConfigError when it cannot be made."""
     try:

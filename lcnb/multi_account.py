@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lcnb.config import load_settings
 from lcnb.config_file import account_names
-from lcnb.errors import InputError, LcnbError
+from lcnb.deferred_imports import import_in_thread
+from lcnb.errors import InputError, LcnbError, TokenMissing
 from lcnb.flags import NOTHING_SENT
 from lcnb.folders import config_dir
 
@@ -30,10 +31,10 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
         accounts: names in lcnb.toml; all of them by default.
         timeout: seconds that each account may take (60).
 
-    An account that cannot be read is left out; a DriftWarning and `attrs["lcnb"]["drift"]` name it. If no account can
-    be read, this raises the error of the first one. Raises InputError for no account, a repeated one or a facts file
-    that cannot be read, ConfigError or TokenMissing, before anything is sent. The client of an account turns its rows
-    into changes: `fleet[fleet.account == "lab"].lc(lcnb.connect("lab"))`.
+    An account that has no token, or that cannot be read, is left out; a DriftWarning and `attrs["lcnb"]["drift"]` name
+    it. If no account can be read, this raises the error of the first one. Raises InputError for no account, a repeated
+    one or a facts file that cannot be read, or ConfigError, before anything is sent. The client of an account turns its
+    rows into changes: `fleet[fleet.account == "lab"].lc(lcnb.connect("lab"))`.
 
     >>> import lcnb
     >>> fleet = lcnb.inventory(["prod", "lab"])  # doctest: +SKIP
@@ -41,10 +42,10 @@ def inventory(accounts: Iterable[str] | None = None, *, timeout: float | None = 
     """
     from lcnb.frames import inventory as inventory_module
 
-    with _open_clients(accounts, timeout) as clients:
+    with _open_clients(accounts, timeout) as (clients, without_token):
         facts = {name: client._facts_file.read() for name, client in clients.items()}
         read, failed = _read_accounts(clients, lambda client: client._parts())
-    return inventory_module.accounts_inventory_frame(read, failed, facts)
+    return inventory_module.accounts_inventory_frame(read, {**without_token, **failed}, facts)
 
 
 def sql(
@@ -61,34 +62,52 @@ def sql(
         accounts: names in lcnb.toml; all of them by default.
         timeout: seconds that each account, and then the query, may take (60).
 
-    An account that cannot be read is left out; a DriftWarning and `attrs["lcnb"]["drift"]` name it. If no account can
-    be read, this raises the error of the first one. Raises InputError for a wrong query, before anything is sent.
+    An account that has no token, or that cannot be read, is left out; a DriftWarning and `attrs["lcnb"]["drift"]` name
+    it. If no account can be read, this raises the error of the first one. Raises InputError for a wrong query,
+    before anything is sent.
 
     >>> import lcnb
     >>> lcnb.sql("select account, count(*) from inventory group by 1", accounts=["prod", "lab"])  # doctest: +SKIP
     """
     from lcnb.sql_queries.question import open_question, run_here
 
-    with open_question(query, parameters) as question, _open_clients(accounts, timeout) as clients:
+    with (
+        open_question(query, parameters) as question,
+        _open_clients(accounts, timeout) as (clients, without_token),
+    ):
         limit_s = next(iter(clients.values())).settings.timeout
         run_here(question.prepare(clients.items(), limit_s))
         if question.listings:
             read, failed = _read_accounts(clients, lambda client: client._listings(question.listings))
             for name, found in read.items():
                 question.add(name, found)
-            for name, reason in failed.items():
-                question.add_failure(name, reason)
+            without_token |= failed
+        for name, reason in without_token.items():
+            question.add_failure(name, reason)
         return run_here(question.answer(limit_s))
 
 
 @contextmanager
-def _open_clients(accounts: Iterable[str] | None, timeout: float | None) -> Iterator[dict[str, LetsCloud]]:
-    """Yield a client for each of these accounts, and close them at the end."""
+def _open_clients(
+    accounts: Iterable[str] | None, timeout: float | None
+) -> Iterator[tuple[dict[str, LetsCloud], dict[str, str]]]:
+    """Yield a client for each of these accounts, and why others have no token; close the clients at the end.
+
+    Raises TokenMissing when none has a token.
+    """
     from lcnb.client import connect
 
-    clients = {name: connect(name, timeout=timeout) for name in _checked_names(accounts)}
+    clients: dict[str, LetsCloud] = {}
+    missing: dict[str, TokenMissing] = {}
+    for name in _checked_names(accounts):
+        try:
+            clients[name] = connect(name, timeout=timeout)
+        except TokenMissing as error:
+            missing[name] = error
+    if not clients:
+        raise next(iter(missing.values()))
     try:
-        yield clients
+        yield clients, {name: f"no token ({'; '.join(error.looked_at)})" for name, error in missing.items()}
     finally:
         for client in clients.values():
             client.close()
@@ -130,6 +149,7 @@ def _read_accounts(
 
     for name, client in clients.items():
         threading.Thread(target=read, args=(name, client), daemon=True).start()
+    import_in_thread("pandas")  # for the frame, while the accounts are read
     found: dict[str, T | LcnbError] = {}
     for _ in clients:
         name, answer = answers.get()

@@ -135,6 +135,11 @@ def mark_action_done() -> None:
     _action_done = True
 
 
+def is_action_done() -> bool:
+    """Whether `mark_action_done` was called."""
+    return _action_done
+
+
 def finish_output(code: int) -> int:
     """Flush stdout and return the exit code: 1 instead of 0 when a result was lost that is stored nowhere."""
     try:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import nbformat
 import pytest
 
 import lcnb
+from lcnb import streams
 from lcnb.cli.main import main
 from lcnb.config import Settings
 from lcnb.runbooks.result import RunResult
@@ -226,6 +228,7 @@ def call(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyP
 
     def run(*arguments: str) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["lcnb", *arguments])
+        monkeypatch.setattr(streams, "_action_done", False)  # as in a new process
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsysbinary.readouterr()
@@ -412,3 +415,37 @@ def untrusted(self_signed: ssl.SSLContext) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield f"https://127.0.0.1:{server.server_address[1]}/api"
         server.shutdown()
+
+
+class Hook:
+    """A web hook that records the messages it receives."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.messages: list[dict[str, Any]] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                hook.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"json://user:hook-password@127.0.0.1:{self.server.server_port}/"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    served = Hook()
+    yield served
+    served.close()

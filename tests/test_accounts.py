@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -90,6 +91,20 @@ def test_one_refused(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -
     assert fleet.attrs["lcnb"]["drift"][0]["path"] == "account lab"
     with pytest.raises(AuthenticationError):
         lcnb.inventory(["lab"])
+
+
+@pytest.mark.parametrize("read", [lcnb.inventory, lambda: lcnb.sql("select account, label from instances"), lambda: lcnb.sql("select account, identifier from facts")])  # fmt: skip
+def test_no_token(two: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch, read: Any) -> None:
+    """An account without a token is left out and named; when none has one, the places that were searched are listed."""
+    monkeypatch.delenv("LAB_TOKEN")
+    with pytest.warns(
+        DriftWarning, match=r"account lab: unavailable: no token \(environment variable LAB_TOKEN"
+    ):
+        found = read()
+    assert set(found.account) <= {"prod"}
+    monkeypatch.delenv("PROD_TOKEN")
+    with pytest.raises(TokenMissing, match="for the account 'prod'"):
+        read()
 
 
 @pytest.mark.parametrize(

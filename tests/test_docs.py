@@ -101,6 +101,7 @@ def test_make_targets() -> None:
         assert work in plan.stdout
 
 
+@pytest.mark.filterwarnings("ignore::lcnb.errors.HistoryWarning")  # the sandbox of a page was read once
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_python_blocks(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks of a page run in order, as the cells of a notebook would."""
@@ -175,15 +176,18 @@ def test_examples(module: str, account_env: Any, tmp_path: Path, monkeypatch: py
 
 
 def test_wheel(tmp_path: Path) -> None:
-    """The wheel, installed with no repository near, runs the demo with its own notebooks."""
+    """Wheel and sdist pass the check of PyPI; the wheel, installed with no repository near, runs the demo."""
     source = tmp_path / "source"
     for name in ("lcnb", "notebooks"):
         shutil.copytree(ROOT / name, source / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source]
+    build = [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", source]
     subprocess.run(build, check=True, capture_output=True, timeout=600)
+    check = [sys.executable, "-m", "twine", "check", "--strict", *(tmp_path / "dist").glob("lcnb-*")]
+    checked = subprocess.run(check, capture_output=True, text=True, timeout=600)
+    assert (checked.returncode, checked.stdout.count("PASSED")) == (0, 2), checked.stdout + checked.stderr
     (wheel,) = (tmp_path / "dist").glob("lcnb-*.whl")
     home = tmp_path / "venv"
     venv.create(home, symlinks=True)

@@ -16,6 +16,7 @@ import pytest
 
 import lcnb
 from benchmarks.code import cycles
+from lcnb.cli.options import EXPORT_FORMATS
 from lcnb.sandbox import start
 
 pytestmark = pytest.mark.fresh_python
@@ -26,6 +27,7 @@ ORDER = [
     "sandbox",
     "api",
     "transport",
+    "leases",
     "facts",
     "frames",
     "history",
@@ -35,6 +37,7 @@ ORDER = [
     "client",
     "multi_account",
     "runbooks",
+    "exports",
     "widgets",
     "cli",
     "__main__",
@@ -214,6 +217,7 @@ HEAVY = {"pandas", "numpy", "pyarrow", "matplotlib", "rich", "pygments", "IPytho
         *[((name,), LISTING) for name in ("instances", "inventory", "locations", "plans", "images", "sshkeys")],
         (("snapshots", "-o", "json"), LISTING),
         (("inventory", "-o", "csv", "--sort", "-price"), LISTING),
+        *[(("inventory", "-o", name), LISTING) for name in EXPORT_FORMATS],
         (("facts",), LISTING),
         (("tag", "web-01", "project=shop"), LISTING),
         (("facts", "check"), LISTING),
@@ -263,7 +267,10 @@ def test_help_loads_only_commands(code: str) -> None:
 
 def test_asking_for_a_warm_run_loads_little() -> None:
     """`lcnb run` where a process waits for it loads only what asks: its start would be most of what a run takes."""
-    found = modules_after("import lcnb.__main__, lcnb.runbooks.engine.warm_socket") - modules_before()
+    found = (
+        modules_after("import lcnb.__main__, lcnb.streams, lcnb.runbooks.engine.warm_socket")
+        - modules_before()
+    )
     connecting = {
         "__main__",
         "folder_names",
@@ -274,7 +281,7 @@ def test_asking_for_a_warm_run_loads_little() -> None:
     }
     assert {name for name in found if name.startswith("lcnb.")} == {f"lcnb.{name}" for name in connecting}
     assert not found & {"json", "pathlib", "platformdirs", "signal", "socket", "threading"}
-    found = modules_after("import lcnb.__main__, lcnb.runbooks.engine.warm") - modules_before()
+    found = modules_after("import lcnb.__main__, lcnb.streams, lcnb.runbooks.engine.warm") - modules_before()
     own = {name for name in found if name.startswith("lcnb.")}
     asking = {
         "folder_names",
@@ -331,6 +338,22 @@ def test_all() -> None:
     """The public names are a sorted list without doubles, and `dir(lcnb)` shows them."""
     assert lcnb.__all__ == sorted(set(lcnb.__all__))
     assert set(lcnb.__all__) <= set(dir(lcnb))
+
+
+def test_names_for_type_checkers() -> None:
+    """A type checker sees each public name, from the module that it is loaded from."""
+    (block,) = [
+        node
+        for node in ast.walk(sources()["__init__"])
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    seen = {
+        alias.asname: f"{node.module}.{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == {name: f"lcnb.{home}.{name}" for name, home in lcnb._HOME.items()}
 
 
 @pytest.mark.parametrize("name", lcnb.__all__)

@@ -109,11 +109,14 @@ COMMANDS: dict[str, Callable[[Account], list[str]]] = {
         "power_schedule", "--cron", "0 6 * * *", "--to", "systemd", "-p", "selection=all", "-p", "dry_run=false",
         "--out", str(a.folder / "units"),
     ],
+    "schedule install": lambda a: [
+        "power_schedule", "--cron", "0 6 * * *", "--to", "systemd", "-p", "selection=all", "-p", "dry_run=false",
+    ],
 }  # fmt: skip
 #: Commands with --yes that work on files of this machine only.
 LOCAL = {"runs prune", "approve"}
 #: Runs start a kernel each: they are not made for real here.
-RUNS = {"run", "rerun", "batch", "schedule export"}
+RUNS = {"run", "rerun", "batch", "schedule export", "schedule install"}
 
 
 def dry_run(account: Account) -> str:

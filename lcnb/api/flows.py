@@ -1,17 +1,33 @@
 """Flows and their effects: what a generator may yield to its driver, and the successful response that it receives.
 
-A flow yields a `Call`, `Together`, `Pause` or `LocalWork`; the drivers in lcnb.transport do the sending and waiting."""
+A flow yields a `Call`, `GuardedCall`, `Together`, `Pause` or `LocalWork`; the drivers in lcnb.transport do the sending
+and waiting."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from lcnb.api.calls import Call
+from lcnb.deferred_imports import import_in_thread
 
 T = TypeVar("T")
-Flow = Generator["Call | Together | Pause | LocalWork", Any, T]
+Flow = Generator["Call | GuardedCall | Together | Pause | LocalWork", Any, T]
+
+
+@dataclass(frozen=True)
+class GuardedCall:
+    """A call that needs a lock: each attempt calls `check` in the thread that sends, immediately before the first byte.
+
+    `check` returns the seconds in which the request must have been handed to the system, or raises the error with which
+    the call then ends unsent.
+    """
+
+    call: Call
+    check: Callable[[], float] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -48,3 +64,17 @@ class Envelope:
     def data(self) -> Any:
         """The `data` of the document, or None."""
         return self.document.get("data")
+
+
+def import_meanwhile(flow: Flow[T], module: str) -> Flow[T]:
+    """Run a flow; a thread imports the module that its result will need, once its first requests are in flight."""
+    if module in sys.modules:
+        return (yield from flow)
+    importing = LocalWork(f"import {module}", partial(import_in_thread, module))
+    result, _ = yield Together([flow, perform(importing)])
+    return result  # type: ignore[no-any-return]
+
+
+def perform(work: LocalWork) -> Flow[Any]:
+    """Do local work as a flow of its own, to run together with others."""
+    return (yield work)

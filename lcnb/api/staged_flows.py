@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Protocol
 
-from lcnb.api.flows import Flow, T, Together
+from lcnb.api.flows import Flow, LocalWork, T, Together, perform
 from lcnb.api.listing_reader import Listing
 from lcnb.errors import InputError, LcnbError, NotFound, Refused
 
@@ -38,18 +38,21 @@ def run_uncached(stages: Callable[[], StagedFlow[T]]) -> Flow[T]:
 
 
 def read_concurrently(
-    wanted: ListingRequests, guessed: Collection[str] = ()
+    wanted: ListingRequests, guessed: Collection[str] = (), meanwhile: Sequence[LocalWork] = ()
 ) -> Flow[dict[str, Listing | LcnbError]]:
-    """Read these listings together. Those in `guessed` are read ahead, and may fail in any way."""
+    """Read these listings together. Those in `guessed` are read ahead, and may fail in any way.
+
+    `meanwhile` is local work, which is done while the requests are in flight.
+    """
     flows = {
         name: _catch_error(fetch(), LcnbError if name in guessed else REFUSAL_ERRORS)
         for name, fetch in wanted.items()
     }
-    if len(flows) == 1:
+    if len(flows) == 1 and not meanwhile:
         ((name, flow),) = flows.items()
         return {name: (yield from flow)}
-    answers = yield Together(list(flows.values()))
-    return dict(zip(flows, answers, strict=True))
+    answers = yield Together([*flows.values(), *map(perform, meanwhile)])
+    return dict(zip(flows, answers, strict=False))  # the answers to `meanwhile` are not needed
 
 
 def read_one(name: str, fetch: ListingFetch) -> StagedFlow[Listing]:

@@ -4,7 +4,8 @@
     fleet[fleet.lc.tags("project") == "shop"].lc.protect()
 
 A frame knows which client read it and when. Its rows hold the state of each machine at that time; `apply` compares it
-with the live account, and sends nothing when a row is out of date.
+with the live account, and sends nothing when a row is out of date. After `merge` a frame does not know this any more:
+its machines are then looked up by their identifiers (`merged_rows`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lcnb.api.fields import fields_of
+from lcnb.api.flows import Flow
 from lcnb.api.models import Instance
 from lcnb.changes import build
+from lcnb.changes.merged_rows import check_identifiers, check_repeated, find_row_machines
 from lcnb.errors import InputError
 from lcnb.facts.edits import Tags
 from lcnb.facts.machine_facts import checked_tag_key, tag_values
 from lcnb.flags import checked_flag
-from lcnb.frames.live_clients import find_client
+from lcnb.frames.live_clients import clients_that_listed, find_client
 from lcnb.frames.provenance import frame_facts
 
 if TYPE_CHECKING:
@@ -41,7 +44,9 @@ class SelectedRows:
     """The selected rows of an lcnb listing: methods that change the account return a ChangeSet of them.
 
     Facts (`tag`, `untag`, `protect`, `unprotect`, `expire`) are in a file of this machine: they are changed at once.
-    InputError when lcnb did not read the frame (after `merge`, `concat` or reading a file), or when it is another
+    After `merge` or `concat` rows of machines still have these methods, as long as each has the identifier of another
+    machine: the client that has listed them reads them again. InputError for rows without their identifiers, for a
+    machine in several rows, for rows that no open client has listed (pass one: `frame.lc(client)`), and for another
     listing. Nothing is sent until `apply`. For rows that AsyncLetsCloud read, the methods are awaited.
 
     Machines that cannot be changed now raise ChangesRefused, whose `.refused` lists each with its reason. With
@@ -161,13 +166,41 @@ class SelectedRows:
     def _build_for_machines(self, work: Any, skip_busy: bool) -> ChangeSet:
         self._checked_kind("instances", need_key=False)
         skip = checked_flag("skip_busy", skip_busy)
-        machines = [_machine_from_row(row) for row in self._frame.to_dict("records")]
-        return self._build_with(
-            lambda cache: build.change_machines(machines, lambda each: work(cache, each), skip_busy=skip)
-        )
+        rows = self._frame.to_dict("records")
+
+        def build_rows(cache: build.ReadCache) -> Flow[build.BuiltChanges]:
+            if self._is_listing():
+                machines = [_machine_from_row(row) for row in rows]
+            else:
+                machines = yield from find_row_machines(cache, rows)
+            return (
+                yield from build.change_machines(machines, lambda each: work(cache, each), skip_busy=skip)
+            )
+
+        return self._build_with(build_rows)
+
+    def _is_listing(self) -> bool:
+        """Whether the frame knows what lcnb read; after a merge it does not."""
+        return bool(frame_facts(self._frame))
 
     def _checked_kind(self, *allowed: str, need_key: bool = True) -> str:
         """Return the kind of the listing; `need_key` refuses rows without their identifier or slug."""
+        kind = self._listing_kind()
+        if kind not in allowed:
+            raise InputError(f"the rows are {kind}; they have: {_ROW_METHODS[kind]}. Nothing was sent.")
+        if kind == "instances" and not (self._is_listing() and "identifier" in self._frame):
+            check_identifiers(self._frame)
+        elif kind == "instances":
+            check_repeated(self._frame)
+        key = "identifier" if kind == "instances" else "slug"
+        if key not in self._frame or (need_key and self._frame[key].isna().any()):
+            raise InputError(
+                f"each row needs its {key}; a column was left out, or a machine is still being built. Nothing was sent."
+            )
+        return kind
+
+    def _listing_kind(self) -> str:
+        """Return which listing the rows are of. InputError for rows of the past, and for those of no listing."""
         about = frame_facts(self._frame)
         if about.get("past"):
             raise InputError(
@@ -175,38 +208,45 @@ class SelectedRows:
                 cure="Select from lc.inventory(), without at=.",
                 not_done="sent",
             )
-        kind = {"inventory": "instances"}.get(str(about.get("kind")), about.get("kind"))
-        if kind not in _ROW_METHODS:
-            raise InputError(
-                "this frame is not a listing that lcnb read (merge, concat and files lose what lcnb knows about one). "
-                "Select from lc.instances(), lc.inventory(), lc.sshkeys() or lc.snapshots(). Nothing was sent."
-            )
-        if kind not in allowed:
-            raise InputError(f"the rows are {kind}; they have: {_ROW_METHODS[kind]}. Nothing was sent.")
-        key = "identifier" if kind == "instances" else "slug"
-        if key not in self._frame or (need_key and self._frame[key].isna().any()):
-            raise InputError(
-                f"each row needs its {key}; a column was left out, or a machine is still being built. Nothing was sent."
-            )
-        return str(kind)
+        kind = {"inventory": "instances"}.get(str(about.get("kind")), str(about.get("kind")))
+        if kind in _ROW_METHODS:
+            return kind
+        if not about and any(str(name).startswith("identifier") for name in self._frame.columns):
+            return "instances"
+        raise InputError(
+            "this frame is not a listing that lcnb read, and has no column identifier (merge and files lose what lcnb "
+            "knows about a listing). Select from lc.instances(), lc.inventory(), lc.sshkeys() or lc.snapshots(). "
+            "Nothing was sent."
+        )
 
     def _facts_client(self) -> Any:
         self._checked_kind("instances")
         return self._live_client()
 
     def _build_with(self, flow: Any) -> ChangeSet:
-        read_at = datetime.fromisoformat(str(frame_facts(self._frame)["fetched_at"]))
+        read = frame_facts(self._frame).get("fetched_at")
+        read_at = datetime.fromisoformat(str(read)) if read else None
         return self._live_client()._selected(flow, read_at)  # type: ignore[no-any-return]
 
     def _live_client(self) -> Any:
-        """Return the client that was passed, or that read the frame. InputError when it is gone."""
-        about = frame_facts(self._frame)
-        client = self._client or find_client(str(about.get("client")))
-        if client is None:
+        """Return the client that was passed, or that read the frame or its machines. InputError when it is gone."""
+        if self._client is not None:
+            return self._client
+        if self._is_listing():
+            client = find_client(str(frame_facts(self._frame).get("client")))
+            if client is None:
+                raise InputError(
+                    "the client that read this frame is gone. Pass one: frame.lc(client).power_off(). Nothing was sent."
+                )
+            return client
+        found = clients_that_listed(self._frame["identifier"].tolist())
+        if len(found) != 1:
+            whose = f"{len(found)} open clients have" if found else "no open client has"
             raise InputError(
-                "the client that read this frame is gone. Pass one: frame.lc(client).power_off(). Nothing was sent."
+                f"the frame does not say which client read it, and {whose} listed these machines. Select from "
+                "lc.instances() or lc.inventory(), or pass a client: frame.lc(client).power_off(). Nothing was sent."
             )
-        return client
+        return found[0]
 
 
 def _machine_from_row(row: Mapping[Any, Any]) -> Instance:

@@ -26,6 +26,7 @@ from lcnb.changes.outcomes_view import (
     count_outcomes,
     money_change,
     monthly_difference,
+    next_steps,
     outcome_rows,
     outcomes_html,
     outcomes_text,
@@ -33,7 +34,7 @@ from lcnb.changes.outcomes_view import (
 from lcnb.changes.protection import check_protection
 from lcnb.changes.results import apply_result, tasks_frame, unapplied_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
-from lcnb.changes.tasks import ChangeTask, OnError, Progress
+from lcnb.changes.tasks import ChangeTask, OnError, Progress, Wait
 from lcnb.config import Settings, check_approved, check_writable
 from lcnb.errors import ConfirmationMissing, InputError, JournalError
 from lcnb.files import read_text, write_atomically
@@ -92,13 +93,13 @@ class ChangeSet(Generic[R]):
         read_at: datetime | None = None,
         begun: bool = False,
     ) -> None:
-        self.changes = tuple(changes)
+        self.changes: tuple[Change, ...] = tuple(changes)
         #: When the selected rows were read; None for what was read just now.
         self.read_at = read_at
         #: What was left out, and why: nothing to do, or not possible in place.
-        self.notes = tuple(notes)
+        self.notes: tuple[str, ...] = tuple(notes)
         #: The identity of this set, which is applied once and never again.
-        self.id = id or secrets.token_hex(6)
+        self.id: str = id or secrets.token_hex(6)
         #: The frame of outcomes that `apply` returned, or its error carries; None before.
         self.result: pd.DataFrame | None = None
         #: The id of the run in which a second person approved these changes; "" without such a run.
@@ -215,21 +216,25 @@ class ChangeSet(Generic[R]):
 
     def __repr__(self) -> str:
         if self.result is not None:
-            return outcomes_text(self.id, outcome_rows(self.changes, self.result), self.notes)
+            return outcomes_text(self.id, *self._outcomes(self.result))
         lines = [f"ChangeSet {self.id}: {self.summary()}; {self.status()}"]
         lines += [f"  {number}. {_change_line(each)}" for number, each in enumerate(self, 1)]
         lines += [f"  note: {note}" for note in self.notes if self.changes]
         return "\n".join(lines)
 
+    def _outcomes(self, result: pd.DataFrame) -> tuple[list[dict[str, Any]], Sequence[str], Sequence[str]]:
+        """Return what is shown after `apply`: the changes with their outcomes, the notes, and what is next."""
+        return outcome_rows(self.changes, result), self.notes, next_steps(result)
+
     def _repr_html_(self) -> str:
         if self.result is not None:
-            return outcomes_html(self.id, outcome_rows(self.changes, self.result), self.notes)
+            return outcomes_html(self.id, *self._outcomes(self.result))
         return self.preview_html(self.status())
 
-    def preview_html(self, status: str = "not applied") -> str:
+    def preview_html(self, status: str = "not applied", *, with_notes: bool = True) -> str:
         """Return the preview as HTML: what the changes cost, the changes, the notes and the exact requests.
 
-        `status`: what is said about their progress.
+        `status`: what is said about their progress. `with_notes`: False for a form, which shows the notes elsewhere.
         """
         from lcnb.display.markup import Html
         from lcnb.display.panels import cards, details
@@ -245,7 +250,7 @@ class ChangeSet(Generic[R]):
         parts = [
             *([cards(figures, warn=["cannot be undone"])] if self.changes else []),
             table(self.preview_frame(), empty="Nothing to do."),
-            *([details("Notes", self.notes)] if self.notes else []),
+            *([details("Notes", self.notes)] if self.notes and with_notes else []),
             *([details("The exact requests", requests)] if requests else []),
         ]
         return Html.joined(parts, repr(self))._repr_html_()
@@ -311,7 +316,7 @@ class ChangeSet(Generic[R]):
         self,
         confirm: Confirm = None,
         *,
-        wait: bool = False,
+        wait: Wait = False,
         timeout: float | None = None,
         on_error: OnError = "stop",
         progress: Progress | None = None,
@@ -324,7 +329,10 @@ class ChangeSet(Generic[R]):
             confirm: True when it has been confirmed; the text that has to be typed (`challenge`), such as the label of
                 the machine to delete; None asks in a terminal or a notebook, and refuses elsewhere; a function is
                 called with the ChangeSet.
-            wait: wait until each machine or snapshot is in its final state (ready, off, gone, built).
+            wait: True: wait until each machine or snapshot is in its final state (ready, off, gone, built). "ssh": also
+                until each machine that was created or started answers by SSH; its host key is recorded in `known_hosts`
+                next to lcnb.toml. "cloud-init": also until its cloud-init has ended, which needs a login by key. Both
+                need `pip install 'lcnb[ssh]'`.
             timeout: seconds that waiting may take (1,200).
             on_error: `stop` at the first change that fails and raise ChangeFailed; `continue` with the others and
                 report failures in the result.
@@ -360,10 +368,12 @@ class ChangeSet(Generic[R]):
     def _end(self, tasks: Sequence[ChangeTask], on_error: str) -> pd.DataFrame:
         """Keep the outcomes, and return them or raise the error that carries them."""
         self.result = tasks_frame(self.id, tasks, self.notes)
+        if is_in_kernel() and can_prompt():  # the frame that a cell shows has no room for it
+            print("\n".join(next_steps(self.result)))
         return apply_result(self.id, tasks, self.result, on_error)
 
     def _is_to_be_applied(
-        self, confirm: Confirm, *, wait: bool, timeout: float | None, on_error: OnError, progress: object
+        self, confirm: Confirm, *, wait: Wait, timeout: float | None, on_error: OnError, progress: object
     ) -> bool:
         """Whether there are changes, the arguments are right, and the changes are confirmed.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JOURNAL_FILE = "journal.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: Seconds that a process waits for another one's write to end.
 LOCK_TIMEOUT_S = 30.0
 OPEN_STATES = ("planned", "sent")
@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS change (
   changeset TEXT NOT NULL REFERENCES changeset(id), position INTEGER NOT NULL, state TEXT NOT NULL,
   action TEXT NOT NULL, target TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, body TEXT,
   plan TEXT NOT NULL, known TEXT, sent_at TEXT, tries INTEGER NOT NULL DEFAULT 0, ended_at TEXT, identifier TEXT,
-  detail TEXT, given_up_at TEXT, PRIMARY KEY (changeset, position)
+  detail TEXT, given_up_at TEXT, fence INTEGER, PRIMARY KEY (changeset, position)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_changes ON change (state) WHERE state IN ('planned', 'sent');
 """
@@ -71,6 +71,8 @@ class JournalEntry:
     detail: str | None = None
     #: When the last attempt stopped waiting for its response.
     given_up_at: str | None = None
+    #: The fencing token of the lock across machines under which the last attempt was sent.
+    fence: int | None = None
 
     def attempt_ended(self, attempt_s: float) -> datetime:
         """Return the latest time at which the last attempt ended. One attempt takes at most `attempt_s` seconds."""
@@ -129,7 +131,7 @@ class Journal:
             os.getpid(),
             account,
             base_url,
-            _current_run(),
+            current_run(),
             token,
         )
         whose = (base_url, token, account)
@@ -271,13 +273,18 @@ class Journal:
             "was sent now. To do the same again, make a new ChangeSet."
         )
 
-    def record_attempt(self, changeset: str, position: int, known: Sequence[str]) -> None:
-        """Record an attempt, on the disk, before the request is sent: from now on the change may have happened."""
+    def record_attempt(
+        self, changeset: str, position: int, known: Sequence[str], fence: int | None = None
+    ) -> None:
+        """Record an attempt, on the disk, before the request is sent: from now on the change may have happened.
+
+        `fence`: the fencing token of the lock across machines, if there is one.
+        """
         with self._open("nothing more is sent") as db:
             db.execute(
                 "UPDATE change SET state = 'sent', sent_at = ?, given_up_at = NULL, tries = tries + 1, "
-                "known = coalesce(known, ?) WHERE changeset = ? AND position = ?",
-                (utc_now(), _json_text(list(known)), changeset, position),
+                "known = coalesce(known, ?), fence = ? WHERE changeset = ? AND position = ?",
+                (utc_now(), _json_text(list(known)), fence, changeset, position),
             )
 
     def record_giving_up(self, changeset: str, position: int) -> None:
@@ -287,6 +294,15 @@ class Journal:
                 "UPDATE change SET given_up_at = ? WHERE changeset = ? AND position = ? AND state = 'sent'",
                 (utc_now(), changeset, position),
             )
+
+    def unsettled(self, changeset: str, *, pending_s: float, attempt_s: float) -> list[str]:
+        """Return the changes of a ChangeSet that were sent, have no outcome, and may still take effect."""
+        since = datetime.now(UTC) - timedelta(seconds=pending_s)
+        return [
+            f"{each.action} {each.target}"
+            for each in self.entries(changeset, pending=True)
+            if each.state == "sent" and each.attempt_ended(attempt_s) >= since
+        ]
 
     def record_outcome(
         self, changeset: str, position: int, state: str, identifier: str | None = None, detail: str = ""
@@ -378,8 +394,10 @@ class Journal:
             db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
-            if "given_up_at" not in {row[1] for row in db.execute("PRAGMA table_info(change)")}:
-                db.execute("ALTER TABLE change ADD COLUMN given_up_at TEXT")
+            present = {row[1] for row in db.execute("PRAGMA table_info(change)")}
+            for column, kind in (("given_up_at", "TEXT"), ("fence", "INTEGER")):
+                if column not in present:
+                    db.execute(f"ALTER TABLE change ADD COLUMN {column} {kind}")
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("COMMIT")
 
@@ -424,7 +442,7 @@ def user_at_host() -> str:
     return f"{user_name()}@{socket.gethostname()}"
 
 
-def _current_run() -> str | None:
+def current_run() -> str | None:
     """Return the run that this process belongs to, from the folder that `lcnb run` passes to its kernel."""
     folder = os.environ.get("LCNB_RUN_DIR")
     return Path(folder).name if folder else None
@@ -449,4 +467,5 @@ _JOURNAL_COLUMNS: Sequence[Column[tuple[JournalEntry, ChangeSetOwner]]] = (
     ("user", "str", lambda row: row[1].user),
     ("host", "str", lambda row: row[1].host),
     ("run", "str", lambda row: row[1].run),
+    ("fence", "Int64", lambda row: row[0].fence),
 )

@@ -1,4 +1,8 @@
-"""Keep every other process of this machine away from a ChangeSet and its machines while it is applied."""
+"""Keep every other process away from a ChangeSet and its machines while it is applied.
+
+Lock files exclude the processes of this machine. Where a store of runs or Redis is configured, leases exclude other
+machines (`machine_locks`).
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,21 @@ from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
 from lcnb.changes.client_protocol import ChangeClient
 from lcnb.changes.journal import Journal
+from lcnb.changes.machine_locks import ChangeLocks, lock_across_machines
 from lcnb.errors import AlreadyApplied, JournalError, LcnbError, Locked
 from lcnb.folders import make_state_folder
 
 
 @contextmanager
-def lock_machines(client: ChangeClient, changeset: str, changes: Sequence[Change]) -> Iterator[None]:
-    """Hold the locks of a ChangeSet and of its machines; they end with this process at the latest.
+def lock_machines(
+    client: ChangeClient, changeset: str, changes: Sequence[Change]
+) -> Iterator[ChangeLocks | None]:
+    """Hold the locks of a ChangeSet and of its machines; yield those across machines, None where none are configured.
 
-    AlreadyApplied when another process applies this ChangeSet, Locked when one changes a machine of it. An error or an
-    interrupt inside gets a note that says how to continue.
+    Lock files end with this process at the latest, leases some minutes after it.
+
+    AlreadyApplied when another process applies this ChangeSet, Locked when one changes a machine of it, or when that is
+    not known. An error or an interrupt inside gets a note that says how to continue.
     """
     from filelock import FileLock, Timeout
 
@@ -41,9 +50,10 @@ def lock_machines(client: ChangeClient, changeset: str, changes: Sequence[Change
                     f"another process is changing {label} ({identifier}) now. Nothing was sent by this one; try again "
                     "when that has ended."
                 ) from None
+        locks = held.enter_context(lock_across_machines(client.settings, changeset, changes))
         held.callback(client._cache.forget_listings)
         held.enter_context(_add_journal_note(client, changeset))
-        yield
+        yield locks
 
 
 def _locked_machines(changes: Sequence[Change]) -> set[tuple[str, str]]:

@@ -19,6 +19,7 @@ from lcnb.changes.reading import (
 )
 from lcnb.errors import InputError, NotFound
 from lcnb.frames.pricing import infer_price
+from lcnb.names import same_name
 from lcnb.suggestions import did_you_mean
 
 
@@ -85,9 +86,18 @@ def find_snapshot(cache: ReadCache, slug: str) -> Flow[Snapshot]:
         if each.slug == slug:
             return each
     names = ", ".join(f"{each.slug} ({each.label})" for each in found) or "none"
+    near = _snapshot_hint(slug, found)
     raise NotFound(
-        f"no snapshot {slug!r}. Snapshots: {names}. {NOTHING_SENT}", method="GET", path="/snapshots"
+        f"no snapshot {slug!r}{near}. Snapshots: {names}. {NOTHING_SENT}", method="GET", path="/snapshots"
     )
+
+
+def _snapshot_hint(name: str, snapshots: Sequence[Snapshot]) -> str:
+    """Return the slug of the snapshot with this label, or else the most similar slug or label."""
+    labelled = [each.slug for each in snapshots if each.slug and same_name(each.label, name)]
+    if labelled:
+        return f" (the snapshot with this label is {', '.join(labelled)})"
+    return did_you_mean(name, [text for each in snapshots for text in (each.slug, each.label) if text])
 
 
 def find_current_price(

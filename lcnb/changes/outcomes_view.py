@@ -77,28 +77,37 @@ def count_outcomes(outcomes: Iterable[str]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in Counter(outcomes).items())
 
 
-def outcomes_text(changeset: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
+def outcomes_text(
+    changeset: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str], steps: Sequence[str] = ()
+) -> str:
     """Return the outcomes as lines of text."""
     lines = [f"ChangeSet {changeset}: {count_outcomes(each['outcome'] for each in rows)}"]
     for number, each in enumerate(rows, 1):
         detail = f": {each['detail']}" if each["detail"] else ""
         lines.append(f"  {number}. {each['outcome']}: {each['action']} {each['target']}{detail}")
-    return "\n".join([*lines, *(f"  note: {note}" for note in notes)])
+    return "\n".join([*lines, *(f"  note: {note}" for note in notes), *(f"  next: {step}" for step in steps)])
 
 
-def outcomes_html(changeset: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
-    """Return the outcomes as HTML: their numbers, what the made changes cost, a table, the notes."""
+def next_steps(result: pd.DataFrame) -> tuple[str, ...]:
+    """Return what people need after the changes of a result, such as how to log in to a new machine."""
+    return tuple(result.attrs.get("lcnb", {}).get("next", ()))
+
+
+def outcomes_html(
+    changeset: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str], steps: Sequence[str] = ()
+) -> str:
+    """Return the outcomes as HTML: their numbers, what the made changes cost, a table, what is next, the notes."""
     from lcnb.display.markup import Html
-    from lcnb.display.panels import cards, details
+    from lcnb.display.panels import cards, details, note
     from lcnb.display.tables import table
 
     figures: dict[str, object] = dict(Counter(str(each["outcome"]) for each in rows))
     warn = [outcome for outcome in figures if outcome != "done"]
     made = [each for each in rows if each["outcome"] in _MADE]
     figures |= {f"{code} per month": f"{value:+,.2f}" for code, value in monthly_difference(made).items()}
-    parts = [cards(figures, warn=warn), table(recorded_frame(rows))]
+    parts = [cards(figures, warn=warn), table(recorded_frame(rows)), *map(note, steps)]
     parts += [details("Notes", notes)] if notes else []
-    return Html.joined(parts, outcomes_text(changeset, rows, notes))._repr_html_()
+    return Html.joined(parts, outcomes_text(changeset, rows, notes, steps))._repr_html_()
 
 
 def _recorded_price(change: Mapping[str, Any]) -> str | None:

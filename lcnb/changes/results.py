@@ -14,6 +14,9 @@ from lcnb.rows import Column, rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Steps that a result names one by one.
+MAX_NEXT_STEPS = 10
+
 
 def apply_result(
     changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataFrame, on_error: str
@@ -35,7 +38,8 @@ def combined_result(found: Sequence[tuple[str, Sequence[ChangeTask]]], on_error:
         return tasks_frame("", [])
     frames = [apply_result(name, tasks, tasks_frame(name, tasks), on_error) for name, tasks in found]
     frame = pd.concat(frames, ignore_index=True)
-    frame.attrs["lcnb"] = {"kind": "result"}
+    steps = [step for each in frames for step in each.attrs["lcnb"]["next"]]
+    frame.attrs["lcnb"] = {"kind": "result", "next": tuple(steps)}
     return frame
 
 
@@ -48,10 +52,24 @@ def unapplied_frame(changeset: str, changes: Sequence[Change], notes: Sequence[s
 def tasks_frame(changeset: str, tasks: Sequence[ChangeTask], notes: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row per change: change, action, target, identifier, outcome, detail, tries, seconds.
 
-    `attrs["lcnb"]["notes"]` has the notes of the ChangeSet.
+    `attrs["lcnb"]` has the notes of the ChangeSet (`notes`), and what people need next (`next`), such as how to log in.
     """
     plain = tuple(str(each) for each in notes)
-    return rows_of(tasks, _RESULT_COLUMNS, kind="result", changeset=changeset, notes=plain).frame()
+    how = {"changeset": changeset, "notes": plain, "next": _next_steps(tasks)}
+    return rows_of(tasks, _RESULT_COLUMNS, kind="result", **how).frame()
+
+
+def _next_steps(tasks: Sequence[ChangeTask]) -> tuple[str, ...]:
+    """Return what people need after the changes that were made; of many, the first ones."""
+    steps = [
+        step for task in tasks if task.state == "done" and (step := action_of(task.change).next_step(task))
+    ]
+    if len(steps) > MAX_NEXT_STEPS:
+        more = (
+            f"{len(steps) - MAX_NEXT_STEPS} more: `lcnb instances` lists the machines with their addresses."
+        )
+        steps[MAX_NEXT_STEPS:] = [more]
+    return tuple(steps)
 
 
 def _seconds_taken(task: ChangeTask) -> float | None:
@@ -71,7 +89,11 @@ _RESULT_COLUMNS: Sequence[Column[ChangeTask]] = (
 
 
 def _raise_failures(changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataFrame) -> None:
-    bad = [task for task in tasks if task.state in ("failed", "unknown", "twins")]
+    bad = [
+        task
+        for task in tasks
+        if task.state in ("failed", "unknown", "twins") or (task.state == "not tried" and task.detail)
+    ]
     late = [task for task in tasks if not task.reached]
     if bad:
         raise ChangeFailed(_failure_text(changeset, tasks), result=frame)

@@ -16,10 +16,11 @@ from lcnb.changes.changeset import ChangeSet, Confirm
 from lcnb.changes.client_protocol import ChangeClient
 from lcnb.changes.journal import ChangeSetOwner, Journal, JournalEntry
 from lcnb.changes.locks import lock_machines
+from lcnb.changes.machine_locks import ChangeLocks
 from lcnb.changes.sending import ApplyFlow
 from lcnb.changes.session import ApplySession
-from lcnb.changes.starting import check_arguments, wait_seconds
-from lcnb.changes.tasks import ApplyRules, ChangeTask, OnError, Progress, apply_rules
+from lcnb.changes.starting import check_arguments, reach_level, wait_seconds
+from lcnb.changes.tasks import ApplyRules, ChangeTask, OnError, Progress, Wait, apply_rules
 from lcnb.config import Settings
 from lcnb.errors import AlreadyApplied, InputError, Locked
 from lcnb.names import comparable_name
@@ -77,7 +78,7 @@ def prepare_resume(
     client: ChangeClient,
     changeset: str,
     confirm: Confirm,
-    wait: bool,
+    wait: Wait,
     timeout: float | None,
     on_error: OnError,
     passwords: Mapping[str, Secret] | None,
@@ -95,16 +96,16 @@ def prepare_resume(
     if not len(left) or not left.confirmed(confirm):
         yield None
         return
-    rules = apply_rules(client.settings, on_error, wait_seconds(wait, timeout))
+    rules = apply_rules(client.settings, on_error, wait_seconds(wait, timeout), reach_level(wait))
     with ExitStack() as held:
         try:
-            held.enter_context(lock_machines(client, changeset, left.changes))
+            locks = held.enter_context(lock_machines(client, changeset, left.changes))
         except (AlreadyApplied, Locked):
             if not others:
                 raise
             yield None
             return
-        yield restore_flow(client, changeset, passwords or {}, rules, progress)
+        yield restore_flow(client, changeset, passwords or {}, rules, progress, locks)
 
 
 def restore_flow(
@@ -113,13 +114,17 @@ def restore_flow(
     passwords: Mapping[str, Secret],
     rules: ApplyRules,
     progress: Progress | None = None,
+    locks: ChangeLocks | None = None,
 ) -> ApplyFlow:
-    """Return the flow of a ChangeSet as the journal has it. `passwords`: label → a typed password, passed again."""
+    """Return the flow of a ChangeSet as the journal has it.
+
+    `passwords`: label → a typed password, passed again. `locks`: the locks across machines, where they are configured.
+    """
     given = {comparable_name(label): password for label, password in passwords.items()}
     settings = client.settings
     journal = Journal(settings.state_dir)
     tasks = [_restore_task(entry, given, rules, client.clock()) for entry in journal.entries(changeset)]
-    return ApplyFlow(ApplySession(changeset, tasks, journal, rules, settings, client.clock, progress))
+    return ApplyFlow(ApplySession(changeset, tasks, journal, rules, settings, client.clock, progress, locks))
 
 
 def _restore_task(

@@ -11,16 +11,17 @@ where a process can die, and turn the clock themselves. `resume` continues from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from lcnb.api.flows import Envelope, Flow, LocalWork, Pause
+from lcnb.api.flows import Envelope, Flow, GuardedCall, LocalWork, Pause
 from lcnb.changes.actions import action_of
+from lcnb.changes.goals import GoalWait
 from lcnb.changes.journal import JournalEntry, utc_now
 from lcnb.changes.live_account import LiveAccount, read_account
 from lcnb.changes.protection import check_protection, find_refusal
-from lcnb.changes.session import ApplySession, poll_delays, target_names
+from lcnb.changes.session import ApplySession, poll_delays
 from lcnb.changes.settling import Settlement
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import (
@@ -31,6 +32,7 @@ from lcnb.errors import (
     Drifted,
     JournalError,
     LcnbError,
+    Locked,
     Protected,
     ServerError,
 )
@@ -123,7 +125,7 @@ class ApplyFlow:
                 break
         yield from self._settlement.settle([task for task in self.tasks if task.open])
         if self.session.rules.wait_s is not None:
-            yield from self._wait_for_goals(self._changes_with_goals())
+            yield from GoalWait(self.session).wait(self._changes_with_goals())
         return self.tasks
 
     def _changes_with_goals(self) -> list[ChangeTask]:
@@ -185,34 +187,6 @@ class ApplyFlow:
             if self.session.clock() >= deadline:
                 return
 
-    def _wait_for_goals(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
-        """Read the account until each is in its final state or the deadline passes; keep the last state seen."""
-        session = self.session
-        for task in tasks:
-            task.reached = False
-        deadline = session.clock() + (session.rules.wait_s or 0)
-        delays = poll_delays()
-        while waiting := [task for task in tasks if not task.reached]:
-            left = deadline - session.clock()
-            if left <= 0:
-                return
-            why = f"waiting for {target_names(waiting)}"
-            session.report_step(why)
-            yield Pause(min(next(delays), left), why)
-            yield from self._check_goals(waiting)
-
-    def _check_goals(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
-        """Read the account once, and mark the changes whose goal is reached."""
-        live = yield from self.session.try_read({action_of(task.change).kind for task in tasks})
-        if live is None:
-            return
-        for task in tasks:
-            action = action_of(task.change)
-            task.reached, seen = action.goal_reached(task, live)
-            task.detail = "" if task.reached else f"not {action.goal} yet; last seen: {seen}"
-            if task.reached:
-                task.ended = self.session.clock()
-
     # --- one change -------------------------------------------------------------------------------------
 
     def _send_attempt(self, task: ChangeTask) -> Flow[None]:
@@ -220,6 +194,8 @@ class ApplyFlow:
         session, change = self.session, task.change
         if problem := find_refusal(change, session.settings):
             return (yield from self._refuse_attempt(task, problem))
+        if problem := (yield from self._check_locks()):
+            return self._leave_unsent(task, problem)
         session.report_step(f"{change.action} {change.target}")
         if task.tries == 0:
             failure = yield from action_of(change).prepare(change)
@@ -229,12 +205,15 @@ class ApplyFlow:
             task.note = "with a new password, since lcnb does not store typed ones; `reveal` returns it"
         known = sorted(task.known)
         yield LocalWork(
-            "sending", lambda: session.journal.record_attempt(session.changeset, task.position, known)
+            "sending",
+            lambda: session.journal.record_attempt(
+                session.changeset, task.position, known, self._fence(task)
+            ),
         )
         task.tries += 1
         task.began = session.clock() if task.began is None else task.began
         try:
-            envelope = yield change.call
+            envelope = yield GuardedCall(change.call, session.locks.check) if session.locks else change.call
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             with suppress(JournalError):
                 session.journal.record_giving_up(session.changeset, task.position)
@@ -250,6 +229,27 @@ class ApplyFlow:
             task.sent_at = session.clock()
             yield from self._take_success(task, envelope)
         return None
+
+    def _check_locks(self) -> Flow[str]:
+        """Return why the locks across machines do not allow to send now, or nothing. Renews them where it is time."""
+        if self.session.locks is None:
+            return ""
+        return (yield LocalWork("locks", self.session.locks.ensure))  # type: ignore[no-any-return]
+
+    def _fence(self, task: ChangeTask) -> int | None:
+        return self.session.locks.fence(task.change) if self.session.locks else None
+
+    def _leave_unsent(self, task: ChangeTask, problem: str) -> None:
+        """Leave a change as it is without a lock: one that was not tried stays planned, for `resume`.
+
+        Locked when nothing of the ChangeSet was sent.
+        """
+        if not any(each.tries for each in self.tasks):
+            raise Locked(f"{task.change.action} {task.change.target}: {problem}", not_done="sent")
+        if task.tries == 0:
+            task.detail = f"not sent: {problem}"
+        else:
+            task.detail, task.refused = f"not sent again: {problem}", True
 
     def _refuse_attempt(self, task: ChangeTask, problem: str) -> Flow[None]:
         """End a change that was never sent; leave one that was sent to the account, without another attempt."""

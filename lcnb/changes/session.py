@@ -9,6 +9,7 @@ from lcnb.api.flows import Flow, LocalWork
 from lcnb.changes.actions import action_of
 from lcnb.changes.journal import Journal
 from lcnb.changes.live_account import LiveAccount, read_account
+from lcnb.changes.machine_locks import ChangeLocks
 from lcnb.changes.tasks import ApplyRules, ChangeTask, Progress
 from lcnb.config import Settings
 from lcnb.errors import AuthenticationError, DeadlineExceeded, LcnbError
@@ -47,6 +48,7 @@ class ApplySession:
         settings: Settings,
         clock: Callable[[], float],
         progress: Progress | None = None,
+        locks: ChangeLocks | None = None,
     ) -> None:
         self.changeset = changeset
         self.tasks = list(tasks)
@@ -54,6 +56,8 @@ class ApplySession:
         self.rules = rules
         self.settings = settings
         self.clock = clock
+        #: The locks across machines, where they are configured.
+        self.locks = locks
         self._progress = progress or (lambda ended, total, text: None)
         #: Kind → the identifiers that the first reading listed.
         self._listed_first: dict[str, set[str]] = {}
@@ -73,6 +77,7 @@ class ApplySession:
         """
         detail = detail or (task.note if state == "done" else "")
         task.identifier = identifier or task.identifier or task.change.identifier
+        task.account = self.settings.account
         if state in ("done", "twins") and task.change.facts:
             # Before the journal says "done": after a crash in between, `resume` settles the change and writes again.
             problem = yield LocalWork("facts", lambda: self._write_facts(task, state))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import get_args
 
 from lcnb.api.flows import Flow
 from lcnb.changes.change import Change
@@ -14,9 +16,9 @@ from lcnb.changes.journal import Journal
 from lcnb.changes.locks import lock_machines
 from lcnb.changes.sending import ApplyFlow
 from lcnb.changes.session import ApplySession
-from lcnb.changes.tasks import ChangeTask, OnError, Progress, apply_rules
+from lcnb.changes.tasks import ChangeTask, OnError, Progress, ReachLevel, Wait, apply_rules
 from lcnb.config import Settings
-from lcnb.errors import Drifted, InputError
+from lcnb.errors import ConfigError, Drifted, InputError
 from lcnb.flags import checked_flag
 from lcnb.transport.budget import budget_key
 
@@ -30,11 +32,41 @@ def check_arguments(confirm: object, wait: object, timeout: float | None, on_err
     """Raise InputError for an argument of `apply` or `resume` that cannot be right."""
     if confirm is not None and not isinstance(confirm, str) and not callable(confirm):
         checked_flag("confirm", confirm)
-    checked_flag("wait", wait)
+    if isinstance(wait, str):
+        check_reach_level(wait)
+    else:
+        checked_flag("wait", wait)
     if on_error not in ("stop", "continue"):
         raise InputError(f"on_error: expected 'stop' or 'continue', got {on_error!r}. Nothing was sent.")
     if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
         raise InputError(f"timeout: expected seconds above 0, got {timeout!r}. Nothing was sent.")
+
+
+def reach_level(wait: Wait) -> ReachLevel | None:
+    """Return what to wait for beyond the state that the provider shows. Raises as `check_reach_level`."""
+    if isinstance(wait, str):
+        check_reach_level(wait)
+        return wait
+    return None
+
+
+def check_reach_level(level: str) -> None:
+    """Raise InputError for an unknown level, ConfigError if asyncssh is not installed."""
+    if level not in get_args(ReachLevel):
+        raise InputError(
+            field="wait",
+            expected="True, False, " + " or ".join(map(repr, get_args(ReachLevel))),
+            value=level,
+            not_done="sent",
+        )
+    if find_spec("asyncssh") is None:
+        raise ConfigError(
+            "asyncssh is not installed",
+            field="wait",
+            value=level,
+            cure="Install it: pip install 'lcnb[ssh]'.",
+            not_done="sent",
+        )
 
 
 def check_selection_age(read_at: datetime | None) -> None:
@@ -48,7 +80,7 @@ def check_selection_age(read_at: datetime | None) -> None:
             )
 
 
-def wait_seconds(wait: bool, timeout: float | None) -> float | None:
+def wait_seconds(wait: Wait, timeout: float | None) -> float | None:
     """Return the seconds to wait for final states; None does not wait."""
     return (timeout or DEFAULT_WAIT_S) if wait else None
 
@@ -59,19 +91,18 @@ def prepare_apply(
     changeset: str,
     changes: Sequence[Change],
     *,
-    wait: bool,
+    wait: Wait,
     timeout: float | None,
     on_error: OnError,
     progress: Progress | None,
 ) -> Iterator[Flow[list[ChangeTask]]]:
     """Yield the flow that makes the changes, and hold their locks."""
     settings = client.settings
-    rules = apply_rules(settings, on_error, wait_seconds(wait, timeout))
+    rules = apply_rules(settings, on_error, wait_seconds(wait, timeout), reach_level(wait))
     tasks = [ChangeTask(change, position) for position, change in enumerate(changes)]
-    session = ApplySession(
-        changeset, tasks, Journal(settings.state_dir), rules, settings, client.clock, progress
-    )
-    with lock_machines(client, changeset, changes):
+    journal = Journal(settings.state_dir)
+    with lock_machines(client, changeset, changes) as locks:
+        session = ApplySession(changeset, tasks, journal, rules, settings, client.clock, progress, locks)
         yield ApplyFlow(session).apply()
 
 

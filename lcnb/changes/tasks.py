@@ -11,6 +11,10 @@ from lcnb.changes.change import Change
 from lcnb.config import Settings
 
 OnError = Literal["stop", "continue"]
+#: What a machine must have reached: an SSH server that answers, and the end of cloud-init as well.
+ReachLevel = Literal["ssh", "cloud-init"]
+#: What `wait` accepts: whether to wait for the state that the provider shows, or until machines can be used.
+Wait = bool | ReachLevel
 #: Called before each step of an apply: the number of changes that have ended, of all changes, and the step.
 Progress = Callable[[int, int, str], None]
 
@@ -46,10 +50,21 @@ class ChangeTask:
     #: The typed password was lost with an earlier process; a generated one replaces it.
     renewed: bool = False
     note: str = ""
+    #: The first address and the state of its machine, as the account showed it last; None while it has none.
+    address: str | None = None
+    machine_state: str | None = None
+    #: The name of the account in lcnb.toml.
+    account: str | None = None
     #: The account has shown the effect at least once.
     found: bool = False
     #: The goal of the action was reached, or nobody waits for it.
     reached: bool = True
+
+    def note_machine(self, record: object) -> None:
+        """Note address and state of the machine that this change is about; other records have none."""
+        address = getattr(record, "ipv4", None) or getattr(record, "ipv6", None)
+        self.address = address or self.address
+        self.machine_state = getattr(record, "state", None)
 
     @property
     def open(self) -> bool:
@@ -68,9 +83,16 @@ class ApplyRules:
     on_error: OnError = "stop"
     #: Seconds to wait for final states; None does not wait.
     wait_s: float | None = None
+    #: What machines must have reached beyond their final state; None for nothing.
+    reach: ReachLevel | None = None
 
 
-def apply_rules(settings: Settings, on_error: OnError = "stop", wait_s: float | None = None) -> ApplyRules:
+def apply_rules(
+    settings: Settings,
+    on_error: OnError = "stop",
+    wait_s: float | None = None,
+    reach: ReachLevel | None = None,
+) -> ApplyRules:
     """Return the rules that the settings of a client give."""
     attempt_s = max(settings.timeout, WRITE_ATTEMPT_MIN_S)
-    return ApplyRules(settings.settle, attempt_s, on_error, wait_s)
+    return ApplyRules(settings.settle, attempt_s, on_error, wait_s, reach)

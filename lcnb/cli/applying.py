@@ -1,7 +1,7 @@
 """What all commands that change something share: options, confirmation, result and exit code.
 
 `--dry-run` only shows the changes; `--yes` confirms beforehand. Exit codes: 0 done; 1 refused or failed; 4 not finished
-within the time limit; 6 nobody confirmed; 7 only partly done, or an outcome is unknown.
+within the time limit; 6 nobody confirmed; 7 only partly done, made twice, or an outcome is unknown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,13 @@ def change_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--dry-run", is_flag=True, help="Show the changes and send nothing."),
         click.option("--yes", is_flag=True, help="Confirm the changes beforehand."),
-        click.option("--wait", is_flag=True, help="Wait until each change has taken effect."),
+        click.option(
+            "--wait",
+            type=click.Choice(["ready", "ssh", "cloud-init"]),
+            callback=lambda ctx, param, value: value is not None if value in (None, "ready") else value,
+            help="Wait until each change has taken effect; with ssh until started machines answer by SSH, with "
+            "cloud-init until that has ended.",
+        ),
         click.option("--timeout", type=float, metavar="S", help="Limit --wait to S seconds (default: 1200)."),
         click.option("--go-on", is_flag=True, help="Continue after a change that failed."),
         output_option(*OUTPUT_FORMATS),
@@ -77,9 +83,11 @@ def apply_and_print(
 ) -> None:
     """Call `work` with the options of `ChangeSet.apply`, print its result, and exit with the code of the outcome."""
     from lcnb import streams
+    from lcnb.changes.outcomes_view import next_steps
     from lcnb.changes.progress import change_progress
     from lcnb.cli.printing import print_outcomes
-    from lcnb.display.terminal import check_output, print_error
+    from lcnb.display.palette import HEADING_STYLE
+    from lcnb.display.terminal import check_output, print_error, print_line
     from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
 
     check_output(output)
@@ -101,12 +109,13 @@ def apply_and_print(
     if progress.declined and not len(result):
         sys.exit(NOT_CONFIRMED.exit_code)
     print_outcomes(result, output)
-    for note in result.attrs["lcnb"].get("notes", ()):
-        print(f"note: {note}", file=sys.stderr)
-    sys.exit(_outcome_exit_code(result, code))
+    for word, texts in (("note", result.attrs["lcnb"].get("notes", ())), ("next", next_steps(result))):
+        for text in texts:
+            print_line((f"{word}: ", HEADING_STYLE), (text, ""), stream=sys.stderr)
+    sys.exit(outcome_exit_code(result, code))
 
 
-def _outcome_exit_code(result: pd.DataFrame, code: int) -> int:
+def outcome_exit_code(result: pd.DataFrame, code: int) -> int:
     """The exit code for these outcomes; `code` where all changes are done."""
     outcomes = set(result["outcome"])
     if outcomes == {"not tried"}:

@@ -21,10 +21,17 @@ from lcnb.cli.options import (
     runs_dir_option,
     sandbox_settings,
 )
-from lcnb.cli.run_options import confirm_option, engine_option, kernel_options, parameter_option
+from lcnb.cli.refusals import RecordedCommand
+from lcnb.cli.run_options import (
+    confirm_option,
+    engine_option,
+    kernel_options,
+    parameter_option,
+    retry_options,
+)
 
 
-@click.command()
+@click.command(cls=RecordedCommand)
 @click.argument("name", required=False)
 @click.option(
     "--over",
@@ -47,6 +54,7 @@ from lcnb.cli.run_options import confirm_option, engine_option, kernel_options, 
 @click.option("--resume", metavar="BATCH", help="Run the rows of BATCH that are not done.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Run on the workers of this Dask cluster.")
 @engine_option
+@retry_options
 @kernel_options
 @runs_dir_option
 @output_option(*OUTPUT_FORMATS)

@@ -226,7 +226,7 @@ def reset_password_command(
 ) -> None:
     """Set a new root password of MACHINE, a label or an identifier.
 
-    Without --password-file lcnb generates one; `lcnb admin` and the client's method `reveal` show it.
+    Without --password-file lcnb generates one; `lcnb reveal MACHINE` shows it.
     """
     with connect_client(account, sandbox) as lc:
         changes = lc.reset_password(machine, identifier=identifier, password=_read_password(password_file))

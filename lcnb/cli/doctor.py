@@ -59,6 +59,7 @@ def run_checks(account: str | None = None, *, settings: Settings | None = None) 
     yield _check_runs_folder()
     yield _check_writable("state folder", state, "LCNB_STATE_DIR")
     yield _check_config_file(config)
+    yield from _check_shared_locks()
     yield from _check_notifications()
     try:
         settings = settings or load_settings(account)
@@ -177,6 +178,27 @@ def _check_changes(settings: Settings) -> DoctorResult:
     allowed = f"need a second person's approval ({settings.approval})" if settings.approval else "allowed"
     machines = "1 machine" if count == 1 else f"{count} machines"
     return DoctorResult("changes", True, f"{allowed}; {machines} protected in {settings.facts_path}")
+
+
+def _check_shared_locks() -> Iterator[DoctorResult]:
+    """Report which locks are held in the store of runs or in Redis, and by whom."""
+    from lcnb.leases.place import read_leases, shared_place
+
+    place = shared_place()
+    if place is None:
+        return
+    try:
+        store = place.open(0.0)
+        held = read_leases(store)
+    except LcnbError as error:
+        problem = error.statement.rstrip(".")
+        yield DoctorResult(
+            "shared locks", False, f"{problem}. Until this is right, nothing is changed or run"
+        )
+        return
+    lines = [f"{', '.join(each.unsettled or each.locks)}: {each.holder()}" for each in held]
+    text = "; ".join(lines) if lines else "none is held"
+    yield DoctorResult("shared locks", True, f"in {store.url}: {text}")
 
 
 def _check_notifications() -> Iterator[DoctorResult]:

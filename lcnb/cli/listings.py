@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, table_options
+from lcnb.cli.options import (
+    EXPORT_FORMATS,
+    OUTPUT_FORMATS,
+    account_options,
+    connect_client,
+    output_option,
+    table_options,
+)
 
 if TYPE_CHECKING:
     from lcnb.display.row_choice import RowChoice
@@ -17,10 +24,16 @@ STATE_CHOICES = click.Choice(["running", "off", "building", "busy", "suspended"]
 _location_option = click.option("--location", metavar="SLUG", help="List only this location, such as MIA1.")
 
 
-def _machine_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of both lists of machines."""
+def _machine_options(*more_formats: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds the options of both lists of machines; `more_formats` are further values of `-o`."""
     state = click.option("--state", type=STATE_CHOICES, help="List only machines in this state.")
-    return _location_option(state(_listing_options(command)))
+
+    def add_options(command: Callable[..., None]) -> Callable[..., None]:
+        return _location_option(
+            state(table_options(*OUTPUT_FORMATS, *more_formats)(account_options(command)))
+        )
+
+    return add_options
 
 
 def _listing_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,7 +66,7 @@ def _print_listing(
 
 
 @click.command()
-@_machine_options
+@_machine_options()
 def instances_command(
     location: str | None,
     state: str | None,
@@ -75,9 +88,18 @@ def instances_command(
     metavar="TIME",
     help="List the machines of that date or time (UTC), from the history: 2026-11-01, 2026-11-01T09:30, 24h (ago).",
 )
-@_machine_options
+@click.option(
+    "--file",
+    metavar="PATH",
+    type=click.Path(dir_okay=False),
+    help="With a format for another tool: write to this file, whole or not at all.",
+)
+@click.option("--host", metavar="NAME", help="With -o ansible: print the variables of this host.")
+@_machine_options(*EXPORT_FORMATS)
 def inventory_command(
     at: str | None,
+    file: str | None,
+    host: str | None,
     location: str | None,
     state: str | None,
     output: str,
@@ -88,7 +110,18 @@ def inventory_command(
     """List machines with their plan and monthly price.
 
     The API does not report the plan of a machine: lcnb infers it from location, CPUs, memory and disk.
+
+    The formats after parquet are for other tools. They need a complete inventory: if a machine may be missing, nothing
+    is written and the exit code is 1.
     """
+    if output in EXPORT_FORMATS:
+        from lcnb.cli.exporting import Export, write_export
+
+        write_export(Export(output, account, sandbox, location, state, host), file, at, choice)
+        return
+    if file or host:
+        option = "--file" if file else "--host"
+        raise click.UsageError(f"{option}: -o {output} has no such option. For a file: -o {output} > FILE.")
     _print_listing("inventory", account, sandbox, output, choice, at=at, location=location, state=state)
 
 

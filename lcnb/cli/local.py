@@ -98,8 +98,15 @@ def sandbox_command(**options: Any) -> None:
     show_default=True,
     help="End the kernel of a closed page after S seconds.",
 )
+@click.option(
+    "--notebooks",
+    metavar="FOLDER",
+    help="Offer the notebooks of this folder as runbooks too (default: LCNB_NOTEBOOKS).",
+)
 @account_options
-def admin_command(host: str, port: int, dark: bool, idle: int, account: str | None, sandbox: bool) -> None:
+def admin_command(
+    host: str, port: int, dark: bool, idle: int, notebooks: str | None, account: str | None, sandbox: bool
+) -> None:
     """Serve forms for all changes as a local web page.
 
     The first line of output is its address, which contains a token. Ctrl-C ends it.
@@ -107,7 +114,14 @@ def admin_command(host: str, port: int, dark: bool, idle: int, account: str | No
     from lcnb.widgets.admin_page import serve_page
 
     serve_page(
-        account, sandbox=sandbox, host=host, port=port, dark=dark, idle_s=idle, show_address=click.echo
+        account,
+        sandbox=sandbox,
+        host=host,
+        port=port,
+        dark=dark,
+        idle_s=idle,
+        notebooks=notebooks,
+        show_address=click.echo,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import click
 
 import lcnb
 from lcnb import streams
-from lcnb.runbooks.ends import DONE, INTERRUPTED, LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED
+from lcnb.runbooks.ends import DONE, INTERRUPTED
 from lcnb.signals import resend_lost_signal
 
 #: Module in lcnb.cli → the commands that it has, in its tuple COMMANDS.
@@ -31,6 +32,7 @@ MODULES = {
     "sql": ("sql",),
     "local": ("doctor", "sandbox", "admin", "demo"),
     "changes": ("create", "delete", "power", "resize", "reset-password", "key", "snapshot"),
+    "access": ("wait", "reveal"),
     "desired_state": ("plan", "apply"),
     "facts": ("tag", "untag", "protect", "unprotect", "expire", "facts"),
     "journal": ("journal", "pending", "resume"),
@@ -42,9 +44,31 @@ MODULES = {
 }  # fmt: skip
 
 
+#: The values of --wait besides "ready", which is meant without a value.
+WAIT_LEVELS = ("ssh", "cloud-init")
 #: New objects after which Python searches for cycles. Importing makes many objects and no garbage: with Python's own
 #: threshold a short command spends a tenth of its time on searches that find nothing.
 GC_THRESHOLD = 10_000
+
+
+def join_wait_values(args: list[str]) -> list[str]:
+    """Return the words of a command line with a value for each `--wait`: `--wait=ready` where none is given.
+
+    click reads the next word as the value of such an option, also where it is the label of a machine.
+
+    >>> join_wait_values(["create", "--wait", "ssh", "web-99"]), join_wait_values(["delete", "--wait", "web-99"])
+    (['create', '--wait=ssh', 'web-99'], ['delete', '--wait=ready', 'web-99'])
+    """
+    joined: list[str] = []
+    words = list(args)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*joined, word, *words]
+        if word == "--wait":
+            word += f"={words.pop(0) if words and words[0] in WAIT_LEVELS else 'ready'}"
+        joined.append(word)
+    return joined
 
 
 class _LazyGroup(click.Group):
@@ -73,6 +97,10 @@ class _LazyGroup(click.Group):
             near = did_you_mean(args[0], self.list_commands(ctx))
             ctx.fail(f"no command {args[0]!r}{near}. `lcnb --help` lists them.")
         return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, on which the value of --wait is optional."""
+        return super().parse_args(ctx, join_wait_values(args))
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the command line, with interrupts passed to `main`."""
@@ -127,6 +155,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+        _record_wrong_options(error)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         _print_notes(stop)
@@ -141,9 +170,19 @@ def main() -> None:
     sys.exit(streams.finish_output(code))
 
 
+def _record_wrong_options(error: click.ClickException) -> None:
+    """Record that the command line of a schedule is wrong, so that `lcnb schedule check` knows why nothing ran."""
+    from lcnb.runbooks.environment import SCHEDULE_VARIABLE
+
+    if os.environ.get(SCHEDULE_VARIABLE):
+        from lcnb.runbooks.schedule.starts import record_wrong_options
+
+        record_wrong_options(error.format_message())
+
+
 def report_error(error: BaseException) -> int:
     """Print an error on stderr and return its exit code. Re-raise one that lcnb does not know."""
-    from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, Locked
+    from lcnb.errors import LcnbError
 
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
@@ -152,14 +191,11 @@ def report_error(error: BaseException) -> int:
     if not isinstance(error, LcnbError | OSError):
         raise error
     from lcnb.display.terminal import print_error
+    from lcnb.runbooks.error_ends import end_of_error
 
     print_error(error)
     _print_notes(error)
-    if isinstance(error, ConfirmationMissing):
-        return NOT_CONFIRMED.exit_code
-    if isinstance(error, Locked):
-        return LOCKED.exit_code
-    return MISUSED.exit_code if isinstance(error, InputError | ConfigError) else RUN_FAILED.exit_code
+    return end_of_error(error).exit_code
 
 
 def _print_notes(error: BaseException) -> None:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from lcnb.client import LetsCloud
     from lcnb.config import Settings
 
-OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
+OUTPUT_FORMATS = ("table", "json", "csv", "parquet", "xlsx")
+#: The formats of `lcnb inventory` for other tools; `lcnb.exports.formats` writes them.
+EXPORT_FORMATS = ("ssh-config", "ansible", "ansible-script", "terraform", "prometheus", "prometheus-sd")
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -52,13 +54,15 @@ def runs_dir_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def output_option(*choices: str) -> Decorator:
     """Return a decorator that adds `-o` with these formats."""
+    many = len(choices) > len(OUTPUT_FORMATS)  # their names do not fit into the line of the option
     return click.option(
         "-o",
         "--output",
         type=click.Choice(choices),
+        metavar="FORMAT" if many else None,
         default="table",
         show_default=True,
-        help="Format of the output.",
+        help=f"Format of the output: {', '.join(choices)}." if many else "Format of the output.",
     )
 
 

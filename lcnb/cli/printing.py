@@ -41,6 +41,8 @@ def print_result(result: RunResult) -> None:
         print_line((result.error, ""), stream=sys.stderr)
     for problem in result.problems:
         print_warning(problem)
+    for line in result.earlier_attempts:
+        print_line((line, MISSING_STYLE))
     tone = status_tone(result.status) if result.status in COMPLETED_STATUSES else "bad"
     print_line((result.status, TONE_STYLES[tone]), (f" {result.folder}", ""))
     for path in result.files:
@@ -53,6 +55,7 @@ def print_run(run: RunRecord) -> None:
     for name, text in _record_texts(run):
         print_line((f"{name:<16}", MISSING_STYLE), (f" {text}", ""))
     for mark, style, texts in (
+        ("attempt", MISSING_STYLE, _attempt_texts(run)),
         ("attention", TONE_STYLES[ATTENTION.tone], _message_texts(run, "attention")),
         ("check", "", _other_checks(run)),
     ):
@@ -76,6 +79,9 @@ def _approval_text(run: RunRecord) -> str:
 
 #: Fields of a record that `print_run` prints separately, or that are only for programs.
 _SKIPPED_FIELDS = (
+    "attempts",
+    "retries",
+    "not_retried",
     "attention",
     "checks",
     "files",
@@ -97,6 +103,16 @@ def _record_texts(run: RunRecord) -> Iterator[tuple[str, str]]:
                 name,
                 json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value),
             )
+
+
+def _attempt_texts(run: RunRecord) -> list[str]:
+    """The attempts of a run that was attempted more than once: when each began, how it ended, what it left."""
+    attempts = [each for each in run.typed_fact("attempts", list) or () if isinstance(each, dict)]
+    return [
+        f"{each.get('number')} at {each.get('began')}: {each.get('status')}: "
+        f"{str(each.get('reason')).partition(chr(10))[0]} {each.get('folder')}".rstrip(": ")
+        for each in attempts
+    ]
 
 
 def _message_texts(run: RunRecord, name: str) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
@@ -32,6 +33,24 @@ engine_option = click.option(
     show_default=True,
     help="kernel: always start a Jupyter kernel; auto: use `lcnb warm` if it is running.",
 )
+
+
+def retry_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--retries` and `--retry-wait`."""
+    retries = click.option(
+        "--retries",
+        type=click.IntRange(0, 20),
+        default=0,
+        metavar="N",
+        help="Try again up to N times if the network or the provider failed before anything was changed.",
+    )
+    wait = click.option(
+        "--retry-wait",
+        type=float,
+        metavar="S",
+        help="Wait S seconds before the first retry (default: 30); each further wait is doubled, up to 900.",
+    )
+    return retries(wait(command))
 
 
 def kernel_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,7 +97,7 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
         metavar="FILE",
         help="Read variables for the run from FILE (lines NAME='value'); -FILE may be missing.",
     )
-    return parameter_option(_limit_options(kernel_options(account_options(env_file(command)))))
+    return parameter_option(_limit_options(retry_options(kernel_options(account_options(env_file(command))))))
 
 
 def set_variables(file: str) -> None:
@@ -90,6 +109,21 @@ def set_variables(file: str) -> None:
     path = Path(file.removeprefix("-")).expanduser()
     if path.exists() or not file.startswith("-"):
         os.environ.update({name: secret.reveal() for name, secret in read_variables(path).items()})
+
+
+def option_value(words: Sequence[str], option: str) -> str | None:
+    """Return the value of an option of a command line that could not be parsed; as with click, the last one counts.
+
+    >>> option_value(["inventory", "--runs-dir", "/a", "--runs-dir=/b"], "--runs-dir")
+    '/b'
+    """
+    value = None
+    for word, following in zip(words, [*words[1:], None], strict=False):
+        if word == option:
+            value = following
+        elif word.startswith(f"{option}="):
+            value = word.partition("=")[2]
+    return value
 
 
 def parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lcnb.cli.options import OUTPUT_FORMATS, sandbox_settings, table_options
+from lcnb.cli.refusals import RecordedCommand
 from lcnb.cli.run_options import confirm_option, parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ def runbooks_command(name: str | None, output: str, choice: RowChoice) -> None:
     print_rows(describe_runbooks(name), output, choice)
 
 
-class _RunbookHelpCommand(click.Command):
+class _RunbookHelpCommand(RecordedCommand):
     """A command whose `NAME --help` shows the page of that runbook."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -140,17 +143,31 @@ def _start_run(
     **limits: Any,
 ) -> int:
     """Run a runbook with the options of the command line; return the exit code."""
-    if env_file is not None:
-        set_variables(env_file)
-    from lcnb.runbooks.run import run_runbook
+    with _record_scheduled() as results:
+        if env_file is not None:
+            set_variables(env_file)
+        from lcnb.runbooks.run import run_runbook
 
-    given = parse_parameters(pairs)
-    settings = sandbox_settings(account, sandbox)
-    return run_and_print(
-        lambda **how: run_runbook(name, given, account=account, settings=settings, confirm=confirm, **how),
-        print_outcome,
-        **limits,
-    )
+        given = parse_parameters(pairs)
+        settings = sandbox_settings(account, sandbox)
+
+        def run(**how: Any) -> RunResult:
+            result = run_runbook(name, given, account=account, settings=settings, confirm=confirm, **how)
+            results.append(result)
+            return result
+
+        return run_and_print(run, print_outcome, **limits)
+
+
+def _record_scheduled() -> AbstractContextManager[list[RunResult]]:
+    """Record the start and the end of a run that a schedule starts, also of one that is refused."""
+    from lcnb.runbooks.environment import SCHEDULE_VARIABLE
+
+    if not os.environ.get(SCHEDULE_VARIABLE):
+        return nullcontext([])
+    from lcnb.runbooks.schedule.starts import record_start
+
+    return record_start()
 
 
 def run_and_print(

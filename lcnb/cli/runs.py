@@ -37,11 +37,15 @@ def _find_run(name: str, runs_dir: str | None) -> RunRecord:
 @click.option(
     "--since", metavar="TIME", help="List only runs since a time in UTC, such as 2026-11-30, or 7d, 12h."
 )
+@click.option(
+    "--refused", is_flag=True, help="List the starts of schedules that were refused, with the reason."
+)
 @table_options(*OUTPUT_FORMATS)
 @runs_dir_option
 @click.pass_context
 def runs_group(
     ctx: click.Context,
+    refused: bool,
     status: str | None,
     runbook: str | None,
     since: str | None,
@@ -60,6 +64,13 @@ def runs_group(
     from lcnb.runbooks.records.history import list_runs, run_rows
     from lcnb.runbooks.records.run_filter import select_runs, short_ids
 
+    if refused:
+        from lcnb.runbooks.records.refused import list_refused_starts, refused_rows
+
+        kept = list_refused_starts(runs_dir)
+        starts = select_runs(kept, status=status, runbook=runbook, since=since)
+        print_rows(refused_rows(starts), output, choice)
+        return
     kept = list_runs(runs_dir)
     found = select_runs(kept, status=status, runbook=runbook, since=since)
     # A pipe gets whole ids: what it stores must still be unique when there are more runs.
@@ -71,27 +82,36 @@ def runs_group(
 
 
 @runs_group.command()
-@click.option("--keep", type=click.IntRange(0), required=True, metavar="N", help="Keep the newest N runs.")
+@click.option(
+    "--keep",
+    type=click.IntRange(0),
+    required=True,
+    metavar="N",
+    help="Keep the newest N runs, and the newest N refused starts.",
+)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @runs_dir_option
 @click.pass_obj
 def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
-    """Delete the oldest runs that have ended."""
+    """Delete the oldest runs that have ended, and the oldest refused starts."""
     from lcnb.display.row_choice import RowChoice
     from lcnb.display.terminal import print_line, print_rows
     from lcnb.runbooks.records.history import prune_runs, run_rows, runs_to_prune
+    from lcnb.runbooks.records.refused import delete_refused_starts, refused_starts_to_prune
 
-    found = runs_to_prune(keep, runs_dir or outer)
-    if not found:
+    found, refused = runs_to_prune(keep, runs_dir or outer), refused_starts_to_prune(keep, runs_dir or outer)
+    if not found and not refused:
         click.echo("nothing to delete")
         return
     if not yes:
         print_rows(run_rows(found), choice=RowChoice(columns=("id", "runbook", "status", "started")))
-        if not _ask_yes_no(f"Delete {len(found)} runs with all their files?"):
+        starts = f" and {len(refused)} refused starts" if refused else ""
+        if not _ask_yes_no(f"Delete {len(found)} runs with all their files{starts}?"):
             click.echo("nothing was deleted", err=True)
             sys.exit(NOT_CONFIRMED.exit_code)
     deleted, left = prune_runs(found)
-    for each in deleted:
+    delete_refused_starts(refused)
+    for each in [*deleted, *refused]:
         click.echo(f"deleted {each.folder}")
     for each, reason in left:
         print_line((f"not deleted: {each.folder}: {reason}", ""), stream=sys.stderr)

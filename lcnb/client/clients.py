@@ -9,6 +9,7 @@ from lcnb.client.derivation import AsyncClient, SyncClient
 from lcnb.client.methods import AccountMethods
 from lcnb.client.settings import client_settings
 from lcnb.config import Settings
+from lcnb.frames.live_clients import forget_machines
 from lcnb.secret import Secret
 from lcnb.transport.sync import SyncWire
 
@@ -84,6 +85,7 @@ class LetsCloud(SyncClient, _SyncMethods):
         >>> lc = lcnb.connect(sandbox=True)
         >>> lc.close()
         """
+        forget_machines(self)
         self._wire.close()
 
 
@@ -128,4 +130,5 @@ class AsyncLetsCloud(AsyncClient, _AsyncMethods):
 
     async def aclose(self) -> None:
         """Close the connections; a later call opens new ones."""
+        forget_machines(self)
         await self._wire.aclose()

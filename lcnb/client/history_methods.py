@@ -5,12 +5,14 @@ What they need loads when it is used: a client must not wait for numpy because i
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from lcnb.api import queries
 from lcnb.client.derivation import Steps, client_method, wait_for
 from lcnb.config import Settings
-from lcnb.errors import HistoryError, InputError
+from lcnb.errors import HistoryError, HistoryWarning, InputError
+from lcnb.frames.provenance import caller_stacklevel
 from lcnb.history import past, readings
 from lcnb.history.moments import format_moment, parse_moment
 from lcnb.history.recording import HistoryRecorder
@@ -150,11 +152,12 @@ class HistoryMethods:
         machines, `unpriced` (machines without a price, in rows without currency and amounts), `hours` of the period
         that were counted, `uncertain_hours` in which the bounds differ, and `longest_gap_hours`.
 
-        Nothing is requested. Raises InputError for a wrong argument, or if the account was never read.
+        Nothing is requested. A table without rows has a reason: a HistoryWarning and `attrs["lcnb"]["reason"]` name it.
+        Raises InputError for a wrong argument, or if the account was never read.
 
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
-        >>> fleet = lc.inventory()
+        >>> readings = lc.record(), lc.power_off("web-01").apply(confirm=True), lc.record()
         >>> lc.spend(since="7d", by="location").columns[:4].tolist()
         ['day', 'group', 'currencycode', 'lower']
         """
@@ -162,7 +165,10 @@ class HistoryMethods:
 
         start, end = self._period(since, until)
         with self._history.read() as stored:
-            return spending_frame(stored, start, end, by, freq, tags)
+            frame = spending_frame(stored, start, end, by, freq, tags)
+        if reason := frame.attrs["lcnb"].get("reason"):
+            warnings.warn(f"spend: {reason}", HistoryWarning, stacklevel=caller_stacklevel())
+        return frame
 
     def _past_inventory(self, at: Moment) -> pd.DataFrame:
         moment = parse_moment("at", at, self._history.clock())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from lcnb.api import calls, models, queries, single_records
-from lcnb.api.flows import Flow
+from lcnb.api.flows import Flow, import_meanwhile
 from lcnb.api.listing_reader import Listing
 from lcnb.api.machine_names import checked_name
 from lcnb.client.derivation import Steps, change_method, client_method, wait_for
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from lcnb.changes import accessor, apply, build, journal, protection
     from lcnb.changes.build import BuiltChanges
     from lcnb.changes.changeset import ChangeSet, Confirm, OnError, Progress
+    from lcnb.changes.tasks import Wait
     from lcnb.history.moments import Moment
 else:  # a client that only reads does not need them, and they take a tenth of the time of a short command
     passwords = DeferredModule("lcnb.api.passwords")
@@ -91,7 +92,9 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
         return getattr(apply, self._change_set)
 
     def _read_frame(self, kind: str, location: str | None = None) -> Steps[pd.DataFrame]:
-        return self._frame(kind, (yield from wait_for(self._listing_flow(kind, location))))
+        module = "lcnb.frames.arrow" if kind == readings.INSTANCES else "pandas"
+        flow = import_meanwhile(self._listing_flow(kind, location), module)
+        return self._frame(kind, (yield from wait_for(flow)))
 
     def _listing_flow(self, kind: str, location: str | None) -> Flow[Listing]:
         """Return the flow that reads a listing and keeps it in the history, which holds some of them."""
@@ -233,7 +236,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
         """
         cache = replace_fields(self._catalogue_cache, refresh=checked_flag("refresh", refresh))
         flow = self._history.record(queries.read_catalogue(cache), readings.catalogue_readings)
-        locations, plans, images = yield from wait_for(flow)
+        locations, plans, images = yield from wait_for(import_meanwhile(flow, "pandas"))
         return Catalogue(
             self._frame("locations", locations), self._frame("plans", plans), self._frame("images", images)
         )
@@ -294,18 +297,17 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
         if at is not None:
             return self._past_inventory(at)
         facts = self._facts_file.read()
-        parts = yield from self._parts_steps()
+        parts = yield from wait_for(import_meanwhile(self._parts_flow(), "pandas"))
         return inventory_module.inventory_frame(parts, self.settings.account, self._name, facts)
 
     @client_method
     def _parts(self) -> Steps[queries.InventoryParts]:
         """Return the listings of the inventory; `lcnb.inventory` joins those of several accounts."""
-        return (yield from self._parts_steps())
+        return (yield from wait_for(self._parts_flow()))
 
-    def _parts_steps(self) -> Steps[queries.InventoryParts]:
+    def _parts_flow(self) -> Flow[queries.InventoryParts]:
         flow = queries.read_inventory(self._catalogue_cache)
-        recorded = self._history.record(flow, readings.inventory_readings, readings.INSTANCES)
-        return (yield from wait_for(recorded))
+        return self._history.record(flow, readings.inventory_readings, readings.INSTANCES)
 
     @client_method
     def _rows(self, listing: str, location: str | None = None, at: Moment | None = None) -> Steps[Rows]:
@@ -314,7 +316,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
             return self._past_rows(at)
         if listing == "inventory":
             facts = self._facts_file.read()
-            return inventory_module.inventory_rows((yield from self._parts_steps()), facts)
+            return inventory_module.inventory_rows((yield from wait_for(self._parts_flow())), facts)
         return listings.listing_rows(listing, (yield from wait_for(self._listing_flow(listing, location))))
 
     @client_method
@@ -527,7 +529,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
         changeset: str | None = None,
         confirm: Confirm = None,
         *,
-        wait: bool = False,
+        wait: Wait = False,
         timeout: float | None = None,
         on_error: OnError = "continue",
         passwords: Mapping[str, Secret] | None = None,
@@ -556,7 +558,7 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
 
     @client_method
     def _selected(
-        self, flow: Callable[[build.ReadCache], Flow[BuiltChanges]], read_at: datetime
+        self, flow: Callable[[build.ReadCache], Flow[BuiltChanges]], read_at: datetime | None
     ) -> Steps[ChangeSet[Any]]:
         """Return the changes of rows that were selected in a frame read at that time."""
         return self._make_change_set((yield from wait_for(flow(self._cache))), read_at)

@@ -44,8 +44,9 @@ def read_machine_names(machines: Any, client: str) -> NamedMachines:
 
     `client`: the name of the client in the frames that it reads; other frames are looked up in the account.
     """
-    pandas = sys.modules.get("pandas")  # a frame exists only where pandas was imported
-    if pandas is not None and isinstance(machines, pandas.DataFrame):
+    # A frame exists only where pandas was imported; another thread may be importing it now.
+    frame_class: Any = getattr(sys.modules.get("pandas"), "DataFrame", ())
+    if isinstance(machines, frame_class):
         return _machines_of_frame(machines, client)
     return _machines_of_list([machines] if isinstance(machines, str | Instance) else machines)
 

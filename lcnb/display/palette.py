@@ -20,7 +20,7 @@ GREEN, BLUE, AMBER, VERMILION, PURPLE, GREY = (
 DARK_GREEN, DARK_BLUE, DARK_AMBER, DARK_RED = "#0a7d5d", "#1565c0", "#96590a", "#b3261e"
 #: Lighter shades, which are readable on a dark form.
 LIGHT_GREEN, LIGHT_BLUE, LIGHT_RED = "#5fd3b0", "#8ab8f5", "#ff9a8f"
-WHITE = "#fff"
+WHITE, BLACK = "#fff", "#000000"
 
 #: The color of each state of a machine, in the order in which states are listed.
 STATE_COLORS = {"running": GREEN, "off": GREY, "building": BLUE, "busy": AMBER, "suspended": VERMILION}

@@ -35,8 +35,11 @@ DEFAULT_COLUMNS = {
     "plans": ("slug", "location", "core", "memory", "disk", "bandwidth", "monthly_value"),
     "snapshots": ("slug", "label", "size", "os_reference", "build", "locations"),
     "runs": ("id", "runbook", "status", "started", "duration_s", "account", "attention", "changes"),
+    "refused": ("started", "runbook", "exit_code", "account", "reason"),
     "journal": ("at", "changeset", "action", "target", "outcome", "detail"),
     "runbooks": ("name", "purpose"),
+    "schedules": ("name", "cron", "next", "last", "status"),
+    "schedule problems": ("schedule", "kind", "text"),
     "history": (
         *("label", "state", "location", "plan", "monthly_value", "currencycode", "ipv4", "identifier"),
         *("first_seen", "last_seen", "present"),
@@ -49,12 +52,14 @@ LESS_IMPORTANT_COLUMNS = {
     "plans": ("bandwidth",),
     "snapshots": ("locations", "build", "os_reference"),
     "runs": ("started", "account", "changes", "attention", "duration_s"),
+    "refused": ("account", "exit_code"),
     "journal": ("detail", "changeset"),
     "facts": ("protected_at", "protected_by", "identifier", "note", "owner"),
     "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "state"),
     "comparison": ("identifier", "not_before", "currencycode"),
     "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
     "accounts": ("base_url",),
+    "schedules": ("cron", "last"),
 }
 
 

@@ -1,7 +1,7 @@
 """What a terminal shows and what a pipe receives: rows as a table or as data, warnings and errors.
 
 In a terminal a table has colors and fits the width. In a pipe it is plain text in which no value is cut. With
-`-o json|csv|parquet` it is data, with every column. Only data goes to stdout; progress, warnings and errors go to
+`-o json|csv|parquet|xlsx` it is data, with every column. Only data goes to stdout; progress, warnings and errors go to
 stderr. rich is imported where a person looks; pandas for parquet, and for a frame.
 """
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 #: The values of `--output`.
-OUTPUT_FORMATS = ("table", "json", "csv", "parquet")
+OUTPUT_FORMATS = ("table", "json", "csv", "parquet", "xlsx")
+#: Formats that are bytes and no text: a terminal cannot show them.
+BINARY_FORMATS = ("parquet", "xlsx")
 #: Characters with which a label inside a message would color, clear or reverse what a terminal shows. Lines and tabs
 #: stay.
 _DISTURBING = {
@@ -64,7 +66,7 @@ def print_rows(
             has the most important columns, and data all.
         shown: Column → value → the text that a table shows for it, such as a short id.
 
-    Raises InputError for parquet to a terminal, and for a column in `choice` that the rows do not have.
+    Raises InputError for parquet or xlsx to a terminal, and for a column in `choice` that the rows do not have.
     """
     rows = arrange_rows(rows, choice or RowChoice())
     if output == "table":
@@ -76,6 +78,11 @@ def print_rows(
         print(json_text(rows))
     elif output == "csv":
         write_csv(rows, sys.stdout, header=choice.header)
+    elif output == "xlsx":
+        check_output(output)
+        from lcnb.display.workbook import workbook_bytes
+
+        _print_bytes(workbook_bytes(rows, header=choice.header))
     else:
         _print_parquet(rows.frame())
 
@@ -203,9 +210,16 @@ def write_csv(rows: Rows, stream: TextIO, *, header: bool = True) -> None:
 
 
 def check_output(output: str) -> None:
-    """Raise InputError when this output cannot be printed here. A command that changes something checks this first."""
-    if output == "parquet" and sys.stdout.isatty():
-        raise InputError("parquet is binary; send it to a file: lcnb ... -o parquet > file.parquet")
+    """Raise an error when this output cannot be printed here. A command that changes something checks this first.
+
+    InputError for a format of bytes to a terminal, ConfigError when its library is not installed.
+    """
+    if output in BINARY_FORMATS and sys.stdout.isatty():
+        raise InputError(f"{output} is binary; send it to a file: lcnb ... -o {output} > file.{output}")
+    if output == "xlsx":
+        from lcnb.display.workbook import check_workbook_library
+
+        check_workbook_library()
 
 
 def _print_parquet(frame: pd.DataFrame) -> None:
@@ -214,7 +228,11 @@ def _print_parquet(frame: pd.DataFrame) -> None:
 
     buffer = BytesIO()  # a writer of parquet seeks, and a pipe cannot
     frame.to_parquet(buffer, index=False)
-    sys.stdout.buffer.write(buffer.getvalue())
+    _print_bytes(buffer.getvalue())
+
+
+def _print_bytes(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
     sys.stdout.flush()
 
 

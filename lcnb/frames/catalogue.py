@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -59,44 +59,63 @@ class CachedCatalogue:
         """Run the stages with cached or fetched listings, and return their result. A refused listing is not stored."""
         if not self.keep_s:
             return (yield from staged_flows.run_uncached(stages))
+        new: dict[str, CachedListing] = {}
+        with contextlib.ExitStack() as held:
+            try:
+                return (yield from self._run_stages(stages, new, held))
+            except LcnbError:
+                if new:
+                    yield self._keep({**self._load(), **new})
+                raise
+
+    def _run_stages(
+        self,
+        stages: Callable[[], StagedFlow[T]],
+        new: dict[str, CachedListing],
+        held: contextlib.ExitStack,
+    ) -> Flow[T]:
         started_at = self.clock()
         kept: dict[str, CachedListing] = {} if self.refresh else (yield LocalWork("catalogue", self._load))
-        new: dict[str, CachedListing] = {}
         found: dict[str, Listing | LcnbError] = {}
         answers: dict[str, Listing | LcnbError] | None = None
         running = stages()
-        with contextlib.ExitStack() as held:
-            may_fetch = False
-            while True:
-                try:
-                    wanted = running.send(answers)  # type: ignore[arg-type] # None at first
-                except StopIteration as end:
-                    return end.value  # type: ignore[no-any-return]
-                if not may_fetch and self._select_missing(wanted, kept, started_at):
-                    may_fetch, kept = yield from self._wait_for_lock(wanted, started_at, held)
-                missing = self._select_missing(wanted, kept, started_at)
-                missing = {name: fetch for name, fetch in missing.items() if name not in found}
-                if missing:
-                    expected = {} if found else _expected_listings(stages, kept)
-                    ahead = self._select_missing(expected, kept, started_at)
-                    found |= yield from self._fetch_listings(missing, ahead, new)
-                    # Stored now, so that a process that needs no more does not wait for listings that are slow or fail.
-                    yield LocalWork("keep the catalogue", partial(self._save, {**kept, **new}))
-                answers = {
-                    name: found[name] if name in found else _restore_listing(kept[name]) for name in wanted
-                }
+        may_fetch, unsaved = False, list[LocalWork]()
+        while True:
+            try:
+                wanted = running.send(answers)  # type: ignore[arg-type] # None at first
+            except StopIteration as end:
+                yield from unsaved
+                return end.value  # type: ignore[no-any-return]
+            if not may_fetch and self._select_missing(wanted, kept, started_at):
+                may_fetch, kept = yield from self._wait_for_lock(wanted, started_at, held)
+            missing = self._select_missing(wanted, kept, started_at)
+            missing = {name: fetch for name, fetch in missing.items() if name not in found}
+            if missing:
+                expected = {} if found else _expected_listings(stages, kept)
+                ahead = self._select_missing(expected, kept, started_at)
+                found |= yield from self._fetch_listings(missing, ahead, new, unsaved)
+                # Written while the next listings are read: a process that needs no more does not wait for those.
+                unsaved = [self._keep({**kept, **new})]
+            answers = {
+                name: found[name] if name in found else _restore_listing(kept[name]) for name in wanted
+            }
 
     def _fetch_listings(
-        self, missing: ListingRequests, ahead: ListingRequests, new: dict[str, CachedListing]
+        self,
+        missing: ListingRequests,
+        ahead: ListingRequests,
+        new: dict[str, CachedListing],
+        meanwhile: Sequence[LocalWork],
     ) -> Flow[dict[str, Listing | LcnbError]]:
-        """Fetch the missing listings, and at the same time those that will be needed next.
+        """Fetch the missing listings, and at the same time those that will be needed next; run `meanwhile`, too.
 
         A listing of `ahead` that fails is left out: it is fetched again when it is needed.
         """
         requests = {
             name: self._store_when_read(name, fetch, new) for name, fetch in {**missing, **ahead}.items()
         }
-        found = yield from staged_flows.read_concurrently(requests, guessed=ahead.keys() - missing.keys())
+        guessed = ahead.keys() - missing.keys()
+        found = yield from staged_flows.read_concurrently(requests, guessed, meanwhile)
         return {name: each for name, each in found.items() if name in missing or isinstance(each, Listing)}
 
     def _wait_for_lock(
@@ -147,6 +166,9 @@ class CachedCatalogue:
             return {name: entry for name, entry in found["kept"].items() if _is_valid_entry(entry)}
         except (OSError, *DECODE_ERRORS, TypeError, LookupError, AttributeError):
             return {}
+
+    def _keep(self, kept: dict[str, CachedListing]) -> LocalWork:
+        return LocalWork("keep the catalogue", partial(self._save, kept))
 
     def _save(self, kept: dict[str, CachedListing]) -> None:
         now = self.clock()

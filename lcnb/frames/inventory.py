@@ -16,7 +16,7 @@ from lcnb.frames.columns import DTYPES
 from lcnb.frames.facts_frame import FACT_COLUMNS, fact_values
 from lcnb.frames.listings import read_records
 from lcnb.frames.pricing import infer_price
-from lcnb.frames.provenance import attach_provenance, warn_about_drift
+from lcnb.frames.provenance import INCOMPLETE, attach_provenance, warn_about_drift
 from lcnb.rows import Rows
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def inventory_frame(
     `read_at` is the time when the machines were listed; now by default.
     """
     rows, drift = priced_inventory(parts, facts)
-    return attach_provenance("inventory", rows.frame(), drift, account, client, read_at)
+    frame = attach_provenance("inventory", rows.frame(), drift, account, client, read_at)
+    frame.attrs["lcnb"] |= rows.facts
+    return frame
 
 
 def inventory_rows(parts: queries.InventoryParts, facts: KnownFacts = MappingProxyType({})) -> Rows:
@@ -87,17 +89,24 @@ def accounts_inventory_frame(
         facts: Account and the facts of its machines.
     """
     drift = [Drift(f"account {name}", f"unavailable: {why}") for name, why in failed.items()]
+    lacking = [f"{each.path}: {each.problem}" for each in drift]
     values: list[tuple[Any, ...]] = []
     for name, each in found.items():
         rows, odd = priced_inventory(each, facts.get(name, {}))
+        lacking += [f"{name}: {rows.facts[INCOMPLETE]}"] if INCOMPLETE in rows.facts else []
         values += [(name, *row) for row in rows]
         drift += [Drift(f"{name}: {one.path}", one.problem) for one in odd]
     frame = Rows("inventory", {"account": "str", **inventory_dtypes()}, values).frame()
-    return attach_provenance("inventory", frame, drift, None, None)
+    frame = attach_provenance("inventory", frame, drift, None, None)
+    frame.attrs["lcnb"] |= {INCOMPLETE: lacking[0]} if lacking else {}
+    return frame
 
 
 def priced_inventory(parts: queries.InventoryParts, facts: KnownFacts) -> tuple[Rows, list[Drift]]:
-    """Return the machines of one account with prices and facts, and everything that was odd in the listings."""
+    """Return the machines of one account with prices and facts, and everything that was odd in the listings.
+
+    The facts of the rows say why machines may be missing, if so.
+    """
     machines, drift = read_records("instances", parts.instances)
     places, place_drift = read_records("locations", parts.locations)
     plans, plan_drift = read_records("plans", parts.plans)
@@ -112,7 +121,14 @@ def priced_inventory(parts: queries.InventoryParts, facts: KnownFacts) -> tuple[
             **fact_values(machine.identifier, facts),  # type: ignore[attr-defined]
         }
         values.append(tuple([row[name] for name in INVENTORY_COLUMNS]))
-    return Rows("inventory", inventory_dtypes(), values), drift + place_drift + plan_drift
+    rows = Rows("inventory", inventory_dtypes(), values, _missing_records(parts))
+    return rows, drift + place_drift + plan_drift
+
+
+def _missing_records(parts: queries.InventoryParts) -> dict[str, str]:
+    """Return why machines may be missing, as a fact of the rows: a record that could not be read, or unread pages."""
+    odd = parts.instances.drift
+    return {INCOMPLETE: f"{odd[0].path}: {odd[0].problem}"} if odd else {}
 
 
 def _machine_values(machine: Any, places: Mapping[str, Any]) -> dict[str, Any]:

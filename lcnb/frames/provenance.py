@@ -1,6 +1,7 @@
 """Where a frame comes from: `frame.attrs["lcnb"]` and the warning about odd values.
 
-It names the listing, the account, the time when it was read (UTC), and what was odd in the response (`drift`).
+It names the listing, the account, the time when it was read (UTC), and what was odd in the response (`drift`). Of an
+inventory that may lack machines it says why (`incomplete`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.api.fields import Drift
 from lcnb.errors import DriftWarning
+from lcnb.frames.live_clients import remember_machines
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Odd values that `attrs` lists; further ones are counted only, because every frame operation copies `attrs`.
 MAX_DRIFT_LISTED = 50
+#: The key of `attrs` that says why an inventory may lack machines; missing for a complete one.
+INCOMPLETE = "incomplete"
 
 
 def attach_provenance(
@@ -41,6 +45,8 @@ def attach_provenance(
         "drift": [{"path": each.path, "problem": each.problem} for each in drift[:MAX_DRIFT_LISTED]],
         "drift_count": len(drift),
     }
+    if "identifier" in frame:
+        remember_machines(client, frame["identifier"])
     warn_about_drift(kind, drift)
     return frame
 
@@ -55,11 +61,11 @@ def warn_about_drift(kind: str, drift: list[Drift]) -> None:
             f"{kind}: the response was odd at {first}{more}. Good rows were kept, odd values are missing; "
             f"frame.attrs['lcnb']['drift'] lists them.",
             DriftWarning,
-            stacklevel=_caller_stacklevel(),
+            stacklevel=caller_stacklevel(),
         )
 
 
-def _caller_stacklevel() -> int:
+def caller_stacklevel() -> int:
     """The `stacklevel` of the line that called lcnb: Python shows a warning once per line."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == "lcnb":

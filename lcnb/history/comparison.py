@@ -140,7 +140,8 @@ def _comparison_frame(changes: Sequence[MachineChange], columns: Sequence[str]) 
 def _row(change: MachineChange, columns: Sequence[str]) -> tuple[Any, ...]:
     """Return the cells of a change, without those of the times."""
     shown = change.after or change.before or {}
-    what = _difference_text(change, columns) if _is_changed(change) else _place_text(shown)
+    before, after = change.before or {}, change.after or {}
+    what = difference_text(before, after, columns) if _is_changed(change) else _place_text(shown)
     difference, code = _price_difference(change)
     return _change_kind(change), change.identifier, shown.get("label"), what or None, difference, code
 
@@ -158,9 +159,12 @@ def _change_kind(change: MachineChange) -> str:
     return APPEARED if change.after else GONE
 
 
-def _difference_text(change: MachineChange, columns: Sequence[str]) -> str:
-    """Return the old and the new value of each column that changed: `plan: 1 GB → 2 GB; state: on → off`."""
-    before, after = change.before or {}, change.after or {}
+def difference_text(before: Values, after: Values, columns: Sequence[str]) -> str:
+    """Return the old and the new value of each column that differs, such as `state: running → off`.
+
+    >>> difference_text({"state": "running", "cpus": 1}, {"state": "off", "cpus": 2}, ["state", "cpus"])
+    'state: running → off; cpus: 1 → 2'
+    """
     return "; ".join(
         f"{name}: {_text(before.get(name))} → {_text(after.get(name))}"
         for name in columns

@@ -22,19 +22,16 @@ import numpy as np
 
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import MachineFacts
+from lcnb.frames.grouping import GROUP_COLUMNS, OWNER, TAG_PREFIX, check_group
 from lcnb.frames.pricing import HOURS_PER_MONTH
-from lcnb.history.moments import milliseconds, to_datetime
+from lcnb.history.moments import format_moment, milliseconds, to_datetime
 from lcnb.history.past import reading_time
 from lcnb.history.stored import StoredHistory
 from lcnb.history.timeline import Span, Timeline, time_column
-from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Columns of the inventory by which spending can be grouped; besides them, facts: `tag:KEY` and `owner`.
-GROUP_COLUMNS = ("label", "location", "plan", "state", "template_label")
-OWNER, TAG_PREFIX = "owner", "tag:"
 #: Value of `freq` → name of the first column.
 PERIODS = {"D": "day", "MS": "month"}
 #: The group of all machines.
@@ -99,7 +96,25 @@ def spending_frame(
     for identifier, spans in timeline.spans():
         charges = [_span_charge(span, group_of) for span in spans]
         _add_intervals(identifier, charges, timeline.times, cells)
-    return _cells_frame(cells, edges, timeline.times, PERIODS[freq])
+    frame = _cells_frame(cells, edges, timeline.times, PERIODS[freq])
+    if frame.empty:
+        frame.attrs["lcnb"]["reason"] = _empty_reason(timeline.times, since, until, edges)
+    return frame
+
+
+def _empty_reason(times: Sequence[int], since: int, until: int, edges: Sequence[int]) -> str:
+    """Return why there is no cost to count."""
+    if edges:
+        return "no machine was listed in this time"
+    if len(times) == 1:
+        return (
+            f"this account was read once, at {format_moment(times[0])}, and cost is counted between two readings. Each "
+            "later reading adds to it; `lcnb record` makes one, for example every hour"
+        )
+    return (
+        f"the time from {format_moment(since)} to {format_moment(until)} is not between the first and the last reading "
+        f"({format_moment(times[0])} and {format_moment(times[-1])})"
+    )
 
 
 # --- groups ---------------------------------------------------------------------------------------------
@@ -113,16 +128,9 @@ def _make_grouping(timeline: Timeline, by: str | None, tags: str) -> _Grouping:
         raise InputError(field="tags", expected="'then' or 'now'", value=tags)
     if by is None:
         return lambda span: EVERYTHING
+    check_group(by)
     if by in GROUP_COLUMNS:
         return lambda span: span.values[by]
-    if not isinstance(by, str) or (by != OWNER and by.removeprefix(TAG_PREFIX) in ("", by)):
-        known = [*GROUP_COLUMNS, OWNER]
-        raise InputError(
-            f"machines cannot be grouped by {by!r}{did_you_mean(str(by), known)}",
-            field="by",
-            value=by,
-            cure=f"Groups: {', '.join(known)}, tag:KEY.",
-        )
     if tags == "then":
         return lambda span: _fact_text(span.facts, by)
     newest = timeline.newest_facts()

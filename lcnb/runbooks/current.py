@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from lcnb.changes.apply import SyncChangeSet
     from lcnb.changes.changeset import OnError
+    from lcnb.changes.tasks import Wait
+
 TABLE_FORMATS = ("parquet", "csv")
 #: Precedes the text of a failed check that has no text of its own for the failure.
 FAILED_PREFIX = "failed: "
@@ -56,7 +58,7 @@ class RunContext:
         *,
         dry_run: bool,
         name: str = "changes",
-        wait: bool = True,
+        wait: Wait = True,
         timeout: float | None = None,
         on_error: OnError = "stop",
         allow_fewer: bool = False,

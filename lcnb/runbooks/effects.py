@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lcnb.changes.apply import SyncChangeSet, check_arguments, untouched_frame
 from lcnb.changes.changeset import ChangeSet, OnError
 from lcnb.changes.journal import Journal
+from lcnb.changes.tasks import Wait
 from lcnb.errors import ApprovalMissing, ChangeError, ConfirmationMissing, Drifted, InputError
 from lcnb.flags import checked_flag
 from lcnb.notebook_kernel import is_in_kernel
@@ -54,7 +55,7 @@ def apply_changes(
     *,
     dry_run: bool,
     name: str,
-    wait: bool,
+    wait: Wait,
     timeout: float | None,
     on_error: OnError,
     allow_fewer: bool = False,

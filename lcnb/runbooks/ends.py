@@ -58,16 +58,26 @@ class End(NamedTuple):
 
 DONE = End("done", "everything was done", "good", 0)
 ATTENTION = End("attention", "done, but the runbook asks for attention", "warning", 8)
-RUN_FAILED = End("failed", "the provider, the network, or the disk of this machine failed", "bad", 1)
+RUN_FAILED = End(
+    "failed",
+    "the provider, the network or the disk failed, or the provider does not accept the token",
+    "bad",
+    1,
+)
 CELL_FAILED = End("failed", "a cell failed; `sys.exit(n)` in a cell gives n instead", "bad", 3)
-MISUSED = End("refused", "wrong usage, parameter or configuration; nothing was started", "bad", 2)
+MISUSED = End("refused", "wrong usage, name, parameter or configuration; nothing was started", "bad", 2)
 NOT_CONFIRMED = End("refused", "nobody confirmed the changes; nothing was sent", "bad", 6)
 TIMED_OUT = End(
     "timeout", "a cell or the run took too long, or a change was made and not seen finished in time", "bad", 4
 )
 DIED = End("died", "the kernel died", "bad", 5)
-PARTLY = End("partly", "only some of the changes were made, or an outcome is not known", "warning", 7)
-LOCKED = End("locked", "another process has the lock", "bad", 75)
+PARTLY = End(
+    "partly",
+    "only some of the changes were made, one was made twice, or an outcome is not known",
+    "warning",
+    7,
+)
+LOCKED = End("locked", "another process has the lock, or nobody can know", "bad", 75)
 HUNG_UP = End("interrupted", "ended by SIGHUP: the terminal was closed", "warning", 129)
 INTERRUPTED = End("interrupted", "ended by Ctrl-C", "warning", 130)
 TERMINATED = End("interrupted", "ended by SIGTERM", "warning", 143)
@@ -93,7 +103,12 @@ EXIT_CODES = tuple(sorted({end.exit_code for end in ENDS}))
 #: The signals that end a run cleanly, by their exit code.
 SIGNAL_OF_CODE = {TERMINATED.exit_code: "SIGTERM", HUNG_UP.exit_code: "SIGHUP"}
 #: What some errors that a cell raises say about the whole run.
-END_OF_ERROR = {"ConfirmationMissing": NOT_CONFIRMED, "ApprovalMissing": NOT_CONFIRMED, "Locked": LOCKED}
+END_OF_ERROR = {
+    "AuthenticationError": RUN_FAILED,
+    "ConfirmationMissing": NOT_CONFIRMED,
+    "ApprovalMissing": NOT_CONFIRMED,
+    "Locked": LOCKED,
+}
 _TONES: dict[str, Tone] = {
     **{end.status: end.tone for end in ENDS},
     **{state.status: state.tone for state in STATES},

@@ -8,3 +8,5 @@ RUN_FOLDER_VARIABLE = "LCNB_RUN_DIR"
 CONFIRM_VARIABLE = "LCNB_RUN_CONFIRM"
 #: The ids of the runs that this run resumes: set by `lcnb resume RUN`.
 RESUMES_VARIABLE = "LCNB_RUN_RESUMES"
+#: The name of the schedule that started `lcnb run`: set by the units and lines of `lcnb schedule install`.
+SCHEDULE_VARIABLE = "LCNB_SCHEDULE"

@@ -22,18 +22,24 @@ from typing import TYPE_CHECKING, Any
 
 import lcnb
 from lcnb.changes.journal import user_name
-from lcnb.config import Settings, account_variables, notification_targets, ping_url
+from lcnb.config import Settings, account_variables
 from lcnb.errors import LcnbError, RunError
 from lcnb.files import BackgroundWrite, write_atomically
 from lcnb.folders import config_dir, state_dir, store_url
+from lcnb.leases.records import RUN_LEASE_VARIABLE
 from lcnb.runbooks.ends import DONE, INTERRUPTED, RunEnd
-from lcnb.runbooks.engine.secret_pipe import SecretPipe, environment_secrets
-from lcnb.runbooks.environment import CONFIRM_VARIABLE, RESUMES_VARIABLE, RUN_FOLDER_VARIABLE
+from lcnb.runbooks.engine.secret_pipe import SecretPipe, inherited_secrets
+from lcnb.runbooks.environment import (
+    CONFIRM_VARIABLE,
+    RESUMES_VARIABLE,
+    RUN_FOLDER_VARIABLE,
+    SCHEDULE_VARIABLE,
+)
 from lcnb.runbooks.judgement import judge, judge_interrupt
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.notebook.git import find_commit
-from lcnb.runbooks.outcomes import run_changes, summarize_changes, was_confirmed
+from lcnb.runbooks.outcomes import run_changes, run_entries, summarize_changes, was_confirmed
 from lcnb.runbooks.publish.messages import run_message
 from lcnb.runbooks.publish.notifications import notify
 from lcnb.runbooks.publish.pdf import write_pdf
@@ -42,16 +48,19 @@ from lcnb.runbooks.records import artifacts, notes, process
 from lcnb.runbooks.records import index as run_index
 from lcnb.runbooks.records.approval import Approval
 from lcnb.runbooks.result import RunResult, failed_cell_facts, format_failure
+from lcnb.runbooks.retries import RetryLog, RetryPolicy, begun_changes, describe_attempts
 from lcnb.secret import Secret, mask_secrets
 from lcnb.signals import exit_on_signals, hold_signals
-from lcnb.tokens import TOKEN_VARIABLES
 
 if TYPE_CHECKING:
+    from lcnb.leases.holding import HeldLocks
     from lcnb.runbooks.engine.run_job import RunJob
     from lcnb.runbooks.records.uploading import RunUpload
 
 #: Called before each cell with its number, the number of cells, and its title.
 ProgressCallback = Callable[[int, int, str], object]
+#: The folder, in that of a run, with what its earlier attempts left: `attempts/1`.
+ATTEMPTS_FOLDER = "attempts"
 RECORDED_PACKAGES = ("lcnb", "pandas", "papermill", "nbclient", "ipykernel", "httpx")
 
 
@@ -84,6 +93,8 @@ class RunExecution:
     #: The kernel that the caller chose instead of the notebook's, and the working directory; None: not chosen.
     chosen_kernel: str | None = None
     cwd: Path | None = None
+    #: The lock across machines, where one is configured.
+    locks: HeldLocks | None = None
 
     def __init__(
         self,
@@ -95,6 +106,8 @@ class RunExecution:
     ) -> None:
         self.book = book
         self.limits = limits
+        #: The retries that are allowed, and the attempts that have ended, also before the run had a folder.
+        self.retries = RetryLog(RetryPolicy(), limits.run_s)
         self.checked = checked
         self.settings = settings
         self.folder = folder
@@ -106,8 +119,7 @@ class RunExecution:
         self.problems: list[str] = []
         self._pings = RunPings(book.name)
         self.secret_pipe = SecretPipe()
-        self._other_secrets = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
-        self._other_secrets += [*environment_secrets(), *notification_targets(), *filter(None, [ping_url()])]
+        self._other_secrets = inherited_secrets()
         self.sha256 = artifacts.hash_file(book.path)
         self.git = find_commit(book.path)
         self.process = process.identify_process()
@@ -125,8 +137,15 @@ class RunExecution:
         self._pings.report_start()
         self._start_upload()
         interrupted: BaseException | None = None
+        began = self.started
         try:
             self._execute_job(job)
+            while self._may_retry(job):
+                self._keep_attempt(job, began)
+                job = self._build_job(progress)  # an interrupt while it waits ends this one
+                self._wait_for_attempt(job, progress)
+                began = datetime.now(UTC)
+                self._execute_job(job)
         except (KeyboardInterrupt, SystemExit) as stop:
             job.end(judge_interrupt(stop))
             if job.status == INTERRUPTED.status:
@@ -135,6 +154,7 @@ class RunExecution:
                 raise
         finally:
             with hold_signals():  # too late to change how it ended: record, notebook and exit code agree
+                self._note_last_attempt(job, began)
                 problems = self._close(job)
             if self._upload and (problem := self._upload.finish()):
                 problems.append(problem)
@@ -160,6 +180,7 @@ class RunExecution:
             self.redact,
             on_cell,
             timeout=self.limits.run_s,
+            spent_s=self.retries.spent_s(),
             cell_timeout=self.limits.cell_s,
             judge=self._judge,
             kernelspec=self.kernelspec,
@@ -187,6 +208,53 @@ class RunExecution:
         except Exception as error:
             cause = self.redact(f"{type(error).__name__}: {error}")
             raise RunError(f"the run in {self.folder} ended by {cause}", folder=self.folder) from error
+
+    # --- attempts -------------------------------------------------------------------------------------------
+
+    def _may_retry(self, job: RunJob) -> bool:
+        """Whether the run is attempted again after a job that has ended. The journal knows whether it sent a change."""
+        if not self.retries.policy.retries:
+            return False
+        try:
+            begun = begun_changes(run_entries(self.folder.name, self.settings))
+        except (LcnbError, OSError, ValueError):
+            text = f"what the run changed is not known. Look at it: lcnb show {self.folder.name}"
+            return self.retries.may_retry(job.ended, job.error_name, text)
+        text = summarize_changes(
+            [each for each in self.changes if was_confirmed(each)], self.folder.name, ended_well=False
+        )
+        return self.retries.may_retry(
+            job.ended, job.error_name, f"changes are resumed, never retried. {text}" if begun else None
+        )
+
+    def _keep_attempt(self, job: RunJob, began: datetime) -> None:
+        """Move what the attempt left into a folder of its own, so that the next one begins in an empty folder."""
+        name = f"{ATTEMPTS_FOLDER}/{self.retries.number}"
+        try:
+            self._writing.finish()
+            artifacts.move_files(self.folder, name)
+        except OSError as error:
+            raise RunError(
+                f"the files of the attempt in {self.folder} cannot be moved: {error.strerror or error}. The run is "
+                f"not attempted again; it ended as {job.status}.",
+                folder=self.folder,
+            ) from None
+        self.retries.add(began, job.ended._replace(reason=self.redact(job.ended.reason)), name)
+        self.changes, self.kernel = [], None
+
+    def _wait_for_attempt(self, job: RunJob, progress: ProgressCallback) -> None:
+        """Record the attempts and wait for the next one. The lock is kept, so that no similar run begins meanwhile."""
+        with suppress(OSError):  # a full disk is reported at the end, with how the run ended
+            self._writing.start(self._to_json(self._record_facts(job)))
+        with exit_on_signals():
+            self.retries.wait(progress)
+
+    def _note_last_attempt(self, job: RunJob, began: datetime) -> None:
+        """Complete the list of attempts where there were several, or where one more was wanted and not made."""
+        if self.retries.attempts or self.retries.refusal:
+            self.retries.add(began, job.ended)
+        if self.retries.refusal:
+            job.ended = job.ended._replace(reason=f"{job.ended.reason}\n{self.retries.refusal}".strip())
 
     def _write_first_record(self, job: RunJob) -> None:
         try:  # until the kernel runs, a power cut may lose the record
@@ -249,6 +317,10 @@ class RunExecution:
             env.pop("LCNB_ACCOUNT", None)
         env.pop("LCNB_NOTIFY", None)
         env.pop("LCNB_PING_URL", None)
+        env.pop(SCHEDULE_VARIABLE, None)  # a run that a cell starts is not one of the schedule
+        env.pop(RUN_LEASE_VARIABLE, None)
+        if self.locks:
+            env[RUN_LEASE_VARIABLE] = self.locks.lease.record.id
         if self.cwd and not env.get("PYTHONSAFEPATH"):
             from lcnb.runbooks.engine.run_job import SAFE_PATH_AT_START
 
@@ -261,6 +333,8 @@ class RunExecution:
         from lcnb.runbooks.publish.report import write_report
 
         problems = self.problems
+        if self.locks and (lost := self.locks.lease.problem()):
+            problems.append(f"at the end of the run, {lost}. Another machine may have run this meanwhile")
         for step in (
             lambda: self._writing.start(self._to_json(self._record_facts(job))),
             lambda: write_report(self._facts(job), job.notebook, self.folder, self.redact),
@@ -342,7 +416,10 @@ class RunExecution:
             "kernel": self.chosen_kernel,
             "cwd": str(self.cwd) if self.cwd else None,
             "limits": {"run_s": self.limits.run_s, "cell_s": self.limits.cell_s},
+            **self.retries.facts(),
+            "schedule": os.environ.get(SCHEDULE_VARIABLE),
             "resumes": list(self.resumes),
+            "lock": self.locks.facts() if self.locks else None,
             "confirmed": self.confirmation,
             "approval": self.approval.facts if self.approval else None,
             "changes": self.changes,
@@ -354,12 +431,24 @@ class RunExecution:
     def _result(self, job: RunJob, problems: list[str]) -> RunResult:
         error = None
         if job.status != DONE.status:
-            error = self.redact(format_failure(job))
+            error = self.redact("\n\n".join(filter(None, (format_failure(job), self._refusal_text(job)))))
         files = [*artifacts.list_files(self.folder), self.record]
         effective = declared.effective_values(self.book.parameters, self.checked) | self.checked
         return RunResult(
-            self.book.name, job.status, job.ended.exit_code, self.folder, error, effective, files, problems
+            self.book.name,
+            job.status,
+            job.ended.exit_code,
+            self.folder,
+            error,
+            effective,
+            files,
+            problems,
+            describe_attempts(self.retries.attempts),
         )
+
+    def _refusal_text(self, job: RunJob) -> str:
+        """Why the run was not attempted again; empty where the failure says it already, because no cell failed."""
+        return self.retries.refusal if job.error is not None else ""
 
 
 @cache

@@ -46,7 +46,7 @@ def _judge_changes(cells: RunEnd, changes: Iterable[Mapping[str, Any]]) -> RunEn
     if outcomes.total() == outcomes["done"] or cells.status not in (DONE.status, CELL_FAILED.status):
         return cells
     reason = "changes: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
-    if outcomes["done"] or outcomes["unknown"]:
+    if outcomes["done"] or outcomes["unknown"] or outcomes["twins"]:
         return PARTLY.because(reason if cells.status == DONE.status else f"{reason}; {cells.reason}")
     return CELL_FAILED.because(reason) if cells.status == DONE.status else cells
 

@@ -27,14 +27,18 @@ def run_changes(folder: Path, settings: Settings | None) -> list[dict[str, Any]]
 
     Outcomes: done, failed, twins, unknown (sent, but the outcome is not known), not tried, not made (only shown).
     """
-    journal = Journal(settings.state_dir if settings else state_dir())
-    entries = journal.entries(run=folder.name)
+    entries = run_entries(folder.name, settings)
     started = {entry.changeset for entry in entries}
     rows = [_change_row(entry.plan, _entry_outcome(entry), entry) for entry in entries]
     for document in _read_plans(folder):
         if document["id"] not in started:
             rows += [_change_row(plan, NOT_MADE) for plan in document["changes"]]
     return rows
+
+
+def run_entries(run: str, settings: Settings | None) -> list[JournalEntry]:
+    """Return the journal entries of a run, in the order in which its changes were begun. JournalError if unreadable."""
+    return Journal(settings.state_dir if settings else state_dir()).entries(run=run)
 
 
 def was_confirmed(change: Mapping[str, Any]) -> bool:
@@ -127,5 +131,5 @@ def _change_row(plan: Mapping[str, Any], outcome: str, entry: JournalEntry | Non
 
 def open_changesets(run: str, settings: Settings) -> list[str]:
     """Return the ids of a run's ChangeSets that have changes without an outcome, oldest first."""
-    entries = Journal(settings.state_dir).entries(run=run)
+    entries = run_entries(run, settings)
     return list(dict.fromkeys(entry.changeset for entry in entries if entry.state in OPEN_STATES))

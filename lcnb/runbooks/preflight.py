@@ -61,19 +61,25 @@ def merge_account(book: Runbook, given: dict[str, object], account: str | None) 
     return account or (str(by_parameter) if by_parameter else None)
 
 
+def needs_account(book: Runbook) -> bool:
+    """Whether a runbook certainly reads an account: a shipped one with a parameter `account`."""
+    shipped = book.path.is_relative_to(notebooks_dir() / "runbooks")
+    return shipped and any(each.name == "account" for each in book.parameters)
+
+
 def resolve_settings(book: Runbook, account: str | None) -> Settings | None:
     """Return the settings of the account. None where the user's own notebook runs without any token.
 
-    TokenMissing when a shipped runbook, or a named account, has no token.
+    TokenMissing when a shipped runbook that reads an account, or a named account, has no token.
     """
-    shipped = book.path.is_relative_to(notebooks_dir() / "runbooks")
+    required = needs_account(book)
     try:
         settings = load_settings(account)
     except TokenMissing:
-        if account is None and not shipped:
+        if account is None and not required:
             return None  # the user's own notebook may not need the API
         raise
-    if shipped:
+    if required:
         checked_proxy(settings.base_url)
     return settings
 

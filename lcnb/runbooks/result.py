@@ -33,6 +33,8 @@ class RunResult:
     files: list[Path] = field(default_factory=list)
     #: What could not be saved next to the notebook, such as the report; run.json lists it too.
     problems: list[str] = field(default_factory=list)
+    #: How each attempt ended that was followed by another one, as a line of text.
+    earlier_attempts: list[str] = field(default_factory=list)
 
     @property
     def report(self) -> Path:

@@ -37,6 +37,7 @@ from lcnb.runbooks.preflight import (
 )
 from lcnb.runbooks.records import abandoned
 from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.retries import RetryLog, check_policy
 
 
 def run_runbook(
@@ -57,6 +58,8 @@ def run_runbook(
     engine: str = "auto",
     kernel: str | None = None,
     cwd: str | Path | None = None,
+    retries: int = 0,
+    retry_wait: float | None = None,
 ) -> RunResult:
     """Run a runbook with checked parameters.
 
@@ -81,6 +84,10 @@ def run_runbook(
         kernel: the Jupyter kernel to run in, instead of the one that the notebook names.
         cwd: the working directory of the cells; by default the run's own folder. lcnb saves its files in that folder
             in any case, and modules are also found in the folder of the notebook.
+        retries: attempt the run again up to so many times, in the same record, if it ended by the network, an error of
+            the provider or the death of the kernel, and had sent no change. `timeout` limits all attempts together.
+        retry_wait: seconds before the second attempt (30 by default); each further pause is twice as long, up to
+            15 minutes. The lock of the run is kept.
 
     Returns:
         A RunResult, also when a cell failed or the kernel died.
@@ -88,7 +95,7 @@ def run_runbook(
     Raises:
         InputError, ParameterError: a wrong name or parameter. This and the next four: nothing was started.
         ConfirmationMissing: changes that nobody confirmed; ApprovalMissing: that no second person approved.
-        Locked: another process has the lock of such a run.
+        Locked: another process has the lock of such a run, or that is not known.
         ConfigError: no token; ReadOnly: a run with `dry_run=False` in a read-only account.
         ApiError, TransportError: a value had to be checked against the account, and that failed.
         RunError: the folder cannot be written.
@@ -107,8 +114,9 @@ def run_runbook(
     check_language(book, given)
     cells_dir = working_directory(cwd)
     settings = _choose_settings(book, given, account, settings)
-    checked = _check_given(book, given, settings, resumed=bool(resumes))
     limits = RunLimits(check_seconds("timeout", timeout), check_seconds("cell_timeout", cell_timeout))
+    log = RetryLog(check_policy(retries, retry_wait), limits.run_s)
+    checked = log.repeat(lambda: _check_given(book, given, settings, resumed=bool(resumes)), progress)
     effective = declared.effective_values(book.parameters, checked)
     writes = effective.get("dry_run") is False
     if writes:
@@ -122,7 +130,7 @@ def run_runbook(
     book, spec = choose_kernel(book, kernel)
     import_module("lcnb.runbooks.engine.papermill_engine")  # slow: an interrupt now leaves nothing behind
     _check_writable(book, checked)
-    with runbook_lock(book, settings, effective, lock_wait, writes=writes):
+    with runbook_lock(book, settings, effective, lock_wait, writes=writes) as locks:
         path = create_run_folder(book, folder)
         try:
             abandoned.settle_runs(path.parent, thorough=False)
@@ -130,6 +138,11 @@ def run_runbook(
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
+        log.restart_clock()
+        run.retries = log
+        if locks:
+            run.locks = locks
+            locks.lease.name_run(path.name)
         run.confirmation = str(approved) if approved else "yes" if confirm and writes else ""
         run.resumes = tuple(resumes)
         run.approval = approval

@@ -54,7 +54,8 @@ class _AsyncPool:
         self._users += 1
         try:
             async with asyncio.timeout(effect.limit_s):
-                return read_response(await self._client.request(**request_arguments(self._settings, effect)))
+                arguments = request_arguments(self._settings, effect, is_async=True)
+                return read_response(await self._client.request(**arguments))
         except SEND_ERRORS as error:
             return classify_failure(error)
         finally:

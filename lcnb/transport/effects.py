@@ -18,10 +18,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Transmit:
-    """Send this call once and return its Outcome; give up after `limit_s` seconds."""
+    """Send this call once and return its Outcome; give up after `limit_s` seconds.
+
+    `check` is that of a `GuardedCall`: it is called in the sending thread, immediately before the first byte.
+    """
 
     call: Call
     limit_s: float
+    check: Callable[[], float] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from lcnb.errors import ConfigError
 from lcnb.secret import Secret
 from lcnb.transport import network
 from lcnb.transport.effects import Response, Transmit, TransportFailure
+from lcnb.transport.send_guard import SendGuard
 
 # httpx imports its own command, and with it rich, pygments and click, which is a third of the time that it takes.
 with stand_in_module("httpx._main", "main"):
@@ -114,8 +115,12 @@ def user_agent() -> str:
     return f"lcnb/{lcnb.__version__} (Python {python}; httpx {httpx.__version__})"
 
 
-def request_arguments(settings: Settings, effect: Transmit) -> dict[str, Any]:
-    """Return the arguments of `httpx.Client.request` for one transmission."""
+def request_arguments(settings: Settings, effect: Transmit, *, is_async: bool = False) -> dict[str, Any]:
+    """Return the arguments of `request` of httpx.Client, or of httpx.AsyncClient, for one transmission."""
+    trace: Any = None
+    if effect.check is not None:
+        guard = SendGuard(effect.check)
+        trace = guard.trace_async if is_async else guard.trace
     call, body = effect.call, effect.call.body
     # The driver gives up first, at `limit_s`; this later limit ends the abandoned request.
     limit_s = effect.limit_s + 1
@@ -127,6 +132,7 @@ def request_arguments(settings: Settings, effect: Transmit) -> dict[str, Any]:
         "timeout": httpx.Timeout(
             limit_s, connect=min(CONNECT_TIMEOUT_S, limit_s), pool=min(POOL_TIMEOUT_S, limit_s)
         ),
+        "extensions": {"trace": trace} if trace else None,
     }
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from lcnb.api.calls import Call, attempt_limit_s
-from lcnb.api.flows import Envelope, Flow, LocalWork, Pause
+from lcnb.api.flows import Envelope, Flow, GuardedCall, LocalWork, Pause
 from lcnb.api.raw_records import split_records
 from lcnb.config import check_writable
 from lcnb.errors import BadReply, LcnbError, RateLimited, Refused, ServerError, TransportError
@@ -86,6 +86,8 @@ def exchange_flow(flow: Flow[T], context: ExchangeContext) -> LowFlow[T]:
             try:
                 if isinstance(step, Call):
                     answer = yield from exchange_call(step, context.for_call())
+                elif isinstance(step, GuardedCall):
+                    answer = yield from exchange_call(step.call, context.for_call(), step.check)
                 else:
                     answer = yield step
             except Exception as error:
@@ -95,10 +97,12 @@ def exchange_flow(flow: Flow[T], context: ExchangeContext) -> LowFlow[T]:
         flow.close()
 
 
-def exchange_call(call: Call, context: ExchangeContext) -> LowFlow[Envelope]:
+def exchange_call(
+    call: Call, context: ExchangeContext, check: Callable[[], float] | None = None
+) -> LowFlow[Envelope]:
     """Send a call, and again where that is safe and time allows, until it has a result or an error.
 
-    In a read-only account every other call than a read raises ReadOnly.
+    In a read-only account every other call than a read raises ReadOnly. `check` is that of a `GuardedCall`.
     """
     if not call.only_reads:
         check_writable(context.settings)  # the only place that every write passes
@@ -111,7 +115,7 @@ def exchange_call(call: Call, context: ExchangeContext) -> LowFlow[Envelope]:
             raise deadline_error(call, attempts, context)
         attempts += 1
         started = context.clock()
-        outcome: Outcome = yield Transmit(call, attempt_limit_s(call, remaining))
+        outcome: Outcome = yield Transmit(call, attempt_limit_s(call, remaining), check)
         _log_outcome(call, outcome, attempts, context.clock() - started)
         if isinstance(outcome, Response):
             context.limits.update(parse_limits(outcome.headers))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from lcnb.secret import Secret, mask_secrets
+from lcnb.secret import Secret
 from lcnb.transport.budget_stores import StateChange, T
 from lcnb.transport.rate_limit import adjust_clock, decode_state, encode_state
-
-#: Seconds that one permit may wait for Redis.
-REDIS_TIMEOUT_S = 1.0
+from lcnb.transport.redis_connection import REDIS_TIMEOUT_S, RedisScript
 
 #: Sets the state if nobody changed it since it was read; without a new state, only reads. Returns the server's time.
 _COMPARE_AND_SET = """
@@ -34,10 +29,9 @@ class RedisBudgetStore:
     """
 
     def __init__(self, url: Secret, key: str) -> None:
-        self.stored_in = _redis_address(url)
-        self._url = url
+        self._script = RedisScript(url, _COMPARE_AND_SET)
+        self.stored_in = self._script.address
         self._key = f"lcnb:budget:{key}"
-        self._script: Any = None
 
     def change(self, update: StateChange[T]) -> T:
         """Change the state by compare and set; raise TimeoutError if others always win."""
@@ -55,44 +49,5 @@ class RedisBudgetStore:
                 raise TimeoutError("other processes keep changing the rate budget")
 
     def _compare_and_set(self, old: bytes, new: bytes) -> tuple[bool, bytes, float]:
-        if self._script is None:
-            self._script = _register_script(self._url)
-        import redis
-
-        try:
-            done, text, seconds, micros = self._script(keys=[self._key], args=[old, new])
-        except (redis.RedisError, ValueError, TypeError) as error:
-            raise self._redis_error(error) from None
+        done, text, seconds, micros = self._script.call([self._key], [old, new])
         return bool(done), text, int(seconds) + int(micros) / 1e6
-
-    def _redis_error(self, error: Exception) -> OSError:
-        if not isinstance(error, ValueError | TypeError):  # their texts may hold a part of the URL
-            with contextlib.suppress(ValueError):
-                password = Secret(unquote(urlsplit(self._url.reveal()).password or ""))
-                return OSError(f"{type(error).__name__}: {mask_secrets(str(error), self._url, password)}")
-        return OSError(type(error).__name__)
-
-
-def _register_script(url: Secret) -> Any:
-    try:
-        import redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-    except ImportError:
-        raise OSError("the package redis is not installed; pip install 'lcnb[redis]'") from None
-    retry = Retry(NoBackoff(), 1)  # one retry, for a connection that the server has closed meanwhile
-    limits = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
-    try:
-        return redis.Redis.from_url(url.reveal(), retry=retry, **limits).register_script(_COMPARE_AND_SET)
-    except (ValueError, TypeError):  # their texts may hold a part of the URL
-        raise OSError("its URL is not one of Redis; example: redis://host:6379/0") from None
-
-
-def _redis_address(url: Secret) -> str:
-    """Return the host and port of the URL, unless a / or # in an unquoted password could end up in them."""
-    try:
-        parts = urlsplit(url.reveal())
-        host = parts.hostname if "@" not in parts.path + parts.query + parts.fragment else None
-        return f"Redis at {host}:{parts.port or 6379}" if host else "Redis"
-    except ValueError:
-        return "Redis"

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as widgets
 
 from lcnb.errors import LcnbError
 from lcnb.flags import checked_flag
+from lcnb.runbooks.notebook.find import notebooks_folder
 from lcnb.widgets import form_specs
 from lcnb.widgets.account_head import AccountHead
 from lcnb.widgets.action_desk import FORM_NAMES, ActionDesk
-from lcnb.widgets.admin_panels import AccountPanel, JournalPanel, RunsPanel
+from lcnb.widgets.admin_panels import AccountPanel, JournalPanel
+from lcnb.widgets.auto_refresh import Later
 from lcnb.widgets.elements import make_button, status_html
 from lcnb.widgets.facts_form import FactsForm
 from lcnb.widgets.facts_view import FactsView
@@ -29,6 +32,7 @@ from lcnb.widgets.listings import KEY_COLUMNS, SNAPSHOT_COLUMNS, ListingTable
 from lcnb.widgets.page_sync import PageSync
 from lcnb.widgets.runbook_view import RunbookPicker
 from lcnb.widgets.runner import Runner, Spawn, run_in_thread
+from lcnb.widgets.runs_table import RunsTable
 from lcnb.widgets.style import STYLE
 
 if TYPE_CHECKING:
@@ -45,9 +49,16 @@ class AdminApp:
     A part is created when it is first shown, because a page requests every existing widget before it shows any.
     """
 
-    def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
+    def __init__(
+        self,
+        client: LetsCloud,
+        spawn: Spawn = run_in_thread,
+        later: Later | None = None,
+        notebooks: Path | None = None,
+    ) -> None:
         self.client = client
-        self.runner = Runner(client, spawn)
+        self._notebooks = notebooks
+        self.runner = Runner(client, spawn, later)
         self._forms: dict[str, FormView] = {}
         parts: list[AppPart] = [
             ("Machines", self._machines_part, self._show_machines),
@@ -99,14 +110,14 @@ class AdminApp:
     @cached_property
     def runbooks(self) -> RunbookPicker:
         """The part with a form for each runbook."""
-        return RunbookPicker(self.runner)
+        return RunbookPicker(self.runner, self._notebooks)
 
     @cached_property
-    def runs(self) -> RunsPanel:
-        """The panel with the runs."""
-        panel = RunsPanel(self.runner)
-        self.runner.on_run.append(panel.refresh)
-        return panel
+    def runs(self) -> RunsTable:
+        """The table of runs."""
+        table = RunsTable(self.runner)
+        self.runner.on_run.append(table.refresh)
+        return table
 
     def form(self, name: str) -> FormView:
         """Return the form with this name of a spec; the first call creates it."""
@@ -191,7 +202,11 @@ class AdminUnavailable:
 
 
 def admin(
-    client: LetsCloud | None = None, *, account: str | None = None, sandbox: bool = False
+    client: LetsCloud | None = None,
+    *,
+    account: str | None = None,
+    sandbox: bool = False,
+    notebooks: str | Path | None = None,
 ) -> AdminApp | AdminUnavailable:
     """Return a widget that shows the account and changes it by forms, for a notebook cell.
 
@@ -199,6 +214,7 @@ def admin(
         client: the client to use; by default `lcnb.connect(account, sandbox=sandbox)` creates one.
         account: the name of an account of lcnb.toml.
         sandbox: True for a sandbox on this machine instead of your account.
+        notebooks: a folder of notebooks that are offered as runbooks too; by default that of `LCNB_NOTEBOOKS`.
 
     Every change is previewed, confirmed by a click, made once and recorded in the journal. A change that cannot be
     undone is confirmed by typing its label. Without a token the widget shows what is missing.
@@ -208,6 +224,7 @@ def admin(
     True
     """
     checked_flag("sandbox", sandbox, not_done="started")
+    own = notebooks_folder(notebooks)
     if client is None:
         from lcnb.client import connect
 
@@ -215,4 +232,4 @@ def admin(
             client = connect(account, sandbox=sandbox)
         except LcnbError as error:
             return AdminUnavailable(error)
-    return AdminApp(client)
+    return AdminApp(client, notebooks=own)

@@ -18,11 +18,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
 from lcnb.config import load_settings
 from lcnb.errors import ConfigError, InputError
 from lcnb.flags import checked_flag
 from lcnb.folders import runs_dir
+from lcnb.runbooks.notebook.find import notebooks_folder
+from lcnb.widgets.report_pages import REPORTS_ADDRESS, REPORTS_VARIABLE, report_handlers
 
 #: The JupyterLab extensions that the page needs; without this list it would load all that are installed.
 LAB_EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
@@ -107,21 +110,27 @@ def serve_page(
     port: int = 0,
     dark: bool = False,
     idle_s: int = 600,
+    notebooks: str | None = None,
     show_address: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until interrupted, and call `show_address` with its address once it listens.
 
-    Raises InputError for a host other than this machine, ConfigError for a missing token or Voila.
+    `notebooks` is a folder whose notebooks the page offers as runbooks, besides the shipped ones.
+
+    Raises InputError for a host other than this machine or a folder that does not exist, ConfigError for a missing
+    token or Voila.
     """
     check_host(host)
     sandbox, dark = (
         checked_flag(name, flag, not_done="started") for name, flag in (("sandbox", sandbox), ("dark", dark))
     )
+    own = notebooks_folder(notebooks)
     if find_spec("voila") is None:
         raise ConfigError(
             f"the page is served by Voila, which is not installed. Cure: {sys.executable} -m pip install 'lcnb[admin]'"
         )
     with account_environment(name, sandbox) as environment:
+        environment |= {"LCNB_NOTEBOOKS": str(own)} if own else {}
         page = PageSettings(
             port or free_port(), secrets.token_urlsafe(24), environment, "dark" if dark else "light", idle_s
         )
@@ -132,12 +141,15 @@ def serve_page(
 def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
     """Run Voila in this process, so that no list of processes shows the token; call `ready` once it listens."""
     from jupyter_core.utils import run_sync
+    from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
     from tornado.ioloop import IOLoop
     from traitlets.config import Config
     from voila.app import Voila
 
     os.environ.update(page.environment)
-    os.environ["LCNB_RUNS_DIR"] = str(runs_dir())  # the working folder of the kernels is that of the notebook
+    os.environ["LCNB_RUNS_DIR"] = str(runs_dir())
+    os.environ[REPORTS_VARIABLE] = REPORTS_ADDRESS
+    start_folder = str(Path.cwd())
     shared = str(Path(__file__).parent / "jupyter")
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [shared, os.environ.get("JUPYTER_PATH")]))
     served = {
@@ -147,6 +159,14 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
         "port_retries": 0,
         "log_level": "WARN",
     }
+
+    class StartFolderKernels(AsyncMappingKernelManager):
+        """Kernels that find files from the folder in which the page was started, not from that of the notebook."""
+
+        def cwd_for_path(self, path: str, **more: Any) -> str:
+            """Return the folder in which a kernel starts."""
+            return start_folder
+
     config = Config(
         Voila=served,
         VoilaConfiguration={
@@ -154,6 +174,7 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
             "theme": page.theme,
             "show_tracebacks": True,
             "extension_allowlist": LAB_EXTENSIONS,
+            "multi_kernel_manager_class": StartFolderKernels,
         },
         MappingKernelManager={"cull_idle_timeout": page.idle_s, "cull_interval": max(1, page.idle_s // 5)},
     )
@@ -165,7 +186,11 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
         config.Voila.connection_dir_root = temporary if fits else "/tmp"  # noqa: S108  # only its parent
 
     class AdminServer(Voila):  # type: ignore[misc]
-        """Voila that removes the folder of the sockets after its kernels have ended, not before."""
+        """Voila with reports, which removes the folder of the sockets after its kernels have ended, not before."""
+
+        def init_handlers(self) -> list[Any]:
+            """Return the handlers of the page; Voila's own last one takes every address."""
+            return [*report_handlers(runs_dir()), *super().init_handlers()]
 
         def stop(self) -> None:
             """End all kernels, then remove the folder of their sockets."""

@@ -1,8 +1,7 @@
-"""The panels of the admin app that only show HTML: account, runs, and the journal with its *Settle* button."""
+"""The panels of the admin app that only show HTML: account, and the journal with its *Settle* button."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -15,9 +14,8 @@ from lcnb.widgets.runner import OneAtATime, Runner
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
 
-#: Rows of the journal and of the runs that a panel shows.
+#: Rows of the journal that the panel shows.
 MAX_JOURNAL_ROWS = 50
-MAX_RUN_ROWS = 50
 
 
 class HtmlPanel:
@@ -63,32 +61,6 @@ class AccountPanel(HtmlPanel):
             figures["seconds until the next call"] = f"{budget.blocked_s:.0f}"
         warn = ["balance"] if (profile.balance or 0) <= 0 else []
         return panels.cards(figures, warn=warn)._repr_html_() + (profile._repr_html_() or "")
-
-
-class RunsPanel(HtmlPanel):
-    """The runs, the newest first, with the paths of their reports."""
-
-    def __init__(self, runner: Runner) -> None:
-        super().__init__(runner)
-        self.widget.children = [widgets.HTML('<h2 class="lcnb-title">Runs</h2>'), self.head, self.body]
-
-    def start(self) -> None:
-        """Read the runs."""
-        self.refresh()
-
-    def html(self, lc: LetsCloud) -> str:
-        """Return the latest runs as a table."""
-        import pandas as pd
-
-        from lcnb.runbooks.records.history import runs
-
-        rows = runs().head(MAX_RUN_ROWS)
-        reports = [
-            str(path) if (path := Path(folder) / "report.html").is_file() else None for folder in rows.folder
-        ]
-        rows = rows[["runbook", "status", "exit_code", "started", "duration_s", "changes", "attention"]]
-        shown = rows.assign(report=pd.Series(reports, index=rows.index, dtype="str"))
-        return tables.table(shown, empty="There are no runs yet.")._repr_html_()
 
 
 class JournalPanel(HtmlPanel):

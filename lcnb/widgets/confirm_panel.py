@@ -6,16 +6,18 @@ its `ApplyChanges` once; disabling the button would not stop a second click.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 import ipywidgets as widgets
 
+from lcnb.refused_machine import RefusedMachine
 from lcnb.widgets.elements import make_button, set_visible
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
 from lcnb.widgets.form_state import END_PHASES, FormState, Phase
 from lcnb.widgets.input_field import InputField
+from lcnb.widgets.refused_panel import notes_html
 
 EventHandler = Callable[[Callable[[], Effects]], None]
 
@@ -42,7 +44,8 @@ class ConfirmPanel:
         self._read_only = read_only
         self._phase: Phase | None = None
         self._html: dict[str, object] = {}
-        self.preview, self.report = widgets.HTML(), widgets.HTML()
+        #: What the changes do not contain, and why: next to the button that confirms.
+        self.preview, self.notes, self.report = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.label = InputField(label="Type to confirm")
         self.yes, self.back = make_button("Yes"), make_button("Back")
         self.stop, self.resume, self.again = (
@@ -61,7 +64,7 @@ class ConfirmPanel:
             [self.yes, self.back, self.stop, self.resume, self.again],
             layout=widgets.Layout(flex_flow="row wrap", grid_gap="8px"),
         )
-        self.widget = widgets.VBox([self.preview, self.label, self.report, self.buttons])
+        self.widget = widgets.VBox([self.preview, self.notes, self.label, self.report, self.buttons])
         self.widget.add_class("lcnb-panel")
 
     def render(self, shown: FormState) -> None:
@@ -77,6 +80,11 @@ class ConfirmPanel:
         ):  # fmt: skip
             set_visible(each, phase in phases)
         self._set_html("preview", self.preview_key(shown), lambda: self.preview_html(shown))
+        self._set_html(
+            "notes",
+            (phase, shown.changes, shown.left_out, shown.run),
+            lambda: notes_html(*self.notes_of(shown)),
+        )
         self._set_html(
             "report",
             (phase, shown.progress, shown.result is None, shown.changeset, shown.run),
@@ -98,6 +106,11 @@ class ConfirmPanel:
     def preview_html(self, shown: FormState) -> str:
         """Return the preview of the changes as HTML."""
         return _changes_html(shown)
+
+    def notes_of(self, shown: FormState) -> tuple[Sequence[str], Sequence[RefusedMachine]]:
+        """Return the notes of the changes, and the machines that were left out."""
+        changes = shown.changes
+        return (() if changes is None else changes.notes), shown.left_out
 
     def report_html(self, shown: FormState) -> str:
         """Return the progress, or the result, as HTML."""
@@ -147,7 +160,7 @@ def _changes_html(shown: FormState) -> str:
     if shown.changes is None:
         return ""
     busy = shown.phase is Phase.BUSY
-    text = shown.changes.preview_html("in progress" if busy else "not applied").replace(
+    text = shown.changes.preview_html("in progress" if busy else "not applied", with_notes=False).replace(
         "<details ", "<details open ", 1 if len(shown.changes) < 4 else 0
     )
     if busy:
@@ -161,7 +174,9 @@ def _changes_html(shown: FormState) -> str:
 
 
 def _outcome_html(shown: FormState) -> str:
+    from lcnb.changes.outcomes_view import next_steps
     from lcnb.display.markup import Html
+    from lcnb.display.panels import note
     from lcnb.display.tables import table
 
     if shown.phase is Phase.BUSY:
@@ -176,6 +191,7 @@ def _outcome_html(shown: FormState) -> str:
     if shown.result is not None and len(shown.result):
         names = ["action", "target", "outcome", "identifier", "detail", "tries"]
         parts.append(table(shown.result[names]))
+        parts += map(note, next_steps(shown.result))
     text = (
         f'<p class="lcnb-journal">Recorded in the journal as ChangeSet <code>{escape(shown.changeset)}</code>; '
         "<code>lcnb journal</code> and <code>lc.journal()</code> show it.</p>"

@@ -10,16 +10,20 @@ import ipywidgets as widgets
 
 from lcnb.changes.actions import ACTIONS
 from lcnb.display import charts, markup, palette, panels
+from lcnb.widgets.auto_refresh import AutoRefresh, budget_interval
 from lcnb.widgets.elements import make_button, status_html
 from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_specs import ACTION_TITLES
 from lcnb.widgets.listings import ListingTable, TableColumn
+from lcnb.widgets.machine_details import base_sections, read_sections
 from lcnb.widgets.runner import Runner
 from lcnb.widgets.secretbox import SecretBox
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: States that end by themselves.
+CHANGING_STATES = ("building", "busy")
 PROTECTED_HELP = "lcnb refuses to power off, shut down, resize, reset or delete this machine"
 MACHINE_COLUMNS = (
     TableColumn("label", "label", mark={"name": "protected", "title": "protected", "help": PROTECTED_HELP}),
@@ -98,7 +102,8 @@ class FleetTable(ListingTable):
         super().__init__(
             "machines", MACHINE_COLUMNS, lambda lc: lc.inventory(), runner, key="identifier", ticks=True,
             menus=MACHINE_MENUS, actions=bar_actions(), blocked_text=BLOCKED_TEXT,
-            hint="Tick machines to change them. Shift ticks all rows in between.",
+            hint="Tick machines to change them; Shift ticks all rows in between. A click on a row, or Enter, opens it.",
+            opens=True,
         )  # fmt: skip
         self.reveal = make_button("Show initial password")
         self.reveal.on_click(lambda _: runner.spawn(self._reveal_password))
@@ -110,14 +115,68 @@ class FleetTable(ListingTable):
         self.desk = widgets.VBox([])
         self.desk.add_class("lcnb-desk")
         self.charts = widgets.HTML()
-        buttons = widgets.HBox([self.reload, self.reveal, self.status, self.revealed])
-        self.widget.children = [self.head, buttons, self.secret, self.desk, self.grid, self.charts]
+        self._frame: pd.DataFrame | None = None
+        self._last_rows: list[Any] = []
+        self._auto = AutoRefresh(self.refresh_quietly, runner.later)
+        runner.on_begin.append(self._follow_change)
+        self.grid.on_open(lambda identifier: runner.spawn(lambda: self._open_machine(identifier)))
+        self.tools.children = [self.reload, self.reveal, self.status, self.revealed]
+        self.widget.children = [self.head, self.tools, self.secret, self.desk, self.grid, self.charts]
 
     def show(self, frame: pd.DataFrame) -> None:
         """Show the table at once, then the charts, which take longer."""
+        self._frame = frame
         super().show(frame.sort_values("label", na_position="last"))
         self.head.value = _cards_html(frame, datetime.now(UTC))
-        self.charts.value = _charts_html(frame) if len(frame) else ""
+        if (
+            not self.is_changing() or not self.charts.value
+        ):  # drawing closes them: not while somebody may look at them
+            self.charts.value = _charts_html(frame) if len(frame) else ""
+
+    def is_changing(self) -> bool:
+        """Whether a machine is in a state that ends by itself, or a change of this page is being applied."""
+        frame = self._frame
+        return self.runner.is_changing or (
+            frame is not None and bool(frame.state.isin(CHANGING_STATES).any())
+        )
+
+    def after_reading(self, frame: pd.DataFrame) -> str:
+        """Plan the next reading if something is changing, and return what is said about it."""
+        before, self._last_rows = self._last_rows, self.grid.rows
+        return self._auto.after_reading(
+            changing=self.is_changing(), same=before == self._last_rows, least_s=self._least_interval()
+        )
+
+    def after_error(self) -> str:
+        """Plan another attempt if something was changing, and return what is said about it."""
+        return self._auto.after_error(changing=self.is_changing(), least_s=self._least_interval())
+
+    def _least_interval(self) -> float:
+        return budget_interval(self.runner.client.budget())
+
+    def _follow_change(self) -> None:
+        """Follow a change that has begun, if the machines were read before."""
+        if self._frame is not None:
+            note = self._auto.after_change(least_s=self._least_interval())
+            self.grid.reading = {**self.grid.reading, "note": note}
+
+    def _open_machine(self, identifier: str) -> None:
+        """Fill the dialog of a machine: first what the table has, then journal, snapshots and history."""
+        frame = self._frame
+        rows = [] if frame is None else frame[frame.identifier == identifier].to_dict("records")
+        if not rows:
+            gone = {"title": "Machine", "note": "This machine is no longer in the account."}
+            self.grid.show_details(identifier, [gone], complete=True)
+            return
+        row = {str(name): value for name, value in rows[0].items()}
+        sections = []
+        try:
+            sections += base_sections(row)
+            self.grid.show_details(identifier, sections, complete=False)
+            sections += read_sections(self.runner.client, row)
+        except Exception as error:  # ipywidgets would swallow it
+            sections.append({"title": "Error", "note": error_message(error)})
+        self.grid.show_details(identifier, sections, complete=True)
 
     def _reveal_password(self) -> None:
         picked = list(self.grid.selected)

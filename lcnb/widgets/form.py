@@ -18,11 +18,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lcnb.changes.changeset import ChangeSet
-from lcnb.errors import ChangeError, InputError, WaitTimeout
+from lcnb.errors import ChangeError, ChangesRefused, InputError, Protected, WaitTimeout
+from lcnb.refused_machine import RefusedMachine
 from lcnb.secret import Secret
 from lcnb.widgets.form_effects import ApplyChanges, BuildChanges, Effects, LoadChoices
 from lcnb.widgets.form_fields import Choice, FieldValues, FormField, FormSpec
-from lcnb.widgets.form_messages import error_message, field_message, invalid_fields_notice, judge_result
+from lcnb.widgets.form_messages import (
+    error_message,
+    field_message,
+    invalid_fields_notice,
+    judge_result,
+    refused_notice,
+)
 from lcnb.widgets.form_state import END_PHASES, FormState, Phase
 
 if TYPE_CHECKING:
@@ -135,7 +142,25 @@ class Form:
     def review(self) -> Effects:
         """Check all fields and request the ChangeSet."""
         with self._handle_event():
-            return self._begin_review() if self.shown.phase is Phase.EDIT else ()
+            if self.shown.phase is not Phase.EDIT:
+                return ()
+            self._update_state(refused=(), left_out=())
+            return self._begin_review()
+
+    def leave_out(self) -> Effects:
+        """Review again without the machines that were refused; nothing happens when no other machine is picked."""
+        with self._handle_event():
+            if self.shown.phase is not Phase.EDIT or not self.shown.refused or not self.remaining_machines():
+                return ()
+            self._update_state(left_out=(*self.shown.left_out, *self.shown.refused), refused=())
+            return self._begin_review()
+
+    def remaining_machines(self) -> tuple[str, ...]:
+        """Return the identifiers of the picked machines that were neither refused nor left out."""
+        without = {each.identifier for each in (*self.shown.refused, *self.shown.left_out)}
+        return tuple(
+            each for name in self._row_fields() for each in self.shown.values[name] if each not in without
+        )
 
     def _are_fields_valid(self) -> bool:
         """Check all fields, also those that nobody has touched, and say how many are wrong."""
@@ -184,6 +209,13 @@ class Form:
                 return ()
             else:
                 self._update_state(phase=Phase.EDIT)
+            if isinstance(effect, BuildChanges) and (refused := self._refused_machines(error)):
+                self._update_state(
+                    notice=refused_notice(len(refused), len(self.remaining_machines())),
+                    alert=True,
+                    refused=refused,
+                )
+                return ()
             name = self._field_of(error) if isinstance(effect, BuildChanges) else None
             if name is None:
                 self._update_state(notice=error_message(error), alert=True)
@@ -300,9 +332,7 @@ class Form:
             self._touched.clear()
             self._refusals.clear()
             self._all_checked, self._apply = False, None
-            rows = {
-                each.name: self.shown.values[each.name] for each in self.spec.fields if each.kind == "rows"
-            }
+            rows = {name: self.shown.values[name] for name in self._row_fields()}
             values = {**self._default_values(), **rows}
             grown = {name: count + 1 for name, count in self.shown.settings.items()}
             settings = {**dict.fromkeys(values, 1), **grown}
@@ -381,11 +411,25 @@ class Form:
                 alert=False,
                 result=None,
                 changeset="",
+                refused=(),
+                left_out=(),
                 run=None,
             )
 
     def _asked_values(self) -> FieldValues:
-        return {name: value for name, value in self.shown.values.items() if name in self.shown.asked}
+        """Return the values of the visible fields, without the machines that were left out."""
+        values = {name: value for name, value in self.shown.values.items() if name in self.shown.asked}
+        return values | (
+            {name: self.remaining_machines() for name in self._row_fields()} if self.shown.left_out else {}
+        )
+
+    def _row_fields(self) -> list[str]:
+        return [each.name for each in self.spec.fields if each.kind == "rows"]
+
+    def _refused_machines(self, error: BaseException) -> tuple[RefusedMachine, ...]:
+        """Return the machines that an error refuses, if several were picked; of one the error itself says all."""
+        several = sum(len(self.shown.values[name]) for name in self._row_fields()) > 1
+        return tuple(error.refused) if several and isinstance(error, ChangesRefused | Protected) else ()
 
     def _field_errors(self) -> dict[str, str]:
         errors = {}

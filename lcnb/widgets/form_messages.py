@@ -28,6 +28,17 @@ def invalid_fields_notice(count: int) -> str:
     return f"{count} fields need corrections: see the messages below them. Nothing was sent."
 
 
+def refused_notice(refused: int, picked: int) -> str:
+    """Return the notice that some of the picked machines, or all of them, cannot be changed now.
+
+    >>> refused_notice(3, 8), refused_notice(2, 2)
+    ('3 of 8 machines cannot be changed now. Nothing was sent.', 'No machine can be changed now. Nothing was sent.')
+    """
+    if refused == picked:
+        return "No machine can be changed now. Nothing was sent."
+    return f"{refused} of {picked} machines cannot be changed now. Nothing was sent."
+
+
 def field_message(error: BaseException) -> str:
     """Return an error as the message below its field."""
     text = str(error).removesuffix("Nothing was sent.").removesuffix("Nothing was written.").strip()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.changes.changeset import ChangeSet
 from lcnb.names import same_name
+from lcnb.refused_machine import RefusedMachine
 from lcnb.widgets.form_fields import Choice, FieldValues
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class FormState:
     stopped: bool = False
     result: pd.DataFrame | None = None
     changeset: str = ""
+    #: Machines that the last review refused, with their reasons, and those that were left out of this one.
+    refused: tuple[RefusedMachine, ...] = ()
+    left_out: tuple[RefusedMachine, ...] = ()
     #: How a runbook ended (`runbook_process.FinishedRun`).
     run: Any = None
 

@@ -19,6 +19,7 @@ from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
 from lcnb.widgets.form_messages import error_message
 from lcnb.widgets.form_state import FormState, Phase
+from lcnb.widgets.refused_panel import RefusedPanel
 from lcnb.widgets.runner import Runner
 
 logger = logging.getLogger("lcnb.widgets")
@@ -45,6 +46,7 @@ class FormView:
         self.cancel.on_click(lambda _: self.handle_event(form.back_to_fields))
         self.status = widgets.HTML(status_html("", phase=Phase.EDIT))
         self.panel = self.panel_class(form, self.handle_event, runner.client.settings.read_only)
+        self.refused = RefusedPanel(form, self.handle_event)
         begin = widgets.HBox([self.review, self.cancel])
         begin.add_class("lcnb-begin")
         self.asking = widgets.VBox([
@@ -55,7 +57,7 @@ class FormView:
         title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro_html(form)}')
         self.close = make_button("Close")
         self.close.layout.align_self = "flex-start"
-        parts = [title, self.asking, self.status, self.panel.widget]
+        parts = [title, self.asking, self.status, self.refused.widget, self.panel.widget]
         if on_close is not None:
             self.close.on_click(lambda _: on_close())
             parts.append(self.close)
@@ -101,6 +103,7 @@ class FormView:
         text = status_html(shown.notice, alert=shown.alert, phase=shown.phase)
         if self.status.value != text:
             self.status.value = text
+        self.refused.render(shown)
         self.panel.render(shown)
 
     def _change_listener(self, name: str) -> Callable[[Any], None]:

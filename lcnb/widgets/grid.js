@@ -20,23 +20,40 @@ function makeShield() {
 
 function render({ model, el }) {
   const id = "lcnb-grid-" + Math.random().toString(36).slice(2), key = model.get("key"), ticks = model.get("ticks");
-  let sort = null, words = [], chosen = new Map(), shown = [], picked = new Set(), anchor = null, sent = 0, first = -1;
-  let lines = new WeakMap(), texts = new WeakMap(), columns = [];
+  let sort = null, words = [], chosen = new Map(), shown = [], picked = new Set(), anchor = null, sent = 0, first = -1, opener = "";
+  let lines = new WeakMap(), texts = new WeakMap(), columns = [], all = [], drawnColumns = "";
 
   el.classList.add("lcnb-grid");
+  el.classList.toggle("lcnb-opens", model.get("opens"));
+  el.setAttribute("data-lm-suppress-shortcuts", "true");  // Enter in a row is not JupyterLab's
   const find = make("input", { type: "search", id, placeholder: ticks ? "for example: running MIA1 web" : "" });
   const menus = make("span", { className: "lcnb-grid-menus" });
   const clear = make("button", { type: "button", className: "lcnb-plain", textContent: "Clear filters", hidden: true });
-  const count = make("span", { className: "lcnb-grid-count", role: "status" });
+  const count = make("span", { className: "lcnb-grid-count", role: "status" }), read = make("span");
   const head = make("tr"), body = make("tbody"), table = make("table", {}, make("thead", {}, head), body);
   const pad = make("div", {}, table);
   const scroll = make("div", { className: "lcnb-grid-scroll", tabIndex: 0, role: "region", label: model.get("name") }, pad);
-  const actions = makeBar();
+  const actions = makeBar(), opens = model.get("opens");
+  const dialog = makeDialog(el, {
+    onTick: (row) => choose([row], !picked.has(row)),
+    onClose: leaveDialog,
+  });
   el.append(make("div", { className: "lcnb-grid-bar" }, make("label", { htmlFor: id, textContent: "Filter" }), find, menus,
-    clear, count), ...(model.get("actions").length ? [actions.bar] : []), scroll);
+    clear, make("div", { className: "lcnb-grid-counts" }, count, read)), ...(model.get("actions").length ? [actions.bar] : []), scroll);
+
+  // --- rows ----------------------------------------------------------------------------------------------------------
+  // Rows that were read again and are the same stay the same objects: what was drawn and searched for them stays, too.
+  function takeRows() {
+    const before = new Map(all.map((row) => [row[key], row]));
+    all = model.get("rows").filter((row) => row[key] !== undefined).map((row) => {
+      const old = row[key] ? before.get(row[key]) : undefined;
+      before.delete(row[key]);
+      return old && JSON.stringify(old) === JSON.stringify(row) ? old : row;
+    });
+  }
+  const allRows = () => all;
 
   // --- ticks ---------------------------------------------------------------------------------------------------------
-  const allRows = () => model.get("rows").filter((row) => row[key] !== undefined);
   const keysOf = (rows) => rows.map((row) => row[key]).filter(Boolean);
   function choose(keys, on) {
     keys.forEach((each) => on ? picked.add(each) : picked.delete(each));
@@ -60,6 +77,7 @@ function render({ model, el }) {
     const keys = keysOf(shown), some = keys.filter((each) => picked.has(each)).length;
     tickAll.checked = keys.length > 0 && some === keys.length;
     tickAll.indeterminate = some > 0 && some < keys.length;
+    dialog.showTick(picked.has(dialog.key()), ticks);
     showCount();
     const before = scroll.offsetTop;
     actions.update();
@@ -166,6 +184,9 @@ function render({ model, el }) {
   function drawHead() {
     const filled = (each) => !each.optional || allRows().some((row) => !isMissing(row[each.name]) && row[each.name].length !== 0);
     columns = model.get("columns").filter(filled);
+    const wanted = JSON.stringify(columns);
+    if (wanted === drawnColumns) return;  // the keyboard may be in it
+    drawnColumns = wanted;
     lines = new WeakMap(); texts = new WeakMap();
     const cells = columns.map((each) => {
       const button = make("button", { type: "button", textContent: each.title });
@@ -196,7 +217,8 @@ function render({ model, el }) {
     if (start === first) return;
     first = start;
     const rows = shown.slice(start, start + size);
-    const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr").dataset.key : null;
+    const active = body.contains(document.activeElement) ? document.activeElement : null;
+    const focused = active?.closest("tr").dataset.key, control = active?.tagName.toLowerCase();
     table.setAttribute("aria-rowcount", shown.length + 1);
     const wanted = rows.map((row, place) => {
       const line = lines.get(row) || drawRow(row);
@@ -211,9 +233,10 @@ function render({ model, el }) {
     pad.style.paddingTop = `${start * height}px`;
     pad.style.paddingBottom = `${(shown.length - start - rows.length) * height}px`;
     const box = focused && !body.contains(document.activeElement)
-      && [...body.children].find((line) => line.dataset.key === focused)?.querySelector("input");
+      && lineOf(focused)?.querySelector(control);
     if (box) box.focus({ preventScroll: true });
   }
+  const lineOf = (key) => [...body.children].find((line) => line.dataset.key === key);
   function drawAroundFocus(event) {
     const place = [...body.children].indexOf(event.target.closest("tr"));
     if (place < SPARE_ROWS / 2 || place > body.children.length - SPARE_ROWS / 2) drawRows(Math.max(0, first + place - SPARE_ROWS / 2));
@@ -223,18 +246,42 @@ function render({ model, el }) {
     if (ticks) {
       const cell = make("td", { className: "tick" });
       if (row[key]) {
-        const box = make("input", { type: "checkbox", label: `tick ${text(row[columns[0].name] ?? row[key])}` });
+        const box = make("input", { type: "checkbox", label: `tick ${nameOf(row)}` });
         box.addEventListener("click", (event) => { event.stopPropagation(); tickRow(row, box.checked, event.shiftKey); });
-        line.addEventListener("click", (event) => {
-          if (!getSelection().toString()) tickRow(row, !picked.has(row[key]), event.shiftKey);
-        });
         line.addEventListener("mousedown", (event) => { if (event.shiftKey) event.preventDefault(); });
         cell.append(box);
       }
       line.append(cell);
     }
+    if (row[key]) line.addEventListener("click", (event) => clickRow(row, event));
     columns.forEach((each, place) => line.append(drawCell(row, each, place)));
     return line;
+  }
+  // A click on a row opens it where rows can be opened; in the column of boxes, or with Shift or Ctrl, it ticks.
+  function clickRow(row, event) {
+    if (getSelection().toString()) return;
+    const ticking = event.shiftKey || event.ctrlKey || event.metaKey || event.target.closest("td.tick");
+    if (opens && !ticking) openRow(row);
+    else if (ticks) tickRow(row, !picked.has(row[key]), event.shiftKey);
+  }
+  const nameOf = (row) => text(row[columns[0].name] ?? row[key]);
+  function openRow(row) {
+    opener = document.activeElement?.type === "checkbox" ? "input" : ".lcnb-open";
+    dialog.open(row[key], nameOf(row)); dialog.showTick(picked.has(row[key]), ticks);
+    model.send({ open: row[key] });
+  }
+  // Back to the row that was open, if it is still near the visible ones.
+  function leaveDialog(key) {
+    const line = lineOf(key);
+    (line?.querySelector(opener) ?? scroll).focus({ preventScroll: Boolean(line) });
+  }
+  function pressKey(event) {
+    const line = event.target.closest("tr"), row = shown[first + [...body.children].indexOf(line)];
+    const down = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (event.key === "Enter" && event.target.type === "checkbox" && opens) openRow(row);
+    else if (down) (down > 0 ? line.nextElementSibling : line.previousElementSibling)?.querySelector(event.target.tagName.toLowerCase())?.focus();
+    else return;
+    event.preventDefault();
   }
   function drawCell(row, column, place) {
     const cell = make(place ? "td" : "th", { className: column.number ? "n" : "" }), value = row[column.name];
@@ -246,10 +293,18 @@ function render({ model, el }) {
     else if (column.kind === "time") {
       const time = make("time", { dateTime: value, title: `${value.slice(0, 16).replace("T", " ")} UTC` });
       showTime(time, Date.now()); cell.append(time);
-    } else { cell.textContent = cellText(row, column); cell.title = cell.textContent; }
+    } else { cell.append(opens && !place && row[key] ? openButton(row, cellText(row, column)) : cellText(row, column)); cell.title = cell.textContent; }
+    if (opens && !place && row[key] && !cell.querySelector(".lcnb-open")) cell.replaceChildren(openButton(row, nameOf(row)));
     if (column.mark && row[column.mark.name] === "yes")
       cell.append(make("span", { className: "lcnb-shield", title: column.mark.help }, makeShield(), column.mark.title));
     return cell;
+  }
+  function openButton(row, name) {
+    const button = make("button", { type: "button", className: "lcnb-open", textContent: name });
+    button.setAttribute("aria-haspopup", "dialog");
+    if (ticks) button.tabIndex = -1;  // the box is reached by Tab, and Enter in it opens the row
+    button.addEventListener("click", (event) => { if (!event.shiftKey && !event.ctrlKey && !event.metaKey) { event.stopPropagation(); openRow(row); } });
+    return button;
   }
   const text = (value) => isMissing(value) ? "" : String(value);
   function showTime(time, now) {
@@ -262,15 +317,29 @@ function render({ model, el }) {
   }, MINUTE_MS);
   scroll.addEventListener("scroll", () => drawRows(), { passive: true });
   body.addEventListener("focusin", drawAroundFocus);
+  body.addEventListener("keydown", pressKey);
 
-  const redraw = () => { drawHead(); drawMenus(); filter(); fixWidths(); };
+  const redraw = () => { takeRows(); drawHead(); drawMenus(); filter(); fixWidths(); };
   const takeTicks = () => { picked = new Set(model.get("selected")); showTicks(); };
-  model.on("msg:custom", ({ value, heard }) => {
+  function readAgain() {
+    const open = dialog.key() && allRows().find((row) => row[key] === dialog.key());
+    redraw();
+    if (open && !allRows().includes(open)) model.send({ open: dialog.key() });
+  }
+  function showReading() {
+    const { at, note } = model.get("reading"), time = at && new Date(at);
+    read.textContent = [time && `read ${time.toLocaleTimeString("en-GB")}`, note].filter(Boolean).join(", ");
+    read.title = time ? time.toLocaleString("en-GB") : "";
+  }
+  model.on("msg:custom", ({ value, heard, details }) => {
     if (value !== undefined && (heard[id] || 0) >= sent) { model.set("selected", value); takeTicks(); }
+    if (details) dialog.show(details);
   });
-  model.on("change:rows", redraw); model.on("change:columns", redraw); model.on("change:selected", takeTicks);
+  model.on("change:rows", readAgain); model.on("change:columns", readAgain); model.on("change:selected", takeTicks);
+  model.on("change:reading", showReading);
   picked = new Set(model.get("selected"));
   redraw();
+  showReading();
   return () => clearInterval(clock);
 }
 export default { render };

@@ -7,7 +7,7 @@ widget loads nothing from other hosts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import traitlets
 
 from lcnb.widgets.message_widget import MessageWidget
 
-_SCRIPTS = ("grid_rows.js", "grid.js")
+_SCRIPTS = ("grid_rows.js", "details_dialog.js", "grid.js")
 
 
 class Grid(MessageWidget):
@@ -29,6 +29,8 @@ class Grid(MessageWidget):
 
     A menu filters by the column `name`. `none` is the text for rows without a value, `titles` has the texts of values.
     A menu is shown when there is something to choose; with `needs`, only when a row has that value.
+
+    With `opens` a click on a row, or Enter, opens a dialog; `show_details` fills it.
 
     The first ticked row shows a bar of `actions`: `name`, `title`, `danger`, and `blocked` if rows with the mark
     prevent it.
@@ -48,6 +50,9 @@ class Grid(MessageWidget):
     #: What the bar says before a row is ticked, and what follows the names of the rows with the mark.
     hint = traitlets.Unicode("").tag(sync=True)
     blocked_text = traitlets.Unicode("").tag(sync=True)
+    opens = traitlets.Bool(False).tag(sync=True)
+    #: When the rows were read (`at`, a time in ISO format), and what is said about it (`note`).
+    reading = traitlets.Dict().tag(sync=True)
 
     def on_press(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the name of each action that a person presses in the bar."""
@@ -57,3 +62,21 @@ class Grid(MessageWidget):
                 listener(content["press"])
 
         self.on_msg(receive)
+
+    def on_open(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the key of each row that a person opens."""
+
+        def receive(widget: Any, content: Any, buffers: Any) -> None:
+            if isinstance(content, dict) and isinstance(content.get("open"), str):
+                listener(content["open"])
+
+        self.on_msg(receive)
+
+    def show_details(self, key: str, sections: Sequence[Mapping[str, Any]], *, complete: bool) -> None:
+        """Fill the dialog of a row on the pages where it is open.
+
+        A section is a dict of `title` and, optionally: `items` (each `name`, `value`, and `copy` for a button that
+        copies it), `columns` and `rows` of a table, `note`, `links` (each `text` and `href`), and `page`, the HTML of
+        a report, which is shown without scripts. `complete`: no further sections follow.
+        """
+        self.send({"details": {"key": key, "sections": list(sections), "complete": complete}})

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -80,9 +81,11 @@ class ListingTable:
         self.reload.on_click(lambda _: self.refresh())
         self.status = widgets.HTML(status_html(""))
         self.head = widgets.HTML()
-        self.widget = widgets.VBox([self.head, widgets.HBox([self.reload, self.status]), self.grid])
+        self.tools = widgets.HBox([self.reload, self.status])
+        self.tools.add_class("lcnb-tools")
+        self.widget = widgets.VBox([self.head, self.tools, self.grid])
         self._reading = OneAtATime(runner.spawn, self._read_frame)
-        self._read_once = False
+        self._read_once = self._quiet = False
 
     def start(self) -> None:
         """Read the listing, the first time only."""
@@ -91,21 +94,41 @@ class ListingTable:
 
     def refresh(self) -> None:
         """Read the listing again, in the background."""
-        self._read_once = True
+        self._read_once, self._quiet = True, False
+        self._reading()
+
+    def refresh_quietly(self) -> None:
+        """Read the listing again without saying so: nothing on the page moves unless something is different."""
+        self._quiet = True
         self._reading()
 
     def _read_frame(self) -> None:
-        self.status.value = status_html("reading …")
+        quiet, self._quiet = self._quiet, False
+        if not quiet:
+            self.status.value = status_html("reading …")
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", DriftWarning)
                 frame = self._read(self.runner.client)
             self.show(frame)
+            self._report_reading(self.after_reading(frame))
             odd = [str(each.message) for each in caught if issubclass(each.category, DriftWarning)]
             self.status.value = status_html(odd[0] if odd else "", alert=bool(odd))
         except BaseException as error:
             logger.info("a listing could not be read: %s", type(error).__name__)
-            self.status.value = status_html(error_message(error), alert=True)
+            text = " ".join(filter(None, (error_message(error), self.after_error())))
+            self.status.value = status_html(text, alert=True)
+
+    def _report_reading(self, note: str) -> None:
+        self.grid.reading = {"at": datetime.now(UTC).isoformat(), "note": note}
+
+    def after_reading(self, frame: pd.DataFrame) -> str:
+        """Return what is said about the reading, besides its time."""
+        return ""
+
+    def after_error(self) -> str:
+        """Return what is said after the error."""
+        return ""
 
     def show(self, frame: pd.DataFrame) -> None:
         """Show a frame, and untick rows that no longer exist."""

@@ -24,7 +24,7 @@ CHANGING_TRAITS: dict[Any, tuple[str, ...]] = {
     widgets.Button: ("description", "disabled", "button_style", "_dom_classes"),
     widgets.Box: ("children",),
     InputField: ("options", "error", "placeholder"),
-    Grid: ("columns", "rows"),
+    Grid: ("columns", "rows", "reading"),
 }
 
 

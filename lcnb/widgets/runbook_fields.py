@@ -11,6 +11,7 @@ from lcnb.errors import InputError
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import types
 from lcnb.widgets.form_fields import Choice, FieldValues, FormField, FormSpec
+from lcnb.widgets.plain_types import plain_refusal, plain_type_text
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
@@ -53,6 +54,8 @@ def _parameter_field(parameter: types.Parameter, known: dict[str, list[str]]) ->
     def check(value: Any, others: FieldValues) -> None:
         if value == default:
             return
+        if refusal := plain_refusal(parameter.type, value):
+            raise InputError(refusal)
         try:
             declared.check_values((parameter,), {name: value}, known.get)
         except InputError as wrong:
@@ -84,10 +87,14 @@ def _default_text(parameter: types.Parameter) -> Any:
     value = parameter.default
     if parameter.type.kind == "bool":
         return bool(value) if isinstance(value, bool) else False
-    if isinstance(value, list) and all(isinstance(each, str) and "," not in each for each in value):
-        return ", ".join(value)
+    if isinstance(value, list) and all(
+        isinstance(each, str | int) and "," not in str(each) for each in value
+    ):
+        return ", ".join(map(str, value))
     if isinstance(value, list | dict):
         return json.dumps(declared.to_json_values(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value) if isinstance(value, str | int | float) else ""
 
 
@@ -103,11 +110,16 @@ def _may_be_empty(parameter: types.Parameter) -> bool:
 
 
 def _help_text(parameter: types.Parameter) -> str:
-    """Return the help of a parameter, with its type if the control does not show it."""
+    """Return the help of a parameter, with its type in words and an example if the control does not show it."""
     kinds = {each.kind for each in (parameter.type, *parameter.type.parts)}
     if kinds <= {"bool", "str", "any", "none", "union"} or _fixed_values(parameter.type):
         return parameter.help
-    return f"{parameter.help} ({parameter.type_text})".strip()
+    text, example = plain_type_text(parameter.type), _default_text(parameter)
+    if example and "such as" not in f"{parameter.help} {text}":
+        text += f", such as {example}"
+    if parameter.help.endswith(")"):
+        return f"{parameter.help.removesuffix(')')}; {text})"
+    return f"{parameter.help} ({text})".strip()
 
 
 def short_refusal(name: str, text: str) -> str:

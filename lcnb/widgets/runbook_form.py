@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lcnb.errors import ConfirmationMissing
 from lcnb.runbooks.batch.stops import LocalStop
 from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, INTERRUPTED, MISUSED
 from lcnb.widgets.form import Form
@@ -24,6 +25,13 @@ from lcnb.widgets.runbook_process import FinishedRun
 
 if TYPE_CHECKING:
     from lcnb.runbooks.notebook.find import Runbook
+
+#: A notebook that changes something without a parameter dry_run, which the page would set to show its plan first.
+NOT_CONFIRMED_TEXT = (
+    "Nothing was sent: {name} changes something, and nobody confirmed it. This page confirms only changes whose plan "
+    "it has shown. Give the notebook a parameter dry_run = True, and make its changes with "
+    "run.apply(changes, dry_run=dry_run). As it is: lcnb run --yes."
+)
 
 
 class RunForm(Form):
@@ -156,6 +164,9 @@ def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
         return _unknown_notice(ended)
     if ended.status == INTERRUPTED.status:
         return f"Stopped: {name} was interrupted. Its folder contains what it did until then."
+    error, text = ended.unconfirmed_error
+    if error:
+        return NOT_CONFIRMED_TEXT.format(name=name) if error == ConfirmationMissing.__name__ else text
     if ended.status not in COMPLETED_STATUSES:
         first = (ended.error.strip().splitlines() or ["no reason was recorded"])[0]
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"

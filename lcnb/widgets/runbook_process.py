@@ -17,7 +17,7 @@ from lcnb.config import load_settings
 from lcnb.errors import LcnbError
 from lcnb.folders import runs_dir
 from lcnb.runbooks.batch import launcher
-from lcnb.runbooks.ends import COMPLETED_STATUSES, RUN_FAILED, TERMINATED
+from lcnb.runbooks.ends import COMPLETED_STATUSES, NOT_CONFIRMED, RUN_FAILED, TERMINATED
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import types
 from lcnb.runbooks.outcomes import NOT_MADE, planned_changes, run_changes
@@ -49,6 +49,17 @@ class FinishedRun:
     def attention(self) -> list[str]:
         """The messages of the notebook that ask for attention."""
         return [str(each["text"]) for each in self.facts.get("attention", [])]
+
+    @property
+    def unconfirmed_error(self) -> tuple[str, str]:
+        """The name and the text of the error that a change was not confirmed or approved; two empty texts without one.
+
+        The exit code decides, because a run with a wrong parameter has the same status.
+        """
+        cell = self.facts.get("failed_cell")
+        if self.exit_code != NOT_CONFIRMED.exit_code or not cell:
+            return "", ""
+        return str(cell["ename"]), str(cell["evalue"])
 
     @property
     def unknown_count(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -10,27 +12,27 @@ import ipywidgets as widgets
 from lcnb.display.palette import TONE_COLORS
 from lcnb.errors import LcnbError
 from lcnb.flags import checked_flag
+from lcnb.refused_machine import RefusedMachine
 from lcnb.runbooks.ends import ATTENTION, status_tone
-from lcnb.runbooks.notebook.find import Runbook, find_runbook, shipped_names
+from lcnb.runbooks.notebook.find import Runbook, find_runbook, own_runbooks, shipped_names
 from lcnb.runbooks.notebook.help import help_text
 from lcnb.widgets.account_head import AccountHead
 from lcnb.widgets.confirm_panel import ConfirmPanel
 from lcnb.widgets.elements import status_html
 from lcnb.widgets.form_messages import error_message
-from lcnb.widgets.form_state import FormState, Phase
+from lcnb.widgets.form_state import END_PHASES, FormState, Phase
 from lcnb.widgets.form_view import FormView
 from lcnb.widgets.input_field import InputField
 from lcnb.widgets.page_sync import PageSync
+from lcnb.widgets.report_pages import report_address
 from lcnb.widgets.runbook_form import RunForm
 from lcnb.widgets.runbook_process import FinishedRun
 from lcnb.widgets.runner import Runner, Spawn, run_in_thread
+from lcnb.widgets.runs_table import MAX_REPORT_BYTES
 from lcnb.widgets.style import STYLE
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
-
-#: A report up to this size is shown in the page; of a larger one only the path is shown.
-MAX_REPORT_BYTES = 4_000_000
 
 
 class RunPanel(ConfirmPanel):
@@ -49,6 +51,12 @@ class RunPanel(ConfirmPanel):
         """Return the plan and the report of the dry run as HTML."""
         text = super().preview_html(shown)
         return text + (_report_html(shown.run) if shown.run and shown.phase is Phase.CONFIRM else "")
+
+    def notes_of(self, shown: FormState) -> tuple[Sequence[str], Sequence[RefusedMachine]]:
+        """Return what a plan leaves out, and what its dry run reports, as long as it is not applied."""
+        if shown.phase is not Phase.CONFIRM or not isinstance(shown.run, FinishedRun):
+            return (), ()
+        return [*super().notes_of(shown)[0], *shown.run.attention], ()
 
     def report_html(self, shown: FormState) -> str:
         """Return the progress by cells, or the result, as HTML."""
@@ -74,7 +82,7 @@ def _end_html(ended: FinishedRun) -> str:
     ]
     if ended.attention:
         parts.append(panels.attention("Attention", "\n".join(ended.attention))._repr_html_())
-    if ended.error and ended.status != ATTENTION.status:
+    if ended.error and ended.status != ATTENTION.status and not any(ended.unconfirmed_error):
         parts.append(f'<pre class="lcnb-error" role="alert">{escape(ended.error)}</pre>')
     if ended.made:
         parts.append(tables.table(recorded_frame(ended.made))._repr_html_())
@@ -86,7 +94,13 @@ def _report_html(ended: FinishedRun) -> str:
     if ended.report is None:
         where = ended.folder and f"No report; the run's folder: <code>{escape(str(ended.folder))}</code>"
         return f'<p class="lcnb-journal">{where}</p>' if where else ""
-    where = f'<p class="lcnb-journal">Report: <code>{escape(str(ended.report))}</code></p>'
+    address = report_address(ended.folder)
+    link = (
+        f'<a href="{escape(address)}" target="_blank" rel="noopener">Open it in a new tab</a>, '
+        if address
+        else ""
+    )
+    where = f'<p class="lcnb-journal">Report: {link}<code>{escape(str(ended.report))}</code></p>'
     if ended.report.stat().st_size > MAX_REPORT_BYTES:
         return where
     page = escape(ended.report.read_text(encoding="utf-8"), quote=True)
@@ -171,10 +185,13 @@ def runbook(
 
 
 class RunbookPicker:
-    """A choice of runbooks with the form of the chosen one below it. A form is created when it is first shown."""
+    """A choice of runbooks with the form of the chosen one below it. A form is created when it is first shown.
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    `notebooks` is a folder of further runbooks, which come first.
+    """
+
+    def __init__(self, runner: Runner, notebooks: Path | None = None) -> None:
+        self.runner, self.notebooks = runner, notebooks
         self.views: dict[str, RunFormView] = {}
         self.pick = InputField(kind="choice", label="Runbook")
         self.pick.add_class("lcnb-field")
@@ -184,24 +201,27 @@ class RunbookPicker:
         self.widget = widgets.VBox([self.pick, self.status, self.holder])
 
     def start(self) -> None:
-        """Read the list of runbooks, the first time only."""
-        if self.pick.options:
-            return
+        """Read the list of runbooks; notebooks in the folder may have changed since."""
         try:
             books = [find_runbook(name) for name in shipped_names()]
+            own, problems = own_runbooks(self.notebooks) if self.notebooks else ([], [])
         except LcnbError as error:
             self.status.value = status_html(error_message(error), alert=True)
             return
-        self.pick.options = [
+        options = [
             ["", "choose …"],
-            *([each.name, f"{each.name} – {each.title}"] for each in books),
+            *([str(each.path), f"{_option_text(each)} (your own)"] for each in own),
+            *([each.name, _option_text(each)] for each in books),
         ]
+        if self.pick.options != options:
+            self.pick.options = options
+        self.status.value = status_html(" ".join(problems), alert=bool(problems))
 
     def show(self, name: str) -> None:
-        """Show the form of a runbook, with the values it had."""
+        """Show the form of a runbook, with the values it had; a notebook that was edited gets a new form."""
         try:
-            if name and name not in self.views:
-                self.views[name] = RunFormView(RunForm(find_runbook(name)), self.runner)
+            if name:
+                self._make_view(find_runbook(name), name)
             self.holder.children = [self.views[name].widget] if name else []
             self.status.value = status_html("")
         except Exception as error:  # ipywidgets would swallow it
@@ -209,3 +229,13 @@ class RunbookPicker:
             return
         if name:
             self.views[name].start()
+
+    def _make_view(self, book: Runbook, name: str) -> None:
+        form = self.views[name].form if name in self.views else None
+        is_in_use = form is not None and form.shown.phase not in (Phase.EDIT, *END_PHASES)
+        if not is_in_use and (not isinstance(form, RunForm) or form.book != book):
+            self.views[name] = RunFormView(RunForm(book), self.runner)
+
+
+def _option_text(book: Runbook) -> str:
+    return book.name if book.title == book.name else f"{book.name} – {book.title}"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from lcnb.errors import LcnbError
+from lcnb.widgets.auto_refresh import Later, call_later, call_never
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import (
     ApplyChanges,
@@ -81,13 +83,36 @@ class OneAtATime:
 class Runner:
     """Performs the effects of forms with one client."""
 
-    def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread) -> None:
+    def __init__(self, client: LetsCloud, spawn: Spawn = run_in_thread, later: Later | None = None) -> None:
         self.client = client
         self.spawn = spawn
+        #: Waits; where everything is done inline, nothing happens later by itself.
+        self.later: Later = later or (call_later if spawn is run_in_thread else call_never)
+        self._lock = threading.Lock()
+        self._changes_in_flight = 0
+        #: Called when an apply begins.
+        self.on_begin: list[Callable[[], None]] = []
         #: Called after each apply that has ended.
         self.on_change: list[Callable[[], None]] = []
         #: Called after each run of a runbook.
         self.on_run: list[Callable[[], None]] = []
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a change of a form is being applied now."""
+        return self._changes_in_flight > 0
+
+    @contextmanager
+    def _change_in_flight(self) -> Iterator[None]:
+        with self._lock:
+            self._changes_in_flight += 1
+        try:
+            for listener in self.on_begin:
+                listener()
+            yield
+        finally:
+            with self._lock:
+                self._changes_in_flight -= 1
 
     def run(self, form: Form, effects: Effects) -> None:
         """Perform effects. Their results are events of the form, whose effects are performed in turn."""
@@ -128,9 +153,10 @@ class Runner:
         from lcnb.widgets.runbook_process import run_and_wait
 
         try:
-            ended = run_and_wait(
-                form.book, effect, self.client, lambda *cell: form.cell_started(effect, *cell)
-            )
+            with nullcontext() if effect.is_dry else self._change_in_flight():
+                ended = run_and_wait(
+                    form.book, effect, self.client, lambda *cell: form.cell_started(effect, *cell)
+                )
         except BaseException as error:
             _log_error(error)
             form.run_failed(effect, error)
@@ -150,7 +176,8 @@ class Runner:
             effect.after.wait()
         try:
             try:
-                result = self._apply_changes(effect, progress)
+                with self._change_in_flight():
+                    result = self._apply_changes(effect, progress)
             finally:
                 effect.ended.set()
         except BaseException as error:

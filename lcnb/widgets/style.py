@@ -5,6 +5,7 @@ from __future__ import annotations
 from string import Template
 
 from lcnb.display.palette import (
+    BLACK,
     BLUE,
     DARK_AMBER,
     DARK_BLUE,
@@ -23,7 +24,7 @@ STYLE = Template(
     """
 <style>
 .lcnb-admin{--lc-line:$line;--lc-ink:var(--jp-ui-font-color1,$ink);
- --lc-accent:$accent;--lc-bad:$bad;--lc-ok:$good;
+ --lc-accent:$accent;--lc-bad:$bad;--lc-ok:$good;--lc-warning:$warning;
  font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
  color:var(--lc-ink);max-width:1840px;overflow:visible;padding:2px 6px 24px}
 [data-jp-theme-light="false"] .lcnb-admin{color-scheme:dark;
@@ -98,7 +99,8 @@ STYLE = Template(
 .lcnb-grid-bar{display:flex;gap:8px 10px;align-items:center;padding:4px 0 8px;flex-wrap:wrap}
 .lcnb-grid-bar input{width:220px;max-width:100%}.lcnb-grid-bar select{max-width:160px}
 .lcnb-grid-menus{display:contents}
-.lcnb-grid-count{font-size:12.5px;opacity:.85}
+.lcnb-grid-counts{display:flex;flex-wrap:wrap;gap:0 18px;flex:1 0 100%;font-size:12.5px;opacity:.85;min-height:19px}
+.lcnb-tools{align-items:center;min-height:46px}.lcnb-tools .lcnb-status>div{margin:0;padding:5px 14px}
 .lcnb-admin .lcnb-grid button.lcnb-plain{border:0;background:none;text-decoration:underline;padding:0 4px;
  color:var(--lc-accent)}
 .lcnb-bar{border:1px solid var(--lc-line);border-radius:10px;padding:6px 12px;margin:0 0 8px;position:relative;
@@ -117,7 +119,7 @@ STYLE = Template(
 .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-text{position:absolute;inset:0 12px;margin:0;display:flex;align-items:center;
  opacity:.85}
 .lcnb-warn{font-weight:600}
-.lcnb-grid-scroll{overflow:auto;contain:content;max-height:max(320px,60vh);
+.lcnb-grid-scroll{overflow:auto;overflow-anchor:none;contain:content;max-height:max(320px,60vh);
  border:1px solid var(--lc-line);border-radius:10px}
 .lcnb-grid table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
  font-variant-numeric:tabular-nums;color:var(--lc-ink)}
@@ -145,8 +147,58 @@ STYLE = Template(
 .lcnb-shield{display:inline-flex;align-items:center;gap:3px;margin-left:8px;font-size:11.5px;font-weight:600;
  border:1px solid var(--lc-ok);border-radius:99px;padding:0 7px 0 5px;line-height:18px;vertical-align:middle}
 .lcnb-shield svg{width:12px;height:12px;fill:var(--lc-ok)}
+.lcnb-grid .lcnb-open{all:unset;cursor:pointer;font-weight:600}
+.lcnb-grid tr:hover .lcnb-open{text-decoration:underline}
+.lcnb-opens tbody tr:hover>*{cursor:pointer}
+.lcnb-grid .lcnb-details{position:fixed;inset:0 0 0 auto;width:min(680px,100vw);max-width:none;height:100dvh;
+ max-height:none;
+ margin:0;
+ padding:0;border:0;border-left:1px solid var(--lc-line);box-sizing:border-box;
+ background:var(--jp-layout-color1,$field);
+ color:var(--lc-ink);font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+.lcnb-grid .lcnb-details.lcnb-wide{width:min(1180px,100vw)}
+.lcnb-grid .lcnb-details[open]{display:flex;flex-direction:column}
+.lcnb-grid .lcnb-details::backdrop{background:$shade}
+.lcnb-details-head{display:flex;flex-wrap:wrap;gap:8px;align-items:center;padding:14px 20px 12px;
+ border-bottom:1px solid var(--lc-line)}
+.lcnb-details-head h2{margin:0 auto 0 0;font-size:20px;line-height:1.3;overflow-wrap:anywhere;outline:none}
+.lcnb-grid .lcnb-details button{height:32px;border-radius:8px;padding:0 12px;font:inherit;font-size:13.5px;
+ cursor:pointer;
+ border:1px solid var(--lc-line);background:var(--jp-layout-color2,$button);color:var(--lc-ink)}
+.lcnb-grid .lcnb-details :focus-visible{outline:3px solid var(--lc-accent);outline-offset:1px}
+.lcnb-details-body{overflow:auto;padding:4px 20px 28px;flex:1}
+.lcnb-grid .lcnb-details h3{font-size:15px;margin:18px 0 6px}
+.lcnb-grid .lcnb-details dl{display:grid;grid-template-columns:minmax(84px,auto) 1fr;gap:3px 16px;margin:0}
+.lcnb-grid .lcnb-details dt{opacity:.8;font-weight:400;white-space:nowrap;font-size:13px;padding-top:3px}
+.lcnb-grid .lcnb-details dd{margin:0;display:flex;gap:6px 10px;align-items:center;flex-wrap:wrap;min-height:28px;
+ overflow-wrap:anywhere}
+.lcnb-grid .lcnb-details code{font:600 13.5px/1.5 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;
+ background:none;
+ color:inherit;padding:0}
+.lcnb-grid .lcnb-details dd button{height:26px;padding:0 10px;font-size:12.5px;border-radius:7px}
+.lcnb-details-table{overflow:auto;max-height:280px;border:1px solid var(--lc-line);border-radius:10px}
+.lcnb-grid .lcnb-details table{border-collapse:separate;border-spacing:0;width:100%;font-size:13px;
+ font-variant-numeric:tabular-nums}
+.lcnb-grid .lcnb-details th{position:sticky;top:0;background:var(--jp-layout-color2,$button);text-align:left;
+ padding:5px 10px;
+ font-weight:600;white-space:nowrap}
+.lcnb-grid .lcnb-details td{padding:5px 10px;border-top:1px solid $row_line;border-bottom:0;vertical-align:top;
+ height:auto;white-space:normal;overflow-wrap:anywhere;min-width:52px;max-width:none}
+.lcnb-grid .lcnb-details .lcnb-help{font-size:12.5px;margin:6px 0 0}
+.lcnb-grid .lcnb-details p{margin:6px 0}.lcnb-grid .lcnb-details a{color:var(--lc-accent)}
+.lcnb-grid .lcnb-details iframe{width:100%;height:min(760px,74vh);border:1px solid var(--lc-line);border-radius:10px;
+ background:$white}
+.lcnb-copied{position:absolute;right:20px;bottom:10px;max-width:calc(100% - 40px);background:var(--lc-accent);
+ color:var(--jp-layout-color0,$white);border-radius:8px;padding:4px 12px;font-size:13px;overflow-wrap:anywhere;
+ margin:0}
+.lcnb-copied:empty{display:none}.lcnb-copy-area{position:absolute;opacity:0;height:1px}
+.lcnb-admin a{color:var(--lc-accent);text-decoration:underline}
+.lcnb-not-changed{border:1px solid var(--lc-line);border-left:5px solid var(--lc-warning);border-radius:8px;
+ padding:6px 14px;margin:6px 0;max-width:900px;font-size:13.5px;overflow-wrap:anywhere}
+.lcnb-not-changed ul{margin:2px 0;padding-left:18px}
 .lcnb-pictures summary{cursor:pointer;padding:6px 0}
-@media (max-width:640px){.lcnb-admin .lcnb-card{flex:1 1 90px;padding:4px 10px}
+@media (max-width:640px){.lcnb-details-body{padding:4px 14px 28px}.lcnb-details-head{padding:12px 14px}
+ .lcnb-admin .lcnb-card{flex:1 1 90px;padding:4px 10px}
  .lcnb-admin .lcnb-card b{font-size:17px}
  .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-buttons{display:none}.lcnb-bar{min-height:0}
  .lcnb-bar:not(.lcnb-bar-on) .lcnb-bar-text{position:static}.lcnb-grid-bar input{width:100%}
@@ -168,6 +220,7 @@ STYLE = Template(
     warning=DARK_AMBER,
     line=translucent(NEUTRAL_COLOR, 0.35),
     row_line=translucent(NEUTRAL_COLOR, 0.18),
+    shade=translucent(BLACK, 0.45),
     pointed_row=translucent(NEUTRAL_COLOR, 0.12),
     picked_row=translucent(BLUE, 0.2),
     **FORM_COLORS,

@@ -232,6 +232,8 @@ def served(front: Front, **more: str) -> Iterator[str]:
         "JUPYTER_DATA_DIR": str(folder / "data"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
         "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1",
     } | more  # fmt: skip
+    if notebooks := more.get("LCNB_NOTEBOOKS"):
+        (folder / notebooks).mkdir()
     command, first = _lab(folder) if front.kind == "lab" else PAGE
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -27,10 +27,15 @@ MODEL = """(values) => {
     on: (name, listener) => (heard[name] ||= []).push(listener),
     set: (name, value) => { state[name] = value; (heard["change:" + name] || []).forEach((each) => each()); },
   };
+  window.receive = (message) => heard["msg:custom"].forEach((each) => each({ value: undefined, ...message }));
 }"""
 PAGE = f"""<!doctype html><html lang="en"><head><title>machines</title></head>
 <body data-jp-theme-light="true"><main class="lcnb-admin"><h1>Machines</h1>{STYLE}<div id="grid"></div></main></body></html>"""
 START = "window.stop = render({ model, el: document.getElementById('grid') }); window.drawn = true;"
+DARK = (
+    "document.body.dataset.jpThemeLight = 'false'; document.body.style.cssText = "
+    "'background:#111;--jp-layout-color0:#111;--jp-layout-color1:#111;--jp-layout-color2:#222;--jp-ui-font-color1:#eee'"
+)
 NUMBERS = ("cpus", "memory", "total_disk_size", "monthly_value")
 
 
@@ -69,7 +74,7 @@ class GridPage:
         self.page.evaluate(MODEL, {
             "name": "machines", "key": "identifier", "columns": columns, "rows": rows, "selected": [], "ticks": True,
             "colors": STATE_COLORS, "menus": MACHINE_MENUS, "actions": bar_actions(), "hint": "Tick machines.",
-            "blocked_text": BLOCKED_TEXT,
+            "blocked_text": BLOCKED_TEXT, "opens": True, "reading": {},
         })  # fmt: skip
         script = str(Grid._esm).replace("export default { render };", START)
         self.page.add_script_tag(type="module", content=script)
@@ -329,18 +334,201 @@ def test_thousands_of_rows(shared: GridPage) -> None:
     assert grid.page.evaluate("document.activeElement.ariaLabel") == "tick web-4900"
 
 
+@pytest.mark.parametrize("after", ["rows", "columns"])
+def test_read_again_while_in_use(shared: GridPage, after: str) -> None:
+    """Rows that are read again keep scroll position, order, filter, ticks, and the keyboard in a row, menu or header."""
+    rows = [
+        machine(number, f"web-{number:04}", state="off" if number % 2 else "running") for number in range(600)
+    ]
+    grid = shared.show(rows)
+    grid.button("label").click()
+    grid.button("label").click()
+    grid.menu("state").select_option(label="running – 300")
+    scroll = grid.page.locator(".lcnb-grid-scroll")
+    scroll.evaluate("(it) => { it.scrollTop = 3000; }")
+    grid.box("web-0390").click()
+    top = scroll.evaluate("(it) => it.scrollTop")
+    focus = ["document.querySelector('[aria-label=\"tick web-0390\"]').focus({ preventScroll: true })",
+             "document.querySelector('[name=state]').focus()", "document.querySelector('thead th button').focus()"]  # fmt: skip
+    for number, each in enumerate(focus):
+        grid.page.evaluate(each)
+        before = grid.page.evaluate("document.activeElement.outerHTML.slice(0, 60)")
+        changed = [{**row, "memory": 8192 + number, "state": row["state"]} for row in rows]
+        grid.page.evaluate("(rows) => model.set('rows', rows)", changed)
+        if after == "columns":
+            grid.page.evaluate("model.set('columns', structuredClone(model.get('columns')))")
+        assert grid.page.evaluate("document.activeElement.outerHTML.slice(0, 60)") == before
+        assert scroll.evaluate("(it) => it.scrollTop") == top
+    assert grid.ticked() == ["id-0390"]
+    assert "300 of 600 rows, 1 ticked" in grid.page.locator(".lcnb-grid-count").inner_text()
+    assert grid.page.locator("tr", has=grid.box("web-0390")).locator("td", has_text="8,194").count() == 1
+
+
+def test_same_rows_stay(grid: GridPage) -> None:
+    """A row that is read again and is the same is not drawn again; one that differs is."""
+    mark = "(it) => { it.mark = 1; }"
+    for label in ("web-02", "db-01"):
+        grid.page.locator("tr", has=grid.box(label)).evaluate(mark)
+    rows = [{**row, "state": "busy"} if row["label"] == "db-01" else {**row} for row in SMALL]
+    grid.page.evaluate("(rows) => model.set('rows', rows)", rows)
+    marks = [
+        grid.page.locator("tr", has=grid.box(each)).evaluate("(it) => it.mark || 0")
+        for each in ("web-02", "db-01")
+    ]
+    assert marks == [1, 0]
+
+
+def test_time_of_reading(grid: GridPage) -> None:
+    """The line above the table has the time of the last reading in the zone of the browser, and what is said about it."""
+    at = "2026-11-30T12:03:10+00:00"
+    grid.page.evaluate("(at) => model.set('reading', { at, note: 'refreshes every 10 s' })", at)
+    shown = grid.page.evaluate("(at) => new Date(at).toLocaleTimeString('en-GB')", at)
+    assert f"read {shown}, refreshes every 10 s" in grid.page.locator(".lcnb-grid-counts").inner_text()
+
+
+# --- the dialog of a row ------------------------------------------------------------------------------------------
+
+SECTIONS: list[dict[str, Any]] = [
+    {"title": "Connect", "items": [{"name": "SSH", "value": "ssh root@192.0.2.7", "copy": True},
+                                   {"name": "state", "value": "<img src=x onerror=window.hit=1>"}], "note": "A note."},
+    {"title": "Journal", "columns": ["time", "action"], "rows": [["12:00", "<b>reboot</b>"]]},
+    {"title": "Report", "links": [{"text": "Open it", "href": "/lcnb/reports/x/report.html"}],
+     "page": "<p>the report</p><script>parent.hit = 1</script>"},
+]  # fmt: skip
+
+
+def fill_dialog(grid: GridPage, key: str, sections: list[dict[str, Any]], complete: bool = True) -> None:
+    """As the kernel answers that a row was opened."""
+    details = {"key": key, "sections": sections, "complete": complete}
+    grid.page.evaluate("(details) => receive({ details })", details)
+
+
+def opened(grid: GridPage) -> list[str]:
+    found: list[str] = grid.page.evaluate("sent.filter((each) => each.open).map((each) => each.open)")
+    return found
+
+
+@pytest.mark.parametrize("way", ["click", "label", "Enter"])
+def test_open_and_close(grid: GridPage, way: str) -> None:
+    """A click on a row, its label, or Enter opens it; Escape closes it, and the keyboard is where it was."""
+    row, dialog = (
+        grid.page.locator("tr", has=grid.box("web-02")),
+        grid.page.get_by_role("dialog", name="web-02"),
+    )
+    if way == "click":
+        row.locator("td").nth(3).click()
+    elif way == "label":
+        row.get_by_role("button", name="web-02").click()
+    else:
+        grid.box("web-02").press("Enter")
+    expect(dialog).to_be_visible()
+    assert opened(grid) == ["id-0002"]
+    assert "reading …" in dialog.inner_text()
+    fill_dialog(grid, "id-0001", [{"title": "another machine"}])
+    assert "another machine" not in dialog.inner_text()
+    fill_dialog(grid, "id-0002", SECTIONS[:1], complete=False)
+    fill_dialog(grid, "id-0002", SECTIONS)
+    for text in ("Connect", "ssh root@192.0.2.7", "A note.", "<b>reboot</b>"):
+        assert text in dialog.inner_text()
+    assert "reading …" not in dialog.inner_text()
+    grid.page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    focused = "document.activeElement.ariaLabel || document.activeElement.textContent"
+    assert grid.page.evaluate(focused) == ("tick web-02" if way == "Enter" else "web-02")
+    assert grid.ticked() == []
+    assert grid.page.evaluate("window.hit") is None
+
+
+def test_arrow_keys(grid: GridPage) -> None:
+    """Arrow keys go from row to row; the box in a row ticks by Space and opens by Enter."""
+    grid.box("web-01").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowUp", "Space", "ArrowDown", "Enter"):
+        grid.page.keyboard.press(key)
+    assert grid.ticked() == ["id-0002"]
+    assert opened(grid) == ["id-0003"]
+
+
+def test_ticking_opens_nothing(grid: GridPage) -> None:
+    """The column of boxes ticks, as do Shift and Ctrl anywhere in a row; the dialog ticks its row, too."""
+    rows = grid.page.locator("tbody tr")
+    rows.nth(1).locator("td.tick").click(position={"x": 3, "y": 3})
+    rows.nth(3).locator("td").nth(3).click(modifiers=["Shift"])
+    rows.nth(5).locator("td").nth(3).click(modifiers=["Control"])
+    assert opened(grid) == []
+    assert sorted(grid.ticked()) == ["id-0002", "id-0003", "id-0004", "id-0006"]
+    grid.box("web-01").press("Enter")
+    grid.button("Tick this row").click()
+    assert "id-0001" in grid.ticked()
+    grid.button("Untick this row").click()
+    assert "id-0001" not in grid.ticked()
+
+
+@pytest.mark.parametrize("clipboard", ["allowed", "missing", "nothing"])
+def test_copy(grid: GridPage, clipboard: str) -> None:
+    """A button copies, also where the browser has no clipboard for scripts; where it refuses, the text is selected."""
+    scripts = {
+        "allowed": "Object.defineProperty(navigator, 'clipboard', { configurable: true, "
+        "value: { writeText: async (text) => { window.copied = text; } } })",
+        "missing": "Object.defineProperty(navigator, 'clipboard', { configurable: true, value: undefined }); "
+        "document.execCommand = () => { window.copied = document.activeElement.value; return true; }",
+        "nothing": "Object.defineProperty(navigator, 'clipboard', { configurable: true, value: undefined }); "
+        "document.execCommand = () => false",
+    }
+    grid.page.evaluate(scripts[clipboard])
+    grid.box("web-01").press("Enter")
+    fill_dialog(grid, "id-0001", SECTIONS)
+    grid.button("Copy SSH").click()
+    report = grid.page.locator(".lcnb-copied")
+    if clipboard == "nothing":
+        expect(report).to_contain_text("press Ctrl+C")
+        assert grid.page.evaluate("getSelection().toString()") == "ssh root@192.0.2.7"
+    else:
+        expect(report).to_have_text("Copied: ssh root@192.0.2.7")
+        assert grid.page.evaluate("window.copied") == "ssh root@192.0.2.7"
+    assert grid.page.evaluate("document.activeElement.ariaLabel") == "Copy SSH"
+
+
+def test_open_row_is_read_again(grid: GridPage) -> None:
+    """When an open row is read again and differs, its details are requested again; what stays keeps the keyboard."""
+    grid.box("web-02").press("Enter")
+    fill_dialog(grid, "id-0002", SECTIONS)
+    grid.button("Copy SSH").focus()
+    grid.page.evaluate("(rows) => model.set('rows', rows)", SMALL)
+    assert opened(grid) == ["id-0002"]
+    rows = [{**row, "state": "busy"} if row["label"] == "web-02" else row for row in SMALL]
+    grid.page.evaluate("(rows) => model.set('rows', rows)", rows)
+    assert opened(grid) == ["id-0002", "id-0002"]
+    fill_dialog(grid, "id-0002", [SECTIONS[0], {"title": "Journal", "note": "other"}])
+    assert grid.page.evaluate("document.activeElement.ariaLabel") == "Copy SSH"
+
+
+@pytest.mark.parametrize("width", [480, 1280])
+@pytest.mark.parametrize("light", ["true", "false"])
+def test_axe_in_the_dialog(shared: GridPage, axe: Path, width: int, light: str) -> None:
+    """axe-core finds nothing in the dialog of a row, which is nowhere wider than the page."""
+    grid = shared.show(SMALL)
+    grid.page.set_viewport_size({"width": width, "height": 900})
+    if light == "false":
+        grid.page.evaluate(DARK)
+    grid.box("web-01").press("Enter")
+    fill_dialog(grid, "id-0001", SECTIONS[:2])
+    grid.page.add_script_tag(path=str(axe))
+    assert grid.page.evaluate(RUN_AXE, None) == []
+    wide = "(it) => [it.scrollWidth, it.clientWidth, it.getBoundingClientRect().right]"
+    inner, outer, right = grid.page.locator("dialog[open]").evaluate(wide)
+    assert inner == outer
+    assert right <= width
+    grid.page.set_viewport_size({"width": 1280, "height": 900})
+
+
 @pytest.mark.parametrize("width", [480, 1280])
 @pytest.mark.parametrize("light", ["true", "false"])
 def test_axe(shared: GridPage, axe: Path, width: int, light: str) -> None:
     """axe-core finds nothing in the table with its bar, a filter and a protected row, in both themes, on a telephone too."""
     grid = shared.show(SMALL)
     grid.page.set_viewport_size({"width": width, "height": 900})
-    dark = (
-        "document.body.dataset.jpThemeLight = 'false'; document.body.style.cssText = "
-        "'background:#111;--jp-layout-color1:#111;--jp-layout-color2:#222;--jp-ui-font-color1:#eee'"
-    )
     if light == "false":
-        grid.page.evaluate(dark)
+        grid.page.evaluate(DARK)
     for label in ("web-01", "db-01"):
         grid.box(label).click()
     grid.search("web")

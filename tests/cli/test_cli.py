@@ -30,13 +30,14 @@ from conftest import LCNB, TOKEN, Call, CommandResult, wait_until
 from lcnb.cli import doctor
 from lcnb.cli.main import MODULES
 from lcnb.display.row_choice import HEADINGS
+from lcnb.runbooks.records.run_record import list_run_folders
 from lcnb.sandbox import start
 
 COMMANDS = {
     "accounts", "admin", "apply", "approve", "batch", "create", "delete", "demo", "diff", "doctor", "expire", "facts", "history", "images", "instances", "inventory",
     "journal", "key", "locations", "open", "pending", "plan", "plan-run", "plans", "power", "profile", "protect", "record", "rerun",
-    "reset-password", "resize", "resume", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
-    "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "warm",
+    "reset-password", "resize", "resume", "reveal", "run", "runbooks", "runs", "sandbox", "schedule", "show", "snapshot", "snapshots",
+    "sql", "sshkeys", "tag", "unprotect", "untag", "verify", "wait", "warm",
 }  # fmt: skip
 SUBCOMMANDS = {
     ("facts", "check"), ("facts", "move"), ("facts", "remove"), ("facts", "set"),
@@ -167,7 +168,7 @@ def test_wrong_usage(arguments: list[str], message: str, call: Call, account: An
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert "Traceback" not in result.err
-    assert not (tmp_path / "runs").exists()
+    assert list_run_folders(tmp_path / "runs") == []
 
 
 def test_no_command(call: Call) -> None:
@@ -456,7 +457,7 @@ def test_wrong_token(command: list[str], call: Call, account: Any, monkeypatch: 
     assert "environment variable LETSCLOUD_API_KEY" in result.err
     assert "lcnb doctor" in result.err
     assert "4711" not in result.err
-    assert not (tmp_path / "runs").exists()
+    assert list_run_folders(tmp_path / "runs") == []
 
 
 def test_unreachable(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -649,7 +650,7 @@ def test_run_refused(arguments: list[str], message: str, call: Call, account: An
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: ")
     assert message in result.err
-    assert not (tmp_path / "runs").exists()
+    assert list_run_folders(tmp_path / "runs") == []
     assert len(psutil.Process().children()) <= kernels + ("--sandbox" in arguments)
 
 
@@ -664,7 +665,7 @@ def test_run(account: Any, tmp_path: Path) -> None:
     assert first == f"done {folder}"
     assert f"  {folder}/report.html  (open this one)" in others
     assert len(others) == len(list(folder.iterdir()))
-    assert not (tmp_path / "runs").exists()
+    assert list_run_folders(tmp_path / "runs") == []
 
 
 def test_failed_run(tmp_path: Path) -> None:

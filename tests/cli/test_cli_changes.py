@@ -125,7 +125,7 @@ def test_a_day_of_an_operator(fast: SandboxProcess, tmp_path: Path) -> None:
         (["create", "web-01", *NEW, "--yes"], 2, "a machine of this label exists"),
         (["create", "x", *NEW[:-1], "debian", "--yes"], 2, "is not offered at MIA1"),
         (["delete", "--yes"], 2, "name at least one machine"),
-        (["delete", "nope", "--yes"], 1, "no machine has the label or identifier 'nope'"),
+        (["delete", "nope", "--yes"], 2, "no machine has the label or identifier 'nope'"),
         (["power", "of", "web-01"], 2, "off"),
         (["apply", "nope.csv"], 2, "nope.csv"),
         (["resume", "nope"], 2, "the journal .* has no ChangeSet 'nope'"),

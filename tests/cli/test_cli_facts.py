@@ -74,7 +74,7 @@ def test_selection_of_machines_without_identifier(account_env: object, call: Cal
         (["tag", "web-01"], 2, "name at least one tag: KEY=VALUE, or --key KEY."),
         (["tag", "web-01", "--key", "a=1"], 2, "--key a=1: a tag with a value is written without --key."),
         (["tag", "web-01", "1a=1"], 2, "tag: expected a key"),
-        (["tag", "wbe-01", "a=1"], 1, "no machine has the label or identifier 'wbe-01' (did you mean 'web-01'?)"),
+        (["tag", "wbe-01", "a=1"], 2, "no machine has the label or identifier 'wbe-01' (did you mean 'web-01'?)"),
         (["untag", "web-01"], 2, "Missing option '--key'"),
         (["untag", "web-01", "--key", "a"], 2, "none of these machines has a tag 'a'"),
         (["expire", "web-01"], 2, "pass one of --in, --at and --never."),

@@ -349,14 +349,14 @@ def test_only_the_odd(careful: list[bytes], change: dict[str, Any], monkeypatch:
     part = arrow._read_carefully
     monkeypatch.setattr(arrow, "_read_carefully", lambda piece: again.append(len(piece[0])) or part(piece))
     odd = {**PLAIN, **change}
-    many = [PLAIN] * 20_000
+    many = [PLAIN] * 25_000
     many[5_000] = many[5_001] = many[-1] = odd
 
     frame, _ = arrow.read_machines(listed(body(*many), as_rows=True).rows)
 
     assert careful == [json.dumps(odd).encode()] * 3
-    assert sorted(again) == [20_000 % arrow.PIECE_RECORDS, arrow.PIECE_RECORDS]
-    assert len(frame) == 20_000
+    assert sorted(again) == [25_000 % arrow.PIECE_RECORDS, arrow.PIECE_RECORDS]
+    assert len(frame) == 25_000
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import lcnb
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import MachineFacts
 from lcnb.frames.pricing import HOURS_PER_MONTH
@@ -221,3 +223,43 @@ def test_never_read(spend: Spend) -> None:
 def test_start_is_a_day() -> None:
     """The tests begin at midnight of the first of a month."""
     assert datetime.fromtimestamp(START / 1000, UTC) == datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("readings", "period", "reason"),
+    [
+        (
+            [0],
+            (0, 5),
+            r"was read once, at .* UTC, and cost is counted between two readings\. .*`lcnb record`",
+        ),
+        ([0, 4], (5, 9), r"is not between the first and the last reading \("),
+        ([], (0, 9), "no machine was listed in this time"),
+        ([0, 4], (0, 9), ""),
+    ],
+)
+def test_empty_table_says_why(
+    fold: Fold, spend: Spend, readings: list[float], period: tuple[float, float], reason: str
+) -> None:
+    """A table without rows has its reason, and no other table has one."""
+    for hour in readings:
+        fold(hour, machine("a", 1 + hour))
+    if not readings:
+        fold(0)
+        fold(4)
+    frame = spend(*period)
+    assert frame.empty is bool(reason)
+    assert (
+        re.search(reason, frame.attrs["lcnb"].get("reason", ""))
+        if reason
+        else "reason" not in frame.attrs["lcnb"]
+    )
+
+
+def test_reason_is_a_warning(served: Any) -> None:
+    """The client warns of a table without rows, at the line that called it."""
+    _, lc = served(fleet=3)
+    lc.inventory()
+    with pytest.warns(lcnb.HistoryWarning, match="spend: this account was read once") as caught:
+        assert lc.spend("1h").empty
+    assert caught[0].filename == __file__

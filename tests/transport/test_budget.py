@@ -9,7 +9,6 @@ import math
 import os
 import random
 import shutil
-import socket
 import stat
 import struct
 import subprocess
@@ -27,6 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from redis_server import PASSWORD, redis_server
 
 from conftest import TOKEN
 from lcnb.secret import Secret
@@ -45,7 +45,6 @@ from lcnb.transport.rate_limit import (
 from lcnb.transport.redis_store import RedisBudgetStore
 
 HOUR, DAY = 3600.0, 86_400.0
-PASSWORD = "canary-redis/p@ss#7c21"
 RULE = RateRule()
 fcntl = pytest.importorskip("fcntl")
 
@@ -807,28 +806,8 @@ def test_processes(tmp_path: Path, killed: bool) -> None:
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis of these tests' own, with a password that must not be shown anywhere."""
-    pytest.importorskip("redis")
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = {"bind": "127.0.0.1", "port": port, "requirepass": PASSWORD, "save": "", "appendonly": "no"}
-    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    process = subprocess.Popen(
-        [server, *arguments], cwd=tmp_path_factory.mktemp("redis"), stdout=subprocess.DEVNULL
-    )
-    try:
-        while process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
-        yield f"redis://:{PASSWORD.replace('/', '%2F').replace('@', '%40').replace('#', '%23')}@127.0.0.1:{port}/0"
-    finally:
-        process.kill()
-        process.wait()
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from lcnb.api import calls
 from lcnb.base_url import checked_base_url
 from lcnb.config import Settings
 from lcnb.errors import ConfigError, ConnectionFailed, LcnbError
+from lcnb.runbooks.records.run_record import list_run_folders
 from lcnb.secret import Secret
 from lcnb.transport import network
 from lcnb.transport.effects import ExchangeContext, Response
@@ -352,7 +353,7 @@ def test_d1_commands(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ALL_PROXY=socks://*****@p:1 cannot be used as a proxy: ")
     assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "runs").exists()
+    assert list_run_folders(tmp_path / "runs") == []
 
 
 @pytest.mark.parametrize(

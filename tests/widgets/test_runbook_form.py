@@ -101,8 +101,8 @@ def test_kinds(own: RunForm) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("count", "0", "it must be >= 1"),
-        ("count", "many", "'many' is not an int"),
+        ("count", "0", "Expected a whole number, at least 1, got “0”."),
+        ("count", "many", "got “many”"),
         ("count", "", "This field is required."),
         ("count", "4", ""),
         ("plan", "whatever", ""),  # nobody has read yet what there is
@@ -430,5 +430,119 @@ def test_part_of_the_app(client: lcnb.LetsCloud) -> None:
     app.runbooks.pick.value = "inventory"
     assert app.runbooks.holder.children == (first,)
     app.runs.refresh()
-    assert "There are no runs yet." in app.runs.body.value
+    assert app.runs.grid.rows == []
     assert runbook_spec(find_runbook("inventory"), "Run").title in first.children[0].value
+
+
+def write_own(folder: Path, name: str, *cells: tuple[str, ...]) -> Path:
+    folder.mkdir(exist_ok=True)
+    return write_notebook(folder / f"{name}.ipynb", *cells)
+
+
+def test_own_notebooks(client: lcnb.LetsCloud, tmp_path: Path) -> None:
+    """Notebooks of a folder come first; one that cannot be used is named; one that was edited gets a new form."""
+    folder = tmp_path / "own"
+    path = write_own(folder, "nightly", ("count = 3  # how many", "parameters"))
+    (folder / "broken.ipynb").write_text("{")
+    app = AdminApp(client, run_inline, notebooks=folder)
+    app.runbooks.start()
+    values = [each for each, _ in app.runbooks.pick.options]
+    assert values == ["", str(path), *shipped_names()]
+    assert "(your own)" in app.runbooks.pick.options[1][1]
+    assert "broken.ipynb" in app.runbooks.status.value
+    app.runbooks.pick.value = str(path)
+    first = app.runbooks.views[str(path)]
+    app.runbooks.show(str(path))
+    assert app.runbooks.views[str(path)] is first
+    write_own(folder, "nightly", ("size = 3  # how big", "parameters"))
+    app.runbooks.show(str(path))
+    assert [*app.runbooks.views[str(path)].form.fields] == ["size"]
+    path.unlink()
+    app.runbooks.start()
+    assert str(path) not in [each for each, _ in app.runbooks.pick.options]
+
+
+def test_folder_of_notebooks(client: lcnb.LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is an argument or LCNB_NOTEBOOKS; one that does not exist is refused."""
+    path = write_own(tmp_path / "own", "nightly", ("count = 3", "parameters"))
+    monkeypatch.setenv("LCNB_NOTEBOOKS", str(path.parent))
+    app = lcnb.admin(client)
+    assert isinstance(app, AdminApp)
+    app.runbooks.start()
+    assert str(path) in [each for each, _ in app.runbooks.pick.options]
+    with pytest.raises(lcnb.InputError, match="is no folder"):
+        lcnb.admin(client, notebooks=tmp_path / "missing")
+
+
+CHANGES = "import lcnb\nlcnb.connect().reboot('api-01').apply()"
+
+
+def test_missing_confirmation(client: lcnb.LetsCloud, tmp_path: Path) -> None:
+    """A notebook whose changes nobody confirmed ends with advice, and without a traceback; nothing was sent."""
+    path = write_own(tmp_path / "own", "unconfirmed", ("", "parameters"), (CHANGES,))
+    made = RunbookWidget(find_runbook(str(path)), client, run_inline)
+    made.view.review.click()
+    shown = made.form.shown
+    assert shown.phase is Phase.FAILED
+    assert shown.notice.startswith("Nothing was sent: unconfirmed changes something")
+    assert "dry_run = True" in shown.notice
+    assert "lcnb-error" not in made.view.panel.report.value
+    assert "reboot" not in set(client.journal().action)
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "start"),
+    [
+        (6, "ConfirmationMissing", "Nothing was sent: inventory changes something"),
+        (6, "ApprovalMissing", "why"),
+        (2, "ParameterError", "inventory ended as refused, exit code 2: the error"),
+        (2, None, "inventory ended as refused, exit code 2: the error"),
+    ],
+)
+def test_refused_runs(reads: RunForm, code: int, error: str | None, start: str) -> None:
+    """What was not confirmed or approved is said without a traceback; other refused runs keep their own reason."""
+    facts = {"failed_cell": {"number": 2, "ename": error, "evalue": "why"}} if error else {}
+    reads.run_ended(begun(reads), FinishedRun("refused", code, "the error", Path("runs/run-1"), facts))
+    assert reads.shown.notice.startswith(start)
+
+
+def test_what_a_plan_leaves_out(writes: RunForm) -> None:
+    """The notes of a plan and what its dry run reports are shown next to *Apply*, as long as it is not applied."""
+    client: Any = None
+    from lcnb.widgets.runbook_view import RunPanel
+
+    run = begun(writes)
+    plan = FakePlan(["one"])
+    plan.notes = ("web-02 was left out: busy, an action is in progress",)
+    facts = {"attention": [{"text": "api-01 cannot be changed"}]}
+    ended = FinishedRun("attention", 8, folder=Path("runs/run-1"), facts=facts, planned=plan)  # type: ignore[arg-type]
+    writes.run_ended(run, ended)
+    assert writes.shown.phase is Phase.CONFIRM
+    panel = RunPanel(writes, lambda event: client)
+    assert panel.notes_of(writes.shown) == ([*plan.notes, "api-01 cannot be changed"], ())
+    writes.confirm()
+    assert panel.notes_of(writes.shown) == ((), ())
+
+
+def test_runs_open_their_reports(client: lcnb.LetsCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of the runs opens its report: in the page itself, and by a link where the page serves it."""
+    made = RunbookWidget(find_runbook("inventory"), client, run_inline)
+    made.view.review.click()
+    monkeypatch.setenv("LCNB_PAGE_REPORTS", "/lcnb/reports/")
+    app, sent = AdminApp(client, run_inline), []
+    app.runs.refresh()
+    (row,) = app.runs.grid.rows
+    assert (row["runbook"], row["status"], row["report"]) == ("inventory", "done", "yes")
+    app.runs.grid.send = lambda content, *_: sent.append(content)  # type: ignore[method-assign]
+    app.runs.grid._handle_custom_msg({"open": row["id"]}, [])
+    facts, report = sent[-1]["details"]["sections"]
+    assert {each["name"]: each["value"] for each in facts["items"]}["folder"] == row["folder"]
+    assert report["links"] == [
+        {"text": "Open the report in a new tab", "href": f"/lcnb/reports/{row['id']}/report.html"}
+    ]
+    assert "<title>Inventory" in report["page"]
+    (Path(row["folder"]) / "report.html").unlink()
+    app.runs.grid._handle_custom_msg({"open": row["id"]}, [])
+    assert "no report" in sent[-1]["details"]["sections"][1]["note"]
+    app.runs.grid._handle_custom_msg({"open": "nobody"}, [])
+    assert "gone" in sent[-1]["details"]["sections"][0]["note"]

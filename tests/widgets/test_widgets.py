@@ -40,7 +40,7 @@ class FakeChanges(list[Any]):
     id, notes = "set-1", ("it is so already",)
     challenge = challenge_reason = ""
 
-    def preview_html(self, status: str = "not applied") -> str:
+    def preview_html(self, status: str = "not applied", *, with_notes: bool = True) -> str:
         return ""
 
 
@@ -929,7 +929,7 @@ def test_a_page_that_comes(app: AdminApp) -> None:
     sent = {each: sent_by(each) for each in walk_widgets(app.widget)}
     layouts = {each: sent_by(each.layout) for each in sent}
     arrival._handle_custom_msg({"here": True}, [])
-    assert ["columns", "rows"] in sent[app.fleet.grid]
+    assert ["columns", "rows", "reading"] in sent[app.fleet.grid]
     location = next(each.input for each in app.form("create").controls if each.field.name == "location")
     assert sent[location] == [["options", "error", "placeholder"], {"value": "", "heard": {}}]
     assert ["value"] in sent[app.form("create").status]

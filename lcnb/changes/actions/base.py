@@ -173,6 +173,7 @@ class Action:
         """Judge what the account shows of a change."""
         found = self.find_target(task.change, live)
         if found is not None:
+            task.note_machine(found[0])
             return self.record_evidence(task, *found)
         gone = self.deletes and not live.may_hide(self.kind, task.change.target)
         return SHOWN if gone else ABSENT
@@ -209,12 +210,19 @@ class Action:
         key = identifier_field(self.kind)
         record = next((each for each in live.records_of(self.kind) if getattr(each, key) == wanted), None)
         if record is not None:
+            task.note_machine(record)
             return self.goal_state(change, record)
         return self.goal == "gone" and not live.may_hide(self.kind, change.target), "not in the listing"
 
     def goal_state(self, change: Change, record: Any) -> tuple[bool, str]:
         """Return whether a record is in the final state, and the state that was seen."""
         return bool(record.state == self.goal), str(record.state)
+
+    # --- afterwards -------------------------------------------------------------------------------------
+
+    def next_step(self, task: ChangeTask) -> str:
+        """Return what people need after this change, such as how to log in; "" for nothing. Never a secret."""
+        return ""
 
 
 class MachineAction(Action):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ from lcnb.changes.reading import ListedMachines, ReadCache
 from lcnb.changes.refusals import refusal
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import InputError
+from lcnb.facts.connection import Connection, read_connection, ssh_command
+from lcnb.facts.machine_facts import tag_values
 from lcnb.facts.wishes import describe_wish
 from lcnb.names import same_name
 from lcnb.secret import Secret
@@ -101,6 +104,7 @@ class CreateInstance(Action):
         if not new:
             return ABSENT
         if len(new) == 1:
+            task.note_machine(new[0])
             return Evidence("shown", new[0].identifier) if new[0].identifier else Evidence("unnamed")
         names = [each.identifier or "one still without identifier" for each in new]
         detail = f"{len(new)} machines were made: {', '.join(names)}. Keep one, and delete the others by identifier"
@@ -109,6 +113,54 @@ class CreateInstance(Action):
     def goal_state(self, change: Change, record: Any) -> tuple[bool, str]:
         """Check that the machine runs and has an address."""
         return bool(record.state == "running" and record.ip_addresses), str(record.state)
+
+    def next_step(self, task: ChangeTask) -> str:
+        """Return how to log in, or how to wait until that is possible."""
+        return f"{_login(task)} {_create_credential(task)}"
+
+
+def _login(task: ChangeTask) -> str:
+    """Return the ssh command of a machine, after how to wait while it is being built."""
+    label, address = task.change.target, task.address
+    ssh = ssh_command(address or "ADDRESS", _wished_connection(task.change))
+    if address and task.machine_state not in (None, "building"):
+        return f"{label}: {ssh}."
+    lacks = "is still being built" if address else "has no address yet"
+    return (
+        f"{label} {lacks}: {_command('wait', task)} waits until it is ready (in Python: apply(wait=True)). "
+        f"Then: {ssh}."
+    )
+
+
+def _wished_connection(change: Change) -> Connection:
+    """Return what the tags of a new machine say about reaching it; nothing for tags that cannot be used."""
+    try:
+        return read_connection(tag_values(change.facts.get("tags", "")))
+    except InputError:
+        return Connection()
+
+
+def _create_credential(task: ChangeTask) -> str:
+    """Return with which key or password people log in to a new machine."""
+    body = task.change.call.body or {}
+    if "ssh_slug" not in body:
+        return _password_place(task)
+    key = f"Log in with the private key of {body['ssh_slug']}."
+    return key if "password" not in body else f"{key} {_password_place(task)}"
+
+
+def _password_place(task: ChangeTask) -> str:
+    """Return where the root password is, and how to see it once."""
+    if not (task.change.made_password or task.renewed):
+        return "The root password is the one that you set."
+    shown = f"{_command('reveal', task)} or lc.reveal({task.change.target!r}).reveal() shows it"
+    return f"lcnb generated the root password, and the provider stores it: {shown}."
+
+
+def _command(name: str, task: ChangeTask) -> str:
+    """Return a command for the machine of a change, for its account."""
+    account = f" --account {shlex.quote(task.account)}" if task.account else ""
+    return f"`lcnb {name} {shlex.quote(task.change.target)}{account}`"
 
 
 def _new_machines(task: ChangeTask, live: LiveAccount) -> list[Instance]:
@@ -258,6 +310,10 @@ class ResetPassword(MachineAction):
     def goal_state(self, change: Change, record: Any) -> tuple[bool, str]:
         """Check that the machine is no longer busy."""
         return record.state != "busy", str(record.state)
+
+    def next_step(self, task: ChangeTask) -> str:
+        """Return how to log in with the new password."""
+        return f"{_login(task)} {_password_place(task)}"
 
 
 class ChangePlan(MachineAction):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -80,6 +81,15 @@ class AddKey(KeyAction):
         if _is_generated(task.change):
             return (yield from _keep_pair(task, data))
         return (yield from super().take_response(task, data))
+
+    def next_step(self, task: ChangeTask) -> str:
+        """Return where the private half is, and how to use the key."""
+        slug, file = task.identifier or task.change.identifier, task.change.key_file
+        use = f"New machines get it with `lcnb create ... --ssh-key {slug}`"
+        if file is None:
+            return f"{use}."
+        name = shlex.quote(str(file))
+        return f"The private key is in {name}, and nowhere else. {use}; then: ssh -i {name} root@ADDRESS."
 
     def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
         """Compare the key of the account with the one that was sent, or with the one of the response."""

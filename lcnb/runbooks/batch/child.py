@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lcnb.errors import ConfigError, InputError, RunError
 from lcnb.folders import resolve_runs_folder
 from lcnb.runbooks import ends
+from lcnb.runbooks.error_ends import end_of_error
 from lcnb.streams import open_streams
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _run_task(task: Mapping[str, Any], progress: ProgressCallback) -> dict[str, 
         "engine": task.get("engine") or "auto",
         "progress": progress,
     }
-    options |= {name: task[name] for name in ("kernel", "cwd") if task.get(name)}
+    options |= {name: task[name] for name in ("kernel", "cwd", "retries", "retry_wait") if task.get(name)}
     try:
         if task.get("plan"):
             result = rerun.apply_run(read_run(Path(task["plan"])), **options)
@@ -129,10 +130,8 @@ def _error_result(error: BaseException) -> dict[str, Any]:
         if isinstance(error, RunError | InputError | ConfigError)
         else f"{type(error).__name__}: {error}"
     )
-    refused = isinstance(error, InputError | ConfigError)
-    end = ends.MISUSED if refused else ends.RUN_FAILED
-    code = getattr(error, "exit_code", None) or end.exit_code
-    return {"status": end.status, "exit_code": code, "error": text}
+    end = end_of_error(error)
+    return {"status": end.status, "exit_code": end.exit_code, "error": text}
 
 
 if __name__ == "__main__":

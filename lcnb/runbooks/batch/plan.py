@@ -40,6 +40,8 @@ class BatchPlan:
     engine: str = "auto"
     kernel: str | None = None
     cwd: str | None = None
+    retries: int = 0
+    retry_wait: float | None = None
 
     def create_files(self) -> None:
         """Write `batch.json` into the new folder. RunError when that fails; then the folder is removed again."""
@@ -109,6 +111,8 @@ class BatchPlan:
             "engine": self.engine,
             "kernel": self.kernel,
             "cwd": self.cwd,
+            "retries": self.retries,
+            "retry_wait": self.retry_wait,
             "previous": self.read_result(row.number).get("folder"),
         }
 

@@ -36,6 +36,7 @@ from lcnb.runbooks.notebook.find import Runbook, find_runbook
 from lcnb.runbooks.preflight import check_engine, create_run_folder, working_directory
 from lcnb.runbooks.publish.notifications import check_targets
 from lcnb.runbooks.records.artifacts import hash_file
+from lcnb.runbooks.retries import check_policy
 from lcnb.secret import mask_secrets
 from lcnb.signals import exit_on_signals
 
@@ -63,6 +64,8 @@ def batch(
     engine: str = "auto",
     kernel: str | None = None,
     cwd: str | Path | None = None,
+    retries: int = 0,
+    retry_wait: float | None = None,
 ) -> pd.DataFrame:
     """Run a runbook once for each row of parameters, and return a DataFrame with the result of each row.
 
@@ -85,6 +88,7 @@ def batch(
         engine: "kernel" starts an ordinary process and Jupyter kernel per run; "auto" forks both from a process that
             has imported everything, where that is possible (Linux).
         kernel, cwd: the Jupyter kernel and the working directory of all runs, as for `lcnb run`.
+        retries, retry_wait: attempt each row again, as `lcnb run --retries`: only a row that has sent no change.
 
     Returns the columns row, account, one column per parameter, status, exit_code, seconds, folder and error.
     `frame.attrs["lcnb"]` has the `folder` of the batch, its `exit_code`, and `problems`: a sentence for each report
@@ -104,6 +108,7 @@ def batch(
     check_engine(engine)
     check_targets()
     confirm = checked_flag("confirm", confirm, not_done="started")
+    check_policy(retries, retry_wait)
     common = dict(parameters or {})
     rows = repeat_per_account(collect_rows(over, book), accounts)
     placement = Placement.from_options(executor, dask, workers, settings, max_errors)
@@ -126,6 +131,8 @@ def batch(
         engine,
         kernel,
         cwd,
+        retries,
+        retry_wait,
     )
     plan.create_files()
     return _execute_plan(plan, placement, max_errors, progress, fresh=True)
@@ -145,6 +152,8 @@ def resume_batch(
     engine: str = "auto",
     kernel: str | None = None,
     cwd: str | Path | None = None,
+    retries: int = 0,
+    retry_wait: float | None = None,
 ) -> pd.DataFrame:
     """Run the rows of a batch that did not complete, with the notebook as it is now; other results are kept.
 
@@ -165,6 +174,7 @@ def resume_batch(
     check_engine(engine)
     check_targets()
     confirm = checked_flag("confirm", confirm, not_done="started")
+    check_policy(retries, retry_wait)
     plan = read_plan(find_batch_folder(batch, folder))
     book = find_runbook(plan.source)
     placement = Placement.from_options(executor, dask, workers, settings, max_errors)
@@ -175,7 +185,16 @@ def resume_batch(
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
     cwd = str(cwd) if cwd else None
-    plan = replace(plan, sha256=hash_file(book.path), confirm=confirm, engine=engine, kernel=kernel, cwd=cwd)
+    plan = replace(
+        plan,
+        sha256=hash_file(book.path),
+        confirm=confirm,
+        engine=engine,
+        kernel=kernel,
+        cwd=cwd,
+        retries=retries,
+        retry_wait=retry_wait,
+    )
     return _execute_plan(plan, placement, max_errors, progress)
 
 

@@ -53,6 +53,8 @@ class RunJob:
     #: Seconds that the whole run, and each of its cells, may take; None: no limit.
     timeout: float | None = None
     cell_timeout: float | None = None
+    #: Seconds of the run that have passed before this job: earlier attempts and the pauses after them.
+    spent_s: float = 0.0
     #: Called once, before the last save, with how the cells ended: returns how the run ended.
     judge: Callable[[RunEnd], RunEnd] = lambda cells: cells
     on_kernel: Callable[[int | None], None] = lambda pid: None
@@ -71,7 +73,7 @@ class RunJob:
 
     def seconds_left(self) -> float | None:
         """Seconds until the deadline of the run; None without a deadline."""
-        return None if self.timeout is None else self.timeout - self.age()
+        return None if self.timeout is None else self.timeout - self.spent_s - self.age()
 
     def exceeded_limit(self) -> str:
         """The limit that a cell has reached that takes too long: that of the run, or that of a cell."""
@@ -94,6 +96,11 @@ class RunJob:
     def running(self) -> bool:
         """Whether nothing has ended the run yet."""
         return self.status == RUNNING.status
+
+    @property
+    def error_name(self) -> str:
+        """The name of the error that the failing cell raised; empty when no cell failed."""
+        return self.error.ename if self.error else ""
 
     def end(self, end: RunEnd) -> None:
         """Note how the run ended. Only the first end counts: what follows a failure is its consequence."""

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lcnb.api.record_reader import SECRET_NAME_PATTERN
+from lcnb.config import notification_targets, ping_url
 from lcnb.secret import SECRET_PIPE_VARIABLE, Secret
+from lcnb.tokens import TOKEN_VARIABLES
 from lcnb.transport.network import proxy_secrets
 
 #: Shorter values of environment variables are not masked, because they may be ordinary words.
@@ -94,6 +96,12 @@ def split_secret(value: str) -> list[str]:
     """
     lines = [line for line in value.splitlines() if len(line) >= 20 and not line.startswith("-----")]
     return [value, value.strip(), *lines] if len(lines) > 1 else [value]
+
+
+def inherited_secrets() -> list[Secret]:
+    """Return every secret that a process may have inherited: tokens, other secrets, and whom to notify."""
+    tokens = [Secret(os.environ[name]) for name in TOKEN_VARIABLES if os.environ.get(name)]
+    return [*tokens, *environment_secrets(), *notification_targets(), *filter(None, [ping_url()])]
 
 
 def environment_secrets() -> list[Secret]:

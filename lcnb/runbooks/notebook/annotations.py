@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lcnb.runbooks.notebook.meanings import MEANINGS
 from lcnb.runbooks.notebook.types import MISSING, ParameterType, union_type
 
 
@@ -168,7 +169,8 @@ class CellTypes:
         if name == "Union":
             return union_type([self.annotated_type(item) for item in items])
         if name == "Annotated":
-            return _add_bounds(self.annotated_type(items[0]), tuple(_read_bounds(items[1:])))
+            declared = _add_bounds(self.annotated_type(items[0]), tuple(_read_bounds(items[1:])))
+            return _add_meaning(declared, _read_meaning(items[1:]))
         if name in ("Final", "ClassVar"):
             return self.annotated_type(items[0])
         return self._collection_type(_KIND_OF_NAME.get(name, "any"), items)
@@ -262,3 +264,16 @@ def _read_bounds(items: Sequence[ast.expr]) -> list[tuple[str, int | float]]:
                 if sign and isinstance(limit, int | float):
                     found.append((sign, limit))
     return found
+
+
+def _add_meaning(declared: ParameterType, meaning: str) -> ParameterType:
+    """Add what a text means to each part that is a text."""
+    if declared.kind == "union":
+        return replace(declared, parts=tuple(_add_meaning(part, meaning) for part in declared.parts))
+    return replace(declared, meaning=meaning) if declared.kind == "str" and meaning else declared
+
+
+def _read_meaning(items: Sequence[ast.expr]) -> str:
+    """Return the meaning among the arguments of `Annotated[str, "past time"]`; "" for none that lcnb knows."""
+    texts = [item.value for item in items if isinstance(item, ast.Constant)]
+    return next((text for text in texts if isinstance(text, str) and text in MEANINGS), "")

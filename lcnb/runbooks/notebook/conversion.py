@@ -18,6 +18,7 @@ from enum import Enum
 from numbers import Real
 from typing import Any, cast
 
+from lcnb.runbooks.notebook.meanings import MEANINGS
 from lcnb.runbooks.notebook.types import ParameterType, WrittenText, with_article
 
 #: An error shows at most this many characters of a value.
@@ -89,6 +90,8 @@ def convert_value(declared: ParameterType, value: object) -> Any:
     for sign, limit in declared.bounds:
         if not _is_within(len(converted) if sign.startswith("length") else converted, sign, limit):
             raise WrongContent(f"its {sign} {limit}" if "length" in sign else f"it must be {sign} {limit}")
+    if declared.meaning and (problem := MEANINGS[declared.meaning](converted)):
+        raise WrongContent(problem)
     return converted
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
+from lcnb.folders import own_notebooks_dir
 from lcnb.runbooks.notebook.declarations import read_parameters
 from lcnb.runbooks.notebook.file_format import read_notebook
 from lcnb.runbooks.notebook.languages import PYTHON, notebook_language, read_assignments
@@ -74,6 +75,33 @@ def find_runbook(name: str) -> Runbook:
             not_done="started",
         )
     return _load_runbook(path)
+
+
+def notebooks_folder(given: str | Path | None = None) -> Path | None:
+    """Return the folder of your own runbooks: the given one, or that of `LCNB_NOTEBOOKS`; None without either.
+
+    Raises InputError for a folder that does not exist.
+    """
+    folder = Path(given).expanduser().absolute() if given else own_notebooks_dir()
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is no folder", field="notebooks", value=str(folder), cure="Pass a folder of notebooks.",
+            not_done="started",
+        )  # fmt: skip
+    return folder
+
+
+def own_runbooks(folder: Path) -> tuple[list[Runbook], list[str]]:
+    """Return the runbooks in a folder, by name, and for each notebook that cannot be used what is wrong with it."""
+    books, problems = [], []
+    for path in sorted(folder.glob("*.ipynb")):
+        try:
+            books.append(find_runbook(str(path)))
+        except InputError as error:
+            problems.append(error.statement)
+    return books, problems
 
 
 def _load_runbook(path: Path) -> Runbook:

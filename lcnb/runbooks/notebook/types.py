@@ -27,7 +27,7 @@ class ParameterType:
 
     Kinds: any, str, int, float, bool, bytes, date, datetime, path, none, literal (with `values`, which may have
     `names`), union, list, set, dict and tuple (with `parts`). `bounds` limit the value, or its length where the sign
-    says so.
+    says so. `meaning` is what a text means (`meanings.MEANINGS`), which is checked as well.
 
     >>> str(ParameterType("list", (ParameterType("int", bounds=((">=", 1),)),)))
     'list of int >= 1'
@@ -38,13 +38,15 @@ class ParameterType:
     values: tuple[Any, ...] = ()
     bounds: tuple[tuple[str, int | float], ...] = ()
     names: tuple[tuple[str, Any], ...] = ()
+    meaning: str = ""
 
     def __str__(self) -> str:
         if self.kind == "literal":
             return "one of " + ", ".join(map(repr, self.values))
         if self.kind == "union":
             return " or ".join("None" if part.kind == "none" else str(part) for part in self.parts)
-        text = {"any": "any value", "str": "text", "path": "path", "none": "None"}.get(self.kind, self.kind)
+        text = self.meaning or {"any": "any value", "str": "text"}.get(self.kind, self.kind)
+        text = "None" if self.kind == "none" else text
         if self.kind in ("list", "set", "tuple") and self.parts:
             text = f"{self.kind} of {', '.join(map(str, self.parts))}"
         return text + "".join(f" {sign} {limit}" for sign, limit in self.bounds)

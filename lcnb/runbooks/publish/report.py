@@ -154,6 +154,7 @@ def _facts_html(facts: Mapping[str, Any]) -> str:
         "Started": f"{started:%Y-%m-%d %H:%M:%S} UTC",
         "Took": f"{facts['duration_s']:.1f} s" if facts["duration_s"] is not None else "",
         "By": f"{facts['user']} on {facts['host']}",
+        "Attempts": str(len(facts.get("attempts") or ()) or ""),
     }
     rows |= {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -179,9 +180,15 @@ def _failure_html(facts: Mapping[str, Any]) -> str:
     lines = str(cell["traceback"]).strip().splitlines()
     return (
         f'<div class="failure" role="alert"><h2>Cell {cell["number"]}: {escape(cell["ename"])}: '
-        f"{escape(cell['evalue'])}</h2><pre>{escape(cell['source'])}</pre>"
+        f"{escape(cell['evalue'])}</h2><pre>{escape(cell['source'])}</pre>{_refusal_html(facts)}"
         f"<details><summary>Traceback</summary><pre>{escape(chr(10).join(lines))}</pre></details></div>"
     )
+
+
+def _refusal_html(facts: Mapping[str, Any]) -> str:
+    """Return why the run was not attempted again, with the next step; empty when that was not wanted."""
+    text = str(facts.get("not_retried") or "")
+    return f"<p>{escape(text)}</p>" if text else ""
 
 
 #: At most so many notes are shown on the page; the others are in run.json.

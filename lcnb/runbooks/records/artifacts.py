@@ -39,6 +39,16 @@ def hash_file(path: Path) -> str:
     return str(fingerprint_file(path)["sha256"])
 
 
+def move_files(folder: Path, name: str) -> None:
+    """Move all files and folders of a run into its new folder `name`; its record, hidden files and `name` stay."""
+    target = folder / name
+    target.mkdir(mode=0o700, parents=True)
+    first = Path(name).parts[0]
+    for path in sorted(folder.iterdir()):
+        if path.name not in (RECORD_FILE, first) and not path.name.startswith("."):
+            path.rename(target / path.name)
+
+
 def redact_files(folder: Path, redact: Callable[[str], str]) -> list[str]:
     """Redact every text file of a run, and delete a binary file that holds a secret; return these problems."""
     problems = []

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,12 @@ class RunRecord:
     def started(self) -> datetime | None:
         """The start in UTC, from the record or else from the id."""
         return _parse_start(self.typed_fact("started", str) or "") or _parse_start(self.id[:16])
+
+    @property
+    def ended(self) -> datetime | None:
+        """The end in UTC: the start and the duration of the record."""
+        seconds = self.typed_fact("duration_s", int | float)
+        return None if self.started is None or seconds is None else self.started + timedelta(seconds=seconds)
 
     def typed_fact(self, name: str, kind: Any) -> Any:
         """Return a fact of the record; None if it is missing, has another type, or does not fit into a DataFrame."""

@@ -82,6 +82,18 @@ class CronExpression:
         fields = (self.minutes, self.hours, self.days, self.months, self.weekdays)
         return " ".join("*" if values is None else _format_spans(values, "-") for values in fields)
 
+    @property
+    def has_fixed_times(self) -> bool:
+        """Whether both hour and minute are given: cron treats such a schedule differently when clocks change."""
+        return bool(self.hours and self.minutes)
+
+    def times(self, after: datetime) -> Iterator[datetime]:
+        """Yield the scheduled times after `after`, in order; the end of the iteration is decades away.
+
+        Pass a time without a zone: the yielded times are then those of a clock on the wall, whatever clocks change.
+        """
+        return _make_cronsim(str(self), str(self), after)
+
     def next(self, after: datetime) -> datetime:
         """Return the first scheduled time after `after`, in the same time zone.
 

@@ -26,11 +26,14 @@ def crontab_files(schedule: ScheduleEntry) -> dict[str, str]:
             f"cron reads commands of at most {MAX_COMMAND_LENGTH} characters without a backslash before a percent sign",
             cure="Use --to systemd.",
         )
-    if schedule.cron.hours and schedule.cron.minutes:
+    if schedule.cron.has_fixed_times:
         clock = "a run in the skipped hour starts soon after the change; a run in the repeated hour starts only once."
     else:
         clock = "runs follow the new time at once; runs in the skipped hour do not happen."
-    header = schedule.header("Add this line with `crontab -e`.") + f"# {schedule.clock_note(clock)}\n"
+    header = (
+        schedule.header(schedule.placing_note("Add this line with `crontab -e`."))
+        + f"# {schedule.clock_note(clock)}\n"
+    )
     return {f"{schedule.label}.crontab": f"{header}{schedule.cron} {command}\n"}
 
 

@@ -44,6 +44,14 @@ class ScheduleEntry:
     account: str | None = None
     #: What the reader of the file must know or do, one line each.
     notes: tuple[str, ...] = ()
+    #: Whether lcnb puts the files into place itself (`lcnb schedule install`), and the reader does not.
+    managed: bool = False
+    #: The files of this machine without which no run can start: the notebook, and those that hold the token.
+    needs: tuple[str, ...] = ()
+
+    def placing_note(self, text: str) -> str:
+        """Return the line that says where the file belongs; for a managed one, how it is changed."""
+        return f"Written by lcnb. Do not edit it: lcnb schedule remove {self.label}" if self.managed else text
 
     def header(self, *lines: str) -> str:
         """Return the comment at the head of a file: the title, these lines, then the notes."""

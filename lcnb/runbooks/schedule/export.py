@@ -18,17 +18,20 @@ from typing import Any
 from lcnb.config import Settings, load_settings
 from lcnb.errors import ConfigError, ConfirmationMissing, InputError, LcnbError, TokenMissing
 from lcnb.runbooks.engine.kernelspecs import choose_kernel
+from lcnb.runbooks.environment import SCHEDULE_VARIABLE
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook.find import Runbook, find_runbook
 from lcnb.runbooks.preflight import (
     account_choices,
     check_account_writable,
     check_language,
+    check_seconds,
     find_approval,
     merge_account,
     working_directory,
 )
 from lcnb.runbooks.publish.notifications import check_targets
+from lcnb.runbooks.retries import check_policy
 from lcnb.runbooks.schedule.cron import checked_timezone, parse_cron
 from lcnb.runbooks.schedule.entry import (
     PLACEHOLDER_IMAGE,
@@ -57,10 +60,28 @@ def say_nothing_written() -> Iterator[None]:
 
 
 @say_nothing_written()
-def export_schedule(
+def export_schedule(name: str, cron: str, to: str, **options: Any) -> dict[str, str]:
+    """Return the files of a schedule: name → text.
+
+    Args:
+        name: a runbook, by name or by path.
+        cron: a cron expression of five fields, or a word such as @daily.
+        to: the name of a scheduler, such as "cron": a key of `lcnb.runbooks.schedule.systems.SYSTEMS`.
+        options: as for `build_entry`.
+
+    Raises the errors of `build_entry`, and InputError for what the scheduler would read differently.
+
+    >>> print(export_schedule("inventory", "0 6 * * *", "github")["lcnb-inventory.yml"].splitlines()[0])
+    # Inventory: `lcnb run inventory`
+    """
+    system = load_system(to)
+    return system.write_files(build_entry(name, cron, system, **options))
+
+
+def build_entry(
     name: str,
     cron: str,
-    to: str,
+    system: ScheduleSystem,
     *,
     parameters: Mapping[str, str] | None = None,
     account: str | None = None,
@@ -70,13 +91,16 @@ def export_schedule(
     kernel: str | None = None,
     cwd: str | Path | None = None,
     confirm: bool = False,
-) -> dict[str, str]:
-    """Return the files of a schedule: name → text.
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_wait: float | None = None,
+    managed: bool = False,
+) -> ScheduleEntry:
+    """Return a checked schedule, for the writers of files and for `install`.
 
     Args:
-        name: a runbook, by name or by path.
-        cron: a cron expression of five fields, or a word such as @daily.
-        to: the name of a scheduler, such as "cron": a key of `lcnb.runbooks.schedule.systems.SYSTEMS`.
+        name, cron: as for `export_schedule`.
+        system: the scheduler that will start the runs.
         parameters: the parameters of each run, as texts.
         account: an account of the lcnb.toml on the machine that will run it.
         timezone: a name such as America/Sao_Paulo. By default cron and systemd use the time zone of their machine,
@@ -85,15 +109,12 @@ def export_schedule(
         image: a container image with lcnb, for Kubernetes.
         kernel, cwd: as for `run_runbook`. For cron and systemd both are checked here.
         confirm: True confirms the changes that every run will make; `dry_run=false` needs it.
+        timeout, retries, retry_wait: as for `run_runbook`, for each run.
+        managed: True for a schedule that lcnb installs: its runs record its name.
 
     Raises InputError or ParameterError for a schedule that could not run, or that the scheduler would read
-    differently, and ConfirmationMissing for changes that nobody confirmed, which
-    includes ApprovalMissing.
-
-    >>> print(export_schedule("inventory", "0 6 * * *", "github")["lcnb-inventory.yml"].splitlines()[0])
-    # Inventory: `lcnb run inventory`
+    differently, and ConfirmationMissing for changes that nobody confirmed, which includes ApprovalMissing.
     """
-    system = load_system(to)
     book = find_runbook(name)
     given = dict(parameters or {})
     check_language(book, given)
@@ -104,45 +125,94 @@ def export_schedule(
     account = account or os.environ.get("LCNB_ACCOUNT") or None
     settings = _load_account(book, given, account, system)
     checked = _check_parameters(book, given, settings)
-    changes_account = declared.effective_values(book.parameters, checked).get("dry_run") is False
-    if changes_account and not confirm:
-        raise ConfirmationMissing(
-            f"{book.name} with dry_run=false changes the account at each run, and nobody confirmed that",
-            cure=f"See what it would do (lcnb plan-run {book.name}), then export it with --yes.",
-        )
+    effective = declared.effective_values(book.parameters, checked)
+    changes_account = effective.get("dry_run") is False
     if changes_account:
-        check_account_writable(settings)
-        find_approval(settings, approved=None)
+        _check_changes(book, settings, confirm=confirm)
     job = JobEnvironment(book, name, system, account or given.get("account") or None, settings)
     pairs = {**given, **job.path_parameters(given, checked)}
     argv = [
         "run",
         job.source,
         *(word for key, value in pairs.items() for word in ("-p", f"{key}={value}")),
-        *(["--account", job.account] if job.account else []),
+        *_option_words("--account", job.account),
         *(["--yes"] if changes_account else []),
-        *(["--kernel", kernel] if kernel else []),
-        *(["--cwd", str(cwd)] if cwd else []),
+        *_limit_words(timeout, retries, retry_wait),
+        *_option_words("--kernel", kernel),
+        *_option_words("--cwd", cwd),
         *job.options(),
     ]
-    env = job.env()
+    label = _check_label(label or _default_label(book))
+    env = {**job.env(), **({SCHEDULE_VARIABLE: label} if managed else {})}
     for text in (*argv, *env.values()):
         check_printable(text)
-    return system.write_files(
-        ScheduleEntry(
-            label=_check_label(label or _default_label(book)),
-            title=printable_text(f"{book.title}: `lcnb run {book.name}`"),
-            cron=parse_cron(cron),
-            timezone=checked_timezone(timezone),
-            argv=tuple(argv),
-            executable=find_executable(),
-            image=_check_image(image),
-            env=env,
-            token_variable=job.token_variable,
-            account=job.account,
-            notes=tuple(job.notes()),
-        )
+    return ScheduleEntry(
+        label=label,
+        title=printable_text(f"{book.title}: `lcnb run {book.name}`"),
+        cron=parse_cron(cron),
+        timezone=checked_timezone(timezone),
+        argv=tuple(argv),
+        executable=find_executable(),
+        image=_check_image(image),
+        env=env,
+        token_variable=job.token_variable,
+        account=job.account,
+        notes=(
+            *_time_notes(cron, timezone, system),
+            *_change_notes(book, given, effective, confirm),
+            *job.notes(),
+        ),
+        managed=managed,
+        needs=(str(book.path), *job.needed_files()) if system.is_local else (),
     )
+
+
+def _check_changes(book: Runbook, settings: Settings | None, *, confirm: bool) -> None:
+    """Refuse a schedule that changes an account without a confirmation, or one that the settings do not let change."""
+    if not confirm:
+        raise ConfirmationMissing(
+            f"{book.name} with dry_run=false changes the account at each run, and nobody confirmed that",
+            cure=f"See what it would do (lcnb plan-run {book.name}), then export it with --yes.",
+        )
+    check_account_writable(settings)
+    find_approval(settings, approved=None)
+
+
+def _option_words(option: str, value: object) -> list[str]:
+    return [option, str(value)] if value else []
+
+
+def _limit_words(timeout: float | None, retries: int, retry_wait: float | None) -> list[str]:
+    """Return the options of `lcnb run` for the limits of each run. InputError for values that make no sense."""
+    check_seconds("timeout", timeout)
+    policy = check_policy(retries, retry_wait)
+    words = ["--timeout", f"{timeout:g}"] if timeout is not None else []
+    if policy.retries:
+        words += ["--retries", str(policy.retries), "--retry-wait", f"{policy.wait_s:g}"]
+    return words
+
+
+def _time_notes(cron: str, timezone: str | None, system: ScheduleSystem) -> list[str]:
+    """Return the line that says when the runs start, and in which time zone."""
+    zone = timezone or ("the time zone of the machine that runs them" if system.is_local else "UTC")
+    return [printable_text(f"Runs start at: {cron} in {zone}.")]
+
+
+def _change_notes(
+    book: Runbook, given: Mapping[str, str], effective: Mapping[str, Any], confirm: bool
+) -> Iterator[str]:
+    """Yield what every run changes without asking, or that no run changes anything."""
+    if "dry_run" not in effective:
+        if confirm:
+            yield f"The confirmation has no effect: {book.name} has no parameter dry_run."
+    elif effective["dry_run"] is not False:
+        yield "No run changes anything (dry_run=true)." + (
+            " The confirmation has no effect." if confirm else ""
+        )
+    else:
+        words = "".join(f" -p {name}={value}" for name, value in given.items() if name != "dry_run")
+        yield "Every run makes its changes without asking (--yes). Nobody looks at them before."
+        yield f"See what a run would change now: lcnb plan-run {printable_text(book.name + words)}"
 
 
 def _load_account(

@@ -15,7 +15,8 @@ from lcnb.config import Settings
 from lcnb.errors import ConfigError, InputError
 from lcnb.folders import config_dir, runs_location, state_dir
 from lcnb.runbooks.notebook import parameters as declared
-from lcnb.runbooks.notebook.find import Runbook, notebooks_dir
+from lcnb.runbooks.notebook.find import Runbook
+from lcnb.runbooks.preflight import needs_account
 from lcnb.runbooks.schedule.entry import ScheduleSystem
 from lcnb.token_places import TokenPlace, find_token_place
 from lcnb.tokens import SINGLE_QUOTES_ADVICE, TOKEN_VARIABLES, token_line
@@ -70,8 +71,8 @@ class JobEnvironment:
         """Return the variable that holds the job's token; None when it reads a file or keyring, or needs no token."""
         place = self.place
         if self.system.is_local:
-            shipped = self.book.path.is_relative_to(notebooks_dir() / "runbooks")
-            return place.variable if place else TOKEN_VARIABLES[0] if shipped else None
+            required = needs_account(self.book)
+            return place.variable if place else TOKEN_VARIABLES[0] if required else None
         if self.account is None:
             return TOKEN_VARIABLES[0]
         if place is None or place.variable is not None:
@@ -127,6 +128,12 @@ class JobEnvironment:
         if self.place is None:  # the user's own notebook may need no token, so the file may be missing
             return ["--env-file", f"-{file}", *folder]
         return folder
+
+    def needed_files(self) -> list[str]:
+        """Return the files of this machine from which a local job reads its token and other secrets."""
+        file = self.place.file if self.place else None
+        variables = self.token_variable is not None or bool(_secrets_set_here())
+        return [*([str(file)] if file else []), *([str(_variables_path())] if variables else [])]
 
     def env(self) -> dict[str, str]:
         """Return the variables that the command needs and that hold no secret."""

@@ -21,8 +21,12 @@ def systemd_files(schedule: ScheduleEntry) -> dict[str, str]:
     clock = "a run in the skipped hour does not happen; a run in the repeated hour starts only once."
     if not schedule.cron.hours:
         clock += " Hourly runs then pause for two hours."
+    place = schedule.placing_note(
+        "Put both files into ~/.config/systemd/user/, or into /etc/systemd/system/ and add User=."
+    )
+    switch = schedule.placing_note(f"Switch it on: systemctl --user enable --now {schedule.label}.timer")
     service = f"""\
-{schedule.header("Put both files into ~/.config/systemd/user/, or into /etc/systemd/system/ and add User=.")}\
+{schedule.header(place)}\
 [Unit]
 Description={title}
 
@@ -33,7 +37,7 @@ KillMode=mixed
 TimeoutStopSec=60
 """
     timer = f"""\
-# Switch it on: systemctl --user enable --now {schedule.label}.timer
+# {switch}
 # {schedule.clock_note(clock)}
 [Unit]
 Description=When {schedule.label} runs

@@ -6,23 +6,18 @@ Currencies are never added up or converted. A value that the API does not report
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 
-from lcnb.api.models import CURRENCY_SYMBOLS, Profile
+from lcnb.api.models import Profile
 from lcnb.display import formats, markup, panels
 from lcnb.flags import checked_flag
 from lcnb.frames.pricing import DAYS_PER_MONTH
 from lcnb.runbooks.toolkit.reporting import CheckResult
-from lcnb.runbooks.toolkit.typed_frames import frame_records, is_known, typed_frame
-
-#: A projection ends after at most so many days.
-MAX_PROJECTION_DAYS = 365
-#: An end of the balance later than this is not shown as a date.
-MAX_END_DAYS = 365 * 100
+from lcnb.runbooks.toolkit.runway import MAX_PROJECTION_DAYS, MachinePrice, Runway, runway_of_prices
+from lcnb.runbooks.toolkit.typed_frames import is_known, typed_frame
 
 SPEND_DTYPES = {
     "currencycode": "str",
@@ -70,62 +65,6 @@ def _currency_spend(code: str, part: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Runway:
-    """How long a prepaid balance lasts if the machines keep costing what they cost now.
-
-    Amounts are in `currencycode`, the currency of the account. `days` is None when it is unknown (`unknown_reason` says
-    why), and infinite when nothing is charged. `uncounted` describes charges in other currencies or without a price:
-    if there are any, the balance ends earlier than `days` says.
-    """
-
-    currencycode: str | None
-    balance: float | None
-    monthly_value: float
-    days: float | None
-    unknown_reason: str = ""
-    uncounted: tuple[str, ...] = ()
-
-    @property
-    def cost_per_day(self) -> float:
-        """What the machines cost per day, in the currency of the account."""
-        return self.monthly_value / DAYS_PER_MONTH
-
-    @property
-    def days_text(self) -> str:
-        """The days as text, rounded down: `12.4`, `at most 12.4`, `unlimited` or `not known`."""
-        if self.days is None:
-            return "not known"
-        if math.isinf(self.days):
-            return "unlimited"
-        return f"{'at most ' if self.uncounted and self.days else ''}{math.floor(self.days * 10) / 10:,.1f}"
-
-    def lasts(self, days: float) -> bool:
-        """Whether the balance is known to last so many days."""
-        return self.days is not None and self.days >= days
-
-    def missing_amount(self, days: float) -> float | None:
-        """Return how much must be paid in for the balance to last so many days; None when that is unknown."""
-        if self.days is None:
-            return None
-        if self.balance is None or math.isinf(self.days):
-            return 0.0
-        return max(0.0, self.cost_per_day * days - self.balance)
-
-    def end_time(self, now: datetime) -> datetime | None:
-        """Return when the balance is used up; None when that is unknown, never, or more than a hundred years away."""
-        if self.days is None or self.days > MAX_END_DAYS:
-            return None
-        return now + timedelta(days=self.days)
-
-    def chart_marks(self, now: datetime, days: float) -> dict[str, datetime]:
-        """Return the moments to mark in a chart: when `days` have passed, and when the balance is used up."""
-        marks, end = {f"in {days:g} days": now + timedelta(days=days)}, self.end_time(now)
-        if end and (end - now).days < MAX_PROJECTION_DAYS:
-            marks[f"used up on {end.day} {end:%b %Y}"] = end
-        return marks
-
-
 def compute_runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = True) -> Runway:
     """Return how long the balance of the account lasts for the machines of an inventory.
 
@@ -138,51 +77,11 @@ def compute_runway(profile: Profile, fleet: pd.DataFrame, *, prepaid: bool = Tru
     'USD'
     """
     prepaid = checked_flag("prepaid", prepaid, not_done="computed")
-    code = _currency_code(profile.currency)
-    priced = fleet[_has_price(fleet)]
-    own = priced[priced.currencycode == code] if code else priced.iloc[:0]
-    monthly = float(own.monthly_value.sum())
-
-    def runway(days: float | None, unknown_reason: str = "", uncounted: tuple[str, ...] = ()) -> Runway:
-        return Runway(code, profile.balance, monthly, days, unknown_reason, uncounted)
-
-    if not prepaid:
-        return runway(None, "the account is post-paid, so its balance is no limit")
-    if not len(fleet):
-        return runway(math.inf)
-    if profile.balance is None:
-        return runway(None, "the API reports no balance")
-    if profile.balance <= 0:
-        return runway(0.0)
-    if code is None:
-        known = f"the currency {profile.currency} of the account is unknown" if profile.currency else ""
-        return runway(None, known or "the API reports no currency of the account")
-    uncounted = _uncounted_costs(fleet, code)
-    if monthly <= 0:
-        if uncounted:
-            return runway(None, f"no machine has a price in {code} ({'; '.join(uncounted)})")
-        return runway(math.inf)
-    return runway(profile.balance / (monthly / DAYS_PER_MONTH), uncounted=uncounted)
-
-
-def _currency_code(symbol: str | None) -> str | None:
-    codes = {symbol: code for code, symbol in CURRENCY_SYMBOLS.items()} | {
-        code: code for code in CURRENCY_SYMBOLS
-    }
-    return codes.get((symbol or "").strip().upper())
-
-
-def _uncounted_costs(fleet: pd.DataFrame, code: str) -> tuple[str, ...]:
-    """Describe what is charged in other currencies, or has no price."""
-    costs = spend_by_currency(fleet)
-    words = []
-    for row in frame_records(costs[(costs.currencycode != code).fillna(True)]):
-        count = f"{row['machines']} machine{'s' if row['machines'] != 1 else ''}"
-        if is_known(row["currencycode"]):
-            words.append(f"{row['monthly_value']:,.2f} {row['currencycode']} per month for {count}")
-        else:
-            words.append(f"{count} without a known price")
-    return tuple(words)
+    prices = [
+        MachinePrice(*(each if is_known(each) else None for each in row))
+        for row in zip(fleet.monthly_value, fleet.currencycode, strict=True)
+    ]
+    return runway_of_prices(profile, prices, prepaid=prepaid)
 
 
 def runway_check(runway: Runway, days: float) -> CheckResult:

@@ -5,17 +5,25 @@ Every wait has a timeout in seconds. WaitTimeout says which states were seen las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+from lcnb.changes.accessor import plain_rows
 from lcnb.changes.apply import DEFAULT_WAIT_S, POLL_DELAYS_S
+from lcnb.changes.reachability import ReachabilityWatch, SshTarget
+from lcnb.changes.starting import check_reach_level
+from lcnb.changes.tasks import ReachLevel
 from lcnb.errors import WaitTimeout
+from lcnb.facts.connection import read_connection, ssh_command
+from lcnb.facts.machine_facts import tag_values
 from lcnb.names import comparable_name
 from lcnb.runbooks.toolkit.targets import comparable_label
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lcnb.client import LetsCloud
 
 
@@ -99,3 +107,71 @@ def wait_until_snapshots_built(lc: LetsCloud, slugs: Iterable[str], *, timeout: 
 
     if wanted:
         _wait_until(look, "built", lc.clock, timeout)
+
+
+#: What a runbook waits for: nothing beyond the state that the provider shows, or as `wait` of `apply`.
+Usable = Literal["running"] | ReachLevel
+
+
+def check_usable(level: Usable) -> None:
+    """Raise InputError for an unknown level, ConfigError if it needs asyncssh and that is not installed."""
+    if level != "running":
+        check_reach_level(level)
+
+
+def wait_until_usable(
+    lc: LetsCloud, machines: pd.DataFrame, level: Usable, *, timeout: float = DEFAULT_WAIT_S
+) -> None:
+    """Wait until machines answer by SSH, and with `cloud-init` until that has ended; record their host keys.
+
+    `machines` is an inventory; `running` waits for nothing. Raises WaitTimeout that names each machine that is not
+    usable, InputError for a tag that cannot be used, and ConfigError without asyncssh.
+    """
+    if level == "running" or machines.empty:
+        return
+    check_usable(level)
+    watch = ReachabilityWatch(map(_ssh_target, plain_rows(machines)), level)
+
+    def look() -> dict[str, str]:
+        return {each.name: watch.states[each.identifier].detail for each in watch.waiting()}
+
+    watch.start()
+    try:
+        _wait_until(look, "usable", lc.clock, timeout)
+    finally:
+        watch.stop()
+    hopeless = [each for each in watch.targets if not watch.states[each.identifier].reached]
+    if hopeless:
+        found = "; ".join(f"{each.name}: {watch.states[each.identifier].detail}" for each in hopeless)
+        raise WaitTimeout(f"not usable: {found}.")
+
+
+def wait_for_machines(
+    lc: LetsCloud, names: Sequence[str], level: Usable, *, timeout: float | None
+) -> list[tuple[str, str]]:
+    """Wait until machines are ready and usable; return label and ssh command of each.
+
+    Args:
+        names: labels or identifiers; an unknown one is refused before anything is waited for.
+        level: as for `wait_until_usable`.
+        timeout: seconds for everything; None for DEFAULT_WAIT_S.
+    """
+    check_usable(level)
+    end = lc.clock() + (timeout or DEFAULT_WAIT_S)
+    found = [lc.instance(name) for name in names]
+    wait_until_ready(lc, [each.label or "" for each in found], timeout=end - lc.clock())
+    fleet = lc.inventory()
+    known = [each.identifier for each in found if each.identifier]
+    unnamed = [
+        each.label for each in found if not each.identifier
+    ]  # new machines get theirs while they are built
+    machines = fleet[fleet.identifier.isin(known) | fleet.label.isin(unnamed)]
+    wait_until_usable(lc, machines, level, timeout=max(end - lc.clock(), 0.0))
+    targets = map(_ssh_target, plain_rows(machines))
+    return [(each.name, ssh_command(each.address, each.connection)) for each in targets]
+
+
+def _ssh_target(machine: dict[str, Any]) -> SshTarget:
+    connection = read_connection(tag_values(machine["tags"] or ""))
+    address = machine["ipv4"] or machine["ipv6"]
+    return SshTarget(machine["label"] or machine["identifier"], machine["identifier"], address, connection)

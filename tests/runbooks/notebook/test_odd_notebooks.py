@@ -24,6 +24,7 @@ from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.runbooks.notebook.help import describe_runbooks
 from lcnb.runbooks.notebook.languages import ASSIGNMENT_PATTERNS, read_assignments
 from lcnb.runbooks.records.index import verify_runs
+from lcnb.runbooks.records.run_record import list_run_folders
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.run import run_runbook
 
@@ -393,7 +394,7 @@ def test_c5_given(call: Call, tmp_path: Path) -> None:
             run_runbook(str(PLACE / "bom.ipynb"), kernel=chosen, folder=tmp_path / "runs")
     with pytest.raises(ParameterError, match=r"no parameter 'x'\. This runbook takes none\."):
         run_runbook(str(PLACE / "format2.ipynb"), {"x": 1}, folder=tmp_path / "runs")
-    assert not (tmp_path / "runs").exists()
+    assert list_run_folders(tmp_path / "runs") == []
 
 
 # --- the folder and the kernel of a run -----------------------------------------------------------------

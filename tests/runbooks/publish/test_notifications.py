@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import record, write_notebook
+from conftest import Hook, record, write_notebook
 from lcnb.runbooks.publish.messages import run_message
 from lcnb.runbooks.publish.notifications import load_targets, notify, send_message
 from lcnb.runbooks.run import run_runbook
 
 #: Apprise 2 imports a module that Python 3.13 no longer has, in a `try`.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
-
-class Hook:
-    """A web hook that records the messages it receives."""
-
-    def __init__(self, status: int = 200) -> None:
-        self.messages: list[dict[str, Any]] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                hook.messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(status)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://user:hook-password@127.0.0.1:{self.server.server_port}/"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    served = Hook()
-    yield served
-    served.close()
 
 
 @pytest.mark.parametrize(

@@ -509,8 +509,39 @@ def test_refused_export_has_written_nothing(words: list[str], place: Path, call:
 def test_documented(to: str) -> None:
     """The page for schedulers names each target as `--to` accepts it."""
     page = (ROOT / "docs" / "schedulers.md").read_text(encoding="utf-8")
-    section = page.partition("\n## Schedules\n")[2].partition("\n## ")[0]
+    section = page.partition("\n## Schedules elsewhere\n")[2].partition("\n## ")[0]
     assert f"`{to}`" in section
+
+
+@pytest.mark.parametrize("to", SYSTEMS)
+def test_limits_and_retries(to: str, account_env: Any) -> None:
+    """Limits and retries are options of the command; the scheduler itself never repeats a run, which would be a second one."""
+    files = export_schedule("inventory", "@daily", to, timeout=600, retries=2, retry_wait=5)
+    text = " ".join("".join(files.values()).replace('"', " ").replace("- ", " ").split())
+    assert "--timeout 600 --retries 2 --retry-wait 5" in text
+    own = {"k8s": "backoffLimit: 0", "airflow": "retries=0"}
+    assert own.get(to, "") in text
+    assert "Restart=" not in text
+
+
+@pytest.mark.parametrize("to", SYSTEMS)
+@pytest.mark.parametrize(
+    ("given", "confirm", "said"),
+    [
+        ({}, False, "No run changes anything (dry_run=true)."),
+        ({}, True, "The confirmation has no effect."),
+        ({"dry_run": "false"}, True, "Every run makes its changes without asking (--yes)."),
+    ],
+)
+def test_says_what_is_confirmed(
+    to: str, given: dict[str, str], confirm: bool, said: str, account_env: Any
+) -> None:
+    """Each file says what every run changes without asking, when runs start, and in which time zone."""
+    files = export_schedule("snapshot_rotation", "30 6 * * *", to, parameters=given, confirm=confirm)
+    text = "".join(files.values())
+    assert f"{said}" in text
+    zone = "the time zone of the machine" if to in ("cron", "systemd") else "UTC"
+    assert f"# Runs start at: 30 6 * * * in {zone}" in text
 
 
 def test_airflow_compiles(tmp_path: Path, account_env: Any) -> None:

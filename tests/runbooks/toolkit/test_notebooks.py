@@ -197,6 +197,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "key_audit": {"min_rsa_bits": 4096},
     "tag_audit": {"required_keys": ["project"], "allowed": {"env": ["prod"]}},
     "changes": {"attention": True},
+    "schedule_watch": {"since": "7d"},
     "spend": {"since": "2026-01-01", "until": "2026-01-02", "by": "location"},
     "drift": {"fleet": "kept.csv"},
     "provision": {"fleet": "new.csv"},

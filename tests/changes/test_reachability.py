@@ -1,0 +1,428 @@
+"""Waiting until machines can be used: real SSH servers on this machine, and others that hang, refuse or impersonate."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+import lcnb
+from conftest import MANY, TOKEN, lcnb_here
+from lcnb.changes.known_hosts import HostKey, HostKeyChanged, KnownHosts
+from lcnb.cli.main import join_wait_values
+from lcnb.runbooks.toolkit import waiting
+from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+
+NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
+
+
+class Hosts:
+    """Servers on addresses of this machine: what answers there is decided per address."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.closing: list[Any] = []
+        self.keys: dict[str, HostKey] = {}
+        self.logins: list[str] = []
+        self.answers = 0
+        self.hung = 0
+        self.cloud_init = ["status: running\n", "status: done\n"]
+        self.user_key = asyncssh.generate_private_key("ssh-ed25519")
+
+    def run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(600)
+
+    def serve_ssh(self, address: str, port: int = 0) -> int:
+        """Serve SSH at an address; return the port."""
+        return int(self.run(self._serve_ssh(address, port)))
+
+    async def _serve_ssh(self, address: str, port: int) -> int:
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        kind, data = key.export_public_key("openssh").decode().split()[:2]
+        self.keys[address] = HostKey(kind, data)
+        hosts = self
+
+        class Server(asyncssh.SSHServer):
+            def public_key_auth_supported(self) -> bool:
+                return True
+
+            def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+                hosts.logins.append(username)
+                return key.public_data == hosts.user_key.public_data
+
+        def answer(process: asyncssh.SSHServerProcess[str]) -> None:
+            hosts.answers += 1
+            process.stdout.write(
+                hosts.cloud_init.pop(0) if len(hosts.cloud_init) > 1 else hosts.cloud_init[0]
+            )
+            process.exit(0)
+
+        server = await asyncssh.create_server(
+            Server, address, port, server_host_keys=[key], process_factory=answer
+        )
+        self.closing.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    def serve_text(self, address: str, port: int, text: bytes | None) -> None:
+        """Serve a greeting at an address; None hangs."""
+
+        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                if text is None:
+                    self.hung += 1
+                    await reader.read()
+                else:
+                    writer.write(text)
+            except (asyncio.CancelledError, OSError):
+                pass
+            finally:
+                writer.close()
+
+        self.closing.append(self.run(asyncio.start_server(greet, address, port)))
+
+    def close(self) -> None:
+        async def end() -> None:
+            for server in self.closing:
+                server.close()
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self.run(end())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    served = Hosts()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def sandbox(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    served = Sandbox(World(Clock(1000), fleet=80), TOKEN, rate_limit=MANY)
+    served.world.profile["balance"] = 1e6
+    with serve_in_thread(served) as base_url:
+        monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
+        monkeypatch.setenv("LCNB_BASE_URL", base_url)
+        # A reboot of this sandbox is over before it is seen.
+        monkeypatch.setenv("LCNB_SETTLE", "1")
+        yield served
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def move(sandbox: Sandbox, lc: lcnb.LetsCloud, labels: list[str], port: int) -> dict[str, str]:
+    """Give running machines addresses of this machine, one each; return label → address."""
+    moved = {}
+    for number, label in enumerate(labels, 1):
+        identifier = lc.instance(label).identifier
+        address = f"127.0.{number // 250 + 77}.{number % 250 + 1}"
+        machine = next(each for each in sandbox.world.machines if each["identifier"] == identifier)
+        machine["addresses"] = [address]
+        moved[label] = address
+    lc.tag(labels, f"ssh-port={port}")
+    return moved
+
+
+class LateClock:
+    """The clock of a client that jumps beyond every deadline once only hopeless machines are waited for."""
+
+    def __init__(self, hosts: Hosts, hopeless: set[str], hanging: int) -> None:
+        self.hosts, self.hopeless, self.hanging = hosts, hopeless, hanging
+        self.waiting = 0
+
+    def __call__(self) -> float:
+        # The second connection to a machine that hangs follows the end of the first attempt.
+        over = self.waiting == len(self.hopeless) and self.hosts.hung >= 2 * self.hanging
+        return time.monotonic() + (1e6 if over else 0)
+
+    def progress(self, ended: int, total: int, step: str) -> None:
+        if step.startswith("waiting for ssh of "):
+            names = step.removeprefix("waiting for ssh of ").partition(" and ")
+            self.waiting = len(names[0].split(", ")) + int((names[2] or "0 more").split()[0])
+
+
+def test_fifty_machines(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
+    """Of 50 machines some hang, refuse, greet otherwise or show another key: each is accounted for, at the deadline."""
+    with lcnb.connect() as lc:
+        running = lc.instances().query("state == 'running'")
+        labels = running.label[~running.label.duplicated(keep=False)].tolist()[:50]
+        assert len(labels) == 50
+        port = free_port()
+        places = move(sandbox, lc, labels, port)
+        hanging, refusing, others, impersonated = labels[:5], labels[5:8], labels[8:9], labels[9:12]
+        for label in hanging:
+            hosts.serve_text(places[label], port, None)
+        for label in others:
+            hosts.serve_text(places[label], port, b"220 mail.example.com ESMTP\r\n" * 30)
+        known = KnownHosts()
+        for label in labels[9:]:
+            hosts.serve_ssh(places[label], port)
+        for label in impersonated:
+            other = HostKey(
+                "ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5AAAAIJ4Q2Yb6c5b1mXq0dO0m5m2yXq3uF6mQn0bq3l0Zs1bX"
+            )
+            known.check_and_record(places[label], port, lc.instance(label).identifier, other)
+        clock = LateClock(hosts, {*hanging, *refusing, *others}, len(hanging))
+        lc._wire.clock = clock
+        with pytest.raises(lcnb.WaitTimeout) as caught:
+            lc.reboot(labels).apply(confirm=True, wait="ssh", timeout=9e5, progress=clock.progress)
+    result = caught.value.result
+    assert result is not None
+    detail = dict(zip(result.target, result.detail, strict=True))
+    assert list(detail) == labels
+    assert set(result.outcome) == {"done"}
+    for label in labels[12:]:
+        assert detail[label] == f"SSH answers; host key recorded in {known.path}"
+        assert known.recorded_keys(places[label], port, "") == []
+        line = f"[{places[label]}]:{port} ssh-ed25519 {hosts.keys[places[label]].data} lcnb:"
+        assert line in known.path.read_text()
+    wanted = {
+        **dict.fromkeys(hanging, "within 10 s"),
+        **dict.fromkeys(refusing, "Connect call failed"),
+        **dict.fromkeys(others, "is no SSH server"),
+        **dict.fromkeys(impersonated, "its host key is not the one in line"),
+    }
+    for label, words in wanted.items():
+        assert detail[label].startswith("running, but not usable: "), detail[label]
+        assert words in detail[label], detail[label]
+        assert label in str(caught.value)
+
+
+@pytest.mark.parametrize("level", ["ssh", "cloud-init"])
+def test_new_machine(
+    level: str, hosts: Hosts, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> None:
+    """A new machine is waited for; ssh then checks its key at the first login, and its cloud-init has ended."""
+    monkeypatch.setattr("lcnb.sandbox.world.machine_addresses", lambda *_: ["127.0.79.1"])
+    port = hosts.serve_ssh("127.0.79.1")
+    (own_home / "key").write_bytes(hosts.user_key.export_private_key("openssh"))
+    tags = [f"ssh-port={port}", "ssh-user=admin", f"ssh-key={own_home / 'key'}"]
+    with lcnb.connect() as lc:
+        result = lc.create_instance("new-1", **NEW, tags=tags).apply(confirm=True, wait=level)  # type: ignore[arg-type]
+        identifier = lc.instance("new-1").identifier
+    assert KnownHosts().recorded_keys("127.0.79.1", port, identifier or "") == [hosts.keys["127.0.79.1"]]
+    if level == "ssh":
+        assert hosts.logins == []
+    else:
+        assert set(hosts.logins) == {"admin"}
+        assert result.detail[0].startswith("cloud-init: done; host key ")
+
+
+@pytest.mark.parametrize(
+    ("says", "detail"),
+    [
+        ("status: error\n", "cloud-init: error"),
+        ("status: running\n", "cloud-init: running"),
+        ("nothing\n", "cloud-init: unreadable"),
+        ("", "cloud-init: unreadable"),
+    ],
+)
+def test_cloud_init_does_not_end(
+    says: str, detail: str, hosts: Hosts, sandbox: Sandbox, own_home: Path
+) -> None:
+    """A machine whose cloud-init fails, or does not end, is not usable; what it says last is reported."""
+    hosts.cloud_init = [says]
+    (own_home / "key").write_bytes(hosts.user_key.export_private_key("openssh"))
+    with lcnb.connect() as lc:
+        port = hosts.serve_ssh("127.0.77.2")
+        move(sandbox, lc, ["web-01"], port)
+        lc.tag("web-01", f"ssh-key={own_home / 'key'}")
+        # The second answer follows the end of the first attempt.
+        lc._wire.clock = lambda: time.monotonic() + (1e6 if hosts.answers > 1 else 0)
+        with pytest.raises(lcnb.WaitTimeout, match=detail):
+            lc.reboot("web-01").apply(confirm=True, wait="cloud-init", timeout=9e5)
+
+
+@pytest.mark.parametrize(
+    ("tags", "detail"),
+    [
+        (["ssh-port=none"], "ssh-port"),
+        (["ssh-jump=bastion"], "ssh-jump"),
+    ],
+)
+def test_tags_that_cannot_be_used(tags: list[str], detail: str, sandbox: Sandbox) -> None:
+    """A machine whose tags say that lcnb cannot reach it is named at once, not at the deadline."""
+    with lcnb.connect() as lc:
+        lc.tag("web-01", *tags)
+        with pytest.raises(lcnb.WaitTimeout, match=detail):
+            lc.reboot("web-01").apply(confirm=True, wait="ssh", timeout=9e5)
+
+
+def test_no_key_may_log_in(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
+    """For cloud-init a login is needed: without a key that may log in, the message says so."""
+    (own_home / "key").write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key("openssh"))
+    with lcnb.connect() as lc:
+        move(sandbox, lc, ["web-01"], hosts.serve_ssh("127.0.77.2"))
+        lc.tag("web-01", f"ssh-key={own_home / 'key'}")
+        with pytest.raises(lcnb.WaitTimeout, match="no key of yours may log in as root"):
+            lc.reboot("web-01").apply(confirm=True, wait="cloud-init", timeout=30)
+
+
+@pytest.mark.parametrize("wait", ["SSH", "ready", "", "cloudinit", 2, None])
+def test_wrong_wait(wait: Any, sandbox: Sandbox) -> None:
+    """Another value is refused before anything is sent."""
+    with lcnb.connect() as lc:
+        changes = lc.reboot("web-01")
+        with pytest.raises(lcnb.InputError, match="wait"):
+            changes.apply(confirm=True, wait=wait)
+    assert {each["method"] for each in sandbox.log} == {"GET"}
+
+
+def test_without_asyncssh(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without asyncssh the cure names the extra, and nothing is sent."""
+    monkeypatch.setattr("lcnb.changes.starting.find_spec", lambda name: None)
+    with lcnb.connect() as lc:
+        changes = lc.reboot("web-01")
+        with pytest.raises(lcnb.ConfigError, match=r"pip install 'lcnb\[ssh\]'"):
+            changes.apply(confirm=True, wait="ssh")
+    assert {each["method"] for each in sandbox.log} == {"GET"}
+
+
+def test_wait_command(hosts: Hosts, sandbox: Sandbox) -> None:
+    """`lcnb wait --for ssh` waits for existing machines and prints how each is reached; exit code 4 when one is not."""
+    with lcnb.connect() as lc:
+        port = hosts.serve_ssh("127.0.77.2")
+        move(sandbox, lc, ["web-01", "web-03"], port)
+        lc.tag("web-01", "ssh-user=admin")
+    done = lcnb_here("wait", "web-01", "--for", "ssh")
+    assert (done.returncode, done.stdout) == (0, f"web-01: ssh -p {port} admin@127.0.77.2\n")
+    late = lcnb_here("wait", "web-01", "web-03", "--for", "ssh", "--timeout", "12")
+    assert (late.returncode, late.stdout) == (4, "")
+    assert "web-03: " in late.stderr
+
+
+def test_async(hosts: Hosts, sandbox: Sandbox) -> None:
+    """The awaited apply waits in the same way, and its event loop goes on meanwhile."""
+    with lcnb.connect() as lc:
+        move(sandbox, lc, ["web-01"], hosts.serve_ssh("127.0.77.2"))
+
+    async def work() -> int:
+        beats = 0
+
+        async def beat() -> None:
+            nonlocal beats
+            while True:
+                beats += 1
+                await asyncio.sleep(0.05)
+
+        async with lcnb.AsyncLetsCloud(lc.settings) as client:
+            beating = asyncio.create_task(beat())
+            await (await client.reboot("web-01")).apply(confirm=True, wait="ssh")
+            beating.cancel()
+        return beats
+
+    assert asyncio.run(work()) > 5
+
+
+def test_command(hosts: Hosts, sandbox: Sandbox) -> None:
+    """`--wait ssh` on the command line does the same; a machine that refuses gives exit code 4."""
+    with lcnb.connect() as lc:
+        move(sandbox, lc, ["web-01", "web-03"], hosts.serve_ssh("127.0.77.2"))
+    done = lcnb_here("power", "reboot", "web-01", "--wait", "ssh", "--yes", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert "SSH answers; host key recorded" in done.stdout
+    late = lcnb_here("power", "reboot", "web-03", "--yes", "--wait", "ssh", "--timeout", "12")
+    assert late.returncode == 4
+    assert "not usable" in " ".join(late.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "joined"),
+    [
+        ("create --wait", "create --wait=ready"),
+        ("create --wait ssh web-99", "create --wait=ssh web-99"),
+        ("delete --wait web-99 --yes", "delete --wait=ready web-99 --yes"),
+        ("create --wait cloud-init", "create --wait=cloud-init"),
+        ("create --wait=ssh x", "create --wait=ssh x"),
+        ("run x -- --wait ssh", "run x -- --wait ssh"),
+        ("create --wait -- ssh", "create --wait=ready -- ssh"),
+        ("power --wait --wait ssh", "power --wait=ready --wait=ssh"),
+        ("create --wait-x ssh", "create --wait-x ssh"),
+    ],
+)
+def test_wait_values(words: str, joined: str) -> None:
+    """The value of --wait is optional; the label of a machine is never taken for it."""
+    assert join_wait_values(words.split()) == joined.split()
+
+
+def test_runbook(hosts: Hosts, sandbox: Sandbox) -> None:
+    """What the runbook `provision` calls waits for an inventory, and names the machines that are not usable."""
+    with lcnb.connect() as lc:
+        labels = ["web-01", "web-03"]
+        port = free_port()
+        places = move(sandbox, lc, labels, port)
+        hosts.serve_ssh(places["web-01"], port)
+        fleet = lc.inventory().query("label in @labels")
+        waiting.wait_until_usable(lc, fleet, "running", timeout=0.1)
+        waiting.wait_until_usable(lc, fleet[fleet.label == "web-01"], "ssh", timeout=600)
+        with pytest.raises(lcnb.WaitTimeout, match=r"web-03: .*Connect call failed") as caught:
+            waiting.wait_until_usable(lc, fleet, "ssh", timeout=12)
+    assert "web-01" not in str(caught.value)
+
+
+# --- known_hosts ----------------------------------------------------------------------------------------
+
+ONE, TWO = HostKey("ssh-ed25519", "AAAAone"), HostKey("ssh-ed25519", "AAAAtwo")
+
+
+def test_key_of_the_same_machine_never_changes(tmp_path: Path) -> None:
+    """Another key of the same machine is refused, and the file stays as it is."""
+    known = KnownHosts(tmp_path / "known_hosts")
+    assert known.check_and_record("192.0.2.1", 22, "aaa", ONE)
+    assert not known.check_and_record("192.0.2.1", 22, "aaa", ONE)
+    with pytest.raises(HostKeyChanged, match="line 1 of "):
+        known.check_and_record("192.0.2.1", 22, "aaa", TWO)
+    assert known.path.read_text() == "192.0.2.1 ssh-ed25519 AAAAone lcnb:aaa\n"
+
+
+def test_address_of_another_machine(tmp_path: Path) -> None:
+    """When the provider gives an address to another machine, its line is replaced; lines of people are kept."""
+    known = KnownHosts(tmp_path / "known_hosts")
+    known.path.write_text(
+        "# mine\nbastion.example.com ssh-rsa AAAA\n192.0.2.1 ssh-ed25519 AAAAone lcnb:aaa\n"
+    )
+    assert known.check_and_record("192.0.2.1", 22, "bbb", TWO)
+    assert known.path.read_text().splitlines() == [
+        "# mine", "bastion.example.com ssh-rsa AAAA", "192.0.2.1 ssh-ed25519 AAAAtwo lcnb:bbb",
+    ]  # fmt: skip
+
+
+def test_line_of_a_person(tmp_path: Path) -> None:
+    """A line that a person wrote holds for every machine at the address."""
+    known = KnownHosts(tmp_path / "known_hosts")
+    known.path.write_text("192.0.2.1,web ssh-ed25519 AAAAone ana's machine\n")
+    with pytest.raises(HostKeyChanged):
+        known.check_and_record("192.0.2.1", 22, "bbb", TWO)
+
+
+def test_many_at_once(tmp_path: Path) -> None:
+    """Threads that record at the same time lose no line."""
+    known = KnownHosts(tmp_path / "known_hosts")
+    threads = [
+        threading.Thread(target=known.check_and_record, args=(f"192.0.2.{n}", 22, f"id{n}", ONE))
+        for n in range(40)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(set(known.path.read_text().splitlines())) == 40
