@@ -183,7 +183,8 @@ def test_store_away(
     (tmp_path / "bucket").write_text("no folder, so nothing can be written")
     path = write_notebook(tmp_path / "a.ipynb", "print(1)")
     machine("a")
-    made = lcnb_here("run", str(path))
+    with warnings.catch_warnings(action="ignore", category=lcnb.StoreWarning):
+        made = lcnb_here("run", str(path))
     assert made.returncode == 0
     assert "the run is only on this machine: the store did not write" in made.stderr
     assert "lcnb runs push" in made.stderr
