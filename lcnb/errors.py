@@ -357,9 +357,13 @@ class StoreConflict(StoreError):
 
 
 class Locked(LcnbError):
-    """Another process changes the same machine, or runs the same runbook, or nobody can know; this one did nothing."""
+    """Another process changes the same machine, or runs the same runbook, or nobody can know; this one did nothing.
+
+    `.is_unknown`: the store of the locks did not answer, so whether another machine holds them is not known.
+    """
 
     sent: bool | None = False
+    is_unknown: bool = False
 
 
 class RunError(LcnbError):

@@ -60,9 +60,8 @@ def test_exported(kind: type[Exception]) -> None:
 def test_one_root() -> None:
     """One `except lcnb.LcnbError` catches every error; the other four classes are warnings."""
     assert all(issubclass(each, lcnb.LcnbError) for each in ERRORS)
-    assert set(CLASSES) - set(ERRORS) == {
-        lcnb.DriftWarning, lcnb.ConfigWarning, lcnb.HistoryWarning, lcnb.StoreWarning,
-    }  # fmt: skip
+    warnings = {lcnb.DriftWarning, lcnb.ConfigWarning, lcnb.StoreWarning, lcnb.HistoryWarning}
+    assert set(CLASSES) - set(ERRORS) == warnings
     assert issubclass(lcnb.DriftWarning, UserWarning)
 
 

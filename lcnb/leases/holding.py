@@ -149,7 +149,8 @@ def _unknown_holder(
     return Locked(
         f"it is not known whether another machine has locked {names[0].what}{more}: {error.statement.rstrip('.')}. "
         f"Nothing was {holder.not_done}. Try again later. While no other machine changes this account, unset "
-        f"{place.variable} for one command to go on without locks across machines"
+        f"{place.variable} for one command to go on without locks across machines",
+        is_unknown=True,
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.changes.machine_locks import account_names, lease_times, lock_name, this_process
 from lcnb.config import Settings
-from lcnb.errors import Locked, RunError
+from lcnb.errors import Locked, RunError, StoreWarning
 from lcnb.folders import state_dir
 from lcnb.leases.place import shared_place
 
@@ -109,7 +110,20 @@ def _lock_across_machines(
         lock_name("runbook", json.dumps([book.name, whose, parameters], sort_keys=True, default=str), text)
         for whose in (account_names(settings) if settings else [""])
     ]
-    with hold_locks(
-        place, names, this_process("started"), lease_times(settings), folder, wait_s=wait_s
-    ) as held:
+    with ExitStack() as stack:
+        held = None
+        try:
+            held = stack.enter_context(
+                hold_locks(
+                    place, names, this_process("started"), lease_times(settings), folder, wait_s=wait_s
+                )
+            )
+        except Locked as error:
+            if writes or not error.is_unknown:
+                raise
+            warnings.warn(  # a store that is away stops no run that only reads
+                f"{text}: the locks across machines did not answer, so another machine may run the same",
+                StoreWarning,
+                stacklevel=2,
+            )
         yield held

@@ -63,8 +63,8 @@ class RunUpload:
         """
         problems: list[str] = []
         thread = threading.Thread(target=lambda: problems.append(self._push()), daemon=True)
-        thread.start()  # obstore's calls cannot be interrupted, waiting for a thread can
         try:
+            thread.start()  # obstore's calls cannot be interrupted, waiting for a thread can
             thread.join()
         except KeyboardInterrupt:
             return f"the upload of the run was interrupted. {_PUSH_ADVICE}"

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -25,7 +24,7 @@ from lcnb.errors import InputError, StoreConflict, StoreError
 from lcnb.folders import runs_dir
 from lcnb.object_store import ABSENT, open_store
 from lcnb.runbooks import rerun
-from lcnb.runbooks.records import index
+from lcnb.runbooks.records import index, uploading
 from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.records.history import list_runs, prune_runs
 from lcnb.runbooks.records.mirror import Mirror, check_conditions, mirror_of
@@ -184,7 +183,8 @@ def test_store_away(
     (tmp_path / "bucket").write_text("no folder, so nothing can be written")
     path = write_notebook(tmp_path / "a.ipynb", "print(1)")
     machine("a")
-    made = lcnb_here("run", str(path))
+    with warnings.catch_warnings(action="ignore", category=lcnb.StoreWarning):
+        made = lcnb_here("run", str(path))
     assert made.returncode == 0
     assert "the run is only on this machine: the store did not write" in made.stderr
     assert "lcnb runs push" in made.stderr
@@ -593,23 +593,19 @@ def test_simulation() -> None:
     assert harm == {"lost": 0, "open": 0, "torn": 0, "wrong": 0}, done.stderr
 
 
+class InterruptedThread(threading.Thread):
+    """A thread whose waiting is ended by Ctrl-C."""
+
+    def join(self, timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+
 def test_interrupted_upload(machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C during the last upload leaves the run on its machine, and does not change how it ended."""
     store = machine("a")
     folder = make_run(store.folder, 1, process=ME)
     upload = RunUpload(folder, folder / "nightly.ipynb", store.store.url)
-    begun, over = threading.Event(), threading.Event()
-
-    def hang(self: Mirror, run: str) -> None:
-        begun.set()
-        over.wait(600)
-
-    def interrupt() -> None:
-        begun.wait(600)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Mirror, "push_run", hang)
-    threading.Thread(target=interrupt, daemon=True).start()
+    monkeypatch.setattr(Mirror, "push_run", lambda self, run: None)
+    monkeypatch.setattr(uploading.threading, "Thread", InterruptedThread)
     assert upload.finish() == "the upload of the run was interrupted. To upload it: lcnb runs push"
-    over.set()
     assert store.pending_runs() == [folder.name]
