@@ -200,6 +200,22 @@ def test_store_away(
     assert problems_of(store) == []
 
 
+@pytest.mark.parametrize("by", ["variable", "option"])
+def test_changing_while_away(by: str, tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """A run that would change something is refused with exit code 75: whether another machine does so is not known."""
+    (tmp_path / "bucket").write_text("no folder, so nothing can be read")
+    path = write_notebook(
+        tmp_path / "a.ipynb", "# A", "dry_run: bool = True", f"open({str(tmp_path / 'ran')!r}, 'w')"
+    )
+    machine("a")
+    store = ["--runs-dir", os.environ["LCNB_RUNS_DIR"]] if by == "option" else []
+    if by == "option":
+        os.environ["LCNB_RUNS_DIR"] = str(tmp_path / "runs")  # the fixture restores it
+    made = lcnb_here("run", str(path), "-p", "dry_run=false", "--yes", *store)
+    assert made.returncode == 75, made.stderr
+    assert not (tmp_path / "ran").exists()
+
+
 def test_reading_while_away(
     tmp_path: Path, machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
 ) -> None:
