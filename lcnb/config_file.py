@@ -87,16 +87,19 @@ def _check_account(path: Path, where: str, entry: Mapping[str, Any]) -> None:
         )
     _check_keys(path, where, entry, _ACCOUNT_KEYS)
     for key, value in entry.items():
-        if key == "read_only":
-            if not isinstance(value, bool):
-                raise ConfigError(f"{path}, {where}: read_only must be true or false, got {value!r}")
-        elif key == "approve":
-            if value != "other":
-                raise ConfigError(f'{path}, {where}: approve must be "other" or absent, got {value!r}')
-        elif not isinstance(value, str) or not value:
-            raise ConfigError(f"{path}, {where}: {key} must be a text, got {value!r}")
+        if expected := _expected_value(key, value):
+            raise ConfigError(f"{path}, {where}: {key} must be {expected}, got {value!r}")
     if sum(key in entry for key in _TOKEN_KEYS) > 1:
         raise ConfigError(f"{path}, {where}: name one of {', '.join(_TOKEN_KEYS)}, not several")
+
+
+def _expected_value(key: str, value: object) -> str:
+    """Return what the value of a key must be; "" if it is that."""
+    if key == "read_only":
+        return "" if isinstance(value, bool) else "true or false"
+    if key == "approve":
+        return "" if value == "other" else '"other" or absent'
+    return "" if isinstance(value, str) and value else "a text"
 
 
 def _check_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:

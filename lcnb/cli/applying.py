@@ -72,6 +72,17 @@ def confirm_and_apply(changes: ChangeSet, *, dry_run: bool, yes: bool, output: s
     apply_and_print(lambda options: changes.apply(**options), output, yes=yes, **how)
 
 
+def _print_advice(result: pd.DataFrame) -> None:
+    """Print the notes of a result, and what people need next."""
+    from lcnb.changes.outcomes_view import next_steps
+    from lcnb.display.palette import HEADING_STYLE
+    from lcnb.display.terminal import print_line
+
+    for word, texts in (("note", result.attrs["lcnb"].get("notes", ())), ("next", next_steps(result))):
+        for text in texts:
+            print_line((f"{word}: ", HEADING_STYLE), (text, ""), stream=sys.stderr)
+
+
 def apply_and_print(
     work: Callable[[dict[str, Any]], pd.DataFrame],
     output: str,
@@ -83,11 +94,9 @@ def apply_and_print(
 ) -> None:
     """Call `work` with the options of `ChangeSet.apply`, print its result, and exit with the code of the outcome."""
     from lcnb import streams
-    from lcnb.changes.outcomes_view import next_steps
     from lcnb.changes.progress import change_progress
     from lcnb.cli.printing import print_outcomes
-    from lcnb.display.palette import HEADING_STYLE
-    from lcnb.display.terminal import check_output, print_error, print_line
+    from lcnb.display.terminal import check_output, print_error
     from lcnb.errors import ChangeFailed, ConfirmationMissing, WaitTimeout
 
     check_output(output)
@@ -109,9 +118,7 @@ def apply_and_print(
     if progress.declined and not len(result):
         sys.exit(NOT_CONFIRMED.exit_code)
     print_outcomes(result, output)
-    for word, texts in (("note", result.attrs["lcnb"].get("notes", ())), ("next", next_steps(result))):
-        for text in texts:
-            print_line((f"{word}: ", HEADING_STYLE), (text, ""), stream=sys.stderr)
+    _print_advice(result)
     sys.exit(outcome_exit_code(result, code))
 
 

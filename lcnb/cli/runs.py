@@ -19,6 +19,7 @@ from lcnb.cli.run_options import confirm_option, kernel_options
 from lcnb.runbooks.ends import DONE, NOT_CONFIRMED, RUN_FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lcnb.display.row_choice import RowChoice
@@ -94,21 +95,17 @@ def runs_group(
 @click.pass_obj
 def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
     """Delete the oldest runs that have ended, and the oldest refused starts."""
-    from lcnb.display.row_choice import RowChoice
-    from lcnb.display.terminal import print_line, print_rows
-    from lcnb.runbooks.records.history import prune_runs, run_rows, runs_to_prune
+    from lcnb.display.terminal import print_line
+    from lcnb.runbooks.records.history import prune_runs, runs_to_prune
     from lcnb.runbooks.records.refused import delete_refused_starts, refused_starts_to_prune
 
     found, refused = runs_to_prune(keep, runs_dir or outer), refused_starts_to_prune(keep, runs_dir or outer)
     if not found and not refused:
         click.echo("nothing to delete")
         return
-    if not yes:
-        print_rows(run_rows(found), choice=RowChoice(columns=("id", "runbook", "status", "started")))
-        starts = f" and {len(refused)} refused starts" if refused else ""
-        if not _ask_yes_no(f"Delete {len(found)} runs with all their files{starts}?"):
-            click.echo("nothing was deleted", err=True)
-            sys.exit(NOT_CONFIRMED.exit_code)
+    if not yes and not _confirm_prune(found, len(refused)):
+        click.echo("nothing was deleted", err=True)
+        sys.exit(NOT_CONFIRMED.exit_code)
     deleted, left = prune_runs(found)
     delete_refused_starts(refused)
     for each in [*deleted, *refused]:
@@ -181,6 +178,17 @@ def push_command(outer: str | None, runs_dir: str | None) -> None:
     if not pending:
         click.echo(f"all runs of this machine are in {mirror.store.url}")
     sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)
+
+
+def _confirm_prune(found: Sequence[RunRecord], refused: int) -> bool:
+    """Show the runs that would be deleted, and ask."""
+    from lcnb.display.row_choice import RowChoice
+    from lcnb.display.terminal import print_rows
+    from lcnb.runbooks.records.history import run_rows
+
+    print_rows(run_rows(found), choice=RowChoice(columns=("id", "runbook", "status", "started")))
+    starts = f" and {refused} refused starts" if refused else ""
+    return _ask_yes_no(f"Delete {len(found)} runs with all their files{starts}?")
 
 
 def _ask_yes_no(question: str) -> bool:

@@ -56,14 +56,7 @@ def workbook_bytes(rows: Rows, *, header: bool = True) -> bytes:
     with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
         sheet = book.add_worksheet((rows.kind or "table")[:MAX_SHEET_NAME_LENGTH])
         if header:
-            bold = book.add_format({"bold": True, "bottom": 1})
-            for place, (name, dtype) in enumerate(rows.dtypes.items()):
-                sheet.write_string(
-                    0, place, f"{name} (UTC)" if dtype.startswith(TIME_DTYPE_PREFIX) else name, bold
-                )
-            sheet.freeze_panes(1, 0)
-            if len(rows) and len(rows.dtypes):
-                sheet.autofilter(0, 0, len(rows), len(rows.dtypes) - 1)
+            _write_header(sheet, rows, book.add_format({"bold": True, "bottom": 1}))
         formats = {text: book.add_format({"num_format": text}) for text in (TIME_FORMAT, DATE_FORMAT)}
         for place, (name, dtype) in enumerate(rows.dtypes.items()):
             number = book.add_format({"num_format": NUMBER_FORMAT}) if dtype == "Float64" else None
@@ -75,6 +68,15 @@ def workbook_bytes(rows: Rows, *, header: bool = True) -> bytes:
             if dtype.startswith(TIME_DTYPE_PREFIX):  # autofit measures a date without its time
                 sheet.set_column_pixels(place, place, TIME_WIDTH_PIXELS)
     return buffer.getvalue()
+
+
+def _write_header(sheet: Any, rows: Rows, bold: Any) -> None:
+    """Write the names of the columns into a row that stays visible and filters."""
+    for place, (name, dtype) in enumerate(rows.dtypes.items()):
+        sheet.write_string(0, place, f"{name} (UTC)" if dtype.startswith(TIME_DTYPE_PREFIX) else name, bold)
+    sheet.freeze_panes(1, 0)
+    if len(rows) and len(rows.dtypes):
+        sheet.autofilter(0, 0, len(rows), len(rows.dtypes) - 1)
 
 
 def _check_size(rows: Rows, header: bool) -> None:

@@ -134,16 +134,21 @@ def _checked_rate(code: object, rate: object) -> float:
     return float(rate)
 
 
+def _check_rates_to(to: str, codes: list[str], rates: Mapping[str, float]) -> None:
+    """Raise InputError unless each other currency has a rate, and the currency of the sum has none but 1."""
+    if rates.get(to, 1.0) != 1.0:
+        raise InputError(f"rates: {to} is the currency of the sum, so its rate is 1", value=rates[to])
+    missing = [code for code in codes if code != to and code not in rates]
+    if missing:
+        raise _no_rate(
+            missing, rates, f"Pass what one {missing[0]} is worth in {to}: rates={{{missing[0]!r}: ...}}."
+        )
+
+
 def _target_currency(codes: list[str], rates: Mapping[str, float], to: str | None) -> str | None:
     """Return the currency of the sum. InputError when it is not clear, or when a rate is missing."""
     if to is not None:
-        if rates.get(to, 1.0) != 1.0:
-            raise InputError(f"rates: {to} is the currency of the sum, so its rate is 1", value=rates[to])
-        missing = [code for code in codes if code != to and code not in rates]
-        if missing:
-            raise _no_rate(
-                missing, rates, f"Pass what one {missing[0]} is worth in {to}: rates={{{missing[0]!r}: ...}}."
-            )
+        _check_rates_to(to, codes, rates)
         return to
     without = [code for code in codes if code not in rates]
     if len(without) == 1:

@@ -61,9 +61,7 @@ def apply_changes(
     allow_fewer: bool = False,
 ) -> pd.DataFrame:
     """Show, save and, unless this is a dry run, apply changes: the body of `RunContext.apply`."""
-    if not isinstance(changes, ChangeSet) or changes.is_async:
-        kind = "one of AsyncLetsCloud" if isinstance(changes, ChangeSet) else type(changes).__name__
-        raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
+    _check_kind(changes)
     dry_run = checked_flag("dry_run", dry_run)
     allow_fewer = checked_flag("allow_fewer", allow_fewer)
     check_arguments(None, wait, timeout, on_error)
@@ -74,14 +72,12 @@ def apply_changes(
         print_line("A dry run: nothing was sent." if len(changes) else "A dry run, and nothing to do.")
         return _save_outcomes(run, name, changes, None)
     confirm = _check_confirmation(run, name, changes, allow_fewer=allow_fewer)
-    if changes.settings.approval and run.confirmed not in ("", "yes"):
-        changes.approved_in = require_approval(read_run(Path(run.confirmed))).run
     try:
         with _show_progress() as progress:
             result = changes.apply(confirm, wait=wait, timeout=timeout, on_error=on_error, progress=progress)
-    except ApprovalMissing:
-        raise
-    except ConfirmationMissing:
+    except ConfirmationMissing as error:
+        if isinstance(error, ApprovalMissing):
+            raise
         raise ConfirmationMissing(_confirmation_hint(changes)) from None
     except ChangeError as error:
         _save_outcomes(run, name, changes, error.result)
@@ -90,6 +86,12 @@ def apply_changes(
         raise
     update()
     return _save_outcomes(run, name, changes, result)
+
+
+def _check_kind(changes: object) -> None:
+    if not isinstance(changes, ChangeSet) or changes.is_async:
+        kind = "one of AsyncLetsCloud" if isinstance(changes, ChangeSet) else type(changes).__name__
+        raise InputError(f"changes: expected a ChangeSet of lcnb.connect(), got {kind}. Nothing was sent.")
 
 
 def _confirmation_hint(changes: ChangeSet) -> str:
@@ -104,7 +106,11 @@ def _confirmation_hint(changes: ChangeSet) -> str:
 
 
 def _check_confirmation(run: RunFiles, name: str, changes: ChangeSet, *, allow_fewer: bool) -> bool | None:
-    """Whether the changes are confirmed; None when the user must be asked. Drifted when a dry run planned others."""
+    """Whether the changes are confirmed; None when the user must be asked.
+
+    Changes that a second person has approved are marked. Drifted when a dry run planned others, ApprovalMissing when
+    its approval is not valid any more.
+    """
     if run.confirmed in ("", "yes"):
         return True if run.confirmed else None
     plan_file = Path(run.confirmed) / f"{name}.json"
@@ -119,6 +125,8 @@ def _check_confirmation(run: RunFiles, name: str, changes: ChangeSet, *, allow_f
             f"the account is no longer as it was when {plan_file.parent.name} was planned: "
             f"{'; '.join(sorted(problems))}. Nothing was sent. Plan again, look at the new plan, and apply it."
         )
+    if changes.settings.approval:
+        changes.approved_in = require_approval(read_run(Path(run.confirmed))).run
     return True
 
 

@@ -36,6 +36,7 @@ from lcnb.runbooks.preflight import (
     working_directory,
 )
 from lcnb.runbooks.records import abandoned
+from lcnb.runbooks.records.approval import Approval
 from lcnb.runbooks.result import RunResult
 from lcnb.runbooks.retries import RetryLog, check_policy
 
@@ -122,14 +123,7 @@ def run_runbook(
     checked = log.repeat(lambda: _check_given(book, given, settings, resumed=bool(resumes)), progress)
     effective = declared.effective_values(book.parameters, checked)
     writes = effective.get("dry_run") is False
-    if writes:
-        check_account_writable(settings)
-    approval = find_approval(settings, approved) if writes else None
-    if writes and not confirm and approved is None:
-        raise ConfirmationMissing(
-            f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "
-            f"at what it would do (lcnb plan-run {book.name}), and apply that (lcnb apply RUN), or pass --yes."
-        )
+    approval = _check_confirmed(book, settings, confirm, approved) if writes else None
     book, spec = choose_kernel(book, kernel)
     import_module("lcnb.runbooks.engine.papermill_engine")  # slow: an interrupt now leaves nothing behind
     _check_writable(book, checked)
@@ -168,6 +162,23 @@ def _choose_settings(
             "Nothing was started."
         )
     return settings or resolve_settings(book, account)
+
+
+def _check_confirmed(
+    book: Runbook, settings: Settings | None, confirm: bool, approved: Path | None
+) -> Approval | None:
+    """Return the approval of a run that changes its account, where one is required.
+
+    Raises ReadOnly, ApprovalMissing, and ConfirmationMissing where nobody confirmed its changes.
+    """
+    check_account_writable(settings)
+    approval = find_approval(settings, approved)
+    if not confirm and approved is None:
+        raise ConfirmationMissing(
+            f"{book.name} with dry_run=False changes the account, and nobody confirmed that. Nothing was started. Look "
+            f"at what it would do (lcnb plan-run {book.name}), and apply that (lcnb apply RUN), or pass --yes."
+        )
+    return approval
 
 
 def _check_given(

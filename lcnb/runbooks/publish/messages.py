@@ -81,18 +81,17 @@ def digest_message(runs: Iterable[RunRecord], since: str, host: str) -> Message:
     noted = sorted(
         (run for run in found if run.status != DONE.status), key=lambda run: run.status in COMPLETED_STATUSES
     )
-    lines = [_count_statuses(counted)] if found else ["no run"]
-    lines += [_describe_run(run) for run in noted[:MAX_DESCRIBED]]
-    lines += _others_line(len(noted), "runs")
-    done = Counter(str(run.facts.get("runbook")) for run in found if run.status == DONE.status)
-    lines += (
-        [f"done: {', '.join(f'{name} ({count})' for name, count in sorted(done.items()))}"] if done else []
-    )
-    lines.append(f"on {host}")
+    lines = [
+        _count_statuses(counted) if found else "no run",
+        *(_describe_run(run) for run in noted[:MAX_DESCRIBED]),
+        *_others_line(len(noted), "runs"),
+        *_done_line(run for run in found if run.status == DONE.status),
+        f"on {host}",
+    ]
     reports = [run.folder / "report.html" for run in noted[:MAX_DESCRIBED]]
     files = tuple(path for path in reports if path.is_file())
     status = _worst_status(counted) if found else ATTENTION.status
-    count = "no run" if not found else "1 run" if len(found) == 1 else f"{len(found)} runs"
+    count = {0: "no run", 1: "1 run"}.get(len(found), f"{len(found)} runs")
     return Message(
         "the digest",
         f"lcnb: {count} since {since}{': ' + _summarize(counted) if found else ''}",
@@ -100,6 +99,12 @@ def digest_message(runs: Iterable[RunRecord], since: str, host: str) -> Message:
         status,
         files,
     )
+
+
+def _done_line(runs: Iterable[RunRecord]) -> list[str]:
+    """Return how often each runbook was done, in a line; no line for no run."""
+    done = Counter(str(run.facts.get("runbook")) for run in runs)
+    return [f"done: {', '.join(f'{name} ({count})' for name, count in sorted(done.items()))}"] if done else []
 
 
 def _describe_run(run: RunRecord) -> str:

@@ -121,6 +121,15 @@ class Mirror:
                 shutil.rmtree(folder, ignore_errors=True)
                 delete_state(folder)
 
+    def _store_time(self) -> datetime | None:
+        """Return the time of the store; None for a user who may only read, and cannot learn it."""
+        try:
+            return self.store.read_time(machine_name())
+        except StoreUnavailable as error:
+            if error.refused:
+                return None
+            raise
+
     def _silent_runs(self, listed: Mapping[str, StoredEntry]) -> dict[str, datetime]:
         """Return the runs of other machines that have not ended and whose heartbeat has stopped, and when it did.
 
@@ -132,17 +141,14 @@ class Mirror:
         unsure = [run for run in found if run.facts.get("closed") is False or run.id not in lines]
         if not unsure:
             return {}
-        try:
-            limit = self.store.read_time(machine_name()) - timedelta(seconds=self.abandoned_after_s)
-        except StoreUnavailable as error:
-            if error.refused:
-                return {}  # who may only read cannot learn the time of the store
-            raise
+        now = self._store_time()
+        if now is None:
+            return {}
         beats = self.store.list_beats()
         signs = {
             run.id: max(listed[run.id].modified, beats.get(run.id, listed[run.id].modified)) for run in unsure
         }
-        silent = [run for run in unsure if signs[run.id] < limit]
+        silent = [run for run in unsure if signs[run.id] < now - timedelta(seconds=self.abandoned_after_s)]
         self.store.add_lines([run.id for run in silent if run.is_closed])
         return {run.id: signs[run.id] for run in silent if not run.is_closed}
 

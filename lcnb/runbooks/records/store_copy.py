@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +46,14 @@ def copied_runs(
         yield folder
 
 
+def _read_records(store: RunStore, only: Container[str] | None) -> dict[str, StoredObject]:
+    """Return the records of the store, or of the runs in `only`, by the id of the run."""
+    listed = [run for run in store.list_records() if is_file_name(run) and (only is None or run in only)]
+    with ThreadPoolExecutor(PARALLEL_READS) as pool:
+        found = zip(listed, pool.map(store.read_record, listed), strict=True)
+        return {run: record for run, record in found if record}
+
+
 def _read_index_and_records(
     store: RunStore, only: Iterable[str] | None, sleep: Callable[[float], None]
 ) -> tuple[bytes, dict[str, StoredObject]]:
@@ -53,15 +61,7 @@ def _read_index_and_records(
     chosen = None if only is None else set(only)
     for attempt in range(COPY_ATTEMPTS):
         before = store.read_index()
-        listed = [
-            run for run in store.list_records() if is_file_name(run) and (chosen is None or run in chosen)
-        ]
-        with ThreadPoolExecutor(PARALLEL_READS) as pool:
-            found = {
-                run: record
-                for run, record in zip(listed, pool.map(store.read_record, listed), strict=True)
-                if record
-            }
+        found = _read_records(store, chosen)
         after = store.read_index()
         content = before.data if before else b""
         if content == (after.data if after else b"") and (

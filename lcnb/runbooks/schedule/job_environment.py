@@ -137,20 +137,21 @@ class JobEnvironment:
 
     def env(self) -> dict[str, str]:
         """Return the variables that the command needs and that hold no secret."""
-        names = LOCAL_CARRIED_VARIABLES if self.shares_files else CARRIED_VARIABLES
-        if "://" in self._runs_location():
-            names = (*names, *STORE_VARIABLES)
-        carried = {name: value for name in names if (value := os.environ.get(name))}
-        if "://" in (place := self._runs_location()):
-            carried["LCNB_RUNS_DIR"] = (
-                place  # the option says where runs are kept, the variable where locks are
-            )
+        carried = self._carried_variables()
         url = self.settings.base_url if self.settings else os.environ.get("LCNB_BASE_URL")
         if not self.account and url and url != DEFAULT_BASE_URL:
             carried["LCNB_BASE_URL"] = url
         if self.shares_files:
             carried |= {"LCNB_CONFIG_DIR": str(config_dir()), "LCNB_STATE_DIR": str(state_dir())}
         return {**carried, **self.system.env}
+
+    def _carried_variables(self) -> dict[str, str]:
+        """Return the settings of this process that the job needs too, and where its runs and locks are."""
+        names = LOCAL_CARRIED_VARIABLES if self.shares_files else CARRIED_VARIABLES
+        if "://" not in (place := self._runs_location()):
+            return {name: value for name in names if (value := os.environ.get(name))}
+        found = {name: value for name in (*names, *STORE_VARIABLES) if (value := os.environ.get(name))}
+        return {**found, "LCNB_RUNS_DIR": place}
 
     def notes(self) -> Iterator[str]:
         """Yield what the reader of the file must know or do, one line each."""
