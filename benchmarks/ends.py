@@ -65,7 +65,7 @@ WAYS: dict[str, Way] = {
     "no such kernel": Way("1", None, 2, kernel="no-such-kernel"),
     "lock held": Way(SLEEP, None, 75, twice=True),
     "not confirmed": Way("1", None, 6, ["-p", "dry_run=false"], ["-p", "dry_run", "false"]),
-    "token refused (401)": Way("import lcnb\nlcnb.connect().instances()", "failed", 3),
+    "token refused (401)": Way("import lcnb\nlcnb.connect().instances()", "failed", 1),
 }
 
 

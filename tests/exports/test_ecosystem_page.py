@@ -14,8 +14,9 @@ import pytest
 import lcnb
 from conftest import ROOT
 from lcnb.cli.options import EXPORT_FORMATS
-from lcnb.exports import connection, prometheus_metrics
+from lcnb.exports import prometheus_metrics
 from lcnb.exports.formats import FORMATS
+from lcnb.facts import connection
 
 PAGE = (ROOT / "docs" / "ecosystem.md").read_text(encoding="utf-8")
 SCHEMA = json.loads(Path(__file__).with_name("terraform_schema.json").read_text(encoding="utf-8"))

@@ -87,9 +87,11 @@ def test_nothing_is_requested(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]
     """What is about the past sends no request."""
     sandbox, lc, clock = account
     lc.inventory()
+    clock.now += 3600
+    lc.inventory()
     before = len(sandbox.log)
     clock.now += 3600
-    lc.inventory(at="1h"), lc.history(), lc.readings(), lc.compare("1h"), lc.spend("1h")
+    lc.inventory(at="1h"), lc.history(), lc.readings(), lc.compare("1h"), lc.spend("2h")
     assert len(sandbox.log) == before
 
 

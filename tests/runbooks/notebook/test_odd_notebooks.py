@@ -489,7 +489,7 @@ def test_c6_no_folder(call: Call, tmp_path: Path) -> None:
         ) == (2, True), told.err
         told = call(*command.split(), path, *more, "--kernel", "none")
         assert (told.code, "--kernel python3" in told.err) == (2, True), told.err
-    assert not list(tmp_path.glob("runs/*"))
+    assert list_run_folders(tmp_path / "runs") == []
 
 
 def test_c6_c7_schedule(call: Call, tmp_path: Path) -> None:
