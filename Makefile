@@ -7,7 +7,7 @@ STAMP := .venv/installed
 # compiles pandas, IPython and all else from source, which takes longer than what they do.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check bench findings constraints wheel system clean
+.PHONY: help demo test check bench docs findings constraints wheel system clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -72,6 +72,11 @@ constraints:  ## Write constraints.txt: the newest releases that pyproject.toml 
 	dist/constraints/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	dist/constraints/bin/python -m pip freeze --exclude-editable > constraints.txt
 	rm -rf dist/constraints
+
+# Pages that run something use a sandbox; nothing is loaded from the network, neither now nor by the site.
+docs: $(STAMP)  ## Build the documentation site: dist/docs/index.html.
+	rm -rf dist/docs dist/doctrees
+	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet --doctree-dir dist/doctrees docs dist/docs
 
 wheel: $(STAMP)  ## Build the wheel and the sdist in dist/, and check them as PyPI does.
 	rm -f dist/lcnb-*
