@@ -6,14 +6,11 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
-from sandbox_account import sandbox_environment
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
@@ -21,6 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from lcnb.runbooks.ends import ATTENTION, DONE
 from lcnb.runbooks.notebook.find import find_runbook, shipped_names
 from lcnb.runbooks.notebook.help import describe_runbooks
+from sandbox_account import build_folder, sandbox_environment
 
 #: Folder of the reports in the site.
 REPORTS = "reports"
@@ -89,26 +87,11 @@ def make_reports(folder: Path, names: list[str]) -> dict[str, dict[str, object]]
     """
     folder.mkdir(parents=True, exist_ok=True)
     with sandbox_environment() as environment:
-        place = Path(environment["HOME"])
-        with _warm_server(environment):
-            return {name: _make_report(name, place, environment, folder / f"{name}.html") for name in names}
+        return {name: _make_report(name, environment, folder / f"{name}.html") for name in names}
 
 
-@contextmanager
-def _warm_server(environment: dict[str, str]) -> Iterator[None]:
-    """Serve warm runs. Where they do not exist, each run starts a kernel."""
-    server = subprocess.Popen(["lcnb", "warm"], env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        if server.stdout is not None:
-            server.stdout.readline()  # printed once it serves
-        yield
-    finally:
-        server.terminate()
-        server.communicate()
-
-
-def _make_report(name: str, place: Path, environment: dict[str, str], report: Path) -> dict[str, object]:
-    sample = SAMPLES[name]
+def _make_report(name: str, environment: dict[str, str], report: Path) -> dict[str, object]:
+    sample, place = SAMPLES[name], build_folder(environment)
     for path, text in sample.files.items():
         (place / path).write_text(text, encoding="utf-8")
     for command in (*sample.before, run_command(name)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,29 +16,49 @@ from lcnb.sandbox import start
 
 #: The clock of a sandbox runs so many times as fast: machines and snapshots are complete within a second.
 SPEED = 400
+#: The folder of `lcnb`.
+BIN = Path(sys.executable).parent
+#: Variables of the person who builds: an account, and what would be shown on pages.
+_LEFT_OUT = ("LCNB_", "LETSCLOUD_", "SSL_CERT_")
 _pages = ExitStack()
 
 
 @contextmanager
 def sandbox_environment() -> Iterator[dict[str, str]]:
-    """Start a sandbox, and yield the environment of processes that use it: its account, and a home of their own."""
-    with tempfile.TemporaryDirectory(prefix="lcnb-docs-") as home, start(speed=SPEED) as server:
-        kept = {
-            name: text for name, text in os.environ.items() if not name.startswith(("LCNB_", "LETSCLOUD_"))
-        }
-        yield kept | {
-            "HOME": home,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
+    """Start a sandbox and a server of warm runs, and yield the environment of processes that use them.
+
+    It names the account, and folders that are removed at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="lcnb-docs-") as folder, start(speed=SPEED) as server:
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(_LEFT_OUT)} | {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "IPYTHONDIR": f"{folder}/ipython",
             "LETSCLOUD_API_KEY": server.token,
             "LCNB_BASE_URL": server.base_url,
             "LCNB_SETTLE": "3",
-            "LCNB_STATE_DIR": f"{home}/state",
+            "LCNB_CONFIG_DIR": f"{folder}/config",
+            "LCNB_STATE_DIR": f"{folder}/state",
         }
+        with _warm_server(environment):
+            yield environment
 
 
-def page_environment() -> Mapping[str, str]:
-    """Return the environment of what pages run."""
-    return os.environ
+@contextmanager
+def _warm_server(environment: dict[str, str]) -> Iterator[None]:
+    """Serve warm runs. Where they do not exist, each run starts a kernel."""
+    server = subprocess.Popen([BIN / "lcnb", "warm"], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        if server.stdout is not None:
+            server.stdout.readline()  # printed once it serves
+        yield
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def build_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of an environment; it is removed at the end."""
+    return Path(environment["LCNB_STATE_DIR"]).parent
 
 
 def start_account(app: Sphinx) -> None:
@@ -47,7 +68,7 @@ def start_account(app: Sphinx) -> None:
     _pages.callback(os.environ.clear)
     os.environ.clear()
     os.environ.update(environment)
-    profile = Path(environment["HOME"], ".ipython", "profile_default")
+    profile = Path(environment["IPYTHONDIR"], "profile_default")
     profile.mkdir(parents=True)
     # Kernels of a build talk over this machine's own loopback, and warn of it.
     (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 'ERROR'\n")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from sandbox_account import page_environment
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from sandbox_account import BIN, build_folder
+
+ROOT = Path(__file__).parents[2]
 #: Ends a command that hangs.
 LIMIT_S = 600
 #: The width of the terminal, in characters.
@@ -21,7 +23,7 @@ COLUMNS = 88
 
 
 def run_line(line: str, folder: Path, exit_code: int = 0) -> str:
-    """Run a line of bash in that folder and return what it prints, with paths relative to the folder.
+    """Run a line of bash in that folder and return what it prints; paths of the build machine are shortened.
 
     ValueError when it ends with another exit code.
 
@@ -29,12 +31,16 @@ def run_line(line: str, folder: Path, exit_code: int = 0) -> str:
     'hello\\n.\\n'
     """
     done = subprocess.run(
-        ["bash", "-c", line], cwd=folder, env={**page_environment(), "COLUMNS": str(COLUMNS), "NO_COLOR": "1"},
+        ["bash", "-c", line], cwd=folder, env={**os.environ, "COLUMNS": str(COLUMNS), "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S,
     )  # fmt: skip
     if done.returncode != exit_code:
         raise ValueError(f"`{line}` ended with {done.returncode}, not {exit_code}: {done.stdout}")
-    return done.stdout.replace(f"{folder}/", "").replace(str(folder), ".")
+    places = {f"{folder}/": "", str(folder): ".", f"{BIN}/": "/path/to/", f"{ROOT}/": "/path/to/lcnb/"}
+    text: str = done.stdout
+    for place, shown in places.items():
+        text = text.replace(place, shown)
+    return text
 
 
 class Terminal(SphinxDirective):
@@ -47,19 +53,18 @@ class Terminal(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the transcript, or an error of the page when a command ends otherwise."""
-        folder = self.env.current_document.setdefault("terminal_folder", None)
-        if folder is None:
-            folder = self.env.current_document["terminal_folder"] = tempfile.mkdtemp(
-                dir=page_environment()["HOME"]
-            )
-        text = ""
+        folder = build_folder(os.environ) / self.env.current_document.docname.replace("/", "-")
+        folder.mkdir(exist_ok=True)
         *earlier, last = self.content
-        for line, code in [*((each, 0) for each in earlier), (last, self.options.get("exit-code", 0))]:
-            try:
-                text += f"$ {line}\n{run_line(line, Path(folder), code)}"
-            except ValueError as error:
-                raise self.error(str(error)) from error
-        return [nodes.literal_block(text, text, language="console", classes=["terminal"])]
+        exit_code = self.options.get("exit-code", 0)
+        try:
+            text = "".join(f"$ {line}\n{run_line(line, folder)}" for line in earlier)
+            text += f"$ {last}\n{run_line(last, folder, exit_code)}"
+        except ValueError as error:
+            raise self.error(str(error)) from error
+        if exit_code:
+            text += f"$ echo $?\n{exit_code}\n"
+        return [nodes.literal_block(text, text, language="console")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
