@@ -51,7 +51,6 @@ nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # a page must not load scripts
 autodoc_default_options = {"members": True}
 autodoc_member_order = "groupwise"
 autodoc_typehints_format = "short"
-python_maximum_signature_line_length = 88
 
 # --- HTML -------------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 #: Files that take minutes. They are begun first, so that no worker is left alone with one when the others have ended.
 LONG = (
-    "browser/test_trouble", "changes/test_apply", "runbooks/toolkit/test_notebooks", "runbooks/engine/test_ends", "runbooks/engine/test_warm", "test_binder", "test_docs", "runbooks/test_effects",
+    "browser/test_trouble", "changes/test_apply", "runbooks/toolkit/test_notebooks", "runbooks/engine/test_ends", "runbooks/engine/test_warm", "test_binder", "test_docs", "test_site", "runbooks/test_effects",
     "runbooks/toolkit/test_changing_runbooks", "runbooks/toolkit/test_provisioning", "runbooks/records/test_history", "runbooks/test_runbooks", "runbooks/notebook/test_runbook", "widgets/test_runbook", "cli/test_cli", "test_client", "test_leaks", "runbooks/toolkit/test_reading_runbooks",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,7 @@ def test_examples(module: str, account_env: Any, tmp_path: Path, monkeypatch: py
 def test_wheel(tmp_path: Path) -> None:
     """Wheel and sdist pass the check of PyPI; the wheel, installed with no repository near, runs the demo."""
     source = tmp_path / "source"
-    for name in ("lcnb", "notebooks"):
+    for name in ("lcnb", "notebooks", "docs"):
         shutil.copytree(ROOT / name, source / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -189,6 +190,7 @@ def test_wheel(tmp_path: Path) -> None:
     checked = subprocess.run(check, capture_output=True, text=True, timeout=600)
     assert (checked.returncode, checked.stdout.count("PASSED")) == (0, 2), checked.stdout + checked.stderr
     (wheel,) = (tmp_path / "dist").glob("lcnb-*.whl")
+    assert [each for each in zipfile.ZipFile(wheel).namelist() if each.startswith("docs")] == []
     home = tmp_path / "venv"
     venv.create(home, symlinks=True)
     (place,) = (home / "lib").glob("python*/site-packages")

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parents[1]
@@ -64,9 +65,17 @@ def mark_code(lines: list[str]) -> None:
     lines[:] = [_CODE.sub(r"``\1``", line) for line in lines]
 
 
+def fill_corners(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Make the corner of a frame above its index a cell: a header without text has no meaning to a screen reader."""
+    for raw in doctree.findall(nodes.raw):
+        if "dataframe" in raw.astext():
+            raw.children = [nodes.Text(raw.astext().replace("<th></th>", "<td></td>"))]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to the events at which Sphinx and its extensions read such texts."""
     app.connect("source-read", load_page)
+    app.connect("doctree-resolved", fill_corners)
     # Before napoleon, which makes roles of single backticks.
     app.connect(
         "autodoc-process-docstring", lambda app, what, name, obj, options, lines: mark_code(lines), 100

@@ -36,7 +36,13 @@ def run_line(line: str, folder: Path, exit_code: int = 0) -> str:
     )  # fmt: skip
     if done.returncode != exit_code:
         raise ValueError(f"`{line}` ended with {done.returncode}, not {exit_code}: {done.stdout}")
-    places = {f"{folder}/": "", str(folder): ".", f"{BIN}/": "/path/to/", f"{ROOT}/": "/path/to/lcnb/"}
+    places = {
+        f"{folder}/": "",
+        str(folder): ".",
+        f"{build_folder(os.environ)}/": "/home/me/",
+        f"{BIN}/": "/path/to/",
+        f"{ROOT}/": "/path/to/lcnb/",
+    }
     text: str = done.stdout
     for place, shown in places.items():
         text = text.replace(place, shown)
@@ -64,7 +70,7 @@ class Terminal(SphinxDirective):
             raise self.error(str(error)) from error
         if exit_code:
             text += f"$ echo $?\n{exit_code}\n"
-        return [nodes.literal_block(text, text, language="console")]
+        return [nodes.literal_block(text, text, language="text")]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

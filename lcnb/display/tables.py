@@ -44,7 +44,7 @@ def table(
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     html = (
-        f'<div class="lcnb-scroll" tabindex="0" role="region" aria-label="table"><table class="lcnb-table">'
+        f'<div class="lcnb-scroll" tabindex="0" role="group" aria-label="table"><table class="lcnb-table">'
         f"{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     return Html(html, f"{caption}\n" * bool(caption) + frame.to_string(index=False))
