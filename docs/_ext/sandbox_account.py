@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -63,6 +64,7 @@ def build_folder(environment: Mapping[str, str]) -> Path:
 
 def start_account(app: Sphinx) -> None:
     """Make a sandbox the account of this process, whose environment the kernels of all pages inherit."""
+    atexit.register(_pages.close)  # a build that fails before its first page does not report its end
     environment = _pages.enter_context(sandbox_environment())
     _pages.callback(os.environ.update, dict(os.environ))
     _pages.callback(os.environ.clear)
