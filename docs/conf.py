@@ -22,6 +22,7 @@ extensions = [
     "runbook_gallery",
     "repository_text",
     "terminal",
+    "public_errors",
 ]
 exclude_patterns = ["_ext", "_static"]
 
