@@ -229,7 +229,7 @@ def _row_changes(
         missing = [name for name in ("location", "plan", "image") if row.get(name) is None]
         if missing:
             raise InputError(
-                f"row {number}: there is no machine {label!r} yet. To create it, the row needs {' and '.join(missing)}",
+                f"row {number}: there is no machine {label!r} yet. To create it, the row needs {', '.join(missing)}",
                 value=label,
                 not_done="sent",
             )
