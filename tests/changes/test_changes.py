@@ -1017,7 +1017,7 @@ def test_d12_accessor(first: str, second: str, lc: lcnb.LetsCloud, tmp_path: Pat
             if name in ("parquet", "feather", "pickle")
             else "frame.drop_duplicates('identifier')"
             if name == "concat"
-            else "select from lc.instances()"
+            else "elect from lc.instances()"
         )
         assert cure in text, (name, text)
         assert text.endswith("Nothing was sent.")
