@@ -60,7 +60,8 @@ def read_config() -> dict[str, Any]:
     try:
         config = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
+        cure = "Correct that place, or rename the file to go on without it."
+        raise ConfigError(f"{path} cannot be read: {error}", cure=cure, not_done="sent") from None
     _check_config(path, config)
     return {"accounts": {}, **config}
 
@@ -150,10 +151,12 @@ def approval_reason(account: str | None, config: dict[str, Any]) -> str:
 
 def unknown_account_message(name: str, config: dict[str, Any], what: str) -> str:
     """The message about an account that lcnb.toml does not have; `what` names the setting ("account", "default")."""
-    known = ", ".join(config["accounts"]) or "none"
+    path, known = config_dir() / "lcnb.toml", ", ".join(config["accounts"])
+    near = did_you_mean(name, config["accounts"])
+    there = f"{near}. Accounts there: {known or 'none'}" if path.exists() else ", which does not exist"
     return (
-        f"{what} {name!r} is not in {config_dir() / 'lcnb.toml'}"
-        f"{did_you_mean(name, config['accounts'])}. Accounts there: {known}"
+        f"{what} {name!r} is not in {path}{there}. An account is declared by a line [accounts.NAME] and a line such as "
+        "token_file = 'NAME.token'"
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -154,6 +155,17 @@ def _detect_separator(lines: _CsvLines) -> str:
         return declared or "\t"
     counts = {each: _count_columns(header, each) for each in SEPARATORS}
     return max(counts, key=lambda each: counts[each])  # for equal counts the first: the comma
+
+
+def separator_hint(columns: Sequence[str]) -> str:
+    """Return what separates columns, for a message about a header that was read as one odd name; "" for others.
+
+    >>> separator_hint(["label|plan"])
+    'The whole line was read as one column: commas, semicolons or tabs separate columns.'
+    """
+    if len(columns) != 1 or re.fullmatch(r"[\w -]*", columns[0]):
+        return ""
+    return "The whole line was read as one column: commas, semicolons or tabs separate columns."
 
 
 def _count_columns(header: str, separator: str) -> int:

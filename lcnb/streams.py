@@ -149,7 +149,11 @@ def finish_output(code: int) -> int:
         problem = error if isinstance(error, OSError) else OSError(str(error))
     if problem is None or isinstance(problem, BrokenPipeError):
         return code  # the reader of a pipe, such as `head`, has read enough
-    print(f"error: the output could not be written: {problem}", file=sys.stderr)
+    reason = problem.strerror or str(problem)
+    print(
+        f"error: the output could not be written: {reason}. Is the disk full? Write to another place.",
+        file=sys.stderr,
+    )
     if _action_done:
         print(
             "What was done is not affected: the exit code reports its outcome. `lcnb journal` lists changes, "

@@ -25,6 +25,16 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     >>> did_you_mean("xyz", ["instances", "plans"])
     ''
     """
+    near = nearest_name(name, known)
+    return f" (did you mean {near!r}?)" if near is not None else ""
+
+
+def nearest_name(name: str, known: Iterable[object]) -> str | None:
+    """Return the known name that `did_you_mean` names, or None.
+
+    >>> nearest_name("colums", ["columns", "limit"])
+    'columns'
+    """
     from difflib import SequenceMatcher, get_close_matches
 
     by_lower_name = {str(each).lower(): str(each) for each in known}
@@ -33,7 +43,7 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     if not nearest and by_lower_name:
         nearest = get_close_matches(wanted, by_lower_name, n=len(by_lower_name), cutoff=MIN_SIMILARITY)
         nearest.sort(key=lambda each: (-SequenceMatcher(None, each, wanted).ratio(), each))
-    return f" (did you mean {by_lower_name[nearest[0]]!r}?)" if nearest else ""
+    return by_lower_name[nearest[0]] if nearest else None
 
 
 def _without_zeros(name: str) -> str:

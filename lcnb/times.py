@@ -71,5 +71,6 @@ def parse_duration(text: str | timedelta, field: str = "") -> timedelta:
             found = None
     if found is None or found <= timedelta(0):
         above = " above 0" if found is not None else ""
-        raise InputError(field=field, expected=f"a duration{above} such as 30m, 8h, 7d or 1d12h", value=text)
+        expected = f"a duration{above} such as 30m, 8h, 7d or 1d12h, without spaces"
+        raise InputError(field=field, expected=expected, value=text)
     return found

@@ -571,7 +571,9 @@ def test_ambiguous_label(served: Served) -> None:
 def test_unknown_machine(served: Served, shapes: str) -> None:
     """A machine that is not there is NotFound by label, and by identifier unless the provider words it as a refusal."""
     for call in both(served(shapes=shapes)[1]):
-        with pytest.raises(NotFound, match=r"no machine has the label 'nobody'$"):
+        with pytest.raises(
+            NotFound, match=r"no machine has the label 'nobody'\. .*`lcnb instances` lists all machines\.$"
+        ):
             call("instance", label="nobody")
         with pytest.raises(
             NotFound, match=r"no machine has the label 'web-0l' \(did you mean 'web-\d\d'\?\)$"
@@ -579,7 +581,10 @@ def test_unknown_machine(served: Served, shapes: str) -> None:
             call("instance", label="web-0l")
         with pytest.raises(lcnb.Refused if shapes == "classic" else NotFound, match="Instance not found"):
             call("instance", identifier="nobody0000000000")
-        with pytest.raises(NotFound, match=r"no machine has the label or identifier 'nobody0000000000'$"):
+        with pytest.raises(
+            NotFound,
+            match=r"no machine has the label or identifier 'nobody0000000000'\. .*lists all machines\.$",
+        ):
             call("instance", "nobody0000000000")
 
 
@@ -858,7 +863,7 @@ def test_sandbox_brings_its_own() -> None:
     """`sandbox=True` with a token, an account or a base URL is an InputError, and no sandbox is started."""
     for connect in (lcnb.connect, lcnb.AsyncLetsCloud.connect):
         for named in ({"token": TOKEN}, {"account": "prod"}, {"base_url": "https://api.example.com"}):
-            with pytest.raises(InputError, match="brings its own"):
+            with pytest.raises(InputError, match="has its own"):
                 connect(sandbox=True, **named)
 
 

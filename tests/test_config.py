@@ -299,7 +299,8 @@ def test_unknown_account(place: Place, name: str, message: str) -> None:
 def test_unknown_account_without_file() -> None:
     """Without an lcnb.toml no account can be named, and the error says where it would be."""
     with pytest.raises(
-        ConfigError, match=r"account 'prod' is not in .*config/lcnb\.toml\. Accounts there: none"
+        ConfigError,
+        match=r"account 'prod' is not in .*config/lcnb\.toml, which does not exist",
     ):
         load_settings("prod")
 

@@ -165,7 +165,7 @@ def test_a9_exit_codes(
         assert "Traceback" not in done.stderr
         if kind == "full":
             assert re.match(
-                r"error: the output could not be written: .*No space left on device\n", done.stderr
+                r"error: the output could not be written: .*No space left on device\. ", done.stderr
             )
         if kind == "file":
             text = (tmp_path / "out").read_text(encoding=encoding)

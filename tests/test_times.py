@@ -37,7 +37,8 @@ def test_no_duration(text: object) -> None:
     with pytest.raises(InputError) as caught:
         parse_duration(text, "expires")  # type: ignore[arg-type]
     assert re.match(
-        "expires: expected a duration (above 0 )?such as 30m, 8h, 7d or 1d12h, got ", str(caught.value)
+        "expires: expected a duration (above 0 )?such as 30m, 8h, 7d or 1d12h, without spaces, got ",
+        str(caught.value),
     )
 
 

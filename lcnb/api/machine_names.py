@@ -167,12 +167,20 @@ def unknown_machines_error(
 ) -> NotFound:
     """Return the error that lists unknown names, each with the nearest one or with the note that it has here."""
     texts: dict[str, list[str]] = {}
+    has_hint = False
     for name, note in names.items():
         hint = f" ({note})" if note else did_you_mean(name.text, _known_names(machines, name.by))
+        has_hint = has_hint or bool(hint)
         texts.setdefault(_NOUNS[name.by], []).append(f"{name.text!r}{hint}")
     clauses = [f"no machine has the {noun} {'; '.join(some)}" for noun, some in texts.items()]
     damage = f". A part of the listing cannot be read: {next(iter(unreadable))}" if unreadable else ""
-    return NotFound(f"{', and '.join(clauses)}{damage}", method="GET", path="/instances", not_done=not_done)
+    return NotFound(
+        f"{', and '.join(clauses)}{damage}",
+        cure="" if has_hint else "lc.instances() or `lcnb instances` lists all machines.",
+        method="GET",
+        path="/instances",
+        not_done=not_done,
+    )
 
 
 def _known_names(machines: Sequence[Instance], by: str) -> list[str]:

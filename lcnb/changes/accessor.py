@@ -173,9 +173,10 @@ class SelectedRows:
                 machines = [_machine_from_row(row) for row in rows]
             else:
                 machines = yield from find_row_machines(cache, rows)
-            return (
-                yield from build.change_machines(machines, lambda each: work(cache, each), skip_busy=skip)
-            )
+            built = yield from build.change_machines(machines, lambda each: work(cache, each), skip_busy=skip)
+            if not rows:
+                built.notes.append("no machine is selected: the frame has no rows")
+            return built
 
         return self._build_with(build_rows)
 
@@ -215,8 +216,10 @@ class SelectedRows:
             return "instances"
         raise InputError(
             "this frame is not a listing that lcnb read, and has no column identifier (merge and files lose what lcnb "
-            "knows about a listing). Select from lc.instances(), lc.inventory(), lc.sshkeys() or lc.snapshots(). "
-            "Nothing was sent."
+            "knows about a listing)",
+            cure="Keep the column identifier, as in lc.inventory().merge(teams, on='label'), or select from "
+            "lc.instances(), lc.inventory(), lc.sshkeys() or lc.snapshots().",
+            not_done="sent",
         )
 
     def _facts_client(self) -> Any:

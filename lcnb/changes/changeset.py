@@ -293,8 +293,13 @@ class ChangeSet(Generic[R]):
             planned_for = (document["base_url"], document["account"])
             plans, notes, name = document["changes"], document["notes"], str(document["id"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise InputError(f"{path} is not a plan that lcnb saved ({reason}). Nothing was sent.") from None
+            reason = (error.strerror or str(error)) if isinstance(error, OSError) else ""
+            raise InputError(
+                f"{path} is not a plan that lcnb saved{f' ({reason})' if reason else ''}",
+                value=str(path),
+                cure="`lcnb plan FILE.csv --out PLAN.json` saves one.",
+                not_done="sent",
+            ) from None
         settings = client.settings
         if not known or planned_for != (settings.base_url, settings.account):
             raise InputError(
@@ -409,8 +414,8 @@ class ChangeSet(Generic[R]):
         if confirm is None:
             if not can_prompt():
                 raise ConfirmationMissing(
-                    f"{self.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Pass "
-                    "confirm=True (on the command line: --yes) once you have looked at it."
+                    f"{self.summary()}: nobody confirmed, and nobody can be asked here. Nothing was sent. Once you "
+                    "have looked at it, add --yes to the command (in Python: apply(confirm=True))."
                 )
             return prompt_confirmation(self)
         if callable(confirm):

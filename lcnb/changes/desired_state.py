@@ -229,10 +229,18 @@ def _row_changes(
         missing = [name for name in ("location", "plan", "image") if row.get(name) is None]
         if missing:
             raise InputError(
-                f"row {number}: there is no machine {label!r} yet, and {', '.join(missing)} is missing. {NOTHING_SENT}"
+                f"row {number}: there is no machine {label!r} yet. To create it, the row needs {', '.join(missing)}",
+                value=label,
+                not_done="sent",
             )
         texts: dict[str, Any] = {name: row.get(name) for name in DESIRED_COLUMNS[1:-1]}
-        change = yield from CreateInstance().build(cache, checked_spec(MachineSpec(label, **texts)), there)
+        try:
+            change = yield from CreateInstance().build(
+                cache, checked_spec(MachineSpec(label, **texts)), there
+            )
+        except InputError as error:
+            error.restate(problem=f"row {number} ({label}): {error.problem}")
+            raise
         return BuiltChanges([change])
     return (yield from _in_place_changes(cache, live[0], row))
 

@@ -375,7 +375,8 @@ class Journal:
                 try:
                     yield db
                 except BaseException:
-                    db.execute("ROLLBACK")
+                    if db.in_transaction:  # SQLite has rolled back already when the disk is full
+                        db.execute("ROLLBACK")
                     raise
                 db.execute("COMMIT")
             finally:
@@ -383,7 +384,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"the journal {self.path} cannot be used: {error}. Without it a change could be lost or made "
-                f"twice, so {sent}. Look at the disk, or choose another folder by LCNB_STATE_DIR."
+                f"twice, so {sent}. Free some space or correct the disk, or choose another folder by LCNB_STATE_DIR."
             ) from None
 
     def _prepare(self, db: sqlite3.Connection) -> None:

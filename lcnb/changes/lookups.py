@@ -75,7 +75,10 @@ def find_sshkey(cache: ReadCache, slug: str) -> Flow[SSHKey]:
     names = [each.slug for each in keys if each.slug]
     near = did_you_mean(str(slug), names)
     raise InputError(
-        f"ssh key {slug!r} is not in the account{near}. Keys: {', '.join(names) or 'none'}. {NOTHING_SENT}"
+        f"ssh key {slug!r} is not in the account{near}. Keys: {', '.join(names) or 'none'}",
+        value=slug,
+        cure="`lcnb key add TITLE FILE` adds a key of your own.",
+        not_done="sent",
     )
 
 

@@ -74,7 +74,11 @@ class ApplyFlow:
             if (problem := action_of(task.change).find_drift(task.change, live))
         ]
         if problems:
-            raise Drifted(f"the account is no longer as planned: {'; '.join(problems)}. Nothing was sent.")
+            raise Drifted(
+                f"the account is no longer as planned: {'; '.join(problems)}",
+                cure="Plan again, look at the new plan, and apply it.",
+                not_done="sent",
+            )
         check_protection([task.change for task in self.tasks], settings)
         for task in self.tasks:
             task.known = action_of(task.change).known_identifiers(task.change, live)

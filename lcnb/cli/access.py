@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lcnb.cli.options import account_options, connect_client
+from lcnb.cli.options import Number, account_options, connect_client
 
 if TYPE_CHECKING:
     from lcnb.runbooks.toolkit.waiting import Usable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     default="running",
     help="Also wait until they answer by SSH, or until cloud-init has ended.",
 )
-@click.option("--timeout", type=float, metavar="S", help="Wait at most S seconds (default: 1200).")
+@click.option("--timeout", type=Number(), metavar="S", help="Wait at most S seconds (default: 1200).")
 @account_options
 def wait_command(
     machines: tuple[str, ...], level: Usable, timeout: float | None, account: str | None, sandbox: bool

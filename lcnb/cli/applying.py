@@ -1,6 +1,6 @@
 """What all commands that change something share: options, confirmation, result and exit code.
 
-`--dry-run` only shows the changes; `--yes` confirms beforehand. Exit codes: 0 done; 1 refused or failed; 4 not finished
+`--dry-run` only shows the changes; `--yes` confirms beforehand. Exit codes: 0 done; 1 failed; 2 refused; 4 not finished
 within the time limit; 6 nobody confirmed; 7 only partly done, made twice, or an outcome is unknown.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, output_option
+from lcnb.cli.options import OUTPUT_FORMATS, Number, account_options, output_option
 from lcnb.runbooks.ends import DONE, NOT_CONFIRMED, PARTLY, RUN_FAILED, TIMED_OUT
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def change_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Wait until each change has taken effect; with ssh until started machines answer by SSH, with "
             "cloud-init until that has ended.",
         ),
-        click.option("--timeout", type=float, metavar="S", help="Limit --wait to S seconds (default: 1200)."),
+        click.option(
+            "--timeout", type=Number(), metavar="S", help="Limit --wait to S seconds (default: 1200)."
+        ),
         click.option("--go-on", is_flag=True, help="Continue after a change that failed."),
         output_option(*OUTPUT_FORMATS),
         account_options,

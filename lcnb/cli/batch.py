@@ -14,6 +14,7 @@ import click
 
 from lcnb.cli.options import (
     OUTPUT_FORMATS,
+    WholeNumber,
     account_options,
     accounts_option,
     chosen_accounts,
@@ -43,13 +44,11 @@ from lcnb.cli.run_options import (
 @parameter_option
 @click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=WholeNumber(1),
     metavar="N",
     help="Run N rows at the same time (default: the number of processors).",
 )
-@click.option(
-    "--max-errors", type=click.IntRange(1), metavar="N", help="Start no more rows after N failures."
-)
+@click.option("--max-errors", type=WholeNumber(1), metavar="N", help="Start no more rows after N failures.")
 @confirm_option
 @click.option("--resume", metavar="BATCH", help="Run the rows of BATCH that are not done.")
 @click.option("--dask", metavar="tcp://HOST:PORT", help="Run on the workers of this Dask cluster.")

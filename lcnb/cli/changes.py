@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli.applying import change_options, confirm_and_apply, skip_busy_option
-from lcnb.cli.options import connect_client
+from lcnb.cli.options import InputFile, connect_client
 
 if TYPE_CHECKING:
     from lcnb.api.machine_names import MachineName
@@ -246,7 +246,7 @@ def key_group() -> None:
 
 @key_group.command("add")
 @click.argument("title")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", type=InputFile())
 @click.option("--replace", is_flag=True, help="Replace the key that has this title.")
 @change_options
 def add_key_command(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lcnb.cli.applying import change_options, confirm_and_apply, skip_busy_option
-from lcnb.cli.options import OUTPUT_FORMATS, account_options, connect_client, output_option, runs_dir_option
+from lcnb.cli.options import (
+    OUTPUT_FORMATS,
+    InputFile,
+    NumberRange,
+    account_options,
+    connect_client,
+    output_option,
+    runs_dir_option,
+)
 from lcnb.cli.run_changes import apply_run, check_run_options, find_run_folder
 
 if TYPE_CHECKING:
@@ -28,13 +36,13 @@ _max_delete_option = click.option(
     "--max-delete",
     "max_delete_percent",
     metavar="PERCENT",
-    type=click.FloatRange(0, 100),
+    type=NumberRange(0, 100),
     help="Let --prune delete at most so many percent of the machines (otherwise 20).",
 )
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("file", type=InputFile())
 @_prune_option
 @_delete_all_option
 @skip_busy_option

@@ -43,8 +43,13 @@ def _edit_and_print(
     """Call the client's method of this name for the machines that are named or selected, and print their facts."""
     from lcnb.display.terminal import check_output, print_rows
 
-    if bool(machines) == (selection is not None):
-        raise click.UsageError("name machines by label or identifier, or pass --select, one of the two.")
+    if selection is not None and machines:
+        raise click.UsageError(
+            f"--select {selection!r} is followed by {' '.join(machines)!r}: put the whole selection in quotes, as in "
+            "--select \"state == 'off'\", or name machines without --select."
+        )
+    if selection is None and not machines:
+        raise click.UsageError("name machines by label or identifier, or pass --select.")
     check_output(output)
     with connect_client(account, sandbox) as lc:
         found = list(machines) if selection is None else _selected_machines(lc, selection)
@@ -101,7 +106,8 @@ def tag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | 
     """
     tags, machines = _tags_and_machines(words)
     if not tags and not keys:
-        raise click.UsageError("name at least one tag: KEY=VALUE, or --key KEY.")
+        named = f" {' '.join(map(repr, words[-1:]))} has no =." if words else ""
+        raise click.UsageError(f"name at least one tag: KEY=VALUE, or --key KEY.{named}")
     if not machines and selection is None:
         raise click.UsageError(
             "no machine is named: each word with = is a tag. Name machines by label or identifier, or pass --select."
@@ -163,7 +169,14 @@ def expire_command(
     """
     if (in_ is not None) + (at is not None) + never != 1:
         raise click.UsageError("pass one of --in, --at and --never.")
-    _edit_and_print("expire", (in_,), words, selection, at=at, never=never, **where)
+    from lcnb.errors import InputError
+
+    try:
+        _edit_and_print("expire", (in_,), words, selection, at=at, never=never, **where)
+    except InputError as error:
+        if error.field == "expires":
+            error.restate(field="--at" if in_ is None else "--in")
+        raise
 
 
 # --- the file -------------------------------------------------------------------------------------------

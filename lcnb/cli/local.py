@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lcnb.cli.options import account_options, runs_dir_option, sandbox_settings
+from lcnb.cli.options import Number, WholeNumber, account_options, runs_dir_option, sandbox_settings
 from lcnb.runbooks.ends import DONE, RUN_FAILED
 
 
@@ -32,7 +32,7 @@ def doctor_command(account: str | None, sandbox: bool) -> None:
 @click.command()
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     metavar="PORT",
     default=0,
     help="Listen on this port of 127.0.0.1; 0 takes a free one.",
@@ -41,12 +41,22 @@ def doctor_command(account: str | None, sandbox: bool) -> None:
     "--state", metavar="FILE", type=click.Path(dir_okay=False), help="Keep the account in this file."
 )
 @click.option(
-    "--speed", type=float, metavar="X", default=1.0, show_default=True, help="Run the clock X times as fast."
+    "--speed",
+    type=Number(),
+    metavar="X",
+    default=1.0,
+    show_default=True,
+    help="Run the clock X times as fast.",
 )
 @click.option(
-    "--seed", type=int, metavar="N", default=1, show_default=True, help="Generate the machines from seed N."
+    "--seed",
+    type=int,
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Generate the machines from seed N.",
 )
-@click.option("--fleet", type=click.IntRange(0), metavar="N", help="Start with N machines.")
+@click.option("--fleet", type=WholeNumber(0), metavar="N", help="Start with N machines.")
 @click.option("--token", metavar="TOKEN", help="Accept this token (default: a random one).")
 @click.option(
     "--shapes",
@@ -55,9 +65,7 @@ def doctor_command(account: str | None, sandbox: bool) -> None:
     show_default=True,
     help="Documented shape of responses to send.",
 )
-@click.option(
-    "--rate-limit", type=click.IntRange(1), metavar="N", help="Allow N requests per hour and token."
-)
+@click.option("--rate-limit", type=WholeNumber(1), metavar="N", help="Allow N requests per hour and token.")
 @click.option(
     "--faults",
     metavar="FILE_OR_JSON",
@@ -84,7 +92,7 @@ def sandbox_command(**options: Any) -> None:
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=WholeNumber(0, 65535),
     metavar="PORT",
     default=0,
     help="Listen on this port; 0 takes a free one.",
@@ -92,7 +100,7 @@ def sandbox_command(**options: Any) -> None:
 @click.option("--dark", is_flag=True, help="Use the dark theme.")
 @click.option(
     "--idle",
-    type=click.IntRange(10),  # a shorter time may end the kernel before its page has loaded
+    type=WholeNumber(10),  # a shorter time may end the kernel before its page has loaded
     metavar="S",
     default=600,
     show_default=True,

@@ -153,7 +153,9 @@ def main() -> None:
     except click.exceptions.Abort:
         code = INTERRUPTED.exit_code
     except click.ClickException as error:
-        error.show()
+        from lcnb.cli.usage_errors import show_usage_error
+
+        show_usage_error(error)
         code = error.exit_code
         _record_wrong_options(error)
     except SystemExit as stop:

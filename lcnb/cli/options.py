@@ -20,6 +20,57 @@ EXPORT_FORMATS = ("ssh-config", "ansible", "ansible-script", "terraform", "prome
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+class WholeNumber(click.IntRange):
+    """A whole number, in the words of people: click's own name for it is "integer range"."""
+
+    name = "whole number"
+
+
+class Number(click.types.FloatParamType):
+    """A number, in the words of people: click's own name for it is "float"."""
+
+    name = "number"
+
+
+class NumberRange(click.FloatRange):
+    """A number between two others, in the words of people: click's own name for it is "float range"."""
+
+    name = "number"
+
+
+class InputFile(click.Path):
+    """A file that a command reads. The message for a missing one says where it was looked for, and what is there."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or fail with the nearest name."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{error.message}{_nearest_files(value)}", ctx, param) from None
+
+
+def _nearest_files(value: str) -> str:
+    """Describe where a file was looked for; "" for one that is there and cannot be read."""
+    from pathlib import Path
+
+    from lcnb.suggestions import nearest_name
+
+    path = Path(value).absolute()
+    if path.is_dir():
+        return " Name a file."
+    if path.exists():
+        return ""
+    folder = path.parent
+    if not folder.is_dir():
+        return f" There is no folder {folder}."
+    same_kind = {each.stem: each.name for each in folder.glob(f"*{path.suffix}") if each.is_file()}
+    near = same_kind.get(nearest_name(path.stem, same_kind) or "")
+    return f" It was looked for in {folder}{f' (did you mean {near!r}?)' if near else ''}."
+
+
 def account_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add `--account` and `--sandbox`."""
     sandbox = click.option("--sandbox", is_flag=True, help="Use the sandbox instead of your account.")
@@ -107,7 +158,7 @@ _TABLE_OPTIONS = (
     click.option(
         "--sort", metavar="COLUMN", default="", help="Sort by this column; -COLUMN sorts downwards."
     ),
-    click.option("--limit", type=click.IntRange(0), metavar="N", help="Show at most N rows."),
+    click.option("--limit", type=WholeNumber(0), metavar="N", help="Show at most N rows."),
     click.option("--no-header", is_flag=True, help="Omit the names of the columns."),
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lcnb.cli.options import account_options, runs_dir_option
+from lcnb.cli.options import Number, WholeNumber, account_options, runs_dir_option
 
 ENGINE_CHOICES = click.Choice(["auto", "kernel"], case_sensitive=False)
 
@@ -39,14 +39,14 @@ def retry_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--retries` and `--retry-wait`."""
     retries = click.option(
         "--retries",
-        type=click.IntRange(0, 20),
+        type=WholeNumber(0, 20),
         default=0,
         metavar="N",
         help="Try again up to N times if the network or the provider failed before anything was changed.",
     )
     wait = click.option(
         "--retry-wait",
-        type=float,
+        type=Number(),
         metavar="S",
         help="Wait S seconds before the first retry (default: 30); each further wait is doubled, up to 900.",
     )
@@ -70,11 +70,11 @@ def kernel_options(command: Callable[..., None]) -> Callable[..., None]:
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         runs_dir_option,
-        click.option("--timeout", type=float, metavar="S", help="Limit the whole run to S seconds."),
-        click.option("--cell-timeout", type=float, metavar="S", help="Limit each cell to S seconds."),
+        click.option("--timeout", type=Number(), metavar="S", help="Limit the whole run to S seconds."),
+        click.option("--cell-timeout", type=Number(), metavar="S", help="Limit each cell to S seconds."),
         click.option(
             "--lock-wait",
-            type=float,
+            type=Number(),
             default=0,
             metavar="S",
             help="Wait S seconds for another run of the same notebook to end.",
@@ -139,7 +139,9 @@ def parse_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise ParameterError(f"-p {pair!r}: expected NAME=VALUE", not_done="started")
+            raise ParameterError(
+                f"-p {pair!r}: expected NAME=VALUE, as in -p location=MIA1", value=pair, not_done="started"
+            )
         if key in given:
             raise ParameterError(f"-p {key}: given twice, {given[key]!r} and {value!r}", not_done="started")
         given[key] = WrittenText(value)

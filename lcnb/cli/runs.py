@@ -9,6 +9,7 @@ import click
 
 from lcnb.cli.options import (
     OUTPUT_FORMATS,
+    WholeNumber,
     account_options,
     output_option,
     runs_dir_option,
@@ -61,7 +62,9 @@ def runs_group(
     if ctx.invoked_subcommand is not None:
         ctx.obj = runs_dir
         return
-    from lcnb.display.terminal import print_line, print_rows
+    from lcnb.display.terminal import fit_message, print_line, print_rows
+    from lcnb.folders import resolve_runs_folder
+    from lcnb.runbooks.records.find import no_runs_sentence
     from lcnb.runbooks.records.history import list_runs, run_rows
     from lcnb.runbooks.records.run_filter import select_runs, short_ids
 
@@ -77,6 +80,9 @@ def runs_group(
     # A pipe gets whole ids: what it stores must still be unique when there are more runs.
     ids = short_ids(run.id for run in kept) if sys.stdout.isatty() and not choice.wide else {}
     print_rows(run_rows(found), output, choice, shown={"id": ids})
+    if not kept:
+        sentence = no_runs_sentence(resolve_runs_folder(runs_dir))
+        print_line((fit_message(sentence, sys.stderr), ""), stream=sys.stderr)
     for run in found:
         if run.problem:
             print_line((f"{run.id}: {run.problem}", ""), stream=sys.stderr)
@@ -85,7 +91,7 @@ def runs_group(
 @runs_group.command()
 @click.option(
     "--keep",
-    type=click.IntRange(0),
+    type=WholeNumber(0),
     required=True,
     metavar="N",
     help="Keep the newest N runs, and the newest N refused starts.",
@@ -357,11 +363,12 @@ def approve_command(run: str, note: str, yes: bool, runs_dir: str | None) -> Non
     """
     from lcnb.cli.printing import print_run_changes
     from lcnb.runbooks import rerun
-    from lcnb.runbooks.records.approval import approve_run
+    from lcnb.runbooks.records.approval import approve_run, check_approver
     from lcnb.runbooks.records.settled import share_approval
 
     planned = _find_run(run, runs_dir)
     rerun.check_plan(planned, to_approve=True)
+    check_approver(planned)
     facts = planned.facts
     click.echo(
         f"{facts.get('title')}, planned by {facts.get('user')}@{facts.get('host')} at {facts.get('started')}"

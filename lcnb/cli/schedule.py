@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lcnb.cli.options import OUTPUT_FORMATS, table_options
+from lcnb.cli.options import OUTPUT_FORMATS, Number, table_options
 from lcnb.cli.run_options import kernel_options, parameter_option, retry_options
 from lcnb.runbooks.ends import ATTENTION, DONE
 from lcnb.runbooks.schedule.systems import SYSTEMS
@@ -52,7 +52,7 @@ def _schedule_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Let every run make its changes without asking (needed for dry_run=false).",
         ),
-        click.option("--timeout", type=float, metavar="S", help="Limit each run to S seconds."),
+        click.option("--timeout", type=Number(), metavar="S", help="Limit each run to S seconds."),
         retry_options,
         kernel_options,
     )

@@ -82,7 +82,7 @@ class SyncClient:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for marked in _marked_methods(cls):
-            marked.define(cls, _sync_function(marked.steps))
+            marked.define(cls, _sync_function(marked))
 
 
 class AsyncClient:
@@ -94,7 +94,7 @@ class AsyncClient:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for marked in _marked_methods(cls):
-            marked.define(cls, _async_function(marked.steps))
+            marked.define(cls, _async_function(marked))
 
 
 def _marked_methods(cls: type) -> list[_MarkedMethod]:
@@ -103,16 +103,18 @@ def _marked_methods(cls: type) -> list[_MarkedMethod]:
     return [member for member in members if isinstance(member, _MarkedMethod)]
 
 
-def _sync_function(steps: Callable[..., Steps[T]]) -> Callable[..., T]:
-    def method(self: SyncClient, *args: Any, **kwargs: Any) -> T:
-        return _run_sync(self._wire, steps(self, *args, **kwargs))
+def _sync_function(marked: _MarkedMethod) -> Callable[..., Any]:
+    def method(self: SyncClient, *args: Any, **kwargs: Any) -> Any:
+        marked.check_arguments(self, *args, **kwargs)
+        return _run_sync(self._wire, marked.steps(self, *args, **kwargs))
 
     return method
 
 
-def _async_function(steps: Callable[..., Steps[T]]) -> Callable[..., Coroutine[Any, Any, T]]:
-    async def method(self: AsyncClient, *args: Any, **kwargs: Any) -> T:
-        return await _run_async(self._wire, steps(self, *args, **kwargs))
+def _async_function(marked: _MarkedMethod) -> Callable[..., Coroutine[Any, Any, Any]]:
+    async def method(self: AsyncClient, *args: Any, **kwargs: Any) -> Any:
+        marked.check_arguments(self, *args, **kwargs)
+        return await _run_async(self._wire, marked.steps(self, *args, **kwargs))
 
     return method
 
@@ -123,6 +125,7 @@ class _MarkedMethod:
     def __init__(self, written: Callable[..., Any], steps: Callable[..., Steps[Any]]) -> None:
         self.steps = steps
         self._written = written
+        self._signature = inspect.signature(written)
         # doctest finds the examples by the attributes that this copies.
         update_wrapper(self, written)  # type: ignore[arg-type]
 
@@ -133,9 +136,19 @@ class _MarkedMethod:
         result = self.result_annotation(owner)
         function.__qualname__ = f"{owner.__qualname__}.{name}"
         function.__annotations__ = {**self._written.__annotations__, "return": result}
-        signature = inspect.signature(self._written).replace(return_annotation=result)
+        signature = self._signature.replace(return_annotation=result)
         function.__signature__ = signature  # type: ignore[attr-defined]
         setattr(owner, name, function)
+
+    def check_arguments(self, *args: Any, **kwargs: Any) -> None:
+        """Raise TypeError for arguments that the method does not take; the message shows how to call it."""
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            taken = [each.replace(annotation=each.empty) for each in self._signature.parameters.values()][1:]
+            call = f"{self._written.__name__}{inspect.Signature(taken)}"
+            listed = " Pass several machines as a list." if taken and taken[0].name == "machines" else ""
+            raise TypeError(f"{self._written.__name__}: {error}. It is called as {call}.{listed}") from None
 
     def result_annotation(self, owner: type[SyncClient | AsyncClient]) -> str:
         """Return the annotation of the result: `pd.DataFrame` for `Steps[pd.DataFrame]`."""

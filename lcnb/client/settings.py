@@ -31,7 +31,9 @@ def client_settings(
         return load_settings(account, token=token, base_url=base_url, timeout=timeout)
     if account is not None or token is not None or base_url is not None:
         raise InputError(
-            "sandbox=True brings its own token and base URL: pass neither account nor token nor base_url"
+            "the sandbox has its own token and base URL: pass either --sandbox or --account (in Python: sandbox=True "
+            "without account, token and base_url)",
+            not_done="sent",
         )
     server, state_dir = shared_sandbox()
     settings = load_settings(None, token=server.token, base_url=server.base_url, timeout=timeout)

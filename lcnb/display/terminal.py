@@ -266,12 +266,50 @@ def show_warnings() -> None:
 
 def print_warning(text: str) -> None:
     """Print `warning: TEXT` to stderr."""
-    print_line(("warning:", WARNING_STYLE), (f" {text}", ""), stream=sys.stderr)
+    _print_message("warning:", WARNING_STYLE, text)
 
 
 def print_error(error: BaseException) -> None:
     """Print `error: MESSAGE` to stderr."""
-    print_line(("error:", ERROR_STYLE), (f" {error}", ""), stream=sys.stderr)
+    _print_message("error:", ERROR_STYLE, str(error))
+
+
+def _print_message(mark: str, style: str, text: str) -> None:
+    whole = fit_message(f"{mark} {text}", sys.stderr)
+    print_line((mark, style), (whole.removeprefix(mark), ""), stream=sys.stderr)
+
+
+def fit_message(text: str, stream: TextIO) -> str:
+    """Return a message with line ends between words, so that it fits the terminal; unchanged for other streams.
+
+    What is in backquotes stays on one line, so that a command can be copied.
+    """
+    if not stream.isatty():
+        return text
+    import shutil
+
+    return wrap_message(text, shutil.get_terminal_size().columns)
+
+
+def wrap_message(text: str, width: int) -> str:
+    r"""Return a message in lines of at most `width` characters, except for longer words and commands in backquotes.
+
+    >>> print(wrap_message("no run 'last'. List them: `lcnb runs --since 7d`", 30))
+    no run 'last'. List them:
+    `lcnb runs --since 7d`
+    """
+    import re
+    import textwrap
+
+    joined = re.sub(r"`[^`\n]+`", lambda found: found[0].replace(" ", "\0"), text)
+    lines = (
+        textwrap.fill(
+            line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True,
+            subsequent_indent=" " * (len(line) - len(line.lstrip(" "))),
+        )
+        for line in joined.split("\n")
+    )  # fmt: skip
+    return "\n".join(lines).replace("\0", " ")
 
 
 def escape_markup(text: str) -> str:

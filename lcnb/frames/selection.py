@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -50,6 +51,9 @@ TEXT_METHODS: dict[str, Callable[[str, str], bool]] = {
     "endswith": str.endswith,
     "contains": operator.contains,
 }
+#: An = that is no part of ==, !=, <=, >= or :=.
+_SINGLE_EQUALS = re.compile(r"(?<![=!<>:])=(?!=)")
+_QUOTED_TEXT = re.compile(r"'[^']*'|\"[^\"]*\"")
 _REGEX_CHARACTERS = frozenset("\\^$*+?{}[]|()")
 _DTYPE_KINDS = {
     "str": "text",
@@ -219,6 +223,8 @@ def _parse_expression(text: str) -> ast.expr:
             )  # Python warns about odd literals, which are refused or kept as texts
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        if _SINGLE_EQUALS.search(_QUOTED_TEXT.sub("''", text)):
+            raise _SelectionProblem("it compares by =: write ==") from None
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise _SelectionProblem(f"it cannot be read ({reason})") from None
 
@@ -388,6 +394,7 @@ class _ExpressionReader:
         if self.columns is not None:
             if name not in self.columns:
                 near = " (write tag.KEY)" if name == TAG_NAME else did_you_mean(name, self.columns)
+                near = near or f" (a text needs quotes: '{name}')"
                 raise _SelectionProblem(
                     f"there is no column {name!r}{near}. Columns: {', '.join(self.columns)}"
                 )

@@ -65,7 +65,12 @@ RUN_FAILED = End(
     1,
 )
 CELL_FAILED = End("failed", "a cell failed; `sys.exit(n)` in a cell gives n instead", "bad", 3)
-MISUSED = End("refused", "wrong usage, name, parameter or configuration; nothing was started", "bad", 2)
+MISUSED = End(
+    "refused",
+    "wrong usage, name, parameter or configuration, or a refused change; nothing was started",
+    "bad",
+    2,
+)
 NOT_CONFIRMED = End("refused", "nobody confirmed the changes; nothing was sent", "bad", 6)
 TIMED_OUT = End(
     "timeout", "a cell or the run took too long, or a change was made and not seen finished in time", "bad", 4

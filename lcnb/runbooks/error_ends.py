@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from lcnb.errors import ConfigError, ConfirmationMissing, InputError, Locked, NotFound, WaitTimeout
+from lcnb.errors import (
+    AlreadyApplied,
+    ConfigError,
+    ConfirmationMissing,
+    Drifted,
+    InputError,
+    Locked,
+    NotFound,
+    Protected,
+    WaitTimeout,
+)
 from lcnb.runbooks.ends import LOCKED, MISUSED, NOT_CONFIRMED, RUN_FAILED, TIMED_OUT, End
+
+#: Nothing was sent or started, and the same command is refused again until something is corrected.
+_REFUSALS = (InputError, ConfigError, NotFound, Protected, AlreadyApplied, Drifted)
 
 
 def end_of_error(error: BaseException) -> End:
@@ -18,4 +31,4 @@ def end_of_error(error: BaseException) -> End:
         return LOCKED
     if isinstance(error, WaitTimeout):
         return TIMED_OUT
-    return MISUSED if isinstance(error, InputError | ConfigError | NotFound) else RUN_FAILED
+    return MISUSED if isinstance(error, _REFUSALS) else RUN_FAILED

@@ -354,7 +354,8 @@ class RunExecution:
         except OSError as error:
             raise RunError(
                 f"the record of the run in {self.folder} could not be written: {error.strerror or error}. The "
-                f"run itself ended as {job.status} (exit code {job.ended.exit_code}).",
+                f"run itself ended as {job.status} (exit code {job.ended.exit_code}). Free some space, or choose "
+                "another folder with --runs-dir or LCNB_RUNS_DIR.",
                 folder=self.folder,
             ) from None
         return problems

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lcnb.errors import InputError, QueryTimeout
 from lcnb.sql_queries.statement import position_text, refused_query_error
+from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -259,6 +260,8 @@ def _problem_and_cure(facts: Mapping[str, Any]) -> tuple[str, str]:
     near = [each.strip('"') for each in str(facts.get("candidates") or "").split(",") if each]
     if kind == "COLUMN_NOT_FOUND":
         cure = f"The nearest columns: {', '.join(near)}." if near else "FROM names no table that has it."
+        if not did_you_mean(str(name), near):
+            cure += f" If it is a text, put it in single quotes: '{name}'."
         return f"no column {name!r}", cure
     if kind == "MISSING_ENTRY":
         what = str(facts.get("type", "entry")).lower()
@@ -268,7 +271,10 @@ def _problem_and_cure(facts: Mapping[str, Any]) -> tuple[str, str]:
             f"the query needs more than {MAX_MEMORY} of memory",
             "Make it smaller: filter or aggregate first.",
         )
-    return _split_message(str(facts.get("exception_message", "")))
+    problem, cure = _split_message(str(facts.get("exception_message", "")))
+    if kind == "SYNTAX_ERROR":
+        cure = cure or "An example: select label from inventory where state = 'running'."
+    return problem, cure
 
 
 def _split_message(message: str) -> tuple[str, str]:

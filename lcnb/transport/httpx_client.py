@@ -148,11 +148,18 @@ def read_response(response: httpx.Response) -> Response:
     return Response(response.status_code, headers, response.content)
 
 
+#: What OpenSSL and the system add to the words of an error: the number, the name and the line of its source.
+_TECHNICAL_MARKS = re.compile(r"^\[(?:Errno -?\d+|SSL: \w+)\] | \(_ssl\.c:\d+\)$")
+
+
 def classify_failure(error: Exception) -> TransportFailure:
     """Return what one of SEND_ERRORS means; only a request that certainly was not sent counts as `not sent`."""
-    problem = str(error) or type(error).__name__
-    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in problem:
+    reason = str(error) or type(error).__name__
+    problem = _TECHNICAL_MARKS.sub("", reason)
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in reason:
         return TransportFailure("untrusted", problem)
+    if isinstance(error, httpx.ConnectError) and "WRONG_VERSION_NUMBER" in reason:
+        return TransportFailure("not sent", "it does not speak TLS, which https:// needs")
     if isinstance(error, httpx.ProxyError) and re.match(r"4\d\d\b", problem):
         return TransportFailure("denied", problem)
     not_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from lcnb.runbooks.notebook.conversion import convert_value
-from lcnb.runbooks.notebook.types import ParameterType
+from lcnb.runbooks.notebook.types import NUMBER_WORDS, ParameterType, limits_text
 
 #: Kind → one value, and several values.
 _WORDS = {
     "any": ("any text", "one or more"),
     "str": ("text", "one or more"),
     "bytes": ("text", "one or more"),
-    "int": ("a whole number", "whole numbers"),
-    "float": ("a number", "numbers"),
+    "int": (NUMBER_WORDS["int"], "whole numbers"),
+    "float": (NUMBER_WORDS["float"], "numbers"),
     "bool": ("yes or no", "yes or no each"),
     "date": ("a date such as 2026-12-31", "dates such as 2026-12-31"),
     "datetime": ("a time such as 2026-12-31T18:00", "times such as 2026-12-31T18:00"),
@@ -22,7 +22,6 @@ _WORDS = {
     "dict": ('names with values, such as {"env": "prod"}', 'names with values, such as {"env": "prod"}'),
     "none": ("empty", "empty"),
 }
-_LIMITS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 #: Kinds whose values are typed one after the other.
 _SEVERAL = ("list", "set", "tuple")
 
@@ -42,8 +41,8 @@ def plain_type_text(declared: ParameterType) -> str:
     if declared.kind in _SEVERAL:
         parts = [_many_words(part) for part in declared.parts] or [_WORDS["any"][1]]
         many = parts[0] if len(set(parts)) == 1 else f"values ({', then '.join(parts)})"
-        return f"{many}, separated by commas{_limits_text(declared)}"
-    return _WORDS.get(declared.kind, ("a value", ""))[0] + _limits_text(declared)
+        return f"{many}, separated by commas{limits_text(declared)}"
+    return _WORDS.get(declared.kind, ("a value", ""))[0] + limits_text(declared)
 
 
 def plain_refusal(declared: ParameterType, value: Any) -> str:
@@ -64,22 +63,11 @@ def plain_refusal(declared: ParameterType, value: Any) -> str:
 def _many_words(part: ParameterType) -> str:
     if part.kind == "literal":
         return f"any of {_join_words(map(str, part.values))}"
-    return _WORDS.get(part.kind, ("", "values"))[1] + _limits_text(part)
+    return _WORDS.get(part.kind, ("", "values"))[1] + limits_text(part)
 
 
 def _empty_last(parts: Iterable[ParameterType]) -> list[ParameterType]:
     return sorted(parts, key=lambda part: part.kind == "none")
-
-
-def _limits_text(declared: ParameterType) -> str:
-    if [sign for sign, _ in declared.bounds] == [">=", "<="]:
-        (_, least), (_, most) = declared.bounds
-        return f" from {least:g} to {most:g}"
-    limits = [
-        f"{_LIMITS[sign.removeprefix('length ')]} {limit:g}{' long' if sign.startswith('length') else ''}"
-        for sign, limit in declared.bounds
-    ]
-    return f", {' and '.join(limits)}" if limits else ""
 
 
 def _join_words(words: Iterable[str]) -> str:

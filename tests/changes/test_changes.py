@@ -587,7 +587,10 @@ def test_prune(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
-        ([{"label": "a"}], r"row 1: there is no machine 'a' yet, and location, plan, image is missing"),
+        (
+            [{"label": "a"}],
+            r"row 1: there is no machine 'a' yet. To create it, the row needs location, plan, image",
+        ),
         ([{"label": None}], "row 1: label"),
         ([{"label": "web-01"}, {"label": "web-01"}], "row 2: the label 'web-01' occurs twice"),
         ([{"label": "web-01", "sate": "off"}], r"column 'sate'.*did you mean 'state'"),
@@ -1014,7 +1017,7 @@ def test_d12_accessor(first: str, second: str, lc: lcnb.LetsCloud, tmp_path: Pat
             if name in ("parquet", "feather", "pickle")
             else "frame.drop_duplicates('identifier')"
             if name == "concat"
-            else "Select from lc.instances()"
+            else "elect from lc.instances()"
         )
         assert cure in text, (name, text)
         assert text.endswith("Nothing was sent.")

@@ -727,7 +727,7 @@ def test_no_token() -> None:
     with pytest.raises(TokenMissing):
         run_runbook("inventory")
     explore = ROOT / "notebooks" / "explore" / "inventory.ipynb"
-    with pytest.raises(ParameterError, match=r"no parameter 'x'\. This runbook takes none\."):
+    with pytest.raises(ParameterError, match=r"no parameter 'x'\. This notebook takes none: "):
         run_runbook(str(explore), {"x": 1})
 
 

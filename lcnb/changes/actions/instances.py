@@ -52,7 +52,8 @@ class CreateInstance(Action):
         label, hostname = spec.label, spec.hostname
         if there.machines_named(label):
             raise InputError(
-                f"label {label!r}: a machine of this label exists. The provider would make a second one. {NOTHING_SENT}"
+                f"label {label!r}: a machine of this label exists, and the provider would make a second one. Choose "
+                f"another label. {NOTHING_SENT}"
             )
         there.check_free(label)
         location = yield from find_location(cache, spec.location, for_new=True)

@@ -272,7 +272,7 @@ def _parse_bool(value: object) -> bool:
         return True
     if text in _FALSE_WORDS:
         return False
-    raise ValueError("write true or false")
+    raise ValueError
 
 
 def _parse_none(value: object) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     pass
 
 
+#: Notebooks of a folder that an error lists.
+MAX_SHOWN_NOTEBOOKS = 8
+
+
 @dataclass(frozen=True)
 class Runbook:
     """A notebook that can be run: its path, its purpose, and the parameters that it takes."""
@@ -65,13 +69,15 @@ def find_runbook(name: str) -> Runbook:
     if name.endswith(".ipynb") or "/" in name or "\\" in name:
         path = Path(name).expanduser()
         if not path.is_file():
-            raise InputError(f"no runbook file {name}: looked at {path.absolute()}", not_done="started")
+            raise _missing_file_error(name, path)
     elif name in shipped_names():
         path = notebooks_dir() / "runbooks" / f"{name}.ipynb"
+    elif Path(name).exists():
+        raise _not_a_notebook_error(name)
     else:
         raise InputError(
             f"no runbook {name!r}{did_you_mean(name, shipped_names())}. Shipped: {', '.join(shipped_names())}; "
-            f"a file of your own: ./{name}.ipynb",
+            f"a file of your own: ./{name.removesuffix('.ipynb')}.ipynb",
             not_done="started",
         )
     return _load_runbook(path)
@@ -111,6 +117,33 @@ def has_parameter_cell(path: Path) -> bool:
     True
     """
     return any("parameters" in _cell_tags(cell) for cell in read_notebook(path)["cells"])
+
+
+def _missing_file_error(name: str, path: Path) -> InputError:
+    """The error for a notebook that does not exist. It names a similar one, or those of the same folder."""
+    if path.exists():
+        return _not_a_notebook_error(name)
+    there = sorted(each.name for each in path.parent.glob("*.ipynb"))
+    shown = f"{', '.join(there[:MAX_SHOWN_NOTEBOOKS])}{', ...' if len(there) > MAX_SHOWN_NOTEBOOKS else ''}"
+    shipped = path.stem in shipped_names()
+    return InputError(
+        f"no runbook file {name}{did_you_mean(path.name, there)}: looked at {path.absolute()}",
+        value=name,
+        cure=f"The shipped runbook has no path: lcnb run {path.stem}."
+        if shipped
+        else f"Notebooks in that folder: {shown or 'none'}.",
+        not_done="started",
+    )
+
+
+def _not_a_notebook_error(name: str) -> InputError:
+    kind = "a folder" if Path(name).is_dir() else "a file, but no notebook"
+    return InputError(
+        f"{name!r} is {kind}",
+        value=name,
+        cure="Name a notebook, as in `lcnb run ./FILE.ipynb`, or a shipped runbook (`lcnb runbooks` lists them).",
+        not_done="started",
+    )
 
 
 def _load_runbook(path: Path) -> Runbook:

@@ -113,7 +113,8 @@ def check_required(parameters: Sequence[Parameter], given: Mapping[str, object])
             f"parameter {each.name} must be given, {with_article(each.type)}{f': {each.help}' if each.help else ''}"
             for each in missing
         )
-        raise ParameterError(message, not_done="started")
+        cure = f"Add {' '.join(f'-p {each.name}=VALUE' for each in missing)}."
+        raise ParameterError(message, cure=cure, not_done="started")
 
 
 def effective_values(parameters: Sequence[Parameter], checked: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +155,10 @@ def _unknown_message(name: str, known: Mapping[str, Parameter]) -> str:
     else:
         hint = did_you_mean(name, known)
     if not known:
-        return f"no parameter {name!r}{hint}. This runbook takes none"
+        return (
+            f"no parameter {name!r}{hint}. This notebook takes none: a cell with the tag `parameters` declares them "
+            f"(in JupyterLab: select the cell; Property Inspector, Cell Tags)"
+        )
     return f"no parameter {name!r}{hint}. Parameters: {', '.join(known)}"
 
 

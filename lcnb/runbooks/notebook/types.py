@@ -94,10 +94,39 @@ def is_path_type(declared: ParameterType) -> bool:
 
 
 def with_article(declared: ParameterType) -> str:
-    """Return the type with "a" or "an" before it, as errors show it.
+    """Return the type with "a" or "an" before it, in words that need no Python, as errors show it.
 
-    >>> with_article(ParameterType("int"))
-    'an int'
+    >>> with_article(ParameterType("int", bounds=((">=", 1), ("<=", 365))))
+    'a whole number from 1 to 365'
+    >>> with_article(union_type([ParameterType("bool"), ParameterType("none")]))
+    'true or false or None'
     """
+    if declared.kind == "union":
+        return " or ".join("None" if part.kind == "none" else with_article(part) for part in declared.parts)
+    if declared.kind == "bool":
+        return "true or false"
+    if declared.kind in NUMBER_WORDS:
+        return f"{NUMBER_WORDS[declared.kind]}{limits_text(declared)}"
     text = str(declared)
     return text if text.startswith(("one of", "any")) else f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
+
+
+#: Kinds of numbers in words for people who do not program.
+NUMBER_WORDS = {"int": "a whole number", "float": "a number"}
+_LIMITS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+
+
+def limits_text(declared: ParameterType) -> str:
+    """Return the bounds of a type in words, to be put behind the words for the type; "" without bounds.
+
+    >>> limits_text(ParameterType("int", bounds=((">=", 1),)))
+    ', at least 1'
+    """
+    if [sign for sign, _ in declared.bounds] == [">=", "<="]:
+        (_, least), (_, most) = declared.bounds
+        return f" from {least:g} to {most:g}"
+    limits = [
+        f"{_LIMITS[sign.removeprefix('length ')]} {limit:g}{' long' if sign.startswith('length') else ''}"
+        for sign, limit in declared.bounds
+    ]
+    return f", {' and '.join(limits)}" if limits else ""

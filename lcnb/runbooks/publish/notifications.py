@@ -188,7 +188,10 @@ def load_targets() -> tuple[Any, list[str]]:
                     found = [f"{entry}, {each}" for each in _ignored_entries(messages, path)]
                     problems += found or ([] if named else [f"{entry}: the file has no URL"])
         if not understood:
-            raise ConfigError(f"{entry} is neither an Apprise URL nor a file; nobody was notified")
+            raise ConfigError(
+                f"{entry} is neither an Apprise URL, such as mailto://user:password@mail.example.com, nor a file of "
+                "such URLs; nobody was notified. Its text is not shown, because it may hold a password"
+            )
     return sender, problems
 
 

@@ -66,6 +66,12 @@ def read_approval(run: RunRecord) -> Approval | None:
     return approval
 
 
+def check_approver(planned: RunRecord) -> None:
+    """Raise ApprovalMissing if the user of this process cannot approve a run, or its files are not as recorded."""
+    if problem := _find_problem(planned, user_name()):
+        raise ApprovalMissing(problem[0], cure=problem[1], not_done="approved")
+
+
 def approve_run(planned: RunRecord, note: str = "", now: datetime | None = None) -> Approval:
     """Write the approval of a planned run by the user of this process, and return it.
 
@@ -73,8 +79,7 @@ def approve_run(planned: RunRecord, note: str = "", now: datetime | None = None)
     InputError when its files are no longer as they were. OSError when the file cannot be written.
     """
     user = user_name()
-    if problem := _find_problem(planned, user):
-        raise ApprovalMissing(problem[0], cure=problem[1], not_done="approved")
+    check_approver(planned)
     sha256 = _hash_record(planned)
     existing = read_approval(planned)
     if existing is not None and (existing.run, existing.record_sha256) == (planned.id, sha256):

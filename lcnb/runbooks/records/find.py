@@ -66,13 +66,19 @@ def _absolute_path(name: str | Path) -> Path:
     return Path(os.path.abspath(Path(name).expanduser()))  # noqa: PTH100 - symbolic links stay
 
 
+def no_runs_sentence(place: Path) -> str:
+    """Return what people read about a folder without runs, and how to look elsewhere."""
+    what = "holds no runs" if place.exists() else "does not exist, so it holds no runs"
+    return f"{place} {what}. To look in another folder: --runs-dir, or LCNB_RUNS_DIR."
+
+
 def _describe_missing(name: str | Path, folder: str | Path | None) -> str:
     if is_run_path(name):
         return f"in {_absolute_path(name)}: it has no {RECORD_FILE}."
     place = resolve_runs_folder(folder)
     runs = read_runs(place)
     if not runs:
-        return f"{name!r}: {place} holds no runs. To look in another folder: --runs-dir, or LCNB_RUNS_DIR."
+        return f"{name!r}: {no_runs_sentence(place)}"
     return (
         f"{name!r}{did_you_mean(str(name), [run.id for run in runs])} in {place}. `lcnb runs` lists the runs."
     )

@@ -320,7 +320,18 @@ def _make_cronsim(text: str, written: str, after: datetime) -> CronSim:
     try:
         return CronSim(written, after)
     except CronSimError as wrong:
-        raise _cron_error(text, f"{wrong}. {_EXAMPLE_TEXT}") from None
+        raise _cron_error(text, f"{wrong}{_wrong_field(text)}. {_EXAMPLE_TEXT}") from None
+
+
+def _wrong_field(text: str) -> str:
+    """Return the first field that is not made of values of its range, with that range; "" when there is none."""
+    for field, part in zip(_CRON_FIELDS, text.split(), strict=False):
+        if part != "?" and _expand_field(text, field, part) == part and not re.fullmatch(r"[\d,]+|\*", part):
+            return f" {part!r}"
+        numbers = [int(each) for each in re.findall(r"\d+", part.partition("/")[0])]
+        if any(each not in field.values and each != 7 for each in numbers):
+            return f" {part!r}: {field.values[0]} to {field.values[-1]}"
+    return ""
 
 
 def _cron_error(text: str, problem: str) -> InputError:

@@ -11,7 +11,7 @@ import pandas as pd
 from lcnb.changes.accessor import plain_rows
 from lcnb.changes.build import DESIRED_COLUMNS
 from lcnb.changes.built import FixedDifference
-from lcnb.csv_file import read_csv
+from lcnb.csv_file import read_csv, separator_hint
 from lcnb.errors import InputError
 from lcnb.names import comparable_name
 from lcnb.runbooks.toolkit.targets import has_label
@@ -46,10 +46,13 @@ def read_fleet(path: str | Path, columns: Sequence[str] = DESIRED_COLUMNS) -> pd
 def _check_columns(path: str | Path, names: Sequence[str], columns: Sequence[str]) -> None:
     for name in names:
         if name not in columns:
+            near = did_you_mean(name, [each for each in columns if each not in names])
+            if "label" not in names:
+                near = ", and the column label is missing"
             raise InputError(
-                f"{path}: {name!r} is not a column of a fleet{did_you_mean(name, columns)}. Columns: "
-                f"{', '.join(columns)}",
+                f"{path}: {name!r} is not a column of a fleet{near}. Columns: {', '.join(columns)}",
                 value=name,
+                cure=separator_hint(names),
                 not_done="sent",
             )
     if "label" not in names:

@@ -80,7 +80,7 @@ def folders(tmp_path: Path) -> list[Path]:
         ("n,how\n1\n", "line 2: fewer values than columns .1, not 2."),
         ("n,words\n1,a,b\n", "line 2: more values than columns .3, not 2.*Quote a value"),
         ('n,how\n1,"a\n', "line 2: unexpected end of data"),
-        ("n,how\nx,ok\n", "row 1 .line 2., n: 'x' is not an int. It means: its number"),
+        ("n,how\nx,ok\n", "row 1 .line 2., n: 'x' is not a whole number. It means: its number"),
         (
             "n,hwo\n1,ok\n",
             "column hwo .from row 1 .line 2., value 'ok'.: no such parameter .did you mean 'how'",
@@ -115,7 +115,7 @@ def test_required(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "b.ipynb", ("size: int  # in GB\nn: int = 1", "parameters"))
     (tmp_path / "p.csv").write_text("size,n\n5,1\n,2\n")
     with pytest.raises(
-        ParameterError, match=r"^row 2 \(line 3\): parameter size must be given, an int: in GB\."
+        ParameterError, match=r"^row 2 \(line 3\): parameter size must be given, a whole number: in GB\."
     ):
         lcnb.batch(str(path), tmp_path / "p.csv")
     assert folders(tmp_path) == []
@@ -126,7 +126,7 @@ def test_required(tmp_path: Path) -> None:
     [
         ([], {}, "there are no rows"),
         ([1], {}, "row 1 of `over` is int"),
-        ([{"n": True}], {}, "row 1, n: True is not an int"),
+        ([{"n": True}], {}, "row 1, n: True is not a whole number"),
         ([{}], {"parameters": {"x": 1}}, "no parameter 'x'"),
         ([{}], {"workers": 0}, "workers: 0"),
         ([{}], {"max_errors": 0}, "max_errors: 0"),

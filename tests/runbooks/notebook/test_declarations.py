@@ -177,7 +177,7 @@ def test_required(tmp_path: Path) -> None:
     cell = "days: int  # to look back\nlabel: str\nhours: int = 1\nlater: int\nlater = 5"
     path = write_notebook(tmp_path / "asks.ipynb", (cell, "parameters"))
     with pytest.raises(
-        ParameterError, match=r"^parameter days must be given, an int: to look back; parameter label "
+        ParameterError, match=r"^parameter days must be given, a whole number: to look back; parameter label "
     ):
         run_runbook(str(path), folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

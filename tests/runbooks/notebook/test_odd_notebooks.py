@@ -392,7 +392,7 @@ def test_c5_given(call: Call, tmp_path: Path) -> None:
     for chosen in ("nope", "no/pe", ""):
         with pytest.raises(InputError, match=rf"^--kernel .* names '{chosen}', .*Nothing.*--kernel python3"):
             run_runbook(str(PLACE / "bom.ipynb"), kernel=chosen, folder=tmp_path / "runs")
-    with pytest.raises(ParameterError, match=r"no parameter 'x'\. This runbook takes none\."):
+    with pytest.raises(ParameterError, match=r"no parameter 'x'\. This notebook takes none: "):
         run_runbook(str(PLACE / "format2.ipynb"), {"x": 1}, folder=tmp_path / "runs")
     assert list_run_folders(tmp_path / "runs") == []
 

@@ -63,8 +63,8 @@ def test_notified_of_any_end(
     ("notify", "when", "problem"),
     [
         ("json://user:hook-password@127.0.0.1:9/", "all", "not everybody was notified of the end of night"),
-        ("no-such-scheme://user:hook-password@x", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL nor a file"),
-        ("/no/such/hook-password", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL nor a file"),
+        ("no-such-scheme://user:hook-password@x", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL, such as"),
+        ("/no/such/hook-password", "all", "LCNB_NOTIFY: entry 1 is neither an Apprise URL, such as"),
         ("json://user:hook-password@127.0.0.1:9/", "never", "LCNB_NOTIFY_ON: 'never' is neither 'all' nor 'trouble'"),
     ],
 )  # fmt: skip

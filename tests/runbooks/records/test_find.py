@@ -118,5 +118,5 @@ def test_an_empty_runs_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError) as nothing:
         find_run("last")
     assert str(nothing.value) == (
-        f"no run 'last': {tmp_path}/runs holds no runs. To look in another folder: --runs-dir, or LCNB_RUNS_DIR."
+        f"no run 'last': {tmp_path}/runs does not exist, so it holds no runs. To look in another folder: --runs-dir, or LCNB_RUNS_DIR."
     )

@@ -350,7 +350,8 @@ def test_required(tmp_path: Path, account_env: Any) -> None:
     """A schedule whose runs would all be refused is: a parameter that has no default is missing."""
     path = write_notebook(tmp_path / "night.ipynb", ("size: int", "parameters"))
     with pytest.raises(
-        ParameterError, match=r"^parameter size must be given, an int\. Nothing was written\."
+        ParameterError,
+        match=r"^parameter size must be given, a whole number\. Add -p size=VALUE\. Nothing was written\.",
     ):
         export_schedule(str(path), "0 6 * * *", "cron")
 
