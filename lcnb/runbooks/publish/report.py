@@ -81,6 +81,7 @@ th[aria-sort=ascending] .sort::after{content:" ▲"}th[aria-sort=descending] .so
  body{background:$white;font-size:12px}main{max-width:none;padding:0}section.body{border:0;padding:0}
  header h1{font-size:24px}section.body h2{font-size:16px;margin:16px 0 6px}section.body p,header p{max-width:none}
  .contents,.anchor-link{display:none}
+ summary{list-style:none}footer ul{padding:0}footer li{display:inline-block;margin-right:1.5em}
  details::details-content{content-visibility:visible;display:block;block-size:auto}
  main .jp-OutputArea-output,main .output_subarea,main .lcnb-scroll{overflow:visible}
  main .lcnb table.lcnb-table,main table.dataframe{max-width:100%;font-size:10px}main table.dataframe{font-size:9px}
