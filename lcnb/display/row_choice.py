@@ -41,7 +41,17 @@ DEFAULT_COLUMNS = {
     "schedules": ("name", "cron", "next", "last", "status"),
     "schedule problems": ("schedule", "kind", "text"),
     "facts": (
-        *("account", "label", "tags", "owner", "note", "protected", "expires", "protected_by", "protected_at"),
+        *(
+            "account",
+            "label",
+            "tags",
+            "owner",
+            "note",
+            "protected",
+            "expires",
+            "protected_by",
+            "protected_at",
+        ),
         "identifier",
     ),
     "history": (

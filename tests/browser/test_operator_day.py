@@ -123,7 +123,9 @@ class Keyboard(Mouse):
         place = select.evaluate(OPTION, text)
         for key in ["Home", *["ArrowDown"] * place]:
             self._key(key)
-        self.page.wait_for_function(f"([it, place]) => ({SELECTED})(it, place)", arg=[select.element_handle(), place])
+        self.page.wait_for_function(
+            f"([it, place]) => ({SELECTED})(it, place)", arg=[select.element_handle(), place]
+        )
 
     def tick(self, box: Any, *, up_to_here: bool = False) -> None:
         """Tick a row with Space, or with Shift+Space all rows from the last ticked one to this one."""
@@ -160,7 +162,11 @@ class Day:
     # --- parts of the page -------------------------------------------------------------------------------
 
     def button(self, name: str, inside: Any = None) -> Any:
-        return (inside or self.page).get_by_role("button", name=name, exact=True).and_(self.page.locator(":visible"))
+        return (
+            (inside or self.page)
+            .get_by_role("button", name=name, exact=True)
+            .and_(self.page.locator(":visible"))
+        )
 
     @property
     def grid(self) -> Any:
@@ -184,14 +190,21 @@ class Day:
 
     def select_only(self, text: str) -> list[str]:
         """Untick everything, search a text, and tick all rows that are shown; return their labels."""
+        everything = self.page.get_by_label("tick all rows shown", exact=True)
+        everything.wait_for()
         none = self.button("Untick all")
         if none.count() and none.is_enabled():
             self.hand.press(none)
         self.search(text)
-        everything = self.page.get_by_label("tick all rows shown", exact=True)
         self.hand.tick(everything)
         expect(everything).to_be_checked(timeout=LIMIT_MS)
         return self.labels()
+
+    def begin_anew(self, form: Any, first: str, again: str) -> None:
+        """Leave the result of the last time, if the form shows one."""
+        self.button(first, form).or_(self.button(again, form)).first.wait_for()
+        if (button := self.button(again, form)).count():
+            self.hand.press(button)
 
     def confirm(self, form: Any, yes: str | re.Pattern[str]) -> None:
         """Press the button that confirms, wait for the end, and close the form."""
@@ -216,7 +229,9 @@ class Day:
         names = {each["identifier"]: each["label"] for each in self.front.machines()}
         new = self.front.writes()[self.before :]
         self.before += len(new)
-        return sorted(re.sub(r"(?<=instances/)\w+", lambda found: names.get(found[0], "gone"), each) for each in new)
+        return sorted(
+            re.sub(r"(?<=instances/)\w+", lambda found: names.get(found[0], "gone"), each) for each in new
+        )
 
     def expect_accessible(self) -> None:
         if not self.page.evaluate("'axe' in window"):
@@ -310,7 +325,9 @@ class Day:
         """12. Snapshot the databases."""
         chosen = self.select_only("db-0")
         self.hand.press(self.button("Snapshot …"))
-        self.hand.write(self.act_form.get_by_label("Snapshot label", exact=True), f"{{label}} {self.hand.name}")
+        self.hand.write(
+            self.act_form.get_by_label("Snapshot label", exact=True), f"{{label}} {self.hand.name}"
+        )
         self.hand.press(self.button("Review …", self.act_form))
         self.confirm(self.act_form, f"Yes, create {len(chosen)}")
         assert self.written() == sorted(f"POST instances/{each}/snapshots" for each in chosen)
@@ -346,8 +363,7 @@ class Day:
         """17. Describe a new machine and read the preview with its price."""
         form = self.create_form
         self.hand.press(self.button("New machine"))
-        if (over := self.button("Start over", form)).count():
-            self.hand.press(over)
+        self.begin_anew(form, "Review …", "Start over")
         self.hand.write(form.get_by_label("Label", exact=True), self.new)
         for name, option in (("Location", "MIA1"), ("Plan", "1 CPU, 1 GB"), ("Image", "Debian 12")):
             self.hand.choose(form.get_by_label(name, exact=True), option)
@@ -428,8 +444,7 @@ class Day:
         self.hand.press(self.button("Runbooks"))
         self.hand.choose(self.page.get_by_label("Runbook", exact=True), "power_schedule – ")
         self.run_form = self.page.locator(".lcnb-form-run-power-schedule")
-        if (back := self.button("Back to the form", self.run_form)).count():
-            self.hand.press(back)
+        self.begin_anew(self.run_form, "Dry run", "Back to the form")
         power = "off" if self.hand.name == "mouse" else "on"
         self.hand.write(self.run_form.get_by_label("Selection", exact=True), "label == 'monitor-01'")
         self.hand.choose(self.run_form.get_by_label("Power", exact=True), power)
@@ -472,7 +487,9 @@ def until_running(front: Front, page: Any, label: str) -> None:
 def power_on(front: Front, label: str) -> None:
     """Power on a machine behind the page's back."""
     address = f"{front.sandbox.base_url}/instances/{identifier_of(front, label)}/power-on"
-    urlopen(Request(address, json.dumps({}).encode(), {"api-token": TOKEN}, method="PUT"), timeout=600).close()
+    urlopen(
+        Request(address, json.dumps({}).encode(), {"api-token": TOKEN}, method="PUT"), timeout=600
+    ).close()
 
 
 @pytest.mark.parametrize("hand_type", [Mouse, Keyboard])
