@@ -174,7 +174,9 @@ def test_keys_are_not_shortcuts(grid: GridPage) -> None:
     grid.box("web-01").click()
     controls = grid.page.locator("#grid input, #grid select, #grid button")
     assert controls.count() > len(SMALL)
-    assert grid.page.locator("#grid :is(input, select, button):not([data-lm-suppress-shortcuts])").count() == 0
+    assert (
+        grid.page.locator("#grid :is(input, select, button):not([data-lm-suppress-shortcuts])").count() == 0
+    )
 
 
 def test_shield(grid: GridPage) -> None:
