@@ -29,8 +29,9 @@ from conftest import TOKEN
 ACCOUNT = {"fleet": 60, "seed": 4}
 CI_MACHINES = ["ci-runner-01", "ci-runner-02"]
 MAX_TABS = 250
-#: How Tab reaches an element: 1 forward, -1 backward, 0 when it has the keyboard.
+#: How Tab reaches an element: 1 forward, -1 backward, 0 when it has the keyboard; null for one that was drawn anew.
 WAY_TO = """(wanted) => {
+  if (!wanted.isConnected) return null;
   const here = document.activeElement;
   if (here === wanted) return 0;
   if (wanted.closest("dialog[open]") && !here.closest("dialog[open]")) return 1;
@@ -102,7 +103,10 @@ class Keyboard(Mouse):
             way = self.page.evaluate(WAY_TO, element)
             if way == 0:
                 return
-            self._key("Tab" if way > 0 else "Shift+Tab")
+            if way is None:
+                element = target.element_handle()
+            else:
+                self._key("Tab" if way > 0 else "Shift+Tab")
         there = self.page.evaluate("document.activeElement.outerHTML.slice(0, 300)")
         raise AssertionError(f"{MAX_TABS} times Tab do not reach {target}; the keyboard is on {there}")
 
