@@ -417,6 +417,7 @@ def test_terminal_width(listing: str, columns: int, account: lcnb.LetsCloud) -> 
         ("inventory", 80, "label state location plan price ipv4"),
         ("inventory", 60, "label state plan price"),
         ("plans", 80, "slug location core memory disk bandwidth price"),
+        ("facts", 80, "label tags owner note protected expires protected_by identifier"),
     ],
 )
 def test_columns_that_fit(command: str, columns: int, headings: str, account: lcnb.LetsCloud) -> None:
