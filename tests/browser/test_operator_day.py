@@ -211,6 +211,11 @@ class Day:
         if (button := self.button(again, form)).count():
             self.hand.press(button)
 
+    def open_form(self, action: str, first: Any) -> None:
+        """Press an action of the bar, and wait until its form has the keyboard in its first field."""
+        self.hand.press(self.button(action))
+        expect(first).to_be_focused(timeout=LIMIT_MS)
+
     def confirm(self, form: Any, yes: str | re.Pattern[str]) -> None:
         """Press the button that confirms, wait for the end, and close the form."""
         button = form.get_by_role("button", name=yes, exact=isinstance(yes, str))
@@ -220,7 +225,7 @@ class Day:
 
     def save_facts(self, message: str, **fields: str) -> None:
         """Open the form for facts of the ticked machines, fill it in, save and close it."""
-        self.hand.press(self.button("Tags and facts …"))
+        self.open_form("Tags and facts …", self.facts_form.get_by_label("Add tags", exact=True))
         for name, text in fields.items():
             label = name.replace("_", " ")
             field = self.facts_form.get_by_label(label, exact=True)
@@ -393,8 +398,9 @@ class Day:
         assert self.select_only(self.new) == [self.new]
         self.hand.press(self.button("Power off"))
         self.confirm(self.act_form, "Yes, power off")
-        self.hand.press(self.button("Change plan …"))
-        self.hand.choose(self.act_form.get_by_label("New plan", exact=True), "(+4.60 USD)")
+        plan = self.act_form.get_by_label("New plan", exact=True)
+        self.open_form("Change plan …", plan)
+        self.hand.choose(plan, "(+4.60 USD)")
         self.hand.press(self.button("Review …", self.act_form))
         expect(self.act_form).to_contain_text("+4.60 USD", timeout=LIMIT_MS)
         self.confirm(self.act_form, "Yes, change plan")
@@ -402,7 +408,7 @@ class Day:
 
     def reset_password(self) -> None:
         """20. Reset its root password, which asks for its label, and read how to see it."""
-        self.hand.press(self.button("Reset password …"))
+        self.open_form("Reset password …", self.act_form.get_by_label("Root password", exact=True))
         self.hand.press(self.button("Review …", self.act_form))
         self.hand.write(self.act_form.get_by_label("Type to confirm", exact=True), self.new)
         self.confirm(self.act_form, re.compile("^Yes, reset"))
