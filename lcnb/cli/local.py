@@ -17,14 +17,14 @@ def doctor_command(account: str | None, sandbox: bool) -> None:
     """Check token, network, limits, versions and kernel."""
     from lcnb.cli.doctor import run_checks
     from lcnb.display.palette import ERROR_STYLE, HEADING_STYLE, SUCCESS_STYLE
-    from lcnb.display.terminal import print_line
+    from lcnb.display.terminal import print_finding
 
     settings = sandbox_settings(None, sandbox)
     failed = 0
     for check in run_checks(account, settings=settings):
         failed += not check.ok
         mark = ("ok  ", SUCCESS_STYLE) if check.ok else ("FAIL", ERROR_STYLE)
-        print_line(mark, (f" {check.name}", HEADING_STYLE), (f": {check.found}", ""))
+        print_finding(mark, (f" {check.name}", HEADING_STYLE), text=f": {check.found}", indent=5)
         sys.stdout.flush()  # the next check may take seconds
     sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)
 

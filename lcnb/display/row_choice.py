@@ -40,6 +40,20 @@ DEFAULT_COLUMNS = {
     "runbooks": ("name", "purpose"),
     "schedules": ("name", "cron", "next", "last", "status"),
     "schedule problems": ("schedule", "kind", "text"),
+    "facts": (
+        *(
+            "account",
+            "label",
+            "tags",
+            "owner",
+            "note",
+            "protected",
+            "expires",
+            "protected_by",
+            "protected_at",
+        ),
+        "identifier",
+    ),
     "history": (
         *("label", "state", "location", "plan", "monthly_value", "currencycode", "ipv4", "identifier"),
         *("first_seen", "last_seen", "present"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lcnb.display.palette import ERROR_STYLE, MISSING_STYLE, WARNING_STYLE
 from lcnb.display.row_choice import RowChoice, arrange_rows, chosen_columns, replace_values, select_columns
-from lcnb.display.row_layout import Line, Span, TextTable, layout_rows
+from lcnb.display.row_layout import Line, Span, TextTable, layout_rows, text_width
 from lcnb.errors import InputError
 from lcnb.rows import Rows
 
@@ -150,6 +150,25 @@ def _print_styled(lines: Iterable[Line], stream: TextIO, console: Console) -> No
 def print_line(*spans: Span, stream: TextIO | None = None) -> None:
     """Print one line of styled texts to stdout, or to another stream."""
     print_lines([list(spans)], stream=stream)
+
+
+def print_finding(*head: Span, text: str, indent: int) -> None:
+    """Print styled words and a text to stdout. In a terminal the text continues on lines with an indent.
+
+    Words such as paths stay whole, so that they can be copied.
+    """
+    if not sys.stdout.isatty():
+        print_line(*head, (text, ""))
+        return
+    from textwrap import wrap
+
+    begin = " " * text_width("".join(each for each, _ in head))
+    lines = wrap(
+        text, console_for(sys.stdout).width, initial_indent=begin, subsequent_indent=" " * indent,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    first, *others = lines or [begin]
+    print_lines([[*head, (first[len(begin) :], "")], *([(each, "")] for each in others)])
 
 
 def is_colored(stream: TextIO) -> bool:

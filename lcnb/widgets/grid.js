@@ -1,5 +1,6 @@
 // The view of a Grid: search, menus, the bar of actions, and a table of which only the rows near the visible ones exist.
 const WINDOW_ROWS = 60, SPARE_ROWS = 20, ROW_PX = 30, MINUTE_MS = 60e3;
+const CONTROLS = new Set(["input", "select", "button"]);
 const SHIELD = "M8 1 2.5 3v4.6c0 3.4 2.3 5.9 5.5 7.4 3.2-1.5 5.5-4 5.5-7.4V3z";
 
 function make(tag, properties = {}, ...children) {
@@ -7,6 +8,8 @@ function make(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), others);
   if (role) made.setAttribute("role", role);
   if (label) made.setAttribute("aria-label", label);
+  // Keys in a control are not JupyterLab's: its shortcuts apply to the element with the keyboard unless that has this attribute.
+  if (CONTROLS.has(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true");
   made.append(...children);
   return made;
 }

@@ -11,6 +11,7 @@ function render({ model, el }) {
   row.append(...(kind === "flag" ? [box, label] : [label, box]));
   el.classList.add("lcnb-answer", "lcnb-answer-" + kind); el.append(row, note);
   box.setAttribute("aria-describedby", note.id);
+  box.setAttribute("data-lm-suppress-shortcuts", "true");  // arrows choose an option here, not a cell of JupyterLab
 
   const put = () => {
     const value = model.get("value");

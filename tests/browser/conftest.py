@@ -201,7 +201,8 @@ def front(request: Any, browser: Any, tmp_path_factory: pytest.TempPathFactory) 
     """JupyterLab and the web page, one after the other, each with a fast sandbox of its own."""
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as ends:
-        sandbox = ends.enter_context(start(speed=400, fleet=6, token=TOKEN, rate_limit=MANY))
+        account = getattr(request.module, "ACCOUNT", {"fleet": 6})
+        sandbox = ends.enter_context(start(speed=400, token=TOKEN, rate_limit=MANY, **account))
         context = ends.enter_context(closing(browser.new_context(viewport={"width": 1280, "height": 1000})))
         made = Front(request.param, sandbox, folder, context.new_page)
         context.route("**/*", lambda route: _stay(route, made.abroad))

@@ -169,6 +169,16 @@ def test_columns_without_facts(shared: GridPage) -> None:
     assert grid.page.locator(".lcnb-shield").count() == 0
 
 
+def test_keys_are_not_shortcuts(grid: GridPage) -> None:
+    """Every control says that its keys are no shortcuts of JupyterLab, which does not look at what is around it."""
+    grid.box("web-01").click()
+    controls = grid.page.locator("#grid input, #grid select, #grid button")
+    assert controls.count() > len(SMALL)
+    assert (
+        grid.page.locator("#grid :is(input, select, button):not([data-lm-suppress-shortcuts])").count() == 0
+    )
+
+
 def test_shield(grid: GridPage) -> None:
     """A protected machine has a shield with the word next to its label, which the row's header contains."""
     (cell,) = grid.page.locator("tbody th", has=grid.page.locator(".lcnb-shield")).all()

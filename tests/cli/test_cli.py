@@ -380,6 +380,20 @@ def test_terminal(account: lcnb.LetsCloud) -> None:
     assert "ip_addresses" not in seen
 
 
+def test_doctor_on_terminal(account: lcnb.LetsCloud) -> None:
+    """A long finding continues on lines with an indent; a path is never broken. A pipe has one line per check."""
+    code, seen = on_terminal("doctor", columns=60)
+    assert code == 0
+    lines = re.sub(r"\x1b\[[\d;]*m", "", seen).splitlines()
+    assert all(len(each) <= 60 or " " not in each.strip() for each in lines)
+    checks = [each for each in lines if not each.startswith("     ")]
+    assert all(each.startswith("ok   ") for each in checks)
+    assert len(checks) < len(lines)
+    piped = subprocess.run([LCNB, "doctor"], capture_output=True, text=True, timeout=600).stdout.splitlines()
+    assert len(piped) == len(checks)
+    assert any(str(account.settings.state_dir) in each for each in lines)
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
 @pytest.mark.parametrize("listing", [*LISTINGS, "accounts", "runbooks"])
 def test_terminal_width(listing: str, columns: int, account: lcnb.LetsCloud) -> None:
@@ -403,6 +417,7 @@ def test_terminal_width(listing: str, columns: int, account: lcnb.LetsCloud) -> 
         ("inventory", 80, "label state location plan price ipv4"),
         ("inventory", 60, "label state plan price"),
         ("plans", 80, "slug location core memory disk bandwidth price"),
+        ("facts", 80, "label tags owner note protected expires protected_by identifier"),
     ],
 )
 def test_columns_that_fit(command: str, columns: int, headings: str, account: lcnb.LetsCloud) -> None:

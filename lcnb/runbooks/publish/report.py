@@ -81,6 +81,8 @@ th[aria-sort=ascending] .sort::after{content:" ▲"}th[aria-sort=descending] .so
  body{background:$white;font-size:12px}main{max-width:none;padding:0}section.body{border:0;padding:0}
  header h1{font-size:24px}section.body h2{font-size:16px;margin:16px 0 6px}section.body p,header p{max-width:none}
  .contents,.anchor-link{display:none}
+ summary{list-style:none}footer{margin-top:10px;font-size:11px}
+ footer p,footer ul,footer li{display:inline-block;margin:0 1.5em 2px 0;padding:0}
  details::details-content{content-visibility:visible;display:block;block-size:auto}
  main .jp-OutputArea-output,main .output_subarea,main .lcnb-scroll{overflow:visible}
  main .lcnb table.lcnb-table,main table.dataframe{max-width:100%;font-size:10px}main table.dataframe{font-size:9px}
@@ -88,7 +90,7 @@ th[aria-sort=ascending] .sort::after{content:" ▲"}th[aria-sort=descending] .so
  white-space:normal;min-width:0;padding:2px 10px 2px 2px;overflow-wrap:break-word}
  main .lcnb table.lcnb-table td.w,main table.dataframe th,main table.dataframe td{overflow-wrap:anywhere}
  thead{display:table-header-group}
- tr,figure,li,.lcnb-card,.lcnb-cards,.lcnb-attention,.notes,.failure>h2{break-inside:avoid}
+ tr,figure,li,.lcnb-card,.lcnb-cards,.lcnb-attention,.notes,.failure>h2,footer{break-inside:avoid}
  h1,h2,h3,caption,summary,thead,tbody tr:nth-child(-n+2){break-after:avoid}
  figure.lcnb-figure svg{max-height:150mm}
 }
