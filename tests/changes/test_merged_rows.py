@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 import pytest
 
 import lcnb
 from conftest import TOKEN
+from lcnb.frames import live_clients
 from lcnb.sandbox import Sandbox, serve_in_thread
 
 TEAMS = pd.DataFrame({"label": ["web-01", "api-01"], "team": ["shop", "core"]})
@@ -19,6 +21,12 @@ OFF = ["power off web-01", "power off api-01"]
 
 def planned(changes: Any) -> list[str]:
     return [f"{each.action} {each.target}" for each in changes]
+
+
+@pytest.fixture(autouse=True)
+def no_other_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients of other tests that are still open have machines with the same identifiers."""
+    monkeypatch.setattr(live_clients, "_LISTED", WeakKeyDictionary())
 
 
 @pytest.fixture
