@@ -702,7 +702,7 @@ def test_no_notebook(text: str, told: str, tmp_path: Path) -> None:
         ("inventry", r"no runbook 'inventry' \(did you mean 'inventory'\?\)\. Shipped: .*inventory"),
         ("nightly", r"no runbook 'nightly'\. .*a file of your own: \./nightly\.ipynb"),
         ("./nightly.ipynb", r"no runbook file \./nightly\.ipynb: looked at /.*/nightly\.ipynb"),
-        (".", r"no runbook '\.'"),
+        (".", r"'\.' is a folder\. Name a notebook"),
         ("", r"no runbook ''"),
     ],
 )

@@ -72,7 +72,7 @@ def find_runbook(name: str) -> Runbook:
             raise _missing_file_error(name, path)
     elif name in shipped_names():
         path = notebooks_dir() / "runbooks" / f"{name}.ipynb"
-    elif Path(name).exists():
+    elif name and Path(name).exists():
         raise _not_a_notebook_error(name)
     else:
         raise InputError(
