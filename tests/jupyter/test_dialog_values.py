@@ -63,10 +63,10 @@ def test_undeclared(typed: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "typed", "problem"),
     [
-        ("int", "2026-12-25", "parameter x: '2026-12-25' is not an int"),
+        ("int", "2026-12-25", "parameter x: '2026-12-25' is not a whole number"),
         ("date", "2026 - 12 - 25", "parameter x: '2026 - 12 - 25' is not a date"),
         ("dict[str, int]", "dict(a=1)", "parameter x: 'dict(a=1)' is not a dict"),
-        ("bool", "__import__('os')", "is not a bool"),
+        ("bool", "__import__('os')", "is not true or false"),
     ],
 )
 def test_refused(kind: str, typed: str, problem: str) -> None:
