@@ -37,7 +37,7 @@ def test_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*args: object) -> None:
         came.append(signal.raise_signal(signal.SIGINT))
 
-    monkeypatch.setattr(execution, "send_notification", stop)
+    monkeypatch.setattr(execution, "notify", stop)
     path = write_notebook(tmp_path / "night.ipynb", "1")
     run = run_runbook(str(path), folder=tmp_path / "runs").check()
     facts = record(run.folder)

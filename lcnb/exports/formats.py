@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from lcnb.exports.prometheus import prometheus_metrics, prometheus_targets
 from lcnb.exports.ssh import ssh_config
 from lcnb.exports.terraform import terraform_import
 from lcnb.files import write_atomically
+from lcnb.python_process import module_command
 from lcnb.rows import Rows
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _machines_without_address(rows: Rows, only: Sequence[bool]) -> list[str]:
 
 def script_text(selection: Sequence[str]) -> str:
     """Return the inventory script of Ansible for this Python; `selection` are options that choose the machines."""
-    return ansible_script([sys.executable, "-P", "-m", "lcnb", "inventory", "-o", "ansible", *selection])
+    return ansible_script(module_command("lcnb", "inventory", "-o", "ansible", *selection))
 
 
 def check_target(name: str, path: Path) -> None:

@@ -144,7 +144,7 @@ def end_family(process: subprocess.Popen[bytes]) -> None:
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
     try:
-        process.wait(60)
+        process.wait(600)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
