@@ -19,7 +19,9 @@ import lcnb
 from conftest import MANY, TOKEN, in_thread, lcnb_here, record, warm_run, warm_server, without_account
 from lcnb.client import LetsCloud
 from lcnb.config import Settings, load_settings
+from lcnb.errors import ParameterError
 from lcnb.runbooks.result import RunResult
+from lcnb.runbooks.run import run_runbook
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 from lcnb.sandbox.faults import Faults
 
@@ -117,13 +119,11 @@ CASES = {
     "changes since before the history": Case("changes", 14, "", {"since": "2026-01-01"}, ("done", 0), [], "The history begins later than 2026-01-01 00:00 UTC", past=[(50, change)]),
     "changes, nothing": Case("changes", 0, "", {"since": "1h"}, ("done", 0), [], "Nothing has changed.", past=[(50, nothing)]),
     "changes, not complete": Case("changes", 14, "", {"since": "1d"}, ("attention", 8), ["The reading of the machines is not complete: "], "Nothing has changed.", without_identifiers, past=[(50, nothing)]),
-    "changes, no time": Case("changes", 14, "", {"since": "soon"}, ("failed", 3), [], "since: expected a date or time"),
     "changes, no listing": Case("changes", 14, "", {}, ("failed", 3), [], "", refusing("/instances", method="GET")),
     "spend": Case("spend", 14, TAGS, {"gap_hours": "30"}, ("done", 0), [], "the account was not read", past=[(400, nothing), (360, change), (20, nothing)]),
     "spend by location": Case("spend", 14, "", {"by": "location", "since": "2d", "until": "1d"}, ("done", 0), [], "Cost per day by location", past=[(72, nothing), (30, change), (2, nothing)]),
     "spend, first": Case("spend", 14, TAGS, {}, ("done", 0), [], "There is nothing to show yet: the history of this account begins at"),
     "spend, nothing": Case("spend", 0, "", {}, ("done", 0), [], "There is no cost to show.", past=[(50, nothing)]),
-    "spend, wrong group": Case("spend", 14, "", {"by": "colour"}, ("failed", 3), [], "machines cannot be grouped by", past=[(50, nothing)]),
     "spend, no listing": Case("spend", 14, "", {}, ("failed", 3), [], "", refusing("/instances", method="GET"), past=[]),
 }  # fmt: skip
 TABLES = {"expire": {"expiries", "snapshots", "ends"}, "tag_audit": {"tags", "keys", "costs", "orphans"}, "changes": {"changes", "period"}, "spend": {"days", "months", "gaps"}}  # fmt: skip
@@ -276,3 +276,16 @@ def test_plan_and_apply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             applied = lcnb_here("apply", name)
             assert applied.returncode == 8, applied.stderr
             assert {"web-01", "api-01", "cache-01"} & set(lc.instances().label) == {"cache-01"}
+
+
+@pytest.mark.parametrize(
+    ("book", "given", "problem"),
+    [("changes", {"since": "soon"}, "since: .*soon"), ("spend", {"by": "colour"}, "by: .*colour")],
+)
+def test_refused_before_the_start(
+    book: str, given: dict[str, object], problem: str, settings: Settings, tmp_path: Path
+) -> None:
+    """A time or a group that does not exist is refused before a run exists."""
+    with pytest.raises(ParameterError, match=problem):
+        run_runbook(book, given, settings=settings, folder=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
