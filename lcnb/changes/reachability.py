@@ -79,7 +79,7 @@ class ReachabilityWatch:
             try:
                 loop.call_soon_threadsafe(task.cancel)
             except RuntimeError:
-                pass  # it has just ended
+                pass  # the loop ended between the check and the call
         self._thread.join()
 
     def waiting(self) -> list[SshTarget]:
@@ -96,7 +96,7 @@ class ReachabilityWatch:
         try:
             await asyncio.gather(*map(self._watch, self.targets))
         except asyncio.CancelledError:
-            pass
+            pass  # `stop` ends all attempts; what they found so far stays in `states`
 
     async def _watch(self, target: SshTarget) -> None:
         if target.connection.jumps:
@@ -207,7 +207,7 @@ async def _banner_problem(target: SshTarget) -> str:
             if not line:
                 return f"{_place(target)} closes the connection without a greeting"
     except ValueError:
-        pass  # a line without an end
+        pass  # a line longer than the limit, which no SSH server sends
     finally:
         writer.close()
     return f"what answers at {_place(target)} is no SSH server"

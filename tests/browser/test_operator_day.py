@@ -1,7 +1,8 @@
 """The day of an operator in 25 steps, by mouse and by keyboard alone, on the page and in JupyterLab.
 
 All steps of a front end happen on one page. `Mouse` and `Keyboard` count what a person would press. `OPERATOR_DAY=1` runs
-them: a day is long, and one by keyboard now and then waits for a control that the page has drawn anew.
+them: a day is long, and one by keyboard sometimes waits without end, because the page has replaced the control that it is
+about to use.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 ACCOUNT = {"fleet": 60, "seed": 4}
 CI_MACHINES = ["ci-runner-01", "ci-runner-02"]
 MAX_TABS = 250
-#: How Tab reaches an element: 1 forward, -1 backward, 0 when it has the keyboard; null for one that was drawn anew.
+#: How Tab reaches an element: 1 forward, -1 backward, 0 when it has the keyboard; null for one that the page has replaced.
 WAY_TO = """(wanted) => {
   if (!wanted.isConnected) return null;
   const here = document.activeElement;

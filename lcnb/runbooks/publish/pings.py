@@ -5,7 +5,7 @@ starts, to `URL` when it completes and to `URL/fail` when it does not; the body 
 URL becomes the name of the runbook, with `-` for `_`, so that one setting gives each runbook a check of its own. A run
 that is killed reports no end, and the service notices.
 
-The URL is a secret: whoever knows it can report an end. A report that fails never changes how a run ended.
+The URL is a secret: anyone who knows it can report an end. A report that fails never changes how a run ended.
 """
 
 from __future__ import annotations
