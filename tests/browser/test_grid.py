@@ -443,8 +443,8 @@ def test_open_and_close(grid: GridPage, way: str) -> None:
     assert "reading …" not in dialog.inner_text()
     grid.page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    focused = "document.activeElement.ariaLabel || document.activeElement.textContent"
-    assert grid.page.evaluate(focused) == ("tick web-02" if way == "Enter" else "web-02")
+    # The browser hides a dialog first, and its close event, which moves the keyboard, is a task of its own.
+    expect(grid.box("web-02") if way == "Enter" else grid.button("web-02")).to_be_focused()
     assert grid.ticked() == []
     assert grid.page.evaluate("window.hit") is None
 
