@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 import lcnb
@@ -251,6 +252,20 @@ def test_reading_commands_are_light(arguments: tuple[str, ...], allowed: set[str
 def test_no_heavy_library(arguments: tuple[str, ...]) -> None:
     """No command that reads loads a library of tables, charts or notebooks; the keyring brings others of its own."""
     assert not libraries_after(called(*arguments)) & HEAVY
+
+
+def test_a_batch_is_light(tmp_path: Path) -> None:
+    """`lcnb batch`, whose process lives as long as its rows, loads no pandas: for a new batch and for one that is resumed."""
+    book, rows, runs = tmp_path / "short.ipynb", tmp_path / "rows.csv", tmp_path / "runs"
+    cell: Any = nbformat.v4.new_code_cell("n: int = 0", metadata={"tags": ["parameters"]})  # type: ignore[no-untyped-call]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), book)  # type: ignore[no-untyped-call]
+    rows.write_text("n\n1\n")
+    place = ("--engine", "kernel", "--sandbox", "--runs-dir", str(runs))
+    heavy = HEAVY - {"IPython", "pygments"}  # jupyter_client imports them to look for kernels
+    assert libraries_after(called("batch", str(book), "--over", str(rows), *place)) & heavy == set()
+    (batch,) = runs.glob("batch-*")
+    assert (batch / "results.csv").read_text().splitlines()[1].startswith("1,1,done,0,")
+    assert libraries_after(called("batch", "--resume", batch.name, *place)) & heavy == set()
 
 
 @pytest.mark.parametrize(

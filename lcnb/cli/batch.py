@@ -80,22 +80,22 @@ def batch_command(
     from lcnb.cli.run_options import parse_parameters
     from lcnb.display.progress import batch_progress
     from lcnb.display.terminal import check_output
-    from lcnb.runbooks.batch.runner import batch, resume_batch
+    from lcnb.runbooks.batch.runner import BatchOptions, continue_batch, run_batch
 
     check_output(output)
     given = {"NAME": name, "--over": over, "--accounts": accounts, "-p": pairs, "--account": account}
     _check_batch_options(given, resume)
     settings = sandbox_settings(account, sandbox)
     with batch_progress() as progress:
-        common: dict[str, Any] = {"settings": settings, "folder": runs_dir, "progress": progress, **options}
+        chosen_options = BatchOptions(settings=settings, folder=runs_dir, progress=progress, **options)
         if resume:
-            frame = resume_batch(resume, **common)
+            rows = continue_batch(resume, chosen_options)
         else:
             chosen = chosen_accounts(account, accounts)
-            frame = batch(name or "", over, parameters=parse_parameters(pairs), accounts=chosen, **common)
+            rows = run_batch(name or "", over, parse_parameters(pairs), chosen, chosen_options)
     streams.mark_action_done()
-    print_batch(frame, output)
-    sys.exit(frame.attrs["lcnb"]["exit_code"])
+    print_batch(rows, output)
+    sys.exit(rows.facts["exit_code"])
 
 
 def _check_batch_options(given: Mapping[str, Any], resume: str | None) -> None:

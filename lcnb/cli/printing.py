@@ -17,22 +17,21 @@ from lcnb.runbooks.ends import ATTENTION, COMPLETED_STATUSES, DONE, status_tone
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lcnb.rows import Rows
     from lcnb.runbooks.records.run_record import RunRecord
     from lcnb.runbooks.result import RunResult
 
 
-def print_batch(frame: pd.DataFrame, output: str = "table") -> None:
+def print_batch(rows: Rows, output: str = "table") -> None:
     """Print how the rows of a batch ended: a table with the first line of each error and the folder, or data."""
-    if output != "table":
-        terminal.print_frame(frame, output)
-        return
-    terminal.print_frame(frame.assign(error=frame["error"].str.partition("\n")[0]))
-    facts = frame.attrs["lcnb"]
-    done = int((frame["status"] == DONE.status).sum())
-    style = TONE_STYLES["good" if done == len(frame) else "bad"]
-    for problem in facts["problems"]:
+    first_lines = {error: error.partition("\n")[0] for error in rows.column("error") if error}
+    terminal.print_rows(rows, output, shown={"error": first_lines})
+    for problem in rows.facts["problems"]:
         print_warning(problem)
-    print_line((f"{done} of {len(frame)} done", style), (f" {facts['folder']}", ""))
+    if output == "table":
+        done = rows.column("status").count(DONE.status)
+        style = TONE_STYLES["good" if done == len(rows) else "bad"]
+        print_line((f"{done} of {len(rows)} done", style), (f" {rows.facts['folder']}", ""))
 
 
 def print_result(result: RunResult) -> None:

@@ -10,20 +10,18 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lcnb.errors import InputError, RunError
 from lcnb.files import write_atomically
 from lcnb.folders import resolve_runs_folder
+from lcnb.rows import Rows
 from lcnb.runbooks.batch.launcher import NOT_STARTED, RESULT_FIELDS
 from lcnb.runbooks.batch.rows import BatchRow
 from lcnb.runbooks.ends import ATTENTION, CELL_FAILED, COMPLETED_STATUSES, DONE, PARTLY
 from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.records.notes import utc_timestamp
 from lcnb.suggestions import did_you_mean
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class BatchPlan:
             kept = json.loads((self.folder / "rows" / f"{number:04}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             kept = None
-        return kept if isinstance(kept, dict) else {"row": number, "status": NOT_STARTED}
+        return kept if isinstance(kept, dict) and "status" in kept else {"row": number, "status": NOT_STARTED}
 
     def is_done(self, row: BatchRow) -> bool:
         """Return whether the row has completed, so that a resumed batch leaves it out."""
@@ -116,26 +114,21 @@ class BatchPlan:
             "previous": self.read_result(row.number).get("folder"),
         }
 
-    def results_frame(self) -> pd.DataFrame:
+    def results(self) -> Rows:
         """Return one row per run: number, account, parameters, and the columns of RESULT_DTYPES."""
-        import pandas as pd
-
         results = [self.read_result(row.number) for row in self.rows]
-        columns: dict[str, Any] = {"row": _typed_series([row.number for row in self.rows], dtype="Int64")}
+        columns: dict[str, TypedColumn] = {"row": ("Int64", [row.number for row in self.rows])}
         if any(row.account for row in self.rows):
-            columns["account"] = _typed_series([row.account for row in self.rows], dtype="str")
+            columns["account"] = "str", [row.account for row in self.rows]
         columns |= self._parameter_columns()
         for name, dtype in RESULT_DTYPES.items():
-            columns[name] = _typed_series([each.get(name) for each in results], dtype=dtype)
-        frame = pd.DataFrame(columns)
-        frame.attrs["lcnb"] = {
-            "kind": "batch",
-            "folder": str(self.folder),
-            "exit_code": batch_exit_code(frame),
-        }
-        return frame
+            columns[name] = dtype, [each.get(name) for each in results]
+        dtypes = {name: dtype for name, (dtype, _) in columns.items()}
+        values = list(zip(*(values for _, values in columns.values()), strict=True))
+        code = batch_exit_code([each["status"] for each in results])
+        return Rows("batch", dtypes, values, {"folder": str(self.folder), "exit_code": code})
 
-    def _parameter_columns(self) -> dict[str, Any]:
+    def _parameter_columns(self) -> dict[str, TypedColumn]:
         names = dict.fromkeys(name for row in self.rows for name in row.parameters if name != "account")
         return {
             f"{name} (parameter)" if name in RESULT_FIELDS else name: _parameter_column(
@@ -146,28 +139,25 @@ class BatchPlan:
 
 
 RESULT_DTYPES = {"status": "str", "exit_code": "Int64", "seconds": "Float64", "folder": "str", "error": "str"}
+#: The dtype of a column of results, and its values.
+TypedColumn = tuple[str, list[Any]]
 
 
-def _typed_series(values: list[Any], dtype: str) -> Any:
-    import pandas as pd
-
-    series: Any = pd.Series  # the type stubs only know literal dtypes
-    return series(values, dtype=dtype)
-
-
-def _parameter_column(values: list[Any]) -> Any:
+def _parameter_column(values: list[Any]) -> TypedColumn:
     """Return a parameter's values with their common dtype, else as texts; values that are not texts become JSON."""
     given = [value for value in values if value is not None]
     kinds = {type(value) for value in given}
     if kinds == {bool}:
-        return _typed_series(values, dtype="boolean")
+        return "boolean", values
     if kinds and kinds <= {int, float} and _are_exact(given):
-        return _typed_series(values, dtype="Int64" if kinds == {int} else "Float64")
+        if kinds == {int}:
+            return "Int64", values
+        return "Float64", [None if value is None else float(value) for value in values]
     texts = [
         value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for value in values
     ]
-    return _typed_series(texts, dtype="str")
+    return "str", texts
 
 
 def _are_exact(numbers: list[Any]) -> bool:
@@ -175,11 +165,11 @@ def _are_exact(numbers: list[Any]) -> bool:
     return all(abs(number) < 2**53 for number in numbers)
 
 
-def batch_exit_code(frame: pd.DataFrame) -> int:
+def batch_exit_code(statuses: Sequence[str]) -> int:
     """Return 0 when all rows are done, 8 when some need attention, 7 when only some are done, 3 when none is done."""
-    done = int(frame["status"].isin(COMPLETED_STATUSES).sum())
-    if done == len(frame):
-        return (DONE if (frame["status"] == DONE.status).all() else ATTENTION).exit_code
+    done = sum(status in COMPLETED_STATUSES for status in statuses)
+    if done == len(statuses):
+        return (DONE if all(status == DONE.status for status in statuses) else ATTENTION).exit_code
     return (PARTLY if done else CELL_FAILED).exit_code
 
 

@@ -133,10 +133,9 @@ def _chosen_accounts(accounts: bool | Sequence[str]) -> list[str]:
 
 
 def _configured_accounts() -> list[str]:
-    from lcnb.token_places import accounts
+    from lcnb.token_places import account_rows
 
-    listed = accounts()
-    names = [str(name) for name in listed["account"].dropna().drop_duplicates()]
+    names = list(dict.fromkeys(name for name in account_rows().column("account") if name))
     if not names:
         raise ConfigError(
             "lcnb.toml has no accounts; `lcnb accounts` shows where that file is expected. Nothing was started."

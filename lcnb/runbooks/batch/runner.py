@@ -10,17 +10,19 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
-from importlib import import_module
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.config import Settings
+from lcnb.display.terminal import write_csv
 from lcnb.errors import RunError
 from lcnb.files import write_atomically
 from lcnb.flags import checked_flag
 from lcnb.folders import runs_location
 from lcnb.notebook_kernel import is_in_kernel
+from lcnb.rows import Rows
 from lcnb.runbooks import ends
 from lcnb.runbooks.batch.checks import check_confirmed, check_rows
 from lcnb.runbooks.batch.executors import Placement
@@ -45,6 +47,36 @@ if TYPE_CHECKING:
 
 #: Called as rows start and end, with the number of ended rows, the number of all rows, and a line of text.
 RowProgress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How the rows of a batch run: the arguments that `batch` and `resume_batch` share."""
+
+    workers: int | None = None
+    max_errors: int | None = None
+    folder: str | Path | None = None
+    executor: Executor | None = None
+    dask: str | None = None
+    settings: Settings | None = None
+    confirm: bool = False
+    progress: RowProgress | None = None
+    engine: str = "auto"
+    kernel: str | None = None
+    cwd: str | Path | None = None
+    retries: int = 0
+    retry_wait: float | None = None
+
+    def checked(self) -> BatchOptions:
+        """Return them with `confirm` as a bool; raise InputError or ConfigError for a wrong one."""
+        check_engine(self.engine)
+        check_targets()
+        check_policy(self.retries, self.retry_wait)
+        return replace(self, confirm=checked_flag("confirm", self.confirm, not_done="started"))
+
+    def placement(self) -> Placement:
+        """Return where the rows run."""
+        return Placement.from_options(self.executor, self.dask, self.workers, self.settings, self.max_errors)
 
 
 def batch(
@@ -104,38 +136,11 @@ def batch(
         ...
     lcnb.errors.ParameterError: row 1, state: 'of' is not one of 'running', 'off', ...
     """
-    book = find_runbook(name)
-    check_engine(engine)
-    check_targets()
-    confirm = checked_flag("confirm", confirm, not_done="started")
-    check_policy(retries, retry_wait)
-    common = dict(parameters or {})
-    rows = repeat_per_account(collect_rows(over, book), accounts)
-    placement = Placement.from_options(executor, dask, workers, settings, max_errors)
-    checked = check_rows(book, rows, common, placement)
-    check_confirmed(book, checked, confirm, placement)
-    if placement.is_local:
-        choose_kernel(book, kernel)
-        cwd = working_directory(cwd)
-    cwd = str(cwd) if cwd else None
-    batch_folder = create_run_folder(book, folder, "batch")
-    runs = runs_location(folder) if folder else None
-    plan = BatchPlan(
-        batch_folder,
-        book.name,
-        _notebook_source(name, book),
-        hash_file(book.path),
-        runs,
-        checked,
-        confirm,
-        engine,
-        kernel,
-        cwd,
-        retries,
+    options = BatchOptions(
+        workers, max_errors, folder, executor, dask, settings, confirm, progress, engine, kernel, cwd, retries,
         retry_wait,
-    )
-    plan.create_files()
-    return _execute_plan(plan, placement, max_errors, progress, fresh=True)
+    )  # fmt: skip
+    return run_batch(name, over, parameters or {}, accounts, options).frame()
 
 
 def resume_batch(
@@ -171,31 +176,69 @@ def resume_batch(
         ...
     lcnb.errors.InputError: no batch 'batch-20260101T000000Z-inventory-000000' in ...
     """
-    check_engine(engine)
-    check_targets()
-    confirm = checked_flag("confirm", confirm, not_done="started")
-    check_policy(retries, retry_wait)
-    plan = read_plan(find_batch_folder(batch, folder))
+    options = BatchOptions(
+        workers, max_errors, folder, executor, dask, settings, confirm, progress, engine, kernel, cwd, retries,
+        retry_wait,
+    )  # fmt: skip
+    return continue_batch(batch, options).frame()
+
+
+def run_batch(
+    name: str,
+    over: Any,
+    parameters: Mapping[str, object],
+    accounts: bool | Sequence[str],
+    options: BatchOptions,
+) -> Rows:
+    """Do what `batch` does, and return the results as rows: `lcnb batch` needs no pandas."""
+    book = find_runbook(name)
+    options = options.checked()
+    rows = repeat_per_account(collect_rows(over, book), accounts)
+    placement = options.placement()
+    checked = check_rows(book, rows, dict(parameters), placement)
+    check_confirmed(book, checked, options.confirm, placement)
+    folder = options.folder
+    plan = BatchPlan(
+        folder=Path(),  # created when nothing else can be wrong
+        runbook=book.name,
+        source=_notebook_source(name, book),
+        sha256=hash_file(book.path),
+        runs_dir=runs_location(folder) if folder else None,
+        rows=checked,
+    )
+    plan = _with_options(plan, book, placement, options)
+    plan = replace(plan, folder=create_run_folder(book, folder, "batch"))
+    plan.create_files()
+    return _execute_plan(plan, placement, options, fresh=True)
+
+
+def continue_batch(batch: str | Path, options: BatchOptions) -> Rows:
+    """Do what `resume_batch` does, and return the results as rows."""
+    options = options.checked()
+    plan = read_plan(find_batch_folder(batch, options.folder))
     book = find_runbook(plan.source)
-    placement = Placement.from_options(executor, dask, workers, settings, max_errors)
+    placement = options.placement()
     remaining = [row for row in plan.rows if not plan.is_done(row)]
-    check_confirmed(book, check_rows(book, remaining, {}, placement), confirm, placement)
-    kernel, cwd = kernel or plan.kernel, cwd or plan.cwd
+    check_confirmed(book, check_rows(book, remaining, {}, placement), options.confirm, placement)
+    plan = _with_options(replace(plan, sha256=hash_file(book.path)), book, placement, options)
+    return _execute_plan(plan, placement, options)
+
+
+def _with_options(plan: BatchPlan, book: Runbook, placement: Placement, options: BatchOptions) -> BatchPlan:
+    """Return the plan with these options; check kernel and working directory, if the rows run on this machine."""
+    kernel, cwd = options.kernel or plan.kernel, options.cwd or plan.cwd
     if placement.is_local:
         choose_kernel(book, kernel)
         cwd = working_directory(cwd)
-    cwd = str(cwd) if cwd else None
-    plan = replace(
+    return replace(
         plan,
-        sha256=hash_file(book.path),
-        confirm=confirm,
-        engine=engine,
+        confirm=options.confirm,
+        engine=options.engine,
         kernel=kernel,
-        cwd=cwd,
-        retries=retries,
-        retry_wait=retry_wait,
+        cwd=str(cwd) if cwd else None,
+        retries=options.retries,
+        retry_wait=options.retry_wait,
     )
-    return _execute_plan(plan, placement, max_errors, progress)
 
 
 def _notebook_source(name: str, book: Runbook) -> str:
@@ -209,14 +252,13 @@ def _notebook_source(name: str, book: Runbook) -> str:
 def _execute_plan(
     plan: BatchPlan,
     placement: Placement,
-    max_errors: int | None,
-    progress: RowProgress | None,
+    options: BatchOptions,
     *,
     fresh: bool = False,
-) -> pd.DataFrame:
+) -> Rows:
     with ExitStack() as stack:
         stack.enter_context(_lock_batch(plan.folder))
-        report = progress or stack.enter_context(_notebook_progress())
+        report = options.progress or stack.enter_context(_notebook_progress())
         stack.enter_context(exit_on_signals())
         try:
             executor, workers, stop = stack.enter_context(placement.open_executor(plan.folder))
@@ -226,7 +268,6 @@ def _execute_plan(
             raise
         if placement.is_local and plan.engine == "auto" and not warm.is_server_running():
             warm_server.start_server(child_environment(placement.child_variables()))
-        import_module("pandas")  # needed at the end; imported while the warm server starts
         reports = BatchReports(plan)
         reports.report_start()
         scheduler = _RowScheduler(
@@ -235,7 +276,7 @@ def _execute_plan(
             executor,
             workers,
             stop,
-            max_errors,
+            options.max_errors,
             report,
         )
         try:
@@ -249,16 +290,17 @@ def _execute_plan(
                 f"the batch can be resumed: lcnb batch --resume {plan.folder.name} (its folder: {plan.folder})"
             )
             raise
-    frame = _save_results(plan)
-    frame.attrs["lcnb"]["problems"] = reports.report_end()
-    return frame
+    rows = _save_results(plan)
+    return replace(rows, facts={**rows.facts, "problems": reports.report_end()})
 
 
-def _save_results(plan: BatchPlan) -> pd.DataFrame:
-    """Save the results of all rows as results.csv and return them as a DataFrame."""
-    frame = plan.results_frame()
-    write_atomically(plan.folder / "results.csv", frame.to_csv(index=False, lineterminator="\n"))
-    return frame
+def _save_results(plan: BatchPlan) -> Rows:
+    """Save the results of all rows as results.csv and return them."""
+    rows = plan.results()
+    text = StringIO(newline="")
+    write_csv(rows, text)
+    write_atomically(plan.folder / "results.csv", text.getvalue())
+    return rows
 
 
 class _RowScheduler:
