@@ -31,12 +31,14 @@ from benchmarks import (
 
 #: Changes of the sequences; `python -m benchmarks.sequences` makes ten times as many.
 SEQUENCE_CHANGES = 1_000
+#: Creates under faults; `python -m benchmarks.creates` makes more than twice as many.
+CREATES = 4_000
 #: Rounds of two processes that edit facts; `python -m benchmarks.facts` makes ten times as many.
 FACTS_ROUNDS = 100
-#: Contended locks; `python -m benchmarks.leases` takes several times as many.
-LEASE_ATTEMPTS = 150
-#: Runs of several machines in one bucket; `python -m benchmarks.store` makes ten times as many.
-STORE_RUNS = 20
+#: Contended locks; `python -m benchmarks.leases` takes ten times as many.
+LEASE_ATTEMPTS = 100
+#: Runs of several machines in one bucket; `python -m benchmarks.store` makes twenty times as many.
+STORE_RUNS = 10
 BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "start": start.run,
     "commands": commands.run,
@@ -44,7 +46,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[measure.Ratio]]] = {
     "history": history.run,
     "sweep": sweep.run,
     "budget": budget.run,
-    "creates": creates.run,
+    "creates": lambda: creates.run(CREATES),
     "facts": lambda: facts.run(FACTS_ROUNDS),
     "store": lambda: store.run(STORE_RUNS),
     "sequences": lambda: sequences.run(SEQUENCE_CHANGES),

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.measure import Ratio, command, medians
 from lcnb.sandbox import start
 
-ROUNDS = 11
+ROUNDS = 7
 #: Another provider's command, which like `lcnb` is written in Python.
 PEER_PACKAGE, PEER_COMMAND = "linode-cli==5.69.0", "linode-cli"
 RUNS = 100

@@ -27,7 +27,7 @@ PLACES = (
 def run() -> Iterator[Ratio]:
     """Yield the ratios of time and memory for DataFrames of listings."""
     large, small = body(100_000), body(1000)
-    ours, theirs = medians(lambda: frame(large), lambda: normalized(large), 7)
+    ours, theirs = medians(lambda: frame(large), lambda: normalized(large), 5)
     yield Ratio(
         "100,000 instances to a frame / json_normalize", ours, theirs, "at most 1/8", ours <= theirs / 8
     )
@@ -35,13 +35,13 @@ def run() -> Iterator[Ratio]:
     name = "100,000 instances, peak memory / json_normalize"
     print(f"{name}: {ours / 2**20:.0f} and {theirs / 2**20:.0f} MiB", flush=True)
     yield Ratio(name, ours, theirs, "at most 1/3", ours <= theirs / 3)
-    ours, theirs = medians(lambda: frame(small), lambda: normalized(small), 60)
+    ours, theirs = medians(lambda: frame(small), lambda: normalized(small), 40)
     yield Ratio("1,000 instances to a frame / json_normalize", ours, theirs, "at most 1", ours <= theirs)
     odd = body(1000, odd=1)
-    ours, theirs = medians(lambda: frame(odd), lambda: normalized(odd), 60)
+    ours, theirs = medians(lambda: frame(odd), lambda: normalized(odd), 40)
     yield Ratio("1,000 instances, one odd / json_normalize", ours, theirs, "at most 1", ours <= theirs)
     odd = body(100_000, odd=1000)
-    ours, theirs = medians(lambda: frame(odd), lambda: normalized(odd), 5)
+    ours, theirs = medians(lambda: frame(odd), lambda: normalized(odd), 3)
     name = "100,000 instances, 1,000 odd / json_normalize"
     yield Ratio(name, ours, theirs, "at most 1/2", ours <= theirs / 2)
 

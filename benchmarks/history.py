@@ -345,8 +345,8 @@ def count_outside_bounds(file: HistoryFile, account: Account) -> tuple[int, int,
     return len(account.amounts), outside, float((frame.upper - frame.lower).sum()) / total
 
 
-def run(hours: int = HOURS // 12, machines: int = MACHINES, seed: int = 1) -> Iterator[Ratio]:
-    """Yield size, times and mistakes of the history of a simulated account, by default of a month."""
+def run(hours: int = HOURS // 24, machines: int = MACHINES, seed: int = 1) -> Iterator[Ratio]:
+    """Yield size, times and mistakes of the history of a simulated account, by default of half a month."""
     with tempfile.TemporaryDirectory() as folder:
         file = HistoryFile(Path(folder))
         began = time.perf_counter()

@@ -24,7 +24,7 @@ import nbformat
 
 from benchmarks.measure import Ratio
 
-READS = 100_000
+READS = 50_000
 READERS = 2
 CELLS, CELL_BYTES = 24, 390_000
 #: At most this many runs are made for the reads.
@@ -201,7 +201,7 @@ def written() -> int:
 
 def run() -> Iterator[Ratio]:
     """Yield the ratios of torn reads, written bytes, and seconds of saving."""
-    ours, theirs = measure("lcnb", READS), measure("papermill", READS, rounds=2)
+    ours, theirs = measure("lcnb", READS), measure("papermill", READS, rounds=1)
     for name, each in (("lcnb", ours), ("papermill", theirs)):
         print(
             f"{name}: {each.reads} reads {dict(each.kinds)} over {each.runs} runs, {each.contents} times new content, "
