@@ -19,6 +19,7 @@ from pathlib import Path
 from lcnb.errors import InputError
 from lcnb.files import NotText, read_text
 from lcnb.names import comparable_name
+from lcnb.shortening import name_first
 
 #: Separators and their names: the comma, the semicolon (Excel with decimal commas), the tab.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -213,10 +214,8 @@ def _parse_rows(
         else:
             rows.append(CsvRow(line, values))
     if problems:
-        others = len(problems) - MAX_PROBLEMS_SHOWN
-        more = f"; and {others} more" if others > 0 else ""
         raise InputError(
-            f"{path}, {'; '.join(problems[:MAX_PROBLEMS_SHOWN])}{more}. The values were read with "
+            f"{path}, {name_first(problems, MAX_PROBLEMS_SHOWN, separator='; ')}. The values were read with "
             f"{SEPARATORS[separator]} between them",
             cure=f'Quote a value that contains one: "a{separator}b".',
         )

@@ -301,6 +301,26 @@ def in_thread(speed: float = 1.0, fleet: int = 60) -> Iterator[Thread]:
 
 
 @pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[lcnb.sandbox.SandboxProcess]:
+    """A sandbox of its own, with a fast clock, as the account of the environment, reached over HTTP."""
+    with in_thread(speed=50) as sandbox:
+        monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
+        monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("LCNB_SETTLE", "5")
+        yield sandbox
+
+
+@pytest.fixture
+def small_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sandbox, lcnb.LetsCloud]]:
+    """A sandbox of six machines, whose changes take no time, and a client of it."""
+    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
+    monkeypatch.setenv("LCNB_SETTLE", "1")
+    sandbox = Sandbox(World(Clock(20_000), fleet=6), TOKEN, rate_limit=MANY)
+    with serve_in_thread(sandbox) as base_url, lcnb.connect(token=TOKEN, base_url=base_url) as client:
+        yield sandbox, client
+
+
+@pytest.fixture
 def still() -> Sandbox:
     """A sandbox whose clock is turned by hand, asked without a socket."""
     return Sandbox(World(Clock(0)), TOKEN)

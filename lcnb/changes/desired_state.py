@@ -29,6 +29,7 @@ from lcnb.changes.reading import REPLACEMENT_CHARACTER, ListedMachines, ReadCach
 from lcnb.errors import InputError
 from lcnb.flags import checked_flag
 from lcnb.names import comparable_name, lookalike_form
+from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
 #: Columns of a desired state. `label` names the machine; the others are what it should be.
@@ -132,10 +133,7 @@ def _left_alone_note(others: Sequence[Instance]) -> str:
 
 
 def _list_labels(machines: Sequence[Instance]) -> str:
-    """Return the first labels in their order, and how many more there are."""
-    names = ", ".join(sorted(str(each.label) for each in machines)[:MAX_SHOWN_LABELS])
-    more = len(machines) - MAX_SHOWN_LABELS
-    return f"{names} and {more} more" if more > 0 else names
+    return name_first(sorted(str(each.label) for each in machines), MAX_SHOWN_LABELS)
 
 
 def _check_no_look_alike(built: BuiltChanges, doomed: Sequence[Instance]) -> None:

@@ -12,6 +12,7 @@ from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import InputError
 from lcnb.facts.connection import Connection, read_connection
 from lcnb.facts.facts_file import FactsFile
+from lcnb.shortening import name_first
 
 if TYPE_CHECKING:
     from lcnb.changes.reachability import ReachabilityWatch, SshTarget
@@ -114,9 +115,8 @@ class GoalWait:
         shown = ""
         try:
             while (waiting := watch.waiting()) and (left := self._seconds_left()) > 0:
-                names = ", ".join(each.name for each in waiting[:3])
-                more = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
-                if (why := f"waiting for {watch.level} of {names}{more}") != shown:
+                names = name_first([each.name for each in waiting])
+                if (why := f"waiting for {watch.level} of {names}") != shown:
                     self.session.report_step(why)
                     shown = why
                 yield Pause(min(LOOK_S, left), why)

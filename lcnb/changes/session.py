@@ -15,6 +15,7 @@ from lcnb.config import Settings
 from lcnb.errors import AuthenticationError, DeadlineExceeded, LcnbError
 from lcnb.facts.facts_file import FactsFile
 from lcnb.facts.wishes import describe_wish, write_wish
+from lcnb.shortening import name_first
 
 #: Seconds between two readings of the account; the last value repeats.
 POLL_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 20.0)
@@ -27,8 +28,7 @@ def poll_delays() -> Iterator[float]:
 
 def target_names(tasks: Sequence[ChangeTask]) -> str:
     """Return the targets of some changes in one line, at most three by name."""
-    names = [task.change.target for task in tasks]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return name_first([task.change.target for task in tasks])
 
 
 def needed_listings(tasks: Sequence[ChangeTask]) -> set[str]:

@@ -18,6 +18,7 @@ from lcnb.facts.machine_facts import tag_values
 from lcnb.frames.provenance import INCOMPLETE, frame_facts
 from lcnb.names import comparable_name
 from lcnb.rows import Rows
+from lcnb.shortening import name_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +95,8 @@ def read_machines(inventory: pd.DataFrame | Rows) -> list[ExportedMachine]:
     machines = [_resolve_jumps(each, known, problems) for each in machines]
     problems += _find_loops(machines)
     if problems:
-        others = len(problems) - MAX_PROBLEMS_SHOWN
-        more = f"; and {others} more" if others > 0 else ""
         raise InputError(
-            f"{'; '.join(problems[:MAX_PROBLEMS_SHOWN])}{more}",
+            name_first(problems, MAX_PROBLEMS_SHOWN, separator="; "),
             cure="Correct the tags, for example: lcnb tag MACHINE ssh-port=22.",
             not_done="written",
         )

@@ -17,6 +17,7 @@ from lcnb.csv_file import MAX_PROBLEMS_SHOWN, parse_csv
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import COLUMNS, FactsEdit, MachineFacts, facts_from_row, stored_label
 from lcnb.files import NotText, read_text, write_atomically
+from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
 #: Seconds to wait for another process that changes the file.
@@ -136,10 +137,8 @@ class FactsFile:
                 problems.append(f"line {row.line}: the machine {found.identifier} is there twice")
             facts[found.identifier] = found
         if problems:
-            others = len(problems) - MAX_PROBLEMS_SHOWN
-            more = f"; and {others} more" if others > 0 else ""
             raise InputError(
-                f"{self.path}, {'; '.join(problems[:MAX_PROBLEMS_SHOWN])}{more}",
+                f"{self.path}, {name_first(problems, MAX_PROBLEMS_SHOWN, separator='; ')}",
                 cure="Correct the file by hand; until then its protections are not known, and no change is made.",
                 not_done="sent",
             )

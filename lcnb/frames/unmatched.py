@@ -12,6 +12,7 @@ from lcnb.frames.selection import (
     selection_of_frame,
     shorten_selection,
 )
+from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ def describe_selection(machines: pd.DataFrame, selection: str, selected: int) ->
         problems = [
             nothing if selection.strip() else "an empty selection selects no machine; write all for all"
         ]
-    if len(problems) > MAX_SHOWN_VALUES:
-        problems = [*problems[:MAX_SHOWN_VALUES], f"and {len(problems) - MAX_SHOWN_VALUES} more such values"]
-    return f"selection {shorten_selection(selection)!r}: {'; '.join(problems)}" if problems else ""
+    named = name_first(problems, MAX_SHOWN_VALUES, separator="; ")
+    return f"selection {shorten_selection(selection)!r}: {named}" if problems else ""
 
 
 def _known_values(compared: ComparedValue, rows: Sequence[dict[str, Any]]) -> set[Any]:

@@ -21,6 +21,7 @@ from lcnb.leases.place import SharedPlace
 from lcnb.leases.records import RUN_LEASE_VARIABLE, LeaseRecord, LeaseTimes, LockName
 from lcnb.leases.sightings import Sightings, folder_identity
 from lcnb.leases.taking import LockTaker, TakenLock, utc_text
+from lcnb.shortening import name_first
 
 logger = logging.getLogger("lcnb.leases")
 #: Locks that are taken at the same time.
@@ -145,9 +146,9 @@ def _take_all(taker: LockTaker, names: Sequence[LockName], wait_s: float, holder
 def _unknown_holder(
     place: SharedPlace, names: Sequence[LockName], holder: Holder, error: StoreUnavailable
 ) -> Locked:
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    named = name_first([each.what for each in names], 1)
     return Locked(
-        f"it is not known whether another machine has locked {names[0].what}{more}: {error.statement.rstrip('.')}. "
+        f"it is not known whether another machine has locked {named}: {error.statement.rstrip('.')}. "
         f"Nothing was {holder.not_done}. Try again later. While no other machine changes this account, unset "
         f"{place.variable} for one command to go on without locks across machines",
         is_unknown=True,

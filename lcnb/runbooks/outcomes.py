@@ -14,6 +14,7 @@ from lcnb.changes.changeset import Change
 from lcnb.changes.journal import OPEN_STATES, Journal, JournalEntry
 from lcnb.config import Settings
 from lcnb.folders import state_dir
+from lcnb.shortening import name_first
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
@@ -69,9 +70,7 @@ def summarize_changes(changes: Sequence[Mapping[str, Any]], run: str, *, ended_w
 
 
 def _format_examples(names: Sequence[str]) -> str:
-    """The first three names in brackets, and the number of the others."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f" ({', '.join(names[:3])}{more})" if names else ""
+    return f" ({name_first(names)})" if names else ""
 
 
 def planned_changes(folder: Path, client: LetsCloud) -> SyncChangeSet:

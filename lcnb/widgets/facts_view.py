@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from lcnb.shortening import name_first
 from lcnb.widgets.confirm_panel import ConfirmPanel, EventHandler
 from lcnb.widgets.facts_form import FactsForm
 from lcnb.widgets.form import Form
@@ -33,9 +34,7 @@ class FactsPanel(ConfirmPanel):
         labels = self.form.lifted_machines()
         if not labels:
             return "<p>None of the ticked machines was protected when the table was read.</p>"
-        named = ", ".join(labels[:MAX_NAMED_MACHINES])
-        if len(labels) > MAX_NAMED_MACHINES:
-            named += f" and {len(labels) - MAX_NAMED_MACHINES} more"
+        named = name_first(labels, MAX_NAMED_MACHINES)
         one = len(labels) == 1
         return (
             f'<p class="lcnb-danger">This lifts the protection of <b>{escape(named)}</b>. After that, people, '

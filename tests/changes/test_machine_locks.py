@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 import lcnb
-from conftest import Call, in_thread
+from conftest import Call
 from lcnb.changes.journal import Journal
 from lcnb.changes.machine_locks import lock_names
 from lcnb.config import Settings, load_settings
@@ -23,15 +23,10 @@ from lcnb.leases.records import LeaseRecord
 from lcnb.secret import Secret
 
 
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[lcnb.sandbox.SandboxProcess]:
-    """A sandbox of its own, with a fast clock, as the account of the environment, and a store of runs."""
-    with in_thread(speed=50) as sandbox:
-        monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
-        monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("LCNB_SETTLE", "5")
-        monkeypatch.setenv("LCNB_RUNS_DIR", f"file://{tmp_path}/store")
-        yield sandbox
+@pytest.fixture(autouse=True)
+def store_of_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All machines have one store of runs."""
+    monkeypatch.setenv("LCNB_RUNS_DIR", f"file://{tmp_path}/store")
 
 
 @pytest.fixture

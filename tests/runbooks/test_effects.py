@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pandas as pd
 import pytest
 
 import lcnb
-from conftest import LCNB, Call, in_thread, record, saved, wait_until, write_notebook
+from conftest import LCNB, Call, record, saved, wait_until, write_notebook
 from lcnb.errors import ConfirmationMissing, InputError, Locked, RunTimeout
 from lcnb.runbooks import rerun
 from lcnb.runbooks.engine import papermill_client, run_job
@@ -33,16 +32,6 @@ lc = lcnb.connect(account)
 changes = lc.power_off(label="web-01") + lc.power_off(label="web-03")
 lcnb.run().apply(changes, dry_run=dry_run, wait=False)
 """
-
-
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[lcnb.sandbox.SandboxProcess]:
-    """A sandbox of its own, with a fast clock, as the account of the environment."""
-    with in_thread(speed=50) as sandbox:
-        monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
-        monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("LCNB_SETTLE", "5")
-        yield sandbox
 
 
 @pytest.fixture

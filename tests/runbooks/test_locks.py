@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import lcnb
-from conftest import Call, in_thread, record, write_notebook
+from conftest import Call, record, write_notebook
 from lcnb.config import Settings, load_settings
 from lcnb.errors import Locked
 from lcnb.leases.place import read_leases, shared_place
@@ -38,14 +37,12 @@ store.write(key, dataclasses.replace(LeaseRecord.decode(key, found.data), ended=
 
 
 @pytest.fixture(autouse=True)
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[lcnb.sandbox.SandboxProcess]:
+def account(
+    fleet: lcnb.sandbox.SandboxProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> lcnb.sandbox.SandboxProcess:
     """A sandbox of its own as the account of the environment, and a store of runs."""
-    with in_thread(speed=50) as sandbox:
-        monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
-        monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("LCNB_SETTLE", "5")
-        monkeypatch.setenv("LCNB_RUNS_DIR", f"file://{tmp_path}/store")
-        yield sandbox
+    monkeypatch.setenv("LCNB_RUNS_DIR", f"file://{tmp_path}/store")
+    return fleet
 
 
 @pytest.fixture

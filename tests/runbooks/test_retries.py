@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import nbformat
 import pytest
 
 import lcnb
-from conftest import LCNB, Call, HandClock, in_thread, record, wait_until, write_notebook
+from conftest import LCNB, Call, HandClock, record, wait_until, write_notebook
 from lcnb.errors import InputError, ParameterError, ServerError
 from lcnb.runbooks import ends
 from lcnb.runbooks.records import index
@@ -39,16 +38,6 @@ machines = lc.instances()
 lcnb.run().save("machines", machines)
 """
 DOWN = {"rules": [{"kind": "error-before", "status": 503, "method": "GET", "path": "^/instances$"}]}
-
-
-@pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[lcnb.sandbox.SandboxProcess]:
-    """A sandbox of its own as the account of the environment, reached over HTTP."""
-    with in_thread(speed=50) as sandbox:
-        monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
-        monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("LCNB_SETTLE", "5")
-        yield sandbox
 
 
 def set_faults(sandbox: lcnb.sandbox.SandboxProcess, faults: dict[str, Any]) -> None:

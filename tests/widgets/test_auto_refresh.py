@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 import lcnb
-from conftest import MANY, TOKEN, HandClock
-from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from conftest import HandClock
+from lcnb.sandbox import Sandbox
 from lcnb.sandbox.faults import Faults
 from lcnb.widgets.admin_app import AdminApp
 from lcnb.widgets.auto_refresh import (
@@ -133,13 +133,9 @@ class Page:
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch, waiting: Waiting) -> Iterator[Page]:
-    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
-    monkeypatch.setenv("LCNB_SETTLE", "1")
-    sandbox = Sandbox(World(Clock(20_000), fleet=6), TOKEN, rate_limit=MANY)
-    with serve_in_thread(sandbox) as base_url, lcnb.connect(token=TOKEN, base_url=base_url) as lc:
-        app = AdminApp(lc, run_inline, waiting)
-        yield Page(sandbox, lc, app, waiting)
+def page(small_account: tuple[Sandbox, lcnb.LetsCloud], waiting: Waiting) -> Page:
+    sandbox, lc = small_account
+    return Page(sandbox, lc, AdminApp(lc, run_inline, waiting), waiting)
 
 
 def test_follows_a_busy_machine(page: Page) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 
 import lcnb
-from conftest import MANY, TOKEN
 from lcnb.facts.facts_file import FactsFile
 from lcnb.facts.machine_facts import Protection, parse_tags
-from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from lcnb.sandbox import Sandbox
 from lcnb.widgets.account_head import SANDBOX_TEXT, account_html, is_sandbox
 from lcnb.widgets.admin_app import AdminApp
 from lcnb.widgets.form_effects import ApplyChanges
@@ -28,13 +27,9 @@ Served = Callable[..., tuple[Sandbox, lcnb.LetsCloud]]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[AdminApp]:
+def app(small_account: tuple[Sandbox, lcnb.LetsCloud]) -> AdminApp:
     """The app of a small fleet whose hours are seconds, everything inline."""
-    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
-    monkeypatch.setenv("LCNB_SETTLE", "1")
-    sandbox = Sandbox(World(Clock(20_000), fleet=6), TOKEN, rate_limit=MANY)
-    with serve_in_thread(sandbox) as base_url, lcnb.connect(token=TOKEN, base_url=base_url) as lc:
-        yield AdminApp(lc, run_inline)
+    return AdminApp(small_account[1], run_inline)
 
 
 def press(app: AdminApp, action: str, *labels: str) -> None:

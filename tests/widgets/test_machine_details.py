@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import pytest
 
 import lcnb
-from conftest import MANY, TOKEN
-from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from conftest import TOKEN
+from lcnb.sandbox import Sandbox
 from lcnb.sandbox.faults import Faults
 from lcnb.widgets.admin_app import AdminApp
 from lcnb.widgets.machine_details import MAX_JOURNAL_ROWS, base_sections, machine_snapshots, read_sections
@@ -45,12 +44,8 @@ class Page:
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
-    monkeypatch.setenv("LCNB_SETTLE", "1")
-    sandbox = Sandbox(World(Clock(20_000), fleet=6), TOKEN, rate_limit=MANY)
-    with serve_in_thread(sandbox) as base_url, lcnb.connect(token=TOKEN, base_url=base_url) as lc:
-        yield Page(sandbox, lc)
+def page(small_account: tuple[Sandbox, lcnb.LetsCloud]) -> Page:
+    return Page(*small_account)
 
 
 def values(section: dict[str, Any]) -> dict[str, str]:

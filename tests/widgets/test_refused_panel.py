@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import lcnb
-from conftest import MANY, TOKEN
 from lcnb.refused_machine import RefusedMachine
-from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
+from lcnb.sandbox import Sandbox
 from lcnb.widgets.admin_app import AdminApp
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_state import Phase
@@ -46,12 +45,8 @@ class Page:
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    monkeypatch.setattr("lcnb.changes.session.POLL_DELAYS_S", (0.02,))
-    monkeypatch.setenv("LCNB_SETTLE", "1")
-    sandbox = Sandbox(World(Clock(20_000), fleet=6), TOKEN, rate_limit=MANY)
-    with serve_in_thread(sandbox) as base_url, lcnb.connect(token=TOKEN, base_url=base_url) as lc:
-        yield Page(sandbox, lc)
+def page(small_account: tuple[Sandbox, lcnb.LetsCloud]) -> Page:
+    return Page(*small_account)
 
 
 def click(widget: Any) -> None:

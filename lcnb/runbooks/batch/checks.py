@@ -12,6 +12,7 @@ from lcnb.runbooks.notebook import parameters as declared
 from lcnb.runbooks.notebook import secret_names, types
 from lcnb.runbooks.notebook.find import Runbook
 from lcnb.runbooks.preflight import check_account_writable, check_language, find_approval
+from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -147,7 +148,5 @@ def _unknown_column_problems(book: Runbook, rows: list[BatchRow]) -> list[str]:
 def _join_problems(problems: list[str]) -> str:
     if len(problems) == 1:
         return problems[0]
-    more = (
-        f"\n  ... and {len(problems) - MAX_SHOWN_PROBLEMS} more" if len(problems) > MAX_SHOWN_PROBLEMS else ""
-    )
-    return f"{len(problems)} problems:\n  " + "\n  ".join(problems[:MAX_SHOWN_PROBLEMS]) + more + "\n"
+    separator = "\n  "
+    return f"{len(problems)} problems:{separator}{name_first(problems, MAX_SHOWN_PROBLEMS, separator=separator)}\n"

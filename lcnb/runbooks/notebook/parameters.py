@@ -17,6 +17,7 @@ from lcnb.names import same_name
 from lcnb.runbooks.notebook.conversion import MAX_SHOWN_CHARS, convert_value, short_repr, unwrap_value
 from lcnb.runbooks.notebook.secret_names import is_secret_name
 from lcnb.runbooks.notebook.types import Parameter, ParameterType, is_path_type, with_article
+from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
 #: A function from a kind ("location") to the values that the account knows; it returns None for free text.
@@ -211,9 +212,8 @@ def _check_account_value(parameter: Parameter, value: str, kind: str, known: Seq
         if each.lower() == value.lower():
             return each
     names = sorted(set(known))
-    more = f" and {len(names) - MAX_SHOWN_VALUES} more" if len(names) > MAX_SHOWN_VALUES else ""
     raise ParameterError(
         f"parameter {parameter.name}: {value!r} is not one of the account's{did_you_mean(value, known)}. "
-        f"Known: {', '.join(names[:MAX_SHOWN_VALUES]) or 'none'}{more}",
+        f"Known: {name_first(names, MAX_SHOWN_VALUES) or 'none'}",
         not_done="started",
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lcnb.display import charts, markup, tables
 from lcnb.runbooks.toolkit.typed_frames import is_known
+from lcnb.shortening import name_first
 
 
 class CheckResult(NamedTuple):
@@ -49,9 +50,7 @@ def summarize_labels(labels: Iterable[Any], most: int = 5) -> str:
 
 def _list_labels(labels: Iterable[Any], most: int = 5) -> str:
     """Return the first labels, such as `web-01, web-02 and 3 more`."""
-    texts = [str(label) if is_known(label) else "(no label)" for label in labels]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return f"{', '.join(texts[:most])}{more}"
+    return name_first([str(label) if is_known(label) else "(no label)" for label in labels], most)
 
 
 def facts_file_text(path: Path, example: str) -> str:
