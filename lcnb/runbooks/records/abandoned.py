@@ -87,7 +87,7 @@ def settle_silent_run(mirror: Mirror, run_id: str, last: datetime) -> bool:
         problems.append(f"what the run changed is only in the journal of {host}: lcnb resume {run_id} there")
     facts["files"] = artifacts.fingerprint_files(run.folder)
     facts["problems"] = problems
-    content = redact(json.dumps(facts, ensure_ascii=False, indent=2)).encode("utf-8", "replace")
+    content = index.encode_record(redact(json.dumps(facts, ensure_ascii=False, indent=2)))
     closed = mirror.close_silent_run(run_id, content)
     if not closed:
         mirror.pull_record(run_id)

@@ -24,7 +24,7 @@ from lcnb.object_store import ABSENT, StoredEntry, StoreLimits, open_store
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.artifacts import APPROVAL_FILE, RECORD_FILE, fingerprint_file
 from lcnb.runbooks.records.run_record import list_run_folders, parse_record, read_run
-from lcnb.runbooks.records.run_store import CLOCKS, RunStore, is_file_name
+from lcnb.runbooks.records.run_store import CLOCKS, RunStore, file_key, is_file_name
 from lcnb.runbooks.records.sync_state import (
     STATE_FOLDER,
     SyncState,
@@ -229,8 +229,8 @@ class Mirror:
 
     def push_file(self, folder: Path, name: str, sha256: str) -> None:
         """Upload a file, unless it was uploaded before. StoreError when it has no longer this hash."""
-        state = read_state(folder)
-        if sha256 in state.uploaded:
+        state, key = read_state(folder), file_key(folder.name, name, sha256)
+        if key in state.uploaded:
             return
         try:
             content = (folder / name).read_bytes()
@@ -239,7 +239,7 @@ class Mirror:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise StoreError(f"{folder / name} was changed after its run ended", not_done="uploaded")
         self.store.write_file(folder.name, name, content)
-        state.uploaded.append(sha256)
+        state.uploaded.append(key)
         write_state(folder, state)
 
     def push_approval(self, run: str) -> None:

@@ -25,6 +25,7 @@ from lcnb.folders import runs_dir
 from lcnb.object_store import ABSENT, open_store
 from lcnb.runbooks import rerun
 from lcnb.runbooks.records import index, uploading
+from lcnb.runbooks.records.artifacts import list_files
 from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.records.history import list_runs, prune_runs
 from lcnb.runbooks.records.mirror import Mirror, check_conditions, mirror_of
@@ -449,6 +450,40 @@ def test_odd_names(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
     assert [run.id for run in list_runs()] == [folder.name]
     assert find_run(folder.name).facts["files"].keys() == facts["files"].keys()
     assert list(tmp_path.rglob("machine-b/**/evil")) == []
+
+
+#: Files of one run: two without content, two with the same, and names that other systems or programs would not take.
+WRITTEN = """
+import os
+from pathlib import Path
+
+folder = os.fsencode(os.environ["LCNB_RUN_DIR"])
+names = [b"empty 1.csv", b"empty 2.csv", b"same a.csv", b"same b.csv", b"2026-11-30T12:30.csv", b"a\\\\b", b"a\\nb", b"#%20$.txt",
+         b"...", b" ", b"caf\\xe9.txt", "\u00e9.txt".encode(), b"x" * 240]
+for name in names:
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(b"" if b"empty" in name else b"same" if b"same" in name else name)
+os.symlink("/etc/hostname", os.path.join(folder, b"link"))
+"""
+
+
+def test_every_file(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """Each file of a run arrives on another machine under its own name, also one that equals another; links do not."""
+    path = write_notebook(tmp_path / "a.ipynb", "# A", "", WRITTEN)
+    machine("a")
+    made = lcnb_here("run", str(path))
+    assert (made.returncode, made.stderr) == (0, "")
+    (run,) = list_runs()
+    written = {each.relative_to(run.folder): each.read_bytes() for each in list_files(run.folder)}
+    machine("b")
+    copy = find_run("last").folder
+    assert {each.relative_to(copy): each.read_bytes() for each in list_files(copy)} == written
+    assert len(written) == 15
+    verified = lcnb_here("verify")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert json.loads(lcnb_here("show", "last", "-o", "json").stdout)["files"].keys() == {
+        str(each) for each in written
+    }
 
 
 def test_conditions_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
