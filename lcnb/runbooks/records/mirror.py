@@ -214,8 +214,7 @@ class Mirror:
         self.check_conditions()
         folder = self.folder / run
         content = (folder / RECORD_FILE).read_bytes()
-        facts = parse_record(content) or {}
-        files: Mapping[str, Any] = facts.get("files") or {}
+        files = _listed_files(folder, content)
         for name, known in files.items():
             self.push_file(folder, name, str(known["sha256"]))
         self._push_record(folder, content)
@@ -306,6 +305,20 @@ class Mirror:
         self.store.prune_run(run)
         shutil.rmtree(folder)
         delete_state(folder)
+
+
+def _listed_files(folder: Path, record: bytes) -> Mapping[str, Mapping[str, Any]]:
+    """Return the files that the record of an ended run lists. StoreError for a list that lcnb does not write."""
+    files = (parse_record(record) or {}).get("files") or {}
+    if isinstance(files, dict) and all(
+        isinstance(each, dict) and "sha256" in each for each in files.values()
+    ):
+        return files
+    raise StoreError(
+        f"{folder / RECORD_FILE} lists its files as this version of lcnb does not: it was changed, or a newer version "
+        "wrote it",
+        not_done="uploaded",
+    )
 
 
 def check_conditions(store: RunStore) -> None:

@@ -294,6 +294,30 @@ def test_silent_run(tmp_path: Path, machine: Callable[[str], Mirror], age_s: flo
         assert found.facts["files"].keys() == {"nightly.ipynb"}
 
 
+@pytest.mark.parametrize("process", [None, [1], "gone", {}])
+def test_silent_run_of_nobody(process: object, tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """A run whose record does not say which process it is, as after an edit, is abandoned like any other."""
+    run = open_run(machine("a"), process=process)
+    make_old(tmp_path, 301)
+    machine("b")
+    (found,) = list_runs()
+    assert (found.id, found.status) == (run.name, "abandoned")
+    assert found.facts["reason"].startswith("its process has sent no heartbeat")
+
+
+@pytest.mark.parametrize("files", [["a"], {"a": 3}, {"a": {"bytes": 4}}])
+def test_odd_list_of_files(files: object, machine: Callable[[str], Mirror]) -> None:
+    """A record with a list of files that lcnb does not write keeps its run here, and no other one."""
+    store = machine("a")
+    odd = make_run(store.folder, 1, process=ME)
+    (odd / "run.json").write_text(json.dumps({**record(odd), "files": files}))
+    good = make_run(store.folder, 2, process=ME)
+    pushed = lcnb_here("runs", "push")
+    assert (pushed.returncode, pushed.stdout) == (1, f"uploaded {good.name}\n")
+    assert f"not uploaded: {odd.name}: {odd / 'run.json'} lists its files" in pushed.stderr
+    assert lcnb_here("runs").returncode == 0
+
+
 def test_last_word(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
     """A run that was only slow is abandoned for others until it ends: its own last record counts."""
     store = machine("a")
