@@ -19,7 +19,7 @@ import pytest
 
 import lcnb
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
-from conftest import ROOT, TOKEN, in_thread, lcnb_here, record
+from conftest import ROOT, TOKEN, become, in_thread, lcnb_here, record
 from lcnb.errors import InputError, StoreConflict, StoreError
 from lcnb.folders import runs_dir
 from lcnb.object_store import ABSENT, open_store
@@ -593,12 +593,12 @@ def test_approve_elsewhere(
         monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
         monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
         monkeypatch.setenv("LCNB_APPROVE", "other")
-        monkeypatch.setenv("LOGNAME", "ana")
+        become(monkeypatch, "ana")
         machine("a")
         assert lcnb_here("plan-run", str(path)).returncode == 0
         machine("b")
         assert "nobody has approved the run" in lcnb_here("apply", "last").stderr
-        monkeypatch.setenv("LOGNAME", "bo")
+        become(monkeypatch, "bo")
         approved = lcnb_here("approve", "last", "--yes")
         assert (approved.returncode, approved.stderr) == (0, "")
         for name in "ac":
