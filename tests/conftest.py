@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pwd
 import random
 import signal
 import socketserver
@@ -236,6 +237,12 @@ def call(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyP
         return CommandResult(ended.value.code, out, err.decode("utf-8"))
 
     return run
+
+
+def become(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let the operating system give the user of this process another name."""
+    real = pwd.getpwuid(os.getuid())
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd((name, *real[1:])))
 
 
 def lcnb_here(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from test_read_only import COMMANDS, METHODS, RUNS, Account
 
 import lcnb
-from conftest import MANY, TOKEN, lcnb_here
+from conftest import MANY, TOKEN, become, lcnb_here
 from lcnb.api import calls
 from lcnb.runbooks.batch.runner import batch
 from lcnb.runbooks.records.find import find_run
@@ -27,13 +28,20 @@ def account(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     sandbox = Sandbox(World(Clock(1000), fleet=14), TOKEN, rate_limit=MANY)
     sandbox.world.profile["balance"] = 1e6
     monkeypatch.setenv("PROD_TOKEN", TOKEN)
-    monkeypatch.setenv("LOGNAME", "ana")
+    become(monkeypatch, "ana")
     (own_home / "config").mkdir()
     with serve_in_thread(sandbox) as base_url:
         config = f'[accounts.prod]\ntoken_env = "PROD_TOKEN"\nbase_url = "{base_url}"\napprove = "other"\n'
         (own_home / "config" / "lcnb.toml").write_text(config)
         with lcnb.connect() as lc, lcnb.LetsCloud(replace(lc.settings, approval="")) as free:
             yield Account(sandbox, lc, tmp_path, lambda: free)
+
+
+def approve(*arguments: str, user: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """`lcnb approve` with these arguments, by a user."""
+    with pytest.MonkeyPatch.context() as patch:
+        become(patch, user)
+        return lcnb_here("approve", *arguments, stdin=stdin)
 
 
 def plan_run() -> str:
@@ -122,7 +130,7 @@ def test_approved_run(account: Account) -> None:
     assert (early.returncode, account.writes()) == (6, [])
     assert f"lcnb approve {planned}" in early.stderr.replace("\n", " ")
 
-    done = lcnb_here("approve", planned, "--yes", "--note", "ticket 12", LOGNAME="ben")
+    done = approve(planned, "--yes", "--note", "ticket 12", user="ben")
     assert done.returncode == 0, done.stderr
     assert "planned by ana@" in done.stdout
     assert "web-01" in done.stdout
@@ -140,9 +148,18 @@ def test_planner_cannot_approve(account: Account) -> None:
     """The planner is refused with exit code 6, however the name is written."""
     planned = plan_run()
     for name in ("ana", "ANA", " ana"):
-        done = lcnb_here("approve", planned, "--yes", LOGNAME=name)
+        done = approve(planned, "--yes", user=name)
         assert done.returncode == 6
         assert "ana planned the run" in done.stderr
+    assert not (find_run(planned).folder / "approval.json").exists()
+
+
+def test_name_in_a_variable(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable makes nobody another user: the name is that of the operating system."""
+    planned = plan_run()
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "ben")
+    assert approve(planned, "--yes", user="ana").returncode == 6
     assert not (find_run(planned).folder / "approval.json").exists()
 
 
@@ -150,16 +167,16 @@ def test_nobody_answers(account: Account) -> None:
     """Without --yes and without an answer nothing is approved."""
     planned = plan_run()
     for answer in ("", "n\n"):
-        assert lcnb_here("approve", planned, stdin=answer, LOGNAME="ben").returncode == 6
+        assert approve(planned, stdin=answer, user="ben").returncode == 6
     assert not (find_run(planned).folder / "approval.json").exists()
 
 
 def test_second_approval(account: Account) -> None:
     """An approval stays as it is when somebody approves again."""
     planned = plan_run()
-    lcnb_here("approve", planned, "--yes", LOGNAME="ben")
+    approve(planned, "--yes", user="ben")
     content = (find_run(planned).folder / "approval.json").read_bytes()
-    assert "approved by ben@" in lcnb_here("approve", planned, "--yes", LOGNAME="eva").stdout
+    assert "approved by ben@" in approve(planned, "--yes", user="eva").stdout
     assert (find_run(planned).folder / "approval.json").read_bytes() == content
 
 
@@ -196,7 +213,7 @@ def test_tampered_plan(account: Account, how: str) -> None:
     """A plan or an approval that was changed after the approval is not made."""
     tamper, message = TAMPERED[how]
     planned = plan_run()
-    assert lcnb_here("approve", planned, "--yes", LOGNAME="ben").returncode == 0
+    assert approve(planned, "--yes", user="ben").returncode == 0
     tamper(find_run(planned).folder)
     done = lcnb_here("apply", planned, "--yes")
     assert done.returncode in (2, 6), done.stderr
@@ -207,7 +224,7 @@ def test_tampered_plan(account: Account, how: str) -> None:
 def test_other_changes_of_an_approved_run(account: Account) -> None:
     """The account has changed since the approval: what was not approved is not made."""
     planned = plan_run()
-    assert lcnb_here("approve", planned, "--yes", LOGNAME="ben").returncode == 0
+    assert approve(planned, "--yes", user="ben").returncode == 0
     account.writable().power_off(label="web-01").apply(confirm=True, wait=True, timeout=600)
     before = account.writes()
     assert lcnb_here("apply", planned, "--yes").returncode != 0

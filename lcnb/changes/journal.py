@@ -10,11 +10,11 @@ The states of a row: `planned` (the ChangeSet was begun) → `sent` (about to be
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -431,11 +431,18 @@ def _parse_time(text: str | None) -> datetime | None:
 
 
 def user_name() -> str:
-    """Return the name of the user of this process."""
+    """Return the name that the operating system gives the user of this process.
+
+    The variables LOGNAME and USER do not count: anybody can set them, and `su` without a dash leaves them as they were.
+    """
+    if sys.platform == "win32":
+        return os.getlogin()
+    import pwd  # Windows has no such module
+
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without a name for its user
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container without a name for its user
+        return str(os.getuid())
 
 
 def user_at_host() -> str:

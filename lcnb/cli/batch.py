@@ -22,7 +22,7 @@ from lcnb.cli.options import (
     runs_dir_option,
     sandbox_settings,
 )
-from lcnb.cli.refusals import RecordedCommand
+from lcnb.cli.recorded_starts import RecordedCommand
 from lcnb.cli.run_options import (
     confirm_option,
     engine_option,

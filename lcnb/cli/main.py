@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -157,7 +156,6 @@ def main() -> None:
 
         show_usage_error(error)
         code = error.exit_code
-        _record_wrong_options(error)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         _print_notes(stop)
@@ -170,16 +168,6 @@ def main() -> None:
     # Runs first at exit: a further interrupt would only cut the cleanup short.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(streams.finish_output(code))
-
-
-def _record_wrong_options(error: click.ClickException) -> None:
-    """Record that the command line of a schedule is wrong, so that `lcnb schedule check` knows why nothing ran."""
-    from lcnb.runbooks.environment import SCHEDULE_VARIABLE
-
-    if os.environ.get(SCHEDULE_VARIABLE):
-        from lcnb.runbooks.schedule.starts import record_wrong_options
-
-        record_wrong_options(error.format_message())
 
 
 def report_error(error: BaseException) -> int:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lcnb.cli.options import OUTPUT_FORMATS, sandbox_settings, table_options
-from lcnb.cli.refusals import RecordedCommand
+from lcnb.cli.recorded_starts import RecordedCommand, record_scheduled_start
 from lcnb.cli.run_options import confirm_option, parse_parameters, run_options, set_variables
 
 if TYPE_CHECKING:
@@ -143,7 +141,7 @@ def _start_run(
     **limits: Any,
 ) -> int:
     """Run a runbook with the options of the command line; return the exit code."""
-    with _record_scheduled() as results:
+    with record_scheduled_start(click.get_current_context()) as results:
         if env_file is not None:
             set_variables(env_file)
         from lcnb.runbooks.run import run_runbook
@@ -157,17 +155,6 @@ def _start_run(
             return result
 
         return run_and_print(run, print_outcome, **limits)
-
-
-def _record_scheduled() -> AbstractContextManager[list[RunResult]]:
-    """Record the start and the end of a run that a schedule starts, also of one that is refused."""
-    from lcnb.runbooks.environment import SCHEDULE_VARIABLE
-
-    if not os.environ.get(SCHEDULE_VARIABLE):
-        return nullcontext([])
-    from lcnb.runbooks.schedule.starts import record_start
-
-    return record_start()
 
 
 def run_and_print(

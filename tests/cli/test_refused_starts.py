@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from conftest import LCNB, TOKEN, Call, Hook
+from lcnb.runbooks.environment import SCHEDULE_VARIABLE
 from lcnb.runbooks.records.refused import MAX_KEPT, list_refused_starts, record_refused_start
+from lcnb.runbooks.schedule.starts import read_starts, starts_file
 
 #: Apprise 2 imports a module that Python 3.13 no longer has, in a `try`.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -85,7 +87,8 @@ def test_no_secret(
     own_home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither the record nor the message holds a token, a password of the environment, or the value of a secret parameter."""
+    """No record and no message has a token, a password of the environment, or the value of a secret parameter."""
+    monkeypatch.setenv(SCHEDULE_VARIABLE, "night")
     monkeypatch.setenv("LETSCLOUD_API_KEY", TOKEN)
     monkeypatch.setenv("MY_PASSWORD", PASSWORD)
     call("run", "inventory", "-p", f"api_token={PASSWORD[::-1]}")
@@ -94,6 +97,8 @@ def test_no_secret(
     call("run", "inventory", f"--{TOKEN}")
     texts = [path.read_text() for path in (tmp_path / "runs").rglob("*.json")] + [json.dumps(messages)]
     assert len(texts) == 5
+    assert [start.end.status for start in read_starts("night") if start.end] == ["refused"] * 4
+    texts.append(starts_file("night").read_text())
     for secret in (TOKEN, PASSWORD, PASSWORD[::-1]):
         assert not [text for text in texts if secret in text], secret
 

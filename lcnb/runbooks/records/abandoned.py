@@ -87,7 +87,7 @@ def settle_silent_run(mirror: Mirror, run_id: str, last: datetime) -> bool:
         problems.append(f"what the run changed is only in the journal of {host}: lcnb resume {run_id} there")
     facts["files"] = artifacts.fingerprint_files(run.folder)
     facts["problems"] = problems
-    content = redact(json.dumps(facts, ensure_ascii=False, indent=2)).encode("utf-8", "replace")
+    content = index.encode_record(redact(json.dumps(facts, ensure_ascii=False, indent=2)))
     closed = mirror.close_silent_run(run_id, content)
     if not closed:
         mirror.pull_record(run_id)
@@ -117,8 +117,9 @@ def _settle_run(run: RunRecord) -> None:
 
 def abandoned_facts(run: RunRecord, last: datetime, cause: str = "was killed or crashed") -> dict[str, Any]:
     """Return the facts that close the record of an abandoned run; the time of its last file, `last`, is its end."""
-    known, before = run.facts["process"], run.facts["status"]
-    reason = f"its process ({known.get('pid')} on {known.get('host')}) {cause}"
+    known, before = run.typed_fact("process", dict), run.facts["status"]
+    process_name = f"its process ({known.get('pid')} on {known.get('host')})" if known else "its process"
+    reason = f"{process_name} {cause}"
     if before != RUNNING.status:
         reason += f" while it wrote its report; the notebook itself had ended: {before}"
     try:

@@ -92,10 +92,19 @@ def close_record_locked(folder: Path, text: str) -> None:
 
     The run of a store gets its line when it is pushed: all machines share one index there.
     """
-    content = text.encode("utf-8", "replace")
+    content = encode_record(text)
     if store_url(folder.parent) is None:
         append_line(folder.parent, ENDED, folder.name, hashlib.sha256(content).hexdigest())
     write_atomically(folder / RECORD_FILE, content)
+
+
+def encode_record(text: str) -> bytes:
+    r"""Return the bytes of a record. The name of a file that is no UTF-8 stays the same name, as an escape of JSON.
+
+    >>> encode_record('{"files": {"caf\udce9": 1}}')
+    b'{"files": {"caf\\udce9": 1}}'
+    """
+    return text.encode("utf-8", "backslashreplace")
 
 
 def append_line(folder: Path, event: str, run: str, sha256: str) -> None:

@@ -24,7 +24,7 @@ from lcnb.object_store import ABSENT, StoredEntry, StoreLimits, open_store
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.artifacts import APPROVAL_FILE, RECORD_FILE, fingerprint_file
 from lcnb.runbooks.records.run_record import list_run_folders, parse_record, read_run
-from lcnb.runbooks.records.run_store import CLOCKS, RunStore, is_file_name
+from lcnb.runbooks.records.run_store import CLOCKS, RunStore, file_key, is_file_name
 from lcnb.runbooks.records.sync_state import (
     STATE_FOLDER,
     SyncState,
@@ -214,8 +214,7 @@ class Mirror:
         self.check_conditions()
         folder = self.folder / run
         content = (folder / RECORD_FILE).read_bytes()
-        facts = parse_record(content) or {}
-        files: Mapping[str, Any] = facts.get("files") or {}
+        files = _listed_files(folder, content)
         for name, known in files.items():
             self.push_file(folder, name, str(known["sha256"]))
         self._push_record(folder, content)
@@ -229,8 +228,8 @@ class Mirror:
 
     def push_file(self, folder: Path, name: str, sha256: str) -> None:
         """Upload a file, unless it was uploaded before. StoreError when it has no longer this hash."""
-        state = read_state(folder)
-        if sha256 in state.uploaded:
+        state, key = read_state(folder), file_key(folder.name, name, sha256)
+        if key in state.uploaded:
             return
         try:
             content = (folder / name).read_bytes()
@@ -239,7 +238,7 @@ class Mirror:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise StoreError(f"{folder / name} was changed after its run ended", not_done="uploaded")
         self.store.write_file(folder.name, name, content)
-        state.uploaded.append(sha256)
+        state.uploaded.append(key)
         write_state(folder, state)
 
     def push_approval(self, run: str) -> None:
@@ -306,6 +305,20 @@ class Mirror:
         self.store.prune_run(run)
         shutil.rmtree(folder)
         delete_state(folder)
+
+
+def _listed_files(folder: Path, record: bytes) -> Mapping[str, Mapping[str, Any]]:
+    """Return the files that the record of an ended run lists. StoreError for a list that lcnb does not write."""
+    files = (parse_record(record) or {}).get("files") or {}
+    if isinstance(files, dict) and all(
+        isinstance(each, dict) and "sha256" in each for each in files.values()
+    ):
+        return files
+    raise StoreError(
+        f"{folder / RECORD_FILE} lists its files as this version of lcnb does not: it was changed, or a newer version "
+        "wrote it",
+        not_done="uploaded",
+    )
 
 
 def check_conditions(store: RunStore) -> None:

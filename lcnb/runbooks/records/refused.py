@@ -1,7 +1,10 @@
-"""Starts that were refused: a schedule began a run, and something was wrong before the run had a folder.
+"""Starts that were refused: something was wrong before the run had a folder, and nobody was at a terminal.
 
 They are in the folder `refused` of the runs folder, each with a `run.json` as a run has: status, exit code, reason,
 time, account. That folder has no index, because a refused start has no files whose change would matter.
+
+Any scheduler may have begun it: cron, systemd, Airflow. The log of what an installed schedule has started, and when, is
+another record: `lcnb.runbooks.schedule.starts`.
 """
 
 from __future__ import annotations

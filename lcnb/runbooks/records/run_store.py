@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import re
 import time
@@ -233,6 +234,8 @@ def is_file_name(name: object) -> bool:
     >>> [is_file_name(name) for name in ("report.html", "plots/a.svg", "../a", "/a", "a/../b", "")]
     [True, True, False, False, False, False]
     """
-    if not isinstance(name, str) or not name or "\0" in name or "\\" in name or ":" in name:
+    if not isinstance(name, str) or not name or "\0" in name:
+        return False
+    if os.name == "nt" and ("\\" in name or ":" in name):  # elsewhere these are letters, as in `12:30.csv`
         return False
     return not name.startswith("/") and not any(part in ("", ".", "..") for part in name.split("/"))

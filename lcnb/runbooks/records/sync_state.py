@@ -23,7 +23,7 @@ class SyncState:
     foreign: bool = False
     #: The final record and the line of the run are in the store.
     pushed: bool = False
-    #: The hashes of the files that were uploaded.
+    #: The keys of the files that were uploaded. Files with equal bytes have different keys.
     uploaded: list[str] = field(default_factory=list)
 
 

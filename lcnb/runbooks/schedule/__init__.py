@@ -10,5 +10,6 @@ records of runs, `machine_state` finds what keeps the next run from starting, `c
 `problems` lists all kinds of problems. Nothing here sends a request, except to check parameters against the account.
 
 May import: the ground floor, `transport.network`, `client` and the packages `runbooks.notebook`, `runbooks.records`,
-`runbooks.publish` and `runbooks.engine.kernelspecs`, through which a run checks its parameters too.
+`runbooks.publish` and `runbooks.engine.kernelspecs`, through which a run checks its parameters too, and
+`runbooks.engine.secret_pipe`, which names the secrets that no record may hold.
 """

@@ -1,14 +1,17 @@
-"""The starts of scheduled runs, also of those that ended before they had a record: refused, locked, or without a disk.
+"""The log of the starts of an installed schedule, also of those that ended without a run: refused, locked, no disk.
 
 `lcnb run` appends one line when it begins and one when it ends, if LCNB_SCHEDULE names the schedule that started it. A
 start that cannot be written is no reason to fail. The file is replaced when it is large; the one before is kept.
+
+It is in the state folder, because it must be written also when the runs folder cannot be. What a person looks up of a
+start that was refused, by whichever scheduler, is in the runs folder: `lcnb.runbooks.records.refused`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 from lcnb.errors import InputError, LcnbError
 from lcnb.folders import make_state_folder
 from lcnb.runbooks.ends import RUNNING, RunEnd
+from lcnb.runbooks.engine.secret_pipe import inherited_secrets
 from lcnb.runbooks.environment import SCHEDULE_VARIABLE
 from lcnb.runbooks.error_ends import end_of_error
 from lcnb.runbooks.judgement import judge_interrupt
 from lcnb.runbooks.records.process import identify_process, is_gone
 from lcnb.runbooks.schedule.installed import schedules_folder
-from lcnb.secret import mask_secrets
+from lcnb.secret import Secret, mask_secrets
 
 if TYPE_CHECKING:
     from lcnb.runbooks.result import RunResult
@@ -51,10 +55,13 @@ class ScheduledStart:
 
 
 @contextmanager
-def record_start(started: datetime | None = None) -> Iterator[list[RunResult]]:
+def record_start(
+    started: datetime | None = None, *, hide: Iterable[Secret] = ()
+) -> Iterator[list[RunResult]]:
     """Record that a scheduled run begins, and how it ends. The block appends the result of the run to the list.
 
-    Without LCNB_SCHEDULE in the environment nothing is recorded.
+    `hide` are secrets to mask in the reason, besides those of the environment. Without LCNB_SCHEDULE in the environment
+    nothing is recorded.
     """
     results: list[RunResult] = []
     name = os.environ.get(SCHEDULE_VARIABLE)
@@ -68,16 +75,16 @@ def record_start(started: datetime | None = None) -> Iterator[list[RunResult]]:
         yield results
     except BaseException as error:
         folder = getattr(error, "folder", None)
-        _append_line(name, _end_facts(start, _end_of_exception(error), folder))
+        _append_line(name, _end_facts(start, _end_of_exception(error), folder, hide))
         raise
     end = [RunEnd(each.status, each.exit_code, each.error or "") for each in results]  # type: ignore[arg-type]
     if end:
-        _append_line(name, _end_facts(start, end[0], results[0].folder))
+        _append_line(name, _end_facts(start, end[0], results[0].folder, hide))
 
 
-def record_wrong_options(reason: str) -> None:
+def record_wrong_options(reason: str, *, hide: Iterable[Secret] = ()) -> None:
     """Record a start that ended before the command began, because an option was wrong."""
-    with suppress(InputError), record_start():
+    with suppress(InputError), record_start(hide=hide):
         raise InputError(reason)
 
 
@@ -87,8 +94,10 @@ def _end_of_exception(error: BaseException) -> RunEnd:
     return end_of_error(error).because(str(error))
 
 
-def _end_facts(start: dict[str, Any], end: RunEnd, folder: Path | None) -> dict[str, Any]:
-    reason = mask_secrets(end.reason)[:MAX_REASON_CHARACTERS]
+def _end_facts(
+    start: dict[str, Any], end: RunEnd, folder: Path | None, hide: Iterable[Secret]
+) -> dict[str, Any]:
+    reason = mask_secrets(end.reason, *hide, *inherited_secrets())[:MAX_REASON_CHARACTERS]
     return {
         "event": "ended",
         "at": _utc_text(None),

@@ -19,12 +19,13 @@ import pytest
 
 import lcnb
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
-from conftest import ROOT, TOKEN, in_thread, lcnb_here, record
+from conftest import ROOT, TOKEN, become, in_thread, lcnb_here, record
 from lcnb.errors import InputError, StoreConflict, StoreError
 from lcnb.folders import runs_dir
 from lcnb.object_store import ABSENT, open_store
 from lcnb.runbooks import rerun
 from lcnb.runbooks.records import index, uploading
+from lcnb.runbooks.records.artifacts import list_files
 from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.records.history import list_runs, prune_runs
 from lcnb.runbooks.records.mirror import Mirror, check_conditions, mirror_of
@@ -293,6 +294,30 @@ def test_silent_run(tmp_path: Path, machine: Callable[[str], Mirror], age_s: flo
         assert found.facts["files"].keys() == {"nightly.ipynb"}
 
 
+@pytest.mark.parametrize("process", [None, [1], "gone", {}])
+def test_silent_run_of_nobody(process: object, tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """A run whose record does not say which process it is, as after an edit, is abandoned like any other."""
+    run = open_run(machine("a"), process=process)
+    make_old(tmp_path, 301)
+    machine("b")
+    (found,) = list_runs()
+    assert (found.id, found.status) == (run.name, "abandoned")
+    assert found.facts["reason"].startswith("its process has sent no heartbeat")
+
+
+@pytest.mark.parametrize("files", [["a"], {"a": 3}, {"a": {"bytes": 4}}])
+def test_odd_list_of_files(files: object, machine: Callable[[str], Mirror]) -> None:
+    """A record with a list of files that lcnb does not write keeps its run here, and no other one."""
+    store = machine("a")
+    odd = make_run(store.folder, 1, process=ME)
+    (odd / "run.json").write_text(json.dumps({**record(odd), "files": files}))
+    good = make_run(store.folder, 2, process=ME)
+    pushed = lcnb_here("runs", "push")
+    assert (pushed.returncode, pushed.stdout) == (1, f"uploaded {good.name}\n")
+    assert f"not uploaded: {odd.name}: {odd / 'run.json'} lists its files" in pushed.stderr
+    assert lcnb_here("runs").returncode == 0
+
+
 def test_last_word(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
     """A run that was only slow is abandoned for others until it ends: its own last record counts."""
     store = machine("a")
@@ -451,6 +476,40 @@ def test_odd_names(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
     assert list(tmp_path.rglob("machine-b/**/evil")) == []
 
 
+#: Files of one run: two without content, two with the same, and names that other systems or programs would not take.
+WRITTEN = """
+import os
+from pathlib import Path
+
+folder = os.fsencode(os.environ["LCNB_RUN_DIR"])
+names = [b"empty 1.csv", b"empty 2.csv", b"same a.csv", b"same b.csv", b"2026-11-30T12:30.csv", b"a\\\\b", b"a\\nb", b"#%20$.txt",
+         b"...", b" ", b"caf\\xe9.txt", "\u00e9.txt".encode(), b"x" * 240]
+for name in names:
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(b"" if b"empty" in name else b"same" if b"same" in name else name)
+os.symlink("/etc/hostname", os.path.join(folder, b"link"))
+"""
+
+
+def test_every_file(tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """Each file of a run arrives on another machine under its own name, also one that equals another; links do not."""
+    path = write_notebook(tmp_path / "a.ipynb", "# A", "", WRITTEN)
+    machine("a")
+    made = lcnb_here("run", str(path))
+    assert (made.returncode, made.stderr) == (0, "")
+    (run,) = list_runs()
+    written = {each.relative_to(run.folder): each.read_bytes() for each in list_files(run.folder)}
+    machine("b")
+    copy = find_run("last").folder
+    assert {each.relative_to(copy): each.read_bytes() for each in list_files(copy)} == written
+    assert len(written) == 15
+    verified = lcnb_here("verify")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert json.loads(lcnb_here("show", "last", "-o", "json").stdout)["files"].keys() == {
+        str(each) for each in written
+    }
+
+
 def test_conditions_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that ignores the conditions of writes is refused, because machines would overwrite each other."""
     store = RunStore(open_store(f"file://{tmp_path}/bucket"))
@@ -534,12 +593,12 @@ def test_approve_elsewhere(
         monkeypatch.setenv("LETSCLOUD_API_KEY", sandbox.token)
         monkeypatch.setenv("LCNB_BASE_URL", sandbox.base_url)
         monkeypatch.setenv("LCNB_APPROVE", "other")
-        monkeypatch.setenv("LOGNAME", "ana")
+        become(monkeypatch, "ana")
         machine("a")
         assert lcnb_here("plan-run", str(path)).returncode == 0
         machine("b")
         assert "nobody has approved the run" in lcnb_here("apply", "last").stderr
-        monkeypatch.setenv("LOGNAME", "bo")
+        become(monkeypatch, "bo")
         approved = lcnb_here("approve", "last", "--yes")
         assert (approved.returncode, approved.stderr) == (0, "")
         for name in "ac":

@@ -1,15 +1,26 @@
-"""Commands whose refused starts are recorded: where no terminal shows a message, a schedule would leave no trace."""
+"""Commands that record their starts: where no terminal shows a message, a schedule would leave no trace.
+
+There are two records, because two questions are answered in two places. `lcnb.runbooks.schedule.starts` is the log of
+an installed schedule: each start with its time and its end, in the state folder of its machine, also when the runs
+folder cannot be written. `lcnb.runbooks.records.refused` has what was refused of a runs folder, whatever had started
+it. Both are written here only, with the same secrets masked.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lcnb.cli.run_options import option_value, set_variables
+
+if TYPE_CHECKING:
+    from lcnb.runbooks.result import RunResult
+    from lcnb.secret import Secret
 
 _GIVEN = "lcnb.given"
 
@@ -23,7 +34,11 @@ class RecordedCommand(click.Command):
         """Parse the command line; wrong usage is recorded."""
         given = list(args)
         with _record_refusals(info_name or "", given):
-            ctx = super().make_context(info_name, args, parent, **extra)
+            try:
+                ctx = super().make_context(info_name, args, parent, **extra)
+            except click.ClickException as error:
+                _record_wrong_options(error, given)
+                raise
         ctx.meta[_GIVEN] = given
         return ctx
 
@@ -31,6 +46,37 @@ class RecordedCommand(click.Command):
         """Call the command; an error that it raises before a run exists is recorded."""
         with _record_refusals(ctx.params.get("name") or ctx.info_name or "", ctx.meta.get(_GIVEN, [])):
             return super().invoke(ctx)
+
+
+def record_scheduled_start(ctx: click.Context) -> AbstractContextManager[list[RunResult]]:
+    """Record the start and the end of a run that an installed schedule starts, also of one that is refused.
+
+    The block appends the result of the run to the list.
+    """
+    if not _is_scheduled():
+        return nullcontext([])
+    from lcnb.runbooks.schedule.starts import record_start
+
+    return record_start(hide=_given_secrets(ctx.meta.get(_GIVEN, [])))
+
+
+def has_terminal() -> bool:
+    """Whether a person may see what is printed: stdin, stdout or stderr is a terminal."""
+    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
+def _is_scheduled() -> bool:
+    from lcnb.runbooks.environment import SCHEDULE_VARIABLE
+
+    return bool(os.environ.get(SCHEDULE_VARIABLE))
+
+
+def _record_wrong_options(error: click.ClickException, given: Sequence[str]) -> None:
+    """Record that the command line of a schedule is wrong, so that `lcnb schedule check` knows why nothing ran."""
+    if _is_scheduled():
+        from lcnb.runbooks.schedule.starts import record_wrong_options
+
+        record_wrong_options(error.format_message(), hide=_given_secrets(given))
 
 
 @contextmanager
@@ -41,11 +87,6 @@ def _record_refusals(name: str, given: Sequence[str]) -> Iterator[None]:
         if not has_terminal() and _is_refusal(error):
             _report_refusal(name, given, error)
         raise
-
-
-def has_terminal() -> bool:
-    """Whether a person may see what is printed: stdin, stdout or stderr is a terminal."""
-    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -67,9 +108,7 @@ def _report_refusal(name: str, given: Sequence[str], error: Exception) -> None:
     from lcnb.errors import LcnbError, RunError
     from lcnb.runbooks.ends import MISUSED
     from lcnb.runbooks.error_ends import end_of_error
-    from lcnb.runbooks.notebook.secret_names import is_secret_name
     from lcnb.runbooks.refused_start import report_refused_start
-    from lcnb.secret import Secret
 
     end, reason = end_of_error(error), str(error)
     if isinstance(error, click.UsageError):
@@ -78,7 +117,6 @@ def _report_refusal(name: str, given: Sequence[str], error: Exception) -> None:
         with suppress(LcnbError, OSError):
             if file := option_value(given, "--env-file"):
                 set_variables(file)  # it may name the runs folder and whom to notify
-    pairs = [word.partition("=") for word in given]
     problems = report_refused_start(
         name,
         end,
@@ -86,7 +124,16 @@ def _report_refusal(name: str, given: Sequence[str], error: Exception) -> None:
         account=option_value(given, "--account"),
         folder=option_value(given, "--runs-dir"),
         record=not isinstance(error, RunError),
-        hide=[Secret(value) for key, _, value in pairs if value and is_secret_name(key)],
+        hide=_given_secrets(given),
     )
     for problem in problems:
         print_warning(problem)
+
+
+def _given_secrets(given: Sequence[str]) -> list[Secret]:
+    """Return the values of the parameters of a command line whose names are those of secrets."""
+    from lcnb.runbooks.notebook.secret_names import is_secret_name
+    from lcnb.secret import Secret
+
+    pairs = [word.partition("=") for word in given]
+    return [Secret(value) for key, _, value in pairs if value and is_secret_name(key)]
