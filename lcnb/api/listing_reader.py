@@ -11,7 +11,7 @@ from typing import Any
 
 from lcnb.api.calls import Call
 from lcnb.api.fields import Drift, identifying_names
-from lcnb.api.flows import Flow
+from lcnb.api.flows import Flow, without_frames
 from lcnb.api.models import MODELS
 from lcnb.api.raw_records import RawRecords
 from lcnb.errors import BadReply
@@ -86,6 +86,10 @@ def read_listing(call: Call) -> Flow[Listing]:
 
     Raises BadReply for a response whose shape is not understood: it must never be taken for an empty account.
     """
+    return without_frames(_read_pages(call))
+
+
+def _read_pages(call: Call) -> Flow[Listing]:
     marks = identifying_fields(call)
     found = Listing()
     last_page = total = 0

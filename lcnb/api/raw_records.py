@@ -144,5 +144,6 @@ def decode_record(raw: msgspec.Raw) -> Any:
     try:
         return json.loads(bytes(raw).decode("utf-8", "replace"))
     except (ValueError, RecursionError) as odd:
-        text = f"a record of a listing cannot be decoded ({type(odd).__name__})."
-        raise BadReply(text, method="GET", path="") from None
+        kind = type(odd).__name__
+    # Not in the `except`: the frames of `json`, whose variables hold the record, would be part of this error.
+    raise BadReply(f"a record of a listing cannot be decoded ({kind}).", method="GET", path="")

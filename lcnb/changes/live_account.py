@@ -35,7 +35,8 @@ def identifier_field(kind: str) -> str:
 class LiveAccount:
     """The account as it was just read: kind → records, each with its raw JSON."""
 
-    seen: Mapping[str, list[tuple[Any, Mapping[str, Any]]]]
+    #: Not in the repr: the raw JSON holds initial passwords, and tracebacks may print local variables.
+    seen: Mapping[str, list[tuple[Any, Mapping[str, Any]]]] = field(repr=False)
     #: Kind → the first place of its listing that could not be read. A thing that is not seen there may still exist.
     incomplete: Mapping[str, str] = field(default_factory=dict)
     #: The machines, and all places of their listing that could not be read, single labels included.

@@ -272,22 +272,24 @@ def _read_verdict(document: Mapping[str, Any]) -> bool | None:
 def _read_document(
     call: Call, response: Response, attempts: int, context: ExchangeContext
 ) -> Mapping[str, Any]:
-    """Return the JSON object of a successful response; raise BadReply if there is none."""
-    body = response.body
-    if not body.strip():
+    """Return the JSON object of a successful response; raise BadReply if there is none.
+
+    No variable holds the body: a traceback may print the variables of this frame.
+    """
+    if not response.body.strip():
         if call.may_be_empty:
             return {"success": True}
         raise bad_reply_error(call, attempts, f"HTTP {response.status} with an empty body")
     # Whether an empty list means "no records" depends on the rest of the document, which `split_records` leaves out.
-    if call.as_rows and (split := split_records(body)) is not None and not split["data"].empty:
+    if call.as_rows and (split := split_records(response.body)) is not None and not split["data"].empty:
         return split
-    document = parse_json(body)
+    document = parse_json(response.body)
     if document == [] and call.effect == "read":
         return {"success": True, "data": []}  # PHP writes an empty object as an empty list
     if isinstance(document, dict):
         return document
     kind = response.headers.get("content-type", "no content type").partition(";")[0]
-    excerpt = body_excerpt(body, masked_secrets(call, context))
+    excerpt = body_excerpt(response.body, masked_secrets(call, context))
     raise bad_reply_error(
         call,
         attempts,

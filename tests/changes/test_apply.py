@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -332,6 +333,18 @@ def test_two_machines_of_one_identifier(settings: Settings, label: str) -> None:
     with pytest.raises(lcnb.Drifted, match=r"several machines are listed with the identifier"):
         lc.delete_instance(label=label).apply(confirm=True)
     assert committed(box) == []
+
+
+def test_drift_shows_no_password(settings: Settings) -> None:
+    """The traceback of a refused apply, with the variables of its frames, shows no initial password of the account."""
+    box = sandbox()
+    changes = client(box, settings).delete_instance(label="web-01")
+    box.world.machines[0]["label"] = "other"
+    with pytest.raises(lcnb.Drifted) as caught:
+        changes.apply(confirm=True)
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "LiveAccount" in shown
+    assert not [each["label"] for each in box.world.machines if each["password"] in shown]
 
 
 @pytest.mark.parametrize("kind", ["null", "errors"])

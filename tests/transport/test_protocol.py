@@ -344,6 +344,22 @@ def test_retry_after_never_fails(text: str) -> None:
         assert seconds is None or 0 <= seconds < float("inf")
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Wed, 01 Jan 99999 00:00:00 GMT", None),
+        ("Wed, 01 Jan 999999999999 00:00:00 GMT", None),
+        ("Wed, 01 Jan 2020 00:00:00 +9999999999999", None),
+        ("9" * 5000, 86_400),
+        ("-5", 0),
+    ],
+)
+def test_retry_after_of_no_clock(text: str, seconds: float | None) -> None:
+    """A date that no clock can show names no time, and no header asks for more than a day."""
+    assert parse_retry_after({"retry-after": text}, 1_800_000_000.0) == seconds
+
+
 def test_limits(context: ExchangeContext) -> None:
     """What any answer tells of the rate limit is kept, and nonsense is not."""
     bad = reply(500, b"", x_ratelimit_limit="5000", x_ratelimit_remaining="41")
