@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from lcnb.api.calls import Call
 from lcnb.deferred_imports import import_in_thread
+from lcnb.errors import LcnbError
 
 T = TypeVar("T")
 Flow = Generator["Call | GuardedCall | Together | Pause | LocalWork", Any, T]
@@ -64,6 +65,17 @@ class Envelope:
     def data(self) -> Any:
         """The `data` of the document, or None."""
         return self.document.get("data")
+
+
+def without_frames(flow: Flow[T]) -> Flow[T]:
+    """Run a flow that reads records, and drop the frames of its errors.
+
+    The records hold initial passwords, and a traceback may print the variables of each frame.
+    """
+    try:
+        return (yield from flow)
+    except LcnbError as error:
+        raise error.with_traceback(None) from None
 
 
 def import_meanwhile(flow: Flow[T], module: str) -> Flow[T]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lcnb.api.calls import Call
 from lcnb.api.fields import Drift, identifying_names
-from lcnb.api.flows import Flow
+from lcnb.api.flows import Flow, without_frames
 from lcnb.api.models import MODELS
 from lcnb.api.raw_records import RawRecords
 from lcnb.errors import BadReply
@@ -86,8 +86,13 @@ def read_listing(call: Call) -> Flow[Listing]:
 
     Raises BadReply for a response whose shape is not understood: it must never be taken for an empty account.
     """
+    return without_frames(_read_pages(call))
+
+
+def _read_pages(call: Call) -> Flow[Listing]:
     marks = identifying_fields(call)
     found = Listing()
+    last_page = total = 0
     envelope = yield call
     for page in range(2, 10_000):
         holders: list[Mapping[str, Any]] = [envelope.document]
@@ -101,9 +106,12 @@ def read_listing(call: Call) -> Flow[Listing]:
             if not records:
                 _check_nothing_else(call, holders)
             found.records.extend(records)
-        if not _has_next_page(holders):
-            if page == 2:
-                _check_total(call, found, holders)
+        _note_errors(call, found, holders)
+        last_page, total = max(last_page, _last_page(holders)), max(total, _reported_total(holders))
+        if page > last_page and not _has_next_page(holders):
+            if page > 2:
+                _check_distinct(found, marks)
+            _check_total(call, found, total)
             _note_unread_pages(found, holders)
             return found
         next_call = replace(call, path=f"{call.path}?page={page}", summary=f"{call.summary}, page {page}")
@@ -169,6 +177,16 @@ def _check_nothing_else(call: Call, holders: Sequence[Mapping[str, Any]]) -> Non
                 and value not in holders
             ):
                 raise _shape_error(call, "$", f"it has no records, but it has {name!r}")
+
+
+def _note_errors(call: Call, found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
+    """Note an error that a response reports next to its records: raise BadReply if it has none."""
+    name = next((name for each in holders for name in ("error", "errors") if each.get(name)), None)
+    if name is None:
+        return
+    if not len(found):
+        raise _shape_error(call, "$", f"it has no records, but it has {name!r}")
+    found.drift.append(Drift("$", f"has {name!r} next to its records, some of which may be missing"))
 
 
 def is_record(data: Mapping[str, Any], marks: Sequence[str]) -> bool:
@@ -243,10 +261,27 @@ def _has_next_page(holders: Sequence[Mapping[str, Any]]) -> bool:
         links = holder.get("links")
         if holder.get("next_page_url") or (isinstance(links, Mapping) and links.get("next")):
             return True
-        current, last = holder.get("current_page"), holder.get("last_page", holder.get("total_pages"))
-        if isinstance(current, int) and isinstance(last, int) and current < last:
-            return True
     return False
+
+
+def _last_page(holders: Sequence[Mapping[str, Any]]) -> int:
+    """Return the number of pages that a response reports next to its own page number; 0 if it reports none."""
+    return max(
+        (
+            _whole_number(holder.get("last_page", holder.get("total_pages")))
+            for holder in _iter_paging(holders)
+            if _whole_number(holder.get("current_page"))
+        ),
+        default=0,
+    )
+
+
+def _whole_number(value: Any) -> int:
+    """Return a number that a response reports, which PHP may write as a text; 0 for anything else."""
+    try:
+        return 0 if isinstance(value, bool) else int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 #: Fields with which paginations that lcnb does not follow report more records.
@@ -271,12 +306,27 @@ def _note_unread_pages(found: Listing, holders: Sequence[Mapping[str, Any]]) -> 
                 return
 
 
-def _check_total(call: Call, found: Listing, holders: Sequence[Mapping[str, Any]]) -> None:
-    """Check that a single page has as many records as it reports: raise BadReply if it has none, else note it."""
-    totals = [
-        holder.get(name) for holder in _iter_paging(holders) for name in ("total", "count", "total_count")
-    ]
-    total = max((each for each in totals if isinstance(each, int) and not isinstance(each, bool)), default=0)
+def _check_distinct(found: Listing, marks: Sequence[str]) -> None:
+    """Note when several pages hold a record twice: records moved while the pages were read, and one may be missing."""
+    keys = [str(record[marks[0]]) for record in found.iter_records() if record.get(marks[0])]
+    twice = len(keys) - len(set(keys))
+    if twice:
+        found.drift.append(
+            Drift(
+                "$",
+                f"{twice} records came on two pages: the listing changed meanwhile, and others may be missing",
+            )
+        )
+
+
+def _reported_total(holders: Sequence[Mapping[str, Any]]) -> int:
+    """Return the number of all records that a response reports; 0 if it reports none."""
+    names = ("total", "count", "total_count")
+    return max((_whole_number(each.get(name)) for each in _iter_paging(holders) for name in names), default=0)
+
+
+def _check_total(call: Call, found: Listing, total: int) -> None:
+    """Check that a listing has as many records as it reports: raise BadReply if it has none, else note it."""
     if total > len(found) + len(found.drift):
         if not len(found):
             raise _shape_error(call, "$", f"it reports {total} records, but has none")

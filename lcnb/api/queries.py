@@ -22,7 +22,7 @@ from lcnb.api.calls import (
     path_segment,
 )
 from lcnb.api.fields import Drift
-from lcnb.api.flows import Flow, Together
+from lcnb.api.flows import Flow, Together, without_frames
 from lcnb.api.listing_reader import (
     Listing,
     identifying_fields,
@@ -230,6 +230,10 @@ def read_single(call: Call, key: str | None = None, wanted: str | None = None) -
     For an unknown identifier the provider returns success and an empty record [cli]. So a record counts only if its
     field `key` equals `wanted`; otherwise this raises NotFound, as for a 404.
     """
+    return without_frames(_read_record(call, key, wanted))
+
+
+def _read_record(call: Call, key: str | None, wanted: str | None) -> Flow[Mapping[str, Any]]:
     envelope = yield call
     data = envelope.data
     if isinstance(data, list) and len(data) == 1:

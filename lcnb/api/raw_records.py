@@ -19,7 +19,7 @@ from lcnb.errors import BadReply
 
 
 class _ListingEnvelope(msgspec.Struct):
-    """The records of a response and its fields about success and paging; others are skipped."""
+    """The records of a response and its fields about success, errors and paging; others are skipped."""
 
     data: list[msgspec.Raw]
     success: msgspec.Raw = msgspec.Raw()
@@ -37,6 +37,8 @@ class _ListingEnvelope(msgspec.Struct):
     has_next: msgspec.Raw = msgspec.Raw()
     next_cursor: msgspec.Raw = msgspec.Raw()
     next: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    errors: msgspec.Raw = msgspec.Raw()
 
 
 _ENVELOPE_DECODER = msgspec.json.Decoder(_ListingEnvelope)
@@ -120,7 +122,7 @@ def split_records(body: bytes) -> dict[str, Any] | None:
     """Return the JSON object of a response with its `data` as RawRecords, or None if `data` is not a plain list.
 
     Decode the whole body with `json` if this returns None: it may still be valid. Of the other fields the object
-    has only those about success and paging.
+    has only those about success, errors and paging.
     """
     try:
         envelope = _ENVELOPE_DECODER.decode(body)
@@ -142,5 +144,6 @@ def decode_record(raw: msgspec.Raw) -> Any:
     try:
         return json.loads(bytes(raw).decode("utf-8", "replace"))
     except (ValueError, RecursionError) as odd:
-        text = f"a record of a listing cannot be decoded ({type(odd).__name__})."
-        raise BadReply(text, method="GET", path="") from None
+        kind = type(odd).__name__
+    # Not in the `except`: the frames of `json`, whose variables hold the record, would be part of this error.
+    raise BadReply(f"a record of a listing cannot be decoded ({kind}).", method="GET", path="")

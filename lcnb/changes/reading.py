@@ -132,6 +132,13 @@ class ListedMachines:
                     f"({each.identifier}). Give that machine its label again in the LetsCloud panel. {NOTHING_SENT}"
                 )
 
+    def hiding_place(self, label: str) -> str:
+        """Return the place of the listing that may hide a machine of this label, with the reason; "" for none."""
+        if self.unreadable:
+            return self.unreadable[0]
+        damaged = next((each for each in self.machines if _may_match(each.label, label)), None)
+        return "" if damaged is None else f"the label of {damaged.identifier} came damaged, {damaged.label!r}"
+
     def check_readable(self, danger: str) -> None:
         """Raise BadReply when a part of the listing cannot be read; it could be the machine in question.
 
@@ -155,7 +162,7 @@ def read_machines(cache: ReadCache) -> Flow[ListedMachines]:
 
 def listed_machines(found: Listing) -> ListedMachines:
     """Return the machines of a listing, and the places of it that cannot be read."""
-    return ListedMachines(typed_records(Instance, found), list(_unreadable_records(found)))
+    return ListedMachines(typed_records(Instance, found), list(unreadable_records(found)))
 
 
 def read_instances(cache: ReadCache) -> Flow[list[Instance]]:
@@ -163,7 +170,7 @@ def read_instances(cache: ReadCache) -> Flow[list[Instance]]:
     return (yield from read_machines(cache)).machines
 
 
-def _unreadable_records(found: Listing) -> Iterator[str]:
+def unreadable_records(found: Listing) -> Iterator[str]:
     """Yield each place where a listing does not say which machine is meant, with the reason."""
     yield from (f"{each.path}: {each.problem}" for each in found.drift)
     for path, record in found.records:

@@ -142,6 +142,11 @@ class Settlement:
                 lambda: action.find_similar(task, session.journal, session.changeset, session.rules),
             )
         evidence = action.find_evidence(task, live, similar)
+        if action.creates and evidence.verdict == "absent" and action.kind in live.incomplete:
+            hidden = live.incomplete[action.kind]
+            return Evidence(
+                "doubtful", None, f"It may be in a part of the listing that cannot be read: {hidden}"
+            )
         if action.deletes:
             task.absences = task.absences + 1 if evidence.verdict == "shown" else 0
             if evidence.verdict == "shown" and not self.session.is_credible_absence(task, live):

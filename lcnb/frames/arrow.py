@@ -110,7 +110,8 @@ def _read_piece(piece: RecordPiece) -> tuple[pa.Table, list[Drift]]:
     try:
         return _machine_table(_read_plain(b"\n".join(raw), len(raw))), []
     except (_NotPlain, pa.ArrowInvalid):
-        return _read_carefully(piece)
+        pass  # not read here: the bytes of the records would be in the traceback of an error
+    return _read_carefully(piece)
 
 
 def _machine_table(values: dict[str, pa.Array]) -> pa.Table:

@@ -232,9 +232,14 @@ def _accept_outcome(call: Call, outcome: Outcome, attempts: int, context: Exchan
         raise_failure(call, outcome, attempts, context)
     if 200 <= outcome.status < 300:
         envelope = Envelope(_read_document(call, outcome, attempts, context))
-        if _is_success(envelope.document):
-            return envelope
-        raise api_error(Refused, call, outcome, attempts, context)
+        verdict = _read_verdict(envelope.document)
+        if verdict is None:  # a refusal is certain not to have changed anything, and this is not
+            raise bad_reply_error(
+                call, attempts, f"HTTP {outcome.status} that reports neither success nor failure"
+            )
+        if not verdict:
+            raise api_error(Refused, call, outcome, attempts, context)
+        return envelope
     if 300 <= outcome.status < 400:
         raise bad_reply_error(
             call, attempts, f"a redirect to {_redirect_host(outcome)} (HTTP {outcome.status}); it was not followed, "
@@ -250,32 +255,41 @@ def _redirect_host(redirect: Response) -> str:
         return "another page"
 
 
-def _is_success(document: Mapping[str, Any]) -> bool:
+#: How responses write success and failure; PHP writes false as an empty text.
+_VERDICTS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+
+
+def _read_verdict(document: Mapping[str, Any]) -> bool | None:
+    """Return whether a response reports success or failure; None if it reports neither."""
     success = document.get("success")
-    if success is None:
-        return "data" in document  # some responses leave out the flag, but hold the data
-    return str(success).lower() in ("true", "1")
+    if success is not None:
+        return _VERDICTS.get(str(success).lower())
+    if "data" in document:
+        return True  # some responses leave out the flag, but hold the data
+    return False if document.get("error") or document.get("errors") else None
 
 
 def _read_document(
     call: Call, response: Response, attempts: int, context: ExchangeContext
 ) -> Mapping[str, Any]:
-    """Return the JSON object of a successful response; raise BadReply if there is none."""
-    body = response.body
-    if not body.strip():
+    """Return the JSON object of a successful response; raise BadReply if there is none.
+
+    No variable holds the body: a traceback may print the variables of this frame.
+    """
+    if not response.body.strip():
         if call.may_be_empty:
             return {"success": True}
         raise bad_reply_error(call, attempts, f"HTTP {response.status} with an empty body")
     # Whether an empty list means "no records" depends on the rest of the document, which `split_records` leaves out.
-    if call.as_rows and (split := split_records(body)) is not None and not split["data"].empty:
+    if call.as_rows and (split := split_records(response.body)) is not None and not split["data"].empty:
         return split
-    document = parse_json(body)
+    document = parse_json(response.body)
     if document == [] and call.effect == "read":
         return {"success": True, "data": []}  # PHP writes an empty object as an empty list
     if isinstance(document, dict):
         return document
     kind = response.headers.get("content-type", "no content type").partition(";")[0]
-    excerpt = body_excerpt(body, masked_secrets(call, context))
+    excerpt = body_excerpt(response.body, masked_secrets(call, context))
     raise bad_reply_error(
         call,
         attempts,

@@ -6,7 +6,8 @@ import json
 import re
 from typing import Any
 
-from lcnb.secret import Secret, mask_secrets
+from lcnb.api.record_reader import SECRET_NAME_PATTERN
+from lcnb.secret import STARS, Secret, mask_secrets
 
 MAX_MESSAGE_LENGTH, MAX_EXCERPT_LENGTH = 500, 80
 
@@ -42,9 +43,20 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+#: The name of a JSON field that may hold a secret, up to its value. What follows it is not shown.
+_SECRET_FIELD = re.compile(rf'"[^"]*(?:{SECRET_NAME_PATTERN.pattern})[^"]*"\s*:', re.IGNORECASE)
+
+
 def body_excerpt(body: bytes, secrets: tuple[Secret, ...]) -> str:
-    """Return the start of the body, quoted and with secrets masked; of an HTML page, its title."""
-    text = body[:2000].decode("utf-8", "replace")
+    """Return the start of the body, quoted and without secrets; of an HTML page, its title.
+
+    A listing that is cut off is no JSON, but it holds initial passwords.
+    """
+    text = (
+        body[:2000].decode("utf-8", "replace").replace("\0", "")
+    )  # UTF-16 has a zero byte in each character
+    if field := _SECRET_FIELD.search(text):
+        text = f"{text[: field.end()]} {STARS}"
     if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL):
         import html
 

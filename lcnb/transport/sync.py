@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import queue
 import threading
 import time
@@ -50,19 +51,35 @@ class _SyncPool:
 
     def __init__(self, settings: Settings, proxy: network.Proxy | None = None) -> None:
         self._client = make_client(settings, proxy)
-        weakref.finalize(self, self._client.close)  # for a wire that is dropped without close()
+        self._finalizer = weakref.finalize(
+            self, self._client.close
+        )  # for a wire that is dropped without close()
+        self._process = os.getpid()
         self._settings = settings
         self._lock = threading.Lock()
         self._users = 0
         self._retired = False
 
     def acquire(self) -> bool:
-        """Keep the pool open for one `send`, whose thread may start after close(); return False if it is closed."""
+        """Keep the pool open for one `send`, whose thread may start after close(); return False if it cannot be used.
+
+        A closed pool cannot, and in a fork that of the parent: on a shared connection one process would get the
+        response of the other.
+        """
+        if self._is_inherited():
+            return False
         with self._lock:
             if self._retired and not self._users:
                 return False
             self._users += 1
             return True
+
+    def _is_inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the pool. It then leaves the pool as it is."""
+        if self._process == os.getpid():
+            return False
+        self._finalizer.detach()  # a thread that the fork does not have may hold the locks that closing needs
+        return True
 
     def send(self, effect: Transmit) -> Outcome:
         """Send a request and return its outcome; the pool must have been acquired for it."""
@@ -77,6 +94,8 @@ class _SyncPool:
 
     def retire(self) -> None:
         """Close the pool after its last request."""
+        if self._is_inherited():
+            return
         with self._lock:
             self._retired = True
             self._close_if_unused()

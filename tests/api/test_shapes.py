@@ -88,6 +88,9 @@ NOT_UNDERSTOOD = [
     '{"success": true, "result": [RECORD]}',
     '{"success": true, "data": [], "servers": [RECORD]}',
     '{"success": true, "data": [], "errors": {"region": "timeout"}}',
+    '{"success": true, "data": [], "error": "timeout"}',
+    '{"data": null, "error": "timeout"}',
+    '{"data": [], "meta": {"total": "3"}}',
 ]
 
 
@@ -164,6 +167,36 @@ PAGED = [
 def test_a4_nested_pages(pages: tuple[str, str]) -> None:
     """Further pages are read wherever the answer says that there are some: a part is not taken for the whole."""
     assert len(drive("instances", *pages).records) == 2
+
+
+def page(*names: str, **fields: Any) -> str:
+    """A response with these machines or keys, and fields about paging."""
+    records = [{"identifier": name, "slug": name, "label": name} for name in names]
+    return json.dumps({"success": True, "data": records, **fields})
+
+
+@pytest.mark.parametrize("kind", ["instances", "snapshots"])
+@pytest.mark.parametrize(
+    ("pages", "problem"),
+    [
+        ([page("a", meta={"current_page": "1", "last_page": "2"}), page("b")], None),
+        ([page("a", meta={"current_page": 1.0, "last_page": 2.0}), page("b")], None),
+        ([page("a", current_page=1, last_page=3), page("b"), page("c")], None),
+        ([page("a", current_page=1, last_page=2, total=2), page("b", total=2)], None),
+        ([page("a", total="3")], "reports 3 records, but has 1"),
+        ([page("a", "b", next_page_url="x", total=4), page("d", total=3)], "reports 4 records, but has 3"),
+        ([page("a", "b", current_page=1, last_page=2, total="4"), page("d")], "reports 4 records, but has 3"),
+        ([page("a", "b", next_page_url="x"), page("b", "c")], "1 records came on two pages: the listing changed meanwhile, and others may be missing"),
+        ([page("a", errors={"region": "timeout"})], "has 'errors' next to its records, some of which may be missing"),
+        ([page("a", error="timeout")], "has 'error' next to its records, some of which may be missing"),
+        ([page("a", errors=[], error=None, total=True, last_page="many")], None),
+    ],
+)  # fmt: skip
+def test_a_part_is_not_taken_for_the_whole(kind: str, pages: list[str], problem: str | None) -> None:
+    """All pages are read, whatever type their numbers have; a listing that may be incomplete has a note."""
+    found = drive(kind, *pages)
+    assert len(found) == sum(len(json.loads(each)["data"]) for each in pages)
+    assert [each.problem for each in found.drift] == ([] if problem is None else [problem])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -208,6 +209,182 @@ def test_a4_delete_is_not_proved_by_an_odd_record(settings: Settings, odd: str) 
     result = changes.apply(confirm=True, on_error="continue")
     assert result.outcome.tolist() == ["unknown"]
     assert labels(box)["web-01"] == 1
+
+
+def rewrite_listing(box: Sandbox, rewrite: Callable[[dict[str, Any]], None]) -> None:
+    """Let the listing of machines come with what `rewrite` makes of its document."""
+    original = box.handle
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        if (request.method, request.path) == ("GET", "/api/instances"):
+            document = json.loads(reply.body)
+            rewrite(document)
+            reply = replace(reply, body=json.dumps(document).encode())
+        return reply
+
+    box.handle = handle  # type: ignore[method-assign]
+
+
+def change_row(document: dict[str, Any], **fields: Any) -> None:
+    for row in document["data"]:
+        if row["label"] == "new":
+            row.update(fields)
+
+
+def hide_row(document: dict[str, Any], null: bool = False, **fields: Any) -> None:
+    """Leave out the row of the new machine, or put null in its place, and add fields to the document."""
+    is_new = [row["label"] == "new" for row in document["data"]]
+    if any(is_new):
+        rows = zip(document["data"], is_new, strict=True)
+        document["data"] = [None if new else row for row, new in rows if null or not new]
+        document.update(fields)
+
+
+#: How the listing shows the machine "new", which exists.
+HIDDEN: dict[str, Callable[[dict[str, Any]], None]] = {
+    "null": lambda document: hide_row(document, null=True),
+    "no label": lambda document: change_row(document, label=None),
+    "label of another type": lambda document: change_row(document, label={"x": 1}),
+    "damaged label": lambda document: change_row(document, label="n\ufffdw"),
+    "short listing": lambda document: hide_row(document, meta={"total": 6}),
+    "short listing, total as text": lambda document: hide_row(document, meta={"total": "6"}),
+    "more records": lambda document: hide_row(document, has_more=True),
+    "pages as texts": lambda document: hide_row(document, meta={"current_page": "1", "last_page": "2"}),
+    "errors": lambda document: hide_row(document, errors={"MIA1": "timeout"}),
+}
+#: How a provider may store the label or the hostname of the machine "new".
+REWRITTEN: dict[str, Callable[[dict[str, Any]], None]] = {
+    "label in capitals": lambda document: change_row(document, label="NEW"),
+    "label escaped": lambda document: change_row(document, label="&lt;new&gt;"),
+    "other hostname": lambda document: change_row(document, hostname="vps-4711"),
+}
+ACCEPTED: dict[str, Callable[[dict[str, Any]], None]] = {
+    "hostname in capitals": lambda document: change_row(document, hostname="NEW"),
+    "hostname with a domain": lambda document: change_row(document, hostname="new.example.com"),
+    "no hostname": lambda document: change_row(document, hostname=None),
+    "empty hostname": lambda document: change_row(document, hostname=""),
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_a_hidden_label_is_not_free(settings: Settings, how: str) -> None:
+    """A machine is not created while a part of the listing that cannot be read may be a machine of its label."""
+    box = sandbox()
+    lc = client(box, settings)
+    changes = lc.create_instance("new", **NEW)
+    lc.create_instance("new", **NEW).apply(confirm=True)
+    box.world.clock.turn(600)
+    rewrite_listing(box, HIDDEN[how])
+    with pytest.raises(lcnb.Drifted, match=r"label 'new' may exist.*cannot be read.*Nothing was sent"):
+        changes.apply(confirm=True)
+    assert labels(box)["new"] == 1
+
+
+@pytest.mark.parametrize("how", [*HIDDEN, *REWRITTEN, *ACCEPTED])
+def test_a_create_is_not_sent_again_while_a_machine_may_be_its(settings: Settings, how: str) -> None:
+    """A create without a response is not sent again while the account may hide its machine, or show it in another form."""
+    box = sandbox(rules=[{"kind": "error-after", "method": "POST", "path": "^/instances$"}])
+    rewrite_listing(box, {**HIDDEN, **REWRITTEN, **ACCEPTED}[how])
+    result = client(box, settings).create_instance("new", **NEW).apply(confirm=True, on_error="continue")
+    assert (result.outcome.tolist(), labels(box)["new"]) == (["done" if how in ACCEPTED else "unknown"], 1)
+    assert (
+        how in ACCEPTED
+        or ("cannot be read" if how in HIDDEN and "label" not in how else "may be this one")
+        in result.detail[0]
+    )
+
+
+def test_a_machine_that_was_there_is_not_the_new_one(settings: Settings) -> None:
+    """A similar machine that was there before keeps no create from being sent again."""
+    box = sandbox(rules=[{"kind": "error-before", "method": "POST", "path": "^/instances$", "times": 1}])
+    lc = client(box, settings)
+    old = box.world.machines[0]
+    old.update(label="NEW", hostname="new")
+    assert lc.create_instance("new", **NEW).apply(confirm=True).outcome.tolist() == ["done"]
+    assert labels(box)["new"] == 1
+
+
+@pytest.mark.parametrize("body", [{"message": "Created."}, {"status": "queued"}, {"success": "ok"}, {}])
+def test_a_response_without_a_verdict(settings: Settings, body: dict[str, Any]) -> None:
+    """A response that reports neither success nor failure proves nothing: the account shows what happened."""
+    box = sandbox()
+    original = box.handle
+    box.handle = lambda request: (  # type: ignore[method-assign]
+        original(request)
+        if request.method == "GET"
+        else replace(original(request), body=json.dumps(body).encode())
+    )
+    result = client(box, settings).create_instance("new", **NEW).apply(confirm=True)
+    assert (result.outcome.tolist(), labels(box)["new"]) == (["done"], 1)
+
+
+@pytest.mark.parametrize("label", ["web-01", "api-01"])
+def test_two_machines_of_one_identifier(settings: Settings, label: str) -> None:
+    """When two machines are listed with one identifier, neither is changed: the request could hit the other one."""
+    box = sandbox()
+
+    def rewrite(document: dict[str, Any]) -> None:
+        first, second, *_ = document["data"]
+        second["identifier"] = first["identifier"]
+
+    rewrite_listing(box, rewrite)
+    lc = client(box, settings)
+    with pytest.raises(lcnb.Drifted, match=r"several machines are listed with the identifier"):
+        lc.delete_instance(label=label).apply(confirm=True)
+    assert committed(box) == []
+
+
+def test_drift_shows_no_password(settings: Settings) -> None:
+    """The traceback of a refused apply, with the variables of its frames, shows no initial password of the account."""
+    box = sandbox()
+    changes = client(box, settings).delete_instance(label="web-01")
+    box.world.machines[0]["label"] = "other"
+    with pytest.raises(lcnb.Drifted) as caught:
+        changes.apply(confirm=True)
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "LiveAccount" in shown
+    assert not [each["label"] for each in box.world.machines if each["password"] in shown]
+
+
+@pytest.mark.parametrize("kind", ["null", "errors"])
+def test_a_snapshot_is_not_made_again_while_it_may_be_hidden(settings: Settings, kind: str) -> None:
+    """A snapshot without a response is not made again while a part of the listing cannot be read."""
+    box = sandbox(rules=[{"kind": "error-after", "method": "POST"}])
+    lc = client(box, settings)
+    original, count = box.handle, len(box.world.snapshots)
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        if (request.method, request.path) == ("GET", "/api/snapshots"):
+            document = json.loads(reply.body)
+            new = document["data"][count:]
+            document["data"][count:] = [None] * len(new) if kind == "null" else []
+            document.update({"errors": ["timeout"]} if new and kind == "errors" else {})
+            reply = replace(reply, body=json.dumps(document).encode())
+        return reply
+
+    box.handle = handle  # type: ignore[method-assign]
+    result = lc.create_snapshot(of="web-01", label="kept").apply(confirm=True, on_error="continue")
+    assert result.outcome.tolist() == ["unknown"]
+    assert len(box.world.snapshots) == count + 1
+
+
+@pytest.mark.parametrize("label", [None, "web-01"])
+def test_a_delete_is_not_proved_by_a_record_without_names(settings: Settings, label: str | None) -> None:
+    """A machine is not taken for deleted while a record without identifier may be it."""
+    box = sandbox(rules=[{"kind": "error-before", "method": "DELETE"}])
+
+    def rewrite(document: dict[str, Any]) -> None:
+        if any(entry["method"] == "DELETE" for entry in box.log):
+            document["data"][0].update(identifier=None, label=label)
+
+    rewrite_listing(box, rewrite)
+    lc = client(box, settings)
+    (first,) = lc.instances().label[:1]
+    assert first == "web-01"
+    result = lc.delete_instance(label="web-01").apply(confirm=True, on_error="continue")
+    assert result.outcome.tolist() == ["unknown"]
 
 
 def test_a1_nothing_follows_an_unknown_change(settings: Settings) -> None:

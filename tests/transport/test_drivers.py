@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import logging
+import os
 import pickle
 import signal
 import socket
@@ -26,6 +27,7 @@ import lcnb
 from conftest import TOKEN, wait_until
 from lcnb.api.calls import Call, get_profile
 from lcnb.api.flows import Envelope, Flow, Together
+from lcnb.api.single_records import read_initial_password
 from lcnb.errors import (
     AuthenticationError,
     BadReply,
@@ -615,6 +617,78 @@ def test_canary(
     assert (str(again), vars(again)) == (str(caught.value), vars(caught.value))
     assert TOKEN not in logged(all_logs)
     assert any(record.name == "lcnb.transport" for record in all_logs.records)
+
+
+ROOT_PASSWORD = "R00t-Canary!pw"
+RECORD = {
+    "initial_root_password": ROOT_PASSWORD,
+    "identifier": "abcdefghijklmn",
+    "label": "web-01",
+    "memory": 1024,
+}
+LISTING = json.dumps({"success": True, "data": [RECORD]}).encode()
+KEY_PAIR = b'{"success": true, "data": {"slug": "k", "private_key": "' + ROOT_PASSWORD.encode() + b"..."
+#: Responses that hold an initial password, and cannot be used: the method that reads them, and the response.
+UNUSABLE: dict[str, tuple[str, Play]] = {
+    "cut off": ("instances", http(200, LISTING[:-20])),
+    "cut off in the password": ("instances", http(200, LISTING[: LISTING.index(b"pw")])),
+    "cut off pair": ("sshkeys", http(200, KEY_PAIR)),
+    "utf-16": ("instances", http(200, LISTING.decode().encode("utf-16"))),
+    "500": ("instances", http(500, LISTING)),
+    "no verdict": ("instances", http(200, LISTING.replace(b"true", b"7"))),
+    "refused": ("instances", http(200, LISTING.replace(b"true", b"false"))),
+    "another wrapper": ("instances", http(200, LISTING.replace(b'"data": [', b'"data": [], "servers": ['))),
+    "list in a list": ("instances", http(200, LISTING.replace(b"[", b"[[").replace(b"]", b"]]"))),
+    "wrapped twice": ("instances", http(200, LISTING.replace(b"[", b'{"some": [').replace(b"]", b"]}"))),
+    "endless number": ("instances", http(200, LISTING.replace(b"1024", b"9" * 5000))),
+    "too deep": ("instances", http(200, LISTING.replace(b"1024", b"[" * 100_000 + b"]" * 100_000))),
+}
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_canary_of_the_response(
+    asker: Callable[..., Asker], provider: Provider, all_logs: pytest.LogCaptureFixture, name: str
+) -> None:
+    """An initial password in a response that cannot be used is in no error, traceback with locals or log record."""
+    method = UNUSABLE[name][0]
+    one = asker(provider.base_url)
+    provider.script = [UNUSABLE[name][1]] * MAX_ATTEMPTS
+    with pytest.raises(LcnbError) as caught:
+        one.ask(method)
+    shown = f"{seen(caught.value)} {logged(all_logs)}".replace("\\x00", "")
+    assert ROOT_PASSWORD[:8] not in shown
+
+
+def test_canary_of_another_machine(asker: Callable[..., Asker], provider: Provider) -> None:
+    """When the provider returns another machine than was asked for, the error does not show its password."""
+    one = asker(provider.base_url)
+    provider.script = [http(200, json.dumps({"success": True, "data": RECORD}).encode())]
+    with pytest.raises(NotFound) as caught:
+        one.run(read_initial_password("another"))
+    assert ROOT_PASSWORD not in seen(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_fork(provider: Provider) -> None:
+    """A fork opens connections of its own: on a shared one each process would get responses of the other."""
+    one = Asker("sync", provider.base_url, 300, paced=False)
+    provider.script = [KEPT] * 3
+    one.ask()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if one.ask().name == "Ana" else 2
+            one.close()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert one.ask().name == "Ana"
+    one.close()
+    connections = len(provider._threads) - 1
+    assert (len(provider.heard), connections) == (3, 2)
 
 
 def test_canary_at_rest(

@@ -344,6 +344,22 @@ def test_retry_after_never_fails(text: str) -> None:
         assert seconds is None or 0 <= seconds < float("inf")
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Wed, 01 Jan 99999 00:00:00 GMT", None),
+        ("Wed, 01 Jan 999999999999 00:00:00 GMT", None),
+        ("Wed, 01 Jan 2020 00:00:00 +9999999999999", None),
+        ("9" * 5000, 86_400),
+        ("-5", 0),
+    ],
+)
+def test_retry_after_of_no_clock(text: str, seconds: float | None) -> None:
+    """A date that no clock can show names no time, and no header asks for more than a day."""
+    assert parse_retry_after({"retry-after": text}, 1_800_000_000.0) == seconds
+
+
 def test_limits(context: ExchangeContext) -> None:
     """What any answer tells of the rate limit is kept, and nonsense is not."""
     bad = reply(500, b"", x_ratelimit_limit="5000", x_ratelimit_remaining="41")
@@ -364,9 +380,9 @@ def test_success(context: ExchangeContext, status: int, flag: Any) -> None:
     assert result.data == [1]
 
 
-@pytest.mark.parametrize("flag", [False, "false", 0, "0", "", "no", [], {}, 2])
+@pytest.mark.parametrize("flag", [False, "false", "FALSE", 0, "0", "", "no"])
 def test_refused(context: ExchangeContext, flag: Any) -> None:
-    """HTTP 200 with any other flag is a refusal, whatever data comes along."""
+    """HTTP 200 whose `success` is false, in whatever spelling, is a refusal, whatever data comes along."""
     _, error = drive(READ, [reply(200, {"success": flag, "data": [], "message": "Not now."})], context)
     assert type(error) is Refused
     assert (error.status, error.provider_message) == (200, "Not now.")
@@ -394,10 +410,33 @@ def test_odd_success(context: ExchangeContext, body: bytes, data: Any) -> None:
     assert result.data == data
 
 
-def test_neither_flag_nor_data(context: ExchangeContext) -> None:
-    """An object with neither `success` nor `data` is not taken for an empty listing."""
-    _, error = drive(READ, [reply(200, {"message": "Hello."})], context)
-    assert type(error) is Refused
+@pytest.mark.parametrize("call", [READ, *WRITES], ids=lambda call: call.method)
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"message": "The machine was created."}, BadReply),
+        ({"status": "queued"}, BadReply),
+        ({"success": "queued", "data": {}}, BadReply),
+        ({"success": [], "data": {}}, BadReply),
+        ({"success": 2, "data": {}}, BadReply),
+        ({"success": None}, BadReply),
+        ({}, BadReply),
+        ({"success": False, "data": {}}, Refused),
+        ({"success": 0}, Refused),
+        ({"success": "", "message": "No."}, Refused),
+        ({"error": "No."}, Refused),
+        ({"errors": {"label": "Taken."}}, Refused),
+        ({"success": True, "message": "Yes."}, Envelope),
+        ({"success": "1"}, Envelope),
+        ({"data": None}, Envelope),
+    ],
+)
+def test_neither_success_nor_failure(
+    context: ExchangeContext, call: Call, document: dict[str, Any], kind: type[object]
+) -> None:
+    """A response that reports neither success nor failure is neither: a write may have taken effect."""
+    _, result = drive(call, [reply(200, document)] * 6, context)
+    assert type(result) is kind
 
 
 def test_empty_list_is_no_write(context: ExchangeContext) -> None:

@@ -136,6 +136,9 @@ class Action:
         found = self.find_target(change, live)
         if found is None:
             return f"{change.target} ({change.identifier}) is gone"
+        if live.is_ambiguous(self.target_kind, change.identifier):
+            noun = "machines" if self.target_kind == "instance" else f"{self.target_kind}s"
+            return f"several {noun} are listed with the identifier {change.identifier}"
         wrong = [
             f"{name} is {getattr(found[0], name)!r}, was {change.expect[name]!r}"
             for name in (("label",) if label_only else ("label", "state", "location"))

@@ -35,7 +35,7 @@ from lcnb.errors import InputError
 from lcnb.facts.connection import Connection, read_connection, ssh_command
 from lcnb.facts.machine_facts import tag_values
 from lcnb.facts.wishes import describe_wish
-from lcnb.names import same_name
+from lcnb.names import lookalike_form, same_name
 from lcnb.secret import Secret
 
 
@@ -87,23 +87,34 @@ class CreateInstance(Action):
         )
 
     def known_identifiers(self, change: Change, live: LiveAccount) -> frozenset[str]:
-        """Return the machines that have the label already."""
+        """Return the machines that could be taken for the new one: a similar label, or its hostname."""
         return frozenset(
             each.identifier
             for each in live.records_of("instance")
-            if each.identifier and same_name(each.label, change.target)
+            if each.identifier and _resembles(change, each)
         )
 
     def find_drift(self, change: Change, live: LiveAccount, *, label_only: bool = False) -> str:
-        """Return a problem when the label is taken."""
-        same = [each for each in live.records_of("instance") if same_name(each.label, change.target)]
-        return f"a machine with the label {change.target!r} exists" if same else ""
+        """Return a problem unless it is certain that the label is free."""
+        if live.machines.machines_named(change.target):
+            return f"a machine with the label {change.target!r} exists"
+        hidden = live.machines.hiding_place(change.target)
+        return (
+            f"a machine with the label {change.target!r} may exist, because a part of the listing cannot be read: "
+            f"{hidden}"
+            if hidden
+            else ""
+        )
 
     def find_evidence(self, task: ChangeTask, live: LiveAccount, similar: SimilarChanges) -> Evidence:
-        """Look for machines with the label and hostname that were not there before."""
+        """Look for machines with the label and hostname that were not there before.
+
+        Where another machine may be the new one, nobody knows whether it was made, and it must not be made again.
+        """
         new = _new_machines(task, live)
         if not new:
-            return ABSENT
+            doubt = _possible_machine(task, live)
+            return Evidence("doubtful", None, doubt) if doubt else ABSENT
         if len(new) == 1:
             task.note_machine(new[0])
             return Evidence("shown", new[0].identifier) if new[0].identifier else Evidence("unnamed")
@@ -165,14 +176,40 @@ def _command(name: str, task: ChangeTask) -> str:
 
 
 def _new_machines(task: ChangeTask, live: LiveAccount) -> list[Instance]:
-    """Return the machines that a create may have made: its label, its hostname, and not there before."""
+    """Return the machines that a create has made: its label, its hostname, and not there before."""
     return [
         each
         for each in live.records_of("instance")
         if same_name(each.label, task.change.target)
-        and each.hostname in (task.change.expect.get("hostname"), None)
+        and (each.hostname is None or _has_hostname(task.change, each))
         and (each.identifier or "") not in task.known
     ]
+
+
+def _possible_machine(task: ChangeTask, live: LiveAccount) -> str:
+    """Return what may be the machine of a create that no listing shows under its label and hostname; "" for nothing.
+
+    The provider may store a label or hostname in another form than it was sent.
+    """
+    for each in live.records_of("instance"):
+        if _resembles(task.change, each) and (each.identifier or "") not in task.known:
+            name = each.identifier or "a machine that is still being built"
+            return f"{name} is new and may be this one: its label is {each.label!r}, its hostname {each.hostname!r}"
+    hidden = live.machines.hiding_place(task.change.target)
+    return f"It may be in a part of the listing that cannot be read: {hidden}" if hidden else ""
+
+
+def _resembles(change: Change, machine: Instance) -> bool:
+    """Whether a machine can be the one that a create makes, by its label or by its hostname."""
+    label = lookalike_form(machine.label)
+    return bool(label and label == lookalike_form(change.target)) or _has_hostname(change, machine)
+
+
+def _has_hostname(change: Change, machine: Instance) -> bool:
+    """Whether a machine has the hostname of a create. A provider may add a domain, and case means nothing."""
+    wanted = str(change.expect.get("hostname") or "").lower()
+    found = (machine.hostname or "").lower()
+    return bool(wanted) and (found == wanted or found.startswith(f"{wanted}."))
 
 
 class DeleteInstance(MachineAction):
