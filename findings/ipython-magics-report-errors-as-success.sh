@@ -1,10 +1,9 @@
 #!/bin/sh
 # IPython 9.18.1: a cell whose code raises within `%%capture`, or in a script that `%run` runs, counts as successful.
 #
-# The traceback is shown, and the kernel's reply says "ok". nbclient, and so `jupyter execute`, nbconvert and papermill,
-# decide by the reply: the cells after it run, as if nothing had happened. The same code ends the notebook within `%%time`
-# or `%prun`, and so does a notebook that `%run` runs. Code that must not run after a failure is safe below a magic only
-# if the magic is one of those.
+# The traceback is shown, and the kernel's reply says "ok". nbclient, and so `jupyter execute` and `nbconvert --execute`,
+# decides by the reply: the cells after it run, and the notebook succeeds. papermill runs them too, and finds the error
+# when all is over. The same code ends the notebook within `%%time` or `%%prun`, and so does a notebook that `%run` runs.
 set -eu
 
 folder=$(mktemp -d)
