@@ -17,7 +17,8 @@ from typing import Any
 import fsspec
 import nbformat
 from jupyter_scheduler.executors import DefaultExecutionManager
-from jupyter_scheduler.orm import Job
+from jupyter_scheduler.models import Status
+from jupyter_scheduler.orm import Job, create_session
 from jupyter_scheduler.utils import get_utc_timestamp
 
 from lcnb.errors import ConfirmationMissing, InputError, LcnbError, RunError
@@ -42,6 +43,18 @@ class RunbookExecutionManager(DefaultExecutionManager):  # type: ignore[misc]  #
     jupyter-scheduler stops a job by SIGKILL. The process of the run sees that its parent is gone, and ends as after
     SIGTERM: the cell is interrupted, and the record says `interrupted`.
     """
+
+    def __init__(self, **job: Any) -> None:
+        """Mark the job as in progress while the server creates it, before its process starts.
+
+        jupyter-scheduler 2.12.1 leaves a new job STOPPED for seconds, and then ignores a request to stop it
+        (findings/jupyter-scheduler-stopped-before-its-start.sh).
+        """
+        super().__init__(**job)
+        # A session of its own: the base class would keep one, and this object is pickled.
+        with create_session(self.db_url)() as session:
+            session.query(Job).filter(Job.job_id == self.job_id).update({"status": Status.IN_PROGRESS})
+            session.commit()
 
     def execute(self) -> None:
         """Run the notebook of the job. RunError or InputError, which become the job's message, unless it is done."""

@@ -29,7 +29,6 @@ pytest.importorskip("jupyter_scheduler")
 pytestmark = pytest.mark.fresh_python  # jupyter-scheduler starts a new Python for each job
 
 MANAGER = "lcnb.jupyter.scheduler.RunbookExecutionManager"
-#: A new job is STOPPED too, until its process begins.
 ENDED = ("COMPLETED", "FAILED")
 SERVER_TOKEN = "token-of-the-jupyter-server"
 
@@ -296,6 +295,21 @@ def test_stop(jupyter: Server) -> None:
     assert (facts["status"], facts["exit_code"]) == ("interrupted", 143)
     wait_until(lambda: has_ended(facts["kernel_process"]["pid"]))
     assert (jupyter.folder_of(job) / "report.html").exists()
+
+
+def test_stop_at_once(jupyter: Server) -> None:
+    """A job that is stopped before its process has started does not run."""
+    began = jupyter.root / "began-at-once"
+    write_notebook(
+        jupyter.root / "soon.ipynb", ("n: int = 1", "parameters"), f"open({str(began)!r}, 'x').close()"
+    )
+    job = jupyter.create("soon.ipynb")
+    created = jupyter.ask(f"jobs/{job}")
+    jupyter.ask(f"jobs/{job}", {"status": "STOPPED"}, "PATCH")
+    assert (created["status"], created["start_time"]) == ("IN_PROGRESS", None)
+    # A job whose stop was ignored would hold the lock of the notebook, or have run, before the next one ends.
+    assert jupyter.ended(jupyter.create("soon.ipynb"))["status"] == "COMPLETED"
+    assert (jupyter.ask(f"jobs/{job}")["status"], jupyter.run_of(job)) == ("STOPPED", None)
 
 
 def test_schedule(jupyter: Server, monkeypatch: pytest.MonkeyPatch) -> None:

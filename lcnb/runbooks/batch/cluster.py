@@ -51,7 +51,11 @@ class ClusterStop:
         if flag.is_set():
             return False
         flag.set()
-        return True
+        return not self.is_requested()  # who requests a stop looks at the flags after it
+
+    def is_row_started(self, row: int) -> bool:
+        """Return whether a worker has marked the row as started."""
+        return bool(self._event_flag(f"row-{row}").is_set())
 
 
 def find_executor_stop(executor: Executor, batch: str) -> ClusterStop | None:

@@ -390,10 +390,15 @@ class _RowScheduler:
         self.report(ended, len(self.plan.rows), f"{self.done} done{failed}; running: {numbers or 'none'}")
 
     def stop_rows(self) -> None:
-        """Stop the running rows and wait for their end; a second interrupt kills them."""
-        for future in self.running:
-            future.cancel()
+        """Stop the running rows and wait for their end; a second interrupt kills them.
+
+        Only rows that have not started are cancelled: a future of Dask is cancelled while its task goes on
+        (distributed 2026.8.0, findings/dask-cancels-what-goes-on.sh), and `resume` would start the row again.
+        """
         self.stop.request_stop()
+        for future, row in self.running.items():
+            if not self.stop.is_row_started(row.number):
+                future.cancel()
         while self.running:
             try:
                 self._collect(wait(self.running, return_when=FIRST_COMPLETED).done)

@@ -27,6 +27,9 @@ class BatchStop(Protocol):
     def claim_row(self, row: int) -> bool:
         """Mark a row as started; return False if it must not start, because it was started before or the batch ends."""
 
+    def is_row_started(self, row: int) -> bool:
+        """Return whether a row has started, as far as these flags know."""
+
 
 class LocalStop:
     """Flags within this process: `stop` ends running rows with SIGTERM, `now` kills them."""
@@ -45,6 +48,10 @@ class LocalStop:
     def claim_row(self, row: int) -> bool:
         """Return whether the row may start; within one process no row is started twice."""
         return not self.stop.is_set()
+
+    def is_row_started(self, row: int) -> bool:
+        """Return False: the future of a thread knows it, and refuses to be cancelled."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class FolderStop:
         if self.is_requested():
             return False
         try:
-            os.close(os.open(self.folder / f"{row:04}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.close(os.open(self._row_flag(row), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             return False
         except OSError as error:
@@ -79,4 +86,11 @@ class FolderStop:
                 "It was not started. The workers of an executor need the batch's folder on a shared disk (folder=, "
                 "LCNB_RUNS_DIR); the workers of a Dask cluster do not."
             ) from None
-        return True
+        return not self.is_requested()  # who requests a stop looks at the flags after it
+
+    def is_row_started(self, row: int) -> bool:
+        """Return whether a worker has marked the row as started."""
+        return self._row_flag(row).exists()
+
+    def _row_flag(self, row: int) -> Path:
+        return self.folder / f"{row:04}"

@@ -159,6 +159,19 @@ class CellRunner(PapermillNotebookClient):  # type: ignore[misc]
         request = await ensure_async(self.kc.execute(code, silent=True, store_history=False))
         self._cell_of[request] = None  # the end of this request does not end the first cell
 
+    async def _check_raise_for_error(self, cell: Any, cell_index: int, exec_reply: Any) -> None:
+        """Raise CellExecutionError for a cell that failed, also where the kernel's reply says that it succeeded.
+
+        `%%capture`, and `%run` of a script, show the error of the code that they run, and then count as successful
+        (IPython 9.18.1, findings/ipython-magics-report-errors-as-success.sh). The next cell must not run after it.
+        """
+        await super()._check_raise_for_error(cell, cell_index, exec_reply)
+        if exec_reply is None or exec_reply["content"]["status"] == "error":
+            return  # a tag allows the error
+        shown = [output for output in cell.outputs if output.output_type == "error"]
+        if shown and "raises-exception" not in cell.metadata.get("tags", []):
+            raise CellExecutionError.from_cell_and_msg(cell, shown[0])
+
     def _note_exit_request(self, execute_reply: Any, **details: object) -> None:
         """Note a call of `exit()` or `quit()`: it raises nothing, and the kernel ends a moment after its reply."""
         payload = execute_reply["content"].get("payload") or ()

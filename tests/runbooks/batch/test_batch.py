@@ -393,7 +393,8 @@ def test_interrupted(number: int, code: int, tmp_path: Path) -> None:
 # --- Dask -----------------------------------------------------------------------------------------------
 
 CLUSTER = """
-import json, sys
+import json, sys, time
+from pathlib import Path
 from distributed import Client, LocalCluster
 import lcnb
 if __name__ == "__main__":
@@ -405,6 +406,20 @@ if __name__ == "__main__":
             client.wait_for_workers(2)
             frame = lcnb.batch(sys.argv[1], over[1:2], executor=client.get_executor(retries=3))
             print(frame.to_json(orient="records"))
+            client.wait_for_workers(2)
+
+            def interrupt(ended, rows, text):
+                if ended:
+                    while not any(each.read_text() for each in Path("runs").glob("*/begun")):
+                        time.sleep(0.05)
+                    raise KeyboardInterrupt
+
+            over = [{"n": 1, "how": "sleep"}, {"n": 2}]
+            try:
+                lcnb.batch(sys.argv[1], over, executor=client.get_executor(), workers=2, progress=interrupt)
+            except KeyboardInterrupt:
+                place = max(Path("runs").glob("batch-*/rows/0001.json"))
+                print(json.dumps([json.loads(place.read_text())]))
             client.wait_for_workers(2)  # a cluster that is closed while a worker restarts may not end
 """
 
@@ -412,17 +427,20 @@ if __name__ == "__main__":
 @pytest.mark.timeout(900)
 def test_a7_dask(tmp_path: Path) -> None:
     """Rows run on two workers, by the scheduler's address or a client's executor; a row whose worker is lost is `lost`,
-    and never starts a second time."""
+    and never starts a second time. A batch that is interrupted waits for the end of a row that has started."""
     pytest.importorskip("distributed")
     (tmp_path / "cluster.py").write_text(CLUSTER)
     command = [sys.executable, str(tmp_path / "cluster.py"), book(tmp_path / "b.ipynb")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=800, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    by_address, by_executor = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    by_address, by_executor, stopped = (json.loads(line) for line in done.stdout.splitlines()[-3:])
     assert [each["status"] for each in by_address] == ["done", "lost", "done"], done.stdout
     assert [each["status"] for each in by_executor] == ["lost"], done.stdout
     assert all("it was not started again" in each["error"] for each in (by_address[1], by_executor[0]))
     assert len(list(tmp_path.glob("runs/*/worker"))) == 2
+    assert [each["status"] for each in stopped] == ["interrupted"], done.stdout
+    (begun,) = tmp_path.glob("runs/*/begun")
+    assert json.loads((begun.parent / "run.json").read_text())["status"] == "interrupted"
 
 
 def test_a7_killed_pool(tmp_path: Path) -> None:
