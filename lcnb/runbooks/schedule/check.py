@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,7 @@ def check_schedule(
 
     Checked are every planned time of the last `since`, and the last one in any case. A planned time counts when its
     grace time is over. A schedule of another machine is not judged: its starts are recorded there.
+    `occurrences` are those of the schedule, the oldest first.
     """
     timetable = schedule.timetable
     if schedule.host != machine.host:
@@ -116,17 +118,28 @@ def _planned_problems(
 ) -> Iterator[ScheduleProblem]:
     """Yield a problem for each planned time without a run in time. One problem stands for a row of missed times."""
     missed: list[PlannedTime] = []
-    for planned in due:
-        end = (
-            schedule.timetable.next(planned.at) or now
-        ) - _EARLY  # a later start is one of the next planned time
-        started = [each for each in occurrences if planned.at - _EARLY <= each.at < end]
+    for planned, started in _starts_of(schedule, due, occurrences, now):
         if not started:
             missed.append(planned)
             continue
         yield from _start_problems(schedule, planned, started)
     for group in _same_cause(missed, occurrences, machine):
         yield _missed_problem(schedule, group, occurrences, machine)
+
+
+def _starts_of(
+    schedule: InstalledSchedule, due: Sequence[PlannedTime], occurrences: Sequence[Occurrence], now: datetime
+) -> Iterator[tuple[PlannedTime, Sequence[Occurrence]]]:
+    """Yield each planned time with what was started from then until the next one. `occurrences` are in order."""
+    if not due:
+        return
+    following = [*(each.at for each in due[1:]), schedule.timetable.next(due[-1].at) or now]
+    starts = [each.at for each in occurrences]
+    for planned, end in zip(due, following, strict=True):
+        yield (
+            planned,
+            occurrences[bisect_left(starts, planned.at - _EARLY) : bisect_left(starts, end - _EARLY)],
+        )
 
 
 def _start_problems(

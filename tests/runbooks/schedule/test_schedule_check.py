@@ -27,6 +27,7 @@ from lcnb.runbooks.locks import runbook_lock
 from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.runbooks.schedule import export, installed
 from lcnb.runbooks.schedule.check import ScheduleStatus, check_schedule, check_schedules
+from lcnb.runbooks.schedule.cron import CronExpression
 from lcnb.runbooks.schedule.install import install_schedule
 from lcnb.runbooks.schedule.installed import InstalledSchedule
 from lcnb.runbooks.schedule.machine_state import MachineState, observe_machine
@@ -452,6 +453,29 @@ def test_a_start_belongs_to_one_planned_time(watched: Watched) -> None:
     assert missed_at(datetime(2026, 5, 1, 9, 20, tzinfo=UTC), 6, 8, 9) == [
         datetime(2026, 5, 1, 7, tzinfo=UTC)
     ]
+
+
+@pytest.mark.parametrize("watched", ["cron"], indirect=True)
+def test_runs_of_each_minute(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start is found among those of each minute, and the expression is not read again for each planned time."""
+    readings: list[datetime] = []
+    times = CronExpression.times
+
+    def read(cron: CronExpression, after: datetime) -> Iterator[datetime]:
+        readings.append(after)
+        return times(cron, after)
+
+    monkeypatch.setattr(CronExpression, "times", read)
+    schedule = replace(
+        watched.schedule, cron="* * * * *", installed_at="2026-05-01T00:00:00+00:00", timezone="UTC"
+    )
+    machine = replace(observe_machine([schedule]), booted=None)
+    now, minute = datetime(2026, 5, 9, tzinfo=UTC), timedelta(minutes=1)
+    starts = [Occurrence(now - number * minute, "done", 0) for number in range(1500, 0, -1)]
+    lost = starts.pop(700)
+    (problem,) = [each for each in check_schedule(schedule, now, machine, starts).problems if each.planned]
+    assert (problem.kind, problem.planned) == ("missed", lost.at)
+    assert len(readings) < 20
 
 
 @pytest.mark.parametrize("watched", ["systemd"], indirect=True)
