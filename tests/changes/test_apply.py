@@ -335,6 +335,25 @@ def test_two_machines_of_one_identifier(settings: Settings, label: str) -> None:
     assert committed(box) == []
 
 
+@pytest.mark.parametrize(("step", "sent"), [("sending", 0), ("POST", 1), ("ended", 2)])
+def test_a_journal_that_is_deleted_ends_an_apply(settings: Settings, step: str, sent: int) -> None:
+    """When the journal is deleted during an apply, nothing more is sent: it would be recorded nowhere."""
+    box = sandbox()
+    lc = client(box, settings)
+    changes = lc.create_instance("new", **NEW) + lc.create_instance("newer", **NEW)
+    seen: list[str] = []
+
+    def delete(name: str) -> None:
+        seen.append(name)
+        if [each.partition(" ")[0] for each in seen].count(step) == 1:
+            Journal(settings.state_dir).path.unlink(missing_ok=True)
+
+    lc._wire.before = delete  # type: ignore[attr-defined]
+    with pytest.raises(lcnb.JournalError, match=r"deleted or replaced.*nothing more is sent"):
+        changes.apply(confirm=True)
+    assert len(committed(box)) == sent
+
+
 def test_drift_shows_no_password(settings: Settings) -> None:
     """The traceback of a refused apply, with the variables of its frames, shows no initial password of the account."""
     box = sandbox()
