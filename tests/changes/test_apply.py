@@ -354,6 +354,23 @@ def test_a_journal_that_is_deleted_ends_an_apply(settings: Settings, step: str, 
     assert len(committed(box)) == sent
 
 
+@pytest.mark.parametrize("label", ["", None, " ", "\u200b"])
+def test_what_has_no_label_can_be_changed(settings: Settings, label: str | None) -> None:
+    """A snapshot or a machine without a readable label is named and confirmed by its identifier."""
+    box = sandbox()
+    machine, (snapshot, other, *_) = box.world.machines[0], box.world.snapshots
+    for each in (machine, snapshot, other):
+        each["label"] = label
+    lc = client(box, settings)
+    for changes, name in (
+        (lc.delete_instance(identifier=machine["identifier"]), machine["identifier"]),
+        (lc.delete_snapshot(snapshot["slug"]), snapshot["slug"]),
+        (lc.rename_snapshot(other["slug"], "kept"), other["slug"]),
+    ):
+        assert changes[0].target == name
+        assert changes.apply(confirm=changes.challenge or True).outcome.tolist() == ["done"]
+
+
 def test_drift_shows_no_password(settings: Settings) -> None:
     """The traceback of a refused apply, with the variables of its frames, shows no initial password of the account."""
     box = sandbox()
