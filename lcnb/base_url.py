@@ -15,11 +15,14 @@ from lcnb.errors import ConfigError
 DEFAULT_BASE_URL = "https://core.letscloud.io/api"
 #: The source of a base URL that nobody has set.
 DEFAULT_SOURCE = "the default"
+_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _EXAMPLE = f"Example: {DEFAULT_BASE_URL}."
 
 
 def checked_base_url(url: str, source: str) -> str:
-    """Return the base URL in its normal form: the scheme in lower case, no slash at the end, no doubled slashes.
+    """Return the base URL in its normal form: scheme and host in lower case, no usual port, no superfluous slashes.
+
+    The journal and the locks recognise an account by it.
 
     Args:
         url: The URL as a user wrote it.
@@ -52,7 +55,8 @@ def checked_base_url(url: str, source: str) -> str:
             not_done="sent",
         )
     path = re.sub("/{2,}", "/", parts.path).rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme]).removesuffix(":")
+    return f"{parts.scheme}://{host}{path}"
 
 
 def _split_url(text: str) -> SplitResult | None:

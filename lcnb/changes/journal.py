@@ -281,11 +281,12 @@ class Journal:
         `fence`: the fencing token of the lock across machines, if there is one.
         """
         with self._open("nothing more is sent") as db:
-            db.execute(
+            changed = db.execute(
                 "UPDATE change SET state = 'sent', sent_at = ?, given_up_at = NULL, tries = tries + 1, "
                 "known = coalesce(known, ?), fence = ? WHERE changeset = ? AND position = ?",
                 (utc_now(), _json_text(list(known)), fence, changeset, position),
-            )
+            ).rowcount
+            self._check_kept(changed, changeset)
 
     def record_giving_up(self, changeset: str, position: int) -> None:
         """Record that nobody waits for the response any more: now the window starts in which it may take effect."""
@@ -309,10 +310,20 @@ class Journal:
     ) -> None:
         """Record the outcome of a change."""
         with self._open("nothing more is sent") as db:
-            db.execute(
+            changed = db.execute(
                 "UPDATE change SET state = ?, ended_at = ?, identifier = coalesce(?, identifier), detail = ? "
                 "WHERE changeset = ? AND position = ?",
                 (state, utc_now(), identifier, detail or None, changeset, position),
+            ).rowcount
+            self._check_kept(changed, changeset)
+
+    def _check_kept(self, changed: int, changeset: str) -> None:
+        """Raise JournalError when the file does not have a change that was begun: it was deleted or replaced."""
+        if not changed:
+            raise JournalError(
+                f"the journal {self.path} was deleted or replaced while the ChangeSet {changeset} was applied. Without "
+                "it a change could be lost or made twice, so nothing more is sent. Look at the listing before you do "
+                "the rest again."
             )
 
     # --- reading ----------------------------------------------------------------------------------------

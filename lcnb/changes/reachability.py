@@ -126,7 +126,11 @@ class ReachabilityWatch:
             return ReachState(detail=f"SSH answers, and no key of yours may log in as {user}")
         except (OSError, asyncssh.Error, EOFError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            return ReachState(detail=f"{_place(target)}: {reason}")
+            return ReachState(detail=f"{_place(target)}: {_plain_text(reason)}")
+        except (
+            ValueError
+        ) as error:  # asyncssh raises these for bytes that are not SSH; the others are still watched
+            return ReachState(detail=f"{_place(target)}: what it sends is not SSH: {_plain_text(str(error))}")
 
     async def _probe(self, target: SshTarget) -> ReachState:
         problem = await _banner_problem(target)
@@ -211,6 +215,11 @@ async def _banner_problem(target: SshTarget) -> str:
     finally:
         writer.close()
     return f"what answers at {_place(target)} is no SSH server"
+
+
+def _plain_text(text: str) -> str:
+    """Return a text of another server for people, without what a terminal would take for a command."""
+    return "".join(each if each.isprintable() else " " for each in text)[:200]
 
 
 def _place(target: SshTarget) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import ssl
 import sys
@@ -30,6 +31,14 @@ MAX_CONNECTIONS = 32
 
 #: httpx also raises InvalidURL and UnicodeError, for a host name that cannot exist (ours, or that of a redirect).
 SEND_ERRORS = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
+
+
+def _shows_no_login(record: logging.LogRecord) -> bool:
+    """Whether a record may be logged: httpcore logs user and password of a SOCKS proxy in plain text."""
+    return "auth=(" not in str(record.msg)
+
+
+logging.getLogger("httpcore.socks").addFilter(_shows_no_login)
 
 
 def make_client(settings: Settings, proxy: network.Proxy | None) -> httpx.Client:

@@ -335,6 +335,42 @@ def test_two_machines_of_one_identifier(settings: Settings, label: str) -> None:
     assert committed(box) == []
 
 
+@pytest.mark.parametrize(("step", "sent"), [("sending", 0), ("POST", 1), ("ended", 2)])
+def test_a_journal_that_is_deleted_ends_an_apply(settings: Settings, step: str, sent: int) -> None:
+    """When the journal is deleted during an apply, nothing more is sent: it would be recorded nowhere."""
+    box = sandbox()
+    lc = client(box, settings)
+    changes = lc.create_instance("new", **NEW) + lc.create_instance("newer", **NEW)
+    seen: list[str] = []
+
+    def delete(name: str) -> None:
+        seen.append(name)
+        if [each.partition(" ")[0] for each in seen].count(step) == 1:
+            Journal(settings.state_dir).path.unlink(missing_ok=True)
+
+    lc._wire.before = delete  # type: ignore[attr-defined]
+    with pytest.raises(lcnb.JournalError, match=r"deleted or replaced.*nothing more is sent"):
+        changes.apply(confirm=True)
+    assert len(committed(box)) == sent
+
+
+@pytest.mark.parametrize("label", ["", None, " ", "\u200b"])
+def test_what_has_no_label_can_be_changed(settings: Settings, label: str | None) -> None:
+    """A snapshot or a machine without a readable label is named and confirmed by its identifier."""
+    box = sandbox()
+    machine, (snapshot, other, *_) = box.world.machines[0], box.world.snapshots
+    for each in (machine, snapshot, other):
+        each["label"] = label
+    lc = client(box, settings)
+    for changes, name in (
+        (lc.delete_instance(identifier=machine["identifier"]), machine["identifier"]),
+        (lc.delete_snapshot(snapshot["slug"]), snapshot["slug"]),
+        (lc.rename_snapshot(other["slug"], "kept"), other["slug"]),
+    ):
+        assert changes[0].target == name
+        assert changes.apply(confirm=changes.challenge or True).outcome.tolist() == ["done"]
+
+
 def test_drift_shows_no_password(settings: Settings) -> None:
     """The traceback of a refused apply, with the variables of its frames, shows no initial password of the account."""
     box = sandbox()

@@ -14,9 +14,11 @@ import asyncssh
 import pytest
 
 import lcnb
-from conftest import MANY, TOKEN, lcnb_here
+from conftest import MANY, TOKEN, lcnb_here, wait_until
 from lcnb.changes.known_hosts import HostKey, HostKeyChanged, KnownHosts
+from lcnb.changes.reachability import ReachabilityWatch, SshTarget
 from lcnb.cli.main import join_wait_values
+from lcnb.facts.connection import Connection
 from lcnb.runbooks.toolkit import waiting
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 
@@ -382,6 +384,33 @@ def test_runbook(hosts: Hosts, sandbox: Sandbox) -> None:
 # --- known_hosts ----------------------------------------------------------------------------------------
 
 ONE, TWO = HostKey("ssh-ed25519", "AAAAone"), HostKey("ssh-ed25519", "AAAAtwo")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"SSH-2.0-\xff\xfe\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n" + b"\0" * 64,
+        b"SSH-2.0-OpenSSH_9.6\r\n\0\0\0\x0c\x07\x14abc" + b"\0" * 7,
+        b"SSH-2.0-OpenSSH_9.6\r\n" + bytes(range(256)) * 20,
+        b"SSH-2.0-" + b"x" * 3000 + b"\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ],
+)
+def test_what_is_no_ssh_server(hosts: Hosts, tmp_path: Path, text: bytes) -> None:
+    """Whatever answers instead of an SSH server, it has a reason, and the other machines are still watched."""
+    port = free_port()
+    hosts.serve_text("127.0.0.1", port, text)
+    odd = SshTarget("odd", "a", "127.0.0.1", Connection(port=port))
+    watch = ReachabilityWatch([odd], "ssh", KnownHosts(tmp_path / "known_hosts"))
+    watch.start()
+    try:
+        wait_until(lambda: watch.states["a"].detail != "no answer yet" or not watch._thread.is_alive())
+        assert watch._thread.is_alive()
+        assert watch.states["a"].detail.isprintable()
+        assert not watch.states["a"].reached
+    finally:
+        watch.stop()
 
 
 def test_key_of_the_same_machine_never_changes(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ HAND_EDITED: dict[str, bytes] = {
     "tabs": "identifier\tlabel\ttags\towner\tprotected\nabc\twéb\tproject=shop\tana\tTRUE\n".encode(),
     "columns in another order": "protected,owner,tags,label,identifier\n1,ana,project=shop,wéb,abc\n".encode(),
     "spaces and empty rows": "identifier, label, tags, owner, protected\n,,,,\nabc, we\u0301b , project = shop ;, ana, yes\n\n".encode(),
+    "invisible characters around an identifier": "identifier,label,tags,owner,protected\n\u200babc\u00a0\ufeff,wéb,project=shop,ana,yes\n".encode(),
     "no line end": "identifier,label,tags,owner,protected\nabc,wéb,project=shop,ana,yes".encode(),
     "an empty column": "identifier,label,tags,owner,protected,\nabc,wéb,project=shop,ana,yes,\n".encode(),
     "comments": "# ours\nidentifier,label,tags,owner,protected\n# the web\nabc,wéb,project=shop,ana,yes\n".encode(),

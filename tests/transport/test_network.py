@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import random
 import socketserver
 import ssl
@@ -141,6 +142,21 @@ def test_d1_socks(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
         found = network.find_proxy(API)
         assert found is not None
         assert found.port == (1 if value == "socks5://p:1" else 1080)
+
+
+@pytest.mark.parametrize("auth", [(b"user", PASSWORD.encode()), None])
+def test_socks_login_is_not_logged(
+    auth: tuple[bytes, bytes] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The record in which httpcore logs user and password of a SOCKS proxy is left out, and no other one."""
+    from httpcore._trace import Trace
+
+    caplog.set_level(logging.DEBUG, "httpcore.socks")
+    with Trace("setup_socks5_connection", logging.getLogger("httpcore.socks"), None, {"auth": auth}):
+        pass
+    assert PASSWORD not in caplog.text
+    steps = [record.getMessage().partition(" ")[0].partition(".")[2] for record in caplog.records]
+    assert steps == ["complete"] if auth else ["started", "complete"]
 
 
 @pytest.mark.parametrize(
@@ -393,6 +409,11 @@ def test_d4_base_url(path: str, status: int, body: bytes, advice: bool) -> None:
         ("\thttps://core.letscloud.io/api\n", "https://core.letscloud.io/api"),
         ("HTTPS://core.letscloud.io/api", "https://core.letscloud.io/api"),
         ("Https://core.letscloud.io:8443/api", "https://core.letscloud.io:8443/api"),
+        ("https://Core.LetsCloud.IO/api", "https://core.letscloud.io/api"),
+        ("https://core.letscloud.io:443/api", "https://core.letscloud.io/api"),
+        ("https://core.letscloud.io:/Api", "https://core.letscloud.io/Api"),
+        ("https://[2001:DB8::443]:443/api", "https://[2001:db8::443]/api"),
+        ("https://[2001:db8::443]", "https://[2001:db8::443]"),
         ("core.letscloud.io/api", r"is not a URL\. Did you mean https://core.letscloud.io/api\?"),
         ("https://core.letscloud.io/a pi", "is not a URL"),
         ("https://core.letscloud.io\\api", "is not a URL"),

@@ -24,7 +24,7 @@ from lcnb.changes.journal import Journal
 from lcnb.changes.live_account import Kind, LiveAccount, identifier_field
 from lcnb.changes.refusals import refusal
 from lcnb.changes.tasks import ApplyRules, ChangeTask
-from lcnb.names import same_name
+from lcnb.names import comparable_name
 
 #: absent: no effect is seen. busy: the machine works, the effect is not seen yet. unnamed: the new machine has no
 #: identifier yet. twins: it was made more than once. doubtful: another cause is possible. lost: it happened, but what
@@ -144,7 +144,7 @@ class Action:
             for name in (("label",) if label_only else ("label", "state", "location"))
             if name in change.expect
             and hasattr(found[0], name)
-            and not (same_name if name == "label" else operator.eq)(
+            and not (_same_label if name == "label" else operator.eq)(
                 getattr(found[0], name), change.expect[name]
             )
         ]
@@ -228,6 +228,16 @@ class Action:
         return ""
 
 
+def _same_label(one: str | None, other: str | None) -> bool:
+    """Whether a label is as it was; an empty one too, which names nothing."""
+    return comparable_name(one) == comparable_name(other)
+
+
+def target_name(label: str | None, identifier: str | None) -> str:
+    """Return what people call the target of a change, and type to confirm it: its label, or else its identifier."""
+    return label if label and comparable_name(label) else identifier or ""
+
+
 class MachineAction(Action):
     """An action on one existing machine, which must still be what it was when the change was built."""
 
@@ -248,7 +258,7 @@ class MachineAction(Action):
         seen = {"label": machine.label, "state": machine.state, "location": machine.location}
         seen = {name: value for name, value in seen.items() if value is not None}
         return Change(
-            self.name, machine.label or machine.identifier or "", call, machine.identifier, before, after, *cost,
+            self.name, target_name(machine.label, machine.identifier), call, machine.identifier, before, after, *cost,
             {**seen, **expect}, made_password,
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from lcnb.changes.actions.base import (
     SimilarChanges,
     TaskOutcome,
     check_ready,
+    target_name,
 )
 from lcnb.changes.built import BuiltChanges
 from lcnb.changes.change import Change
@@ -114,7 +115,9 @@ class RenameSnapshot(SnapshotAction):
             notes = [f"the snapshot {slug} is called {label} already"]
             return BuiltChanges([], notes, {slug: f"rename snapshot {slug}"})
         old, expect = snapshot.label or "", {"label": snapshot.label}
-        return BuiltChanges([Change(self.name, old or slug, call, slug, old, label, expect=expect)])
+        return BuiltChanges(
+            [Change(self.name, target_name(old, slug), call, slug, old, label, expect=expect)]
+        )
 
     def took_effect(self, change: Change, record: Any) -> bool:
         """Whether the snapshot has the new label."""
@@ -136,5 +139,5 @@ class DeleteSnapshot(SnapshotAction):
         call = calls.delete_snapshot(slug)
         expect = {"label": snapshot.label}
         return BuiltChanges(
-            [Change(self.name, snapshot.label or slug, call, slug, size, "gone", expect=expect)]
+            [Change(self.name, target_name(snapshot.label, slug), call, slug, size, "gone", expect=expect)]
         )
