@@ -39,6 +39,7 @@ WAY_TO = """(wanted) => {
   return here.compareDocumentPosition(wanted) & Node.DOCUMENT_POSITION_PRECEDING ? -1 : 1;
 }"""
 IS_IN_THE_APP = "document.activeElement.closest('.lcnb-admin') !== null"
+IS_IN_THE_TABLE = "document.activeElement.closest('.lcnb-grid-scroll') !== null"
 CHOSEN = "(select) => select.selectedOptions[0].text"
 
 
@@ -147,8 +148,9 @@ class Keyboard(Mouse):
         self._key("Enter")
 
     def leave_dialog(self, dialog: Any) -> None:
-        """Close the dialog with Escape."""
+        """Close the dialog with Escape; an event after that moves the keyboard back to its row."""
         self._key("Escape")
+        self.page.wait_for_function(IS_IN_THE_TABLE)
 
     def _key(self, key: str) -> None:
         self.page.keyboard.press(key)
