@@ -49,6 +49,11 @@ class ActionDesk:
         else:
             view.focus_field(skip=GIVEN_FIELDS)
 
+    def leave(self) -> None:
+        """Close the open form. The keyboard goes to the table first: a button that is hidden would lose it."""
+        self.table.grid.focus()
+        self.close()
+
     def close(self) -> None:
         """Hide the open form and empty it.
 

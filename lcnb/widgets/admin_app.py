@@ -122,7 +122,7 @@ class AdminApp:
     def form(self, name: str) -> FormView:
         """Return the form with this name of a spec; the first call creates it."""
         if name not in self._forms:
-            close = self.desk.close if name in FORM_NAMES else None
+            close = self.desk.leave if name in FORM_NAMES else None
             if name == FACTS_ACTION:
                 self._forms[name] = FactsView(FactsForm(lambda: self.fleet.grid.rows), self.runner, close)
             else:

@@ -13,6 +13,7 @@ import ipywidgets as widgets
 
 from lcnb.refused_machine import RefusedMachine
 from lcnb.widgets.elements import make_button, set_visible
+from lcnb.widgets.focus_mover import FocusMover
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
 from lcnb.widgets.form_state import END_PHASES, FormState, Phase
@@ -64,21 +65,18 @@ class ConfirmPanel:
             [self.yes, self.back, self.stop, self.resume, self.again],
             layout=widgets.Layout(flex_flow="row wrap", grid_gap="8px"),
         )
-        self.widget = widgets.VBox([self.preview, self.notes, self.label, self.report, self.buttons])
+        self._focus = FocusMover(*self.buttons.children)
+        parts = [self.preview, self.notes, self.label, self.report, self.buttons, self._focus]
+        self.widget = widgets.VBox(parts)
         self.widget.add_class("lcnb-panel")
 
     def render(self, shown: FormState) -> None:
-        """Show a state of the form; set only what differs."""
+        """Show a state of the form; set only what differs.
+
+        What is new is complete before it is visible, and has the keyboard before the rest is hidden: the keyboard
+        neither moves while somebody is using what is new, nor is lost with a button that disappears.
+        """
         phase = shown.phase
-        set_visible(self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *END_PHASES))
-        set_visible(self.preview, phase in (Phase.CONFIRM, Phase.BUSY))
-        set_visible(self.label, phase is Phase.CONFIRM and bool(shown.challenge))
-        set_visible(self.report, phase is Phase.BUSY or phase in END_PHASES)
-        for each, phases in (
-            (self.yes, (Phase.CONFIRM,)), (self.back, (Phase.CONFIRM,)), (self.stop, (Phase.BUSY,)),
-            (self.resume, (Phase.UNKNOWN,)), (self.again, END_PHASES),
-        ):  # fmt: skip
-            set_visible(each, phase in phases)
         self._set_html("preview", self.preview_key(shown), lambda: self.preview_html(shown))
         self._set_html(
             "notes",
@@ -92,8 +90,25 @@ class ConfirmPanel:
         )
         if phase is Phase.CONFIRM:
             self._show_question(shown)
+        parts = (
+            (self.preview, phase in (Phase.CONFIRM, Phase.BUSY)),
+            (self.label, phase is Phase.CONFIRM and bool(shown.challenge)),
+            (self.report, phase is Phase.BUSY or phase in END_PHASES),
+            (self.yes, phase is Phase.CONFIRM),
+            (self.back, phase is Phase.CONFIRM),
+            (self.stop, phase is Phase.BUSY),
+            (self.resume, phase is Phase.UNKNOWN),
+            (self.again, phase in END_PHASES),
+            (self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *END_PHASES)),
+        )
+        for part, visible in parts:
+            if visible:
+                set_visible(part, True)
         if phase is not self._phase:
             self._focus_button(phase)
+        for part, visible in reversed(parts):
+            if not visible:
+                set_visible(part, False)
 
     def yes_text(self, shown: FormState) -> str:
         """Return the text of the button that confirms."""
@@ -135,14 +150,14 @@ class ConfirmPanel:
             self.yes.disabled = locked
 
     def _focus_button(self, phase: Phase) -> None:
-        """Move the keyboard focus to the safe button; it would be lost when its button disappears."""
+        """Move the keyboard focus to the safe button."""
         before, self._phase = self._phase, phase
         if phase is Phase.CONFIRM:
-            self.back.focus()
+            self._focus.move_to(self.back)
         elif phase is Phase.BUSY:
-            self.stop.focus()
+            self._focus.move_to(self.stop)
         elif phase in END_PHASES and before is not None:
-            (self.resume if phase is Phase.UNKNOWN else self.again).focus()
+            self._focus.move_to(self.resume if phase is Phase.UNKNOWN else self.again)
 
 
 def _confirm_text(shown: FormState) -> str:

@@ -43,9 +43,7 @@ function makeDialog(place, { onTick, onClose }) {
     }));
     dialog.classList.toggle("lcnb-wide", sections.some((each) => each.page));
     const more = complete ? [] : [make("p", { className: "lcnb-none", textContent: "reading …" })];
-    const wanted = [...drawn.values(), ...more];
-    for (const each of [...body.children]) if (!wanted.includes(each)) each.remove();
-    wanted.forEach((each, at) => { if (body.children[at] !== each) body.insertBefore(each, body.children[at] ?? null); });
+    setChildren(body, [...drawn.values(), ...more]);
     if (!dialog.contains(document.activeElement)) title.focus({ preventScroll: true });
   }
   function drawSection(section) {

@@ -15,6 +15,7 @@ import ipywidgets as widgets
 from lcnb.widgets.confirm_panel import ConfirmPanel
 from lcnb.widgets.elements import make_button, set_visible, status_html
 from lcnb.widgets.field_control import FieldControl
+from lcnb.widgets.focus_mover import FocusMover
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
 from lcnb.widgets.form_messages import error_message
@@ -47,6 +48,10 @@ class FormView:
         self.status = widgets.HTML(status_html("", phase=Phase.EDIT))
         self.panel = self.panel_class(form, self.handle_event, runner.client.settings.read_only)
         self.refused = RefusedPanel(form, self.handle_event)
+        # These buttons disappear when they are pressed: the keyboard goes on where a person continues.
+        for each in (self.cancel, self.panel.back, self.refused.leave_out):
+            each.on_click(lambda _: self._focus_review())
+        self.panel.again.on_click(lambda _: self.focus_field())
         begin = widgets.HBox([self.review, self.cancel])
         begin.add_class("lcnb-begin")
         self.asking = widgets.VBox([
@@ -57,7 +62,8 @@ class FormView:
         title = widgets.HTML(f'<h2 class="lcnb-title">{escape(form.spec.title)}</h2>{_intro_html(form)}')
         self.close = make_button("Close")
         self.close.layout.align_self = "flex-start"
-        parts = [title, self.asking, self.status, self.refused.widget, self.panel.widget]
+        self._focus = FocusMover(self.review, *(each.input for each in self.controls))
+        parts = [title, self.asking, self.status, self.refused.widget, self.panel.widget, self._focus]
         if on_close is not None:
             self.close.on_click(lambda _: on_close())
             parts.append(self.close)
@@ -74,12 +80,22 @@ class FormView:
             self.handle_event(self.form.start)
 
     def focus_field(self, skip: Collection[str] = ()) -> None:
-        """Move the keyboard focus to the first visible field that a person fills in, except those of `skip`."""
+        """Move the keyboard focus to the first visible field that a person fills in, except those of `skip`.
+
+        Without such a field it moves to the button below the fields.
+        """
         asked = self.form.shown.asked
         for each in self.controls:
             if each.field.name in asked and each.field.kind != "rows" and each.field.name not in skip:
-                each.input.focus()
+                self._focus.move_to(each.input)
                 return
+        self._focus.move_to(self.review)
+
+    def _focus_review(self) -> None:
+        """Move the keyboard focus to the button that reviews, unless the form asks for something already."""
+        shown = self.form.shown
+        if shown.phase in (Phase.EDIT, Phase.LOADING) and not shown.refused:
+            self._focus.move_to(self.review)
 
     def handle_event(self, event: Callable[[], Effects]) -> None:
         """Pass an event to the form and perform its effects. Errors are shown, because ipywidgets swallows them."""
@@ -90,21 +106,30 @@ class FormView:
             self.status.value = status_html(error_message(error), alert=True, phase=self.form.shown.phase)
 
     def render(self, shown: FormState) -> None:
-        """Show a state of the form; set only what differs."""
+        """Show a state of the form; set only what differs.
+
+        The parts that may take the keyboard come before those that are hidden, and the status comes last: when it
+        says that something is done, the keyboard is where it stays.
+        """
         for each in self.controls:
             each.render(shown)
-        for widget, visible in (
+        parts = (
             (self.asking, shown.phase in (Phase.EDIT, Phase.LOADING, Phase.CONFIRM)),
             (self.review, shown.phase is not Phase.CONFIRM),
             (self.cancel, shown.phase is Phase.LOADING),
             (self.close, shown.phase not in (Phase.LOADING, Phase.BUSY)),
-        ):
-            set_visible(widget, visible)
+        )
+        for widget, visible in parts:
+            if visible:
+                set_visible(widget, True)
+        self.refused.render(shown)
+        self.panel.render(shown)
+        for widget, visible in parts:
+            if not visible:
+                set_visible(widget, False)
         text = status_html(shown.notice, alert=shown.alert, phase=shown.phase)
         if self.status.value != text:
             self.status.value = text
-        self.refused.render(shown)
-        self.panel.render(shown)
 
     def _change_listener(self, name: str) -> Callable[[Any], None]:
         return lambda value: self.handle_event(lambda: self.form.enter_value(name, value))

@@ -13,6 +13,13 @@ function make(tag, properties = {}, ...children) {
   made.append(...children);
   return made;
 }
+// Those that stay are not moved: the keyboard stays in them.
+function setChildren(parent, wanted) {
+  const kept = new Set(wanted);
+  for (const each of [...parent.children]) if (!kept.has(each)) each.remove();
+  let next = parent.firstElementChild;
+  for (const each of wanted) if (each === next) next = next.nextElementSibling; else parent.insertBefore(each, next);
+}
 function makeShield() {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg"), path = document.createElementNS(space, "path");
@@ -23,8 +30,9 @@ function makeShield() {
 
 function render({ model, el }) {
   const id = "lcnb-grid-" + Math.random().toString(36).slice(2), key = model.get("key"), ticks = model.get("ticks");
-  let sort = null, words = [], chosen = new Map(), shown = [], picked = new Set(), anchor = null, sent = 0, first = -1, opener = "";
+  let sort = null, words = [], chosen = new Map(), shown = [], picked = new Set(), anchor = null, sent = 0, first = -1, opener = "", pressed = null;
   let lines = new WeakMap(), texts = new WeakMap(), columns = [], all = [], drawnColumns = "";
+  const selects = new Map(), titles = new Map();
 
   el.classList.add("lcnb-grid");
   el.classList.toggle("lcnb-opens", model.get("opens"));
@@ -43,6 +51,15 @@ function render({ model, el }) {
   });
   el.append(make("div", { className: "lcnb-grid-bar" }, make("label", { htmlFor: id, textContent: "Filter" }), find, menus,
     clear, make("div", { className: "lcnb-grid-counts" }, count, read)), ...(model.get("actions").length ? [actions.bar] : []), scroll);
+
+  // `change` may move, disable, hide or remove the control that has the keyboard: it keeps it, or a successor gets it.
+  function keepKeyboard(part, change, successor = () => scroll) {
+    const held = part.contains(document.activeElement) ? document.activeElement : null;
+    change();
+    if (!held) return;
+    const usable = held.isConnected && !held.disabled && !held.hidden;
+    if (!usable || document.activeElement !== held) (usable ? held : successor(held)).focus({ preventScroll: true });
+  }
 
   // --- rows ----------------------------------------------------------------------------------------------------------
   // Rows that were read again and are the same stay the same objects: what was drawn and searched for them stays, too.
@@ -83,7 +100,7 @@ function render({ model, el }) {
     dialog.showTick(picked.has(dialog.key()), ticks);
     showCount();
     const before = scroll.offsetTop;
-    actions.update();
+    keepKeyboard(actions.bar, actions.update);
     const moved = scroll.offsetTop - before;  // a line more in the bar must not put another row under the pointer
     if (moved && Math.abs(moved) < 2 * ROW_PX) scroll.scrollTop += moved;
   }
@@ -98,7 +115,7 @@ function render({ model, el }) {
     const hint = make("p", { textContent: model.get("hint") });
     const buttons = model.get("actions").map((each) => {
       const button = make("button", { type: "button", textContent: each.title, className: each.danger ? "lcnb-danger-button" : "" });
-      button.addEventListener("click", () => model.send({ press: each.name }));
+      button.addEventListener("click", () => { pressed = button; model.send({ press: each.name }); });
       return { ...each, button };
     });
     const none = plainButton("Untick all", () => choose([...picked], false));
@@ -106,9 +123,9 @@ function render({ model, el }) {
       ...buttons.map((each) => each.button), none);
     const sum = make("span"), hidden = make("span", { className: "lcnb-warn" }), refused = make("span", { className: "lcnb-warn" });
     const report = make("p", { id: id + "-bar", role: "status" }, sum, hidden, refused);
-    const fixes = make("span", { className: "lcnb-bar-fixes" });
     const untickHidden = plainButton("Untick hidden rows", () => choose(hiddenRows(), false));
     const untickBlocked = plainButton("Untick protected rows", () => choose(keysOf(blockedRows()), false));
+    const fixes = make("span", { className: "lcnb-bar-fixes" }, untickHidden, untickBlocked);
     const bar = make("div", { className: "lcnb-bar" }, group, make("div", { className: "lcnb-bar-text" }, hint, report, fixes));
     group.setAttribute("aria-describedby", report.id);
 
@@ -130,7 +147,8 @@ function render({ model, el }) {
         each.button.title = each.button.disabled && blocked.length ? refused.textContent.trim() : "";
       }
       none.disabled = !any;
-      fixes.replaceChildren(...[unseen && untickHidden, blocked.length && blocked.length < ticked.length && untickBlocked].filter(Boolean));
+      untickHidden.hidden = !unseen;
+      untickBlocked.hidden = !blocked.length || blocked.length === ticked.length;
     }
     function blockedText(rows) {
       const names = rows.slice(0, 3).map((row) => text(row[columns[0].name] ?? row[key]));
@@ -147,23 +165,33 @@ function render({ model, el }) {
 
   // --- search and menus ----------------------------------------------------------------------------------------------
   function drawMenus() {
-    const focused = menus.contains(document.activeElement) ? document.activeElement.name : "";
-    menus.replaceChildren(...model.get("menus").flatMap((menu) => {
+    const wanted = model.get("menus").flatMap((menu) => {
       const options = menuOptions(allRows(), menu), kept = chosen.get(menu.name);
       if (kept !== undefined && !options.some(([value]) => value === kept)) options.push([kept, `${kept || menu.none} – 0`]);
       const useful = options.length > 1 && (!menu.needs || options.some(([value]) => value === menu.needs));
       if (!useful && kept === undefined) return [];
-      const select = make("select", { name: menu.name, label: `Filter by ${menu.title}` },
-        new Option(`any ${menu.title}`), ...options.map(([, title]) => new Option(title)));
-      select.selectedIndex = 1 + options.findIndex(([value]) => value === kept);
-      select.addEventListener("change", () => {
-        const place = select.selectedIndex;
-        if (place) chosen.set(menu.name, options[place - 1][0]); else chosen.delete(menu.name);
-        refilter();
-      });
-      return [select];
-    }));
-    if (focused) menus.querySelector(`[name="${focused}"]`)?.focus();
+      return [drawMenu(menu, options, 1 + options.findIndex(([value]) => value === kept))];
+    });
+    keepKeyboard(menus, () => setChildren(menus, wanted), () => find);
+  }
+  // The select of a menu, which stays the same one; its options are drawn again when they are others.
+  function drawMenu(menu, options, place) {
+    const { select, values } = selects.get(menu.name) ?? makeMenu(menu);
+    const shownTexts = [...select.options].map((each) => each.text), wanted = [`any ${menu.title}`, ...options.map(([, title]) => title)];
+    if (JSON.stringify(shownTexts) !== JSON.stringify(wanted)) select.replaceChildren(...wanted.map((each) => new Option(each)));
+    values.splice(0, values.length, ...options.map(([value]) => value));
+    select.selectedIndex = place;
+    return select;
+  }
+  function makeMenu(menu) {
+    const select = make("select", { name: menu.name, label: `Filter by ${menu.title}` }), values = [];
+    select.addEventListener("change", () => {
+      const place = select.selectedIndex;
+      if (place) chosen.set(menu.name, values[place - 1]); else chosen.delete(menu.name);
+      refilter();
+    });
+    selects.set(menu.name, { select, values });
+    return selects.get(menu.name);
   }
   const searchable = (row) => texts.get(row) ?? (texts.set(row, searchText(row, columns)), texts.get(row));
   function filter() {
@@ -188,19 +216,23 @@ function render({ model, el }) {
     const filled = (each) => !each.optional || allRows().some((row) => !isMissing(row[each.name]) && row[each.name].length !== 0);
     columns = model.get("columns").filter(filled);
     const wanted = JSON.stringify(columns);
-    if (wanted === drawnColumns) return;  // the keyboard may be in it
+    if (wanted === drawnColumns) return;
     drawnColumns = wanted;
     lines = new WeakMap(); texts = new WeakMap();
-    const cells = columns.map((each) => {
-      const button = make("button", { type: "button", textContent: each.title });
-      button.addEventListener("click", () => {
-        sort = { name: each.name, down: sort?.name === each.name && !sort.down }; refilter();
-      });
-      const cell = make("th", { scope: "col", className: each.number ? "n" : "" }, button);
-      cell.dataset.name = each.name;
-      return cell;
+    const cells = columns.map((each) => titles.get(JSON.stringify(each)) ?? makeTitle(each));
+    keepKeyboard(head, () => setChildren(head, [...(ticks ? [tickTitle] : []), ...cells]), (held) =>
+      head.querySelector(`[data-name="${held.closest("th").dataset.name}"] button`) ?? scroll);
+  }
+  const tickTitle = make("th", { scope: "col", className: "tick" }, tickAll);
+  function makeTitle(column) {
+    const button = make("button", { type: "button", textContent: column.title });
+    button.addEventListener("click", () => {
+      sort = { name: column.name, down: sort?.name === column.name && !sort.down }; refilter();
     });
-    head.replaceChildren(...(ticks ? [make("th", { scope: "col", className: "tick" }, tickAll)] : []), ...cells);
+    const cell = make("th", { scope: "col", className: column.number ? "n" : "" }, button);
+    cell.dataset.name = column.name;
+    titles.set(JSON.stringify(column), cell);
+    return cell;
   }
   // Columns keep their width while other rows come into view.
   function fixWidths() {
@@ -220,8 +252,6 @@ function render({ model, el }) {
     if (start === first) return;
     first = start;
     const rows = shown.slice(start, start + size);
-    const active = body.contains(document.activeElement) ? document.activeElement : null;
-    const focused = active?.closest("tr").dataset.key, control = active?.tagName.toLowerCase();
     table.setAttribute("aria-rowcount", shown.length + 1);
     const wanted = rows.map((row, place) => {
       const line = lines.get(row) || drawRow(row);
@@ -229,15 +259,10 @@ function render({ model, el }) {
       showTick(line);
       return line;
     });
-    const kept = new Set(wanted);
-    for (const line of [...body.children]) if (!kept.has(line)) line.remove();
-    let next = body.firstElementChild;  // rows that stay are not moved: the keyboard stays in them
-    for (const line of wanted) if (line === next) next = next.nextElementSibling; else body.insertBefore(line, next);
+    keepKeyboard(body, () => setChildren(body, wanted), (held) =>
+      lineOf(held.closest("tr").dataset.key)?.querySelector(held.tagName.toLowerCase()) ?? scroll);
     pad.style.paddingTop = `${start * height}px`;
     pad.style.paddingBottom = `${(shown.length - start - rows.length) * height}px`;
-    const box = focused && !body.contains(document.activeElement)
-      && lineOf(focused)?.querySelector(control);
-    if (box) box.focus({ preventScroll: true });
   }
   const lineOf = (key) => [...body.children].find((line) => line.dataset.key === key);
   function drawAroundFocus(event) {
@@ -334,6 +359,12 @@ function render({ model, el }) {
     read.textContent = [time && `read ${time.toLocaleTimeString("en-GB")}`, note].filter(Boolean).join(", ");
     read.title = time ? time.toLocaleString("en-GB") : "";
   }
+  // A form is being closed: back to the button that opened it, or to the table if nothing is ticked any more.
+  function takeKeyboard() {
+    const here = document.activeElement;
+    if (here === document.body || here.closest(".lcnb-form")) (pressed && !pressed.disabled ? pressed : scroll).focus();
+  }
+  model.on("msg:custom", (message) => { if (message.do === "focus") takeKeyboard(); });
   model.on("msg:custom", ({ value, heard, details }) => {
     if (value !== undefined && (heard[id] || 0) >= sent) { model.set("selected", value); takeTicks(); }
     if (details) dialog.show(details);

@@ -38,7 +38,6 @@ function render({ model, el }) {
     const answer = kind === "flag" ? box.checked : box.value;
     sent += 1; model.set("value", answer); model.send({ answer, by: id, n: sent });
   };
-  model.on("msg:custom", (message) => { if (message.do === "focus") box.focus(); });
   model.on("msg:custom", ({ value, heard }) => {
     if (value !== undefined && (heard[id] || 0) >= sent) { model.set("value", value); put(); }
   });

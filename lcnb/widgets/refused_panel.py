@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from lcnb.changes.refusals import LeftOut
 from lcnb.refused_machine import RefusedMachine
 from lcnb.widgets.elements import make_button, set_visible
+from lcnb.widgets.focus_mover import FocusMover
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import Effects
 from lcnb.widgets.form_state import FormState
@@ -29,22 +30,25 @@ class RefusedPanel:
         self.leave_out = make_button("Leave out", "primary")
         self.leave_out.layout.align_self = "flex-start"
         self.leave_out.on_click(lambda _: do(form.leave_out))
-        self.widget = widgets.VBox([self.listing, self.leave_out])
+        self._focus = FocusMover(self.leave_out)
+        self.widget = widgets.VBox([self.listing, self.leave_out, self._focus])
         self.widget.add_class("lcnb-panel")
         self.widget.add_class("lcnb-refused")
+        set_visible(self.widget, False)
 
     def render(self, shown: FormState) -> None:
         """Show the refused machines of a state; set only what differs."""
-        set_visible(self.widget, bool(shown.refused))
         if shown.refused == self._shown:
             return
         self._shown = shown.refused
         self.listing.value = refused_html(shown.refused)
         left = bool(shown.refused) and bool(self.form.remaining_machines())
-        set_visible(self.leave_out, left)
         if left:
             self.leave_out.description = f"Leave out {len(shown.refused)} and continue"
-            self.leave_out.focus()
+        set_visible(self.leave_out, left)
+        set_visible(self.widget, bool(shown.refused))
+        if left:
+            self._focus.move_to(self.leave_out)
 
 
 def refused_html(refused: Sequence[RefusedMachine]) -> str:

@@ -290,9 +290,57 @@ def test_facts_by_keyboard(front: Front) -> None:
     form.get_by_text("Saved for 1 machine: tags added: keys=yes.").wait_for()
     on_a_button(page)
     page.locator("tr.picked", has_text="web-01").get_by_text("keys=yes", exact=True).wait_for()
-    press(form, "Close")
+    tab_to(page, "Close")
+    page.keyboard.press("Enter")
+    opener = page.get_by_role("button", name="Tags and facts …", exact=True)
+    expect(opener).to_be_focused(timeout=LIMIT_MS)
+    expect(form).to_be_hidden(timeout=LIMIT_MS)
+    expect(opener).to_be_focused()
     untick_all(page)
     assert front.writes() == before
+
+
+def test_keyboard_after_back(front: Front) -> None:
+    """*Back* disappears when it is pressed: the keyboard is on the button that reviews then, and *Close* leaves it."""
+    page, before = front.page, front.writes()
+    untick_all(page)
+    form = act(page, "web-01", "Reboot")
+    back, review, close = (
+        form.get_by_role("button", name=each, exact=True) for each in ("Back", "Review …", "Close")
+    )
+    for button, successor in (
+        (back, review),
+        (review, back),
+        (close, page.get_by_role("button", name="Reboot", exact=True)),
+    ):
+        if button is close:
+            button.focus()
+        expect(button).to_be_focused(timeout=LIMIT_MS)
+        page.keyboard.press("Enter")
+        expect(successor).to_be_focused(timeout=LIMIT_MS)
+    expect(form).to_be_hidden(timeout=LIMIT_MS)
+    untick_all(page)
+    assert front.writes() == before
+
+
+def test_keyboard_is_not_taken(front: Front) -> None:
+    """What somebody types into the filter while a change is made does not go to the buttons of the form at its end."""
+    page = front.page
+    untick_all(page)
+    form = act(page, "web-01", "Reboot")
+    expect(form.get_by_role("button", name="Back", exact=True)).to_be_focused(timeout=LIMIT_MS)
+    press(form, "Yes, reboot")
+    find = page.get_by_label("Filter", exact=True).locator("visible=true").first
+    find.click()
+    page.keyboard.type("web ")
+    ended(form)
+    form.get_by_role("button", name="Start over", exact=True).wait_for()
+    page.keyboard.type("01")
+    expect(find).to_be_focused()
+    assert find.input_value() == "web 01"
+    find.fill("")
+    press(form, "Close")
+    untick_all(page)
 
 
 IN_ONE_GO = """(labels) => {
@@ -393,19 +441,14 @@ NAME_OF_FOCUSED = """() => {
 
 def reviewed_by_keyboard(page: Any, form: Any) -> None:
     """From *Review …* on: the keyboard is on *Back*, and what is before it is the button that does it, or the label."""
-    tab_to(page, "Review …")
-    page.keyboard.press("Enter")
-    form.get_by_role("button", name="Back", exact=True).wait_for()
-    on_a_button(page)
-    page.keyboard.press("Shift+Tab")
+    action_by_keyboard(page, form, "Review …")
 
 
 def action_by_keyboard(page: Any, form: Any, name: str) -> None:
-    """Press an action of the bar: the keyboard goes to *Back* in its review, and Shift+Tab to what is before it."""
+    """Press a button that asks for a review: the keyboard goes to *Back*, and Shift+Tab to what is before it."""
     tab_to(page, name)
     page.keyboard.press("Enter")
-    form.get_by_role("button", name="Back", exact=True).wait_for()
-    page.wait_for_function("() => document.activeElement.textContent === 'Back'")
+    expect(form.get_by_role("button", name="Back", exact=True)).to_be_focused(timeout=LIMIT_MS)
     page.keyboard.press("Shift+Tab")
 
 
@@ -416,7 +459,7 @@ def confirmed_by_keyboard(page: Any, form: Any, button: str) -> None:
     on_a_button(page)
     assert page.evaluate(NAME_OF_FOCUSED) == "Start over"
     page.keyboard.press("Enter")
-    form.get_by_role("button", name="Review …", exact=True).wait_for()
+    expect(form.locator("input:visible, select:visible").first).to_be_focused(timeout=LIMIT_MS)
 
 
 def test_by_keyboard(front: Front) -> None:

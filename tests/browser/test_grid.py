@@ -388,6 +388,72 @@ def test_same_rows_stay(grid: GridPage) -> None:
     assert marks == [1, 0]
 
 
+@pytest.mark.parametrize("control", [
+    "[name=tags]", "thead th[data-name=label] button", "thead th.tick input",
+    ".lcnb-bar-fixes button",
+])  # fmt: skip
+def test_control_stays(grid: GridPage, control: str) -> None:
+    """Rows that are read again, with a column and a tag more, leave the control that has the keyboard as it is."""
+    grid.box("db-01").click()
+    grid.search("web")
+    focused = grid.page.locator(control).first
+    focused.focus()
+    focused.evaluate("(it) => { it.mark = 1; it.addEventListener('blur', () => { it.mark = 0; }); }")
+    changed = [{**each, "owner": "ops", "tags": [*each["tags"], "new"]} for each in SMALL]
+    grid.page.evaluate("(rows) => model.set('rows', rows)", changed)
+    assert grid.page.locator("thead th[data-name=owner]").count() == 1
+    assert grid.page.evaluate("document.activeElement.mark") == 1
+
+
+FOCUSED = "document.activeElement.ariaLabel || document.activeElement.type"
+
+
+@pytest.mark.parametrize(("name", "successor"), [
+    ("Untick all", "machines"), ("Untick hidden rows", "machines"), ("Untick protected rows", "machines"),
+    ("Clear filters", "search"),
+])  # fmt: skip
+def test_button_that_disappears(grid: GridPage, name: str, successor: str) -> None:
+    """A button that disables or hides itself gives the keyboard to the table, or to the filter."""
+    for label in ("web-01", "web-02", "db-01"):
+        grid.box(label).click()
+    grid.search("web")
+    grid.button(name).focus()
+    grid.page.keyboard.press("Enter")
+    assert grid.page.evaluate(FOCUSED) == successor
+
+
+@pytest.mark.parametrize(("control", "successor"), [
+    ("[aria-label='tick db-01']", "machines"), ("thead th[data-name=note] button", "machines"),
+    ("[name=tags]", "search"),
+])  # fmt: skip
+def test_control_that_is_gone(grid: GridPage, control: str, successor: str) -> None:
+    """A row, column or menu that is gone after another reading gives the keyboard to the table, or to the filter."""
+    grid.page.locator(control).focus()
+    left = [{**each, "tags": [], "note": None} for each in SMALL if each["label"] != "db-01"]
+    grid.page.evaluate("(rows) => model.set('rows', rows)", left)
+    assert grid.page.evaluate(FOCUSED) == successor
+
+
+@pytest.mark.parametrize(("unticked", "here", "successor"), [
+    (False, "", "Reboot"), (False, "form", "Reboot"), (True, "form", "machines"), (False, "filter", "search"),
+])  # fmt: skip
+def test_form_was_closed(grid: GridPage, unticked: bool, here: str, successor: str) -> None:
+    """The keyboard returns from a form to the button that opened it, or to the table, but not from elsewhere."""
+    grid.box("web-02").click()
+    grid.button("Reboot").click()
+    grid.page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<p class=lcnb-form><button>Close</button></p>')"
+    )
+    if unticked:
+        grid.page.evaluate("model.set('selected', [])")
+    grid.page.evaluate("document.activeElement.blur()")
+    if here:
+        (grid.button("Close") if here == "form" else grid.page.get_by_label("Filter", exact=True)).focus()
+    grid.page.evaluate("receive({ do: 'focus' })")
+    found = grid.page.evaluate(f"document.activeElement.textContent === 'Reboot' ? 'Reboot' : {FOCUSED}")
+    assert found == successor
+
+
 def test_time_of_reading(grid: GridPage) -> None:
     """The line above the table has the time of the last reading in the zone of the browser, and what is said about it."""
     at = "2026-11-30T12:03:10+00:00"

@@ -44,11 +44,6 @@ def show_machines(front: Front) -> Any:
     return page
 
 
-def focused(page: Any) -> str:
-    found: str = page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent")
-    return found
-
-
 def test_by_keyboard(front: Front) -> None:
     """Enter in the box of a row opens the machine with what its row, journal and history say; Escape goes back to it."""
     page, label = show_machines(front), labels_running(front)[0]
@@ -66,7 +61,8 @@ def test_by_keyboard(front: Front) -> None:
     assert dialog.evaluate("(it) => it.contains(document.activeElement)")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert focused(page) == f"tick {label}"
+    # The browser hides a dialog first, and its close event, which moves the keyboard, is a task of its own.
+    expect(box).to_be_focused(timeout=LIMIT_MS)
     page.keyboard.press("Space")
     assert box.is_checked()
     assert front.writes() == []
@@ -86,7 +82,7 @@ def test_leave_out(front: Front) -> None:
     leave = form.get_by_role("button", name="Leave out 1 and continue", exact=True)
     leave.wait_for()
     expect(form.locator(".lcnb-refused td", has_text="an action is in progress")).to_be_visible()
-    expect(leave).to_be_focused()
+    expect(leave).to_be_focused(timeout=LIMIT_MS)
     page.keyboard.press("Enter")
     yes = form.get_by_role("button", name="Yes, reboot 2", exact=True)
     yes.wait_for()

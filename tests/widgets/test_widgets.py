@@ -21,11 +21,13 @@ from lcnb.widgets.admin_app import AdminApp, AdminUnavailable
 from lcnb.widgets.admin_page import check_host, find_admin_notebook
 from lcnb.widgets.confirm_panel import ConfirmPanel
 from lcnb.widgets.elements import status_html
+from lcnb.widgets.focus_mover import FocusMover
 from lcnb.widgets.form import Form
 from lcnb.widgets.form_effects import ApplyChanges, BuildChanges, Effects, LoadChoices
 from lcnb.widgets.form_fields import Choice, FormField, FormSpec
 from lcnb.widgets.form_messages import error_message, judge_result
 from lcnb.widgets.form_state import Phase
+from lcnb.widgets.form_view import FormView
 from lcnb.widgets.input_field import InputField
 from lcnb.widgets.listings import json_cell
 from lcnb.widgets.page_sync import PageSync, walk_widgets
@@ -794,6 +796,65 @@ def test_app(app: AdminApp) -> None:
     assert len(app.client.journal()) == 1
     row = next(row for row in app.fleet.grid.rows if row["identifier"] == machine.identifier)
     assert (row["state"], app.fleet.grid.selected) == ("off", [machine.identifier])
+
+
+@pytest.fixture
+def screen(app: AdminApp, monkeypatch: pytest.MonkeyPatch) -> tuple[FormView, list[str]]:
+    """The form for changes with a running machine in it, and what happens on the screen, in order."""
+    events: list[str] = []
+    view = app.form("act")
+    parts = {
+        "panel": view.panel.widget, "fields": view.asking, "yes": view.panel.yes, "again": view.panel.again,
+        "review": view.review, "stop": view.panel.stop, "back": view.panel.back, "close": view.close,
+    }  # fmt: skip
+    names = {each: name for name, each in parts.items()}
+
+    def note_moves(mover: FocusMover, control: Any) -> None:
+        events.append(f"keyboard on {names.get(control, getattr(control, 'label', ''))}")
+
+    def note_visibility(name: str) -> Callable[[Any], None]:
+        return lambda change: events.append(f"{name} {'hidden' if change['new'] else 'visible'}")
+
+    monkeypatch.setattr(FocusMover, "move_to", note_moves)
+    for name, each in parts.items():
+        each.layout.observe(note_visibility(name), "display")
+    view.status.observe(lambda _: events.append("status"), "value")
+    for each in (view.panel.preview, view.panel.report):
+        each.observe(lambda _: events.append("contents"), "value")
+    fleet = app.client.inventory()
+    app.fleet.grid.selected = [fleet.query("state == 'running'").identifier.iloc[0]]
+    say(view.controls[1].input, "power_off")
+    events.clear()
+    return view, events
+
+
+def test_keyboard_moves_at_last(screen: tuple[FormView, list[str]]) -> None:
+    """What is new is complete, then visible, then has the keyboard; only then the rest is hidden, and the status comes last."""
+    view, events = screen
+    click(view.review)
+    asked = events[events.index("contents") :]
+    assert asked.index("contents") < asked.index("yes visible") < asked.index("panel visible")
+    assert asked.index("panel visible") < asked.index("keyboard on back") < asked.index("review hidden")
+    assert asked[-1] == "status"
+    events.clear()
+    click(view.panel.yes)
+    assert events.index("stop visible") < events.index("keyboard on stop") < events.index("yes hidden")
+    assert events.index("again visible") < events.index("keyboard on again") < events.index("stop hidden")
+    last = len(events) - 1 - events[::-1].index("keyboard on again")
+    assert "contents" not in events[last:]
+    assert events[-1] == "status"
+
+
+def test_keyboard_goes_on(screen: tuple[FormView, list[str]]) -> None:
+    """A button that disappears when it is pressed hands the keyboard to the control where a person continues."""
+    view, events = screen
+    click(view.review)
+    click(view.panel.back)
+    assert events[-1] == "keyboard on review"
+    click(view.review)
+    click(view.panel.yes)
+    click(view.panel.again)
+    assert events[-1] == "keyboard on Action"
 
 
 def test_refresh_drops_what_is_gone(app: AdminApp) -> None:
