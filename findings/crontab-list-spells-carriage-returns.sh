@@ -1,10 +1,10 @@
 #!/bin/sh
 # Debian's cron 3.0pl1-162: `crontab -l | crontab -` changes the commands of a crontab with the line ends of Windows.
 #
-# The manual says that Debian's `crontab -l` leaves the header out so that scripts can pipe it through sed into `crontab -`
-# again and again. cron installs a file with CR LF as it is. But `crontab -l` prints each carriage return as a backslash
-# and an r, two characters that `crontab -` stores: the shell that runs the command then reads an escaped r, and the output
-# of the job goes to another file. The manual does not mention it. `crontab -e` gives the editor the text as it is.
+# The manual says that Debian's `crontab -l` omits the header, so that scripts can edit a crontab by that pipe as often as
+# they like. `crontab` installs a file with CR LF as it is. But `crontab -l` prints each carriage return as a backslash and
+# an r, and `crontab -` stores these two characters: the shell then reads an escaped r, and the output of the job goes to
+# another file. The manual does not mention it. `crontab -e` gives the editor the text as it is.
 set -eu
 
 folder=$(mktemp -d)

@@ -1,10 +1,10 @@
 #!/bin/sh
 # distributed 2026.8.0: the futures of `Client.get_executor()` are cancelled while their call is running, and it goes on.
 #
-# `Executor` and `Future` are those of concurrent.futures, where `cancel` returns False for a call that is running. With
-# threads and processes of the standard library it does. A future of Dask never counts as running, so `cancel` returns
-# True, `cancelled` too, and `wait` returns at once; the worker is not interrupted, and the effect of the call is made
-# afterwards. A program that starts its cancelled calls again makes the effect twice.
+# The executor is a `concurrent.futures.Executor`, and there `cancel` returns False for a call that is running; so it is
+# with threads and processes of the standard library. A future of this executor never counts as running: `cancel` and
+# `cancelled` return True and `wait` returns at once, but the worker is not interrupted and the call has its effect
+# afterwards. A program that repeats the calls that it cancelled has the effect twice.
 set -eu
 
 folder=$(mktemp -d)

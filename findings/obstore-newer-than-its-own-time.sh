@@ -1,10 +1,10 @@
 #!/bin/sh
 # obstore 0.12.1: an object counts as modified after the time that obstore has just returned as its `last_modified`.
 #
-# Local files and the store in memory have times in nanoseconds. `last_modified` is a datetime, which drops the last three
-# digits, and the condition of the next `get` compares the shortened time with the full one. So `if_unmodified_since`
-# refuses an object that nobody has touched, and `if_modified_since` downloads it each time. Both work in a bucket of S3,
-# whose times are whole seconds: only tests and folders are affected.
+# LocalStore and MemoryStore have times in nanoseconds. `last_modified` is a datetime, which drops the last three digits,
+# and the condition of the next `get` compares the shortened time with the full one. So `if_unmodified_since` refuses an
+# object that nobody has changed, and `if_modified_since` returns it each time. A store whose times are whole seconds is
+# not affected, so code that works with a bucket fails with the stores that its tests use.
 set -eu
 
 folder=$(mktemp -d)

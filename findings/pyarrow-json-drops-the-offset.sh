@@ -1,11 +1,10 @@
 #!/bin/sh
-# pyarrow 26.0.1: the JSON reader turns a time with an offset into a time without a zone, by an hour or more away from it.
+# pyarrow 26.0.1: the JSON reader moves a time with an offset to UTC, and then returns it as a time without a zone.
 #
-# "2026-11-30T12:00:00+02:00" is inferred as timestamp[s] without a zone, with the value 10:00, and next to a text without
-# an offset both are one column in which the same wall clock means two moments. The CSV reader of the same package infers UTC
-# for the first, keeps a mixed column as text, and refuses an explicit type that disagrees with the text; the JSON reader
-# converts each of them. `pandas.read_json(lines=True, engine="pyarrow")` inherits it: with its usual engine the column is
-# text. Only an explicit schema with tz="UTC" keeps the moment, and it takes a time without an offset for UTC.
+# "2026-11-30T12:00:00+02:00" becomes timestamp[s] with the value 10:00: nothing says that it is in UTC. A text without an
+# offset in the same column stays 12:00, so local times and times in UTC are mixed without a warning. The CSV reader of the
+# same package infers the type with tz=UTC for the first column, and leaves the mixed one as text.
+# `pandas.read_json(lines=True, engine="pyarrow")` does as the JSON reader does; with the default engine the column is text.
 set -eu
 
 folder=$(mktemp -d)

@@ -12,6 +12,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -513,6 +514,37 @@ def test_a7_flags_in_a_folder(tmp_path: Path) -> None:
     other.request_stop()
     assert flags.is_requested()
     assert not flags.claim_row(3)
+    assert [flags.is_row_started(row) for row in (1, 2, 3)] == [True, True, False]
+
+
+class NeverRunning(Executor):
+    """Runs each task in a thread; its futures can be cancelled at any time, as those of Dask."""
+
+    def submit(self, work: Any, /, *given: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            result = work(*pickle.loads(pickle.dumps(given)))
+            if not future.cancelled():
+                future.set_result(result)
+
+        threading.Thread(target=run).start()
+        return future
+
+
+def test_a7_interrupted_row_counts_as_started(tmp_path: Path) -> None:
+    """An interrupted batch waits for the end of a row that has started, also if its future could be cancelled."""
+
+    def interrupt(ended: int, rows: int, text: str) -> None:
+        if ended:
+            assert until(lambda: any(each.read_text() for each in tmp_path.glob("runs/*/begun")))
+            raise KeyboardInterrupt
+
+    over = [{"n": 1, "how": "sleep"}, {"n": 2}]
+    with pytest.raises(KeyboardInterrupt):
+        lcnb.batch(book(tmp_path / "b.ipynb"), over, executor=NeverRunning(), workers=2, progress=interrupt)
+    (place,) = tmp_path.glob("runs/batch-*")
+    assert [row(place, number)["status"] for number in (1, 2)] == ["interrupted", "done"]
 
 
 @pytest.mark.parametrize(
