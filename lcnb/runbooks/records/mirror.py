@@ -64,7 +64,7 @@ class Mirror:
             listed = self.store.list_records()
             pruned = self._pull_index()
             listed = {run: each for run, each in listed.items() if run not in pruned and is_file_name(run)}
-            wanted = [run for run, each in listed.items() if self._is_outdated(run, each.version)]
+            wanted = [run for run, each in listed.items() if self._is_outdated(run, each)]
             with ThreadPoolExecutor(PARALLEL_READS) as pool:
                 list(pool.map(self.pull_record, wanted))
             self._forget_runs(pruned.intersection(iter_known_runs(self.folder)))
@@ -85,13 +85,15 @@ class Mirror:
                 f"another process has been reading {self.store.url} into {self.folder} for {LOCK_TIMEOUT_S:g} s"
             ) from None
 
-    def _is_outdated(self, run: str, version: str) -> bool:
-        if not (self.folder / run / RECORD_FILE).exists():
+    def _is_outdated(self, run: str, listed: StoredEntry) -> bool:
+        """Whether the record here is missing, is of another version, or lost bytes in a power failure or by an edit."""
+        try:
+            size = (self.folder / run / RECORD_FILE).stat().st_size
+        except OSError:
             return True
         state = read_state(self.folder / run)
-        return (
-            state.foreign and state.version != version
-        )  # no version replaces that of a run that worked here
+        # No version replaces that of a run that worked here.
+        return state.foreign and (state.version, size) != (listed.version, listed.size)
 
     def pull_record(self, run: str) -> None:
         """Read the record of a run of another machine into its folder."""

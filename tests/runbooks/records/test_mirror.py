@@ -382,6 +382,17 @@ def test_removed_copy(machine: Callable[[str], Mirror]) -> None:
     assert (folder / "nightly.ipynb").is_file()
 
 
+@pytest.mark.parametrize("content", [b"", b'{"status": "do', b"\0" * 4096])
+def test_damaged_copy(content: bytes, machine: Callable[[str], Mirror]) -> None:
+    """The record of another machine that was damaged here, as by a power failure, is read again from the store."""
+    run = pushed_run(machine("a"))
+    copy = machine("b").folder / run.name / "run.json"
+    assert [each.status for each in list_runs()] == ["done"]
+    copy.write_bytes(content)
+    assert [each.status for each in list_runs()] == ["done"]
+    assert copy.read_bytes() == (run / "run.json").read_bytes()
+
+
 def test_pruned_elsewhere(machine: Callable[[str], Mirror]) -> None:
     """A run that another machine has pruned is not uploaded again, and its files stay where it worked."""
     store = machine("a")
