@@ -23,10 +23,17 @@ from lcnb.errors import ConfigError
 from lcnb.files import NotText, read_text
 from lcnb.folders import config_dir
 from lcnb.suggestions import did_you_mean
+from lcnb.tokens import TOKEN_VARIABLES, export_advice, looks_like_token
 
 #: The keys that say where the token of an account is. An account has at most one of them.
 _TOKEN_KEYS = ("token_env", "token_file", "keyring")
 _ACCOUNT_KEYS = (*_TOKEN_KEYS, "base_url", "facts", "read_only", "approve")
+
+
+_HOW_TO_REFER = (
+    "Put it into a file of mode 0600 and write token_file = ..., or name a variable by token_env, or a keyring entry "
+    "by keyring."
+)
 
 
 def default_account(config: dict[str, Any]) -> str | None:
@@ -48,6 +55,14 @@ def read_config() -> dict[str, Any]:
 
     Raises ConfigError when the file cannot be read, or has an unknown key or a wrong value.
     """
+    try:
+        return _read_checked()
+    except ConfigError as error:
+        # Its frames hold the file, into which somebody may have written a token: a traceback may print variables.
+        raise error.with_traceback(None) from None
+
+
+def _read_checked() -> dict[str, Any]:
     path = config_dir() / "lcnb.toml"
     try:
         text = read_text(path)
@@ -57,11 +72,14 @@ def read_config() -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     import tomllib  # most users have no such file
 
+    problem, config = "", {}
     try:
         config = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        problem = str(error)
+    if problem:  # not in the `except`: the frames of tomllib would be part of the error
         cure = "Correct that place, or rename the file to go on without it."
-        raise ConfigError(f"{path} cannot be read: {error}", cure=cure, not_done="sent") from None
+        raise ConfigError(f"{path} cannot be read: {problem}", cure=cure, not_done="sent")
     _check_config(path, config)
     return {"accounts": {}, **config}
 
@@ -79,13 +97,14 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
 
 def _check_account(path: Path, where: str, entry: Mapping[str, Any]) -> None:
     if "token" in entry:
-        raise ConfigError(
-            f"{path}, {where}: a token does not belong into this file",
-            cure=(
-                "Put it into a file of mode 0600 and write token_file = ..., or name a variable by token_env, or a "
-                "keyring entry by keyring."
-            ),
-        )
+        raise ConfigError(f"{path}, {where}: a token does not belong into this file", cure=_HOW_TO_REFER)
+    for key in _TOKEN_KEYS:
+        if isinstance(entry.get(key), str) and looks_like_token(entry[key]):
+            raise ConfigError(
+                f"{path}, {where}: {key} says where the token is, and holds what looks like the token itself, which is "
+                "not shown here",
+                cure=_HOW_TO_REFER,
+            )
     _check_keys(path, where, entry, _ACCOUNT_KEYS)
     for key, value in entry.items():
         if expected := _expected_value(key, value):
@@ -151,6 +170,11 @@ def approval_reason(account: str | None, config: dict[str, Any]) -> str:
 
 def unknown_account_message(name: str, config: dict[str, Any], what: str) -> str:
     """The message about an account that lcnb.toml does not have; `what` names the setting ("account", "default")."""
+    if looks_like_token(name):
+        return (
+            f"{what}: expected the name of an account in lcnb.toml, got what looks like a token, which is not shown. "
+            f"In Python: connect(token=...). In a shell: {export_advice(TOKEN_VARIABLES[0])}"
+        )
     path, known = config_dir() / "lcnb.toml", ", ".join(config["accounts"])
     near = did_you_mean(name, config["accounts"])
     there = f"{near}. Accounts there: {known or 'none'}" if path.exists() else ", which does not exist"

@@ -6,6 +6,7 @@ and the message says how to set it.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from lcnb.errors import ConfigError
@@ -35,6 +36,21 @@ def token_line(variable: str) -> str:
 def export_advice(variable: str) -> str:
     """The command that sets a token in a shell, with the reason for its single quotes."""
     return f"export {token_line(variable)} ({SINGLE_QUOTES_ADVICE})"
+
+
+#: How tokens begin, as password hashes of PHP do.
+_TOKEN_START = re.compile(r"\$2[A-Za-z]?\$")
+
+
+def looks_like_token(text: str) -> bool:
+    """Whether a text that should be a name may be a token instead, so that no message may show it.
+
+    >>> looks_like_token("$2Y$10$AB"), looks_like_token("LAB_TOKEN")
+    (True, False)
+    """
+    return bool(_TOKEN_START.match(text.strip(f"{QUOTE_CHARACTERS} "))) or (
+        len(text) == TOKEN_LENGTH and text.isalnum()
+    )
 
 
 def checked_token(text: str, place: str) -> Secret:

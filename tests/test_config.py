@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import platformdirs
 import pytest
 from keyring.backend import KeyringBackend
 
+import lcnb
 from conftest import TOKEN, Call
 from lcnb import config, config_file, env_file, folder_names, folders, token_places
 from lcnb.base_url import DEFAULT_BASE_URL
@@ -736,7 +738,7 @@ def test_locked_keyring(place: Place) -> None:
         ("http://127.8.9.1/api", "http://127.8.9.1/api"),
         ("http://[::1]:8000/api", "http://[::1]:8000/api"),
         ("http://localhost:8000", "http://localhost:8000"),
-        ("http://LOCALHOST", "http://LOCALHOST"),
+        ("http://LOCALHOST", "http://localhost"),
     ],
 )
 def test_base_url(place: Place, url: str, expected: str) -> None:
@@ -1041,6 +1043,47 @@ def test_no_canary_in_errors(place: Place) -> None:
     for name in (None, "env", "file", "open", "ring", "none", "odd"):
         for each in token_places.iter_token_places(name):
             assert TOKEN not in repr(each)
+
+
+REAL_FORM = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"
+#: lcnb.toml with a token in a wrong place, or in a file that cannot be read.
+TOKEN_IN_TOML = {
+    "token": f'[accounts.a]\ntoken = "{REAL_FORM}"',
+    "token_env": f'[accounts.a]\ntoken_env = "{REAL_FORM}"',
+    "token_file": f'[accounts.a]\ntoken_file = "{REAL_FORM}"',
+    "keyring": f'[accounts.a]\nkeyring = "{REAL_FORM}"',
+    "quoted twice": f"[accounts.a]\ntoken_env = \"'{REAL_FORM}'\"",
+    "unknown key": f'[accounts.a]\ntoken_evn = "{REAL_FORM}"',
+    "open text": f'[accounts.a]\ntoken_env = "{REAL_FORM}',
+    "account twice": f'[accounts.a]\ntoken = "{REAL_FORM}"\n[accounts.a]',
+}
+
+
+def everything(error: BaseException | None) -> str:
+    """The texts of an error and of those it came from, with the variables of the frames in lcnb and its libraries."""
+    texts = []
+    while error is not None:
+        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+        texts += [str(error), repr(vars(error)), *map(str, [each.locals for each in list(shown.stack)[1:]])]
+        error = error.__context__
+    return "".join(texts)
+
+
+@pytest.mark.parametrize("name", TOKEN_IN_TOML)
+def test_token_in_the_wrong_place(place: Place, name: str) -> None:
+    """A token that somebody wrote into lcnb.toml is in no message, and in no variable that a traceback prints."""
+    place.toml(TOKEN_IN_TOML[name])
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert "CANARY" not in everything(caught.value)
+
+
+@pytest.mark.parametrize("call", [load_settings, token_places.find_token_place, lcnb.connect])
+def test_token_instead_of_an_account(place: Place, call: Callable[[str], object]) -> None:
+    """`connect(TOKEN)` is refused with the right way, and without the token, which a notebook would keep."""
+    with pytest.raises(ConfigError, match=r"connect\(token=\.\.\.\)") as caught:
+        call(REAL_FORM)
+    assert "CANARY" not in str(caught.value)
 
 
 def test_input_error_is_no_config_error() -> None:
