@@ -266,6 +266,16 @@ def test_full_disk(desk: Path) -> None:
     _check_message(done.stderr, ["could not be written: No space left on device", "another place"])
 
 
+def test_logged_warning(call: Call, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lcnb logs as a warning is marked as one: here the state folder cannot be created."""
+    monkeypatch.setenv("LCNB_STATE_DIR", str(desk / "note.txt" / "state"))
+    done = call("profile")
+    assert done.code == 0, done.err
+    lines = [line for line in done.err.splitlines() if "the rate budget in" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: ")
+
+
 def run_in_terminal(command: list[str], code: int = 1, **variables: str) -> str:
     """Return what a command prints in a terminal of 60 columns, without its colors."""
     ours, theirs = pty.openpty()
