@@ -273,14 +273,14 @@ def _first_place_with_token(account: str | None) -> tuple[TokenPlace, Secret]:
 
 
 def _no_token_message(looked_at: list[TokenPlace]) -> str:
-    places = "\n".join(f"  - {place.place}: nothing there" for place in looked_at)
+    places = "\n".join(f"  - {place.place}" for place in looked_at)
     own = next((place for place in looked_at if place.account), None)
     whose = f" for the account {own.account!r}" if own else ""
     cure = (own or looked_at[0]).cure
     return (
-        f"no LetsCloud API token{whose}. Looked at:\n{places}\n"
-        f"Make a token in the LetsCloud panel (your profile, tab API), then: {cure}\n"
-        "To try lcnb without an account, use lcnb.connect(sandbox=True) or `lcnb demo`: they need no token."
+        f"no LetsCloud API token{whose}: nothing was sent. There is none in:\n{places}\n"
+        f"Create a token in the LetsCloud panel (your profile, tab API), then: {cure}\n"
+        "To try lcnb without an account, use `lcnb demo`, or lcnb.connect(sandbox=True) in Python."
     )
 
 

@@ -97,13 +97,16 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
 
 def _check_account(path: Path, where: str, entry: Mapping[str, Any]) -> None:
     if "token" in entry:
-        raise ConfigError(f"{path}, {where}: a token does not belong into this file", cure=_HOW_TO_REFER)
+        raise ConfigError(
+            f"{path}, {where}: a token does not belong in this file", cure=_HOW_TO_REFER, not_done="sent"
+        )
     for key in _TOKEN_KEYS:
         if isinstance(entry.get(key), str) and looks_like_token(entry[key]):
             raise ConfigError(
                 f"{path}, {where}: {key} says where the token is, and holds what looks like the token itself, which is "
                 "not shown here",
                 cure=_HOW_TO_REFER,
+                not_done="sent",
             )
     _check_keys(path, where, entry, _ACCOUNT_KEYS)
     for key, value in entry.items():
@@ -135,7 +138,7 @@ def account_entry(name: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(config["accounts"][name])
     except KeyError:
-        raise ConfigError(unknown_account_message(name, config, what="account")) from None
+        raise ConfigError(unknown_account_message(name, config, what="account"), not_done="sent") from None
 
 
 def read_only_reason(account: str | None, config: dict[str, Any]) -> str:
@@ -179,8 +182,8 @@ def unknown_account_message(name: str, config: dict[str, Any], what: str) -> str
     near = did_you_mean(name, config["accounts"])
     there = f"{near}. Accounts there: {known or 'none'}" if path.exists() else ", which does not exist"
     return (
-        f"{what} {name!r} is not in {path}{there}. An account is declared by a line [accounts.NAME] and a line such as "
-        "token_file = 'NAME.token'"
+        f"{what} {name!r} is not in {path}{there}. To declare an account, write a line [accounts.NAME] and a line such "
+        "as token_file = 'NAME.token' into that file"
     )
 
 

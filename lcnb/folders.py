@@ -83,7 +83,7 @@ def make_state_folder(path: Path) -> Path:
         from lcnb.errors import ConfigError
 
         raise ConfigError(
-            f"the folder {path} cannot be made: {error.strerror or error}",
+            f"the folder {path} cannot be created: {error.strerror or error}",
             cure="Cure: set LCNB_STATE_DIR to a folder that you may write.",
             not_done="sent",
         ) from None

@@ -46,6 +46,24 @@ def nearest_name(name: str, known: Iterable[object]) -> str | None:
     return by_lower_name[nearest[0]] if nearest else None
 
 
+def unknown_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+    """Return the error about an attribute that `owner` does not have, with the names that are near.
+
+    Notebooks show no suggestions of their own. `name` is not set, so that Python's traceback does not add a second one.
+
+    >>> unknown_attribute("LetsCloud", "inventry", ["inventory", "plans"])
+    AttributeError("LetsCloud has no attribute 'inventry' (did you mean 'inventory'?)")
+    >>> unknown_attribute("LetsCloud", "delete", ["delete_instance", "delete_snapshot"])
+    AttributeError("LetsCloud has no attribute 'delete' (did you mean 'delete_instance' or 'delete_snapshot'?)")
+    """
+    near = ""
+    if not name.startswith("_"):  # those are looked up by programs, such as IPython
+        public = [each for each in known if not each.startswith("_")]
+        longer = sorted(each for each in public if each.startswith(f"{name}_"))
+        near = f" (did you mean {' or '.join(map(repr, longer))}?)" if longer else did_you_mean(name, public)
+    return AttributeError(f"{owner} has no attribute {name!r}{near}", name=None, obj=None)
+
+
 def _without_zeros(name: str) -> str:
     """The name without the zeros before each number: `web-01` and `web-1` are the same."""
     return _LEADING_ZEROS.sub("", name)

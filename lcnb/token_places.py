@@ -85,7 +85,7 @@ def iter_token_places(account: str | None = None) -> Iterator[TokenPlace]:
         return
     default = default_account(config)
     if default is not None and default not in config["accounts"]:
-        raise ConfigError(unknown_account_message(default, config, what="default"))
+        raise ConfigError(unknown_account_message(default, config, what="default"), not_done="sent")
     for name in TOKEN_VARIABLES:
         yield _variable_place(None, name)
     if default is not None:
@@ -189,7 +189,9 @@ def _keyring_place(account: str | None, service: str, user: str, base_url: str |
             place, place=f"{place.place} (needs: {INSTALL_COMMAND})", cure=f"{INSTALL_COMMAND}, then: {cure}"
         )
     except Exception as error:
-        return replace(place, place=f"{place.place} (not readable here: {type(error).__name__})")
+        kind = type(error).__name__
+        problem = "this system has none" if kind == "NoKeyringError" else f"cannot be read here: {kind}"
+        return replace(place, place=f"{place.place} ({problem})")
     return _place_with_token(place, text.strip())
 
 

@@ -108,6 +108,6 @@ def refuse_cut_token(text: str, place: str) -> None:
         raise ConfigError(
             f"the token from {place} has only {characters}. A LetsCloud token has {TOKEN_LENGTH} and contains $. "
             "Outside single quotes a shell replaces the $ and what follows it, so part of the token is lost",
-            cure=f"Copy the whole token again. In a shell: {export_advice(CLI_VARIABLE)}.",
+            cure=f"Copy the whole token again, into single quotes: export {token_line(CLI_VARIABLE)}.",
             not_done="sent",
         )

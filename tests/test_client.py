@@ -895,3 +895,20 @@ def test_error_of_a_method(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in READS:
             with pytest.raises(ConnectionFailed):
                 call(name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        (lambda lc: lc.inventry(), r"^LetsCloud has no attribute 'inventry' \(did you mean 'inventory'\?\)$"),
+        (lambda lc: lc.delete("web-03"), "'delete' .did you mean 'delete_instance' or 'delete_snapshot' or 'delete_sshkey'"),
+        (lambda lc: lc.xyzzy, r"'xyzzy'$"),
+        (lambda lc: lc.inventory().lc.poweroff(), r"^frame\.lc has no attribute 'poweroff' \(did you mean 'power_off'\?\)$"),
+    ],
+)  # fmt: skip
+def test_misspelt_method(served: Served, wrong: Callable[[Any], Any], near: str) -> None:
+    """A method that does not exist is an AttributeError that names the nearest one, as notebooks do not do."""
+    _, lc = served()
+    with pytest.raises(AttributeError, match=near):
+        wrong(lc)
+    assert not hasattr(lc, "_repr_html_")

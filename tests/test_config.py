@@ -314,7 +314,7 @@ def test_unknown_account_without_file() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[accounts.a]\ntoken = "canary"', r"\[accounts\.a\]: a token does not belong into this file"),
+        ('[accounts.a]\ntoken = "canary"', r"\[accounts\.a\]: a token does not belong in this file"),
         ('[accounts.a]\ntokenfile = "x"', r"\[accounts\.a\]: unknown key 'tokenfile' \(did you mean 'token_file'\?\)\. Known: token_env, token_file, keyring, base_url"),
         ('[accounts.a]\nzzz = "x"', r"unknown key 'zzz'\. Known"),
         ('token = "canary"', r"the top level: unknown key 'token'\. Known: default, accounts"),
@@ -721,7 +721,7 @@ def test_locked_keyring(place: Place) -> None:
     keyring.set_keyring(Locked())
     with pytest.raises(TokenMissing) as caught:
         load_settings()
-    assert caught.value.looked_at[-1] == "keyring entry lcnb/default (not readable here: RuntimeError)"
+    assert caught.value.looked_at[-1] == "keyring entry lcnb/default (cannot be read here: RuntimeError)"
     assert TOKEN not in str(caught.value)
 
 

@@ -25,6 +25,7 @@ from lcnb.facts.machine_facts import checked_tag_key, tag_values
 from lcnb.flags import checked_flag
 from lcnb.frames.live_clients import clients_that_listed, find_client
 from lcnb.frames.provenance import frame_facts
+from lcnb.suggestions import unknown_attribute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +71,12 @@ class SelectedRows:
         return rows
 
     _client: Any = None
+
+    if not TYPE_CHECKING:  # a type checker would accept every misspelt name
+
+        def __getattr__(self, name: str) -> object:
+            """Raise AttributeError with the nearest name."""
+            raise unknown_attribute("frame.lc", name, dir(type(self)))
 
     def power_on(self, *, skip_busy: bool = False) -> ChangeSet:
         """Turn the machines on; running ones are left alone."""

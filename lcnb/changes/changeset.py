@@ -463,9 +463,24 @@ def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
         print_changes(changes)
     wanted = changes.challenge
     if not wanted:
-        return input("Apply? Type yes: ").strip().lower() in ("y", "yes")
-    answer = input(f"{changes.challenge_reason} Type {wanted!r} to go on: ").strip()
-    return same_name(answer, wanted)
+        return typed_answer("Apply? Type yes: ").lower() in ("y", "yes")
+    answer = typed_answer(f"{changes.challenge_reason} Type {wanted!r} to go on: ")
+    confirmed = same_name(answer, wanted)
+    if answer and not confirmed:
+        print(f"{answer!r} was typed, and not {wanted!r}", file=sys.stderr)
+    return confirmed
+
+
+def typed_answer(question: str) -> str:
+    """Ask a person. The end of the input (Ctrl-D) is an empty answer; after Ctrl-C the note says what was done."""
+    try:
+        return input(question).strip()
+    except EOFError:
+        print()
+        return ""
+    except KeyboardInterrupt as stop:
+        stop.add_note("not confirmed: nothing was sent")
+        raise
 
 
 # --- details --------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ def _column_problem(frame: pd.DataFrame, count: int) -> str:
     found = _renamed_columns(frame)
     if found:
         return f"the rows have no column identifier: merge renamed it to {' and '.join(found)}"
+    if KEY in frame.index.names:
+        return "each row needs its identifier, and here it is the index of the frame"
     return "each row needs its identifier, and the frame has no such column"
 
 
@@ -72,6 +74,8 @@ def _column_cure(frame: pd.DataFrame, count: int) -> str:
     found = _renamed_columns(frame)
     if found:
         return f"Say which one is meant: frame.rename(columns={{{found[0]!r}: 'identifier'}})."
+    if KEY in frame.index.names:
+        return "Make it a column again: frame.reset_index()."
     return "Select the column too, or merge with it."
 
 

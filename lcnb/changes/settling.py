@@ -94,7 +94,9 @@ class Settlement:
     def _judge_busy(self, task: ChangeTask) -> Flow[None]:
         task.seen_busy = True
         if task.state == "accepted":
-            yield from self.session.record_outcome(task, "done", "in progress: the machine is busy")
+            yield from self.session.record_outcome(
+                task, "done", "accepted; the machine is still busy with it"
+            )
         elif self._is_over(task, MAX_UNREADABLE_S):
             yield from self.session.record_outcome(
                 task, "unknown", f"{task.detail} The machine is still busy"

@@ -45,10 +45,10 @@ def wait_command(
 @click.option("--identifier", metavar="ID", help="Identifier of the machine, instead of MACHINE.")
 @account_options
 def reveal_command(machine: str | None, identifier: str | None, account: str | None, sandbox: bool) -> None:
-    """Print the initial root password of MACHINE, a label or an identifier.
+    """Print the initial root password of a machine.
 
-    The provider stores it. It is printed on stdout and kept nowhere; in the cells of a run it is refused, because it
-    would be saved with the notebook.
+    MACHINE is a label or an identifier. The provider stores the password. It is printed on stdout and kept nowhere; in
+    the cells of a run it is refused, because it would be saved with the notebook.
     """
     from lcnb.errors import InputError
     from lcnb.runbooks.environment import RUN_FOLDER_VARIABLE

@@ -224,8 +224,9 @@ def reset_password_command(
     sandbox: bool,
     **how: Any,
 ) -> None:
-    """Set a new root password of MACHINE, a label or an identifier.
+    """Set a new root password of a machine.
 
+    MACHINE is a label or an identifier.
     Without --password-file lcnb generates one; `lcnb reveal MACHINE` shows it.
     """
     with connect_client(account, sandbox) as lc:

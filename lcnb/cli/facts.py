@@ -106,8 +106,8 @@ def tag_command(words: tuple[str, ...], keys: tuple[str, ...], selection: str | 
     """
     tags, machines = _tags_and_machines(words)
     if not tags and not keys:
-        named = f" {' '.join(map(repr, words[-1:]))} has no =." if words else ""
-        raise click.UsageError(f"name at least one tag: KEY=VALUE, or --key KEY.{named}")
+        named = f" {words[-1]!r} has no =." if words else ""
+        raise click.UsageError(f"name at least one tag: KEY=VALUE such as project=shop, or --key KEY.{named}")
     if not machines and selection is None:
         raise click.UsageError(
             "no machine is named: each word with = is a tag. Name machines by label or identifier, or pass --select."

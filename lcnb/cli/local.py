@@ -14,7 +14,10 @@ from lcnb.runbooks.ends import DONE, RUN_FAILED
 @click.command()
 @account_options
 def doctor_command(account: str | None, sandbox: bool) -> None:
-    """Check token, network, limits, versions and kernel."""
+    """Check token, network, limits, versions and kernel.
+
+    Correct the first line that begins with FAIL. The exit code is 1 if there is one. Nothing is changed.
+    """
     from lcnb.cli.doctor import run_checks
     from lcnb.display.palette import ERROR_STYLE, HEADING_STYLE, SUCCESS_STYLE
     from lcnb.display.terminal import print_finding

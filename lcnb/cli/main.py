@@ -20,6 +20,7 @@ import click
 
 import lcnb
 from lcnb import streams
+from lcnb.cli.help_pages import add_pages
 from lcnb.runbooks.ends import DONE, INTERRUPTED
 from lcnb.signals import resend_lost_signal
 
@@ -43,6 +44,21 @@ MODULES = {
 }  # fmt: skip
 
 
+#: Words that people try as a command → the words that do it here.
+OTHER_WORDS = {
+    "help": "--help",
+    **dict.fromkeys(("list", "ls", "machines", "servers", "status"), "inventory"),
+    **dict.fromkeys(("start", "on"), "power on"),
+    **dict.fromkeys(("stop", "off"), "power off"),
+    "shutdown": "power shutdown",
+    **dict.fromkeys(("reboot", "restart"), "power reboot"),
+    **dict.fromkeys(("rm", "remove", "destroy"), "delete"),
+    **dict.fromkeys(("login", "token", "check"), "doctor"),
+    "ssh": "wait",
+    "password": "reveal",
+    **dict.fromkeys(("report", "log", "logs"), "show last"),
+    "cron": "schedule",
+}
 #: The values of --wait besides "ready", which is meant without a value.
 WAIT_LEVELS = ("ssh", "cloud-init")
 #: New objects after which Python searches for cycles. Importing makes many objects and no garbage: with Python's own
@@ -86,14 +102,19 @@ class _LazyGroup(click.Group):
         if module is None:
             return None
         commands: tuple[click.Command, ...] = import_module(f"lcnb.cli.{module}").COMMANDS
-        return next(each for each in commands if each.name == cmd_name)
+        command = next(each for each in commands if each.name == cmd_name)
+        add_pages(command, cmd_name)
+        return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the command, or suggest a similar one."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             from lcnb.suggestions import did_you_mean
 
-            near = did_you_mean(args[0], self.list_commands(ctx))
+            word = args[0].lower()
+            near = did_you_mean(word, self.list_commands(ctx))
+            if word in OTHER_WORDS:
+                near = f" (use `lcnb {OTHER_WORDS[word]}`)"
             ctx.fail(f"no command {args[0]!r}{near}. `lcnb --help` lists them.")
         return super().resolve_command(ctx, args)
 

@@ -166,7 +166,9 @@ _TABLE_OPTIONS = (
 def connect_client(account: str | None, sandbox: bool) -> LetsCloud:
     """Return a client of the account that the options choose."""
     from lcnb.client import connect
+    from lcnb.display.terminal import show_logged_warnings
 
+    show_logged_warnings()
     return connect(account, sandbox=sandbox)
 
 

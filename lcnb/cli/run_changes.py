@@ -101,4 +101,6 @@ def _is_confirmed(question: str) -> bool:
     """Ask at a terminal; elsewhere the name of the plan was the confirmation."""
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
-    return input(question).strip().lower() in ("y", "yes")
+    from lcnb.changes.changeset import typed_answer
+
+    return typed_answer(question).lower() in ("y", "yes")

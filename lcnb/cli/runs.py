@@ -342,9 +342,8 @@ def _verify_folder(folder: Path, run_ids: list[str] | None) -> int:
     if pending := mirror.pending_runs() if mirror else []:
         print_warning(f"{len(pending)} runs are only on this machine, and were not verified: lcnb runs push")
     where = mirror.store.url if mirror else str(folder)
-    click.echo(
-        f"{where}: {result.runs} runs, {result.files} files: {verdict}; the index ends with {result.head}"
-    )
+    runs = f"{result.runs} run{'' if result.runs == 1 else 's'}"
+    click.echo(f"{where}: {runs}, {result.files} files: {verdict}; the index ends with {result.head}")
     return len(result.problems)
 
 

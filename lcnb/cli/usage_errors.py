@@ -13,6 +13,14 @@ from lcnb.suggestions import nearest_name
 
 #: Characters of unexpected words that a message shows: an unquoted * is every file of the folder.
 MAX_SHOWN_CHARACTERS = 60
+#: What lists the values of an argument, by the name that the usage line gives it.
+_ARGUMENT_CURES = {
+    "MACHINE": "`lcnb inventory` lists the machines.",
+    "RUN": "`lcnb runs` lists the runs; `last` is the newest one.",
+    "QUERY": 'For example: `lcnb sql "select count(*) from inventory"`.',
+}
+#: Options of other tools that confirm a change.
+_WORDS_FOR_YES = ("force", "f", "y", "confirm")
 #: How click begins its message about words that a command does not take; it has no class of its own.
 _EXTRA_WORDS = "Got unexpected extra argument"
 
@@ -23,6 +31,11 @@ def show_usage_error(error: click.ClickException) -> None:
 
     context = getattr(error, "ctx", None)
     message = error.format_message()
+    if isinstance(
+        error, click.exceptions.NoArgsIsHelpError
+    ):  # a group without a command: its help says which it has
+        click.echo(message, err=True)
+        return
     if isinstance(error, click.UsageError) and context is not None:
         click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
         message = _explain(error, context)
@@ -35,8 +48,10 @@ def _explain(error: click.UsageError, context: click.Context) -> str:
         return _explain_option(error, context)
     if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option):
         return _explain_missing(error.param, context)
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return _explain_missing_argument(error.param, context)
     if error.message.startswith(_EXTRA_WORDS):
-        return f"{_shorten_words(error.message)}. {_extra_words_cure(error.message, context)}"
+        return f"unexpected: {_shorten_words(error.message)}. {_extra_words_cure(error.message, context)}"
     return error.format_message()
 
 
@@ -47,16 +62,24 @@ def _options(context: click.Context) -> dict[str, click.Option]:
 
 
 def _explain_option(error: click.NoSuchOption, context: click.Context) -> str:
-    options, name = _options(context), error.option_name.lstrip("-")
+    options, option = _options(context), _typed_option(error.option_name)
+    name = option.lstrip("-")
     known = {each.lstrip("-"): each for each in options if each.startswith("--")}
-    nearest = nearest_name(name, known)
+    nearest = "yes" if name in _WORDS_FOR_YES and "yes" in known else nearest_name(name, known)
     near = f" (did you mean '--{nearest}'?)" if nearest else ""
     cure = (
         f" A parameter of the runbook is written `-p {name.replace('-', '_')}=VALUE`."
         if "-p" in options
         else ""
     )
-    return f"no option {error.option_name!r}{near}.{cure}"
+    return f"no option {option!r}{near}.{cure}"
+
+
+def _typed_option(name: str) -> str:
+    """The option as it was typed: of `-location`, click only names `-l`."""
+    if name.startswith("--"):
+        return name
+    return next((each for each in sys.argv[1:] if each.startswith(name)), name).partition("=")[0]
 
 
 def _explain_missing(option: click.Option, context: click.Context) -> str:
@@ -70,10 +93,18 @@ def _explain_missing(option: click.Option, context: click.Context) -> str:
     return "\n".join([f"missing option{'s' if len(lines) > 1 else ''}:", *lines])
 
 
+def _explain_missing_argument(argument: click.Parameter, context: click.Context) -> str:
+    """Name an argument that is missing as the usage line does, and the command that lists its values."""
+    name = argument.make_metavar(context).strip("[].")
+    runbook = name == "NAME" and "-p" in _options(context)
+    cure = "`lcnb runbooks` lists the runbooks." if runbook else _ARGUMENT_CURES.get(name, "")
+    return f"missing argument {name}. {cure}".rstrip()
+
+
 def _shorten_words(message: str) -> str:
-    text = message.rstrip(")")
-    shown = text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS].rstrip()}..."
-    return f"{shown})"
+    """The words that click found unexpected; of many, the first ones."""
+    words = message.partition("(")[2].removesuffix(")")
+    return words if len(words) <= MAX_SHOWN_CHARACTERS else f"{words[:MAX_SHOWN_CHARACTERS].rstrip()} ..."
 
 
 def _extra_words_cure(message: str, context: click.Context) -> str:

@@ -35,6 +35,7 @@ from lcnb.history import readings
 from lcnb.history.recording import HistoryRecorder
 from lcnb.rows import Rows
 from lcnb.secret import Secret
+from lcnb.suggestions import unknown_attribute
 from lcnb.transport.budget import Budget
 from lcnb.transport.rate_limit import BudgetStatus
 
@@ -81,6 +82,12 @@ class AccountMethods(MachineMethods, FactsMethods, HistoryMethods, SqlMethods, G
             f"{type(self).__name__}({account}base_url={self.settings.base_url!r}, "
             f"token from {self.settings.token_source})"
         )
+
+    if not TYPE_CHECKING:  # a type checker would accept every misspelt name
+
+        def __getattr__(self, name: str) -> object:
+            """Raise AttributeError with the nearest name."""
+            raise unknown_attribute(type(self).__name__, name, dir(type(self)))
 
     @cached_property
     def _cache(self) -> build.ReadCache:

@@ -9,8 +9,10 @@ from lcnb.display.palette import NEUTRAL_COLOR, STATE_COLORS
 
 #: The text for a missing value.
 MISSING = "–"
+#: The unit of a monthly price in a heading; its currency has a column of its own.
+PER_MONTH = "per month"
 #: Units that are shown next to a name; a currency is not, because a column of its own names it.
-SHOWN_UNITS = ("MB", "GB")
+SHOWN_UNITS = ("MB", "GB", PER_MONTH)
 
 
 def format_value(value: Any) -> str:

@@ -11,9 +11,14 @@ from lcnb.errors import InputError
 from lcnb.rows import Rows
 from lcnb.suggestions import did_you_mean
 
-#: Shorter headings of some columns. The options accept the name and the heading.
+#: Headings of columns whose names people do not read easily, in terminals, reports and forms. The options of a command
+#: accept the name and the heading.
 HEADINGS = {
     "monthly_value": "price",
+    "daily_value": "price_per_day",
+    "suggested_value": "suggested_price",
+    "there_value": "price_there",
+    "dearest_value": "dearest_price",
     "currencycode": "currency",
     "total_disk_size": "disk",
     "template_label": "image",
@@ -69,7 +74,8 @@ LESS_IMPORTANT_COLUMNS = {
     "refused": ("account", "exit_code"),
     "journal": ("detail", "changeset"),
     "facts": ("protected_at", "protected_by", "identifier", "note", "owner"),
-    "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "state"),
+    "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "plan", "present"),
+    "result": ("seconds", "tries", "identifier", "change"),
     "comparison": ("identifier", "not_before", "currencycode"),
     "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
     "accounts": ("base_url",),

@@ -1,9 +1,9 @@
 """Rows as lines of text: each value in one line, columns aligned, and no wider than a terminal.
 
-When a terminal is too narrow, first the free texts are cut (an ellipsis shows it), then less important columns are
-omitted, then the longest texts are cut. A table whose columns were chosen omits none, and a wide one also cuts nothing:
-where that does not fit, it shows one block per row, with one line per value. Without a width, as in a pipe, nothing is
-cut or omitted.
+When a terminal is too narrow, first the free texts are cut (an ellipsis shows it) and the sentences are wrapped, then
+less important columns are omitted, then the longest texts are cut; a time is never cut. A table whose columns were
+chosen omits none, and a wide one also cuts nothing: where that does not fit, it shows one block per row, with one line
+per value. Without a width, as in a pipe, nothing is cut, wrapped or omitted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from typing import Any
 
 from lcnb.display.formats import MISSING, format_value
@@ -25,7 +25,7 @@ from lcnb.display.row_choice import (
     default_columns,
     select_columns,
 )
-from lcnb.rows import NUMBER_DTYPES, Rows
+from lcnb.rows import NUMBER_DTYPES, TIME_DTYPE, Rows
 
 ELLIPSIS = "…"
 GAP = "  "
@@ -34,6 +34,8 @@ FREE_TEXTS = frozenset(
     ("purpose", "help", "title", "detail", "problem", "price_note", "public_key", "token_from", "base_url",
      "folder", "description", "note", "error", "request", "body", "parameters", "value", "first", "second")
 )  # fmt: skip
+#: Columns of sentences that say little when they are cut: what does not fit continues in further lines.
+WRAPPED_TEXTS = frozenset(("purpose", "type", "help", "detail", "reason", "text"))
 #: The least width, in characters, to which a column is cut.
 MIN_FREE_WIDTH, MIN_TEXT_WIDTH = 24, 8
 #: Matches texts of which each character takes one place in a terminal.
@@ -53,6 +55,8 @@ class TextColumn:
     width: int
     #: Numbers are aligned to the right.
     right: bool
+    #: Whether a narrow terminal may cut the cells: half a number or half a time is a wrong one.
+    can_be_cut: bool
 
     @property
     def heading(self) -> str:
@@ -87,7 +91,7 @@ def layout_rows(rows: Rows, choice: RowChoice, width: int | None = None) -> Text
     if _total_width(fitted) > width:
         return TextTable(list(_block_lines(_text_columns(rows, names))))
     full_widths = {each.name: each.width for each in columns}
-    cut = any(each.width < full_widths[each.name] for each in fitted)
+    cut = any(each.width < full_widths[each.name] and each.name not in WRAPPED_TEXTS for each in fitted)
     return TextTable(list(_table_lines(fitted, choice.header, rule=True)), len(names) - len(fitted), cut)
 
 
@@ -109,7 +113,9 @@ def _text_columns(rows: Rows, names: Sequence[str], header: bool = True) -> list
             cells = _cells_with_currency(cells, of_column, rows.column("currencycode"))
         widest = max(map(text_width, cells), default=0)
         heading = text_width(HEADINGS.get(name, name)) if header else 0
-        columns.append(TextColumn(name, cells, max(widest, heading), shown.dtypes[name] in NUMBER_DTYPES))
+        number = shown.dtypes[name] in NUMBER_DTYPES
+        can_be_cut = not number and shown.dtypes[name] != TIME_DTYPE
+        columns.append(TextColumn(name, cells, max(widest, heading), number, can_be_cut))
     return columns
 
 
@@ -165,15 +171,16 @@ def _fitted_columns(
     """The columns made as narrow as `width` requires and `choice` allows, without those that had to be omitted."""
     if choice.wide:
         return columns
-    fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
+    free = FREE_TEXTS | WRAPPED_TEXTS
+    fitted = _cut_columns(columns, width, free, MIN_FREE_WIDTH)
     if choice.columns:
         return fitted
     for name in less_important:
         if _total_width(fitted) <= width:
             break
         columns = [each for each in columns if each.name != name]
-        fitted = _cut_columns(columns, width, FREE_TEXTS, MIN_FREE_WIDTH)
-    texts = {each.name for each in fitted if not each.right}
+        fitted = _cut_columns(columns, width, free, MIN_FREE_WIDTH)
+    texts = {each.name for each in fitted if each.can_be_cut}
     return _cut_columns(fitted, width, texts, MIN_TEXT_WIDTH)
 
 
@@ -226,12 +233,41 @@ def _table_lines(columns: Sequence[TextColumn], header: bool, *, rule: bool) -> 
         if rule:
             yield [("─" * _total_width(columns), MISSING_STYLE)]
     for cells in zip(*(each.cells for each in columns), strict=True):
-        yield _joined_line(
-            [
-                (_aligned(column, text), _cell_style(column.name, text))
-                for column, text in zip(columns, cells, strict=True)
-            ]
-        )
+        parts = [_cell_lines(column, text) for column, text in zip(columns, cells, strict=True)]
+        for texts in zip_longest(*parts, fillvalue=""):
+            yield _joined_line(
+                [
+                    (_aligned(column, text), _cell_style(column.name, text))
+                    for column, text in zip(columns, texts, strict=True)
+                ]
+            )
+
+
+def _cell_lines(column: TextColumn, text: str) -> list[str]:
+    """The lines of a cell: several for a sentence that is wider than its column, else one."""
+    if column.name not in WRAPPED_TEXTS or text_width(text) <= column.width:
+        return [text]
+    return wrap_text(text, column.width)
+
+
+def wrap_text(text: str, width: int) -> list[str]:
+    """Return a text as lines of at most this width, broken between words; a longer word is broken inside.
+
+    >>> wrap_text("Turns the selected machines on or off.", 12)
+    ['Turns the', 'selected', 'machines on', 'or off.']
+    """
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and text_width(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if lines[-1] and text_width(lines[-1] + character) > width:
+                lines.append("")
+            lines[-1] += character
+    return lines
 
 
 def _block_lines(columns: Sequence[TextColumn]) -> Iterator[Line]:

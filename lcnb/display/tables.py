@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from lcnb.display.formats import MISSING, format_value, is_missing, state_html, unit_html
+from lcnb.display.formats import MISSING, PER_MONTH, format_value, is_missing, state_html, unit_html
 from lcnb.display.markup import Html, class_attribute
+from lcnb.display.row_choice import HEADINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ def table(
         frame = frame.reset_index()
     if not len(frame):
         return Html(f'<p class="lcnb-none">{escape(empty)}</p>', empty)
-    units = column_units()
+    units = column_units() | {"monthly_value": PER_MONTH}
     head = "".join(_header_cell(str(name), dtype, units) for name, dtype in frame.dtypes.items())
     numbers = [_is_number(dtype) for dtype in frame.dtypes]
     rows = "".join(
@@ -64,7 +65,8 @@ def _marked_cells(frame: pd.DataFrame, mark: pd.DataFrame | None) -> list[list[b
 
 def _header_cell(name: str, dtype: Any, units: Mapping[str, str]) -> str:
     alignment = class_attribute("n" if _is_number(dtype) else "")
-    return f'<th scope="col"{alignment}>{escape(name.replace("_", " "))}{unit_html(units.get(name, ""))}</th>'
+    heading = HEADINGS.get(name, name).replace("_", " ")
+    return f'<th scope="col"{alignment}>{escape(heading)}{unit_html(units.get(name, ""))}</th>'
 
 
 def _is_number(dtype: Any) -> bool:

@@ -153,7 +153,7 @@ def print_line(*spans: Span, stream: TextIO | None = None) -> None:
 
 
 def print_finding(*head: Span, text: str, indent: int) -> None:
-    """Print styled words and a text to stdout. In a terminal the text continues on lines with an indent.
+    """Print styled words and a text to stdout. In a terminal each further line of the text has an indent.
 
     Words such as paths stay whole, so that they can be copied.
     """
@@ -163,10 +163,12 @@ def print_finding(*head: Span, text: str, indent: int) -> None:
     from textwrap import wrap
 
     begin = " " * text_width("".join(each for each, _ in head))
-    lines = wrap(
-        text, console_for(sys.stdout).width, initial_indent=begin, subsequent_indent=" " * indent,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += wrap(
+            line, console_for(sys.stdout).width, initial_indent=" " * indent if lines else begin,
+            subsequent_indent=" " * (indent + _hanging_indent(line)), break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
     first, *others = lines or [begin]
     print_lines([[*head, (first[len(begin) :], "")], *([(each, "")] for each in others)])
 
@@ -283,6 +285,19 @@ def show_warnings() -> None:
     warnings.showwarning = show  # type: ignore[assignment]  # accepts every argument that Python passes
 
 
+def show_logged_warnings() -> None:
+    """From now on, print what lcnb logs as a warning, such as a budget that cannot be kept, as other warnings."""
+    import logging  # takes a tenth of the time of a short command
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print_warning(record.getMessage())
+
+    logger = logging.getLogger("lcnb")
+    if not logger.handlers:
+        logger.addHandler(Printer(logging.WARNING))
+
+
 def print_warning(text: str) -> None:
     """Print `warning: TEXT` to stderr."""
     _print_message("warning:", WARNING_STYLE, text)
@@ -324,11 +339,17 @@ def wrap_message(text: str, width: int) -> str:
     lines = (
         textwrap.fill(
             line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True,
-            subsequent_indent=" " * (len(line) - len(line.lstrip(" "))),
+            subsequent_indent=" " * _hanging_indent(line),
         )
         for line in joined.split("\n")
     )  # fmt: skip
     return "\n".join(lines).replace("\0", " ")
+
+
+def _hanging_indent(line: str) -> int:
+    """The indent of the lines that continue a line: its own, and behind the mark of an item of a list."""
+    text = line.lstrip(" ")
+    return len(line) - len(text) + (2 if text.startswith("- ") else 0)
 
 
 def escape_markup(text: str) -> str:

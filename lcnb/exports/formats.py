@@ -134,7 +134,7 @@ def write_target(name: str, path: Path, text: str) -> None:
         write_atomically(path, text, mode=mode)
     except OSError as error:
         raise InputError(
-            f"the file cannot be written: {error.strerror or error}",
+            f"the file {path} cannot be written: {error.strerror or error}",
             field="--file",
             value=str(path),
             cure="Choose a file in a folder that exists, is writable and has space.",

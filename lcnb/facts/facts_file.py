@@ -97,7 +97,7 @@ class FactsFile:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"the folder of {self.path} cannot be made: {error}", not_done="written"
+                f"the folder of {self.path} cannot be created: {error}", not_done="written"
             ) from None
         return path
 

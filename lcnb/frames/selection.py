@@ -224,7 +224,7 @@ def _parse_expression(text: str) -> ast.expr:
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if _SINGLE_EQUALS.search(_QUOTED_TEXT.sub("''", text)):
-            raise _SelectionProblem("it compares by =: write ==") from None
+            raise _SelectionProblem("it compares with one =; write ==") from None
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise _SelectionProblem(f"it cannot be read ({reason})") from None
 

@@ -44,8 +44,8 @@ _ERROR_CLASSES: dict[int, type[ApiError]] = {
     429: RateLimited,
 }
 _NEXT_STEPS = {
-    AuthenticationError: "The token came from {source}; `lcnb doctor` tests it. Create a new token in the LetsCloud "
-    "panel (profile, tab API).",
+    AuthenticationError: "LetsCloud does not accept the token from {source}. Copy it again from where you keep it, or "
+    "create a new one in the LetsCloud panel (profile, tab API); `lcnb doctor` tests it.",
     PermissionDenied: "The token came from {source}; this account may not do that.",
     NotFound: "Look at the listing: it may be deleted, or belong to another account than {account}.",
     RateLimited: "The limit is 5,000 calls per hour for each token, over all programs that use it; wait, or pass a "

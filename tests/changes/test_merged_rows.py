@@ -92,6 +92,7 @@ def double(lc: Any) -> pd.DataFrame:
         (lambda lc: lc.inventory().merge(TEAMS, on="label").assign(label="db-01"), "has the label 'db-01', and the machine has"),
         (lambda lc: lc.inventory().merge(TEAMS, on="label").assign(state="off"), "has the state 'off', and the machine has 'running' now"),
         (lambda lc: lc.sshkeys().merge(pd.DataFrame({"slug": ["ci-deploy"]}), on="slug"), "has no column identifier"),
+        (lambda lc: lc.inventory().set_index("identifier"), r"is the index of the frame.*frame\.reset_index\(\)"),
         (lambda lc: pd.concat([lc.inventory().head(2)] * 2), "2 machines more than once"),
     ],
 )  # fmt: skip

@@ -125,7 +125,7 @@ def test_commands(quick: Any, call: Call, own_home: Path, monkeypatch: pytest.Mo
     ("command", "code", "problem"),
     [
         (["wait", "web-1"], 2, "did you mean 'web-01'?"),
-        (["wait"], 2, "Missing argument"),
+        (["wait"], 2, "missing argument"),
         (["wait", "legacy-crm", "--timeout", "0.01"], 4, "last seen: legacy-crm: "),
         (["reveal", "web-1"], 2, "did you mean 'web-01'?"),
         (["reveal"], 2, "pass one machine"),

@@ -140,7 +140,7 @@ def test_list_of_commands_is_not_cut(call: Call, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("COLUMNS", "80")
     for group in ((), ("history",), ("key",), ("runs",), ("schedule",), ("snapshot",)):
         listed = call(*group, "--help").out.partition("Commands:")[2].strip()
-        assert [line for line in listed.splitlines() if not line.endswith(".")] == []
+        assert [line for line in listed.splitlines() if not re.search(r"[^.]\.$", line)] == []
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_list_of_commands_is_not_cut(call: Call, monkeypatch: pytest.MonkeyPatch
         (["instances", "-o", "xml"], "'xml' is not one of 'table', 'json', 'csv', 'parquet'"),
         (["instances", "--state", "on"], "'on' is not one of 'running', 'off'"),
         (["profile", "-o", "csv"], "'csv' is not one of 'table', 'json'"),
-        (["run"], "Missing argument 'NAME'"),
+        (["run"], "missing argument NAME. `lcnb runbooks` lists"),
         (["run", "inventory", "-p", "location"], "-p 'location': expected NAME=VALUE, as in -p location=MIA1. Nothing was started."),
         (["run", "inventory", "-p", "=MIA1"], "-p '=MIA1': expected NAME=VALUE, as in -p location=MIA1. Nothing was started."),
         (["run", "inventory", "-p", "a=1", "-p", "a=2"], "-p a: given twice, '1' and '2'. Nothing was started."),

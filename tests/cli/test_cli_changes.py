@@ -219,6 +219,9 @@ def test_interrupted_and_resumed(fast: SandboxProcess) -> None:
     assert len([entry for entry in log(fast) if entry.get("committed")]) == 1
 
 
+CTRL_C, CTRL_D = "\x03", "\x04"
+
+
 def type_slowly(answer: str, *arguments: str) -> tuple[int, str, str]:
     """Exit code, what appears while the answer to the question is typed, and all that is seen before and after."""
     ours, theirs = pty.openpty()
@@ -230,13 +233,19 @@ def type_slowly(answer: str, *arguments: str) -> tuple[int, str, str]:
         seen += os.read(ours, 65536)
     typed = b""
     for letter in answer:
-        os.write(ours, letter.encode())
-        while select.select([ours], [], [], 0.2)[0]:  # a line that is redrawn comes within this time
-            typed += os.read(ours, 65536)
+        if letter == CTRL_C:
+            process.send_signal(2)
+        else:
+            os.write(ours, letter.encode())
+        while (
+            letter not in (CTRL_C, CTRL_D) and select.select([ours], [], [], 0.2)[0]
+        ):  # a line that is redrawn
+            typed += os.read(ours, 65536)  # comes within this time
             if len(typed) > 1000:
                 break
-    os.write(ours, b"\n")
     try:
+        if answer not in (CTRL_C, CTRL_D):
+            os.write(ours, b"\n")
         while part := os.read(ours, 65536):
             seen += part
     except OSError:  # Linux reports the closed terminal in this way
@@ -250,6 +259,15 @@ def test_typed_answer_stays(fast: SandboxProcess) -> None:
     code, typed, seen = type_slowly("web", "delete", "web-01")
     assert typed == "web"
     assert (code, log(fast)) == (6, [])
+    assert "'web' was typed, and not 'web-01'" in seen
+    assert "not confirmed: nothing was sent" in seen
+
+
+@pytest.mark.parametrize(("key", "code"), [(CTRL_D, 6), (CTRL_C, 130)])
+def test_question_that_is_left(fast: SandboxProcess, key: str, code: int) -> None:
+    """Ctrl-D and Ctrl-C at the question send nothing, and a line says so."""
+    ended, _, seen = type_slowly(key, "delete", "web-01")
+    assert (ended, log(fast)) == (code, [])
     assert "not confirmed: nothing was sent" in seen
 
 

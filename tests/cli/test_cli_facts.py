@@ -71,7 +71,7 @@ def test_selection_of_machines_without_identifier(account_env: object, call: Cal
     [
         (["tag", "project=shop"], 2, "no machine is named: each word with = is a tag"),
         (["tag", "web-01", "--select", "all", "a=1"], 2, "or name machines without --select"),
-        (["tag", "web-01"], 2, "name at least one tag: KEY=VALUE, or --key KEY."),
+        (["tag", "web-01"], 2, "name at least one tag: KEY=VALUE such as project=shop, or --key KEY."),
         (["tag", "web-01", "--key", "a=1"], 2, "--key a=1: a tag with a value is written without --key."),
         (["tag", "web-01", "1a=1"], 2, "tag: expected a key"),
         (["tag", "wbe-01", "a=1"], 2, "no machine has the label or identifier 'wbe-01' (did you mean 'web-01'?)"),
@@ -82,7 +82,7 @@ def test_selection_of_machines_without_identifier(account_env: object, call: Cal
         (["expire", "web-01", "--in", "8"], 2, "--in: expected a duration such as 30m"),
         (["facts", "set", "web-01"], 2, "pass --owner, --note, or both."),
         (["facts", "move", "gone", "web-01"], 2, "the facts file has no machine 'gone'"),
-        (["facts", "remove"], 2, "Missing argument 'IDENTIFIER...'"),
+        (["facts", "remove"], 2, "missing argument IDENTIFIER."),
         (["protect", "--select", "colour == 'red'"], 2, "there is no column 'colour'"),
         (["protect", "--select", "state == 'runing'"], 2, "no machine can have the state 'runing' (did you mean 'running'?)"),
         (["protect", "--select", "label == 'web-1'"], 2, "no machine has label 'web-1' (did you mean 'web-01'?). Nothing was written."),

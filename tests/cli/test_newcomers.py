@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -19,6 +20,7 @@ import pytest
 
 import lcnb
 from conftest import LCNB, TOKEN, Call, CommandResult
+from lcnb.cli.main import OTHER_WORDS
 from lcnb.display.terminal import wrap_message
 from lcnb.errors import AlreadyApplied, Drifted, LcnbError, Protected
 from lcnb.runbooks.error_ends import end_of_error
@@ -73,13 +75,13 @@ MISTAKES = [
     ),
     mistake("quotes in the token", "inventory", "LETSCLOUD_API_KEY still has a quote", LETSCLOUD_API_KEY=f"'{TOKEN}'"),
     mistake(
-        "token of nobody", "inventory", "HTTP 401", "LETSCLOUD_API_KEY", "Create a new token", code=1,
+        "token of nobody", "inventory", "HTTP 401", "does not accept the token from environment variable LETSCLOUD_API_KEY", "create a new one", code=1,
         LETSCLOUD_API_KEY="$2Y$10$WRONG47114711471147114711471147114711471147114711",
     ),
     mistake("account without lcnb.toml", "inventory --account prod", "account 'prod' is not in", "lcnb.toml, which does not exist", "[accounts.NAME]"),
     mistake("broken lcnb.toml", "inventory", "lcnb.toml cannot be read", "line 1",
         "rename the file", LCNB_CONFIG_DIR="broken"),
-    mistake("token in lcnb.toml", "inventory --account prod", "[accounts.prod]", "token_file", LCNB_CONFIG_DIR="with-token"),
+    mistake("token in lcnb.toml", "inventory --account prod", "[accounts.prod]", "token_file", "Nothing was sent", LCNB_CONFIG_DIR="with-token"),
     mistake("base URL over HTTP", "inventory", "'http://core.letscloud.io/api'", "LCNB_BASE_URL", "https://", LCNB_BASE_URL="http://core.letscloud.io/api"),
     mistake("base URL with a path", "inventory", "404", "/api/v2 (from LCNB_BASE_URL)", "https://core.letscloud.io/api", LCNB_BASE_URL="http://URL/api/v2"),
     mistake("closed port", "profile", "127.0.0.1:9 (Connection refused)", "nothing was sent", "LCNB_BASE_URL", code=1, LCNB_BASE_URL="http://127.0.0.1:9/api", LCNB_TIMEOUT="1"),
@@ -94,20 +96,27 @@ MISTAKES = [
     mistake("one =", ["tag", "--select", "state = 'off'", "a=b"], "\"state = 'off'\"", "write =="),
     mistake("selection without quotes", "tag --select state == off a=b", "--select 'state'", "'off'", "in quotes", "\"state == 'off'\""),
     mistake("state misspelt", ["tag", "--select", "state == 'runing'", "a=b"], "'runing'", "did you mean 'running'?", "States: running"),
-    mistake("tag with a colon", ["tag", "web-03", "project:shop"], "KEY=VALUE", "'project:shop' has no ="),
+    mistake("tag with a colon", ["tag", "web-03", "project:shop"], "KEY=VALUE such as project=shop", "'project:shop' has no ="),
     # --- the form of a command
-    mistake("unknown command", "list", "'list'", "lcnb --help"),
+    mistake("unknown command", "frobnicate", "'frobnicate'", "lcnb --help"),
+    mistake("command of another tool", "list", "'list'", "use `lcnb inventory`", "lcnb --help"),
+    mistake("action without its command", "Stop web-03", "'Stop'", "use `lcnb power off`"),
+    mistake("run without a name", "run", "missing argument NAME", "`lcnb runbooks`"),
+    mistake("show without a run", "show", "missing argument RUN", "`lcnb runs`", "`last`"),
+    mistake("wait without a machine", "wait", "missing argument MACHINE", "`lcnb inventory`"),
     mistake("create without options", "create x1", "missing options", "--location", "lcnb locations", "--plan", "lcnb plans", "--image", "lcnb images"),
+    mistake("option with one dash", "inventory -location MIA1", "'-location'", "did you mean '--location'?"),
+    mistake("option of another tool", "delete web-05 --force", "'--force'", "did you mean '--yes'?"),
     mistake("parameter as an option", "run inventory --location MIA1", "'--location'", "`-p location=VALUE`"),
     mistake("-p without =", "run inventory -p location", "'location'", "NAME=VALUE", "Nothing was started"),
-    mistake("one -p for two", "run inventory -p location=MIA1 state=off", "(state=off)", "-p before each parameter"),
+    mistake("one -p for two", "run inventory -p location=MIA1 state=off", "unexpected: state=off.", "-p before each parameter"),
     mistake("parameter of a wrong type", "run balance_runway -p attention_days=ten", "attention_days", "'ten'", "a whole number from 1 to 365", "Nothing was started"),
-    mistake("parameter that is missing", "run required.ipynb", "parameter days must be given, a whole number", "-p days=VALUE", "Nothing was started"),
+    mistake("parameter that is missing", "run required.ipynb", "parameter days is required (a whole number)", "-p days=VALUE", "Nothing was started"),
     mistake("notebook without parameters", "run plain.ipynb -p days=3", "'days'", "tag `parameters`", "Nothing was started"),
-    mistake("text file as a notebook", "run note.txt", "'note.txt' is a file, but no notebook", ".ipynb", "Nothing was started"),
+    mistake("text file as a notebook", "run note.txt", "'note.txt' is not a notebook", ".ipynb", "Nothing was started"),
     mistake("notebook elsewhere", "run ./plan.ipynb", "./plan.ipynb (did you mean 'plain.ipynb'?)", "plain.ipynb", "Nothing was started"),
-    mistake("cron without quotes", "schedule export inventory --cron 30 6 a b c --to cron", "(6 a b c)", 'Quote the whole expression: `--cron "30 6 * * 1-5"`'),
-    mistake("cron out of range", ["schedule", "export", "inventory", "--cron", "61 6 * * *", "--to", "cron"], "'61 6 * * *'", "minute '61': 0 to 59", "Nothing was written"),
+    mistake("cron without quotes", "schedule export inventory --cron 30 6 a b c --to cron", "unexpected: 6 a b c.", 'Quote the whole expression: `--cron "30 6 * * 1-5"`'),
+    mistake("cron out of range", ["schedule", "export", "inventory", "--cron", "61 6 * * *", "--to", "cron"], "'61 6 * * *'", "minute '61', which must be from 0 to 59", "Nothing was written"),
     mistake("duration with a space", ["expire", "web-03", "--in", "72 hours"], "--in:", "8h", "without spaces", "'72 hours'", "Nothing was written"),
     mistake("count as a word", "inventory --limit ten", "--limit", "'ten' is not a valid whole number"),
     mistake("text in double quotes in SQL", ["sql", 'select label from inventory where state = "running"'], "no column 'running'", "single quotes: 'running'", "Nothing was sent"),
@@ -257,25 +266,71 @@ def test_full_disk(desk: Path) -> None:
     _check_message(done.stderr, ["could not be written: No space left on device", "another place"])
 
 
-def test_message_in_a_terminal(desk: Path) -> None:
-    """In a terminal a message breaks between words, and a command in backquotes stays whole."""
+def test_logged_warning(call: Call, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lcnb logs as a warning is marked as one: here the state folder cannot be created."""
+    monkeypatch.setenv("LCNB_STATE_DIR", str(desk / "note.txt" / "state"))
+    done = call("profile")
+    assert done.code == 0, done.err
+    lines = [line for line in done.err.splitlines() if "the rate budget in" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: ")
+
+
+def run_in_terminal(command: list[str], code: int = 1, **variables: str) -> str:
+    """Return what a command prints in a terminal of 60 columns, without its colors."""
     ours, theirs = pty.openpty()
-    os.set_blocking(ours, True)
     child = subprocess.Popen(
-        [LCNB, "apply", "fleet.json"],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "COLUMNS": "60"},
+        env={**os.environ, "COLUMNS": "60", **variables},
     )
     os.close(theirs)
-    assert child.wait(600) == 2
-    text = re.sub(r"\x1b\[[0-9;]*m", "", os.read(ours, 10_000).decode())
+    chunks = []
+    with contextlib.suppress(OSError):  # Linux ends a terminal that nobody holds any more with EIO
+        while chunk := os.read(ours, 10_000):
+            chunks.append(chunk)
     os.close(ours)
-    lines = text.splitlines()
+    assert child.wait(600) == code
+    return re.sub(r"\x1b\[[0-9;]*m", "", b"".join(chunks).decode())
+
+
+def test_message_in_a_terminal(desk: Path) -> None:
+    """In a terminal a message breaks between words, and a command in backquotes stays whole."""
+    lines = run_in_terminal([LCNB, "apply", "fleet.json"], 2).splitlines()
     assert len(lines) > 1
     assert all(len(line) <= 60 for line in lines), lines
     assert any("`lcnb plan FILE.csv --out PLAN.json`" in line for line in lines), lines
+
+
+@pytest.mark.parametrize("command", [(), ("key",), ("snapshot",), ("schedule",), ("history",)])
+def test_group_without_a_command(call: Call, command: tuple[str, ...]) -> None:
+    """A group of commands that is called alone prints its help once, and no error above it."""
+    done = call(*command)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("Usage:") == 1
+    assert "Error" not in done.err
+    assert "Commands:" in done.err
+
+
+@pytest.mark.parametrize("words", sorted(set(OTHER_WORDS.values())))
+def test_other_words_lead_to_a_command(call: Call, words: str) -> None:
+    """What a message proposes for the word of another tool is a command of lcnb."""
+    name, *arguments = words.split(" ")
+    if name == "--help":
+        return
+    done = call(name, *arguments[:1], "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: lcnb {name}")
+
+
+def test_places_of_a_token_in_the_doctor() -> None:
+    """In a terminal the places without a token are a list, one a line, in the doctor too."""
+    out = run_in_terminal([LCNB, "doctor"], LETSCLOUD_API_KEY="")
+    lines = [line.strip() for line in out.splitlines()]
+    assert "- environment variable LETSCLOUD_API_KEY" in lines
+    assert "- environment variable LETSCLOUD_API_TOKEN" in lines
 
 
 def test_every_option_has_a_plain_type() -> None:

@@ -21,6 +21,7 @@ from lcnb.display.formats import money, state_html
 from lcnb.display.markup import Html
 from lcnb.display.palette import STATE_COLORS
 from lcnb.display.panels import cards, note
+from lcnb.display.row_choice import HEADINGS
 from lcnb.display.tables import table
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&amp;</td></svg><script>"
@@ -120,9 +121,18 @@ def test_head(dtype: str, kind: str) -> None:
 
 
 def test_head_units() -> None:
-    """Memory and disk have their unit in the head."""
-    heads = cells(table(pd.DataFrame({"memory": [1], "total_disk_size": [1], "cpus": [1]})))[0]
-    assert [text for _, text in heads] == ["memory MB", "total disk size GB", "cpus"]
+    """Memory, disk and monthly price have their unit in the head."""
+    heads = cells(table(pd.DataFrame({"memory": [1], "total_disk_size": [1], "monthly_value": [1.0]})))[0]
+    assert [text for _, text in heads] == ["memory MB", "disk GB", "price per month"]
+
+
+@pytest.mark.parametrize("name", HEADINGS)
+def test_head_is_that_of_terminals(name: str) -> None:
+    """A report has the heading that the terminal has, in words, and not the name of the column."""
+    ((_, text),) = cells(table(pd.DataFrame({name: ["x"]})))[0]
+    assert text.removesuffix(" GB").removesuffix(" per month") == HEADINGS[name].replace("_", " ")
+    assert "_" not in text
+    assert name not in text
 
 
 def test_table_is_escaped() -> None:

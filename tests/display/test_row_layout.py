@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcnb.display.row_choice import RowChoice, arrange_rows, default_columns
-from lcnb.display.row_layout import cell_text, cut_text, layout_rows, text_width
+from lcnb.display.row_layout import cell_text, cut_text, layout_rows, text_width, wrap_text
 from lcnb.display.terminal import print_line, print_rows, print_table
 from lcnb.errors import InputError
 from lcnb.rows import TIME_DTYPE, Rows
@@ -192,3 +192,40 @@ def test_times_and_defaults() -> None:
     rows = Rows("other", {"at": TIME_DTYPE, "ok": "boolean"}, [(at, True)])
     assert texts(rows)[1] == "2026-11-30 06:00:41  yes"
     assert default_columns(rows) == ["at", "ok"]
+
+
+def test_sentences_are_wrapped() -> None:
+    """A sentence that is wider than its column continues below; nothing of it is cut, and no column is omitted."""
+    sentence = "Turns the selected machines on or off. Machines that are already in the desired state stay."
+    rows = Rows(
+        "runbooks", {"name": "str", "purpose": "str"}, [("power_schedule", sentence), ("x", "Short.")]
+    )
+    table = layout_rows(rows, RowChoice(), 50)
+    lines = ["".join(text for text, _ in line) for line in table.lines]
+    assert (table.omitted, table.cut) == (0, False)
+    assert all(text_width(line) <= 50 for line in lines)
+    assert " ".join(" ".join(line[16:] for line in lines[2:-1]).split()) == sentence
+    assert [line[:16].strip() for line in lines[2:]] == ["power_schedule", *[""] * (len(lines) - 4), "x"]
+
+
+@given(text=st.text(max_size=60), width=st.integers(2, 30))
+def test_wrapping_keeps_the_words(text: str, width: int) -> None:
+    """Wrapped lines have every character of the words, and none is wider than the column."""
+    lines = wrap_text(text, width)
+    assert "".join(lines).replace(" ", "") == "".join(text.split())
+    assert all(text_width(line) <= width for line in lines)
+
+
+def test_times_are_not_cut() -> None:
+    """In a narrow terminal a time is whole: columns are omitted instead, and then each row is a block."""
+    at: Any = datetime(2026, 11, 30, 6, 0, 41, tzinfo=UTC)
+    dtypes = {
+        "label": "str",
+        "plan": "str",
+        "first_seen": TIME_DTYPE,
+        "last_seen": TIME_DTYPE,
+        "present": "boolean",
+    }
+    rows = Rows("history", dtypes, [("erp-s\u00e3o-paulo", "8vcpu-32gb-240ssd", at, at, True)])
+    for width in (80, 60, 44, 20):
+        assert "".join(texts(rows, width=width)).count("2026-11-30 06:00:41") == 2

@@ -107,7 +107,7 @@ REFUSED = {
     "a location": (["-o", "ssh-config", "--location", "XXX1"], "XXX1"),
     "a file of a table": (["--file", "x.txt"], "--file: -o table has no such option"),
     "a host of a table": (["-o", "json", "--host", "x"], "--host: -o json has no such option"),
-    "a folder that is not there": (["-o", "ansible", "--file", "missing/x"], "--file: the file cannot be written"),
+    "a folder that is not there": (["-o", "ansible", "--file", "missing/x"], "--file: the file missing/x cannot be written"),
 }  # fmt: skip
 
 

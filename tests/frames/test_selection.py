@@ -81,7 +81,7 @@ GOOD: dict[str, list[int]] = {
 BAD: dict[str, str] = {
     "stat == 'running'": "there is no column 'stat'.*did you mean 'state'",
     "state": "the column state alone is not a condition",
-    "state = 'running'": "it compares by =: write ==",
+    "state = 'running'": "it compares with one =; write ==",
     "label == 'a=b' and": "cannot be read",
     "state ==": "cannot be read",
     "state == 'a' & cpus == 1": r"& and \| are not supported",

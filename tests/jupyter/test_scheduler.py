@@ -193,7 +193,7 @@ ATTENTION = "import lcnb\nlcnb.run().attention('web-03 has no snapshot')"
         ("days: int = 1", "import sys\nsys.exit(9)", {}, "failed", "failed (exit code 9): cell 2: SystemExit: 9 Run: "),
         ("days: int = 1", "1", {"days": "many"}, None, "parameter days: 'many' is not a whole number"),
         ("days: int = 1", "1", {"day": "2"}, None, "no parameter 'day' (did you mean 'days'?)"),
-        ("days: int", "1", {}, None, "refused (exit code 2): parameter days must be given, a whole number"),
+        ("days: int", "1", {}, None, "refused (exit code 2): parameter days is required (a whole number)"),
         ("dry_run: bool = True", "1", {"dry_run": "False"}, None, "nobody confirmed that. Nothing was started."),
         ("dry_run: bool = False", "1", {}, None, "add the parameter LCNB_RUN_CONFIRM with the value yes"),
         ("dry_run: bool = True", "1", {"LCNB_RUN_CONFIRM": "no"}, None, "parameter LCNB_RUN_CONFIRM: 'no' is not yes"),

@@ -137,7 +137,7 @@ def _missing_file_error(name: str, path: Path) -> InputError:
 
 
 def _not_a_notebook_error(name: str) -> InputError:
-    kind = "a folder" if Path(name).is_dir() else "a file, but no notebook"
+    kind = "a folder" if Path(name).is_dir() else "not a notebook"
     return InputError(
         f"{name!r} is {kind}",
         value=name,

@@ -111,7 +111,7 @@ def check_required(parameters: Sequence[Parameter], given: Mapping[str, object])
     missing = [each for each in parameters if each.required and each.name not in given]
     if missing:
         message = "; ".join(
-            f"parameter {each.name} must be given, {with_article(each.type)}{f': {each.help}' if each.help else ''}"
+            f"parameter {each.name} is required ({with_article(each.type)}{f': {each.help}' if each.help else ''})"
             for each in missing
         )
         cure = f"Add {' '.join(f'-p {each.name}=VALUE' for each in missing)}."

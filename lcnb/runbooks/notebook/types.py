@@ -65,8 +65,8 @@ class Parameter:
 
     @property
     def type_text(self) -> str:
-        """The type as help and errors show it."""
-        return str(self.type)
+        """The type as help and errors show it, in words that need no Python."""
+        return with_article(self.type)
 
 
 def accepts_text(declared: ParameterType) -> bool:

@@ -330,7 +330,7 @@ def _wrong_field(text: str) -> str:
             return f" {part!r}"
         numbers = [int(each) for each in re.findall(r"\d+", part.partition("/")[0])]
         if any(each not in field.values and each != 7 for each in numbers):
-            return f" {part!r}: {field.values[0]} to {field.values[-1]}"
+            return f" {part!r}, which must be from {field.values[0]} to {field.values[-1]}"
     return ""
 
 

@@ -116,7 +116,7 @@ def test_required(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "b.ipynb", ("size: int  # in GB\nn: int = 1", "parameters"))
     (tmp_path / "p.csv").write_text("size,n\n5,1\n,2\n")
     with pytest.raises(
-        ParameterError, match=r"^row 2 \(line 3\): parameter size must be given, a whole number: in GB\."
+        ParameterError, match=r"^row 2 \(line 3\): parameter size is required \(a whole number: in GB\)\."
     ):
         lcnb.batch(str(path), tmp_path / "p.csv")
     assert folders(tmp_path) == []

@@ -151,7 +151,7 @@ def test_fifty() -> None:
 def test_declaration(case: Case) -> None:
     """A declaration is read with its type, default and help; it takes what is meant and refuses what cannot be."""
     read = parameter(case)
-    assert (read.type_text, read.help) == (case.type, case.help)
+    assert (str(read.type), read.help) == (case.type, case.help)
     assert (REQUIRED if read.required else effective_values([read], {})["NAME"]) == case.default
     taken = check_values([read], {"NAME": case.given})["NAME"]
     assert (type(taken), taken) == (type(case.arrives), case.arrives)
@@ -173,11 +173,12 @@ def test_in_a_kernel(tmp_path: Path) -> None:
 
 
 def test_required(tmp_path: Path) -> None:
-    """A parameter without a value must be given; that is told before anything is started, and in the list."""
+    """A parameter without a default is required: nothing is started without it, and the list says so."""
     cell = "days: int  # to look back\nlabel: str\nhours: int = 1\nlater: int\nlater = 5"
     path = write_notebook(tmp_path / "asks.ipynb", (cell, "parameters"))
     with pytest.raises(
-        ParameterError, match=r"^parameter days must be given, a whole number: to look back; parameter label "
+        ParameterError,
+        match=r"^parameter days is required \(a whole number: to look back\); parameter label ",
     ):
         run_runbook(str(path), folder=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -68,7 +68,7 @@ def test_own_notebook(book: Any, pair: str, call: Call, tmp_path: Path) -> None:
 
 def test_shown_types(book: Any) -> None:
     """Help shows the meaning in place of the type."""
-    assert [each.type_text for each in book.parameters[:3]] == [
+    assert [str(each.type) for each in book.parameters[:3]] == [
         "past time",
         "past time or None",
         "group of machines",

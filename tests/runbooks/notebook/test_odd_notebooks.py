@@ -319,7 +319,7 @@ def test_c3_read() -> None:
         "as",
     ]
     assert describe_runbooks(str(PLACE / "colab.ipynb")).frame().values.tolist() == [
-        ["n", "int", "1", ""],
+        ["n", "a whole number", "1", ""],
         ["name", "any value", "None", ""],
     ]
 

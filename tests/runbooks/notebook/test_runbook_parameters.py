@@ -538,7 +538,7 @@ def test_help(source: str, text: str) -> None:
 )
 def test_type_text(declaration: str, text: str) -> None:
     """A type is told in words."""
-    assert declared(declaration).type_text == text
+    assert str(declared(declaration).type) == text
 
 
 @pytest.mark.parametrize(
@@ -805,7 +805,7 @@ def test_c13_skipped(magic: str) -> None:
         if magic.startswith("%%")
         else f"a_ = 1\n{magic}\ndays: int = 30  # back\n"
     )
-    found = {each.name: (each.type_text, each.default, each.help) for each in read_parameters(source)}
+    found = {each.name: (str(each.type), each.default, each.help) for each in read_parameters(source)}
     assert found["days"] == ("int", 30, "back")
 
 

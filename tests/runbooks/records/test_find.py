@@ -67,7 +67,7 @@ def test_commands_find_the_same_run(command: str, way: str, runs: list[Path], tm
         "show": RUN,
         "open": f"{runs[1]}/report.html",
         "diff": "no difference",
-        "verify": "1 runs, ",
+        "verify": "1 run, ",
     }
     lacking = f"error: the record of the run {RUN} lacks: notebook"
     assert expected.get(command, lacking) in printed

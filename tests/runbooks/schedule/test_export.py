@@ -351,7 +351,7 @@ def test_required(tmp_path: Path, account_env: Any) -> None:
     path = write_notebook(tmp_path / "night.ipynb", ("size: int", "parameters"))
     with pytest.raises(
         ParameterError,
-        match=r"^parameter size must be given, a whole number\. Add -p size=VALUE\. Nothing was written\.",
+        match=r"^parameter size is required \(a whole number\)\. Add -p size=VALUE\. Nothing was written\.",
     ):
         export_schedule(str(path), "0 6 * * *", "cron")
 

@@ -194,7 +194,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("drift", {"fleet": "label\nweb-01\n", "prune": True, "max_delete_percent": 50}, "(85.7 %), more than 50 %"),
     ("snapshot_rotation", {"selection": "all", "keep": 0}, "keep: expected 1 or more, got 0"),
     ("resize_advisor", {"apply_labels": ["db-01"]}, "there is no suggestion for 'db-01'"),
-    ("password_rotation", {"selection": "label = 'x'"}, "it compares by =: write =="),
+    ("password_rotation", {"selection": "label = 'x'"}, "it compares with one =; write =="),
 ]  # fmt: skip
 
 
