@@ -5,6 +5,7 @@ No test reads the machine's own configuration, and none reaches further than 127
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -27,18 +28,21 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import nbformat
 import pytest
 
 import lcnb
 from lcnb import streams
 from lcnb.cli.main import main
 from lcnb.config import Settings
+from lcnb.runbooks.notebook.deferred_imports import defer_iri_grammar
 from lcnb.runbooks.result import RunResult
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread, start
 from lcnb.secret import Secret
 from lcnb.transport.effects import ExchangeContext
 from preloaded import Preloaded
+
+with defer_iri_grammar():  # the grammar takes 2 s of each worker, and tests do not need it
+    import nbformat
 
 TOKEN = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"  # of the real form, and looked for wherever it must not be
 MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's limit allows
@@ -49,6 +53,9 @@ LCNB = str(Path(sys.executable).with_name("lcnb"))
 # pandas, IPython and all else from source, which takes longer than what they do.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Fixtures of a module are made before `own_home`: their runs too look into no keyring. To find one loads every backend.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
 # A shell that runs the tests in its background has Ctrl-C ignored, and all that the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -88,6 +95,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 def pytest_unconfigure() -> None:
     PYTHONS.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Collect tests without looking for garbage: what is imported and collected stays, so it is not looked through again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -199,7 +217,6 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name.startswith(("LCNB_", "LETSCLOUD_", "XDG_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("LCNB_CONFIG_DIR", str(home / "config"))
     monkeypatch.setenv("LCNB_STATE_DIR", str(home / "state"))
     monkeypatch.setenv("LCNB_RUNS_DIR", str(tmp_path / "runs"))

@@ -59,11 +59,7 @@ def run(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a home where warm runs are to be had: they take a fraction of the time."""
     home = str(tmp_path_factory.mktemp("warm"))
-    env = {
-        "HOME": home,
-        "LCNB_STATE_DIR": f"{home}/state",
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-    }
+    env = {"HOME": home, "LCNB_STATE_DIR": f"{home}/state"}
     with warm_server({**os.environ, **env}):
         yield env
 

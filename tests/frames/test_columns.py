@@ -175,7 +175,7 @@ def records(draw: st.DrawFn) -> Any:
 PLAINS = st.fixed_dictionaries({}, optional=USUAL)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     data=st.lists(PLAINS, max_size=6) | st.lists(records() | JUNK, max_size=4) | JUNK,
     more=st.dictionaries(st.sampled_from(["success", "links", "meta", "message"]), JUNK, max_size=2),
@@ -194,7 +194,7 @@ def test_same_for_random_payloads(data: Any, more: Any, indent: int | None, asci
         same(*[text] * (2 if pages else 1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     data=st.lists(st.one_of(PLAINS, PLAINS, PLAINS, records(), JUNK), min_size=3, max_size=12),
     cut=st.integers(0, 12),
@@ -207,7 +207,7 @@ def test_same_for_mixes(data: list[Any], cut: int, piece: int) -> None:
         same(body(*data[:cut], links={"next": "x"}), body(*data[cut:]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     values=st.lists(
         st.sampled_from(
@@ -247,7 +247,7 @@ def test_same_for_any_spacing(values: list[bytes], usual: bytes, other: bytes, t
     same(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     start=st.integers(0, 900),
     drop=st.integers(0, 3),

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -18,9 +19,10 @@ import pytest
 from conftest import ROOT, wait_until
 from lcnb.jupyter.admin_card import admin_card
 
-pytest.importorskip("voila")
 pytestmark = [
     pytest.mark.fresh_python,
+    # Only the processes import it, not each worker.
+    pytest.mark.skipif(find_spec("voila") is None, reason="needs voila"),
     pytest.mark.skipif(os.name != "posix", reason="sockets with a path"),
 ]
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -25,8 +26,11 @@ from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.sandbox import SandboxProcess, start
 from lcnb.widgets.admin_page import free_port
 
-pytest.importorskip("jupyter_scheduler")
-pytestmark = pytest.mark.fresh_python  # jupyter-scheduler starts a new Python for each job
+pytestmark = [
+    pytest.mark.fresh_python,  # jupyter-scheduler starts a new Python for each job
+    # Only the processes import it, not each worker.
+    pytest.mark.skipif(find_spec("jupyter_scheduler") is None, reason="needs jupyter-scheduler"),
+]
 
 MANAGER = "lcnb.jupyter.scheduler.RunbookExecutionManager"
 ENDED = ("COMPLETED", "FAILED")
