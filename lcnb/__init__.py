@@ -149,9 +149,7 @@ if not TYPE_CHECKING:  # a type checker would accept every misspelt name
         """Load the module of a public name on first use."""
         home = _HOME.get(name)
         if home is None:
-            from lcnb.suggestions import unknown_attribute
-
-            raise unknown_attribute("module 'lcnb'", name, __all__)
+            raise AttributeError(f"module 'lcnb' has no attribute {name!r}")
         from importlib import import_module
 
         value = getattr(import_module(f"lcnb.{home}"), name)

@@ -382,9 +382,7 @@ def test_public_name(name: str) -> None:
 
 def test_unknown_name() -> None:
     """Another name is an AttributeError that says it."""
-    with pytest.raises(
-        AttributeError, match=r"^module 'lcnb' has no attribute 'conect' \(did you mean 'connect'\?\)$"
-    ):
+    with pytest.raises(AttributeError, match="module 'lcnb' has no attribute 'conect'"):
         lcnb.conect  # noqa: B018 - looking it up is what is tested
 
 

@@ -100,7 +100,7 @@ def runs_group(
 @runs_dir_option
 @click.pass_obj
 def prune_command(outer: str | None, keep: int, yes: bool, runs_dir: str | None) -> None:
-    """Delete the oldest runs that have ended, and the oldest refused starts."""
+    """Delete the oldest runs that have ended, and refused starts."""
     from lcnb.display.terminal import print_line
     from lcnb.runbooks.records.history import prune_runs, runs_to_prune
     from lcnb.runbooks.records.refused import delete_refused_starts, refused_starts_to_prune

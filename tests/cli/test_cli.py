@@ -139,7 +139,7 @@ def test_list_of_commands_is_not_cut(call: Call, monkeypatch: pytest.MonkeyPatch
     """At 80 columns `lcnb --help` shows the first sentence of each command in full."""
     monkeypatch.setenv("COLUMNS", "80")
     for group in ((), ("history",), ("key",), ("runs",), ("schedule",), ("snapshot",)):
-        listed = call(*group, "--help").out.partition("Commands:")[2].strip()
+        listed = call(*group, "--help").out.partition("Commands:")[2].partition("\n\n")[0].strip()
         assert [line for line in listed.splitlines() if not re.search(r"[^.]\.$", line)] == []
 
 
