@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -70,12 +71,8 @@ class ConfirmPanel:
         self.widget = widgets.VBox(parts)
         self.widget.add_class("lcnb-panel")
 
-    def render(self, shown: FormState) -> None:
-        """Show a state of the form; set only what differs.
-
-        What is new is complete before it is visible, and has the keyboard before the rest is hidden: the keyboard
-        neither moves while somebody is using what is new, nor is lost with a button that disappears.
-        """
+    def draw_contents(self, shown: FormState) -> None:
+        """Draw preview, notes, report and question of a state; set only what differs."""
         phase = shown.phase
         self._set_html("preview", self.preview_key(shown), lambda: self.preview_html(shown))
         self._set_html(
@@ -90,25 +87,29 @@ class ConfirmPanel:
         )
         if phase is Phase.CONFIRM:
             self._show_question(shown)
-        parts = (
-            (self.preview, phase in (Phase.CONFIRM, Phase.BUSY)),
-            (self.label, phase is Phase.CONFIRM and bool(shown.challenge)),
-            (self.report, phase is Phase.BUSY or phase in END_PHASES),
-            (self.yes, phase is Phase.CONFIRM),
-            (self.back, phase is Phase.CONFIRM),
-            (self.stop, phase is Phase.BUSY),
-            (self.resume, phase is Phase.UNKNOWN),
-            (self.again, phase in END_PHASES),
-            (self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *END_PHASES)),
-        )
-        for part, visible in parts:
-            if visible:
-                set_visible(part, True)
+
+    def render(self, shown: FormState) -> None:
+        """Show what was drawn for a state, and move the keyboard to its safe button.
+
+        The button comes into view where it stays, so what is above it is shown and hidden first. The other buttons are
+        hidden after it has the keyboard, because a button that is hidden loses it.
+        """
+        phase = shown.phase
+        set_visible(self.preview, phase in (Phase.CONFIRM, Phase.BUSY))
+        set_visible(self.label, phase is Phase.CONFIRM and bool(shown.challenge))
+        set_visible(self.report, phase is Phase.BUSY or phase in END_PHASES)
+        phases: dict[Any, tuple[Phase, ...]] = {
+            self.yes: (Phase.CONFIRM,), self.back: (Phase.CONFIRM,), self.stop: (Phase.BUSY,),
+            self.resume: (Phase.UNKNOWN,), self.again: END_PHASES,
+        }  # fmt: skip
+        for button in phases:
+            if phase in phases[button]:
+                set_visible(button, True)
+        set_visible(self.widget, phase in (Phase.CONFIRM, Phase.BUSY, *END_PHASES))
         if phase is not self._phase:
             self._focus_button(phase)
-        for part, visible in reversed(parts):
-            if not visible:
-                set_visible(part, False)
+        for button in phases:
+            set_visible(button, phase in phases[button])
 
     def yes_text(self, shown: FormState) -> str:
         """Return the text of the button that confirms."""

@@ -108,28 +108,29 @@ class FormView:
     def render(self, shown: FormState) -> None:
         """Show a state of the form; set only what differs.
 
-        The parts that may take the keyboard come before those that are hidden, and the status comes last: when it
-        says that something is done, the keyboard is where it stays.
+        The keyboard moves at last, when everything else is in its place, so that it moves at once with the new buttons.
+        Only the buttons that had it are hidden after that.
         """
         for each in self.controls:
             each.render(shown)
-        parts = (
-            (self.asking, shown.phase in (Phase.EDIT, Phase.LOADING, Phase.CONFIRM)),
-            (self.review, shown.phase is not Phase.CONFIRM),
-            (self.cancel, shown.phase is Phase.LOADING),
-            (self.close, shown.phase not in (Phase.LOADING, Phase.BUSY)),
-        )
-        for widget, visible in parts:
+        self.panel.draw_contents(shown)
+        set_visible(self.asking, shown.phase in (Phase.EDIT, Phase.LOADING, Phase.CONFIRM))
+        set_visible(self.close, shown.phase not in (Phase.LOADING, Phase.BUSY))
+        for button, visible in (buttons := self._begin_buttons(shown)):
             if visible:
-                set_visible(widget, True)
-        self.refused.render(shown)
-        self.panel.render(shown)
-        for widget, visible in parts:
-            if not visible:
-                set_visible(widget, False)
+                set_visible(button, True)
         text = status_html(shown.notice, alert=shown.alert, phase=shown.phase)
         if self.status.value != text:
             self.status.value = text
+        self.refused.render(shown)
+        self.panel.render(shown)
+        for button, visible in buttons:
+            set_visible(button, visible)
+
+    def _begin_buttons(self, shown: FormState) -> list[tuple[Any, bool]]:
+        """Return the buttons below the fields, and whether each is visible."""
+        phase = shown.phase
+        return [(self.review, phase is not Phase.CONFIRM), (self.cancel, phase is Phase.LOADING)]
 
     def _change_listener(self, name: str) -> Callable[[Any], None]:
         return lambda value: self.handle_event(lambda: self.form.enter_value(name, value))

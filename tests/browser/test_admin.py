@@ -456,8 +456,7 @@ def confirmed_by_keyboard(page: Any, form: Any, button: str) -> None:
     assert page.evaluate(NAME_OF_FOCUSED) == button
     page.keyboard.press("Enter")
     ended(form)
-    on_a_button(page)
-    assert page.evaluate(NAME_OF_FOCUSED) == "Start over"
+    expect(form.get_by_role("button", name="Start over", exact=True)).to_be_focused(timeout=LIMIT_MS)
     page.keyboard.press("Enter")
     expect(form.locator("input:visible, select:visible").first).to_be_focused(timeout=LIMIT_MS)
 

@@ -234,6 +234,12 @@ class Day:
             self.hand.write(form.get_by_label("Type to confirm", exact=True), typed)
         self.hand.press(form.get_by_role("button", name=yes, exact=isinstance(yes, str)))
         ended(form)
+        self.until_over(form)
+
+    def until_over(self, form: Any) -> None:
+        """Wait until a form that has ended offers another beginning: that button has the keyboard then."""
+        again = self.button("Start over", form).or_(self.button("Back to the form", form))
+        expect(again).to_be_focused(timeout=LIMIT_MS)
 
     def save_facts(self, message: str, **fields: str) -> None:
         """Open the form for facts of the ticked machines, fill it in, save and close it."""
@@ -244,6 +250,7 @@ class Day:
             (self.hand.choose if label == "Protection" else self.hand.write)(field, text)
         self.hand.press(self.button("Save", self.facts_form))
         self.facts_form.get_by_text(message).wait_for()
+        self.until_over(self.facts_form)
         self.hand.press(self.button("Close", self.facts_form))
 
     def written(self) -> list[str]:
