@@ -41,6 +41,11 @@ class Call:
     #: Return the records as RawRecords if possible: for listings that may be long.
     as_rows: bool = field(default=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Raise InputError for a path that would make another host of the base URL: the token would be sent there."""
+        if not self.path.startswith("/"):
+            raise InputError(f"path {self.path!r}: it does not begin with /. Nothing was sent.")
+
     @property
     def only_reads(self) -> bool:
         """Whether the call changes nothing: by its method, whatever effect it claims to have."""

@@ -307,7 +307,25 @@ class ChangeSet(Generic[R]):
                 f"{settings.account or settings.base_url}. Nothing was sent."
             )
         given = {comparable_name(label): password for label, password in (passwords or {}).items()}
-        changes = [Change.from_plan(plan, given.get(comparable_name(plan["target"]))) for plan in plans]
+        try:
+            changes = [Change.from_plan(plan, given.get(comparable_name(plan["target"]))) for plan in plans]
+            odd = [f"{each.action} {each.target}" for each in changes if not _has_its_request(each)]
+        except InputError:
+            raise  # such as a password that is missing
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{path} is not a plan that lcnb saved ({type(error).__name__}: {error})",
+                value=str(path),
+                cure="Plan again.",
+                not_done="sent",
+            ) from None
+        if odd:
+            raise InputError(
+                f"{path}: the request of {odd[0]!r} is not the one of that action; somebody has changed the file",
+                value=str(path),
+                cure="Plan again.",
+                not_done="sent",
+            )
         return cls(changes, client, notes=notes, id=name)
 
     # --- confirming and applying ------------------------------------------------------------------------
@@ -494,6 +512,14 @@ def _check_duplicates(changes: Sequence[Change]) -> None:
         if key in seen:
             raise InputError(f"{each.action} {each.target} is in this ChangeSet twice. Nothing was sent.")
         seen.add(key)
+
+
+def _has_its_request(change: Change) -> bool:
+    """Whether a change makes the request of its action: people confirm and approve the action."""
+    call, wanted = change.call, action_of(change).request_of(change)
+    return (call.method, call.path, call.effect, call.body, call.may_be_empty) == (
+        wanted.method, wanted.path, wanted.effect, wanted.body, wanted.may_be_empty,
+    )  # fmt: skip
 
 
 def _body_text(call: Call) -> str | None:

@@ -26,6 +26,7 @@ from benchmarks.virtual import client
 from conftest import TOKEN
 from lcnb.api.calls import power_off
 from lcnb.api.passwords import checked_password, new_password
+from lcnb.changes.actions import ACTIONS
 from lcnb.changes.build import checked_public_key, create_key_pair, key_fingerprint
 from lcnb.changes.key_files import write_key
 from lcnb.changes.results import tasks_frame
@@ -630,6 +631,66 @@ def test_not_a_plan(lc: LetsCloud, tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(lcnb.InputError, match=r"plan\.json is not a plan that lcnb saved"):
         lc.load_changes(path)
+
+
+#: What somebody may make of the first change of a plan that turns a machine off.
+EDITED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a deletion": lambda each: each["call"].update(method="DELETE", path=f"/instances/{each['identifier']}"),
+    "another machine": lambda each: each["call"].update(path="/instances/abcdefghijklmnop/power-off"),
+    "another identifier": lambda each: each.update(identifier="abcdefghijklmnop"),
+    "another host": lambda each: each["call"].update(path="@elsewhere.example.com/x"),
+    "another domain": lambda each: each["call"].update(path=".elsewhere.example.com/x"),
+    "other segments": lambda each: each["call"].update(path="/instances/../sshkeys"),
+    "sent again after any failure": lambda each: each["call"].update(effect="read"),
+    "another body": lambda each: each["call"].update(body={"_method": "DELETE"}),
+    "another action": lambda each: each.update(action="power on"),
+    "an unknown action": lambda each: each.update(action="rebuild"),
+    "an unknown field": lambda each: each.update(at="noon"),
+    "no request": lambda each: each.pop("call"),
+}
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_edited_plan(box: Sandbox, lc: LetsCloud, tmp_path: Path, name: str) -> None:
+    """A plan whose request is not the one of its action is refused: people confirm and approve the action."""
+    path = lc.power_off(label="web-01").save(tmp_path / "plan.json")
+    document = json.loads(path.read_text())
+    EDITED[name](document["changes"][0])
+    path.write_text(json.dumps(document))
+    with pytest.raises(
+        lcnb.InputError, match=r"(plan\.json.*Plan again|does not begin with /)\. Nothing was sent"
+    ):
+        lc.load_changes(path)
+    assert writes(box) == []
+
+
+def test_each_plan_can_be_loaded(box: Sandbox, lc: LetsCloud, tmp_path: Path) -> None:
+    """The plan of each action is read as it was saved."""
+    line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv0Rk6N0Xn2Wq5o5Jmn0gq4m1c3s6vQk3mQd8pVt1aB"
+    off = next(each["label"] for each in box.world.machines if not each["booted"])
+    snapshot = lc.snapshots().slug[0]
+    made = [
+        lc.create_instance("new", **NEW, hostname="other", tags={"project": "shop"}),
+        lc.create_instance("keyed", **NEW, ssh_key="ci-deploy"),
+        lc.delete_instance(label="web-01"),
+        lc.power_on(label=off),
+        lc.power_off(label="web-01"),
+        lc.shutdown(label="web-01"),
+        lc.reboot(label="web-01"),
+        lc.reset_password(label="web-01"),
+        lc.change_plan(label="web-01", plan="8vcpu-32gb-240ssd"),
+        lc.add_sshkey("mine", line),
+        lc.add_sshkey("ci-deploy", line, replace=True),
+        lc.generate_sshkey("pair", tmp_path / "pair", generate_on_server=True),
+        lc.delete_sshkey("ci-deploy"),
+        lc.create_snapshot(of="web-01", label="kept"),
+        lc.rename_snapshot(snapshot, "kept"),
+        lc.delete_snapshot(snapshot),
+    ]
+    assert {each.action for changes in made for each in changes} == set(ACTIONS)
+    for number, changes in enumerate(made):
+        loaded = lc.load_changes(changes.save(tmp_path / f"{number}.json"))
+        assert loaded.requests == changes.requests
 
 
 def test_plan_of_another_account(lc: LetsCloud, tmp_path: Path) -> None:

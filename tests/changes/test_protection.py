@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -200,15 +199,6 @@ def apply_saved(account: Account, change: Callable[[Account], Any]) -> Callable[
     return lambda: account.lc.load_changes(path)
 
 
-def edited_plan(account: Account) -> Callable[[], object]:
-    """A plan to reboot whose request was edited by hand into a deletion."""
-    path = account.lc.reboot(label="web-01").save(account.folder / "plan.json")
-    document = json.loads(path.read_text())
-    document["changes"][0]["call"] |= {"method": "DELETE", "path": f"/instances/{account.machine}"}
-    path.write_text(json.dumps(document))
-    return lambda: account.lc.load_changes(path)
-
-
 def by_confirmed_form(account: Account) -> Callable[[], object]:
     runner = Runner(account.lc, run_inline)
     form = Form(SPECS_BY_NAME["act"])
@@ -253,7 +243,6 @@ LATER: dict[str, Callable[[Account], Callable[[], object]]] = {
     ),
     "apply of a selection": lambda a: partial_apply(selected(a).delete()),
     "plan file": lambda a: apply_saved(a, lambda a: a.lc.delete_instance(label="web-01")),
-    "plan file, edited": edited_plan,
     "command apply PLAN": by_command,
     "command apply RUN": by_planned_run,
     "form, reviewed before": by_confirmed_form,

@@ -111,6 +111,10 @@ class Action:
 
     # --- before sending ---------------------------------------------------------------------------------
 
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request that a change of this action makes; a plan file with another one is refused."""
+        raise NotImplementedError
+
     @property
     def listings(self) -> set[str]:
         """The listings that show the target and the effect."""

@@ -38,6 +38,8 @@ from lcnb.facts.wishes import describe_wish
 from lcnb.names import lookalike_form, same_name
 from lcnb.secret import Secret
 
+_CREATE_FIELDS = ("location_slug", "plan_slug", "hostname", "label", "image_slug", "ssh_slug", "password")
+
 
 class CreateInstance(Action):
     """Make a machine. Its label must be free before, and identifies it afterwards."""
@@ -85,6 +87,12 @@ class CreateInstance(Action):
             made_password=spec.password is None and "password" in body,
             facts=spec.facts,
         )
+
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request with the fields that a create has."""
+        given = change.call.body or {}
+        body = {name: given[name] for name in _CREATE_FIELDS if name in given}
+        return calls.create_instance({**body, "label": change.target, "hostname": change.expect["hostname"]})
 
     def known_identifiers(self, change: Change, live: LiveAccount) -> frozenset[str]:
         """Return the machines that could be taken for the new one: a similar label, or its hostname."""
@@ -221,6 +229,10 @@ class DeleteInstance(MachineAction):
     goal = "gone"
     deletes = True
 
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request that deletes the machine of a change."""
+        return calls.delete_instance(change.identifier or "")
+
     def build(self, cache: ReadCache, machine: Instance) -> Flow[BuiltChanges]:
         """Build the change of a machine that is not busy."""
         check_not_busy(machine)
@@ -236,6 +248,10 @@ class PowerAction(MachineAction):
     def request_for(self, identifier: str) -> calls.Call:
         """Return the request for a machine."""
         raise NotImplementedError
+
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request for the machine of a change."""
+        return self.request_for(change.identifier or "")
 
     def build(self, machine: Instance) -> BuiltChanges:
         """Build the change of a machine; one that is in the state already is left alone, with a note."""
@@ -325,6 +341,10 @@ class ResetPassword(MachineAction):
     goal = "unlocked"
     acceptance_suffices = True
 
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request with the password of a change."""
+        return calls.reset_password(change.identifier or "", (change.call.body or {})["password"])
+
     def build(self, machine: Instance, password: Secret | None) -> BuiltChanges:
         """Build the change with the checked password that was passed, or with a generated one."""
         check_ready(machine)
@@ -360,6 +380,10 @@ class ChangePlan(MachineAction):
     name = "change plan"
     refused_when_protected = True
     goal = "resized"
+
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request for the plan that a change names."""
+        return calls.change_plan(change.identifier or "", change.after)
 
     def build(self, cache: ReadCache, machine: Instance, slug: str) -> Flow[BuiltChanges]:
         """Build the change to a plan that the location offers and whose disk is not smaller."""

@@ -60,6 +60,11 @@ class AddKey(KeyAction):
 
     name = "add ssh key"
 
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request with the public key of a change, or for a pair of the provider."""
+        key = (change.call.body or {}).get("key")
+        return calls.generate_sshkey(change.target) if key is None else calls.add_sshkey(change.target, key)
+
     def prepare(self, change: Change) -> Flow[str | None]:
         """Make sure that the private half is stored, or can be stored when the provider sends it."""
         problem: str | None = None
@@ -125,6 +130,10 @@ class DeleteKey(KeyAction):
     name = "delete ssh key"
     irreversible = True
     deletes = True
+
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request that deletes the key of a change."""
+        return calls.delete_sshkey(change.identifier or "")
 
     def build(self, cache: ReadCache, slug: str) -> Flow[BuiltChanges]:
         """Build the change of a key that exists."""

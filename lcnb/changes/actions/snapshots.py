@@ -39,6 +39,10 @@ class CreateSnapshot(MachineAction):
     creates = True
     journal_lookup = "snapshots of the title"
 
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request for the title of a change."""
+        return calls.create_snapshot(change.identifier or "", change.expect["title"])
+
     def build(self, machine: Instance, label: str) -> BuiltChanges:
         """Build the change of a machine that is ready."""
         check_ready(machine)
@@ -106,6 +110,10 @@ class RenameSnapshot(SnapshotAction):
 
     name = "rename snapshot"
 
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request for the new label of a change."""
+        return calls.rename_snapshot(change.identifier or "", change.after)
+
     def build(self, cache: ReadCache, slug: str, label: str) -> Flow[BuiltChanges]:
         """Build the change of a snapshot; one that has the label already is left alone, with a note."""
         label = checked_label(label)
@@ -130,6 +138,10 @@ class DeleteSnapshot(SnapshotAction):
     name = "delete snapshot"
     irreversible = True
     deletes = True
+
+    def request_of(self, change: Change) -> calls.Call:
+        """Return the request that deletes the snapshot of a change."""
+        return calls.delete_snapshot(change.identifier or "")
 
     def build(self, cache: ReadCache, slug: str) -> Flow[BuiltChanges]:
         """Build the change of a snapshot that exists."""
