@@ -1,7 +1,8 @@
 """Read and write the crontab of this user, through the program `crontab` alone.
 
 `crontab -l` of Debian 12 prints a carriage return as the two characters `\\r`, and a backspace as `\\b`. A crontab with
-the line ends of Windows would be damaged if that text was written back. So where these characters are printed, the
+the line ends of Windows would be damaged if that text was written back. (cron 3.0pl1-162,
+findings/crontab-list-spells-carriage-returns.sh.) So where these characters are printed, the
 text is read through `crontab -e`, which gives an editor the crontab as it is; the editor is a command that copies it.
 """
 
