@@ -207,7 +207,7 @@ def test_same_for_mixes(data: list[Any], cut: int, piece: int) -> None:
         same(body(*data[:cut], links={"next": "x"}), body(*data[cut:]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     values=st.lists(
         st.sampled_from(
@@ -247,7 +247,7 @@ def test_same_for_any_spacing(values: list[bytes], usual: bytes, other: bytes, t
     same(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     start=st.integers(0, 900),
     drop=st.integers(0, 3),

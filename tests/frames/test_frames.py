@@ -487,45 +487,6 @@ def odd_records(kind: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(odd | odd.map(lambda changes: {**FULL[kind], **changes}), max_size=4)
 
 
-@settings(deadline=None, max_examples=150)
-@given(data=st.data(), kind=st.sampled_from(sorted(MODELS)))
-def test_columns_of_anything(data: st.DataObject, kind: str) -> None:
-    """Whatever the records hold, a listing has its columns and dtypes, and a row a record."""
-    records = data.draw(odd_records(kind))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DriftWarning)
-        frame = listings.listing_frame(kind, listed(records))
-    assert dtypes(frame) == COLUMNS[kind]
-    assert len(frame) == len(records)
-    frame.to_parquet(io.BytesIO())
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    machines=odd_records("instances"),
-    plans=odd_records("plans"),
-    locations=odd_records("locations"),
-    profile=st.dictionaries(st.sampled_from(["currency", "balance"]), ODD),
-)
-def test_inventory_of_anything(
-    machines: list[dict[str, Any]],
-    plans: list[dict[str, Any]],
-    locations: list[dict[str, Any]],
-    profile: dict[str, Any],
-) -> None:
-    """Whatever the answers hold, the inventory has its columns; each machine has a price or a reason."""
-    found = InventoryParts(listed(machines), listed(locations), profile, listed(plans))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DriftWarning)
-        frame = inventory.inventory_frame(found)
-    assert dtypes(frame) == COLUMNS["inventory"]
-    assert len(frame) == len(machines)
-    assert (frame["monthly_value"].isna() == frame["price_note"].notna()).all()
-    summary = by_location(frame)
-    assert dtypes(summary) == SUMMARY
-    assert summary.machines.sum() == len(machines)
-
-
 def test_order_is_kept() -> None:
     """Rows stand in the order of the answer."""
     labels = [f"m{number}" for number in range(50)]
@@ -557,15 +518,19 @@ def check_agreement(rows: Rows, frame: pd.DataFrame) -> None:
     assert terminal.frame_rows(frame).values == list(rows)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(data=st.data(), kind=st.sampled_from(sorted(MODELS)))
-def test_rows_agree_with_frames(data: st.DataObject, kind: str) -> None:
-    """A command, which reads without pandas, prints what the frame holds, and warns of the same drift.
+def test_listing_of_anything(data: st.DataObject, kind: str) -> None:
+    """Whatever the records hold, a listing has its columns, dtypes and a row per record, and can be saved; a command,
+    which reads without pandas, prints what the frame holds, and warns of the same drift.
 
     That a frame of machines, which Arrow reads, is the same as one of records is tested in test_columns.
     """
     records = data.draw(odd_records(kind))
     frame, warned = caught(lambda: listings.listing_frame(kind, listed(records)))
+    assert dtypes(frame) == COLUMNS[kind]
+    assert len(frame) == len(records)
+    frame.to_parquet(io.BytesIO())
     rows, warned_too = caught(lambda: listings.listing_rows(kind, listed(records)))
     assert warned_too == warned
     check_agreement(rows, frame)
@@ -576,18 +541,25 @@ def test_rows_agree_with_frames(data: st.DataObject, kind: str) -> None:
     machines=odd_records("instances"), plans=odd_records("plans"), locations=odd_records("locations"),
     profile=st.dictionaries(st.sampled_from(["currency", "balance"]), ODD),
 )  # fmt: skip
-def test_inventory_rows_agree_with_frames(
+def test_inventory_of_anything(
     machines: list[dict[str, Any]],
     plans: list[dict[str, Any]],
     locations: list[dict[str, Any]],
     profile: dict[str, Any],
 ) -> None:
-    """The inventory is the same with and without pandas; each missing city is that of its location."""
+    """Whatever the responses hold, the inventory has its columns, and each machine a price or a reason; it is the same with
+    and without pandas, and each missing city is that of its location."""
 
     def found() -> InventoryParts:
         return InventoryParts(listed(machines), listed(locations), profile, listed(plans))
 
     frame, warned = caught(lambda: inventory.inventory_frame(found()))
+    assert dtypes(frame) == COLUMNS["inventory"]
+    assert len(frame) == len(machines)
+    assert (frame["monthly_value"].isna() == frame["price_note"].notna()).all()
+    summary = by_location(frame)
+    assert dtypes(summary) == SUMMARY
+    assert summary.machines.sum() == len(machines)
     rows, warned_too = caught(lambda: inventory.inventory_rows(found()))
     assert warned_too == warned
     check_agreement(rows, frame)

@@ -283,7 +283,7 @@ WORDS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.one_of(st.text(max_size=40), st.lists(WORDS, max_size=12).map(" ".join)))
 def test_any_text(selection: str) -> None:
     """Any text either is refused as a wrong input or gives some of the rows; nothing else comes of it."""
@@ -296,7 +296,7 @@ def test_any_text(selection: str) -> None:
         assert any(name in selection for name in FLEET)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(WORDS, max_size=12).map(" ".join))
 def test_checked_means_works(selection: str) -> None:
     """What passes the check with a frame's columns does not fail on its rows."""
