@@ -351,7 +351,7 @@ JSON = st.recursive(
 RECORDS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=8), JSON, max_size=12)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(model=st.sampled_from(sorted(MODELS.values(), key=lambda model: model.__name__)), record=RECORDS)
 def test_read_never_raises(model: type[Record], record: dict[str, Any]) -> None:
     """Any JSON record is read; each value has its field's type or is missing, and can be written as UTF-8."""

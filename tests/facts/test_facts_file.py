@@ -43,7 +43,7 @@ def test_round_trip(file: FactsFile) -> None:
     assert file.path.read_bytes() == before
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     owner=st.text(max_size=30),
     note=st.text(alphabet="\",;#= \t\n\\'|<>a\u0301\ufeff\u2028", max_size=30),

@@ -809,7 +809,7 @@ def step(sandbox: Sandbox, call: str) -> Reply | None:
     return ask(sandbox, method, path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules=st.lists(RULES, max_size=4), seed=st.integers(), calls=st.lists(CALLS, min_size=2, max_size=15))
 def test_log_is_the_truth(rules: list[dict[str, Any]], seed: int, calls: list[str]) -> None:
     """Whatever goes wrong, there are as many machines as creates and deletes that the log calls committed."""
@@ -850,7 +850,7 @@ def test_same_again(rules: list[dict[str, Any]], seed: int, calls: list[str]) ->
     assert one.log == two.log
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=6),
                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["seed", "rules", "kind", "status", "seconds", "after", "x"]), inner, max_size=4) | st.sampled_from([{"kind": kind} for kind in FAULT_KINDS]),
                     max_leaves=8))  # fmt: skip

@@ -470,7 +470,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@examples(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     call=st.sampled_from([READ, *WRITES]),
     status=st.integers(100, 999),

@@ -357,7 +357,7 @@ def is_a(kind: ParameterType, value: Any) -> bool:
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(annotation=ANNOTATIONS, value=VALUES)
 @example(annotation="Annotated[str, Ge(1)]", value="a")
 @example(annotation="float", value=10**400)
@@ -372,7 +372,7 @@ def test_convert(annotation: str, value: object) -> None:
     assert PythonTranslator.codify({"x": converted}).count("\n") == 2
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(value=st.text(st.characters()) | JSON)
 @example(value='\\"; import os; "')
 @example(value="line\nend\u2028\udc80")
