@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lcnb.client.results  # noqa: F401 - gives records their look in a notebook
 from lcnb.api.fields import Drift, Record, fields_of
 from lcnb.api.models import MODELS, Instance, Location, Plan, Profile, Snapshot, SSHKey, instance_state
 from lcnb.api.record_reader import SECRET_NAME_PATTERN, read_record
