@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -157,12 +158,46 @@ def test_missing_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> No
         assert caught.value.refused
 
 
+def name_endpoint(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+
+class SignInPage(BaseHTTPRequestHandler):
+    """Answers each request with a page, as the gateway of a network does before somebody has signed in."""
+
+    def do_GET(self) -> None:
+        page = b"<html><body>Please sign in.</body></html>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.parametrize(
+    "call", [lambda store: store.list(), lambda store: store.read("a")], ids=["list", "read"]
+)
+def test_a_page_is_no_store(monkeypatch: pytest.MonkeyPatch, call: Callable[[ObjectStore], object]) -> None:
+    """Where a web page answers instead of a store, that is an error at once, and never a store without objects."""
+    pytest.importorskip("obstore")
+    with ThreadingHTTPServer(("127.0.0.1", 0), SignInPage) as gateway:
+        threading.Thread(target=gateway.serve_forever, daemon=True).start()
+        name_endpoint(monkeypatch, gateway.server_port)
+        with pytest.raises(lcnb.StoreUnavailable, match="what answers is no store") as caught:
+            call(open_store("s3://bucket/x"))
+        gateway.shutdown()
+    assert caught.value.tries == 1
+
+
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that does not answer ends as StoreUnavailable before the deadline; it names the store."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        name_endpoint(monkeypatch, closed.getsockname()[1])
     times = Times()
     store = open_store("s3://bucket/x", StoreLimits(total_s=20), clock=times.clock, sleep=times.sleep)
     with pytest.raises(
