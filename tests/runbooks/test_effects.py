@@ -542,7 +542,7 @@ def test_run_help(call: Call) -> None:
     words = " ".join(told.out.split())
     assert "The fleet as it is now" in words
     assert (
-        "location only this location, such as MIA1 (otherwise all locations). [text or None; default None]"
+        "location only this location, such as MIA1 (otherwise all locations). [a text or None; default None]"
         in words
     )
     assert call("run", "inventroy", "--help").code == 2
