@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ import lcnb
 from conftest import ROOT, warm_server
 from lcnb.client.settings import shared_sandbox
 from lcnb.config import ENVIRONMENT_VARIABLES
+from lcnb.widgets.auto_refresh import call_never
 
 #: The pages whose code blocks are run, each as a session of its own.
 PAGES = {
@@ -96,6 +98,16 @@ def test_make_targets() -> None:
     for target, work in (("demo", "lcnb demo"), ("test", "-m pytest")):
         plan = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
         assert work in plan.stdout
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Apps of examples read their machines once: one that refreshes itself would do so during other tests."""
+    monkeypatch.setattr("lcnb.widgets.runner.call_later", call_never)
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "lcnb-form":
+            thread.join()
 
 
 @pytest.mark.filterwarnings("ignore::lcnb.errors.HistoryWarning")  # the sandbox of a page was read once
