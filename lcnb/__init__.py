@@ -202,9 +202,8 @@ def _register_accessor(pandas: object) -> None:
         "The selected rows of an lcnb listing, as a ChangeSet: see lcnb.changes.accessor.SelectedRows."
     )
     existing = getattr(pandas.DataFrame, "lc", None)  # type: ignore[attr-defined]
-    if (
-        getattr(existing, "__module__", None) != __name__
-    ):  # pandas warns when it replaces another library's accessor
+    # pandas warns when it replaces another library's accessor.
+    if getattr(existing, "__module__", None) != __name__:
         pandas.api.extensions.register_dataframe_accessor("lc")(lc)  # type: ignore[attr-defined]
 
 

@@ -158,9 +158,8 @@ class _PendingWrite:
         if self.is_unsure and current is not None and current.data == self.data:
             return current.version
         if self.expected == (ABSENT if current is None else current.version):
-            raise AttemptFailed(
-                "the store reported a conflict, and no other write was there"
-            )  # a race in the store
+            # A race in the store.
+            raise AttemptFailed("the store reported a conflict, and no other write was there")
         raise StoreConflict("another write was first", field=self.key, current=current, not_done="written")
 
 

@@ -119,9 +119,8 @@ def _encoded_forms(value: str) -> tuple[str, ...]:
         forms |= {form.replace("/", "\\/") for form in forms}  # as PHP writes JSON
     raw = _encode_text(value)
     forms |= {quote(raw), quote(raw, safe=""), quote_plus(raw)}
-    for before in range(
-        3
-    ):  # base64 depends on the bytes before the text; the characters shared with those are cut off
+    # Base64 depends on the bytes before the text; the characters shared with those are cut off.
+    for before in range(3):
         coded = base64.b64encode(b"\0" * before + raw).decode()
         padding = coded.count("=")
         inner = coded[-(-before * 8 // 6) : len(coded) - (padding and padding + 1)]

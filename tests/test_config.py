@@ -1122,9 +1122,8 @@ def test_d7_no_home(command: str, call: Call, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("LETSCLOUD_API_KEY", "canary-token-7f3e9a1c5b")
     before = sorted(tmp_path.rglob("*"))
     told = call(*command.split())
-    shutil.rmtree(
-        tmp_path / "runs" / "refused", ignore_errors=True
-    )  # without a terminal the refusal is recorded
+    # Without a terminal the refusal is recorded.
+    shutil.rmtree(tmp_path / "runs" / "refused", ignore_errors=True)
     if (tmp_path / "runs").exists():
         (tmp_path / "runs").rmdir()
     assert told.code == 2, told.err

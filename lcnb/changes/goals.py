@@ -36,9 +36,8 @@ class GoalWait:
         level = self.session.rules.reach
         started = [task for task in tasks if task.reached and action_of(task.change).goal in RUNNING_GOALS]
         if level is not None and started:
-            from lcnb.changes.reachability import (
-                ReachabilityWatch,
-            )  # loads asyncio, which most applies do not need
+            # Loads asyncio, which most applies do not need.
+            from lcnb.changes.reachability import ReachabilityWatch
 
             targets = yield from self._find_targets(started)
             yield from self._wait_for_reach(ReachabilityWatch(targets.values(), level), targets, started)

@@ -31,9 +31,8 @@ def show_usage_error(error: click.ClickException) -> None:
 
     context = getattr(error, "ctx", None)
     message = error.format_message()
-    if isinstance(
-        error, click.exceptions.NoArgsIsHelpError
-    ):  # a group without a command: its help says which it has
+    # The help of a group says which commands it has.
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(message, err=True)
         return
     if isinstance(error, click.UsageError) and context is not None:

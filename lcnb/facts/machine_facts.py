@@ -76,9 +76,8 @@ class MachineFacts:
 
 def facts_from_row(values: Mapping[str, str]) -> MachineFacts:
     """Return the facts of a row. Raises InputError that names the column and the value."""
-    identifier = comparable_name(
-        values.get("identifier", "")
-    )  # an invisible character would unprotect the machine
+    # An invisible character would unprotect the machine.
+    identifier = comparable_name(values.get("identifier", ""))
     if not identifier:
         raise InputError("the identifier is missing", field="identifier")
     cells: dict[str, Any] = {

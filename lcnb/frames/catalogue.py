@@ -131,9 +131,8 @@ class CachedCatalogue:
             lock = yield LocalWork("lock of the catalogue", partial(_try_lock, self.path))
             if lock is not None:
                 held.enter_context(lock)
-            kept = yield LocalWork(
-                "catalogue", self._load
-            )  # another process may have stored it before the lock
+            # Another process may have stored it before the lock.
+            kept = yield LocalWork("catalogue", self._load)
             may_fetch = lock is not None or waited >= MAX_LOCK_WAIT_S
             if may_fetch or not self._select_missing(wanted, kept, started_at):
                 return may_fetch, kept

@@ -218,9 +218,8 @@ def _parse_expression(text: str) -> ast.expr:
         raise _SelectionProblem(f"it has {len(text)} characters, more than {MAX_CHARACTERS}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Python warns about odd literals, which are refused or kept as texts
+            # Python warns about odd literals, which are refused or kept as texts.
+            warnings.simplefilter("ignore")
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if _SINGLE_EQUALS.search(_QUOTED_TEXT.sub("''", text)):

@@ -87,9 +87,8 @@ def valid_public_key(text: str) -> str:
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
     line = text.strip()
-    with contextlib.suppress(
-        Exception
-    ):  # the library raises several classes; each means that this is not a key
+    # The library raises several classes; each means that this is not a key.
+    with contextlib.suppress(Exception):
         if isinstance(load_ssh_public_key(line.encode()), ed25519.Ed25519PublicKey | rsa.RSAPublicKey):
             return line
     raise Refusal(REFUSALS["key"])

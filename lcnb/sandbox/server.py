@@ -135,9 +135,8 @@ def _state_saver(path: Path, token: str) -> Callable[[World], None]:
 def _open_listener(port: int) -> socket.socket:
     # The protocol is named explicitly: otherwise asyncio leaves Nagle's algorithm on, and every reply takes 40 ms more.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if (
-        os.name == "posix"
-    ):  # makes a port free at once after its last owner; on Windows it would allow two owners
+    # Makes a port free at once after its last owner; on Windows it would allow two owners.
+    if os.name == "posix":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))

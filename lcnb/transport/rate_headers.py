@@ -23,9 +23,8 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
         seconds = float(text)
         is_nan = seconds != seconds
         return None if is_nan else max(0.0, min(seconds, _MAX_WAIT_S))
-    with contextlib.suppress(
-        ValueError, TypeError, OverflowError
-    ):  # the last one is for a year that no clock has
+    # An OverflowError is for a year that no clock has.
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, min(parsedate_to_datetime(text).timestamp() - now, _MAX_WAIT_S))
     return seconds_until_reset(headers, now)
 

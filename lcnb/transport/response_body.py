@@ -52,9 +52,8 @@ def body_excerpt(body: bytes, secrets: tuple[Secret, ...]) -> str:
 
     A listing that is cut off is no JSON, but it holds initial passwords.
     """
-    text = (
-        body[:2000].decode("utf-8", "replace").replace("\0", "")
-    )  # UTF-16 has a zero byte in each character
+    # UTF-16 has a zero byte in each character.
+    text = body[:2000].decode("utf-8", "replace").replace("\0", "")
     if field := _SECRET_FIELD.search(text):
         text = f"{text[: field.end()]} {STARS}"
     if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL):

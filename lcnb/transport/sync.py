@@ -51,9 +51,8 @@ class _SyncPool:
 
     def __init__(self, settings: Settings, proxy: network.Proxy | None = None) -> None:
         self._client = make_client(settings, proxy)
-        self._finalizer = weakref.finalize(
-            self, self._client.close
-        )  # for a wire that is dropped without close()
+        # For a wire that is dropped without close().
+        self._finalizer = weakref.finalize(self, self._client.close)
         self._process = os.getpid()
         self._settings = settings
         self._lock = threading.Lock()

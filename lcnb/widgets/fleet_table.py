@@ -128,9 +128,8 @@ class FleetTable(ListingTable):
         self._frame = frame
         super().show(frame.sort_values("label", na_position="last"))
         self.head.value = _cards_html(frame, datetime.now(UTC))
-        if (
-            not self.is_changing() or not self.charts.value
-        ):  # drawing closes them: not while somebody may look at them
+        # Drawing closes them: not while somebody may look at them.
+        if not self.is_changing() or not self.charts.value:
             self.charts.value = _charts_html(frame) if len(frame) else ""
 
     def is_changing(self) -> bool:

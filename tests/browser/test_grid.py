@@ -212,9 +212,8 @@ def test_bar(grid: GridPage) -> None:
     grid.box("web-02").click()
     expect(group).to_be_visible()
     assert grid.bar() == "1 ticked: 5.40 USD per month."
-    assert (
-        grid.page.locator(".lcnb-grid-scroll").bounding_box() == before
-    )  # no other row comes under the pointer
+    # No other row comes under the pointer.
+    assert grid.page.locator(".lcnb-grid-scroll").bounding_box() == before
     for label in ("db-01", "db-02", "ci-café"):
         grid.box(label).click()
     assert grid.bar() == "4 ticked: 96.47 BRL + 15.40 USD per month, 1 without a price."

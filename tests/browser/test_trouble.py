@@ -165,9 +165,8 @@ def test_faults(front: Front) -> None:
     for fault in sorted(FAULTS, key="429".__eq__):
         label.fill(f"fault-{fault.replace(' ', '-')}".lower())
         label.press("Tab")
-        create.locator("[role=alert]").wait_for(
-            state="detached"
-        )  # a new value removes the message about the last one
+        # A new value removes the message about the last one.
+        create.locator("[role=alert]").wait_for(state="detached")
         alert(create, fault, **({"times": 1} if fault == "429" else {}))
     assert label.input_value() == "fault-429"
     again, yes = (

@@ -478,9 +478,8 @@ def test_wrong_token(command: list[str], call: Call, account: Any, monkeypatch: 
 def test_unreachable(call: Call, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A base URL where nobody answers ends with 1 and names it."""
     monkeypatch.setenv("LCNB_BASE_URL", "http://127.0.0.1:9/api")
-    monkeypatch.setattr(
-        "lcnb.transport.protocol.BACKOFF_S", 0.001
-    )  # so that the tries end, and not the time for them
+    # So that the tries end, and not the time for them.
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     result = call("locations")
     assert (result.code, result.out) == (1, "")
     assert "127.0.0.1:9" in result.err
@@ -545,9 +544,8 @@ def test_doctor_finds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first check that fails is of what is wrong, and says what was found; the doctor ends with 1."""
-    monkeypatch.setattr(
-        "lcnb.transport.protocol.BACKOFF_S", 0.001
-    )  # so that the tries end, and not the time for them
+    # So that the tries end, and not the time for them.
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     monkeypatch.setenv(variable, value)
     result = call("doctor")
     assert result.code == 1

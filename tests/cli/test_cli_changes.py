@@ -237,9 +237,8 @@ def type_slowly(answer: str, *arguments: str) -> tuple[int, str, str]:
             process.send_signal(2)
         else:
             os.write(ours, letter.encode())
-        while (
-            letter not in (CTRL_C, CTRL_D) and select.select([ours], [], [], 0.2)[0]
-        ):  # a line that is redrawn
+        # A line that is redrawn.
+        while letter not in (CTRL_C, CTRL_D) and select.select([ours], [], [], 0.2)[0]:
             typed += os.read(ours, 65536)  # comes within this time
             if len(typed) > 1000:
                 break

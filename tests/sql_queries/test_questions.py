@@ -231,9 +231,8 @@ def test_together(served: Served) -> None:
     paths = [entry["path"] for entry in sandbox.log]
     assert len(paths) == len(set(paths))
     locations = len(lc.locations())
-    assert (
-        len(paths) == 5 + 2 * locations
-    )  # machines, profile, locations, keys, snapshots; plans and images of each
+    # Machines, profile, locations, keys, snapshots; plans and images of each.
+    assert len(paths) == 5 + 2 * locations
 
 
 def test_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -823,9 +823,8 @@ def test_redis_shared(redis_url: str, tmp_path: Path, token: Secret) -> None:
     other = open_budget(tmp_path / "other", token, Secret(redis_url), clock=ahead)
     use(one, 150)
     other.record_response(limit=5_000, remaining=4_000)
-    assert (
-        35 <= other.status().burst <= 45
-    )  # 50 at the full pace, fewer at the one for the rest of the window
+    # 50 at the full pace, fewer at the one for the rest of the window.
+    assert 35 <= other.status().burst <= 45
     assert one.status().remaining == 4_000
     assert one.status().stored_in == f"Redis at 127.0.0.1:{redis_url.rpartition(':')[2].partition('/')[0]}"
     assert not list(tmp_path.glob("*/budget*"))

@@ -163,9 +163,8 @@ def test_challenge(form: Form) -> None:
     for typed in ("", " ", "web 1", "Web  1", "Web1", "Web", "Web 1 2"):
         form.type_challenge(typed)
         assert form.confirm() == ()
-    form.type_challenge(
-        "Web 1 "
-    )  # a space at the end is not visible, so nobody can be asked to type it or not
+    # A space at the end is not visible, so nobody can be asked to type it or not.
+    form.type_challenge("Web 1 ")
     assert len(form.confirm()) == 1
 
 
@@ -737,9 +736,8 @@ def test_unreachable(
         address, address
     )
     forms = all_forms(world, tmp_path)
-    monkeypatch.setattr(
-        "lcnb.transport.protocol.BACKOFF_S", 0.001
-    )  # so that the tries end, and not the time for them
+    # So that the tries end, and not the time for them.
+    monkeypatch.setattr("lcnb.transport.protocol.BACKOFF_S", 0.001)
     with lcnb.connect(token=TOKEN, base_url=address) as away:
         monkeypatch.setattr(world.runner, "client", away)
         for name, form in forms.items():

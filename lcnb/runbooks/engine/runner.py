@@ -119,9 +119,8 @@ def _wait_for_run(connection: socket.socket) -> None:
 
 def _collect_shell(pid: int) -> None:
     """Collect the process of the shell, and kill it if the run has not used it."""
-    with suppress(
-        ChildProcessError
-    ):  # it was collected when it ended, and its number may be another process's
+    # It was collected when it ended, and its number may be another process's.
+    with suppress(ChildProcessError):
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
