@@ -294,12 +294,8 @@ class ChangeSet(Generic[R]):
             plans, notes, name = document["changes"], document["notes"], str(document["id"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else ""
-            raise InputError(
-                f"{path} is not a plan that lcnb saved{f' ({reason})' if reason else ''}",
-                value=str(path),
-                cure="`lcnb plan FILE.csv --out PLAN.json` saves one.",
-                not_done="sent",
-            ) from None
+            problem = f" is not a plan that lcnb saved{f' ({reason})' if reason else ''}"
+            raise _plan_error(path, problem, "`lcnb plan FILE.csv --out PLAN.json` saves one.") from None
         settings = client.settings
         if not known or planned_for != (settings.base_url, settings.account):
             raise InputError(
@@ -313,18 +309,13 @@ class ChangeSet(Generic[R]):
         except InputError:
             raise  # such as a password that is missing
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{path} is not a plan that lcnb saved ({type(error).__name__}: {error})",
-                value=str(path),
-                cure="Plan again.",
-                not_done="sent",
+            raise _plan_error(
+                path, f" is not a plan that lcnb saved ({type(error).__name__}: {error})"
             ) from None
         if odd:
-            raise InputError(
-                f"{path}: the request of {odd[0]!r} is not the one of that action; somebody has changed the file",
-                value=str(path),
-                cure="Plan again.",
-                not_done="sent",
+            raise _plan_error(
+                path,
+                f": the request of {odd[0]!r} is not the one of that action; somebody has changed the file",
             )
         return cls(changes, client, notes=notes, id=name)
 
@@ -512,6 +503,10 @@ def _check_duplicates(changes: Sequence[Change]) -> None:
         if key in seen:
             raise InputError(f"{each.action} {each.target} is in this ChangeSet twice. Nothing was sent.")
         seen.add(key)
+
+
+def _plan_error(path: str | Path, problem: str, cure: str = "Plan again.") -> InputError:
+    return InputError(f"{path}{problem}", value=str(path), cure=cure, not_done="sent")
 
 
 def _has_its_request(change: Change) -> bool:

@@ -253,6 +253,8 @@ def _cell_lines(column: TextColumn, text: str) -> list[str]:
 def wrap_text(text: str, width: int) -> list[str]:
     """Return a text as lines of at most this width, broken between words; a longer word is broken inside.
 
+    The width is that of a terminal, where a character may take two columns: textwrap counts characters.
+
     >>> wrap_text("Turns the selected machines on or off.", 12)
     ['Turns the', 'selected', 'machines on', 'or off.']
     """
