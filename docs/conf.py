@@ -71,4 +71,5 @@ html_theme_options = {
     "footer_start": [],
     "footer_end": [],
 }
-html_sidebars: dict[str, list[str]] = {"index": []}
+#: The home page and the page of other tools are alone in their section: a bar of it would be empty.
+html_sidebars: dict[str, list[str]] = {"index": [], "ecosystem": []}

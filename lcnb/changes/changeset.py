@@ -13,7 +13,7 @@ import json
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self
 
@@ -31,13 +31,13 @@ from lcnb.changes.outcomes_view import (
     outcomes_html,
     outcomes_text,
 )
+from lcnb.changes.plan_file import SavedPlan, read_plan, write_plan
 from lcnb.changes.protection import check_protection
 from lcnb.changes.results import apply_result, tasks_frame, unapplied_frame
 from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
 from lcnb.changes.tasks import ChangeTask, OnError, Progress, Wait
 from lcnb.config import Settings, check_approved, check_writable
 from lcnb.errors import ConfirmationMissing, InputError, JournalError
-from lcnb.files import read_text, write_atomically
 from lcnb.flags import checked_flag
 from lcnb.names import comparable_name, same_name
 from lcnb.notebook_kernel import current_kernel, is_in_kernel
@@ -264,17 +264,8 @@ class ChangeSet(Generic[R]):
 
     def save(self, path: str | Path) -> Path:
         """Write the plan to a file (mode 0600, no secrets in it), for `lc.load_changes(path)` or `lcnb apply`."""
-        document = {
-            "lcnb": "changeset",
-            "version": 1,
-            "id": self.id,
-            "base_url": self._client.settings.base_url,
-            "account": self._client.settings.account,
-            "made_at": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "notes": list(self.notes),
-            "changes": [each.plan() for each in self],
-        }
-        return write_atomically(Path(path), json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        plan = SavedPlan(self.id, self.notes, self.changes)
+        return write_plan(path, plan, self._client.settings)
 
     @classmethod
     def load(
@@ -287,37 +278,8 @@ class ChangeSet(Generic[R]):
 
         `passwords`: label → a typed password, which the plan does not hold.
         """
-        try:
-            document = json.loads(read_text(Path(path)))
-            known = document["lcnb"] == "changeset" and document["version"] == 1
-            planned_for = (document["base_url"], document["account"])
-            plans, notes, name = document["changes"], document["notes"], str(document["id"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = (error.strerror or str(error)) if isinstance(error, OSError) else ""
-            problem = f" is not a plan that lcnb saved{f' ({reason})' if reason else ''}"
-            raise _plan_error(path, problem, "`lcnb plan FILE.csv --out PLAN.json` saves one.") from None
-        settings = client.settings
-        if not known or planned_for != (settings.base_url, settings.account):
-            raise InputError(
-                f"{path} was planned for {planned_for[1] or planned_for[0]}, this client is of "
-                f"{settings.account or settings.base_url}. Nothing was sent."
-            )
-        given = {comparable_name(label): password for label, password in (passwords or {}).items()}
-        try:
-            changes = [Change.from_plan(plan, given.get(comparable_name(plan["target"]))) for plan in plans]
-            odd = [f"{each.action} {each.target}" for each in changes if not _has_its_request(each)]
-        except InputError:
-            raise  # such as a password that is missing
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _plan_error(
-                path, f" is not a plan that lcnb saved ({type(error).__name__}: {error})"
-            ) from None
-        if odd:
-            raise _plan_error(
-                path,
-                f": the request of {odd[0]!r} is not the one of that action; somebody has changed the file",
-            )
-        return cls(changes, client, notes=notes, id=name)
+        plan = read_plan(path, client.settings, passwords)
+        return cls(plan.changes, client, notes=plan.notes, id=plan.id)
 
     # --- confirming and applying ------------------------------------------------------------------------
 
@@ -503,18 +465,6 @@ def _check_duplicates(changes: Sequence[Change]) -> None:
         if key in seen:
             raise InputError(f"{each.action} {each.target} is in this ChangeSet twice. Nothing was sent.")
         seen.add(key)
-
-
-def _plan_error(path: str | Path, problem: str, cure: str = "Plan again.") -> InputError:
-    return InputError(f"{path}{problem}", value=str(path), cure=cure, not_done="sent")
-
-
-def _has_its_request(change: Change) -> bool:
-    """Whether a change makes the request of its action: people confirm and approve the action."""
-    call, wanted = change.call, action_of(change).request_of(change)
-    return (call.method, call.path, call.effect, call.body, call.may_be_empty) == (
-        wanted.method, wanted.path, wanted.effect, wanted.body, wanted.may_be_empty,
-    )  # fmt: skip
 
 
 def _body_text(call: Call) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lcnb.api.flows import Flow
@@ -40,6 +41,16 @@ MAX_DELETE_PERCENT = 20.0
 MAX_SHOWN_LABELS = 5
 
 
+@dataclass(frozen=True)
+class _PruneLimits:
+    """What `prune` may delete: the arguments of `desired_changes`."""
+
+    allow_all: bool
+    most_percent: float
+    comments: Sequence[str]
+    protected: Collection[str]
+
+
 def desired_changes(
     cache: ReadCache,
     rows: Sequence[Mapping[str, Any]],
@@ -62,9 +73,9 @@ def desired_changes(
     checked_flag("prune", prune)
     checked_flag("allow_delete_all", allow_delete_all)
     checked_flag("skip_busy", skip_busy)
-    most = _checked_percent(max_delete_percent)
+    limits = _PruneLimits(allow_delete_all, _checked_percent(max_delete_percent), comments, protected)
     wanted = _checked_rows(rows)
-    if prune and not wanted and allow_delete_all is not True:
+    if prune and not wanted and not allow_delete_all:
         raise InputError(f"the desired state has no rows, and prune {DELETE_ALL_WARNING}")
     there = yield from read_machines(cache)
     by_label = _machines_by_label(there.machines)
@@ -74,17 +85,9 @@ def desired_changes(
     )
     others = [each for each in there.machines if comparable_name(each.label) not in wanted]
     if prune:
-        guarded = [each for each in others if each.identifier in protected]
-        free = [each for each in others if each.identifier not in protected]
-        doomed, kept = _machines_to_prune(there, free, comments)
-        kept += [f"{each.label or each.identifier}: it is protected, and is left alone" for each in guarded]
-        if doomed and len(doomed) + len(guarded) == len(there.machines) and allow_delete_all is not True:
-            raise InputError(
-                f"the desired state names no machine of the account, and prune {DELETE_ALL_WARNING}"
-            )
+        doomed, kept = _machines_to_prune(there, others, limits)
         _check_no_look_alike(built, doomed)
-        if not allow_delete_all:
-            _check_share(doomed, len(there.machines), most)
+        _check_amount(doomed, others, len(there.machines), limits)
         part = yield from change_machines(doomed, lambda each: DeleteInstance().build(cache, each))
         built.add(part)
         built.notes.extend(kept)
@@ -105,17 +108,24 @@ def _checked_percent(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def _check_share(doomed: Sequence[Instance], machines: int, most: float) -> None:
-    """Raise InputError when more than `most` percent of the machines would be deleted."""
-    share = 100 * len(doomed) / machines if machines else 0.0
-    if share <= most:
+def _check_amount(
+    doomed: Sequence[Instance], others: Sequence[Instance], machines: int, limits: _PruneLimits
+) -> None:
+    """Raise InputError when no machine but protected ones would stay, or too many percent of all would be deleted."""
+    if limits.allow_all or not doomed:
+        return
+    guarded = sum(each.identifier in limits.protected for each in others)
+    if len(doomed) + guarded == machines:
+        raise InputError(f"the desired state names no machine of the account, and prune {DELETE_ALL_WARNING}")
+    share = 100 * len(doomed) / machines
+    if share <= limits.most_percent:
         return
     needed = math.ceil(share)
     raise InputError(
-        f"prune would delete {len(doomed)} of {machines} machines ({share:.3g} %), more than {most:g} %: "
-        f"{_list_labels(doomed)}",
+        f"prune would delete {len(doomed)} of {machines} machines ({share:.3g} %), more than "
+        f"{limits.most_percent:g} %: {_list_labels(doomed)}",
         field="max_delete_percent",
-        value=most,
+        value=limits.most_percent,
         cure=f"If that is meant, allow it: max_delete_percent={needed} (on the command line: --max-delete {needed}).",
         not_done="sent",
     )
@@ -160,15 +170,18 @@ DELETE_ALL_WARNING = (
 
 
 def _machines_to_prune(
-    there: ListedMachines, others: Sequence[Instance], comments: Sequence[str]
+    there: ListedMachines, others: Sequence[Instance], limits: _PruneLimits
 ) -> tuple[list[Instance], list[str]]:
     """Return the machines that the desired state certainly does not name, and a note for each one left alone."""
     if others:
         there.check_readable("what it hides may be a machine that must stay")
-    left_out = {comparable_name(re.split(r"[,;\t]", line)[0]) for line in comments}
+    left_out = {comparable_name(re.split(r"[,;\t]", line)[0]) for line in limits.comments}
     doomed, notes = [], []
     for each in others:
         name = each.label or each.identifier or "a machine"
+        if each.identifier in limits.protected:
+            notes.append(f"{name}: it is protected, and is left alone")
+            continue
         if comparable_name(each.label) in left_out:
             raise InputError(
                 f"the machine {name!r} would be deleted, and a line of the file begins with {name!r}: as a comment, "

@@ -633,6 +633,14 @@ def test_not_a_plan(lc: LetsCloud, tmp_path: Path, text: str) -> None:
         lc.load_changes(path)
 
 
+def test_notes_of_plan(lc: LetsCloud, tmp_path: Path) -> None:
+    """A plan whose notes are no list is refused as well."""
+    path = lc.power_off(label="web-01").save(tmp_path / "plan.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "notes": None}))
+    with pytest.raises(lcnb.InputError, match=r"plan\.json is not a plan that lcnb saved"):
+        lc.load_changes(path)
+
+
 #: What somebody may make of the first change of a plan that turns a machine off.
 EDITED: dict[str, Callable[[dict[str, Any]], object]] = {
     "a deletion": lambda each: each["call"].update(method="DELETE", path=f"/instances/{each['identifier']}"),

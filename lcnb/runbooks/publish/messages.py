@@ -91,14 +91,15 @@ def digest_message(runs: Iterable[RunRecord], since: str, host: str) -> Message:
     reports = [run.folder / "report.html" for run in noted[:MAX_DESCRIBED]]
     files = tuple(path for path in reports if path.is_file())
     status = _worst_status(counted) if found else ATTENTION.status
-    count = {0: "no run", 1: "1 run"}.get(len(found), f"{len(found)} runs")
-    return Message(
-        "the digest",
-        f"lcnb: {count} since {since}{': ' + _summarize(counted) if found else ''}",
-        "\n".join(lines),
-        status,
-        files,
-    )
+    return Message("the digest", f"lcnb: {_digest_title(counted, since)}", "\n".join(lines), status, files)
+
+
+def _digest_title(counted: Counter[str], since: str) -> str:
+    """Return how many runs there were and what needs a look, such as `3 runs since 06:00: 1 failed`."""
+    total = counted.total()
+    if not total:
+        return f"no run since {since}"
+    return f"{total} run{'s' if total > 1 else ''} since {since}: {_summarize(counted)}"
 
 
 def _done_line(runs: Iterable[RunRecord]) -> list[str]:

@@ -90,9 +90,10 @@ def printable_text(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text)
 
 
-def check_printable(text: str) -> None:
-    """InputError for a text with a line end or another control character."""
-    if not text.isprintable():
-        raise InputError(
-            f"{text!r} has a line end or another control character, which a schedule cannot hold"
-        )
+def check_printable(*texts: str) -> None:
+    """InputError for the first text with a line end or another control character."""
+    for text in texts:
+        if not text.isprintable():
+            raise InputError(
+                f"{text!r} has a line end or another control character, which a schedule cannot hold"
+            )

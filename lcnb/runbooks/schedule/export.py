@@ -130,11 +130,10 @@ def build_entry(
     if changes_account:
         _check_changes(book, settings, confirm=confirm)
     job = JobEnvironment(book, name, system, account or given.get("account") or None, settings)
-    pairs = {**given, **job.path_parameters(given, checked)}
     argv = [
         "run",
         job.source,
-        *(word for key, value in pairs.items() for word in ("-p", f"{key}={value}")),
+        *_parameter_words({**given, **job.path_parameters(given, checked)}),
         *_option_words("--account", job.account),
         *(["--yes"] if changes_account else []),
         *_limit_words(timeout, retries, retry_wait),
@@ -144,8 +143,7 @@ def build_entry(
     ]
     label = _check_label(label or _default_label(book))
     env = {**job.env(), **({SCHEDULE_VARIABLE: label} if managed else {})}
-    for text in (*argv, *env.values()):
-        check_printable(text)
+    check_printable(*argv, *env.values())
     return ScheduleEntry(
         label=label,
         title=printable_text(f"{book.title}: `lcnb run {book.name}`"),
@@ -176,6 +174,10 @@ def _check_changes(book: Runbook, settings: Settings | None, *, confirm: bool) -
         )
     check_account_writable(settings)
     find_approval(settings, approved=None)
+
+
+def _parameter_words(texts: Mapping[str, str]) -> list[str]:
+    return [word for name, text in texts.items() for word in ("-p", f"{name}={text}")]
 
 
 def _option_words(option: str, value: object) -> list[str]:

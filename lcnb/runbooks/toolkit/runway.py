@@ -115,10 +115,10 @@ def runway_of_prices(profile: Profile, prices: Sequence[MachinePrice], *, prepai
     """
     code = currency_code(profile.currency)
     costs = cost_by_currency(prices)
-    monthly = sum(each.monthly_value for each in costs if code and each.currencycode == code)
+    monthly = _monthly_value(costs, code)
 
     def runway(days: float | None, unknown_reason: str = "", uncounted: tuple[str, ...] = ()) -> Runway:
-        return Runway(code, profile.balance, float(monthly), days, unknown_reason, uncounted)
+        return Runway(code, profile.balance, monthly, days, unknown_reason, uncounted)
 
     if not prepaid:
         return runway(None, "the account is post-paid, so its balance is no limit")
@@ -129,14 +129,25 @@ def runway_of_prices(profile: Profile, prices: Sequence[MachinePrice], *, prepai
     if profile.balance <= 0:
         return runway(0.0)
     if code is None:
-        known = f"the currency {profile.currency} of the account is unknown" if profile.currency else ""
-        return runway(None, known or "the API reports no currency of the account")
+        return runway(None, _unknown_currency(profile))
     uncounted = tuple(_cost_text(each) for each in costs if each.currencycode != code)
-    if monthly <= 0:
-        if uncounted:
-            return runway(None, f"no machine has a price in {code} ({'; '.join(uncounted)})")
-        return runway(math.inf)
-    return runway(profile.balance / (monthly / DAYS_PER_MONTH), uncounted=uncounted)
+    if monthly > 0:
+        return runway(profile.balance / (monthly / DAYS_PER_MONTH), uncounted=uncounted)
+    if uncounted:
+        return runway(None, f"no machine has a price in {code} ({'; '.join(uncounted)})")
+    return runway(math.inf)
+
+
+def _monthly_value(costs: Iterable[CurrencyCost], code: str | None) -> float:
+    """Return what the machines with a price in this currency cost per month; 0.0 for an unknown currency."""
+    return sum((each.monthly_value for each in costs if code and each.currencycode == code), start=0.0)
+
+
+def _unknown_currency(profile: Profile) -> str:
+    """Say why the currency of the account is not known."""
+    if profile.currency:
+        return f"the currency {profile.currency} of the account is unknown"
+    return "the API reports no currency of the account"
 
 
 def currency_code(symbol: str | None) -> str | None:
