@@ -39,6 +39,11 @@ def stand_in_module(name: str, function: str) -> Iterator[None]:
         del sys.modules[name]  # a later import gets the real module
 
 
+#: How long an import may hold the interpreter while another thread waits for it, in seconds. With Python's 5 ms the
+#: threads of the requests wait for it longer than for their responses.
+TURN_S = 0.0005
+
+
 class DeferredModule:
     """A module that is imported when one of its names is first used. Safe in threads, as an import is.
 
@@ -57,7 +62,7 @@ def import_in_thread(name: str) -> None:
     """Start to import a module in a thread, and return at once; whoever imports it meanwhile waits for that thread.
 
     A problem is not reported here: the next import of the module raises it. Imported modules stay, so the garbage
-    collector pauses, which would look for garbage in them again and again.
+    collector pauses, which would look for garbage in them again and again. Threads take shorter turns meanwhile.
     """
     if name not in sys.modules:
         # Not a daemon: a process that ended in the middle of the import would stop a C++ library in its initialization.
@@ -67,10 +72,15 @@ def import_in_thread(name: str) -> None:
 def _import_uncollected(name: str) -> None:
     collecting = gc.isenabled()
     gc.disable()
+    turns = sys.getswitchinterval()
+    if turns > TURN_S:
+        sys.setswitchinterval(TURN_S)
     try:
         with suppress(Exception):
             import_module(name)
     finally:
+        if turns > TURN_S:
+            sys.setswitchinterval(turns)
         if collecting:
             if not gc.get_freeze_count():
                 gc.freeze()

@@ -16,7 +16,7 @@ import pytest
 import lcnb
 from lcnb.api.flows import Flow, Pause, import_meanwhile
 from lcnb.client import LetsCloud
-from lcnb.deferred_imports import import_in_thread
+from lcnb.deferred_imports import TURN_S, import_in_thread
 from lcnb.errors import InputError
 from lcnb.sandbox import start
 
@@ -91,6 +91,22 @@ def test_collector(module: Path, collects: bool) -> None:
         assert (gc.isenabled(), gc.get_freeze_count()) == (collects, frozen)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("turns", [0.005, 0.0001])
+def test_turns(module: Path, turns: float) -> None:
+    """While a module is imported other threads do not wait for Python's 5 ms; afterwards the interval is as it was before."""
+    module.write_text("import sys\nVALUE = sys.getswitchinterval()\n")
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(turns)
+    try:
+        import_in_thread(MODULE)
+        end_imports()
+        during = sys.modules[MODULE].VALUE
+        assert during == pytest.approx(min(turns, TURN_S))
+        assert sys.getswitchinterval() == pytest.approx(turns)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 @pytest.mark.fresh_python
