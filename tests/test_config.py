@@ -596,7 +596,9 @@ def test_odd_file(place: Place, toml: str, content: bytes | None, message: str) 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 @pytest.mark.parametrize("name", [".letscloud", "config/a.token"])
-@pytest.mark.parametrize(("kind", "word"), [("pipe", "a pipe"), ("device", "a device"), ("socket", "a socket")])
+@pytest.mark.parametrize(
+    ("kind", "word"), [("pipe", "a pipe"), ("device", "a device"), ("socket", "a socket")]
+)
 def test_no_regular_file(place: Place, name: str, kind: str, word: str) -> None:
     """A token file that is a pipe, a device or a socket is refused before it is opened: nobody may ever write to it."""
     if name != ".letscloud":
@@ -671,10 +673,20 @@ def test_odd_token(place: Place, token: str) -> None:
         (f"“{TOKEN}”", "still has a quote around it"),
         (f"`{TOKEN}`", "still has a quote around it"),
         ("'Y0/", "still has a quote around it"),
+        (f"LETSCLOUD_API_KEY={TOKEN}", "is a whole assignment.*Keep only what follows the ="),
+        (f"export LETSCLOUD_API_KEY='{TOKEN}'", "is a whole assignment"),
+        (f'LAB_TOKEN = "{TOKEN}"', "is a whole assignment"),
+        (f"$env:LETSCLOUD_API_KEY = '{TOKEN}'", "is a whole assignment"),
+        (f"LETSCLOUD_API_KEY={TOKEN}\n", "is a whole assignment"),
+        (f"Bearer {TOKEN}", "is a part of a header"),
+        (f"Authorization: Bearer {TOKEN}", "is a part of a header"),
+        (f"api-token: {TOKEN}", "is a part of a header"),
+        (f"\\{TOKEN}", "contains a backslash, which no token does.*Leave out the backslashes"),
+        ("\\$2Y\\$10\\$" + TOKEN, "contains a backslash"),
     ],
 )
 def test_wrong_character_of_a_token(place: Place, token: str, what: str) -> None:
-    """A token with a character too many, such as the quotes for a shell, is refused with that character."""
+    """A token with something too many, such as the quotes for a shell or the name of its variable, is refused for it."""
     place.env("LETSCLOUD_API_KEY", token)
     for ask in (load_settings, lambda: load_settings(token=token)):
         with pytest.raises(ConfigError, match=what) as caught:
@@ -705,7 +717,7 @@ def test_d14_short_token(place: Place, token: str) -> None:
     assert not accounts().ready.any()
 
 
-@pytest.mark.parametrize("token", ["x" * 20, TOKEN, "$2Y$10$" + "AB12" * 11 + "ABC"])
+@pytest.mark.parametrize("token", ["x" * 20, TOKEN, "$2Y$10$" + "AB12" * 11 + "ABC", "x" * 20 + "=="])
 def test_d14_whole_token(place: Place, token: str) -> None:
     """A token of LetsCloud's shape, and one of a sandbox, are taken as they are."""
     place.env("LETSCLOUD_API_KEY", token)
