@@ -60,8 +60,8 @@ def checked_token(text: str, place: str) -> Secret:
         text: The token as it was found.
         place: Where it was found, for the message.
 
-    Raises ConfigError for a text that is empty, too short, an assignment, part of a header, in quotes or with backslashes, or
-    with characters that a header cannot carry.
+    Raises ConfigError for a text that is empty, too short, an assignment, part of a header, in quotes or with
+    backslashes, or has characters that a header cannot carry.
     """
     if not text:
         raise ConfigError(f"the token from {place} is empty", not_done="sent")
