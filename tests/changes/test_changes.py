@@ -1035,6 +1035,25 @@ def test_interrupted(settings: Settings, box: Sandbox) -> None:
     assert len(writes(box)) == 2
 
 
+def test_cancelled() -> None:
+    """A cancelled apply of an asynchronous client says how to continue, as one does that was ended by Ctrl-C."""
+    slow = Faults.read({"rules": [{"kind": "slow", "seconds": 600, "after": True, "method": "PUT"}]})
+    box = Sandbox(World(Clock(0)), TOKEN, faults=slow)
+    with serve_in_thread(box) as base_url:
+
+        async def cancel() -> None:
+            async with AsyncLetsCloud.connect(token=TOKEN, base_url=base_url) as one:
+                task = asyncio.create_task((await one.power_off(label="web-01")).apply(confirm=True))
+                while not writes(box):
+                    await asyncio.sleep(0.01)
+                task.cancel()
+                await task
+
+        with pytest.raises(asyncio.CancelledError) as stopped:
+            asyncio.run(cancel())
+    assert "`lcnb resume` settles them" in stopped.value.__notes__[0]
+
+
 @pytest.mark.parametrize(
     ("error", "where"),
     [
