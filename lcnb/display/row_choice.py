@@ -154,7 +154,7 @@ def find_column(rows: Rows, name: str, option: str) -> str:
     if name in rows.dtypes:
         return name
     by_heading = {HEADINGS.get(each, each): each for each in rows.dtypes}
-    wanted = name.strip().lower()
+    wanted = re.sub(r"\s+(mb|gb|utc)$", "", name.strip().lower())  # as a heading names the unit
     if wanted in rows.dtypes:
         return wanted
     if wanted in by_heading:

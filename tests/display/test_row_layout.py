@@ -194,6 +194,26 @@ def test_times_and_defaults() -> None:
     assert default_columns(rows) == ["at", "ok"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "column", "dtype", "heading"),
+    [
+        ("journal", "at", TIME_DTYPE, "at UTC"),
+        ("", "last_seen", "datetime64[ns, UTC]", "last_seen UTC"),
+        ("", "begins", "datetime64[us]", "begins"),
+        *((kind, "total_disk_size", "Int64", "disk GB") for kind in ("instances", "inventory", "history")),
+        ("plans", "memory", "Int64", "memory MB"),
+        ("plans", "monthly_value", "Float64", "price"),
+        ("snapshots", "size", "Float64", "size GB"),
+        ("", "memory", "Int64", "memory"),
+    ],
+)
+def test_units(kind: str, column: str, dtype: str, heading: str) -> None:
+    """The heading of a printed table names the unit or time zone of its values, and can be passed to `--sort`."""
+    rows = Rows(kind, {column: dtype}, [])
+    assert texts(rows)[0] == heading
+    assert arrange_rows(rows, RowChoice(sort=heading)).dtypes == {column: dtype}
+
+
 def test_sentences_are_wrapped() -> None:
     """A sentence that is wider than its column continues below; nothing of it is cut, and no column is omitted."""
     sentence = "Turns the selected machines on or off. Machines that are already in the desired state stay."
