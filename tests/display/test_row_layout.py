@@ -244,8 +244,8 @@ def test_times_are_not_cut() -> None:
         "plan": "str",
         "first_seen": TIME_DTYPE,
         "last_seen": TIME_DTYPE,
-        "present": "boolean",
+        "ended": "str",
     }
-    rows = Rows("history", dtypes, [("erp-s\u00e3o-paulo", "8vcpu-32gb-240ssd", at, at, True)])
+    rows = Rows("history", dtypes, [("erp-s\u00e3o-paulo", "8vcpu-32gb-240ssd", at, at, None)])
     for width in (80, 60, 44, 20):
         assert "".join(texts(rows, width=width)).count("2026-11-30 06:00:41") == 2
