@@ -284,9 +284,9 @@ def run(*nothing: Never) -> RunContext:
     if given:
         name = given[0] if isinstance(given[0], str) else "NAME"
         raise TypeError(
-            f"lcnb.run() takes no arguments: it returns the run that this notebook belongs to. To run a runbook: "
-            f"lcnb.runbook({name!r}) shows its form in a notebook; in a shell: lcnb run {shlex.quote(name)}, with "
-            "--sandbox where there is no token. Nothing was started."
+            "lcnb.run() takes no arguments: it returns the run that this notebook belongs to. To run a runbook: "
+            f"lcnb.runbook({name!r}) shows its form in a notebook; in a shell: lcnb run {shlex.quote(name)}. "
+            f"Without an account: lcnb.runbook({name!r}, sandbox=True), or --sandbox. Nothing was started."
         )
     folder = Path(os.environ.get(RUN_FOLDER_VARIABLE) or Path.cwd()).absolute()
     resumes = os.environ.get(RESUMES_VARIABLE, "")
