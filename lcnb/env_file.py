@@ -20,11 +20,16 @@ from lcnb.tokens import SINGLE_QUOTES_ADVICE, TOKEN_VARIABLES, token_line
 MAX_CHARACTERS = 65_536
 
 
-def read_private_file(path: Path) -> tuple[str, int]:
+def read_private_file(path: Path, *, may_be_pipe: bool = False) -> tuple[str, int]:
     """Return the text of a file, and its mode when other users may read or change it (0 when they may not).
 
-    Raises OSError, or ValueError for a file that is not UTF-8.
+    `may_be_pipe`: the user names it for this command, as in `--env-file <(command)`. Elsewhere a pipe would be waited
+    for whenever a token is looked for.
+
+    Raises OSError, or ValueError for a file that is not UTF-8, and for what is no regular file, before it is opened.
     """
+    if not (stat.S_ISREG(kind := path.stat().st_mode) or (may_be_pipe and stat.S_ISFIFO(kind))):
+        raise ValueError(f"it is {_kind_name(kind)}, not a regular file. Write the token into a regular file")
     with path.open(encoding="utf-8-sig") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         try:
@@ -32,6 +37,11 @@ def read_private_file(path: Path) -> tuple[str, int]:
         except UnicodeDecodeError:
             raise ValueError("it is not UTF-8 text. Write the token into it again, as plain text") from None
         return text, mode if os.name == "posix" and mode & 0o077 else 0
+
+
+def _kind_name(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def too_open_message(path: Path, mode: int) -> str:
@@ -49,7 +59,7 @@ def read_variables(path: Path) -> dict[str, Secret]:
     Raises ConfigError when the file is missing, may be read by others, has another line, or a name twice.
     """
     try:
-        text, mode = read_private_file(path)
+        text, mode = read_private_file(path, may_be_pipe=True)
         pairs = list(parse_variables(text))
     except (OSError, ValueError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error

@@ -8,6 +8,10 @@ import os
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lcnb.errors import LcnbError
 
 
 def write_atomically(
@@ -22,10 +26,18 @@ def write_atomically(
         sync: Force the file to the disk. False for content that may be lost in a power failure.
         read_back: Compare the new file with `content` before it replaces the old one.
 
-    Raises OSError when the disk is full, the folder may not be written, or different bytes are read back. Then the old
-    file is unchanged and no temporary file is left.
+    Raises OSError, which names the file, when the disk is full, the folder may not be written, or different bytes are
+    read back. Then the old file is unchanged and no temporary file is left.
     """
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    try:
+        return _replace_file(path, data, mode=mode, sync=sync, read_back=read_back)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # not the temporary one
+        raise
+
+
+def _replace_file(path: Path, data: bytes, *, mode: int, sync: bool, read_back: bool) -> Path:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     temporary = Path(name)
     try:
@@ -42,6 +54,42 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+#: What a disk reports when it is full, when the user's share of it is, and when it is broken.
+_DISK_FAILURES = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG, errno.EIO})
+DISK_CURE = "Free some space on that disk, or choose another one."
+
+
+def is_disk_failure(error: BaseException) -> bool:
+    """Whether an error says that the disk is full or broken: then no other command line would have helped."""
+    return isinstance(error, OSError) and error.errno in _DISK_FAILURES
+
+
+def write_error(
+    error: OSError, problem: str, *, refused: type[LcnbError], cure: str = "", **facts: Any
+) -> LcnbError:
+    """Return the error for a file or folder that cannot be written, with the reason of the system.
+
+    Args:
+        error: What the system reported.
+        problem: What cannot be done, such as "the file a.csv cannot be written".
+        refused: The class for a name that was given wrong, such as a folder that does not exist. A full or broken disk
+            is an LcnbError, so that each command ends alike: with exit code 1.
+        cure: The cure for a wrong name. For a disk it is to free some space.
+        facts: Further facts of the error, such as `not_done`.
+
+    >>> from lcnb.errors import InputError
+    >>> full = OSError(errno.ENOSPC, "No space left on device")
+    >>> print(write_error(full, "the file a.csv cannot be written", refused=InputError))
+    the file a.csv cannot be written: No space left on device. Free some space on that disk, or choose another one.
+    """
+    from lcnb.errors import LcnbError
+
+    text = f"{problem}: {error.strerror or error}"
+    if is_disk_failure(error):
+        return LcnbError(text, cure=DISK_CURE, **facts)
+    return refused(text, cure=cure, **facts)
 
 
 class BackgroundWrite:

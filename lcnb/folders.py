@@ -76,14 +76,19 @@ def own_notebooks_dir() -> Path | None:
 
 
 def make_state_folder(path: Path) -> Path:
-    """Make a folder below the state folder that only this user can open. ConfigError when it cannot be made."""
+    """Make a folder below the state folder that only this user can open. ConfigError when it cannot be made,
+    LcnbError when the disk is full.
+    """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         from lcnb.errors import ConfigError
+        from lcnb.files import write_error
 
-        raise ConfigError(
-            f"the folder {path} cannot be created: {error.strerror or error}",
+        raise write_error(
+            error,
+            f"the folder {path} cannot be created",
+            refused=ConfigError,
             cure="Cure: set LCNB_STATE_DIR to a folder that you may write.",
             not_done="sent",
         ) from None

@@ -60,11 +60,12 @@ def checked_token(text: str, place: str) -> Secret:
         text: The token as it was found.
         place: Where it was found, for the message.
 
-    Raises ConfigError for a text that is empty, too short, in quotes, or has characters that a header cannot carry.
+    Raises ConfigError for a text that is empty, too short, an assignment, part of a header, in quotes or with
+    backslashes, or has characters that a header cannot carry.
     """
     if not text:
         raise ConfigError(f"the token from {place} is empty", not_done="sent")
-    refuse_quoted_token(text, place)
+    refuse_damaged_token(text, place)
     for position, character in enumerate(text, 1):
         if not "!" <= character <= "~":
             raise ConfigError(
@@ -84,18 +85,38 @@ def _character_name(character: str) -> str:
     return common.get(character) or f"{name} (U+{ord(character):04X})"
 
 
-def refuse_quoted_token(text: str, place: str) -> None:
-    """Raise ConfigError for a token that still has a quote at its start or end."""
-    if text[0] in QUOTE_CHARACTERS or text[-1] in QUOTE_CHARACTERS:
-        raise ConfigError(
-            f"the token from {place} still has a quote around it. A shell or a file of variables removes one pair of "
-            "quotes; a second pair becomes part of the token",
-            cure=(
-                f"In a shell: {export_advice(CLI_VARIABLE)}. Where no shell reads the token (a container's --env-file, "
-                "a secret of CI or Kubernetes): use no quotes."
-            ),
-            not_done="sent",
-        )
+def refuse_damaged_token(text: str, place: str) -> None:
+    """Raise ConfigError for a token with something around or in it that a person or a shell has added."""
+    for pattern, problem, cure in _DAMAGES:
+        if pattern.match(text):
+            raise ConfigError(f"the token from {place} {problem}", cure=cure, not_done="sent")
+
+
+#: What people and shells add to a token: the pattern, what the message says of it, and the cure.
+_DAMAGES = (
+    (
+        re.compile(r"\s*(?:export\s+|set\s+|\$env:)?[A-Za-z_]\w*\s*=\s*[^=\s]", re.ASCII | re.IGNORECASE),
+        "is a whole assignment: it has the name of a variable and = before the token",
+        f"Keep only what follows the =. In a shell: {export_advice(CLI_VARIABLE)}.",
+    ),
+    (
+        re.compile(r"\s*(?:[A-Za-z-]+:\s*|(?:bearer|token|basic)\s)", re.IGNORECASE),
+        "is a part of a header: it has a word such as Bearer or Authorization: before the token",
+        f"Keep only the token. In a shell: {export_advice(CLI_VARIABLE)}.",
+    ),
+    (
+        re.compile(rf"[{QUOTE_CHARACTERS}]|.*[{QUOTE_CHARACTERS}]\Z", re.DOTALL),
+        "still has a quote around it. A shell or a file of variables removes one pair of quotes; a second pair becomes "
+        "part of the token",
+        f"In a shell: {export_advice(CLI_VARIABLE)}. Where no shell reads the token (a container's --env-file, a "
+        "secret of CI or Kubernetes): use no quotes.",
+    ),
+    (
+        re.compile(r".*\\", re.DOTALL),
+        "contains a backslash, which no token does: it escapes the character after it in a shell without quotes",
+        f"Leave out the backslashes. In a shell: {export_advice(CLI_VARIABLE)}.",
+    ),
+)
 
 
 def refuse_cut_token(text: str, place: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import traceback
@@ -579,7 +580,7 @@ def test_open_file_unused(place: Place) -> None:
     ("toml", "content", "message"),
     [
         ('token_file = "a.token"', b"\xff\xfe\x00", "the token file .*a.token: .*not UTF-8"),
-        ('token_file = "."', None, "the token file .*config: .*directory"),
+        ('token_file = "."', None, "the token file .*config: it is a directory, not a regular file"),
         ('token_file = "a\\u0000b"', None, "the token file .*null byte"),
         ('token_file = "~nobody-here/a"', None, "the token file ~nobody-here/a: .*home directory"),
     ],
@@ -591,6 +592,40 @@ def test_odd_file(place: Place, toml: str, content: bytes | None, message: str) 
         place.file("config/a.token", content)
     with pytest.raises(ConfigError, match=message):
         load_settings("a")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", [".letscloud", "config/a.token"])
+@pytest.mark.parametrize(
+    ("kind", "word"), [("pipe", "a pipe"), ("device", "a device"), ("socket", "a socket")]
+)
+def test_no_regular_file(place: Place, name: str, kind: str, word: str) -> None:
+    """A token file that is a pipe, a device or a socket is refused before it is opened: nobody may ever write to it."""
+    if name != ".letscloud":
+        place.toml('[accounts.a]\ntoken_file = "a.token"')
+    path = place.home / name
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(path))
+    with pytest.raises(ConfigError, match=f"the token file {path}: it is {word}, not a regular file"):
+        load_settings()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_variables_of_a_pipe(place: Place) -> None:
+    """The file of variables may be a pipe, as a shell makes one of `<(command)`."""
+    reader, writer = os.pipe()
+    os.write(writer, b"A='$x'\n")
+    os.close(writer)
+    try:
+        found = env_file.read_variables(Path(f"/dev/fd/{reader}"))
+    finally:
+        os.close(reader)
+    assert {name: secret.reveal() for name, secret in found.items()} == {"A": "$x"}
 
 
 # --- the token itself -----------------------------------------------------------------------------------
@@ -638,10 +673,20 @@ def test_odd_token(place: Place, token: str) -> None:
         (f"“{TOKEN}”", "still has a quote around it"),
         (f"`{TOKEN}`", "still has a quote around it"),
         ("'Y0/", "still has a quote around it"),
+        (f"LETSCLOUD_API_KEY={TOKEN}", "is a whole assignment.*Keep only what follows the ="),
+        (f"export LETSCLOUD_API_KEY='{TOKEN}'", "is a whole assignment"),
+        (f'LAB_TOKEN = "{TOKEN}"', "is a whole assignment"),
+        (f"$env:LETSCLOUD_API_KEY = '{TOKEN}'", "is a whole assignment"),
+        (f"LETSCLOUD_API_KEY={TOKEN}\n", "is a whole assignment"),
+        (f"Bearer {TOKEN}", "is a part of a header"),
+        (f"Authorization: Bearer {TOKEN}", "is a part of a header"),
+        (f"api-token: {TOKEN}", "is a part of a header"),
+        (f"\\{TOKEN}", "contains a backslash, which no token does.*Leave out the backslashes"),
+        ("\\$2Y\\$10\\$" + TOKEN, "contains a backslash"),
     ],
 )
 def test_wrong_character_of_a_token(place: Place, token: str, what: str) -> None:
-    """A token with a character too many, such as the quotes for a shell, is refused with that character."""
+    """A token with something too many, such as the quotes for a shell or the name of its variable, is refused for it."""
     place.env("LETSCLOUD_API_KEY", token)
     for ask in (load_settings, lambda: load_settings(token=token)):
         with pytest.raises(ConfigError, match=what) as caught:
@@ -672,7 +717,7 @@ def test_d14_short_token(place: Place, token: str) -> None:
     assert not accounts().ready.any()
 
 
-@pytest.mark.parametrize("token", ["x" * 20, TOKEN, "$2Y$10$" + "AB12" * 11 + "ABC"])
+@pytest.mark.parametrize("token", ["x" * 20, TOKEN, "$2Y$10$" + "AB12" * 11 + "ABC", "x" * 20 + "=="])
 def test_d14_whole_token(place: Place, token: str) -> None:
     """A token of LetsCloud's shape, and one of a sandbox, are taken as they are."""
     place.env("LETSCLOUD_API_KEY", token)

@@ -74,7 +74,7 @@ def test_user_programs(find_errors: Callable[[Path], Found], project: Path) -> N
     """A user's program passes in strict mode; misspelt names, wrong arguments and a missing `await` are found."""
     lines = (project / "mistakes.py").read_text(encoding="utf-8").splitlines()
     wrong = {("mistakes.py", number) for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
-    assert len(wrong) == 11
+    assert len(wrong) == 12
     assert find_errors(project) == wrong
 
 

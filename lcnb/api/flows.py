@@ -66,6 +66,12 @@ class Envelope:
         """The `data` of the document, or None."""
         return self.document.get("data")
 
+    @property
+    def slug(self) -> str | None:
+        """The slug of the record in `data`; None where it has none."""
+        slug = self.data.get("slug") if isinstance(self.data, Mapping) else None
+        return slug if isinstance(slug, str) else None
+
 
 def without_frames(flow: Flow[T]) -> Flow[T]:
     """Run a flow that reads records, and drop the frames of its errors.

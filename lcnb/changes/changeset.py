@@ -442,15 +442,15 @@ def prompt_confirmation(changes: ChangeSet[Any]) -> bool:
     return confirmed
 
 
-def typed_answer(question: str) -> str:
-    """Ask a person. The end of the input (Ctrl-D) is an empty answer; after Ctrl-C the note says what was done."""
+def typed_answer(question: str, note: str = "not confirmed: nothing was sent") -> str:
+    """Ask a person. The end of the input (Ctrl-D) is an empty answer; after Ctrl-C `note` says what was done."""
     try:
         return input(question).strip()
     except EOFError:
         print()
         return ""
     except KeyboardInterrupt as stop:
-        stop.add_note("not confirmed: nothing was sent")
+        stop.add_note(note)
         raise
 
 

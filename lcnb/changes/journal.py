@@ -15,7 +15,7 @@ import os
 import socket
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import AlreadyApplied, JournalError
+from lcnb.leases.clock import Moment, current_moment
+from lcnb.leases.sightings import boot_identity
 from lcnb.names import comparable_name
 from lcnb.rows import TIME_DTYPE, Column, Rows, rows_of
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JOURNAL_FILE = "journal.sqlite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 #: Seconds that a process waits for another one's write to end.
 LOCK_TIMEOUT_S = 30.0
 OPEN_STATES = ("planned", "sent")
@@ -44,10 +46,12 @@ CREATE TABLE IF NOT EXISTS change (
   changeset TEXT NOT NULL REFERENCES changeset(id), position INTEGER NOT NULL, state TEXT NOT NULL,
   action TEXT NOT NULL, target TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, body TEXT,
   plan TEXT NOT NULL, known TEXT, sent_at TEXT, tries INTEGER NOT NULL DEFAULT 0, ended_at TEXT, identifier TEXT,
-  detail TEXT, given_up_at TEXT, fence INTEGER, PRIMARY KEY (changeset, position)
+  detail TEXT, given_up_at TEXT, fence INTEGER, steady REAL, boot TEXT, PRIMARY KEY (changeset, position)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS open_changes ON change (state) WHERE state IN ('planned', 'sent');
 """
+#: Columns that the table of a journal of an older version does not have, in their order.
+_LATER_COLUMNS = (("given_up_at", "TEXT"), ("fence", "INTEGER"), ("steady", "REAL"), ("boot", "TEXT"))
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ class JournalEntry:
     given_up_at: str | None = None
     #: The fencing token of the lock across machines under which the last attempt was sent.
     fence: int | None = None
+    #: When the last attempt was sent or given up, on the steady clock of one start (`boot`) of a computer.
+    steady: float | None = None
+    boot: str | None = None
 
     def attempt_ended(self, attempt_s: float) -> datetime:
         """Return the latest time at which the last attempt ended. One attempt takes at most `attempt_s` seconds."""
@@ -100,8 +107,32 @@ class ChangeSetOwner:
 class Journal:
     """The journal of a state folder. Each call opens the file, so it is safe in threads and after a fork."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(
+        self, state_dir: Path, *, clock: Callable[[], Moment] = current_moment, boot: str | None = None
+    ) -> None:
         self.path = state_dir / JOURNAL_FILE
+        self._clock = clock
+        self._boot = boot or boot_identity()
+
+    # --- how long ago an attempt ended ------------------------------------------------------------------
+
+    def certain_age_s(self, entry: JournalEntry, attempt_s: float) -> float:
+        """Return the seconds that have certainly passed since the last attempt of a change ended.
+
+        The wall clock may have been set since, so the steady clock of this start of the computer decides. After another
+        start, or on another computer, nothing is certain: 0.
+        """
+        return max(0.0, self._age_s(entry, attempt_s)) if entry.boot == self._boot else 0.0
+
+    def _age_s(self, entry: JournalEntry, attempt_s: float) -> float:
+        """Return the seconds since the last attempt ended: by the steady clock where it counts, else by the wall clock.
+
+        Below 0 while the attempt may go on.
+        """
+        now = self._clock()
+        if entry.boot == self._boot and entry.steady is not None:
+            return now.steady - entry.steady - (0.0 if entry.given_up_at else attempt_s)
+        return now.wall - entry.attempt_ended(attempt_s).timestamp()
 
     # --- writing ----------------------------------------------------------------------------------------
 
@@ -216,7 +247,6 @@ class Journal:
         pending_s: float,
         attempt_s: float,
     ) -> None:
-        since = datetime.now(UTC) - timedelta(seconds=pending_s)
         rows = db.execute(
             "SELECT change.* FROM change JOIN changeset ON changeset.id = change.changeset "
             "WHERE state = 'sent' AND base_url = ? AND (token IS ? OR (account IS NOT NULL AND account IS ?))",
@@ -224,7 +254,7 @@ class Journal:
         ).fetchall()
         for each in map(_entry_from_row, rows):
             what = wanted.get(str(each.plan.get("identifier")))
-            if what is not None and each.attempt_ended(attempt_s) >= since:
+            if what is not None and self._age_s(each, attempt_s) <= pending_s:
                 raise AlreadyApplied(
                     f"{what}: the ChangeSet {each.changeset} sent {each.action} of it at {each.sent_at}, which "
                     f"may still take effect. Nothing was sent now. `lcnb resume {each.changeset}` waits for its "
@@ -280,29 +310,39 @@ class Journal:
 
         `fence`: the fencing token of the lock across machines, if there is one.
         """
+        now = self._clock()
         with self._open("nothing more is sent") as db:
             changed = db.execute(
-                "UPDATE change SET state = 'sent', sent_at = ?, given_up_at = NULL, tries = tries + 1, "
-                "known = coalesce(known, ?), fence = ? WHERE changeset = ? AND position = ?",
-                (utc_now(), _json_text(list(known)), fence, changeset, position),
+                "UPDATE change SET state = 'sent', sent_at = ?, steady = ?, boot = ?, given_up_at = NULL, "
+                "tries = tries + 1, known = coalesce(known, ?), fence = ? WHERE changeset = ? AND position = ?",
+                (
+                    _wall_text(now),
+                    now.steady,
+                    self._boot,
+                    _json_text(list(known)),
+                    fence,
+                    changeset,
+                    position,
+                ),
             ).rowcount
             self._check_kept(changed, changeset)
 
     def record_giving_up(self, changeset: str, position: int) -> None:
         """Record that nobody waits for the response any more: now the window starts in which it may take effect."""
+        now = self._clock()
         with self._open() as db:
             db.execute(
-                "UPDATE change SET given_up_at = ? WHERE changeset = ? AND position = ? AND state = 'sent'",
-                (utc_now(), changeset, position),
+                "UPDATE change SET given_up_at = ?, steady = ?, boot = ? "
+                "WHERE changeset = ? AND position = ? AND state = 'sent'",
+                (_wall_text(now), now.steady, self._boot, changeset, position),
             )
 
     def unsettled(self, changeset: str, *, pending_s: float, attempt_s: float) -> list[str]:
         """Return the changes of a ChangeSet that were sent, have no outcome, and may still take effect."""
-        since = datetime.now(UTC) - timedelta(seconds=pending_s)
         return [
             f"{each.action} {each.target}"
             for each in self.entries(changeset, pending=True)
-            if each.state == "sent" and each.attempt_ended(attempt_s) >= since
+            if each.state == "sent" and self._age_s(each, attempt_s) <= pending_s
         ]
 
     def record_outcome(
@@ -407,7 +447,7 @@ class Journal:
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
             present = {row[1] for row in db.execute("PRAGMA table_info(change)")}
-            for column, kind in (("given_up_at", "TEXT"), ("fence", "INTEGER")):
+            for column, kind in _LATER_COLUMNS:
                 if column not in present:
                     db.execute(f"ALTER TABLE change ADD COLUMN {column} {kind}")
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -431,6 +471,10 @@ def _json_text(value: object) -> str | None:
 def utc_now() -> str:
     """Return the current UTC time as the journal writes it; these texts sort like times."""
     return _format_time(datetime.now(UTC))
+
+
+def _wall_text(now: Moment) -> str:
+    return _format_time(datetime.fromtimestamp(now.wall, UTC))
 
 
 def _format_time(moment: datetime) -> str:

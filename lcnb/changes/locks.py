@@ -15,7 +15,7 @@ from lcnb.changes.change import Change
 from lcnb.changes.client_protocol import ChangeClient
 from lcnb.changes.journal import Journal
 from lcnb.changes.machine_locks import ChangeLocks, lock_across_machines
-from lcnb.errors import AlreadyApplied, JournalError, LcnbError, Locked
+from lcnb.errors import AlreadyApplied, JournalError, Locked
 from lcnb.folders import make_state_folder
 
 
@@ -73,7 +73,7 @@ def _add_journal_note(client: ChangeClient, changeset: str) -> Iterator[None]:
     """Add a note to what ends an apply early: where its open changes are recorded, and how to settle them."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit, LcnbError) as stop:
+    except BaseException as stop:  # also a cancellation of asyncio, and Ctrl-C
         with suppress(JournalError):
             if Journal(client.settings.state_dir).entries(changeset, pending=True):
                 stop.add_note(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from lcnb.changes.change import Change
@@ -123,14 +122,21 @@ def restore_flow(
     given = {comparable_name(label): password for label, password in passwords.items()}
     settings = client.settings
     journal = Journal(settings.state_dir)
-    tasks = [_restore_task(entry, given, rules, client.clock()) for entry in journal.entries(changeset)]
+    tasks = [
+        _restore_task(entry, given, client.clock(), journal.certain_age_s(entry, rules.attempt_s))
+        for entry in journal.entries(changeset)
+    ]
     return ApplyFlow(ApplySession(changeset, tasks, journal, rules, settings, client.clock, progress, locks))
 
 
 def _restore_task(
-    entry: JournalEntry, passwords: Mapping[str, Secret], rules: ApplyRules, now_s: float
+    entry: JournalEntry, passwords: Mapping[str, Secret], now_s: float, age_s: float
 ) -> ChangeTask:
-    """Return the task of a journal entry. `now_s`: the time of the client's clock."""
+    """Return the task of a journal entry.
+
+    `now_s`: the time of the client's clock. `age_s`: the seconds that have certainly passed since its last attempt
+    ended.
+    """
     password = passwords.get(comparable_name(entry.target))
     change = Change.from_plan(entry.plan, password, allow_new_password=True)
     task = ChangeTask(change, entry.position, identifier=entry.identifier, tries=entry.tries)
@@ -138,8 +144,7 @@ def _restore_task(
     task.renewed = typed and password is None
     task.known = frozenset(entry.known or ())
     if entry.state == "sent" and entry.sent_at:
-        ago_s = (datetime.now(UTC) - entry.attempt_ended(rules.attempt_s)).total_seconds()
-        task.state, task.sent_at = "uncertain", now_s - max(0.0, ago_s)
+        task.state, task.sent_at = "uncertain", now_s - age_s
         task.detail = entry.detail or "interrupted before its outcome was known"
     elif entry.state != "planned":
         task.state, task.detail, task.ended = entry.state, entry.detail or "", now_s

@@ -11,7 +11,6 @@ where a process can die, and turn the clock themselves. `resume` continues from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -276,8 +275,7 @@ class ApplyFlow:
             task.refused = True
 
     def _take_success(self, task: ChangeTask, envelope: Envelope) -> Flow[None]:
-        data = envelope.data if isinstance(envelope.data, Mapping) else {}
-        outcome = yield from action_of(task.change).take_response(task, data)
+        outcome = yield from action_of(task.change).take_response(task, envelope)
         if outcome is None:
             task.state = "accepted"
         else:

@@ -102,15 +102,21 @@ def _plan_changes(
 
 
 def _save_plan(changes: ChangeSet, out: str) -> Path:
-    """Save the plan and return its path. LcnbError when it cannot be written."""
-    from lcnb.errors import LcnbError
+    """Save the plan and return its path. InputError where it cannot be written, LcnbError when the disk is full."""
+    from lcnb.errors import InputError
+    from lcnb.files import write_error
 
     try:
         return changes.save(out)
     except OSError as error:
-        raise LcnbError(
-            f"--out {out}: the plan cannot be written: {error.strerror or error}. Nothing was sent. Choose another "
-            "--out, in a folder that exists, is writable and has space."
+        raise write_error(
+            error,
+            f"the plan {out} cannot be written",
+            refused=InputError,
+            cure="Choose another --out, in a folder that exists and is writable.",
+            field="--out",
+            value=out,
+            not_done="sent",
         ) from None
 
 

@@ -56,7 +56,8 @@ def show_history_command(
 ) -> None:
     """List the versions of machines with first and last sighting.
 
-    MACHINE is a label or identifier, also of a machine that is gone; without it all machines are listed.
+    A version has ended when the machine changed, which begins its next version, or when it was gone. MACHINE is a label
+    or identifier, also of a machine that is gone; without it all machines are listed.
     """
     from lcnb.display.terminal import print_frame
 

@@ -202,9 +202,10 @@ def report_error(error: BaseException) -> int:
     if not isinstance(error, LcnbError | OSError):
         raise error
     from lcnb.display.terminal import print_error
+    from lcnb.files import DISK_CURE, is_disk_failure
     from lcnb.runbooks.error_ends import end_of_error
 
-    print_error(error)
+    print_error(LcnbError(str(error), cure=DISK_CURE) if is_disk_failure(error) else error)
     _print_notes(error)
     return end_of_error(error).exit_code
 

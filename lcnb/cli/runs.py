@@ -198,11 +198,11 @@ def _confirm_prune(found: Sequence[RunRecord], refused: int) -> bool:
 
 
 def _ask_yes_no(question: str) -> bool:
-    """Ask at the terminal; the answer is no where nobody can be asked."""
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        return False
+    """Ask on stderr; the answer is no where nobody can be asked."""
+    from lcnb.changes.changeset import typed_answer
+
+    click.echo(f"{question} [y/N]: ", err=True, nl=False)
+    return typed_answer("", note="not confirmed: nothing was deleted").lower() in ("y", "yes")
 
 
 @click.command()

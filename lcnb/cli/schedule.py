@@ -256,16 +256,27 @@ def export_command(
 def _write_files(files: dict[str, str], out: Path) -> list[Path]:
     """Write the files into a folder, or a single one as `out`; return their paths."""
     from lcnb.errors import InputError
-    from lcnb.files import write_atomically
+    from lcnb.files import write_atomically, write_error
 
     into_folder = out.is_dir() or len(files) > 1
     if into_folder and out.is_file():
         raise InputError(f"--out {out}: is a file, but {len(files)} files are written. Name a folder.")
-    if into_folder:
-        out.mkdir(parents=True, exist_ok=True)
-    return [
-        write_atomically(out / name if into_folder else out, text, mode=0o644) for name, text in files.items()
-    ]
+    try:
+        if into_folder:
+            out.mkdir(parents=True, exist_ok=True)
+        return [
+            write_atomically(out / name if into_folder else out, text, mode=0o644)
+            for name, text in files.items()
+        ]
+    except OSError as error:
+        raise write_error(
+            error,
+            f"{error.filename} cannot be written",
+            refused=InputError,
+            cure="Choose another --out, in a folder that exists and is writable.",
+            field="--out",
+            value=str(out),
+        ) from None
 
 
 COMMANDS = (schedule_group,)

@@ -62,6 +62,8 @@ def _options(context: click.Context) -> dict[str, click.Option]:
 
 def _explain_option(error: click.NoSuchOption, context: click.Context) -> str:
     options, option = _options(context), _typed_option(error.option_name)
+    if option == "--sandbox":
+        return f"no option {option!r}. {_sandbox_cure(context)}"
     name = option.lstrip("-")
     known = {each.lstrip("-"): each for each in options if each.startswith("--")}
     nearest = "yes" if name in _WORDS_FOR_YES and "yes" in known else nearest_name(name, known)
@@ -72,6 +74,21 @@ def _explain_option(error: click.NoSuchOption, context: click.Context) -> str:
         else ""
     )
     return f"no option {option!r}{near}.{cure}"
+
+
+def _sandbox_cure(context: click.Context) -> str:
+    """Say why a command has no sandbox, and what to do instead."""
+    command = context.command_path
+    if isinstance(context.command, click.Group):
+        names = context.command.list_commands(context)
+        found = (context.command.get_command(context, name) for name in names)
+        for each in filter(None, found):
+            if any(option.name == "sandbox" for option in each.params):
+                return f"Write it after the command of the group: `{command} {each.name} ... --sandbox`."
+    return (
+        f"`{command}` reads this machine and no account. The sandbox of --sandbox ends with its command, and its "
+        "journal with it; `lcnb sandbox` serves one for several commands. Leave out --sandbox."
+    )
 
 
 def _typed_option(name: str) -> str:

@@ -61,8 +61,8 @@ class HistoryMethods:
 
         A version lasts as long as none of the columns changes. `first_seen` and `last_seen` (`datetime64[us, UTC]`)
         are the first and the last reading that found it; what happened between two readings is not known. `present`
-        (`boolean`) says whether the newest complete reading has it. The other columns and dtypes are those of the
-        inventory.
+        (`boolean`) says whether the newest complete reading has it, and `ended` (`str`) how it ended: `changed` into
+        the next version, or `gone` with the machine. The other columns and dtypes are those of the inventory.
 
         Args:
             machine: the label or identifier of a machine, also of one that is gone; by default all machines. A label
@@ -74,8 +74,8 @@ class HistoryMethods:
         >>> import lcnb
         >>> lc = lcnb.connect(sandbox=True)
         >>> fleet = lc.inventory()
-        >>> lc.history("web-01").present.tolist()
-        [True]
+        >>> lc.history("web-01")[["label", "present", "ended"]].values.tolist()
+        [['web-01', True, nan]]
         """
         from lcnb.history.timeline import history_frame
 

@@ -11,8 +11,10 @@ from lcnb.display.palette import NEUTRAL_COLOR, STATE_COLORS
 MISSING = "–"
 #: The unit of a monthly price in a heading; its currency has a column of its own.
 PER_MONTH = "per month"
+#: What a heading adds to the name of a column of times.
+TIME_ZONE = "UTC"
 #: Units that are shown next to a name; a currency is not, because a column of its own names it.
-SHOWN_UNITS = ("MB", "GB", PER_MONTH)
+SHOWN_UNITS = ("MB", "GB", PER_MONTH, TIME_ZONE)
 
 
 def format_value(value: Any) -> str:

@@ -61,7 +61,7 @@ DEFAULT_COLUMNS = {
     ),
     "history": (
         *("label", "state", "location", "plan", "monthly_value", "currencycode", "ipv4", "identifier"),
-        *("first_seen", "last_seen", "present"),
+        *("first_seen", "last_seen", "ended"),
     ),
 }
 #: Default columns that a narrow terminal omits, the least important one first.
@@ -74,7 +74,7 @@ LESS_IMPORTANT_COLUMNS = {
     "refused": ("account", "exit_code"),
     "journal": ("detail", "changeset"),
     "facts": ("protected_at", "protected_by", "identifier", "note", "owner"),
-    "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "plan", "present"),
+    "history": ("ipv4", "identifier", "currencycode", "location", "monthly_value", "plan"),
     "result": ("seconds", "tries", "identifier", "change"),
     "comparison": ("identifier", "not_before", "currencycode"),
     "spending": ("longest_gap_hours", "uncertain_hours", "unpriced", "hours", "machines"),
@@ -154,7 +154,7 @@ def find_column(rows: Rows, name: str, option: str) -> str:
     if name in rows.dtypes:
         return name
     by_heading = {HEADINGS.get(each, each): each for each in rows.dtypes}
-    wanted = name.strip().lower()
+    wanted = re.sub(r"\s+(mb|gb|utc)$", "", name.strip().lower())  # as a heading names the unit
     if wanted in rows.dtypes:
         return wanted
     if wanted in by_heading:

@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import accumulate, zip_longest
 from typing import Any
 
-from lcnb.display.formats import MISSING, format_value
+from lcnb.display.formats import MISSING, SHOWN_UNITS, TIME_ZONE, format_value
 from lcnb.display.palette import HEADING_STYLE, MISSING_STYLE, STATE_COLORS
 from lcnb.display.row_choice import (
     HEADINGS,
@@ -36,6 +36,8 @@ FREE_TEXTS = frozenset(
 )  # fmt: skip
 #: Columns of sentences that say little when they are cut: what does not fit continues in further lines.
 WRAPPED_TEXTS = frozenset(("purpose", "type", "help", "detail", "reason", "text"))
+#: The tables that have columns in MB or GB.
+KINDS_WITH_UNITS = frozenset(("instances", "inventory", "history", "plans", "snapshots"))
 #: The least width, in characters, to which a column is cut.
 MIN_FREE_WIDTH, MIN_TEXT_WIDTH = 24, 8
 #: Matches texts of which each character takes one place in a terminal.
@@ -57,11 +59,8 @@ class TextColumn:
     right: bool
     #: Whether a narrow terminal may cut the cells: half a number or half a time is a wrong one.
     can_be_cut: bool
-
-    @property
-    def heading(self) -> str:
-        """The name above the column."""
-        return HEADINGS.get(self.name, self.name)
+    #: The name above the column, with its unit.
+    heading: str
 
 
 @dataclass(frozen=True)
@@ -112,11 +111,24 @@ def _text_columns(rows: Rows, names: Sequence[str], header: bool = True) -> list
         if name == "monthly_value" and currency_hidden:
             cells = _cells_with_currency(cells, of_column, rows.column("currencycode"))
         widest = max(map(text_width, cells), default=0)
-        heading = text_width(HEADINGS.get(name, name)) if header else 0
+        heading = _heading(rows, name)
         number = shown.dtypes[name] in NUMBER_DTYPES
         can_be_cut = not number and shown.dtypes[name] != TIME_DTYPE
-        columns.append(TextColumn(name, cells, max(widest, heading), number, can_be_cut))
+        width = max(widest, text_width(heading) if header else 0)
+        columns.append(TextColumn(name, cells, width, number, can_be_cut, heading))
     return columns
+
+
+def _heading(rows: Rows, name: str) -> str:
+    """The name of a column as people read it, with the unit or time zone of its values."""
+    text, unit = HEADINGS.get(name, name), None
+    if rows.dtypes[name].endswith(", UTC]"):
+        unit = TIME_ZONE
+    elif rows.kind in KINDS_WITH_UNITS:
+        from lcnb.frames.columns import column_units  # loads the models, which other tables do not need
+
+        unit = column_units(rows.kind).get(name)
+    return f"{text} {unit}" if unit in SHOWN_UNITS else text
 
 
 def _cells_with_currency(cells: Sequence[str], prices: Sequence[Any], codes: Sequence[Any]) -> list[str]:

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from lcnb.display.formats import MISSING, PER_MONTH, format_value, is_missing, state_html, unit_html
+from lcnb.display.formats import (
+    MISSING,
+    PER_MONTH,
+    TIME_ZONE,
+    format_value,
+    is_missing,
+    state_html,
+    unit_html,
+)
 from lcnb.display.markup import Html, class_attribute
 from lcnb.display.row_choice import HEADINGS
 
@@ -66,7 +74,8 @@ def _marked_cells(frame: pd.DataFrame, mark: pd.DataFrame | None) -> list[list[b
 def _header_cell(name: str, dtype: Any, units: Mapping[str, str]) -> str:
     alignment = class_attribute("n" if _is_number(dtype) else "")
     heading = HEADINGS.get(name, name).replace("_", " ")
-    return f'<th scope="col"{alignment}>{escape(heading)}{unit_html(units.get(name, ""))}</th>'
+    unit = TIME_ZONE if getattr(dtype, "tz", None) is not None else units.get(name, "")
+    return f'<th scope="col"{alignment}>{escape(heading)}{unit_html(unit)}</th>'
 
 
 def _is_number(dtype: Any) -> bool:

@@ -13,7 +13,7 @@ from lcnb.exports.machines import machines_count
 from lcnb.exports.prometheus import prometheus_metrics, prometheus_targets
 from lcnb.exports.ssh import ssh_config
 from lcnb.exports.terraform import terraform_import
-from lcnb.files import write_atomically
+from lcnb.files import write_atomically, write_error
 from lcnb.python_process import module_command
 from lcnb.rows import Rows
 
@@ -128,15 +128,20 @@ def check_target(name: str, path: Path) -> None:
 
 
 def write_target(name: str, path: Path, text: str) -> None:
-    """Write the file whole or not at all; a file that exists keeps its permissions. InputError if that fails."""
+    """Write the file whole or not at all; a file that exists keeps its permissions.
+
+    InputError if it cannot be written there, LcnbError if the disk is full.
+    """
     try:
         mode = path.stat().st_mode & 0o777 if path.exists() else FORMATS[name].mode
         write_atomically(path, text, mode=mode)
     except OSError as error:
-        raise InputError(
-            f"the file {path} cannot be written: {error.strerror or error}",
+        raise write_error(
+            error,
+            f"the file {path} cannot be written",
+            refused=InputError,
+            cure="Choose a file in a folder that exists and is writable.",
             field="--file",
             value=str(path),
-            cure="Choose a file in a folder that exists, is writable and has space.",
             not_done="written",
         ) from None

@@ -16,7 +16,7 @@ from pathlib import Path
 from lcnb.csv_file import MAX_PROBLEMS_SHOWN, parse_csv
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import COLUMNS, FactsEdit, MachineFacts, facts_from_row, stored_label
-from lcnb.files import NotText, read_text, write_atomically
+from lcnb.files import NotText, read_text, write_atomically, write_error
 from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
@@ -75,9 +75,8 @@ class FactsFile:
                 not_done="written",
             ) from None
         except OSError as error:
-            raise InputError(
-                f"the facts file {self.path} cannot be written: {error.strerror or error}", not_done="written"
-            ) from None
+            problem = f"the facts file {self.path} cannot be written"
+            raise write_error(error, problem, refused=InputError, not_done="written") from None
         except InputError as error:
             raise error.restate(not_done="written") from None
         return changed
@@ -95,7 +94,10 @@ class FactsFile:
         try:
             path = self.path.resolve()
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
+            problem = f"the folder of {self.path} cannot be created"
+            raise write_error(error, problem, refused=InputError, not_done="written") from None
+        except RuntimeError as error:  # links that lead in a circle
             raise InputError(
                 f"the folder of {self.path} cannot be created: {error}", not_done="written"
             ) from None

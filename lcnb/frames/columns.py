@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from lcnb.api.fields import Record, fields_of
-from lcnb.api.models import Instance, Plan
+from lcnb.api.models import Instance, Plan, Snapshot
 from lcnb.rows import Rows
 
 if TYPE_CHECKING:
@@ -32,14 +32,24 @@ def records_frame(model: type[Record], records: Iterable[Record]) -> pd.DataFram
     return record_rows(model, records).frame()
 
 
-def column_units() -> dict[str, str]:
-    """The unit of each column of machines and plans that has one: MB, GB or currency."""
-    return {
-        each.name: each.about.unit
-        for model in (Instance, Plan)
-        for each in fields_of(model)
-        if each.about.unit
-    }
+#: Kind of a table → the model whose units its columns have.
+_MODEL_OF_KIND: dict[str, type[Record]] = {
+    "instances": Instance,
+    "inventory": Instance,
+    "history": Instance,
+    "plans": Plan,
+    "snapshots": Snapshot,
+}
+
+
+def column_units(kind: str = "") -> dict[str, str]:
+    """The unit of each column that has one: MB, GB or currency. Without a kind: of machines and plans.
+
+    >>> column_units("snapshots")
+    {'size': 'GB'}
+    """
+    models = (_MODEL_OF_KIND[kind],) if kind else (Instance, Plan)
+    return {each.name: each.about.unit for model in models for each in fields_of(model) if each.about.unit}
 
 
 def cell_value(value: Any) -> Any:

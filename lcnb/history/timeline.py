@@ -221,8 +221,10 @@ def history_frame(
         account: The account's name, for `attrs`.
 
     Columns: identifier, HISTORY_COLUMNS with the dtypes of an inventory, `first_seen` and `last_seen`
-    (`datetime64[us, UTC]`), the first and the last reading with these values, and `present` (`boolean`), whether the
-    newest complete reading has them. Raises InputError for a machine that the history does not have.
+    (`datetime64[us, UTC]`), the first and the last reading with these values, `present` (`boolean`), whether the newest
+    complete reading has them, and `ended` (`str`), how the version ended: `changed` when the next reading had the
+    machine with other values, `gone` when it did not have it; missing for a version that is present. Raises InputError
+    for a machine that the history does not have.
     """
     import pandas as pd
 
@@ -236,9 +238,19 @@ def history_frame(
     columns["first_seen"] = time_column(timeline.times[row.first] for row in rows)
     columns["last_seen"] = time_column(timeline.times[row.end - 1] for row in rows)
     columns["present"] = pd.Series([row.end == count for row in rows], dtype="boolean")
+    columns["ended"] = pd.Series(_ends(rows, count), dtype="str")
     frame = pd.DataFrame(columns)
     frame.attrs["lcnb"] = {"kind": "history", "account": account, "readings": count, **_last_time(timeline)}
     return frame
+
+
+def _ends(spans: Sequence[Span], readings: int) -> list[str | None]:
+    """Return how each of these spans ended, None for one that the newest reading has; they are in order."""
+    begins = {(span.identifier, span.first) for span in spans}
+    return [
+        None if span.end == readings else "changed" if (span.identifier, span.end) in begins else "gone"
+        for span in spans
+    ]
 
 
 def _history_spans(timeline: Timeline, machine: str | None) -> list[Span]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from lcnb.errors import InputError
 from lcnb.files import write_atomically
@@ -270,13 +271,23 @@ def _encode_frame(frame: pd.DataFrame, output: str) -> bytes:
     return buffer.getvalue()
 
 
-def run() -> RunContext:
+def run(*nothing: Never) -> RunContext:
     """Return the run that this notebook belongs to; without a run, its files go into the working directory.
+
+    It takes no arguments. `lcnb.run("inventory")` raises TypeError that says how to run a runbook.
 
     >>> import lcnb
     >>> lcnb.run().folder.is_dir()
     True
     """
+    given: tuple[object, ...] = nothing
+    if given:
+        name = given[0] if isinstance(given[0], str) else "NAME"
+        raise TypeError(
+            "lcnb.run() takes no arguments: it returns the run that this notebook belongs to. To run a runbook: "
+            f"lcnb.runbook({name!r}) shows its form in a notebook; in a shell: lcnb run {shlex.quote(name)}. "
+            f"Without an account: lcnb.runbook({name!r}, sandbox=True), or --sandbox. Nothing was started."
+        )
     folder = Path(os.environ.get(RUN_FOLDER_VARIABLE) or Path.cwd()).absolute()
     resumes = os.environ.get(RESUMES_VARIABLE, "")
     return RunContext(folder, os.environ.get(CONFIRM_VARIABLE, ""), tuple(filter(None, resumes.split(","))))

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from lcnb.api.calls import Call, attempt_limit_s
 from lcnb.api.flows import Envelope, Flow, GuardedCall, LocalWork, Pause
+from lcnb.api.key_pairs import find_key_pair
 from lcnb.api.raw_records import split_records
 from lcnb.config import check_writable
 from lcnb.errors import BadReply, LcnbError, RateLimited, Refused, ServerError, TransportError
@@ -233,6 +234,8 @@ def _accept_outcome(call: Call, outcome: Outcome, attempts: int, context: Exchan
     if 200 <= outcome.status < 300:
         envelope = Envelope(_read_document(call, outcome, attempts, context))
         verdict = _read_verdict(envelope.document)
+        if verdict is None and call.effect == "create" and find_key_pair(envelope.document) is not None:
+            return envelope  # it proves that the pair was made, and holds what no other response does
         if verdict is None:  # a refusal is certain not to have changed anything, and this is not
             raise bad_reply_error(
                 call, attempts, f"HTTP {outcome.status} that reports neither success nor failure"

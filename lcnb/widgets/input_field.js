@@ -1,4 +1,5 @@
 const TAGS = { choice: "select", area: "textarea", rows: "output" };
+const REST_MS = 300;
 function make(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties); made.append(...children); return made;
 }
@@ -33,10 +34,18 @@ function render({ model, el }) {
     note.replaceChildren(...(line.textContent ? [line] : []));
   };
 
-  let sent = 0;
-  const send = () => {
+  let sent = 0, waiting = null, byKeyboard = false;
+  const deliver = () => {
+    clearTimeout(waiting); waiting = null;
     const answer = kind === "flag" ? box.checked : box.value;
-    sent += 1; model.set("value", answer); model.send({ answer, by: id, n: sent });
+    model.set("value", answer); model.send({ answer, by: id, n: sent });
+  };
+  const flush = () => { if (waiting !== null) deliver(); };
+  const send = () => { sent += 1; deliver(); };
+  // Each arrow key chooses an option, and a chosen runbook builds a form: the choice is sent once the keys rest.
+  const sendAtRest = () => {
+    sent += 1; clearTimeout(waiting); waiting = setTimeout(deliver, REST_MS);
+    if (!byKeyboard) flush();
   };
   model.on("msg:custom", ({ value, heard }) => {
     if (value !== undefined && (heard[id] || 0) >= sent) { model.set("value", value); put(); }
@@ -50,10 +59,16 @@ function render({ model, el }) {
     if (kind === "suggest") { box.setAttribute("list", list.id); row.append(list); }
     if (kind === "text") box.autocomplete = "off";
     if (box.tagName === "TEXTAREA") box.rows = 3;
-    box.addEventListener(kind === "choice" ? "change" : "input", send);
+    if (kind === "choice") {
+      box.addEventListener("keydown", ({ key }) => { byKeyboard = key !== "Enter" && key !== "Tab"; if (!byKeyboard) flush(); });
+      box.addEventListener("pointerdown", () => { byKeyboard = false; });
+      box.addEventListener("blur", () => { byKeyboard = false; flush(); });
+      box.addEventListener("change", sendAtRest);
+    } else box.addEventListener("input", send);
   }
   for (const [name, draw] of Object.entries({ options: offer, value: put, placeholder: hint, help: showNote, error: showNote }))
     model.on("change:" + name, draw);
   offer(); put(); hint(); showNote();
+  return flush;
 }
 export default { render };

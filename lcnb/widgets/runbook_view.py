@@ -141,13 +141,15 @@ class RunbookUnavailable:
 
     def __init__(self, book: Runbook, error: LcnbError) -> None:
         self.book = book
-        advice = f'To try it without an account: lcnb.runbook("{book.name}", sandbox=True).'
+        self.reason = (
+            f'{error_message(error)} To try it without an account: lcnb.runbook("{book.name}", sandbox=True).'
+        )
         self.widget = widgets.HTML(
-            f"{STYLE}{status_html(f'{error_message(error)} {advice}', alert=True)}<pre>{escape(repr(self))}</pre>"
+            f"{STYLE}{status_html(self.reason, alert=True)}<pre>{escape(help_text(book))}</pre>"
         )
 
     def __repr__(self) -> str:
-        return help_text(self.book)
+        return f"{self.reason}\n\n{help_text(self.book)}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {**self.widget._repr_mimebundle_(), "text/plain": repr(self)}

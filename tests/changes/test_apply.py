@@ -913,6 +913,25 @@ def test_two_processes_create_one_label(served_box: tuple[Sandbox, str], tmp_pat
     assert all("AlreadyApplied" in error or "Drifted" in error for _, error in told if error)
 
 
+@pytest.mark.parametrize("same_start", [True, False], ids=["clock set forward", "computer restarted"])
+def test_resume_does_not_trust_the_wall_clock(settings: Settings, same_start: bool) -> None:
+    """An interrupted create that may still take effect is waited for, however late the wall clock says it is now."""
+    box = sandbox(rules=[{"kind": "late", "seconds": 100, "method": "POST", "nth": 1}])
+    lc = client(box, settings)
+    lc._wire.before = lambda name: (_ for _ in ()).throw(KeyboardInterrupt) if name == "given up" else None
+    with pytest.raises(KeyboardInterrupt):
+        lc.create_instance("new", **NEW).apply(confirm=True)
+    then = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="milliseconds")
+    with closing(sqlite3.connect(settings.state_dir / "journal.sqlite")) as db, db:
+        db.execute("UPDATE change SET sent_at = ?, given_up_at = ?", (then, then))
+        if not same_start:
+            db.execute("UPDATE change SET boot = 'another start', steady = 0.5")
+
+    assert client(box, settings).resume(confirm=True).outcome.tolist() == ["done"]
+    turn(box)
+    assert (labels(box)["new"], len([each for each in box.log if each["method"] == "POST"])) == (1, 1)
+
+
 def test_resume_of_another_token(settings: Settings) -> None:
     """What another token began is not resumed: in another account its machine would look absent."""
     box = sandbox(

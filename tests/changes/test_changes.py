@@ -34,6 +34,7 @@ from lcnb.client import AsyncLetsCloud, LetsCloud
 from lcnb.config import Settings
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread
 from lcnb.sandbox.faults import Faults
+from lcnb.sandbox.http import Reply, json_reply
 from lcnb.secret import Secret
 
 NEW = {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"}
@@ -898,6 +899,79 @@ def test_lost_private_half(settings: Settings, tmp_path: Path) -> None:
         lc.generate_sshkey("Ops", tmp_path / "key", generate_on_server=True).apply(confirm=True)
 
 
+#: Wrappers of the response that makes a pair: the whole document for the record of the key.
+PAIR_WRAPPERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "an object in data": lambda key: {"success": True, "data": {"ssh_key": key}},
+    "a list in data": lambda key: {"success": True, "data": [key]},
+    "two objects deep": lambda key: {"success": True, "data": {"result": {"sshkeys": [key]}}},
+    "no data": lambda key: {"success": True, "message": "made", "sshkey": key},
+    "no wrapper": lambda key: {"success": True, **key},
+    "no verdict": lambda key: key,
+    "next to the key": lambda key: {
+        "success": True,
+        "data": {
+            "private_key": key["private_key"],
+            "key": {each: key[each] for each in ("slug", "title", "public_key")},
+        },
+    },
+    "another name": lambda key: {
+        "success": True,
+        "data": {
+            "slug": key["slug"],
+            "private": {"pem": key["private_key"]},
+            "public_key": key["public_key"],
+        },
+    },
+    "camel case": lambda key: {
+        "success": True,
+        "data": {"slug": key["slug"], "privateKey": key["private_key"]},
+    },
+}
+
+
+@pytest.mark.parametrize("wrapper", PAIR_WRAPPERS)
+def test_pair_in_another_wrapper(
+    box: Sandbox,
+    lc: LetsCloud,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    wrapper: str,
+) -> None:
+    """A private half is kept however its response is wrapped, and only in its file."""
+    caplog.set_level("DEBUG")
+    usual = box.data
+
+    def wrapped(data: Any, status: int = 200) -> Reply:
+        made = isinstance(data, dict) and "private_key" in data
+        return json_reply(status, PAIR_WRAPPERS[wrapper](data)) if made else usual(data, status)
+
+    monkeypatch.setattr(box, "data", wrapped)
+    file = tmp_path / "key"
+    changes = lc.generate_sshkey("Ops", file, generate_on_server=True)
+    result = changes.apply(confirm=True)
+
+    assert (result.outcome.tolist(), result.identifier.tolist()) == (["done"], ["ops"])
+    assert file.read_text().startswith("-----BEGIN RSA PRIVATE KEY-----\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    journal = (lc.settings.state_dir / "journal.sqlite").read_bytes().decode("latin-1")
+    shown = f"{caplog.text}{changes!r}{changes._repr_html_()}{result.to_csv()}{journal}"
+    assert file.read_text().splitlines()[1] not in shown
+
+
+def test_response_without_a_private_half(
+    box: Sandbox, lc: LetsCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no private half is found, the outcome says so, and the key can be deleted."""
+    make = box.world.add_sshkey
+    monkeypatch.setattr(box.world, "add_sshkey", lambda fields: make(fields) | {"private_key": None})
+    with pytest.raises(lcnb.ChangeFailed, match="no private half was found in its response; delete it"):
+        lc.generate_sshkey("Ops", tmp_path / "key", generate_on_server=True).apply(confirm=True)
+
+    assert not (tmp_path / "key").exists()
+    assert lc.delete_sshkey("ops").apply(confirm=True).outcome.tolist() == ["done"]
+
+
 def test_private_half_of_a_second_response(settings: Settings, tmp_path: Path) -> None:
     """When the provider generates a pair at the second attempt, that response's private half is stored."""
     rules = [{"kind": "lose-before", "method": "POST", "path": "/sshkeys", "times": 1}]
@@ -967,6 +1041,25 @@ def test_interrupted(settings: Settings, box: Sandbox) -> None:
     assert lc.resume(confirm=True).outcome.tolist() == ["done", "done"]
     assert lc.pending().empty
     assert len(writes(box)) == 2
+
+
+def test_cancelled() -> None:
+    """A cancelled apply of an asynchronous client says how to continue, as one does that was ended by Ctrl-C."""
+    slow = Faults.read({"rules": [{"kind": "slow", "seconds": 600, "after": True, "method": "PUT"}]})
+    box = Sandbox(World(Clock(0)), TOKEN, faults=slow)
+    with serve_in_thread(box) as base_url:
+
+        async def cancel() -> None:
+            async with AsyncLetsCloud.connect(token=TOKEN, base_url=base_url) as one:
+                task = asyncio.create_task((await one.power_off(label="web-01")).apply(confirm=True))
+                while not writes(box):
+                    await asyncio.sleep(0.01)
+                task.cancel()
+                await task
+
+        with pytest.raises(asyncio.CancelledError) as stopped:
+            asyncio.run(cancel())
+    assert "`lcnb resume` settles them" in stopped.value.__notes__[0]
 
 
 @pytest.mark.parametrize(

@@ -340,12 +340,13 @@ def test_plan_that_cannot_be_saved(
     if full:
         monkeypatch.setattr("os.fsync", no_space)
     done = call("plan", str(tmp_path / "fleet.csv"), "--out", str(out))
-    reason = "No space left on device" if full else "No such file or directory"
-    assert done.code == 1
-    assert done.err == (
-        f"error: --out {out}: the plan cannot be written: {reason}. Nothing was sent. Choose another --out, in a folder "
-        "that exists, is writable and has space.\n"
+    reason = (
+        "No space left on device. Free some space on that disk, or choose another one."
+        if full
+        else "No such file or directory. Choose another --out, in a folder that exists and is writable."
     )
+    assert done.code == (1 if full else 2)
+    assert done.err == f"error: --out: the plan {out} cannot be written: {reason} Nothing was sent.\n"
 
 
 def test_declined_resume(fast: SandboxProcess, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,8 @@ import pytest
 
 from conftest import TOKEN, Call
 from lcnb.cli.applying import outcome_exit_code
+from lcnb.cli.main import report_error
+from lcnb.files import write_atomically
 from lcnb.runbooks.records.run_record import list_run_folders
 from lcnb.sandbox import SandboxProcess, start
 
@@ -148,6 +152,56 @@ def test_no_token(
     done = call(*command)
     assert done.code == 2, (done.out, done.err)
     assert "LETSCLOUD_API_KEY" in done.err
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+#: A command that writes a file, and the file that its message names; FOLDER is a folder of the test.
+WRITING = [
+    (("inventory", "-o", "ansible", "--file", "FOLDER/hosts"), "FOLDER/hosts"),
+    (("tag", "web-01", "a=b"), "facts.csv"),
+    (("plan", "FOLDER/fleet.csv", "--out", "FOLDER/plan.json"), "FOLDER/plan.json"),
+    (
+        ("schedule", "export", "inventory", "--cron", "0 1 * * *", "--to", "cron", "--out", "FOLDER/x"),
+        "FOLDER/x",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "file"), WRITING, ids=[each[0] for each, _ in WRITING])
+def test_full_disk(
+    command: tuple[str, ...],
+    file: str,
+    call: Call,
+    account: SandboxProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full disk ends with 1 in every command, and the message names the file and the cure."""
+    (tmp_path / "fleet.csv").write_text("label,state\nweb-01,off\n")
+    monkeypatch.setattr("os.fsync", no_space)
+    done = call(*[word.replace("FOLDER", str(tmp_path)) for word in command])
+    message = " ".join(done.err.split())
+    assert done.code == 1, message
+    assert (
+        f"{file.replace('FOLDER', str(tmp_path))} cannot be written: No space left on device. Free some"
+        in message
+    )
+    assert "Traceback" not in message
+
+
+def test_full_disk_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the disk that a command does not expect names the file, not a temporary one, and the cure."""
+    file = tmp_path / "some.json"
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(OSError, match=f"No space left on device: '{file}'") as told:
+        write_atomically(file, "{}")
+    assert report_error(told.value) == 1
+    assert "Free some space on that disk" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

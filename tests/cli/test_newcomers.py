@@ -105,6 +105,8 @@ MISTAKES = [
     mistake("show without a run", "show", "missing argument RUN", "`lcnb runs`", "`last`"),
     mistake("wait without a machine", "wait", "missing argument MACHINE", "`lcnb inventory`"),
     mistake("create without options", "create x1", "missing options", "--location", "lcnb locations", "--plan", "lcnb plans", "--image", "lcnb images"),
+    mistake("journal of a sandbox", "journal --sandbox", "no option '--sandbox'", "`lcnb journal` reads this machine", "ends with its command", "Leave out --sandbox"),
+    mistake("sandbox of a group", "history --sandbox", "no option '--sandbox'", "`lcnb history compare ... --sandbox`"),
     mistake("option with one dash", "inventory -location MIA1", "'-location'", "did you mean '--location'?"),
     mistake("option of another tool", "delete web-05 --force", "'--force'", "did you mean '--yes'?"),
     mistake("parameter as an option", "run inventory --location MIA1", "'--location'", "`-p location=VALUE`"),

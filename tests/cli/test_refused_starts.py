@@ -153,6 +153,25 @@ def test_prune(call: Call, tmp_path: Path) -> None:
     assert (len(kept), kept[0].folder) == (MAX_KEPT, newest)
 
 
+@pytest.mark.parametrize(
+    ("stop", "code"), [(EOFError, 6), (KeyboardInterrupt, 130)], ids=["Ctrl-D", "Ctrl-C"]
+)
+def test_question_of_prune(
+    stop: type[BaseException], code: int, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-D and Ctrl-C at the question of prune end it as at every other question, and nothing is deleted."""
+    record_refused_start({"runbook": "inventory", "status": "refused", "exit_code": 2}, tmp_path / "runs")
+
+    def answer(_: str) -> str:
+        raise stop
+
+    monkeypatch.setattr("builtins.input", answer)
+    done = call("runs", "prune", "--keep", "0")
+    assert done.code == code
+    assert "nothing was deleted" in done.err
+    assert len(recorded(call)) == 1
+
+
 def test_unwritable_folder(call: Call, tmp_path: Path) -> None:
     """Where no record can be written the command says so, and its exit code stays."""
     (tmp_path / "runs").write_text("a file")

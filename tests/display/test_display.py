@@ -121,9 +121,13 @@ def test_head(dtype: str, kind: str) -> None:
 
 
 def test_head_units() -> None:
-    """Memory, disk and monthly price have their unit in the head."""
-    heads = cells(table(pd.DataFrame({"memory": [1], "total_disk_size": [1], "monthly_value": [1.0]})))[0]
-    assert [text for _, text in heads] == ["memory MB", "disk GB", "price per month"]
+    """Memory, disk and monthly price have their unit in the head, and times their time zone."""
+    at = pd.to_datetime(["2026-11-30T06:00:00"])
+    frame = pd.DataFrame(
+        {"memory": [1], "total_disk_size": [1], "monthly_value": [1.0], "at": at.tz_localize("UTC")}
+    )
+    heads = cells(table(frame.assign(local=at)))[0]
+    assert [text for _, text in heads] == ["memory MB", "disk GB", "price per month", "at UTC", "local"]
 
 
 @pytest.mark.parametrize("name", HEADINGS)

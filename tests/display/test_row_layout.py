@@ -194,6 +194,26 @@ def test_times_and_defaults() -> None:
     assert default_columns(rows) == ["at", "ok"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "column", "dtype", "heading"),
+    [
+        ("journal", "at", TIME_DTYPE, "at UTC"),
+        ("", "last_seen", "datetime64[ns, UTC]", "last_seen UTC"),
+        ("", "begins", "datetime64[us]", "begins"),
+        *((kind, "total_disk_size", "Int64", "disk GB") for kind in ("instances", "inventory", "history")),
+        ("plans", "memory", "Int64", "memory MB"),
+        ("plans", "monthly_value", "Float64", "price"),
+        ("snapshots", "size", "Float64", "size GB"),
+        ("", "memory", "Int64", "memory"),
+    ],
+)
+def test_units(kind: str, column: str, dtype: str, heading: str) -> None:
+    """The heading of a printed table names the unit or time zone of its values, and can be passed to `--sort`."""
+    rows = Rows(kind, {column: dtype}, [])
+    assert texts(rows)[0] == heading
+    assert arrange_rows(rows, RowChoice(sort=heading)).dtypes == {column: dtype}
+
+
 def test_sentences_are_wrapped() -> None:
     """A sentence that is wider than its column continues below; nothing of it is cut, and no column is omitted."""
     sentence = "Turns the selected machines on or off. Machines that are already in the desired state stay."
@@ -224,8 +244,8 @@ def test_times_are_not_cut() -> None:
         "plan": "str",
         "first_seen": TIME_DTYPE,
         "last_seen": TIME_DTYPE,
-        "present": "boolean",
+        "ended": "str",
     }
-    rows = Rows("history", dtypes, [("erp-s\u00e3o-paulo", "8vcpu-32gb-240ssd", at, at, True)])
+    rows = Rows("history", dtypes, [("erp-s\u00e3o-paulo", "8vcpu-32gb-240ssd", at, at, None)])
     for width in (80, 60, 44, 20):
         assert "".join(texts(rows, width=width)).count("2026-11-30 06:00:41") == 2

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
-from lcnb.errors import InputError
+from lcnb.errors import InputError, LcnbError
 from lcnb.facts.edits import add_tags, describe, protect, read_tags
 from lcnb.facts.facts_file import FactsFile, facts_text
 from lcnb.facts.machine_facts import MachineFacts, Protection, stored_label
@@ -223,19 +223,22 @@ def test_full_disk(file: FactsFile) -> None:
         "import resource, signal, sys\n"
         "from dataclasses import replace\n"
         "from pathlib import Path\n"
-        "from lcnb.errors import InputError\n"
+        "from lcnb.errors import LcnbError\n"
         "from lcnb.facts.facts_file import FactsFile\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
         "try:\n"
         "    FactsFile(Path(sys.argv[1])).edit({'def': 'db'}, lambda one: replace(one, owner='me'))\n"
-        "except InputError as error:\n"
+        "except LcnbError as error:\n"
         "    print(error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-B", "-c", program, str(file.path)], capture_output=True, text=True, timeout=600
     )
-    assert "cannot be written: File too large. Nothing was written." in done.stdout, done.stderr
+    assert (
+        "cannot be written: File too large. Free some space on that disk, or choose another one."
+        in done.stdout
+    ), done.stderr
     assert file.path.read_bytes() == before
     assert {each.name for each in file.path.parent.glob("*facts*")} == {"facts.csv", ".facts.csv.lock"}
 
@@ -264,9 +267,11 @@ def test_disk_errors(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr("lcnb.facts.facts_file.write_atomically", fail)
         with pytest.raises(
-            InputError, match=f"cannot be written: {os.strerror(number)}. Nothing was written"
-        ):
+            LcnbError, match=f"cannot be written: {os.strerror(number)}.*Nothing was written"
+        ) as told:
             file.edit({"abc": ""}, lambda one: replace(one, owner="you"))
+        # A full or broken disk is no wrong name.
+        assert isinstance(told.value, InputError) == (number == errno.EROFS)
     assert file.path.read_bytes() == before
 
 

@@ -424,7 +424,7 @@ def test_refused_plans(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> No
 HISTORY = (
     "identifier:str label:str state:str location:str plan:str monthly_value:Float64 currencycode:str cpus:Int64 "
     "memory:Int64 total_disk_size:Int64 ipv4:str first_seen:datetime64[us, UTC] last_seen:datetime64[us, UTC] "
-    "present:boolean"
+    "present:boolean ended:str"
 )
 COMPARISON = (
     "change:str identifier:str label:str what:str monthly_difference:Float64 currencycode:str "
@@ -460,8 +460,29 @@ def test_versions_of_a_machine(account: tuple[Sandbox, lcnb.LetsCloud, HandClock
         assert [each.hour for each in frame.first_seen] == [10, 12, 14]
         assert [each.hour for each in frame.last_seen] == [11, 13, 14]
         assert frame.present.tolist() == [False, False, True]
+        assert frame.ended.fillna("-").tolist() == ["changed", "changed", "-"]
     with pytest.raises(lcnb.InputError, match=f"no machine with the label or identifier '{old}x'.*{old}"):
         lc.history(old + "x")
+
+
+def test_how_a_version_ended(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:
+    """A row whose machine changed is not taken for one whose machine is gone, also where it came back later."""
+    sandbox, lc, clock = account
+    machine = machines(sandbox)[0]
+    for hour, label in enumerate(["one", "two", None, "two"]):
+        clock.now = START + hour * 3600
+        if label is None:
+            machines(sandbox).remove(machine)
+        else:
+            machine["label"] = label
+            if machine not in machines(sandbox):
+                machines(sandbox).insert(0, machine)
+        lc.inventory()
+        frame = lc.history(machine["identifier"])
+        assert (
+            frame.ended.fillna("-").tolist()
+            == [["-"], ["changed", "-"], ["changed", "gone"], ["changed", "gone", "-"]][hour]
+        )
 
 
 def test_compare(account: tuple[Sandbox, lcnb.LetsCloud, HandClock]) -> None:

@@ -322,6 +322,12 @@ def test_progress(inventory: Any) -> None:
         assert all(title and len(title) <= 60 for _, _, title in told)
 
 
+def test_run_with_a_name() -> None:
+    """Who passes the name of a runbook to `lcnb.run` reads how to run it, also without a token."""
+    with pytest.raises(TypeError, match=r"lcnb\.runbook\('inventory'\).*lcnb run inventory.*sandbox=True"):
+        lcnb.run("inventory")  # type: ignore[arg-type]
+
+
 def test_save(ends: dict[str, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`lcnb.run().save` keeps a frame as parquet and csv in the run's folder; without a run, where we are."""
     monkeypatch.chdir(tmp_path)

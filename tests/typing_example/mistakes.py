@@ -16,6 +16,7 @@ def sync_mistakes(lc: lcnb.LetsCloud) -> None:
     print(lc.instance("web-01").ipv5)  # wrong
     ssh_config(lc.instance("web-01"))  # wrong
     lcnb.SelectedRows(lc.instances()).power_off("web-01")  # wrong
+    lcnb.run("inventory")  # wrong
     lc.inventory().head()
 
 

@@ -410,13 +410,16 @@ def test_failing_cell_and_stop(client: lcnb.LetsCloud, tmp_path: Path) -> None:
 
 
 def test_help_outside_of_a_notebook(client: lcnb.LetsCloud) -> None:
-    """Where no widget is shown it is the help page; without a token the widget says what is missing."""
+    """Where no widget is shown it is the help page; without a token it says first what is missing, and the sandbox."""
     book = find_runbook("inventory")
     assert repr(lcnb.runbook("inventory", client)) == help_text(book)
     made = lcnb.runbook("inventory")
     assert isinstance(made, RunbookUnavailable)
-    assert repr(made) == help_text(book)
-    assert "LETSCLOUD_API_KEY" in made.widget.value
+    reason, page = repr(made).split("\n\n", 1)
+    assert page == help_text(book)
+    assert 'lcnb.runbook("inventory", sandbox=True)' in reason
+    for shown in (reason, made.widget.value):
+        assert "LETSCLOUD_API_KEY" in shown
 
 
 def test_part_of_the_app(client: lcnb.LetsCloud) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from lcnb.api import calls
-from lcnb.api.flows import Flow
+from lcnb.api.flows import Envelope, Flow
 from lcnb.api.models import Instance
 from lcnb.changes.change import Change
 from lcnb.changes.journal import Journal
@@ -165,7 +165,7 @@ class Action:
 
     # --- after sending ----------------------------------------------------------------------------------
 
-    def take_response(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
+    def take_response(self, task: ChangeTask, envelope: Envelope) -> Flow[TaskOutcome | None]:
         """Use the response of an accepted attempt; return the outcome if the response alone proves it."""
         yield from ()
         return None

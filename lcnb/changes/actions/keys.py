@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from lcnb.api import calls
-from lcnb.api.flows import Flow, LocalWork
+from lcnb.api.flows import Envelope, Flow, LocalWork
+from lcnb.api.key_pairs import find_key_pair
 from lcnb.api.models import SSHKey
 from lcnb.changes.actions.base import ABSENT, SHOWN, Action, Evidence, SimilarChanges, TaskOutcome
 from lcnb.changes.built import BuiltChanges
@@ -47,11 +46,10 @@ class KeyAction(Action):
         planned = change.expect.get("public_key")
         return "" if now == planned else f"the ssh key {change.identifier} is not what it was"
 
-    def take_response(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
+    def take_response(self, task: ChangeTask, envelope: Envelope) -> Flow[TaskOutcome | None]:
         """Keep the slug that the provider gave; the key may come into force after the response."""
         yield from ()
-        if isinstance(slug := data.get("slug"), str):
-            task.identifier = slug
+        task.identifier = envelope.slug or task.identifier
         return None
 
 
@@ -81,11 +79,11 @@ class AddKey(KeyAction):
         if change.private_key is not None:
             yield LocalWork("remove key", lambda: remove_key(change))
 
-    def take_response(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
+    def take_response(self, task: ChangeTask, envelope: Envelope) -> Flow[TaskOutcome | None]:
         """Keep the private half of a pair that the provider generated, else the slug."""
         if _is_generated(task.change):
-            return (yield from _keep_pair(task, data))
-        return (yield from super().take_response(task, data))
+            return (yield from _keep_pair(task, envelope))
+        return (yield from super().take_response(task, envelope))
 
     def next_step(self, task: ChangeTask) -> str:
         """Return where the private half is, and how to use the key."""
@@ -254,20 +252,19 @@ def _is_generated(change: Change) -> bool:
     return change.call.effect == "create"
 
 
-def _keep_pair(task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
+def _keep_pair(task: ChangeTask, envelope: Envelope) -> Flow[TaskOutcome | None]:
     """Write the private half to the disk before anything else, since only this response holds it."""
-    private = data.get("private_key")
-    if not isinstance(private, str) or not private:
+    pair = find_key_pair(envelope.document)
+    if pair is None:
         return TaskOutcome(
-            "failed", "the provider made a key, but its response has no private half; delete it"
+            "failed",
+            "the provider made a key, but no private half was found in its response; delete it",
+            envelope.slug,
         )
-    problem = yield LocalWork("write key", lambda: write_key(task.change, Secret(private)))
+    task.identifier = pair.slug or task.change.identifier
+    problem = yield LocalWork("write key", lambda: write_key(task.change, pair.private_key))
     if isinstance(problem, str):
-        return TaskOutcome("failed", f"the pair was made, but its private half is lost: {problem}")
-    slug, public = data.get("slug"), data.get("public_key")
-    task.identifier = slug if isinstance(slug, str) else task.change.identifier
-    task.note = key_weakness(public)
-    if not isinstance(public, str) or not public.strip():
-        return TaskOutcome("done")
-    task.public_key = public
-    return None
+        return TaskOutcome("failed", f"the pair was made, but its private half is lost: {problem}; delete it")
+    task.note = key_weakness(pair.public_key)
+    task.public_key = pair.public_key
+    return TaskOutcome("done") if pair.public_key is None else None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from lcnb.api import calls
-from lcnb.api.flows import Flow
+from lcnb.api.flows import Envelope, Flow
 from lcnb.api.models import Instance
 from lcnb.changes.actions.base import (
     ABSENT,
@@ -54,11 +53,11 @@ class CreateSnapshot(MachineAction):
         """Return all snapshots that exist."""
         return frozenset(each.slug for each in live.records_of("snapshot") if each.slug)
 
-    def take_response(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
+    def take_response(self, task: ChangeTask, envelope: Envelope) -> Flow[TaskOutcome | None]:
         """The slug in the response proves the snapshot, unless an earlier attempt may have made one, too."""
         yield from ()
-        slug = data.get("slug")
-        return TaskOutcome("done", identifier=slug) if isinstance(slug, str) and task.tries == 1 else None
+        slug = envelope.slug
+        return TaskOutcome("done", identifier=slug) if slug is not None and task.tries == 1 else None
 
     def find_similar(
         self, task: ChangeTask, journal: Journal, changeset: str, rules: ApplyRules
