@@ -179,6 +179,13 @@ def test_bad_tag(account: lcnb.LetsCloud, call: Call) -> None:
     assert "lcnb tag MACHINE ssh-port=22. Nothing was written." in done.err
 
 
+@pytest.mark.parametrize("name", ["prometheus", "terraform"])
+def test_bad_tag_elsewhere(name: str, account: lcnb.LetsCloud, call: Call) -> None:
+    """A wrong tag about ssh ends no export that does not say how machines are reached: monitoring goes on."""
+    account.tag("web-01", "ssh-port=x", "ssh-jump=web-01")
+    assert call("inventory", "-o", name).code == 0
+
+
 def test_no_address(account: lcnb.LetsCloud, call: Call) -> None:
     """Machines that no tool can reach are named on stderr."""
     fleet = account.inventory()
