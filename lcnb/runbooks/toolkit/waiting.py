@@ -39,7 +39,8 @@ def _wait_until(
         pause = min(tick, deadline - clock())
         if pause <= 0:
             seen = ", ".join(f"{name}: {what}" for name, what in left.items())
-            raise WaitTimeout(f"not {goal} within {timeout:g} s; last seen: {seen}.")
+            # Rounded: of one limit for several waits, a fraction is left for the later ones.
+            raise WaitTimeout(f"not {goal} within {round(timeout) or timeout:g} s; last seen: {seen}.")
         sleep(pause)
 
 
