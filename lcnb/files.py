@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import stat
 import tempfile
 import threading
 from pathlib import Path
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def write_atomically(
-    path: Path, content: str | bytes, *, mode: int = 0o600, sync: bool = True, read_back: bool = False
+    path: Path,
+    content: str | bytes,
+    *,
+    mode: int = 0o600,
+    group: int | None = None,
+    sync: bool = True,
+    read_back: bool = False,
 ) -> Path:
     """Write a file in one step and return its path. A reader sees the old file or the new one, never a part.
 
@@ -23,21 +30,27 @@ def write_atomically(
         path: The file. Its folder must exist.
         content: Bytes, or a text that is written as UTF-8.
         mode: The permissions of the file.
+        group: The number of its group, if this user may set it.
         sync: Force the file to the disk. False for content that may be lost in a power failure.
         read_back: Compare the new file with `content` before it replaces the old one.
 
     Raises OSError, which names the file, when the disk is full, the folder may not be written, or different bytes are
-    read back. Then the old file is unchanged and no temporary file is left.
+    read back, and for a device or pipe, which would end up as a file. Then the old file is unchanged and no temporary
+    file is left.
     """
+    if is_stream(path):
+        raise OSError(errno.EINVAL, "it is a device or a pipe", str(path))
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
     try:
-        return _replace_file(path, data, mode=mode, sync=sync, read_back=read_back)
+        return _write_and_rename(path, data, mode=mode, group=group, sync=sync, read_back=read_back)
     except OSError as error:
         error.filename, error.filename2 = str(path), None  # not the temporary one
         raise
 
 
-def _replace_file(path: Path, data: bytes, *, mode: int, sync: bool, read_back: bool) -> Path:
+def _write_and_rename(
+    path: Path, data: bytes, *, mode: int, group: int | None, sync: bool, read_back: bool
+) -> Path:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     temporary = Path(name)
     try:
@@ -46,6 +59,8 @@ def _replace_file(path: Path, data: bytes, *, mode: int, sync: bool, read_back: 
             file.flush()
             if sync:
                 os.fsync(file.fileno())
+        if group is not None:
+            _set_group(temporary, group)
         temporary.chmod(mode)
         if read_back:
             _verify_content(temporary, data)
@@ -90,6 +105,35 @@ def write_error(
     if is_disk_failure(error):
         return LcnbError(text, cure=DISK_CURE, **facts)
     return refused(text, cure=cure, **facts)
+
+
+def replace_file(path: Path, content: str | bytes, *, mode: int = 0o600) -> Path:
+    """Write a file that belongs to a user in one step, and return its path.
+
+    A symbolic link stays, and the file that it names is replaced. A file that exists keeps its group and permissions;
+    its owner may always read and write it. `mode` has those of a new file. Raises OSError as `write_atomically` does.
+    """
+    try:
+        target = path.resolve()
+    except RuntimeError:
+        raise OSError(errno.ELOOP, "its symbolic links form a loop") from None
+    if not target.exists():
+        return write_atomically(target, content, mode=mode)
+    return write_atomically(target, content, mode=kept_mode(target), group=target.stat().st_gid)
+
+
+def kept_mode(path: Path, mode: int = 0o600) -> int:
+    """Return the permissions that a file has when it is replaced; `mode` for a new one."""
+    return path.stat().st_mode & 0o777 | 0o600 if path.exists() else mode
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether the path is that of a device, pipe or socket, such as /dev/stdout."""
+    try:
+        found = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(found) or stat.S_ISDIR(found))
 
 
 class BackgroundWrite:
@@ -151,6 +195,15 @@ def read_text(path: Path, cure: str = "save it as UTF-8") -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise NotText(f"line {line} is not UTF-8, but perhaps Windows-1252 or Latin-1: {cure}") from None
+
+
+def _set_group(path: Path, group: int) -> None:
+    if not hasattr(os, "chown"):
+        return
+    try:
+        os.chown(path, -1, group)
+    except PermissionError:
+        pass  # the user is in no such group: the file has that of the user
 
 
 def _verify_content(path: Path, data: bytes) -> None:

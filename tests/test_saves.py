@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.saves import measure
-from lcnb.files import BackgroundWrite
+from lcnb.files import BackgroundWrite, replace_file, write_atomically
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the bytes are counted by Linux")
@@ -35,3 +36,29 @@ def test_background_write(tmp_path: Path) -> None:
     written.finish()
     assert written.path.read_text() == "two"
     assert [each.name for each in written.path.parent.iterdir()] == ["run.json"]
+
+
+def test_no_device_is_replaced(tmp_path: Path) -> None:
+    """A pipe or device that stands for a file stays as it is, and no temporary file is left."""
+    pipe = tmp_path / "folder" / "pipe"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="a device or a pipe"):
+        write_atomically(pipe, "x")
+    assert pipe.is_fifo()
+    assert list(pipe.parent.iterdir()) == [pipe]
+
+
+def test_link_to_a_file(tmp_path: Path) -> None:
+    """The file of a link is replaced and the link stays; a link to nothing makes its file; a loop is an error."""
+    link, loop = tmp_path / "link", tmp_path / "loop"
+    link.symlink_to("file")
+    assert replace_file(link, "one", mode=0o640) == tmp_path / "file"
+    (tmp_path / "file").chmod(0o604)
+    replace_file(link, "two", mode=0o640)
+    assert link.is_symlink()
+    assert link.read_text() == "two"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o604
+    loop.symlink_to("loop")
+    with pytest.raises(OSError, match="loop"):
+        replace_file(loop, "x")

@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lcnb.changes.known_hosts import HostKey, HostKeyChanged, KnownHosts
+from lcnb.changes.known_hosts import (
+    HostKey,
+    HostKeyRefused,
+    KnownHosts,
+    KnownHostsBusy,
+    KnownHostsUnusable,
+    as_host_key,
+    has_no_descriptors,
+)
 from lcnb.changes.tasks import ReachLevel
-from lcnb.facts.connection import DEFAULT_PORT, DEFAULT_USER, Connection
+from lcnb.facts.connection import DEFAULT_PORT, DEFAULT_USER, KEY_TAG, Connection, plain_address
 
 #: Seconds that one attempt may take, and between two attempts.
 ATTEMPT_S, PAUSE_S = 10.0, 2.0
@@ -30,11 +38,11 @@ _CLOUD_INIT_ENDED = ("done", "disabled", "not available")
 
 @dataclass(frozen=True)
 class SshTarget:
-    """A machine to watch: its name for messages, its identifier, its address, and what its tags say."""
+    """A machine to watch: its name for messages, its identifier, its address if it has one, and what its tags say."""
 
     name: str
     identifier: str
-    address: str
+    address: str | None
     connection: Connection = field(default_factory=Connection)
 
     @property
@@ -58,19 +66,30 @@ class ReachabilityWatch:
     def __init__(
         self, targets: Iterable[SshTarget], level: ReachLevel, known_hosts: KnownHosts | None = None
     ) -> None:
-        self.targets = list(targets)
+        # In their usual form: ssh looks for a host key by that, whatever form the provider reports.
+        self.targets = [replace(each, address=plain_address(each.address)) for each in targets]
         self.level = level
         self.known_hosts = known_hosts or KnownHosts()
         self.states = {each.identifier: ReachState() for each in self.targets}
+        self._recording = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._watch_all()), daemon=True)
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         """Begin to watch."""
-        self._started = threading.Event()
         self._thread.start()
         self._started.wait()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._watch_all())
+        except OSError as error:  # there are no file descriptors left for an event loop
+            problem = ReachState(final=True, detail=f"it cannot be watched: {error.strerror or error}")
+            self.states = {each.identifier: problem for each in self.targets}
+        finally:
+            self._started.set()
 
     def stop(self) -> None:
         """End all attempts, and wait for their end."""
@@ -99,10 +118,8 @@ class ReachabilityWatch:
             pass  # `stop` ends all attempts; what they found so far stays in `states`
 
     async def _watch(self, target: SshTarget) -> None:
-        if target.connection.jumps:
-            self.states[target.identifier] = ReachState(
-                final=True, detail="it is reached over ssh-jump, and lcnb connects directly only"
-            )
+        if problem := _target_problem(target):
+            self.states[target.identifier] = ReachState(final=True, detail=problem)
             return
         while True:
             state = await self._attempt(target)
@@ -117,8 +134,10 @@ class ReachabilityWatch:
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 return await self._probe(target)
-        except HostKeyChanged as changed:
-            return ReachState(final=True, detail=str(changed))
+        except (HostKeyRefused, KnownHostsUnusable, _KeyUnusable) as problem:
+            return ReachState(final=True, detail=str(problem))
+        except KnownHostsBusy as busy:
+            return ReachState(detail=f"SSH answers, but its host key is not recorded yet: {busy}")
         except TimeoutError:
             return ReachState(detail=f"no answer at {_place(target)} within {ATTEMPT_S:g} s")
         except asyncssh.PermissionDenied:
@@ -127,10 +146,10 @@ class ReachabilityWatch:
         except (OSError, asyncssh.Error, EOFError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             return ReachState(detail=f"{_place(target)}: {_plain_text(reason)}")
-        except (
-            ValueError
-        ) as error:  # asyncssh raises these for bytes that are not SSH; the others are still watched
-            return ReachState(detail=f"{_place(target)}: what it sends is not SSH: {_plain_text(str(error))}")
+        except Exception as error:
+            # asyncssh raises errors of many kinds for bytes that are not SSH; the other machines are still watched.
+            reason = _plain_text(str(error) or type(error).__name__)
+            return ReachState(detail=f"{_place(target)}: what it sends is not SSH: {reason}")
 
     async def _probe(self, target: SshTarget) -> ReachState:
         problem = await _banner_problem(target)
@@ -139,35 +158,44 @@ class ReachabilityWatch:
         key = await self._read_host_key(target)
         if key is None:
             return ReachState(detail=f"{_place(target)}: the SSH server shows no host key")
-        new = await asyncio.to_thread(
-            self.known_hosts.check_and_record, target.address, target.port, target.identifier, key
-        )
-        recorded = f"host key {'recorded' if new else 'as recorded'} in {self.known_hosts.path}"
-        if self.level == "ssh":
-            return ReachState(reached=True, detail=f"SSH answers; {recorded}")
-        status = await self._cloud_init_status(target, key)
-        return _judge_cloud_init(status, recorded)
+        place = (_address(target), target.port, target.identifier, key)
+        self.known_hosts.check(*place)
+        state = ReachState(reached=True, detail="SSH answers")
+        if self.level == "cloud-init":
+            state = _judge_cloud_init(await self._cloud_init_status(target, key))
+        if state.reached:
+            # Only now: cloud-init may replace the keys of the image.
+            state.detail += f"; host key {await self._record(*place)} in {self.known_hosts.path}"
+        return state
+
+    async def _record(self, address: str, port: int, identifier: str, key: HostKey) -> str:
+        # One at a time: as many threads would wait for the lock of the file, and none of them can be interrupted.
+        async with self._recording:
+            new = await asyncio.to_thread(self.known_hosts.record, address, port, identifier, key)
+        return "recorded" if new else "as recorded"
 
     async def _read_host_key(self, target: SshTarget) -> HostKey | None:
         import asyncssh
 
-        known = self.known_hosts.recorded_keys(target.address, target.port, target.identifier)
-        kinds = [
-            each.kind
-            for each in known
-            if each.kind.encode() in asyncssh.public_key.get_default_public_key_algs()
-        ]
-        found = await asyncssh.get_server_host_key(
-            target.address, target.port, config=None, server_host_key_algs=kinds or ()
-        )
-        return None if found is None else _as_host_key(found.export_public_key("openssh").decode())
+        address = _address(target)
+        known = self.known_hosts.recorded_keys(address, target.port, target.identifier)
+        algorithms = _signature_algorithms(known)
+        try:
+            found = await asyncssh.get_server_host_key(
+                address, target.port, config=None, server_host_key_algs=algorithms or ()
+            )
+        except asyncssh.Error:
+            if not algorithms:
+                raise
+            # Perhaps it has no key of a recorded type any more; `check` says so.
+            found = await asyncssh.get_server_host_key(address, target.port, config=None)
+        return None if found is None else as_host_key(found)
 
     async def _cloud_init_status(self, target: SshTarget, key: HostKey) -> str:
         """Log in with a key of the user's and return what `cloud-init status` says."""
         import asyncssh
 
         host = asyncssh.import_public_key(f"{key.kind} {key.data}")
-        path = target.connection.key
         async with asyncssh.connect(
             target.address,
             target.port,
@@ -176,7 +204,7 @@ class ReachabilityWatch:
             config=None,
             password=None,
             preferred_auth="publickey",
-            client_keys=[str(Path(path).expanduser())] if path else (),
+            client_keys=_client_keys(target.connection.key),
         ) as connection:
             done = await connection.run(
                 "command -v cloud-init >/dev/null || { echo 'status: not available'; exit; }; cloud-init status"
@@ -184,20 +212,61 @@ class ReachabilityWatch:
         return str(done.stdout or "") or f"status: unreadable (exit status {done.exit_status})"
 
 
-def _judge_cloud_init(text: str, recorded: str) -> ReachState:
+class _KeyUnusable(Exception):
+    """The private key of the tag cannot be used; the text says why."""
+
+
+def _client_keys(path: str) -> Sequence[Any]:
+    """Return the private key of the tag; none, so that asyncssh uses an agent and the usual files, without the tag."""
+    import asyncssh
+
+    if not path:
+        return ()
+    try:
+        return [asyncssh.read_private_key(Path(path).expanduser())]
+    except (OSError, ValueError, RuntimeError) as error:
+        if has_no_descriptors(error):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+    raise _KeyUnusable(
+        f"the key {path} of the tag {KEY_TAG} cannot be used: {reason}. "
+        "Without the tag, lcnb uses those of ssh-agent and ~/.ssh"
+    )
+
+
+def _signature_algorithms(keys: Iterable[HostKey]) -> list[str]:
+    """Return the algorithms by which a server proves that it has these keys; an RSA key has several."""
+    import asyncssh
+
+    known = asyncssh.public_key.get_default_public_key_algs()
+    found: list[str] = []
+    for each in keys:
+        try:
+            key = asyncssh.import_public_key(f"{each.kind} {each.data}")
+        except asyncssh.KeyImportError:
+            continue
+        found += [name.decode() for name in key.sig_algorithms if name in known]
+    return list(dict.fromkeys(found))
+
+
+def _target_problem(target: SshTarget) -> str:
+    """Return why a machine cannot be watched at all; "" if it can."""
+    if not target.address:
+        return "it has no address"
+    if target.connection.jumps:
+        return "it is reached over ssh-jump, and lcnb connects directly only"
+    return ""
+
+
+def _judge_cloud_init(text: str) -> ReachState:
     """Return the state of a machine for what its cloud-init says."""
     status = next(
         (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("status:")),
         "unreadable",
     )
     if status in _CLOUD_INIT_ENDED:
-        return ReachState(reached=True, detail=f"cloud-init: {status}; {recorded}")
+        return ReachState(reached=True, detail=f"cloud-init: {status}")
     return ReachState(final=status == "error", detail=f"SSH answers; cloud-init: {status[:80]}")
-
-
-def _as_host_key(text: str) -> HostKey:
-    kind, data = text.split()[:2]
-    return HostKey(kind, data)
 
 
 async def _banner_problem(target: SshTarget) -> str:
@@ -223,5 +292,9 @@ def _plain_text(text: str) -> str:
 
 
 def _place(target: SshTarget) -> str:
-    host = f"[{target.address}]" if ":" in target.address else target.address
-    return f"{host}:{target.port}"
+    address = _address(target)
+    return f"[{address}]:{target.port}" if ":" in address else f"{address}:{target.port}"
+
+
+def _address(target: SshTarget) -> str:
+    return target.address or ""

@@ -15,6 +15,7 @@ from lcnb.display.row_choice import RowChoice
 from lcnb.display.terminal import print_warning
 from lcnb.errors import InputError
 from lcnb.exports import formats
+from lcnb.files import is_stream
 
 if TYPE_CHECKING:
     from lcnb.client import LetsCloud
@@ -40,9 +41,12 @@ class Export:
 
 
 def write_export(export: Export, file: str | None, at: str | None, choice: RowChoice) -> None:
-    """Print the export, or write it to a file. UsageError for options that it does not have."""
+    """Print the export, or write it to a file. UsageError for options that it does not have.
+
+    `file` is None or `-` for stdout.
+    """
     _check_options(export, at, choice)
-    target = Path(file) if file else None
+    target = Path(file) if file and file != "-" else None
     if target:
         formats.check_target(export.format, target)
     with connect_client(export.account, export.sandbox) as lc:
@@ -59,7 +63,11 @@ def write_export(export: Export, file: str | None, at: str | None, choice: RowCh
     if target is None:
         sys.stdout.write(text)
     else:
+        # A timer that replaces the file prints nothing: cron would send a mail each time.
+        shown = sys.stderr.isatty() or not target.exists()
         formats.write_target(export.format, target, text)
+        if shown and not is_stream(target):
+            print(formats.saved_notice(export.format, target), file=sys.stderr)
 
 
 def _check_options(export: Export, at: str | None, choice: RowChoice) -> None:

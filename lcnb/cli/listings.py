@@ -92,7 +92,7 @@ def instances_command(
     "--file",
     metavar="PATH",
     type=click.Path(dir_okay=False),
-    help="With a format for another tool: write to this file, whole or not at all.",
+    help="With a format for another tool: write to this file, whole or not at all; - for stdout.",
 )
 @click.option("--host", metavar="NAME", help="With -o ansible: print the variables of this host.")
 @_machine_options(*EXPORT_FORMATS)

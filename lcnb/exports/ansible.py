@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lcnb.errors import InputError
@@ -32,7 +33,8 @@ def ansible_inventory(inventory: pd.DataFrame | Rows, only: Only = None, *, host
     """Return the JSON that Ansible expects of an inventory script, with the variables of all hosts in `_meta`.
 
     The groups are `location_MIA1`, `state_running`, `plan_1vcpu_1gb_10ssd`, `tag_legacy` and `tag_project_shop`, and of
-    several accounts `account_prod`. Where two of them would have the same name, both end with a digest. Each host has
+    several accounts `account_prod`. Where two of them would have the same name, both end with a digest. A machine whose
+    label is the name of a group has its identifier as name: no label changes what a playbook runs on. Each host has
     `ansible_host`, what its tags say (see `ssh_config`), and `lcnb_identifier`, `lcnb_label`, `lcnb_hostname`,
     `lcnb_state`, `lcnb_location`, `lcnb_plan`, `lcnb_image`, `lcnb_owner`, `lcnb_ipv4`, `lcnb_ipv6`, `lcnb_account`,
     `lcnb_protected` and `lcnb_tags`. Ansible never reads their values as templates.
@@ -52,8 +54,8 @@ def ansible_inventory(inventory: pd.DataFrame | Rows, only: Only = None, *, host
     """
     machines = read_machines(inventory)
     _check_tag_keys(machines)
-    chosen = chosen_machines(machines, only)
     by_name = machines_by_name(machines)
+    chosen = _apart_from_groups(chosen_machines(machines, only), machines)
     if host is not None:
         return _json_text(_variables(_find_host(host, chosen), by_name))
     members: dict[_Group, list[str]] = {}
@@ -87,6 +89,17 @@ def ansible_script(command: Sequence[str]) -> str:
         '*) echo "usage: $0 --list | --host NAME" >&2; exit 2 ;;\n'
         "esac\n"
     )
+
+
+def _apart_from_groups(
+    chosen: Sequence[ExportedMachine], machines: Sequence[ExportedMachine]
+) -> list[ExportedMachine]:
+    """Return the machines with other names where a group of any machine has the name, if they have another one."""
+    groups = {_group_name(group) for each in machines for group in _groups(each)}
+    return [
+        replace(each, names=tuple(name for name in each.names if name not in groups) or each.names)
+        for each in chosen
+    ]
 
 
 def _check_tag_keys(machines: Sequence[ExportedMachine]) -> None:

@@ -13,7 +13,7 @@ from lcnb.exports.machines import machines_count
 from lcnb.exports.prometheus import prometheus_metrics, prometheus_targets
 from lcnb.exports.ssh import ssh_config
 from lcnb.exports.terraform import terraform_import
-from lcnb.files import write_atomically, write_error
+from lcnb.files import is_stream, replace_file, write_error
 from lcnb.python_process import module_command
 from lcnb.rows import Rows
 
@@ -41,6 +41,8 @@ class ExportFormat(NamedTuple):
     make_text: Callable[[ExportSource], str] | None
     #: Permissions of a new file; a file that exists keeps its own.
     mode: int
+    #: What to do with the file; {path} is its absolute path.
+    next_step: str
     #: Whether a file that exists is replaced.
     replaces: bool = True
 
@@ -71,12 +73,28 @@ def _prometheus_text(source: ExportSource) -> str:
 
 #: Files with addresses are private. Terraform deletes machines whose blocks are gone, so its file is never replaced.
 FORMATS = {
-    "ssh-config": ExportFormat(lambda each: ssh_config(each.rows, each.only), 0o600),
-    "ansible": ExportFormat(lambda each: ansible_inventory(each.rows, each.only, host=each.host), 0o600),
-    "ansible-script": ExportFormat(None, 0o700),
-    "terraform": ExportFormat(_terraform_text, 0o600, replaces=False),
-    "prometheus": ExportFormat(_prometheus_text, 0o644),
-    "prometheus-sd": ExportFormat(lambda each: prometheus_targets(each.rows, each.only), 0o600),
+    "ssh-config": ExportFormat(
+        lambda each: ssh_config(each.rows, each.only),
+        0o600,
+        'write "Include {path}" at the top of ~/.ssh/config',
+    ),
+    "ansible": ExportFormat(
+        lambda each: ansible_inventory(each.rows, each.only, host=each.host),
+        0o600,
+        "a script has to print it; Ansible reads no such file (-o ansible-script writes a script)",
+    ),
+    "ansible-script": ExportFormat(None, 0o700, "ansible-inventory -i {path} --graph"),
+    "terraform": ExportFormat(
+        _terraform_text, 0o600, "terraform plan, in a folder with its provider", replaces=False
+    ),
+    "prometheus": ExportFormat(
+        _prometheus_text, 0o644, "node_exporter reads it in its folder --collector.textfile.directory"
+    ),
+    "prometheus-sd": ExportFormat(
+        lambda each: prometheus_targets(each.rows, each.only),
+        0o600,
+        "name it in file_sd_configs, and let Prometheus read it (chmod)",
+    ),
 }
 
 
@@ -117,7 +135,7 @@ def script_text(selection: Sequence[str]) -> str:
 
 def check_target(name: str, path: Path) -> None:
     """Raise InputError for a file that must not be replaced, before anything is read."""
-    if path.exists() and not FORMATS[name].replaces:
+    if path.exists() and not is_stream(path) and not FORMATS[name].replaces:
         raise InputError(
             f"{path} exists",
             field="--file",
@@ -130,11 +148,14 @@ def check_target(name: str, path: Path) -> None:
 def write_target(name: str, path: Path, text: str) -> None:
     """Write the file whole or not at all; a file that exists keeps its permissions.
 
-    InputError if it cannot be written there, LcnbError if the disk is full.
+    A device or pipe, such as /dev/stdout, is written to. InputError if it cannot be written there, LcnbError if the
+    disk is full.
     """
     try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else FORMATS[name].mode
-        write_atomically(path, text, mode=mode)
+        if is_stream(path):
+            path.write_text(text, encoding="utf-8", errors="replace")
+        else:
+            replace_file(path, text, mode=FORMATS[name].mode)
     except OSError as error:
         raise write_error(
             error,
@@ -145,3 +166,12 @@ def write_target(name: str, path: Path, text: str) -> None:
             value=str(path),
             not_done="written",
         ) from None
+
+
+def saved_notice(name: str, path: Path) -> str:
+    """Return what was written, and what to do with it.
+
+    >>> saved_notice("ansible-script", Path("/etc/ansible/letscloud.sh"))
+    'saved: /etc/ansible/letscloud.sh; next: ansible-inventory -i /etc/ansible/letscloud.sh --graph'
+    """
+    return f"saved: {path}; next: {FORMATS[name].next_step.format(path=path.absolute())}"

@@ -79,8 +79,11 @@ class ExportedMachine:
         return ", ".join(filter(None, [label, self.account, self.state, self.location]))
 
 
-def read_machines(inventory: pd.DataFrame | Rows) -> list[ExportedMachine]:
+def read_machines(inventory: pd.DataFrame | Rows, *, connections: bool = True) -> list[ExportedMachine]:
     """Return the machines of an inventory, in its order.
+
+    `connections`: whether the export says how machines are reached. Without it their tags are not read, since a wrong
+    one must not end an export that has no use for it.
 
     Raises InputError for rows that are no inventory, or of the past, and for tags that cannot be used, each named;
     BadReply for an inventory that may be incomplete. Nothing is written then.
@@ -90,7 +93,10 @@ def read_machines(inventory: pd.DataFrame | Rows) -> list[ExportedMachine]:
     records = [dict(zip(rows.dtypes, values, strict=True)) for values in rows]
     names = host_names([(each["label"], each["identifier"]) for each in records])
     problems: list[str] = []
-    machines = [_make_machine(*each, problems) for each in zip(records, names, strict=True)]
+    machines = [
+        _make_machine(record, each, problems if connections else None)
+        for record, each in zip(records, names, strict=True)
+    ]
     known = _index_names(machines)
     machines = [_resolve_jumps(each, known, problems) for each in machines]
     problems += _find_loops(machines)
@@ -168,13 +174,14 @@ def _check_complete(rows: Rows) -> None:
         )
 
 
-def _make_machine(record: Mapping[str, Any], names: list[str], problems: list[str]) -> ExportedMachine:
-    tags = tag_values(record["tags"] or "")
-    try:
-        connection = read_connection(tags)
-    except InputError as error:
-        problems.append(f"{record['label'] or record['identifier']}: {error.statement.rstrip('.')}")
-        connection = Connection()
+def _make_machine(record: Mapping[str, Any], names: list[str], problems: list[str] | None) -> ExportedMachine:
+    """Return a machine; its problems are added, or its tags about connections are not read without a list of them."""
+    tags, connection = tag_values(record["tags"] or ""), Connection()
+    if problems is not None:
+        try:
+            connection = read_connection(tags)
+        except InputError as error:
+            problems.append(f"{record['label'] or record['identifier']}: {error.statement.rstrip('.')}")
     texts = {
         name: str(record.get(name) or "")
         for name in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,8 @@ def prometheus_metrics(
     Args:
         inventory: the frame of `lc.inventory()`: machines by state and location, costs per currency and month.
         profile: `lc.profile()`, for the balance and the seconds for which it lasts if the account is prepaid.
-        runs: `list_runs()` of `lcnb.runbooks.records.history`, for the last runs of each runbook.
+        runs: `list_runs()` of `lcnb.runbooks.records.history`, for the last runs of each runbook in this account. Runs
+            of other accounts do not count: node_exporter refuses a sample that two files have.
         budget: `lc.budget()`, for the calls that the token may still make.
         account: the label `account` of the metrics.
 
@@ -77,7 +78,7 @@ def prometheus_metrics(
     >>> print(prometheus_metrics(lc.inventory(), lc.profile()).splitlines()[1])
     # TYPE lcnb_machines gauge
     """
-    machines = read_machines(inventory)
+    machines = read_machines(inventory, connections=False)
     base = {"account": account} if account else {}
     metrics = [
         *_machine_metrics(machines, base),
@@ -87,7 +88,7 @@ def prometheus_metrics(
             [(base, (read_time(inventory) or datetime.now(UTC)).timestamp())],
         ),
         *(_balance_metrics(profile, machines, base) if profile else ()),
-        *_run_metrics(runs),
+        *_run_metrics([each for each in runs if _account_of(each) == (account or "")], base),
         *(_budget_metrics(budget, base) if budget else ()),
     ]
     return "".join(each.text() for each in metrics)
@@ -183,19 +184,18 @@ def _budget_metrics(budget: BudgetStatus, base: Labels) -> list[Metric]:
     ]
 
 
-def _run_metrics(runs: Iterable[RunRecord]) -> list[Metric]:
+def _run_metrics(runs: Sequence[RunRecord], base: Labels) -> list[Metric]:
     """Return when each runbook was last carried out; `done` alone is a success, attention is not."""
-    kept = list(runs)
     last: dict[str, list[tuple[Labels, float]]] = {"success": [], "end": [], "code": []}
-    for (runbook, account), by_time in sorted(_ended_runs(kept).items()):
-        labels = {**({"account": account} if account else {}), "runbook": runbook}
+    for runbook, by_time in sorted(_ended_runs(runs).items()):
+        labels = {**base, "runbook": runbook}
         last["end"].append((labels, max(by_time).timestamp()))
         code = by_time[max(by_time)].typed_fact("exit_code", int)
         last["code"] += [] if code is None else [(labels, code)]
         done = [at for at, run in by_time.items() if run.status == DONE.status]
         last["success"] += [(labels, max(done).timestamp())] if done else []
     return [
-        Metric("lcnb_kept_runs", "Runs in the folder of runs.", [({}, len(kept))]),
+        Metric("lcnb_kept_runs", "Runs in the folder of runs.", [(base, len(runs))]),
         Metric(
             "lcnb_run_last_success_timestamp_seconds",
             "When the last run of the runbook ended that was done.",
@@ -206,14 +206,18 @@ def _run_metrics(runs: Iterable[RunRecord]) -> list[Metric]:
     ]
 
 
-def _ended_runs(runs: Iterable[RunRecord]) -> dict[tuple[str, str], dict[datetime, RunRecord]]:
-    """Return the runs that have ended by the time of their end, for each runbook and account."""
-    ended: dict[tuple[str, str], dict[datetime, RunRecord]] = {}
+def _ended_runs(runs: Iterable[RunRecord]) -> dict[str, dict[datetime, RunRecord]]:
+    """Return the runs that have ended by the time of their end, for each runbook."""
+    ended: dict[str, dict[datetime, RunRecord]] = {}
     for run in runs:
         runbook, at = run.typed_fact("runbook", str), run.ended
         if runbook and at and run.is_closed:
-            ended.setdefault((runbook, run.typed_fact("account", str) or ""), {})[at] = run
+            ended.setdefault(runbook, {})[at] = run
     return ended
+
+
+def _account_of(run: RunRecord) -> str:
+    return run.typed_fact("account", str) or ""
 
 
 # --- targets --------------------------------------------------------------------------------------------

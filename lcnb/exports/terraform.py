@@ -49,7 +49,7 @@ def terraform_import(
     >>> print(terraform_import(lc.inventory(), lc.images()).splitlines()[0])
     # lcnb wrote these blocks: 60 machines.
     """
-    machines = chosen_machines(read_machines(inventory), only)
+    machines = chosen_machines(read_machines(inventory, connections=False), only)
     slugs = _image_slugs(images)
     names = _resource_names(machines)
     return "\n".join([_head(machines), *(_blocks(each, names, slugs) for each in machines)])

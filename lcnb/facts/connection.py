@@ -119,7 +119,8 @@ def _parse_jump(text: str) -> Jump:
     if not valid or (user and not _USER.fullmatch(user)) or ("@" in text and not user):
         raise InputError(
             field=f"tag {JUMP_TAG}",
-            expected="a machine or a host, as in bastion or admin@bastion.example.com:22, separated by commas",
+            expected="a machine or a host, as in bastion or admin@bastion.example.com:22, separated by commas "
+            "(for a label with other characters, the identifier)",
             value=text,
         )
     return Jump(host, user, _checked_port(JUMP_TAG, port) if port is not None else None)

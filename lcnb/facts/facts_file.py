@@ -16,7 +16,7 @@ from pathlib import Path
 from lcnb.csv_file import MAX_PROBLEMS_SHOWN, parse_csv
 from lcnb.errors import InputError
 from lcnb.facts.machine_facts import COLUMNS, FactsEdit, MachineFacts, facts_from_row, stored_label
-from lcnb.files import NotText, read_text, write_atomically, write_error
+from lcnb.files import NotText, kept_mode, read_text, replace_file, write_error
 from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
@@ -55,7 +55,7 @@ class FactsFile:
         try:
             lock = path.with_name(f".{path.name}.lock")
             # With the permissions of the file itself: whoever may write it may lock it.
-            with FileLock(lock, timeout=LOCK_TIMEOUT_S, mode=_file_mode(path)):
+            with FileLock(lock, timeout=LOCK_TIMEOUT_S, mode=kept_mode(path)):
                 facts, comments = self._read_all()
                 changed = {
                     identifier: change(_with_label(facts.get(identifier), identifier, label))
@@ -87,7 +87,7 @@ class FactsFile:
         kept = {name: each for name, each in facts.items() if not each.is_empty}
         if self._parse(content)[0] != kept:
             raise InputError("these facts cannot be written: they would be read as other ones")
-        write_atomically(path, content, mode=_file_mode(path))
+        replace_file(path, content)
 
     def _target(self) -> Path:
         """The file itself where the path is a symbolic link: the link stays."""
@@ -145,11 +145,6 @@ class FactsFile:
                 not_done="sent",
             )
         return facts, list(table.comments.values())
-
-
-def _file_mode(path: Path) -> int:
-    """Return the permissions of a file; those of a private file when it does not exist."""
-    return path.stat().st_mode & 0o777 | 0o600 if path.exists() else 0o600
 
 
 def facts_text(facts: Iterable[MachineFacts], comments: Iterable[str] = ()) -> str:

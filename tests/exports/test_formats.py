@@ -87,6 +87,52 @@ def test_permissions_stay(account: lcnb.LetsCloud, call: Call, tmp_path: Path) -
     assert len(json.loads(path.read_text())) > 50
 
 
+def test_link_and_group_stay(account: lcnb.LetsCloud, call: Call, tmp_path: Path) -> None:
+    """A symbolic link stays one, and the file that it names keeps its group, so that Prometheus may still read it."""
+    file, link = tmp_path / "targets.json", tmp_path / "link.json"
+    file.write_text("[]")
+    groups = [each for each in (os.getgroups() if os.getuid() else [65534]) if each != os.getegid()]
+    group = groups[0] if groups else os.getegid()
+    os.chown(file, -1, group)
+    file.chmod(0o640)
+    link.symlink_to("targets.json")
+    assert call("inventory", "-o", "prometheus-sd", "--file", str(link)).code == 0
+    assert link.is_symlink()
+    assert len(json.loads(file.read_text())) > 50
+    assert (file.stat().st_gid, file.stat().st_mode & 0o777) == (group, 0o640)
+
+
+@pytest.mark.parametrize("name", EXPORT_FORMATS)
+def test_pipe(name: str, account: lcnb.LetsCloud, tmp_path: Path) -> None:
+    """A pipe or device is written to, never replaced, and `-` is stdout; neither is reported as a saved file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = ["inventory", "-o", name, *([] if name == "prometheus" else ["--state", "off"])]
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        done = lcnb_here(*command, "--file", str(pipe))
+        written = os.read(end, 65536).decode()
+    finally:
+        os.close(end)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert pipe.is_fifo()
+    printed = lcnb_here(*command, "--file", "-")
+    assert printed.stdout.splitlines()[0] == written.splitlines()[0]
+    assert "saved" not in done.stderr + printed.stderr
+
+
+def test_what_is_next(account: lcnb.LetsCloud, call: Call, tmp_path: Path) -> None:
+    """A new file is reported in one line with what to do next; a timer that replaces it prints nothing."""
+    path = tmp_path / "letscloud.conf"
+    command = ("inventory", "-o", "ssh-config", "--state", "running", "--file", str(path))
+    first, second = call(*command), call(*command)
+    assert first.err.splitlines()[-1] == (
+        f'saved: {path}; next: write "Include {path}" at the top of ~/.ssh/config'
+    )
+    assert (second.code, second.data) == (0, b"")
+    assert "saved" not in second.err
+
+
 def test_terraform_file_stays(account: lcnb.LetsCloud, call: Call, tmp_path: Path) -> None:
     """A Terraform file is never replaced: a machine whose block is gone would be deleted."""
     path = tmp_path / "fleet.tf"
@@ -131,6 +177,13 @@ def test_bad_tag(account: lcnb.LetsCloud, call: Call) -> None:
     assert (done.code, done.data) == (2, b"")
     assert "web-01: tag ssh-port: expected a port from 1 to 65535, got 'x'" in done.err
     assert "lcnb tag MACHINE ssh-port=22. Nothing was written." in done.err
+
+
+@pytest.mark.parametrize("name", ["prometheus", "terraform"])
+def test_bad_tag_elsewhere(name: str, account: lcnb.LetsCloud, call: Call) -> None:
+    """A wrong tag about ssh ends no export that does not say how machines are reached: monitoring goes on."""
+    account.tag("web-01", "ssh-port=x", "ssh-jump=web-01")
+    assert call("inventory", "-o", name).code == 0
 
 
 def test_no_address(account: lcnb.LetsCloud, call: Call) -> None:

@@ -80,7 +80,7 @@ def test_metrics(lc: lcnb.LetsCloud, runs: list[RunRecord]) -> None:
 
 def test_runs(runs: list[RunRecord]) -> None:
     """Each runbook has the end of its last run and of the last one that was done; a run that goes on has no end."""
-    found = samples(prometheus_metrics(inventory_of(), runs=runs))
+    found = samples(prometheus_metrics(inventory_of(), runs=runs, account="prod"))
     backup, inventory = ('{account="prod",runbook="backup"}', '{account="prod",runbook="inventory"}')
     hour = 1796025600  # 2026-11-30T08:00:00Z
     assert found[f"lcnb_run_last_success_timestamp_seconds{backup}"] == hour + 60
@@ -88,7 +88,18 @@ def test_runs(runs: list[RunRecord]) -> None:
     assert found[f"lcnb_run_last_exit_code{backup}"] == 1
     assert found[f"lcnb_run_last_end_timestamp_seconds{inventory}"] == hour - 3600 + 1.5
     assert f"lcnb_run_last_success_timestamp_seconds{inventory}" not in found
-    assert found["lcnb_kept_runs"] == 4
+    assert found['lcnb_kept_runs{account="prod"}'] == 4
+
+
+def test_two_accounts(lc: lcnb.LetsCloud, runs: list[RunRecord]) -> None:
+    """No two accounts have a sample in common: node_exporter refuses the second of two files that have one."""
+    texts = [
+        prometheus_metrics(lc.inventory(), lc.profile(), runs=runs, budget=lc.budget(), account=each)
+        for each in ("prod", "lab", None)
+    ]
+    names = [name for text in texts for name in samples(text)]
+    assert len(names) == len(set(names))
+    assert [samples(text).get(f"lcnb_kept_runs{label}") for text, label in zip(texts, ('{account="prod"}', '{account="lab"}', ""), strict=True)] == [4, 0, 0]  # fmt: skip
 
 
 NO_VALUES = {

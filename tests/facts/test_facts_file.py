@@ -265,7 +265,7 @@ def test_disk_errors(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object, number: int = number, **__: object) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr("lcnb.facts.facts_file.write_atomically", fail)
+        monkeypatch.setattr("lcnb.facts.facts_file.replace_file", fail)
         with pytest.raises(
             LcnbError, match=f"cannot be written: {os.strerror(number)}.*Nothing was written"
         ) as told:

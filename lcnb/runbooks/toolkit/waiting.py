@@ -16,7 +16,7 @@ from lcnb.changes.reachability import ReachabilityWatch, SshTarget
 from lcnb.changes.starting import check_reach_level
 from lcnb.changes.tasks import ReachLevel
 from lcnb.errors import WaitTimeout
-from lcnb.facts.connection import read_connection, ssh_command
+from lcnb.facts.connection import NO_ADDRESS, read_connection, ssh_command
 from lcnb.facts.machine_facts import tag_values
 from lcnb.names import comparable_name
 from lcnb.runbooks.toolkit.targets import comparable_label
@@ -39,7 +39,8 @@ def _wait_until(
         pause = min(tick, deadline - clock())
         if pause <= 0:
             seen = ", ".join(f"{name}: {what}" for name, what in left.items())
-            raise WaitTimeout(f"not {goal} within {timeout:g} s; last seen: {seen}.")
+            # Rounded: of one limit for several waits, a fraction is left for the later ones.
+            raise WaitTimeout(f"not {goal} within {round(timeout) or timeout:g} s; last seen: {seen}.")
         sleep(pause)
 
 
@@ -168,7 +169,7 @@ def wait_for_machines(
     machines = fleet[fleet.identifier.isin(known) | fleet.label.isin(unnamed)]
     wait_until_usable(lc, machines, level, timeout=max(end - lc.clock(), 0.0))
     targets = map(_ssh_target, plain_rows(machines))
-    return [(each.name, ssh_command(each.address, each.connection)) for each in targets]
+    return [(each.name, ssh_command(each.address or NO_ADDRESS, each.connection)) for each in targets]
 
 
 def _ssh_target(machine: dict[str, Any]) -> SshTarget:
