@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from lcnb.base_url import is_loopback
@@ -21,6 +26,8 @@ from lcnb.stored_objects import (
     StoreLimits,
 )
 
+T = TypeVar("T")
+
 #: What a store answers when the bucket itself is missing. It must not be read as a missing object.
 _NO_BUCKET = re.compile(">NoSuchBucket<|>ContainerNotFound<|specified bucket does not exist", re.IGNORECASE)
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -28,6 +35,9 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _TRANSIENT_STATUSES = (408, 409, 425, 429)
 #: An object that nobody writes: every store answers that it has none.
 _NO_OBJECT = ".lcnb-no-object"
+#: The event loop of all requests of this process, which runs in a thread of its own.
+_loop: asyncio.AbstractEventLoop | None = None
+_loop_lock = threading.Lock()
 #: The process that has used obstore first: its threads do not exist in a fork.
 _first_process = 0
 
@@ -71,68 +81,129 @@ def import_obstore() -> Any:
     return obstore.store
 
 
+def _request_loop() -> asyncio.AbstractEventLoop:
+    """The loop of requests. AttemptFailed in a fork of the process that has used it first, which would wait forever."""
+    global _loop, _first_process
+    _first_process = _first_process or os.getpid()
+    if _first_process != os.getpid():
+        raise AttemptFailed("this process is a fork of one that has used a store", permanent=True)
+    with _loop_lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="lcnb-store", daemon=True).start()
+    return _loop
+
+
+def _begin(
+    loop: asyncio.AbstractEventLoop, request: Callable[[], Coroutine[Any, Any, T]], outcome: Future[T]
+) -> None:
+    """Begin a request in the loop. Whoever cancels its outcome cancels the request."""
+    task = loop.create_task(request())
+    outcome.add_done_callback(lambda _: loop.call_soon_threadsafe(task.cancel))
+
+    def finish(ended: asyncio.Task[T]) -> None:
+        error = asyncio.CancelledError() if ended.cancelled() else ended.exception()
+        with suppress(InvalidStateError):  # it was cancelled
+            if error is None:
+                outcome.set_result(ended.result())
+            else:
+                outcome.set_exception(error)
+
+    task.add_done_callback(finish)
+
+
 class CloudBackend:
-    """One attempt each, by obstore."""
+    """One attempt each, by obstore.
+
+    The requests are asynchronous because obstore's blocking calls notice no signal until they end: here Ctrl-C ends the
+    wait, and cancels the request.
+    """
 
     def __init__(self, client: Any) -> None:
-        self._bucket = client
+        self._client = client
+        #: What threads wait for.
+        self._outcomes: set[Future[Any]] = set()
 
-    @property
-    def _client(self) -> Any:
-        """The client of obstore, which would wait forever in a fork of the process that has used it first."""
-        global _first_process
-        _first_process = _first_process or os.getpid()
-        if _first_process != os.getpid():
-            raise AttemptFailed("this process is a fork of one that has used a store", permanent=True)
-        return self._bucket
+    def cancel_requests(self) -> None:
+        """Cancel the requests for which threads wait; each of these gets AttemptFailed."""
+        for each in tuple(self._outcomes):
+            each.cancel()
+
+    def _wait_for(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        loop = _request_loop()
+        # It is here before the request begins, so that an interrupt at any moment can cancel that.
+        outcome: Future[T] = Future()
+        self._outcomes.add(outcome)
+        try:
+            loop.call_soon_threadsafe(_begin, loop, request, outcome)
+            return outcome.result()
+        except CancelledError:
+            raise AttemptFailed("the request was interrupted") from None
+        except (KeyboardInterrupt, SystemExit):
+            outcome.cancel()
+            raise
+        finally:
+            self._outcomes.discard(outcome)
 
     def read(self, key: str) -> StoredObject | None:
         """The object, or None."""
         try:
-            found = self._client.get(key)
-            data = bytes(found.bytes())
+            meta, data = self._wait_for(lambda: self._get(key))
         except FileNotFoundError as error:
             _check_bucket(error)
             return None
         except Exception as error:
             raise _attempt_error(error) from None
-        if not (found.meta["e_tag"] or found.meta["version"]):
+        if not (meta["e_tag"] or meta["version"]):
             raise AttemptFailed(
                 "what answers is no store, because its objects have no version; it may be a proxy, or the page of a "
                 "network that asks to sign in",
                 permanent=True,
             )
-        return StoredObject(data, _version(found.meta), found.meta["last_modified"])
+        return StoredObject(data, _version(meta), meta["last_modified"])
+
+    async def _get(self, key: str) -> tuple[Any, bytes]:
+        found = await self._client.get_async(key)
+        return found.meta, bytes(await found.bytes_async())
 
     def write(self, key: str, data: bytes, expected: Expected) -> str:
         """The new version. AttemptConflict when the object is another one than expected."""
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         try:
-            return _version(self._client.put(key, data, mode=_put_mode(expected), use_multipart=False))
+            return _version(self._wait_for(lambda: self._put(key, data, _put_mode(expected))))
         except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
             _check_bucket(error)
             raise AttemptConflict from None
         except Exception as error:
             raise _attempt_error(error) from None
 
+    async def _put(self, key: str, data: bytes, mode: Any) -> Any:
+        return await self._client.put_async(key, data, mode=mode, use_multipart=False)
+
     def delete(self, key: str) -> None:
         """Delete it, if it is there."""
         try:
-            self._client.delete(key)
+            self._wait_for(lambda: self._delete(key))
         except FileNotFoundError as error:
             _check_bucket(error)
         except Exception as error:
             raise _attempt_error(error) from None
 
+    async def _delete(self, key: str) -> None:
+        await self._client.delete_async(key)
+
+    async def _list(self, prefix: str) -> list[StoredEntry]:
+        return [
+            StoredEntry(each["path"], each["size"], _version(each), each["last_modified"])
+            async for batch in self._client.list(prefix or None)
+            for each in batch
+        ]
+
     def list(self, prefix: str) -> list[StoredEntry]:
         """All objects below the folder."""
         try:
-            found = [
-                StoredEntry(each["path"], each["size"], _version(each), each["last_modified"])
-                for batch in self._client.list(prefix or None)
-                for each in batch
-            ]
+            found = self._wait_for(lambda: self._list(prefix))
         except FileNotFoundError as error:
             _check_bucket(error)
             found = []
@@ -169,6 +240,8 @@ def _attempt_error(error: Exception) -> AttemptFailed:
     """What an error of obstore means for the next attempt."""
     import obstore.exceptions as kinds
 
+    if isinstance(error, AttemptFailed):
+        return error
     _check_bucket(error)
     text = str(error)
     status = int(found[1]) if (found := _STATUS.search(text)) else 0

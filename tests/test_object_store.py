@@ -10,10 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from silent_store import ended, silent_store
 
 import lcnb
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
+from conftest import wait_until
 from lcnb.object_store import ABSENT, ANY, ObjectStore, StoreLimits, open_store
+from lcnb.parallel import map_in_threads
 from lcnb.stored_objects import AttemptConflict, AttemptFailed, StoredObject
 
 needs_server = pytest.mark.skipif(not PYTHON.exists(), reason="moto's server is not installed: make system")
@@ -251,6 +254,7 @@ class LosingBackend:
 
     def delete(self, key: str) -> None: ...
     def list(self, prefix: str) -> list[object]: ...
+    def cancel_requests(self) -> None: ...
 
 
 def losing_store(backend: LosingBackend) -> ObjectStore:
@@ -282,3 +286,73 @@ def test_unsure_end(losses: list[str], sent: bool | None) -> None:
     with pytest.raises(lcnb.StoreUnavailable) as caught:
         losing_store(LosingBackend(losses)).write("a", b"mine", expected=ABSENT)
     assert caught.value.sent is sent
+
+
+# --- interrupts -----------------------------------------------------------------------------------------
+
+#: A request lasts longer than the test may take: only the interrupt ends it.
+LONG = StoreLimits(connect_s=900, read_s=900, request_s=900, total_s=900)
+
+
+@pytest.mark.parametrize(
+    ("call", "requests"),
+    [
+        (lambda store: store.read("a"), 1),
+        (lambda store: store.write("a", b"", expected=ABSENT), 1),
+        (lambda store: store.delete("a"), 1),
+        (lambda store: store.list(), 1),
+        (lambda store: map_in_threads(store.read, "abcd", 2, store.cancel_requests), 2),
+    ],
+    ids=["read", "write", "delete", "list", "threads"],
+)
+def test_interrupt(call: Callable[[ObjectStore], object], requests: int) -> None:
+    """Ctrl-C ends the requests that are in flight, also those of other threads, without waiting for a response."""
+    pytest.importorskip("obstore")
+    with silent_store(count=requests) as silent:
+        with pytest.raises(KeyboardInterrupt):
+            call(open_store("s3://bucket/x", LONG))
+        assert ended(silent, requests)
+
+
+def test_cancelled_write() -> None:
+    """A thread whose write is cancelled gets an error which says that the write may have arrived."""
+    pytest.importorskip("obstore")
+    begun = threading.Event()
+    caught: list[lcnb.StoreUnavailable] = []
+
+    def write(store: ObjectStore) -> None:
+        with pytest.raises(lcnb.StoreUnavailable) as error:
+            store.write("a", b"")
+        caught.append(error.value)
+
+    with silent_store(begun.set):
+        store = open_store("s3://bucket/x", LONG)
+        thread = threading.Thread(target=write, args=(store,))
+        thread.start()
+        begun.wait()
+        store.cancel_requests()
+        thread.join()
+    assert (caught[0].sent, caught[0].refused, caught[0].tries) == (None, False, 1)
+
+
+def test_cancelled_pause() -> None:
+    """The pause of a thread between two attempts ends when the requests of its store are cancelled, and is the last."""
+    limits = StoreLimits(total_s=4000, first_wait_s=3600, longest_wait_s=3600)
+    backend = LosingBackend(["before"])
+    store = ObjectStore("s3://x", backend, limits)  # type: ignore[arg-type]
+    caught: list[lcnb.StoreUnavailable] = []
+
+    def write() -> None:
+        with pytest.raises(lcnb.StoreUnavailable) as error:
+            store.write("a", b"mine")
+        caught.append(error.value)
+
+    threading.Thread(target=write, daemon=True).start()
+
+    def is_over() -> bool:
+        store.cancel_requests()
+        return bool(caught)
+
+    wait_until(lambda: not backend.losses)
+    wait_until(is_over)
+    assert (caught[0].sent, caught[0].tries, backend.writes) == (None, 1, 0)

@@ -162,25 +162,28 @@ def push_command(outer: str | None, runs_dir: str | None) -> None:
     uploaded.
     """
     from lcnb.display.terminal import print_line
-    from lcnb.errors import InputError, StoreError
+    from lcnb.errors import InputError
     from lcnb.folders import resolve_runs_folder
     from lcnb.runbooks.records import abandoned
     from lcnb.runbooks.records.mirror import PUSH_LIMITS, mirror_of
+    from lcnb.runbooks.records.pushing import push_runs
+    from lcnb.signals import exit_on_signals
 
     folder = resolve_runs_folder(runs_dir or outer)
     mirror = mirror_of(folder, PUSH_LIMITS)
     if mirror is None:
         raise InputError(f"{folder} is a folder, not a store: there is nothing to upload")
     abandoned.settle_runs(folder)
-    failed = 0
     pending = mirror.pending_runs()
-    for run in pending:
-        try:
-            mirror.push_run(run)
+
+    def print_end(run: str, error: Exception | None) -> None:
+        if error is None:
             click.echo(f"uploaded {run}")
-        except (StoreError, OSError) as error:
-            failed += 1
+        else:
             print_line((f"not uploaded: {run}: {error}", ""), stream=sys.stderr)
+
+    with exit_on_signals():
+        failed = push_runs(mirror, pending, print_end)
     if not pending:
         click.echo(f"all runs of this machine are in {mirror.store.url}")
     sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from silent_store import ended, interrupt_main_thread, silent_store
 
 import lcnb
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
 from conftest import ROOT, TOKEN, become, in_thread, lcnb_here, record
 from lcnb.errors import InputError, StoreConflict, StoreError
 from lcnb.folders import runs_dir
-from lcnb.object_store import ABSENT, open_store
+from lcnb.object_store import ABSENT, StoreLimits, open_store
 from lcnb.runbooks import rerun
 from lcnb.runbooks.records import index, uploading
+from lcnb.runbooks.records import mirror as mirrors
 from lcnb.runbooks.records.artifacts import list_files
 from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.records.history import list_runs, prune_runs
@@ -34,8 +37,11 @@ from lcnb.runbooks.records.store_copy import copied_runs
 from lcnb.runbooks.records.sync_state import read_state
 from lcnb.runbooks.records.uploading import RunUpload
 from lcnb.runbooks.run import run_runbook
+from lcnb.signals import exit_on_signals
 from recorded_runs import ME, gone_process, make_run, write_notebook
 
+#: A request lasts longer than the test may take: only an interrupt ends it.
+LONG = StoreLimits(connect_s=900, read_s=900, request_s=900, total_s=900)
 #: The process of a run on a computer that is not this one.
 ELSEWHERE = {**ME, "boot": "another", "host": "elsewhere"}
 OFF = """
@@ -679,19 +685,56 @@ def test_simulation() -> None:
     assert harm == {"lost": 0, "open": 0, "torn": 0, "wrong": 0}, done.stderr
 
 
-class InterruptedThread(threading.Thread):
-    """A thread whose waiting is ended by Ctrl-C."""
-
-    def join(self, timeout: float | None = None) -> None:
-        raise KeyboardInterrupt
-
-
-def test_interrupted_upload(machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C during the last upload leaves the run on its machine, and does not change how it ended."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_upload(
+    number: int, machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C and SIGTERM end the last upload, leave the run on its machine, and do not change how it ended."""
+    pytest.importorskip("obstore")
     store = machine("a")
     folder = make_run(store.folder, 1, process=ME)
-    upload = RunUpload(folder, folder / "nightly.ipynb", store.store.url)
-    monkeypatch.setattr(Mirror, "push_run", lambda self, run: None)
-    monkeypatch.setattr(uploading.threading, "Thread", InterruptedThread)
-    assert upload.finish() == "the upload of the run was interrupted. To upload it: lcnb runs push"
+    monkeypatch.setattr(mirrors, "PUSH_LIMITS", LONG)
+    with silent_store(lambda: interrupt_main_thread(number)) as silent, exit_on_signals():
+        upload = RunUpload(folder, folder / "nightly.ipynb", "s3://bucket/x")
+        assert upload.finish() == "the upload of the run was interrupted. To upload it: lcnb runs push"
+        assert ended(silent)
     assert store.pending_runs() == [folder.name]
+
+
+def test_interrupted_stop(machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a run, Ctrl-C ends the upload that goes on, and the last record is written all the same."""
+    pytest.importorskip("obstore")
+    folder = make_run(machine("a").folder, 1, closed=False, process=ME, status="running")
+    monkeypatch.setattr(uploading, "BEAT_LIMITS", LONG)
+    begun = threading.Event()
+    for interrupted in (True, False):
+        begun.clear()
+        with silent_store(begun.set) as silent:
+            upload = RunUpload(folder, folder / "nightly.ipynb", "s3://bucket/x")
+            upload.start()
+            begun.wait()
+            if not interrupted:
+                threading.Timer(0.1, interrupt_main_thread).start()
+            upload.stop(interrupted=interrupted)
+            assert ended(silent)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_push(
+    number: int, code: int, machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C and SIGTERM end `lcnb runs push`, which says what was uploaded and how to go on."""
+    pytest.importorskip("obstore")
+    machine("a")
+    monkeypatch.setenv("LCNB_RUNS_DIR", "s3://bucket/x")
+    monkeypatch.setattr(mirrors, "PUSH_LIMITS", LONG)
+    folders = [make_run(runs_dir(), each, process=ME) for each in (1, 2)]
+    with silent_store(lambda: interrupt_main_thread(number)) as silent:
+        pushed = lcnb_here("runs", "push")
+        assert ended(silent)
+    assert (pushed.returncode, pushed.stdout) == (code, "")
+    assert "uploaded: 0 of 2 runs. The others are whole on this machine" in pushed.stderr
+    assert pushed.stderr.endswith("To go on: lcnb runs push\n")
+    found = mirror_of(runs_dir())
+    assert found
+    assert found.pending_runs() == [each.name for each in folders]
