@@ -31,8 +31,11 @@ T = TypeVar("T")
 #: What a store answers when the bucket itself is missing. It must not be read as a missing object.
 _NO_BUCKET = re.compile(">NoSuchBucket<|>ContainerNotFound<|specified bucket does not exist", re.IGNORECASE)
 _STATUS = re.compile(r"status code: (\d{3})")
-#: Statuses below 500 that a later attempt may not get again.
+#: Statuses below 500 that a later attempt may not get again, and those above that it will.
 _TRANSIENT_STATUSES = (408, 409, 425, 429)
+_FINAL_STATUSES = (501, 505)
+#: What obstore reports without a status: a redirect, as to the region of a bucket, and a store without versions.
+_FINAL = re.compile("Received redirect|ETag (?:required|header missing)", re.IGNORECASE)
 #: An object that nobody writes: every store answers that it has none.
 _NO_OBJECT = ".lcnb-no-object"
 #: The event loop of all requests of this process, which runs in a thread of its own.
@@ -172,8 +175,12 @@ class CloudBackend:
 
         try:
             return _version(self._wait_for(lambda: self._put(key, data, _put_mode(expected))))
-        except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+        except FileNotFoundError as error:
             _check_bucket(error)
+            if expected in (ANY, ABSENT):  # no object was expected, so something else is missing
+                raise AttemptFailed(_first_line(error), permanent=True) from None
+            raise AttemptConflict from None
+        except (AlreadyExistsError, PreconditionError):
             raise AttemptConflict from None
         except Exception as error:
             raise _attempt_error(error) from None
@@ -243,11 +250,17 @@ def _attempt_error(error: Exception) -> AttemptFailed:
     if isinstance(error, AttemptFailed):
         return error
     _check_bucket(error)
-    text = str(error)
-    status = int(found[1]) if (found := _STATUS.search(text)) else 0
+    problem = _first_line(error)
+    status = int(found[1]) if (found := _STATUS.search(str(error))) else 0
     refused = (kinds.PermissionDeniedError, kinds.UnauthenticatedError, kinds.NotSupportedError)
-    permanent = isinstance(error, refused) or (400 <= status < 500 and status not in _TRANSIENT_STATUSES)
-    return AttemptFailed(_first_line(error), permanent=permanent or not isinstance(error, kinds.BaseError))
+    permanent = (
+        isinstance(error, refused)
+        or not isinstance(error, kinds.BaseError)
+        or (400 <= status < 500 and status not in _TRANSIENT_STATUSES)
+        or status in _FINAL_STATUSES
+        or (not status and bool(_FINAL.search(problem)))
+    )
+    return AttemptFailed(problem, permanent=permanent, may_have_arrived="missing from response" in problem)
 
 
 def _first_line(error: Exception) -> str:

@@ -172,7 +172,7 @@ class _PendingWrite:
         except AttemptConflict:
             return self._settle_conflict()
         except AttemptFailed as error:
-            self.is_unsure |= not error.permanent
+            self.is_unsure |= error.may_have_arrived
             raise
 
     def _settle_conflict(self) -> str:

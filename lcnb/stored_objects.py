@@ -76,11 +76,15 @@ class Backend(Protocol):
 
 
 class AttemptFailed(Exception):
-    """One attempt of a backend failed. `permanent` says that another attempt would fail as well."""
+    """One attempt of a backend failed. `permanent` says that another attempt would fail as well.
 
-    def __init__(self, problem: str, *, permanent: bool = False) -> None:
+    Such a write has not arrived, unless `may_have_arrived`.
+    """
+
+    def __init__(self, problem: str, *, permanent: bool = False, may_have_arrived: bool = False) -> None:
         super().__init__(problem)
         self.permanent = permanent
+        self.may_have_arrived = may_have_arrived or not permanent
 
 
 class AttemptConflict(Exception):

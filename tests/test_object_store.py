@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from silent_store import ended, silent_store
@@ -286,6 +288,89 @@ def test_unsure_end(losses: list[str], sent: bool | None) -> None:
     with pytest.raises(lcnb.StoreUnavailable) as caught:
         losing_store(LosingBackend(losses)).write("a", b"mine", expected=ABSENT)
     assert caught.value.sent is sent
+
+
+# --- responses that another attempt would get again ------------------------------------------------------
+
+
+class Refusal(BaseHTTPRequestHandler):
+    """Answers each request with a status; a success has no ETag."""
+
+    status = 200
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def refusing_store(monkeypatch: pytest.MonkeyPatch, status: int) -> Iterator[ObjectStore]:
+    handler = type("Handler", (Refusal,), {"status": status})
+    times = Times()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name_endpoint(monkeypatch, server.server_port)
+        yield open_store("s3://bucket/x", StoreLimits(total_s=20), clock=times.clock, sleep=times.sleep)
+        server.shutdown()
+
+
+#: A version without a tag, as that of a store that returns none.
+NO_TAG = "\n"
+
+
+@pytest.mark.parametrize("expected", [ANY, ABSENT, '"tag"\n'], ids=["any", "absent", "version"])
+@pytest.mark.parametrize(
+    ("status", "is_repeated"),
+    [
+        *[(status, False) for status in (301, 307, 400, 401, 403, 405, 411, 413, 416, 422, 501)],
+        *[(status, True) for status in (408, 425, 429, 500, 502, 503, 504)],
+    ],
+)
+def test_refused_write(
+    status: int, is_repeated: bool, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that the store refuses for good is attempted once; one that it could not do now, again."""
+    pytest.importorskip("obstore")
+    with (
+        refusing_store(monkeypatch, status) as store,
+        pytest.raises(lcnb.StoreUnavailable, match="did not write a in s3://bucket/x") as caught,
+    ):
+        store.write("a", b"one", expected=expected)
+    assert (caught.value.refused, caught.value.tries > 1) == (not is_repeated, is_repeated)
+    assert caught.value.sent is (None if is_repeated else False)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "problem", "sent"),
+    [
+        (200, ABSENT, "ETag Header missing", None),
+        (200, NO_TAG, "ETag required", False),
+        (404, ABSENT, "not found", False),
+        (404, ANY, "not found", False),
+    ],
+)
+def test_no_store_of_objects(
+    status: int, expected: Any, problem: str, sent: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What answers without versions, or has no such place, is no store: the first attempt is the last."""
+    pytest.importorskip("obstore")
+    with (
+        refusing_store(monkeypatch, status) as store,
+        pytest.raises(lcnb.StoreUnavailable, match=problem) as caught,
+    ):
+        store.write("a", b"one", expected=expected)
+    assert (caught.value.refused, caught.value.tries, caught.value.sent) == (True, 1, sent)
 
 
 # --- interrupts -----------------------------------------------------------------------------------------
