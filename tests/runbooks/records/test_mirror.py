@@ -453,6 +453,26 @@ def test_chain(
         assert len(list_runs()) == 20
 
 
+@pytest.mark.parametrize("kept", [1, 30, 70, -1])
+@pytest.mark.parametrize("event", [index.ENDED, index.PRUNED])
+def test_torn_index(event: str, kept: int, tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """When the last line of the index was cut, the next machine writes it whole: from the record of the run, or, for a
+    run that was pruned, from what is left of the line.
+    """
+    cut = pushed_run(machine("a"), 1)
+    if event == index.PRUNED:
+        prune_runs(list_runs())
+    path = tmp_path / "bucket" / "index.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-1], lines[-1][:kept]]))
+    known = event if cut.name.encode() in lines[-1][:kept] else index.ENDED
+    store = machine("b")
+    other = pushed_run(store, 2)
+    events = {line.run: line.event for line in index.parse_index(path.read_bytes())[0]}
+    assert events == {cut.name: known, other.name: index.ENDED}
+    assert (problems_of(store) == []) == (known == event)
+
+
 @pytest.mark.parametrize(
     ("place", "problem"),
     [
