@@ -18,6 +18,7 @@ from lcnb.errors import ConfigError
 from lcnb.stored_objects import (
     ABSENT,
     ANY,
+    PART_BYTES,
     AttemptConflict,
     AttemptFailed,
     Expected,
@@ -36,6 +37,8 @@ _TRANSIENT_STATUSES = (408, 409, 425, 429)
 _FINAL_STATUSES = (501, 505)
 #: What obstore reports without a status: a redirect, as to the region of a bucket, and a store without versions.
 _FINAL = re.compile("Received redirect|ETag (?:required|header missing)", re.IGNORECASE)
+#: More than fit into the time limit of a part, which ends its retries.
+MAX_PART_RETRIES = 1000
 #: An object that nobody writes: every store answers that it has none.
 _NO_OBJECT = ".lcnb-no-object"
 #: The event loop of all requests of this process, which runs in a thread of its own.
@@ -45,8 +48,13 @@ _loop_lock = threading.Lock()
 _first_process = 0
 
 
-def bucket_client(scheme: str, name: str, prefix: str, limits: StoreLimits) -> Any:
-    """Return obstore's client of a bucket. Its own retries are off: they cannot know a write that arrived."""
+def bucket_client(
+    scheme: str, name: str, prefix: str, limits: StoreLimits, *, retries_parts: bool = False
+) -> Any:
+    """Return obstore's client of a bucket. Its own retries are off: they cannot know a write that arrived.
+
+    With `retries_parts` they are on: for the parts of an upload, which are the same in every attempt.
+    """
     stores = import_obstore()
     options: dict[str, Any] = {
         "client_options": {
@@ -54,7 +62,11 @@ def bucket_client(scheme: str, name: str, prefix: str, limits: StoreLimits) -> A
             "read_timeout": timedelta(seconds=limits.read_s),
             "timeout": timedelta(seconds=limits.request_s),
         },
-        "retry_config": {"max_retries": 0, "retry_timeout": timedelta(seconds=limits.request_s)},
+        "retry_config": {
+            "max_retries": MAX_PART_RETRIES if retries_parts else 0,
+            "retry_timeout": timedelta(seconds=limits.total_s if retries_parts else limits.request_s),
+            "backoff": {"max_backoff": timedelta(seconds=limits.longest_wait_s)},
+        },
         "prefix": prefix or None,
     }
     kind = {"s3": stores.S3Store, "gs": stores.GCSStore, "az": stores.AzureStore}[scheme]
@@ -122,8 +134,9 @@ class CloudBackend:
     wait, and cancels the request.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, parts_client: Any) -> None:
         self._client = client
+        self._parts_client = parts_client
         #: What threads wait for.
         self._outcomes: set[Future[Any]] = set()
 
@@ -178,7 +191,10 @@ class CloudBackend:
         except FileNotFoundError as error:
             _check_bucket(error)
             if expected in (ANY, ABSENT):  # no object was expected, so something else is missing
-                raise AttemptFailed(_first_line(error), permanent=True) from None
+                is_upload_gone = "NoSuchUpload" in str(
+                    error
+                )  # such as after a last request whose response was lost
+                raise AttemptFailed(_first_line(error), permanent=not is_upload_gone) from None
             raise AttemptConflict from None
         except (AlreadyExistsError, PreconditionError):
             raise AttemptConflict from None
@@ -186,7 +202,13 @@ class CloudBackend:
             raise _attempt_error(error) from None
 
     async def _put(self, key: str, data: bytes, mode: Any) -> Any:
-        return await self._client.put_async(key, data, mode=mode, use_multipart=False)
+        if mode != "overwrite" or len(data) <= PART_BYTES:
+            return await self._client.put_async(key, data, mode=mode, use_multipart=False)
+        # One part after the other: on a slow link, parts at the same time would all reach their limit. The object
+        # appears with the last request.
+        return await self._parts_client.put_async(
+            key, data, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=1
+        )
 
     def delete(self, key: str) -> None:
         """Delete it, if it is there."""

@@ -13,7 +13,7 @@ same rules:
   for a key that always gets the same bytes.
 
 Every operation ends before its deadline (`StoreLimits`), with StoreUnavailable when the store did not answer. Ctrl-C
-ends it at once.
+ends it at once. In an unconditional write of more than PART_BYTES to a cloud store, each part has this deadline.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import TypeVar
 from lcnb.errors import ConfigError, StoreConflict, StoreUnavailable
 from lcnb.stored_objects import ABSENT as ABSENT
 from lcnb.stored_objects import ANY as ANY
+from lcnb.stored_objects import PART_BYTES as PART_BYTES
 from lcnb.stored_objects import (
     AttemptConflict,
     AttemptFailed,
@@ -214,7 +215,10 @@ def open_store(
     else:
         from lcnb.cloud_store import CloudBackend, bucket_client
 
-        backend = CloudBackend(bucket_client(scheme, name, prefix, limits))
+        backend = CloudBackend(
+            bucket_client(scheme, name, prefix, limits),
+            bucket_client(scheme, name, prefix, limits, retries_parts=True),
+        )
     return ObjectStore(f"{scheme}://{name}/{prefix}".rstrip("/"), backend, limits, clock=clock, sleep=sleep)
 
 

@@ -32,6 +32,8 @@ ANY = Condition.ANY
 #: Write only when there is no object of this key.
 ABSENT = Condition.ABSENT
 Expected = Condition | str
+#: A larger object is uploaded in parts of this size, each with the time limit of a request. S3 takes no smaller ones.
+PART_BYTES = 5 * 1024 * 1024
 
 
 @dataclass(frozen=True)

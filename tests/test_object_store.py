@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from silent_store import ended, silent_store
@@ -17,7 +18,7 @@ from silent_store import ended, silent_store
 import lcnb
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
 from conftest import wait_until
-from lcnb.object_store import ABSENT, ANY, ObjectStore, StoreLimits, open_store
+from lcnb.object_store import ABSENT, ANY, PART_BYTES, ObjectStore, StoreLimits, open_store
 from lcnb.parallel import map_in_threads
 from lcnb.stored_objects import AttemptConflict, AttemptFailed, StoredObject
 
@@ -288,6 +289,87 @@ def test_unsure_end(losses: list[str], sent: bool | None) -> None:
     with pytest.raises(lcnb.StoreUnavailable) as caught:
         losing_store(LosingBackend(losses)).write("a", b"mine", expected=ABSENT)
     assert caught.value.sent is sent
+
+
+# --- large objects --------------------------------------------------------------------------------------
+
+
+def test_large_object(store: ObjectStore) -> None:
+    """An object of several parts is read as it was written, whatever was there before; a condition holds for it too."""
+    for data in (bytes(PART_BYTES * 2 + 1), b"2" * (PART_BYTES + 1)):
+        store.write("a", data)
+        found = store.read("a")
+        assert found
+        assert found.data == data
+    with pytest.raises(lcnb.StoreConflict):
+        store.write("a", bytes(PART_BYTES * 2), expected=ABSENT)
+    assert [(each.key, each.size) for each in store.list()] == [("a", PART_BYTES + 1)]
+
+
+class PartServer(BaseHTTPRequestHandler):
+    """Takes an upload in parts. `failures` are the statuses with which it answers part 2 first."""
+
+    protocol_version = "HTTP/1.1"
+    failures: ClassVar[list[int]] = []
+    #: What it was asked, with the bytes of the request.
+    requests: ClassVar[list[tuple[str, int]]] = []
+
+    def _answer(self, what: str, body: str = "") -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        self.rfile.read(size)
+        self.requests.append((what, size))
+        status = self.failures.pop(0) if what == "part 2" and self.failures else 200
+        self.send_response(status)
+        self.send_header("ETag", '"tag"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def do_POST(self) -> None:
+        if "uploads" in self.path:
+            self._answer("begin", f"<{_BEGUN}><UploadId>u</UploadId></{_BEGUN}>")
+        else:
+            self._answer("complete", f'<{_DONE}><ETag>"tag"</ETag></{_DONE}>')
+
+    def do_PUT(self) -> None:
+        found = re.search(r"partNumber=(\d+)", self.path)
+        self._answer(f"part {found[1]}" if found else "whole")
+
+    def do_DELETE(self) -> None:
+        self._answer("abort")
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+_BEGUN, _DONE = "InitiateMultipartUploadResult", "CompleteMultipartUploadResult"
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked"),
+    [
+        ([], ["begin", "part 1", "part 2", "part 3", "complete"]),
+        ([503, 500], ["begin", "part 1", "part 2", "part 2", "part 2", "part 3", "complete"]),
+        ([403], ["begin", "part 1", "part 2"]),
+    ],
+)
+def test_parts(failures: list[int], asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large object is sent in parts, each with its own limit and attempts; one that is not whole is not completed."""
+    pytest.importorskip("obstore")
+    handler = type("Handler", (PartServer,), {"failures": list(failures), "requests": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name_endpoint(monkeypatch, server.server_port)
+        store = open_store("s3://bucket/x", StoreLimits(request_s=600, total_s=600, longest_wait_s=0.1))
+        data = bytes(PART_BYTES * 2 + 1)
+        if "complete" in asked:
+            store.write("a", data)
+        else:
+            with pytest.raises(lcnb.StoreUnavailable):
+                store.write("a", data)
+        server.shutdown()
+    assert [what for what, _ in handler.requests if what != "abort"] == asked
+    assert max(size for what, size in handler.requests if what.startswith("part")) == PART_BYTES
 
 
 # --- responses that another attempt would get again ------------------------------------------------------

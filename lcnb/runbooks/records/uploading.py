@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.errors import StoreConflict, StoreError
-from lcnb.object_store import StoreLimits, open_store
+from lcnb.object_store import PART_BYTES, StoreLimits, open_store
 from lcnb.parallel import CANCEL_AGAIN_S
 from lcnb.runbooks.records import mirror as mirrors
 from lcnb.runbooks.records.artifacts import RECORD_FILE, fingerprint_file
@@ -139,8 +139,8 @@ class RunUpload:
         self._sent_record = content
 
     def _upload_notebook(self) -> None:
-        if not self._notebook.is_file():
-            return
+        if not self._notebook.is_file() or self._notebook.stat().st_size > PART_BYTES:
+            return  # a heartbeat must not wait for a long upload
         known = fingerprint_file(self._notebook)
         if self._files.get(self._notebook.name) == known:
             return

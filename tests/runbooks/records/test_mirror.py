@@ -24,7 +24,7 @@ from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
 from conftest import ROOT, TOKEN, become, in_thread, lcnb_here, record
 from lcnb.errors import InputError, StoreConflict, StoreError
 from lcnb.folders import runs_dir
-from lcnb.object_store import ABSENT, StoreLimits, open_store
+from lcnb.object_store import ABSENT, PART_BYTES, StoreLimits, open_store
 from lcnb.runbooks import rerun
 from lcnb.runbooks.records import index, uploading
 from lcnb.runbooks.records import mirror as mirrors
@@ -178,6 +178,17 @@ def test_upload_thread(machine: Callable[[str], Mirror]) -> None:
     assert upload.finish() == ""
     assert store.store.list_beats() == {}
     assert problems_of(store) == []
+
+
+def test_large_notebook(machine: Callable[[str], Mirror]) -> None:
+    """A notebook that takes long to upload waits for the end of its run, so that heartbeats come meanwhile."""
+    store = machine("a")
+    folder = make_run(store.folder, 1, closed=False, process=ME, status="running")
+    (folder / "nightly.ipynb").write_bytes(bytes(PART_BYTES + 1))
+    upload = RunUpload(folder, folder / "nightly.ipynb", store.store.url)
+    upload._upload()
+    assert store.store.list_beats().keys() == {folder.name}
+    assert store.store.store.list("files") == []
 
 
 # --- the store is away ----------------------------------------------------------------------------------
