@@ -76,6 +76,8 @@ class ObjectStore:
         self._backend = backend
         self._clock = clock
         self._sleep = sleep
+        #: Called with the reason before each pause between two attempts.
+        self.on_wait: Callable[[str], None] = lambda problem: None
         #: Of the operations that go on now.
         self._cancelled = threading.Event()
 
@@ -141,6 +143,7 @@ class ObjectStore:
                 wait = ceiling * random.uniform(0.5, 1)  # noqa: S311 - spreads the retries of many processes
                 is_last = error.permanent or self._clock() + wait >= end
                 if not is_last:
+                    self.on_wait(str(error))
                     sleep(wait)
                 if is_last or cancelled.is_set():
                     raise self._unavailable(key, what, error, tries) from None

@@ -158,9 +158,10 @@ def push_command(outer: str | None, runs_dir: str | None) -> None:
     """Upload runs that have ended while their store was away.
 
     A run whose runs folder is a store (LCNB_RUNS_DIR=s3://bucket/prefix) is uploaded while it runs. When the store does
-    not answer, the run stays on this machine until this command uploads it. The exit code is 1 if a run could not be
-    uploaded.
+    not answer, the run stays on this machine until this command uploads it. After 120 seconds without an answer, no
+    other run is tried. The exit code is 1 if a run could not be uploaded.
     """
+    from lcnb.display.progress import upload_progress
     from lcnb.display.terminal import print_line
     from lcnb.errors import InputError
     from lcnb.folders import resolve_runs_folder
@@ -182,11 +183,15 @@ def push_command(outer: str | None, runs_dir: str | None) -> None:
         else:
             print_line((f"not uploaded: {run}: {error}", ""), stream=sys.stderr)
 
-    with exit_on_signals():
-        failed = push_runs(mirror, pending, print_end)
+    with exit_on_signals(), upload_progress() as progress:
+        tally = push_runs(mirror, pending, print_end, progress)
+    if tally.not_tried:
+        count = "1 run" if len(tally.not_tried) == 1 else f"{len(tally.not_tried)} runs"
+        sentence = f"not tried: {count}, because the store did not answer. Upload them later: lcnb runs push"
+        print_line((sentence, ""), stream=sys.stderr)
     if not pending:
         click.echo(f"all runs of this machine are in {mirror.store.url}")
-    sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)
+    sys.exit(RUN_FAILED.exit_code if tally.failed else DONE.exit_code)
 
 
 def _confirm_prune(found: Sequence[RunRecord], refused: int) -> bool:

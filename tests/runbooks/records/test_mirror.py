@@ -748,24 +748,3 @@ def test_interrupted_stop(machine: Callable[[str], Mirror], monkeypatch: pytest.
                 threading.Timer(0.1, interrupt_main_thread).start()
             upload.stop(interrupted=interrupted)
             assert ended(silent)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_push(
-    number: int, code: int, machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C and SIGTERM end `lcnb runs push`, which says what was uploaded and how to go on."""
-    pytest.importorskip("obstore")
-    machine("a")
-    monkeypatch.setenv("LCNB_RUNS_DIR", "s3://bucket/x")
-    monkeypatch.setattr(mirrors, "PUSH_LIMITS", LONG)
-    folders = [make_run(runs_dir(), each, process=ME) for each in (1, 2)]
-    with silent_store(lambda: interrupt_main_thread(number)) as silent:
-        pushed = lcnb_here("runs", "push")
-        assert ended(silent)
-    assert (pushed.returncode, pushed.stdout) == (code, "")
-    assert "uploaded: 0 of 2 runs. The others are whole on this machine" in pushed.stderr
-    assert pushed.stderr.endswith("To go on: lcnb runs push\n")
-    found = mirror_of(runs_dir())
-    assert found
-    assert found.pending_runs() == [each.name for each in folders]
