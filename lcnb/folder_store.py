@@ -80,6 +80,9 @@ class FolderBackend:
             raise _attempt_error(error) from None
         return found
 
+    def cancel_requests(self) -> None:
+        """Do nothing: the calls of the system cannot be cancelled."""
+
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
         """Hold the lock of a key among all processes. AttemptFailed when another one holds it for too long."""

@@ -12,13 +12,15 @@ same rules:
 - An unconditional write (`expected=ANY`) that was given up may still arrive later and replace a newer one. Use it only
   for a key that always gets the same bytes.
 
-Every operation ends before its deadline (`StoreLimits`), with StoreUnavailable when the store did not answer.
+Every operation ends before its deadline (`StoreLimits`), with StoreUnavailable when the store did not answer. Ctrl-C
+ends it at once. In an unconditional write of more than PART_BYTES to a cloud store, each part has this deadline.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +29,14 @@ from typing import TypeVar
 from lcnb.errors import ConfigError, StoreConflict, StoreUnavailable
 from lcnb.stored_objects import ABSENT as ABSENT
 from lcnb.stored_objects import ANY as ANY
-from lcnb.stored_objects import AttemptConflict, AttemptFailed, Backend, Expected, is_key
+from lcnb.stored_objects import PART_BYTES as PART_BYTES
+from lcnb.stored_objects import (
+    AttemptConflict,
+    AttemptFailed,
+    Backend,
+    Expected,
+    is_key,
+)
 from lcnb.stored_objects import StoredEntry as StoredEntry
 from lcnb.stored_objects import StoredObject as StoredObject
 from lcnb.stored_objects import StoreLimits as StoreLimits
@@ -60,13 +69,17 @@ class ObjectStore:
         limits: StoreLimits,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.url = url
         self.limits = limits
         self._backend = backend
         self._clock = clock
         self._sleep = sleep
+        #: Called with the reason before each pause between two attempts.
+        self.on_wait: Callable[[str], None] = lambda problem: None
+        #: Of the operations that go on now.
+        self._cancelled = threading.Event()
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.url!r})"
@@ -107,9 +120,20 @@ class ObjectStore:
             self._retry(prefix, "list", lambda: self._backend.list(checked)), key=lambda each: each.key
         )
 
+    def cancel_requests(self) -> None:
+        """End the operations that go on in any thread, with StoreUnavailable. A write may have arrived.
+
+        Ctrl-C in the main thread cancels its own request without this.
+        """
+        cancelled, self._cancelled = self._cancelled, threading.Event()
+        cancelled.set()
+        self._backend.cancel_requests()
+
     def _retry(self, key: str, what: str, attempt: Callable[[], T]) -> T:
         """Return the result of the first attempt that has one, within the deadline."""
         limits, end, tries = self.limits, self._clock() + self.limits.total_s, 0
+        cancelled = self._cancelled
+        sleep = self._sleep or cancelled.wait
         while True:
             tries += 1
             try:
@@ -117,9 +141,12 @@ class ObjectStore:
             except AttemptFailed as error:
                 ceiling = min(limits.longest_wait_s, limits.first_wait_s * 2 ** min(tries - 1, 16))
                 wait = ceiling * random.uniform(0.5, 1)  # noqa: S311 - spreads the retries of many processes
-                if error.permanent or self._clock() + wait >= end:
+                is_last = error.permanent or self._clock() + wait >= end
+                if not is_last:
+                    self.on_wait(str(error))
+                    sleep(wait)
+                if is_last or cancelled.is_set():
                     raise self._unavailable(key, what, error, tries) from None
-                self._sleep(wait)
 
     def _unavailable(self, key: str, what: str, error: AttemptFailed, tries: int) -> StoreUnavailable:
         attempts = "1 attempt" if tries == 1 else f"{tries} attempts"
@@ -149,7 +176,7 @@ class _PendingWrite:
         except AttemptConflict:
             return self._settle_conflict()
         except AttemptFailed as error:
-            self.is_unsure |= not error.permanent
+            self.is_unsure |= error.may_have_arrived
             raise
 
     def _settle_conflict(self) -> str:
@@ -168,7 +195,7 @@ def open_store(
     limits: StoreLimits | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], object] | None = None,
 ) -> ObjectStore:
     """Return the store of a URL; nothing is sent yet.
 
@@ -176,7 +203,7 @@ def open_store(
         url: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` or `file:///folder`.
         limits: The time limits.
         clock: Seconds that only grow.
-        sleep: Waits for some seconds.
+        sleep: Waits for some seconds between two attempts.
 
     Endpoint and credentials come from the variables that other programs use: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
     AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_ACCOUNT_NAME,
@@ -191,7 +218,10 @@ def open_store(
     else:
         from lcnb.cloud_store import CloudBackend, bucket_client
 
-        backend = CloudBackend(bucket_client(scheme, name, prefix, limits))
+        backend = CloudBackend(
+            bucket_client(scheme, name, prefix, limits),
+            bucket_client(scheme, name, prefix, limits, retries_parts=True),
+        )
     return ObjectStore(f"{scheme}://{name}/{prefix}".rstrip("/"), backend, limits, clock=clock, sleep=sleep)
 
 

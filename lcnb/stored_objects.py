@@ -32,6 +32,8 @@ ANY = Condition.ANY
 #: Write only when there is no object of this key.
 ABSENT = Condition.ABSENT
 Expected = Condition | str
+#: A larger object is uploaded in parts of this size, each with the time limit of a request. S3 takes no smaller ones.
+PART_BYTES = 5 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,25 @@ class StoredEntry:
 
 
 class Backend(Protocol):
-    """What one kind of store does in one attempt. It raises `_Refused`, `_Conflict`, `_Transient`."""
+    """What one kind of store does in one attempt. It raises AttemptFailed and AttemptConflict."""
 
     def read(self, key: str) -> StoredObject | None: ...
     def write(self, key: str, data: bytes, expected: Expected) -> str: ...
     def delete(self, key: str) -> None: ...
     def list(self, prefix: str) -> list[StoredEntry]: ...
+    def cancel_requests(self) -> None: ...
 
 
 class AttemptFailed(Exception):
-    """One attempt of a backend failed. `permanent` says that another attempt would fail as well."""
+    """One attempt of a backend failed. `permanent` says that another attempt would fail as well.
 
-    def __init__(self, problem: str, *, permanent: bool = False) -> None:
+    Such a write has not arrived, unless `may_have_arrived`.
+    """
+
+    def __init__(self, problem: str, *, permanent: bool = False, may_have_arrived: bool = False) -> None:
         super().__init__(problem)
         self.permanent = permanent
+        self.may_have_arrived = may_have_arrived or not permanent
 
 
 class AttemptConflict(Exception):

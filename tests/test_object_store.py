@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from silent_store import ended, silent_store
 
 import lcnb
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
-from lcnb.object_store import ABSENT, ANY, ObjectStore, StoreLimits, open_store
+from conftest import wait_until
+from lcnb.object_store import ABSENT, ANY, PART_BYTES, ObjectStore, StoreLimits, open_store
+from lcnb.parallel import map_in_threads
 from lcnb.stored_objects import AttemptConflict, AttemptFailed, StoredObject
 
 needs_server = pytest.mark.skipif(not PYTHON.exists(), reason="moto's server is not installed: make system")
@@ -251,6 +257,7 @@ class LosingBackend:
 
     def delete(self, key: str) -> None: ...
     def list(self, prefix: str) -> list[object]: ...
+    def cancel_requests(self) -> None: ...
 
 
 def losing_store(backend: LosingBackend) -> ObjectStore:
@@ -282,3 +289,237 @@ def test_unsure_end(losses: list[str], sent: bool | None) -> None:
     with pytest.raises(lcnb.StoreUnavailable) as caught:
         losing_store(LosingBackend(losses)).write("a", b"mine", expected=ABSENT)
     assert caught.value.sent is sent
+
+
+# --- large objects --------------------------------------------------------------------------------------
+
+
+def test_large_object(store: ObjectStore) -> None:
+    """An object of several parts is read as it was written, whatever was there before; a condition holds for it too."""
+    for data in (bytes(PART_BYTES * 2 + 1), b"2" * (PART_BYTES + 1)):
+        store.write("a", data)
+        found = store.read("a")
+        assert found
+        assert found.data == data
+    with pytest.raises(lcnb.StoreConflict):
+        store.write("a", bytes(PART_BYTES * 2), expected=ABSENT)
+    assert [(each.key, each.size) for each in store.list()] == [("a", PART_BYTES + 1)]
+
+
+class PartServer(BaseHTTPRequestHandler):
+    """Takes an upload in parts. `failures` are the statuses with which it answers part 2 first."""
+
+    protocol_version = "HTTP/1.1"
+    failures: ClassVar[list[int]] = []
+    #: What it was asked, with the bytes of the request.
+    requests: ClassVar[list[tuple[str, int]]] = []
+
+    def _answer(self, what: str, body: str = "") -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        self.rfile.read(size)
+        self.requests.append((what, size))
+        status = self.failures.pop(0) if what == "part 2" and self.failures else 200
+        self.send_response(status)
+        self.send_header("ETag", '"tag"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def do_POST(self) -> None:
+        if "uploads" in self.path:
+            self._answer("begin", f"<{_BEGUN}><UploadId>u</UploadId></{_BEGUN}>")
+        else:
+            self._answer("complete", f'<{_DONE}><ETag>"tag"</ETag></{_DONE}>')
+
+    def do_PUT(self) -> None:
+        found = re.search(r"partNumber=(\d+)", self.path)
+        self._answer(f"part {found[1]}" if found else "whole")
+
+    def do_DELETE(self) -> None:
+        self._answer("abort")
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+_BEGUN, _DONE = "InitiateMultipartUploadResult", "CompleteMultipartUploadResult"
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked"),
+    [
+        ([], ["begin", "part 1", "part 2", "part 3", "complete"]),
+        ([503, 500], ["begin", "part 1", "part 2", "part 2", "part 2", "part 3", "complete"]),
+        ([403], ["begin", "part 1", "part 2"]),
+    ],
+)
+def test_parts(failures: list[int], asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large object is sent in parts, each with its own limit and attempts; one that is not whole is not completed."""
+    pytest.importorskip("obstore")
+    handler = type("Handler", (PartServer,), {"failures": list(failures), "requests": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name_endpoint(monkeypatch, server.server_port)
+        store = open_store("s3://bucket/x", StoreLimits(request_s=600, total_s=600, longest_wait_s=0.1))
+        data = bytes(PART_BYTES * 2 + 1)
+        if "complete" in asked:
+            store.write("a", data)
+        else:
+            with pytest.raises(lcnb.StoreUnavailable):
+                store.write("a", data)
+        server.shutdown()
+    assert [what for what, _ in handler.requests if what != "abort"] == asked
+    assert max(size for what, size in handler.requests if what.startswith("part")) == PART_BYTES
+
+
+# --- responses that another attempt would get again ------------------------------------------------------
+
+
+class Refusal(BaseHTTPRequestHandler):
+    """Answers each request with a status; a success has no ETag."""
+
+    status = 200
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def refusing_store(monkeypatch: pytest.MonkeyPatch, status: int) -> Iterator[ObjectStore]:
+    handler = type("Handler", (Refusal,), {"status": status})
+    times = Times()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name_endpoint(monkeypatch, server.server_port)
+        yield open_store("s3://bucket/x", StoreLimits(total_s=20), clock=times.clock, sleep=times.sleep)
+        server.shutdown()
+
+
+#: A version without a tag, as that of a store that returns none.
+NO_TAG = "\n"
+
+
+@pytest.mark.parametrize("expected", [ANY, ABSENT, '"tag"\n'], ids=["any", "absent", "version"])
+@pytest.mark.parametrize(
+    ("status", "is_repeated"),
+    [
+        *[(status, False) for status in (301, 307, 400, 401, 403, 405, 411, 413, 416, 422, 501)],
+        *[(status, True) for status in (408, 425, 429, 500, 502, 503, 504)],
+    ],
+)
+def test_refused_write(
+    status: int, is_repeated: bool, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that the store refuses for good is attempted once; one that it could not do now, again."""
+    pytest.importorskip("obstore")
+    with (
+        refusing_store(monkeypatch, status) as store,
+        pytest.raises(lcnb.StoreUnavailable, match="did not write a in s3://bucket/x") as caught,
+    ):
+        store.write("a", b"one", expected=expected)
+    assert (caught.value.refused, caught.value.tries > 1) == (not is_repeated, is_repeated)
+    assert caught.value.sent is (None if is_repeated else False)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "problem", "sent"),
+    [
+        (200, ABSENT, "ETag Header missing", None),
+        (200, NO_TAG, "ETag required", False),
+        (404, ABSENT, "not found", False),
+        (404, ANY, "not found", False),
+    ],
+)
+def test_no_store_of_objects(
+    status: int, expected: Any, problem: str, sent: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What answers without versions, or has no such place, is no store: the first attempt is the last."""
+    pytest.importorskip("obstore")
+    with (
+        refusing_store(monkeypatch, status) as store,
+        pytest.raises(lcnb.StoreUnavailable, match=problem) as caught,
+    ):
+        store.write("a", b"one", expected=expected)
+    assert (caught.value.refused, caught.value.tries, caught.value.sent) == (True, 1, sent)
+
+
+# --- interrupts -----------------------------------------------------------------------------------------
+
+#: A request lasts longer than the test may take: only the interrupt ends it.
+LONG = StoreLimits(connect_s=900, read_s=900, request_s=900, total_s=900)
+
+
+@pytest.mark.parametrize(
+    ("call", "requests"),
+    [
+        (lambda store: store.read("a"), 1),
+        (lambda store: store.write("a", b"", expected=ABSENT), 1),
+        (lambda store: store.delete("a"), 1),
+        (lambda store: store.list(), 1),
+        (lambda store: map_in_threads(store.read, "abcd", 2, store.cancel_requests), 2),
+    ],
+    ids=["read", "write", "delete", "list", "threads"],
+)
+def test_interrupt(call: Callable[[ObjectStore], object], requests: int) -> None:
+    """Ctrl-C ends the requests that are in flight, also those of other threads, without waiting for a response."""
+    pytest.importorskip("obstore")
+    with silent_store(count=requests) as silent:
+        with pytest.raises(KeyboardInterrupt):
+            call(open_store("s3://bucket/x", LONG))
+        assert ended(silent, requests)
+
+
+def test_cancelled_write() -> None:
+    """A thread whose write is cancelled gets an error which says that the write may have arrived."""
+    pytest.importorskip("obstore")
+    begun = threading.Event()
+    caught: list[lcnb.StoreUnavailable] = []
+
+    def write(store: ObjectStore) -> None:
+        with pytest.raises(lcnb.StoreUnavailable) as error:
+            store.write("a", b"")
+        caught.append(error.value)
+
+    with silent_store(begun.set):
+        store = open_store("s3://bucket/x", LONG)
+        thread = threading.Thread(target=write, args=(store,))
+        thread.start()
+        begun.wait()
+        store.cancel_requests()
+        thread.join()
+    assert (caught[0].sent, caught[0].refused, caught[0].tries) == (None, False, 1)
+
+
+def test_cancelled_pause() -> None:
+    """The pause of a thread between two attempts ends when the requests of its store are cancelled, and is the last."""
+    limits = StoreLimits(total_s=4000, first_wait_s=3600, longest_wait_s=3600)
+    backend = LosingBackend(["before"])
+    store = ObjectStore("s3://x", backend, limits)  # type: ignore[arg-type]
+    caught: list[lcnb.StoreUnavailable] = []
+
+    def write() -> None:
+        with pytest.raises(lcnb.StoreUnavailable) as error:
+            store.write("a", b"mine")
+        caught.append(error.value)
+
+    threading.Thread(target=write, daemon=True).start()
+
+    def is_over() -> bool:
+        store.cancel_requests()
+        return bool(caught)
+
+    wait_until(lambda: not backend.losses)
+    wait_until(is_over)
+    assert (caught[0].sent, caught[0].tries, backend.writes) == (None, 1, 0)

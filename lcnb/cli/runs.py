@@ -158,32 +158,40 @@ def push_command(outer: str | None, runs_dir: str | None) -> None:
     """Upload runs that have ended while their store was away.
 
     A run whose runs folder is a store (LCNB_RUNS_DIR=s3://bucket/prefix) is uploaded while it runs. When the store does
-    not answer, the run stays on this machine until this command uploads it. The exit code is 1 if a run could not be
-    uploaded.
+    not answer, the run stays on this machine until this command uploads it. After 120 seconds without an answer, no
+    other run is tried. The exit code is 1 if a run could not be uploaded.
     """
+    from lcnb.display.progress import upload_progress
     from lcnb.display.terminal import print_line
-    from lcnb.errors import InputError, StoreError
+    from lcnb.errors import InputError
     from lcnb.folders import resolve_runs_folder
     from lcnb.runbooks.records import abandoned
     from lcnb.runbooks.records.mirror import PUSH_LIMITS, mirror_of
+    from lcnb.runbooks.records.pushing import push_runs
+    from lcnb.signals import exit_on_signals
 
     folder = resolve_runs_folder(runs_dir or outer)
     mirror = mirror_of(folder, PUSH_LIMITS)
     if mirror is None:
         raise InputError(f"{folder} is a folder, not a store: there is nothing to upload")
     abandoned.settle_runs(folder)
-    failed = 0
     pending = mirror.pending_runs()
-    for run in pending:
-        try:
-            mirror.push_run(run)
+
+    def print_end(run: str, error: Exception | None) -> None:
+        if error is None:
             click.echo(f"uploaded {run}")
-        except (StoreError, OSError) as error:
-            failed += 1
+        else:
             print_line((f"not uploaded: {run}: {error}", ""), stream=sys.stderr)
+
+    with exit_on_signals(), upload_progress() as progress:
+        tally = push_runs(mirror, pending, print_end, progress)
+    if tally.not_tried:
+        count = "1 run" if len(tally.not_tried) == 1 else f"{len(tally.not_tried)} runs"
+        sentence = f"not tried: {count}, because the store did not answer. Upload them later: lcnb runs push"
+        print_line((sentence, ""), stream=sys.stderr)
     if not pending:
         click.echo(f"all runs of this machine are in {mirror.store.url}")
-    sys.exit(RUN_FAILED.exit_code if failed else DONE.exit_code)
+    sys.exit(RUN_FAILED.exit_code if tally.failed else DONE.exit_code)
 
 
 def _confirm_prune(found: Sequence[RunRecord], refused: int) -> bool:

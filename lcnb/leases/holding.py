@@ -7,10 +7,10 @@ import logging
 import math
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,9 +21,12 @@ from lcnb.leases.place import SharedPlace
 from lcnb.leases.records import RUN_LEASE_VARIABLE, LeaseRecord, LeaseTimes, LockName
 from lcnb.leases.sightings import Sightings, folder_identity
 from lcnb.leases.taking import LockTaker, TakenLock, utc_text
+from lcnb.parallel import map_in_threads
 from lcnb.shortening import name_first
 
 logger = logging.getLogger("lcnb.leases")
+#: Seconds for which an interrupted process tries to release its locks, which otherwise end by themselves.
+RELEASE_LIMIT_S = 1.0
 #: Locks that are taken at the same time.
 TAKING_THREADS = 8
 
@@ -139,8 +142,12 @@ def _lock_file(held: ExitStack, folder: Path, name: LockName, wait_s: float, hol
 def _take_all(taker: LockTaker, names: Sequence[LockName], wait_s: float, holder: Holder) -> list[TakenLock]:
     if wait_s > 0 or len(names) == 1:
         return [taker.take(each, wait_s, holder.not_done) for each in names]
-    with ThreadPoolExecutor(TAKING_THREADS) as pool:
-        return list(pool.map(lambda each: taker.take(each, 0.0, holder.not_done), names))
+    return map_in_threads(
+        lambda each: taker.take(each, 0.0, holder.not_done),
+        names,
+        TAKING_THREADS,
+        taker.store.cancel_requests,
+    )
 
 
 def _unknown_holder(
@@ -184,9 +191,12 @@ def _hold_leases(
         with _renew_in_thread(locks):
             yield locks
     finally:
+        is_interrupted = isinstance(sys.exception(), KeyboardInterrupt | SystemExit)
         try:
             unsettled, stays_s = locks.unsettled_end()
-            if version := lease.end(unsettled, stays_s):
+            with _limit_time(store) if is_interrupted else nullcontext():
+                version = lease.end(unsettled, stays_s)
+            if version:
                 Sightings(folder, clock=clock).unchanged_s(record.id, version)
         except StoreUnavailable as error:
             logger.warning(
@@ -195,6 +205,18 @@ def _hold_leases(
                 error.statement,
                 times.lease_s,
             )
+
+
+@contextmanager
+def _limit_time(store: LeaseStore) -> Iterator[None]:
+    """Cancel a renewal that goes on, and after RELEASE_LIMIT_S what the block requests: the store may not answer."""
+    store.cancel_requests()
+    limit = threading.Timer(RELEASE_LIMIT_S, store.cancel_requests)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
 
 
 def _join_run(store: LeaseStore, times: LeaseTimes, clock: Callable[[], Moment]) -> list[Lease]:

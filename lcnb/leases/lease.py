@@ -37,6 +37,9 @@ class LeaseStore(Protocol):
     def list(self, prefix: str = "") -> list[StoredEntry]:
         """Return the objects below a folder; StoreUnavailable."""
 
+    def cancel_requests(self) -> None:
+        """End the requests for which other threads wait, where that is possible; StoreUnavailable there."""
+
 
 class Lease:
     """A lease that this process may renew: its own, or that of the run that it belongs to. Safe in threads."""

@@ -82,6 +82,9 @@ class RedisLeaseStore:
             if cursor == b"0":
                 return [StoredEntry(each, 0, "", _EPOCH) for each in sorted(names)]
 
+    def cancel_requests(self) -> None:
+        """Do nothing: a request to Redis ends after REDIS_TIMEOUT_S."""
+
     def _call(
         self, operation: str, key: str, old: bytes = b"", data: bytes = b"", condition: str = ""
     ) -> tuple[bool, Any]:

@@ -46,7 +46,7 @@ class LockTaker:
         self, lease: Lease, sightings: Sightings, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._lease = lease
-        self._store = lease.store
+        self.store = lease.store
         self._sightings = sightings
         self._sleep = sleep
 
@@ -58,7 +58,7 @@ class LockTaker:
         """
         deadline = self._now() + wait_s
         while True:
-            found = self._store.read(name.key)
+            found = self.store.read(name.key)
             lock = LockRecord.decode(name.key, found.data) if found else LockRecord(name.what)
             holder = self._find_holder(lock)
             if holder is None or isinstance(holder, _Inheritance):
@@ -79,7 +79,7 @@ class LockTaker:
             lock, what=name.what, fence=lock.fence + 1, lease=self._lease.record.id, since=utc_text()
         )
         try:
-            return TakenLock(name, mine.fence, self._store.write(name.key, mine.encode(), expected=expected))
+            return TakenLock(name, mine.fence, self.store.write(name.key, mine.encode(), expected=expected))
         except StoreConflict:
             return None
 
@@ -87,7 +87,7 @@ class LockTaker:
         """Return the lease that holds a lock and the seconds for which it was seen unchanged; None when it is free."""
         if lock.lease is None or lock.lease == self._lease.record.id:
             return None
-        found = self._store.read(lease_key(lock.lease))
+        found = self.store.read(lease_key(lock.lease))
         if found is None:
             self._sightings.forget(lock.lease)
             return None
@@ -111,7 +111,7 @@ class LockTaker:
         margin_s = self._lease.times.margin_s
         left = replace(holder, ended=True, unsettled=holder.locks, lease_s=margin_s)
         try:
-            version = self._store.write(holder.key, left.encode(), expected=found.version)
+            version = self.store.write(holder.key, left.encode(), expected=found.version)
         except StoreConflict:
             return None
         self._sightings.unchanged_s(holder.id, version)
@@ -122,10 +122,10 @@ class LockTaker:
         if not holder.ended:
             ended = replace(holder, ended=True)
             try:
-                self._store.write(holder.key, ended.encode(), expected=found.version)
+                self.store.write(holder.key, ended.encode(), expected=found.version)
             except StoreConflict:
                 return False
-        self._store.delete(holder.key)
+        self.store.delete(holder.key)
         self._sightings.forget(holder.id)
         return True
 
@@ -138,5 +138,5 @@ class LockTaker:
             )
         return (
             f"{name.what} is locked by {holder.holder()}. Nothing was {not_done} here; try again when that has ended. "
-            f"If that process has died, its lock in {self._store.url} ends by itself: {again}."
+            f"If that process has died, its lock in {self.store.url} ends by itself: {again}."
         )

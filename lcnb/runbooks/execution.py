@@ -153,6 +153,8 @@ class RunExecution:
                 interrupted = stop
                 raise
         finally:
+            if self._upload:
+                self._upload.stop(interrupted=interrupted is not None)
             with hold_signals():  # too late to change how it ended: record, notebook and exit code agree
                 self._note_last_attempt(job, began)
                 problems = self._close(job)
@@ -370,8 +372,6 @@ class RunExecution:
 
     def _close_record(self, job: RunJob, problems: list[str]) -> None:
         """Write the last run.json, with the files and `problems`, and the run's line of the index."""
-        if self._upload:
-            self._upload.stop()
         facts = self._record_facts(job) | {"problems": problems, "closed": True}
         try:
             run_index.close_record(self.folder, self._to_json(facts))

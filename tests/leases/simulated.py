@@ -103,3 +103,6 @@ class TroubledStore:
 
     def list(self, prefix: str = "") -> list[StoredEntry]:
         return self.store.list(prefix)
+
+    def cancel_requests(self) -> None:
+        self.store.cancel_requests()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 
 import pytest
 
 from conftest import wait_until
 from lcnb.errors import Locked
+from lcnb.folder_store import FolderBackend
 from lcnb.leases.holding import Holder, hold_locks
 from lcnb.leases.place import SharedPlace, read_leases
 from lcnb.leases.records import RUN_LEASE_VARIABLE, LeaseTimes, LockName
+from lcnb.object_store import ObjectStore, StoreLimits
 from lcnb.secret import Secret
+from lcnb.stored_objects import AttemptFailed
 
 NAMES = [LockName(f"locks/instance-{number}.json", f"web-{number}") for number in range(20)]
 TIMES = LeaseTimes(margin_s=1000.0, renew_s=0.05)
@@ -115,6 +119,39 @@ def test_store_away_at_the_end(place: SharedPlace, tmp_path: Path, caplog: pytes
         record.levelno == logging.WARNING and "they end by themselves after 1060 s" in record.getMessage()
         for record in caplog.records
     )
+
+
+class SilentBackend(FolderBackend):
+    """A store that stops answering before the locks are released."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder, lock_timeout_s=60)
+        self.cancelled = threading.Event()
+
+    def delete(self, key: str) -> None:
+        self.cancelled.clear()
+        self.cancelled.wait()
+        raise AttemptFailed("the request was interrupted")
+
+    def cancel_requests(self) -> None:
+        self.cancelled.set()
+
+
+def test_interrupted_while_store_is_silent(
+    place: SharedPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After Ctrl-C, the release of locks in a store that does not answer is given up, and the log says so."""
+    store = ObjectStore(
+        "s3://x", SilentBackend(str(tmp_path / "store")), StoreLimits(total_s=3600, first_wait_s=3600)
+    )
+    monkeypatch.setattr(SharedPlace, "open", lambda self, trusted_after_s: store)
+    here = folder(tmp_path, "here")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        hold_locks(place, NAMES[:1], Holder("ana", "one", None, "sent"), TIMES, here),
+    ):
+        raise KeyboardInterrupt
+    assert "they end by themselves after 1060 s" in caplog.text
 
 
 def test_process_of_a_run(place: SharedPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def prune_runs(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[tuple[
 
     The line is written first, so that `verify` reports a run that a power cut left half deleted.
     """
-    deleted, left = [], []
+    found, deleted, left = list(found), [], []
     for run in found:
         try:
             with index.lock_index(run.folder.parent):
@@ -102,6 +102,9 @@ def prune_runs(found: Iterable[RunRecord]) -> tuple[list[RunRecord], list[tuple[
                     continue
                 _prune_run(run)
             deleted.append(run)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            stop.add_note(f"deleted: {len(deleted)} of {len(found)} runs. To go on, repeat the command")
+            raise
         except (OSError, StoreError) as error:
             left.append((run, (isinstance(error, OSError) and error.strerror) or str(error)))
     return deleted, left

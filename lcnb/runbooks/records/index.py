@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -139,6 +140,29 @@ def next_line(whole: bytes, event: str, run: str, sha256: str) -> bytes:
     """
     previous = _hash_line(whole.rpartition(b"\n")[2]) if whole else ZERO_HASH
     return IndexLine(event, run, sha256, previous).text + b"\n"
+
+
+def split_torn_line(content: bytes) -> tuple[bytes, bytes]:
+    r"""Return the complete lines of an index, without the last line end, and what is left of a last line that was cut.
+
+    A line that only lost its line end, as by an editor, is complete.
+
+    >>> line = next_line(b"", ENDED, "a", "0" * 64)
+    >>> [split_torn_line(content) == (line[:-1], torn) for content, torn in ((line[:-1], b""), (line + b"{", b"{"))]
+    [True, True]
+    """
+    whole, _, rest = content.rpartition(b"\n")
+    return (content, b"") if rest and _parse_line(rest) else (whole, rest)
+
+
+def read_torn_line(torn: bytes) -> tuple[str, str]:
+    """Return the event and the run of a line that was cut; "" for what is not in it any more.
+
+    >>> read_torn_line(b'{"event": "pruned", "run": "RUN", "sha2'), read_torn_line(b'{"event": "ended", "run": "RU')
+    (('pruned', 'RUN'), ('', ''))
+    """
+    found = re.match(r'\{"event": "(\w+)", "run": "([^"\\]+)"', torn.decode("utf-8", "replace"))
+    return (found[1], found[2]) if found else ("", "")
 
 
 def _hash_line(line: bytes) -> str:

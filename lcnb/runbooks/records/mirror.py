@@ -10,17 +10,17 @@ import hashlib
 import secrets
 import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lcnb.errors import StoreConflict, StoreError, StoreUnavailable
 from lcnb.files import write_atomically
 from lcnb.folders import store_url
 from lcnb.object_store import ABSENT, StoredEntry, StoreLimits, open_store
+from lcnb.parallel import map_in_threads
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.artifacts import APPROVAL_FILE, RECORD_FILE, fingerprint_file
 from lcnb.runbooks.records.run_record import list_run_folders, parse_record, read_run
@@ -34,6 +34,8 @@ from lcnb.runbooks.records.sync_state import (
     read_state,
     write_state,
 )
+
+A = TypeVar("A")
 
 #: Seconds without a heartbeat after which a run counts as abandoned. A heartbeat comes every `uploading.BEAT_S`.
 ABANDONED_AFTER_S = 300.0
@@ -65,8 +67,7 @@ class Mirror:
             pruned = self._pull_index()
             listed = {run: each for run, each in listed.items() if run not in pruned and is_file_name(run)}
             wanted = [run for run, each in listed.items() if self._is_outdated(run, each)]
-            with ThreadPoolExecutor(PARALLEL_READS) as pool:
-                list(pool.map(self.pull_record, wanted))
+            self._read_in_threads(self.pull_record, wanted)
             self._forget_runs(pruned.intersection(iter_known_runs(self.folder)))
             return self._silent_runs(listed)
 
@@ -180,8 +181,10 @@ class Mirror:
             if isinstance(files, dict)
             for name, known in files.items()
         ]
-        with ThreadPoolExecutor(PARALLEL_READS) as pool:
-            list(pool.map(lambda item: self._copy_file(*item), wanted))
+        self._read_in_threads(lambda item: self._copy_file(*item), wanted)
+
+    def _read_in_threads(self, read: Callable[[A], None], items: Iterable[A]) -> None:
+        map_in_threads(read, items, PARALLEL_READS, self.store.store.cancel_requests)
 
     def _copy_file(self, folder: Path, name: str, known: Any) -> None:
         sha256 = known.get("sha256") if isinstance(known, dict) else None

@@ -32,6 +32,9 @@ from lcnb.object_store import ABSENT, ObjectStore, StoredEntry, StoredObject
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.run_record import parse_record
 
+#: Event, run and hash of a line that is to be added to the index.
+NewLine = tuple[str, str, str]
+
 RECORDS, FILES, BEATS, CLOCKS, APPROVALS = "runs", "files", "beats", "clocks", "approvals"
 #: Attempts to extend the index while other machines extend it as well.
 INDEX_ATTEMPTS = 200
@@ -145,25 +148,35 @@ class RunStore:
     def add_lines(self, runs: Iterable[str]) -> None:
         """Add the line of each run whose record is closed and has none yet. A pruned run gets no line."""
         wanted = list(runs)
+        self._extend_index(lambda lines: self._missing_ends(wanted, lines))
 
-        def missing(lines: list[index.IndexLine]) -> list[tuple[str, str, str]]:
-            last = {line.run: line for line in lines}
-            found = []
-            for run in wanted:
-                record, line = self.read_record(run), last.get(run)
-                facts = parse_record(record.data) if record else None
-                if record and facts and facts.get("closed") is True:
-                    sha256 = hashlib.sha256(record.data).hexdigest()
-                    if line is None or (line.event == index.ENDED and line.sha256 != sha256):
-                        found.append((index.ENDED, run, sha256))
-            return found
+    def _missing_ends(self, runs: Iterable[str], lines: list[index.IndexLine]) -> list[NewLine]:
+        last = {line.run: line for line in lines}
+        found = []
+        for run in runs:
+            record, line = self.read_record(run), last.get(run)
+            facts = parse_record(record.data) if record else None
+            if record and facts and facts.get("closed") is True:
+                sha256 = hashlib.sha256(record.data).hexdigest()
+                if line is None or (line.event == index.ENDED and line.sha256 != sha256):
+                    found.append((index.ENDED, run, sha256))
+        return found
 
-        self._extend_index(missing)
+    def _lost_lines(self, torn: bytes, lines: list[index.IndexLine]) -> list[NewLine]:
+        """Return what takes the place of a last line that was cut: `pruned` as it says, an end from the run's record.
+
+        When it does not say which run it was, that is one of the runs without a line.
+        """
+        event, run = index.read_torn_line(torn)
+        last = {line.run: line for line in lines}
+        if event == index.PRUNED:
+            return [(event, run, last[run].sha256 if run in last else index.ZERO_HASH)]
+        return self._missing_ends([run] if run else sorted(self.list_records().keys() - last.keys()), lines)
 
     def prune_run(self, run: str) -> None:
         """Add the line `pruned` of a run, then delete its files, and its record last."""
 
-        def missing(lines: list[index.IndexLine]) -> list[tuple[str, str, str]]:
+        def missing(lines: list[index.IndexLine]) -> list[NewLine]:
             line = next((each for each in reversed(lines) if each.run == run), None)
             if line is not None and line.event == index.PRUNED:
                 return []
@@ -182,16 +195,20 @@ class RunStore:
             if each.key not in keys:
                 self.store.delete(each.key)
 
-    def _extend_index(self, missing: Callable[[list[index.IndexLine]], list[tuple[str, str, str]]]) -> None:
+    def _extend_index(self, missing: Callable[[list[index.IndexLine]], list[NewLine]]) -> None:
         """Append the lines that `missing` returns for the lines of the index, by compare-and-swap.
 
         `missing` reads records after the index was read. A record that changes later gets its own line later, and that
-        one makes this write a conflict or comes after it.
+        one makes this write a conflict or comes after it. A last line that was cut is replaced by a whole one.
         """
         for attempt in range(INDEX_ATTEMPTS):
             found = self.read_index()
-            whole = (found.data if found else b"").rpartition(b"\n")[0]
-            wanted = missing(index.parse_index(whole + b"\n" if whole else b"")[0])
+            whole, torn = index.split_torn_line(found.data if found else b"")
+            lines = index.parse_index(whole + b"\n" if whole else b"")[0]
+            wanted = missing(lines)
+            if torn:
+                mine = [run for _, run, _ in wanted]
+                wanted = [line for line in self._lost_lines(torn, lines) if line[1] not in mine] + wanted
             if not wanted:
                 return
             for event, run, sha256 in wanted:

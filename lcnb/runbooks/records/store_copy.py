@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from lcnb.errors import StoreError
 from lcnb.object_store import StoredObject
+from lcnb.parallel import map_in_threads
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.artifacts import RECORD_FILE
 from lcnb.runbooks.records.mirror import PARALLEL_READS, Mirror
@@ -49,9 +49,8 @@ def copied_runs(
 def _read_records(store: RunStore, only: Container[str] | None) -> dict[str, StoredObject]:
     """Return the records of the store, or of the runs in `only`, by the id of the run."""
     listed = [run for run in store.list_records() if is_file_name(run) and (only is None or run in only)]
-    with ThreadPoolExecutor(PARALLEL_READS) as pool:
-        found = zip(listed, pool.map(store.read_record, listed), strict=True)
-        return {run: record for run, record in found if record}
+    records = map_in_threads(store.read_record, listed, PARALLEL_READS, store.store.cancel_requests)
+    return {run: record for run, record in zip(listed, records, strict=True) if record}
 
 
 def _read_index_and_records(

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lcnb.errors import StoreConflict, StoreError
-from lcnb.object_store import StoreLimits, open_store
+from lcnb.object_store import PART_BYTES, StoreLimits, open_store
+from lcnb.parallel import CANCEL_AGAIN_S
 from lcnb.runbooks.records import mirror as mirrors
 from lcnb.runbooks.records.artifacts import RECORD_FILE, fingerprint_file
 from lcnb.runbooks.records.run_record import parse_record
@@ -26,6 +27,8 @@ BEAT_LIMITS = StoreLimits(total_s=30.0)
 _PUSH_ADVICE = "To upload it: lcnb runs push"
 #: Seconds that the end of a run waits for a store that did not answer while it ran.
 AWAY_LIMIT_S = 10.0
+#: Seconds that the end of an interrupted run waits for each response.
+INTERRUPTED_LIMIT_S = 2.0
 
 
 class _Stopped(Exception):
@@ -37,49 +40,55 @@ class RunUpload:
 
     def __init__(self, folder: Path, notebook: Path, url: str, *, beat_s: float | None = None) -> None:
         self._folder, self._notebook, self._url, self._beat_s = folder, notebook, url, beat_s or BEAT_S
-        self._stop = threading.Event()
+        self._stop, self._is_over = threading.Event(), threading.Event()
+        self._is_over.set()
         self._store = RunStore(open_store(url, BEAT_LIMITS, sleep=self._wait_to_retry))
         self._mirror = mirrors.Mirror(folder.parent, self._store)
         self._thread = threading.Thread(target=self._keep_uploading, daemon=True)
         self._files: dict[str, Mapping[str, Any]] = {}
         self._sent_record = b""
         self._beats = 0
-        self._is_away = self._is_superseded = False
+        self._is_away = self._is_superseded = self._is_interrupted = False
 
     def start(self) -> None:
         """Begin to upload, after the first record was written."""
+        self._is_over.clear()
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the uploads of the running run, before its last record is written."""
+    def stop(self, *, interrupted: bool = False) -> None:
+        """End the uploads of the running run, before its last record is written.
+
+        It waits for the request that goes on. An interrupt, now or before (`interrupted`), cancels that.
+        """
+        self._is_interrupted = interrupted
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        try:
+            # Not `join`: after an interrupt, Python 3.11 takes the thread for ended.
+            if not self._is_interrupted:
+                self._is_over.wait()
+        except (KeyboardInterrupt, SystemExit):  # too late to change how the run has ended
+            self._is_interrupted = True
+        while not self._is_over.is_set():
+            self._store.store.cancel_requests()
+            self._is_over.wait(CANCEL_AGAIN_S)
 
     def finish(self) -> str:
         """Upload the run that has ended. Return what could not be done, as a sentence; "" when all is in the store.
 
-        Ctrl-C ends the upload, and changes nothing about how the run has ended.
+        Ctrl-C and SIGTERM end the upload, and change nothing about how the run has ended.
         """
-        problems: list[str] = []
-        thread = threading.Thread(target=lambda: problems.append(self._push()), daemon=True)
-        try:
-            thread.start()  # obstore's calls cannot be interrupted, waiting for a thread can
-            thread.join()
-        except KeyboardInterrupt:
-            return f"the upload of the run was interrupted. {_PUSH_ADVICE}"
-        return "".join(problems)
-
-    def _push(self) -> str:
         limits = mirrors.PUSH_LIMITS
-        if self._is_away:
-            limits = replace(limits, total_s=AWAY_LIMIT_S, request_s=AWAY_LIMIT_S)
+        if self._is_away or self._is_interrupted:
+            limit_s = INTERRUPTED_LIMIT_S if self._is_interrupted else AWAY_LIMIT_S
+            limits = replace(limits, total_s=limit_s, request_s=limit_s)
         try:
             store = RunStore(open_store(self._url, limits))
             mirrors.Mirror(self._folder.parent, store).push_run(self._folder.name)
         except (StoreError, OSError) as error:
             problem = error.statement if isinstance(error, StoreError) else error.strerror or str(error)
             return f"the run is only on this machine: {problem.rstrip('.')}. {_PUSH_ADVICE}"
+        except (KeyboardInterrupt, SystemExit):
+            return f"the upload of the run was interrupted. {_PUSH_ADVICE}"
         return ""
 
     def _wait(self, seconds: float) -> None:
@@ -101,6 +110,8 @@ class RunUpload:
                 self._wait(self._beat_s)
         except _Stopped:
             pass
+        finally:
+            self._is_over.set()
 
     def _upload(self) -> None:
         self._mirror.check_conditions()
@@ -128,8 +139,8 @@ class RunUpload:
         self._sent_record = content
 
     def _upload_notebook(self) -> None:
-        if not self._notebook.is_file():
-            return
+        if not self._notebook.is_file() or self._notebook.stat().st_size > PART_BYTES:
+            return  # a heartbeat must not wait for a long upload
         known = fingerprint_file(self._notebook)
         if self._files.get(self._notebook.name) == known:
             return

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from silent_store import ended, interrupt_main_thread, silent_store
 
 import lcnb
 from benchmarks.s3_server import BUCKET, PYTHON, S3Server, s3_server
 from conftest import ROOT, TOKEN, become, in_thread, lcnb_here, record
 from lcnb.errors import InputError, StoreConflict, StoreError
 from lcnb.folders import runs_dir
-from lcnb.object_store import ABSENT, open_store
+from lcnb.object_store import ABSENT, PART_BYTES, StoreLimits, open_store
 from lcnb.runbooks import rerun
 from lcnb.runbooks.records import index, uploading
+from lcnb.runbooks.records import mirror as mirrors
 from lcnb.runbooks.records.artifacts import list_files
 from lcnb.runbooks.records.find import find_run
 from lcnb.runbooks.records.history import list_runs, prune_runs
@@ -34,8 +37,11 @@ from lcnb.runbooks.records.store_copy import copied_runs
 from lcnb.runbooks.records.sync_state import read_state
 from lcnb.runbooks.records.uploading import RunUpload
 from lcnb.runbooks.run import run_runbook
+from lcnb.signals import exit_on_signals
 from recorded_runs import ME, gone_process, make_run, write_notebook
 
+#: A request lasts longer than the test may take: only an interrupt ends it.
+LONG = StoreLimits(connect_s=900, read_s=900, request_s=900, total_s=900)
 #: The process of a run on a computer that is not this one.
 ELSEWHERE = {**ME, "boot": "another", "host": "elsewhere"}
 OFF = """
@@ -172,6 +178,17 @@ def test_upload_thread(machine: Callable[[str], Mirror]) -> None:
     assert upload.finish() == ""
     assert store.store.list_beats() == {}
     assert problems_of(store) == []
+
+
+def test_large_notebook(machine: Callable[[str], Mirror]) -> None:
+    """A notebook that takes long to upload waits for the end of its run, so that heartbeats come meanwhile."""
+    store = machine("a")
+    folder = make_run(store.folder, 1, closed=False, process=ME, status="running")
+    (folder / "nightly.ipynb").write_bytes(bytes(PART_BYTES + 1))
+    upload = RunUpload(folder, folder / "nightly.ipynb", store.store.url)
+    upload._upload()
+    assert store.store.list_beats().keys() == {folder.name}
+    assert store.store.store.list("files") == []
 
 
 # --- the store is away ----------------------------------------------------------------------------------
@@ -447,6 +464,26 @@ def test_chain(
         assert len(list_runs()) == 20
 
 
+@pytest.mark.parametrize("kept", [1, 30, 70, -1])
+@pytest.mark.parametrize("event", [index.ENDED, index.PRUNED])
+def test_torn_index(event: str, kept: int, tmp_path: Path, machine: Callable[[str], Mirror]) -> None:
+    """When the last line of the index was cut, the next machine writes it whole: from the record of the run, or, for a
+    run that was pruned, from what is left of the line.
+    """
+    cut = pushed_run(machine("a"), 1)
+    if event == index.PRUNED:
+        prune_runs(list_runs())
+    path = tmp_path / "bucket" / "index.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-1], lines[-1][:kept]]))
+    known = event if cut.name.encode() in lines[-1][:kept] else index.ENDED
+    store = machine("b")
+    other = pushed_run(store, 2)
+    events = {line.run: line.event for line in index.parse_index(path.read_bytes())[0]}
+    assert events == {cut.name: known, other.name: index.ENDED}
+    assert (problems_of(store) == []) == (known == event)
+
+
 @pytest.mark.parametrize(
     ("place", "problem"),
     [
@@ -679,19 +716,35 @@ def test_simulation() -> None:
     assert harm == {"lost": 0, "open": 0, "torn": 0, "wrong": 0}, done.stderr
 
 
-class InterruptedThread(threading.Thread):
-    """A thread whose waiting is ended by Ctrl-C."""
-
-    def join(self, timeout: float | None = None) -> None:
-        raise KeyboardInterrupt
-
-
-def test_interrupted_upload(machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C during the last upload leaves the run on its machine, and does not change how it ended."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_upload(
+    number: int, machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C and SIGTERM end the last upload, leave the run on its machine, and do not change how it ended."""
+    pytest.importorskip("obstore")
     store = machine("a")
     folder = make_run(store.folder, 1, process=ME)
-    upload = RunUpload(folder, folder / "nightly.ipynb", store.store.url)
-    monkeypatch.setattr(Mirror, "push_run", lambda self, run: None)
-    monkeypatch.setattr(uploading.threading, "Thread", InterruptedThread)
-    assert upload.finish() == "the upload of the run was interrupted. To upload it: lcnb runs push"
+    monkeypatch.setattr(mirrors, "PUSH_LIMITS", LONG)
+    with silent_store(lambda: interrupt_main_thread(number)) as silent, exit_on_signals():
+        upload = RunUpload(folder, folder / "nightly.ipynb", "s3://bucket/x")
+        assert upload.finish() == "the upload of the run was interrupted. To upload it: lcnb runs push"
+        assert ended(silent)
     assert store.pending_runs() == [folder.name]
+
+
+def test_interrupted_stop(machine: Callable[[str], Mirror], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a run, Ctrl-C ends the upload that goes on, and the last record is written all the same."""
+    pytest.importorskip("obstore")
+    folder = make_run(machine("a").folder, 1, closed=False, process=ME, status="running")
+    monkeypatch.setattr(uploading, "BEAT_LIMITS", LONG)
+    begun = threading.Event()
+    for interrupted in (True, False):
+        begun.clear()
+        with silent_store(begun.set) as silent:
+            upload = RunUpload(folder, folder / "nightly.ipynb", "s3://bucket/x")
+            upload.start()
+            begun.wait()
+            if not interrupted:
+                threading.Timer(0.1, interrupt_main_thread).start()
+            upload.stop(interrupted=interrupted)
+            assert ended(silent)
