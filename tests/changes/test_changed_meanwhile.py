@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -120,3 +121,25 @@ def test_relabelled_while_it_was_busy(settings: Settings, second: str) -> None:
     result = changes.apply(confirm=True, on_error="continue")
     assert result.outcome.tolist() == ["done", "failed"]
     assert len(writes(box)) == 1
+
+
+@pytest.mark.parametrize("shown", [("slug", "label"), ("slug",), ("label",)], ids="+".join)
+def test_the_response_shows_another_snapshot(settings: Settings, shown: tuple[str, ...]) -> None:
+    """A response that shows another snapshot than the new one does not name the new one: the listing does."""
+    box = sandbox()
+    lc = client(box, settings)
+    changes = lc.create_snapshot(of="web-01", label="kept")
+    original, old = box.handle, box.world.snapshots[0]
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        if request.method != "POST":
+            return reply
+        document = json.loads(reply.body)
+        document["data"].update({name: old[name] for name in shown})
+        return replace(reply, body=json.dumps(document).encode())
+
+    box.handle = handle  # type: ignore[method-assign]
+    result = changes.apply(confirm=True)
+    new = next(each["slug"] for each in box.world.snapshots if each["label"] == "kept")
+    assert (result.outcome.tolist(), result.identifier.tolist()) == (["done"], [new])

@@ -55,10 +55,17 @@ class CreateSnapshot(MachineAction):
         return frozenset(each.slug for each in live.records_of("snapshot") if each.slug)
 
     def take_response(self, task: ChangeTask, data: Mapping[str, Any]) -> Flow[TaskOutcome | None]:
-        """The slug in the response proves the snapshot, unless an earlier attempt may have made one, too."""
+        """The slug of a new snapshot proves it, unless an earlier attempt may have made one, too.
+
+        A response may show another snapshot, such as an older one from a cache. Then the listing decides.
+        """
         yield from ()
-        slug = data.get("slug")
-        return TaskOutcome("done", identifier=slug) if isinstance(slug, str) and task.tries == 1 else None
+        slug, label = data.get("slug"), data.get("label")
+        if not isinstance(slug, str) or slug in task.known or task.tries > 1:
+            return None
+        if isinstance(label, str) and not same_name(label, task.change.expect["title"]):
+            return None
+        return TaskOutcome("done", identifier=slug)
 
     def find_similar(
         self, task: ChangeTask, journal: Journal, changeset: str, rules: ApplyRules
