@@ -383,6 +383,26 @@ def test_drift_shows_no_password(settings: Settings) -> None:
     assert not [each["label"] for each in box.world.machines if each["password"] in shown]
 
 
+def test_a_wait_shows_no_password(settings: Settings) -> None:
+    """A token that is refused while a change waits for its machine: the traceback shows no password, whatever was read."""
+    box = sandbox()
+    lc = client(box, settings)
+    changes = lc.power_off(label="web-01") + lc.change_plan(label="web-01", plan="8vcpu-32gb-240ssd")
+    original, first = box.handle, len(box.log)
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        reads = [entry for entry in box.log[first:] if entry["method"] == "GET"]
+        return reply if len(reads) < 4 else replace(reply, status=401, body=b'{"success": false}')
+
+    box.handle = handle  # type: ignore[method-assign]
+    with pytest.raises(lcnb.AuthenticationError) as caught:
+        changes.apply(confirm=True)
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "_wait_while_busy" in shown
+    assert not [each["label"] for each in box.world.machines if each["password"] in shown]
+
+
 @pytest.mark.parametrize("kind", ["null", "errors"])
 def test_a_snapshot_is_not_made_again_while_it_may_be_hidden(settings: Settings, kind: str) -> None:
     """A snapshot without a response is not made again while a part of the listing cannot be read."""
