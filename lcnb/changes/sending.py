@@ -27,6 +27,7 @@ from lcnb.changes.settling import Settlement
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import (
     BadReply,
+    Conflict,
     ConnectionFailed,
     ConnectionLost,
     DeadlineExceeded,
@@ -34,8 +35,11 @@ from lcnb.errors import (
     JournalError,
     LcnbError,
     Locked,
+    NotFound,
     Protected,
+    Refused,
     ServerError,
+    ValidationError,
 )
 from lcnb.transport.budget import budget_key
 
@@ -46,6 +50,8 @@ MAX_READING_AGE_S = 20.0
 
 #: After these errors the provider may have carried out the request.
 _AMBIGUOUS_ERRORS = (ServerError, ConnectionLost, DeadlineExceeded, BadReply)
+#: With these errors the provider may answer a request that was carried out a moment ago.
+_REFUSALS_OF_A_STATE = (Refused, Conflict, NotFound, ValidationError)
 
 
 class ApplyFlow:
@@ -288,15 +294,26 @@ class ApplyFlow:
             task.detail, task.refused = f"not sent again: {problem}", True
 
     def _take_refusal(self, task: ChangeTask, error: LcnbError) -> Flow[None]:
-        """End a change whose first attempt was certainly not carried out; keep a later attempt open.
+        """End a change whose only request was certainly not carried out; keep any other one open.
 
-        An earlier attempt may have been carried out meanwhile, which can be why the provider refuses this one.
+        An earlier request may have been carried out meanwhile, which can be why the provider refuses this one. That may
+        be an earlier attempt, or this one: a proxy may repeat a PUT or DELETE by itself.
         """
-        if task.tries == 1:
-            yield from action_of(task.change).undo_preparation(task.change)
-            yield from self.session.record_outcome(task, "failed", brief_message(error))
+        action, message = action_of(task.change), brief_message(error)
+        if (
+            task.tries == 1
+            and isinstance(error, _REFUSALS_OF_A_STATE)
+            and action.may_be_repeated(task.change)
+        ):
+            task.state, task.refusal = "uncertain", message
+            task.note = "; ".join(
+                filter(None, [task.note, f"the account shows it, although the response was: {message}"])
+            )
+        elif task.tries == 1:
+            yield from action.undo_preparation(task.change)
+            yield from self.session.record_outcome(task, "failed", message)
             return
-        task.detail, task.sent_at = brief_message(error), self.session.clock()
+        task.detail, task.sent_at = message, self.session.clock()
         if not isinstance(error, ConnectionFailed):  # then the provider has not seen it
             task.refused = True
 

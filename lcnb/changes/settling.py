@@ -73,7 +73,7 @@ class Settlement:
 
     def _judge_task(self, task: ChangeTask, live: LiveAccount) -> Flow[bool]:
         """End a change if the account shows how it ended; return True when it is to be sent again."""
-        over = self._is_over(task)
+        over = bool(task.refusal) or self._is_over(task)
         evidence = yield from self._read_evidence(task, live)
         verdict, identifier, detail = evidence.verdict, evidence.identifier, evidence.detail
         task.found = task.found or verdict in ("shown", "unnamed")
@@ -92,7 +92,7 @@ class Settlement:
         return False
 
     def _judge_busy(self, task: ChangeTask) -> Flow[None]:
-        task.seen_busy = True
+        task.seen_busy = not task.refusal  # else another action may be the reason
         if task.state == "accepted":
             yield from self.session.record_outcome(
                 task, "done", "accepted; the machine is still busy with it"
@@ -123,6 +123,8 @@ class Settlement:
         if task.state == "accepted":
             outcome = action.unseen_outcome(self.session.rules.settle_s)
             yield from self.session.record_outcome(task, outcome.state, outcome.detail)
+        elif task.refusal:
+            yield from self.session.record_outcome(task, "failed", task.refusal)
         elif task.found:
             yield from self.session.record_outcome(task, "unknown", "it was there, and is gone again")
         elif not action.may_be_resent:
