@@ -16,15 +16,17 @@ from typing import Any
 
 from lcnb.api.flows import Envelope, Flow, GuardedCall, LocalWork, Pause
 from lcnb.changes.actions import action_of
+from lcnb.changes.change import Change
 from lcnb.changes.goals import GoalWait
 from lcnb.changes.journal import JournalEntry, utc_now
 from lcnb.changes.live_account import LiveAccount, read_account
 from lcnb.changes.protection import check_protection, find_refusal
-from lcnb.changes.session import ApplySession, poll_delays
+from lcnb.changes.session import ApplySession, needed_listings, poll_delays
 from lcnb.changes.settling import Settlement
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import (
     BadReply,
+    Conflict,
     ConnectionFailed,
     ConnectionLost,
     DeadlineExceeded,
@@ -32,16 +34,23 @@ from lcnb.errors import (
     JournalError,
     LcnbError,
     Locked,
+    NotFound,
     Protected,
+    Refused,
     ServerError,
+    ValidationError,
 )
 from lcnb.transport.budget import budget_key
 
 #: Seconds that one change waits for an earlier one on the same machine.
 MAX_BUSY_WAIT_S = 300.0
+#: Seconds for which a reading of the account shows that a change may be sent: a set on a slow provider takes minutes.
+MAX_READING_AGE_S = 20.0
 
 #: After these errors the provider may have carried out the request.
 _AMBIGUOUS_ERRORS = (ServerError, ConnectionLost, DeadlineExceeded, BadReply)
+#: With these errors the provider may answer a request that was carried out a moment ago.
+_REFUSALS_OF_A_STATE = (Refused, Conflict, NotFound, ValidationError)
 
 
 class ApplyFlow:
@@ -51,6 +60,9 @@ class ApplyFlow:
         self.session = session
         self.tasks = session.tasks
         self._settlement = Settlement(session, self._send_attempt)
+        #: When the account was read to check the planned changes; the reading, where it was not the first one.
+        self._read_at = session.clock()
+        self._reread: LiveAccount | None = None
 
     # --- the two entry points ---------------------------------------------------------------------------
 
@@ -66,6 +78,7 @@ class ApplyFlow:
             "pending_s": session.rules.settle_s,
             "attempt_s": session.rules.attempt_s,
         }
+        self._read_at = session.clock()
         live = yield from session.read_first()
         problems = [
             problem
@@ -88,9 +101,11 @@ class ApplyFlow:
     def resume(self) -> Flow[list[ChangeTask]]:
         """Settle what was sent, and make what was planned; each planned change is checked against the account."""
         self.session.report_step("looking at the account")
+        self._read_at = self.session.clock()
         live = yield from self.session.read_first()
         if begun := [task for task in self.tasks if task.open]:
             yield from self._settlement.settle(begun)
+            self._read_at = self.session.clock()
             live = yield from read_account(set(live.seen))
         if self.session.settings.read_only:
             return self.tasks  # what was planned stays open until the account may be changed
@@ -139,6 +154,7 @@ class ApplyFlow:
     def _make_change(self, task: ChangeTask) -> Flow[bool]:
         """Make one change; return whether the next one may follow."""
         yield from self._wait_until_free(task)
+        yield from self._check_again(task)
         if task.state == "not tried" and not task.detail:
             yield from self._send_attempt(task)
         if self.session.rules.on_error == "continue":
@@ -183,12 +199,27 @@ class ApplyFlow:
         for delay in poll_delays():
             yield Pause(delay, f"waiting for {task.change.target} to be free")
             live = yield from self.session.try_read(action.listings)
-            if live is not None:
-                found = action.find_target(task.change, live)
-                if found is None or getattr(found[0], "state", "") != "busy":
-                    return
+            if live is not None and (state := _target_state(task.change, live)) != "busy":
+                if state:
+                    yield from self._check_change(task, live, label_only=True)
+                return
             if self.session.clock() >= deadline:
                 return
+
+    def _check_again(self, task: ChangeTask) -> Flow[None]:
+        """Check a change against a recent reading: somebody may have relabelled its machine, or taken its label.
+
+        A change of something that an earlier change has touched was checked when it had waited for that one.
+        """
+        if self._earlier_attempts(task):
+            return
+        now = self.session.clock()
+        if now - self._read_at > MAX_READING_AGE_S:
+            planned = [each for each in self.tasks if each.state == "not tried"]
+            self._reread = (yield from self.session.try_read(needed_listings(planned))) or self._reread
+            self._read_at = now
+        if self._reread is not None:
+            yield from self._check_change(task, self._reread, label_only=False)
 
     # --- one change -------------------------------------------------------------------------------------
 
@@ -262,15 +293,26 @@ class ApplyFlow:
             task.detail, task.refused = f"not sent again: {problem}", True
 
     def _take_refusal(self, task: ChangeTask, error: LcnbError) -> Flow[None]:
-        """End a change whose first attempt was certainly not carried out; keep a later attempt open.
+        """End a change whose only request was certainly not carried out; keep any other one open.
 
-        An earlier attempt may have been carried out meanwhile, which can be why the provider refuses this one.
+        An earlier request may have been carried out meanwhile, which can be why the provider refuses this one. That may
+        be an earlier attempt, or this one: a proxy may repeat a PUT or DELETE by itself.
         """
-        if task.tries == 1:
-            yield from action_of(task.change).undo_preparation(task.change)
-            yield from self.session.record_outcome(task, "failed", brief_message(error))
+        action, message = action_of(task.change), brief_message(error)
+        if (
+            task.tries == 1
+            and isinstance(error, _REFUSALS_OF_A_STATE)
+            and action.may_be_repeated(task.change)
+        ):
+            task.state, task.refusal = "uncertain", message
+            task.note = "; ".join(
+                filter(None, [task.note, f"the account shows it, although the response was: {message}"])
+            )
+        elif task.tries == 1:
+            yield from action.undo_preparation(task.change)
+            yield from self.session.record_outcome(task, "failed", message)
             return
-        task.detail, task.sent_at = brief_message(error), self.session.clock()
+        task.detail, task.sent_at = message, self.session.clock()
         if not isinstance(error, ConnectionFailed):  # then the provider has not seen it
             task.refused = True
 
@@ -280,6 +322,15 @@ class ApplyFlow:
             task.state = "accepted"
         else:
             yield from self.session.record_outcome(task, *outcome)
+
+
+def _target_state(change: Change, live: LiveAccount) -> str:
+    """Return the state of what a change is about; "" when it is not listed.
+
+    No generator keeps the record: it holds an initial password, and a traceback may print the variables of each frame.
+    """
+    found = action_of(change).find_target(change, live)
+    return "" if found is None else str(getattr(found[0], "state", None))
 
 
 def brief_message(error: LcnbError) -> str:

@@ -73,7 +73,7 @@ class Settlement:
 
     def _judge_task(self, task: ChangeTask, live: LiveAccount) -> Flow[bool]:
         """End a change if the account shows how it ended; return True when it is to be sent again."""
-        over = self._is_over(task)
+        over = bool(task.refusal) or self._is_over(task)
         evidence = yield from self._read_evidence(task, live)
         verdict, identifier, detail = evidence.verdict, evidence.identifier, evidence.detail
         task.found = task.found or verdict in ("shown", "unnamed")
@@ -88,11 +88,11 @@ class Settlement:
         elif verdict == "busy":
             yield from self._judge_busy(task)
         elif over:
-            return (yield from self._judge_after_window(task, evidence))
+            return (yield from self._judge_after_window(task, evidence, live))
         return False
 
     def _judge_busy(self, task: ChangeTask) -> Flow[None]:
-        task.seen_busy = True
+        task.seen_busy = not task.refusal  # else another action may be the reason
         if task.state == "accepted":
             yield from self.session.record_outcome(
                 task, "done", "accepted; the machine is still busy with it"
@@ -102,35 +102,43 @@ class Settlement:
                 task, "unknown", f"{task.detail} The machine is still busy"
             )
 
-    def _judge_after_window(self, task: ChangeTask, evidence: Evidence) -> Flow[bool]:
+    def _judge_after_window(self, task: ChangeTask, evidence: Evidence, live: LiveAccount) -> Flow[bool]:
         if evidence.verdict == "unnamed":
             detail = "it is there, but has no identifier yet"
             yield from self.session.record_outcome(task, "done", detail, evidence.identifier)
         elif evidence.verdict == "absent":
-            return (yield from self._judge_absent(task))
+            return (yield from self._judge_absent(task, live))
         elif task.absences != 1:  # doubtful; a first absence is read once more
             detail = " ".join(filter(None, [task.detail, evidence.detail]))
             yield from self.session.record_outcome(task, "unknown", detail)
         return False
 
-    def _judge_absent(self, task: ChangeTask) -> Flow[bool]:
-        """End a change that left no effect, or return True to send it again."""
+    def _judge_absent(self, task: ChangeTask, live: LiveAccount) -> Flow[bool]:
+        """End a change that left no effect, or return True to send it again.
+
+        It is sent again only to what was planned for: somebody may have given the machine another use meanwhile, or its
+        identifier to another machine.
+        """
         action = action_of(task.change)
         if task.state == "accepted":
             outcome = action.unseen_outcome(self.session.rules.settle_s)
             yield from self.session.record_outcome(task, outcome.state, outcome.detail)
+        elif task.refusal:
+            yield from self.session.record_outcome(task, "failed", task.refusal)
         elif task.found:
             yield from self.session.record_outcome(task, "unknown", "it was there, and is gone again")
         elif not action.may_be_resent:
             detail = f"{task.detail} It leaves no trace in the account: look at the machine before it is done again."
             yield from self.session.record_outcome(task, "unknown", detail)
-        elif task.refused or task.tries >= MAX_SENDS:
-            count = "once" if task.tries == 1 else f"{task.tries} times"
-            yield from self.session.record_outcome(
-                task, "unknown", f"sent {count} and not seen: {task.detail}"
-            )
         else:
-            return True
+            count = "once" if task.tries == 1 else f"{task.tries} times"
+            if task.refused or task.tries >= MAX_SENDS:
+                detail = f"sent {count} and not seen: {task.detail}"
+            elif problem := action.find_drift(task.change, live, label_only=True):
+                detail = f"sent {count} and not seen; not sent again: {problem}"
+            else:
+                return True
+            yield from self.session.record_outcome(task, "unknown", detail)
         return False
 
     def _read_evidence(self, task: ChangeTask, live: LiveAccount) -> Flow[Evidence]:

@@ -41,6 +41,8 @@ class ChangeTask:
     known: frozenset[str] = frozenset()
     #: The provider refused a second attempt; there is no third one.
     refused: bool = False
+    #: What the provider answered to the only attempt, which may have been carried out before that.
+    refusal: str = ""
     #: The machine was busy after the change was sent, and was not busy before.
     seen_busy: bool = False
     #: The number of listings in a row without the thing that is to be deleted.

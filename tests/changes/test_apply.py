@@ -383,6 +383,26 @@ def test_drift_shows_no_password(settings: Settings) -> None:
     assert not [each["label"] for each in box.world.machines if each["password"] in shown]
 
 
+def test_a_wait_shows_no_password(settings: Settings) -> None:
+    """A token that is refused while a change waits for its machine: the traceback shows no password, whatever was read."""
+    box = sandbox()
+    lc = client(box, settings)
+    changes = lc.power_off(label="web-01") + lc.change_plan(label="web-01", plan="8vcpu-32gb-240ssd")
+    original, first = box.handle, len(box.log)
+
+    def handle(request: Any) -> Any:
+        reply = original(request)
+        reads = [entry for entry in list(box.log)[first:] if entry["method"] == "GET"]
+        return reply if len(reads) < 4 else replace(reply, status=401, body=b'{"success": false}')
+
+    box.handle = handle  # type: ignore[method-assign]
+    with pytest.raises(lcnb.AuthenticationError) as caught:
+        changes.apply(confirm=True)
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "_wait_while_busy" in shown
+    assert not [each["label"] for each in box.world.machines if each["password"] in shown]
+
+
 @pytest.mark.parametrize("kind", ["null", "errors"])
 def test_a_snapshot_is_not_made_again_while_it_may_be_hidden(settings: Settings, kind: str) -> None:
     """A snapshot without a response is not made again while a part of the listing cannot be read."""
@@ -670,6 +690,56 @@ def test_refusal_is_certain(settings: Settings) -> None:
     assert told.value.result.outcome.tolist() == ["failed", "not tried"]
     assert "not tried: create instance b" in str(told.value)
     assert Journal(settings.state_dir).frame().outcome.tolist() == ["failed", "planned"]
+
+
+REPEATED = [each for each in ACTIONS if each not in ("shutdown", "snapshot")]
+
+
+@pytest.mark.parametrize("action", REPEATED)
+def test_a_proxy_that_repeats(settings: Settings, action: str) -> None:
+    """A proxy may repeat a PUT or DELETE: the refusal of the second one does not hide that the first was carried out."""
+    change, holds = ACTIONS[action]
+    box = sandbox()
+    changes, original = change(client(box, settings)), box.handle
+
+    def handle(request: Any) -> Any:
+        if request.method in ("PUT", "DELETE"):
+            original(request)
+        return original(request)
+
+    box.handle = handle  # type: ignore[method-assign]
+    result = changes.apply(confirm=True)
+    box.world.clock.turn(600)
+    one = next((machine for machine in box.world.machines if machine["label"] == "web-01"), None)
+    assert (result.outcome.tolist(), result.tries.tolist()) == (["done"], [1])
+    assert holds(box, one)
+    assert action == "rename" or "although the response was" in result.detail[0]
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("action", REPEATED)
+def test_a_refusal_of_a_setting(settings: Settings, action: str, locked: bool) -> None:
+    """A refused change that the account does not show is failed, in the provider's words, also after another action."""
+    box = sandbox()
+    changes, original = ACTIONS[action][0](client(box, settings)), box.handle
+    box.shapes.instance, show = lambda one: {**show(one), "initial_root_password": None}, box.shapes.instance  # type: ignore[method-assign]
+
+    def handle(request: Any) -> Any:
+        if request.method == "GET":
+            return original(request)
+        if locked:
+            original(
+                replace(request, method="PUT", path=f"/api/instances/{one['identifier']}/reboot", body=b"")
+            )
+        body = b'{"success": false, "message": "The instance is locked"}'
+        return replace(original(replace(request, method="GET")), status=200, body=body)
+
+    one = next(machine for machine in box.world.machines if machine["label"] == "web-01")
+    box.handle = handle  # type: ignore[method-assign]
+    with pytest.raises(lcnb.ChangeFailed, match=r"failed: .* The instance is locked") as caught:
+        changes.apply(confirm=True)
+    assert caught.value.result is not None
+    assert caught.value.result.outcome.tolist() == ["failed"]
 
 
 def test_on_error_continue(settings: Settings) -> None:

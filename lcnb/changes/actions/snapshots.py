@@ -54,10 +54,18 @@ class CreateSnapshot(MachineAction):
         return frozenset(each.slug for each in live.records_of("snapshot") if each.slug)
 
     def take_response(self, task: ChangeTask, envelope: Envelope) -> Flow[TaskOutcome | None]:
-        """The slug in the response proves the snapshot, unless an earlier attempt may have made one, too."""
+        """The slug of a new snapshot proves it, unless an earlier attempt may have made one, too.
+
+        A response may show another snapshot, such as an older one from a cache. Then the listing decides.
+        """
         yield from ()
         slug = envelope.slug
-        return TaskOutcome("done", identifier=slug) if slug is not None and task.tries == 1 else None
+        if slug is None or slug in task.known or task.tries > 1:
+            return None
+        label = envelope.data.get("label")
+        if isinstance(label, str) and not same_name(label, task.change.expect["title"]):
+            return None
+        return TaskOutcome("done", identifier=slug)
 
     def find_similar(
         self, task: ChangeTask, journal: Journal, changeset: str, rules: ApplyRules
