@@ -325,10 +325,11 @@ def test_asking_for_a_warm_run_loads_little() -> None:
         ),
         ("from lcnb.runbooks.publish.cells import html_exporter; html_exporter()",),
         ("from lcnb.runbooks.engine.forkserver import preload_modules; preload_modules()",),
+        ("from lcnb.widgets.admin_page import import_server; import_server()",),
     ],
 )
 def test_f_grammar_of_no_use(steps: tuple[str, ...]) -> None:
-    """What runs a notebook does not work out a grammar that JupyterLab's packages bring and that no run needs."""
+    """What runs a notebook or serves the page does not work out a grammar that JupyterLab's packages bring and that neither needs."""
     pytest.importorskip("lark")
     check = "import sys; assert 'rfc3987_syntax' not in sys.modules"
     assert "jsonschema" in modules_after("\n".join(f"{step}\n{check}" for step in steps))
