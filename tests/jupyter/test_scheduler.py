@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 import lcnb
-from conftest import HANGS_S, MANY, TOKEN, CommandResult, record, wait_until, write_notebook
+from conftest import HANGS_S, LEAN_JUPYTER, MANY, TOKEN, CommandResult, record, wait_until, write_notebook
 from lcnb.runbooks.notebook.find import find_runbook
 from lcnb.sandbox import SandboxProcess, start
 from lcnb.widgets.admin_page import free_port
@@ -122,7 +122,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "HOME": str(folder), "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": sandbox.base_url, "LCNB_SETTLE": "3",
             "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
             "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython"),
-            "JUPYTER_TOKEN": SERVER_TOKEN,
+            "JUPYTER_TOKEN": SERVER_TOKEN, "PYTHONPATH": LEAN_JUPYTER,
         }  # fmt: skip
         port = free_port()
         command = [
