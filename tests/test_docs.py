@@ -48,7 +48,11 @@ def commands() -> list[str]:
 
 
 def run(command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a line as bash does; one that has words only needs no bash."""
+    """Run a line as bash does; one that has words only, and `&&` between them, needs no bash."""
+    first, _, more = command.partition(" && ")
+    if more:
+        done = run(first, cwd, **env)
+        return done if done.returncode else run(more, cwd, **env)
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     name, *words = shlex.split(command)
     simple = not set(command) & set("|&;<>()$`*?~")
