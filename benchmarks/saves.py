@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from benchmarks.measure import Ratio
 
 READS = 50_000
 READERS = 2
+#: How often a file that is there is read at once; then all files are looked up again.
+READS_AT_ONCE = 20
 CELLS, CELL_BYTES = 24, 390_000
 #: At most this many runs are made for the reads.
 ROUNDS = 12
@@ -89,6 +89,9 @@ def one(tool: str, source: Path, folder: Path, found: Saved) -> None:
 
 def write(folder: Path, cells: int, size: int) -> Path:
     """The notebook, whose outputs will have about `cells * size` bytes."""
+    # Here, because readers need none of it, and each is a new Python: to import it takes longer than a run.
+    import nbformat
+
     new: Any = nbformat.v4
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = new.new_notebook(metadata={"kernelspec": spec})
@@ -107,7 +110,7 @@ def read(folder: str, over: Any, results: Any) -> None:
     while not last:
         last = over.is_set()  # once more after the end: record and report are complete then
         paths = [path for path in Path(folder).rglob("*") if path.suffix in (".ipynb", ".json", ".html")]
-        for path in [path for path in paths for _ in range(20)]:
+        for path in [path for path in paths for _ in range(READS_AT_ONCE)]:
             try:
                 content = path.read_bytes()
             except FileNotFoundError:
@@ -157,6 +160,8 @@ def run_one(tool: str, source: Path, folder: Path) -> None:
 
 def spend(way: str, source: Path, folder: Path) -> None:
     """Run the notebook with our engine, save as `way` does, and print the seconds that saving took."""
+    import nbformat
+
     from lcnb.runbooks.engine import papermill_engine as engine
     from lcnb.runbooks.run import run_runbook
 
@@ -181,6 +186,8 @@ def spend(way: str, source: Path, folder: Path) -> None:
 
 def seconds_saving(way: str) -> float:
     """Of a run with 20 cells of 200 kB of output each, in a process of its own."""
+    import nbformat
+
     new: Any = nbformat.v4
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     cells = [new.new_code_cell("print('x' * 200_000)") for _ in range(20)]

@@ -48,6 +48,8 @@ TOKEN = "$2Y$10$CANARY7F3E9A1C5BK4Q8W2Z6M0X3V7T1R5P9N4L8J2H6G0D"  # of the real 
 MANY = 50_000  # calls an hour: tests are in more of a hurry than the provider's limit allows
 ROOT = Path(__file__).parent.parent
 LCNB = str(Path(sys.executable).with_name("lcnb"))
+#: PYTHONPATH of Jupyter servers that tests start.
+LEAN_JUPYTER = os.pathsep.join([str(ROOT / "tests" / "lean_jupyter"), str(ROOT)])
 
 # Where this variable forbids to keep compiled files, each of the hundreds of processes that the tests start compiles
 # pandas, IPython and all else from source, which takes longer than what they do.

@@ -38,12 +38,15 @@ SCRIPTS = {str(BIN / name) for name in ("lcnb", "papermill")}
 KERNEL = "ipykernel_launcher"
 #: `python -P -m`: the working folder is not on their path.
 MODULES = {"lcnb.sandbox", "lcnb.runbooks.batch.child", "lcnb.runbooks.engine.forkserver"}
-#: Those that start kernels.
+#: Modules and commands that start processes, such as kernels.
 STARTING = {"lcnb.runbooks.batch.child", "jupyterlab"}
+STARTING_COMMANDS = {
+    "admin", "apply", "batch", "demo", "doctor", "plan-run", "rerun", "resume", "run", "schedule", "warm", "wait",
+}  # fmt: skip
 #: Variables that are read when Python starts, or by what is imported; a fork cannot have others.
 AT_START = ("PYTHON", "LC_", "LANG", "LD_", "OPENBLAS_", "OMP_", "MKL_", "ARROW_", "JE_")
 #: Those of them that a fork takes over.
-TAKEN_OVER = {"PYTHONPATH", "PYTHON_KEYRING_BACKEND", "PYTHONUNBUFFERED"}
+TAKEN_OVER = {"PYTHONPATH", "PYTHON_KEYRING_BACKEND", "PYTHONUNBUFFERED", "PYTHONIOENCODING"}
 #: Variables that no process has which did not get them.
 SECRETS = {"LETSCLOUD_API_KEY", "LETSCLOUD_API_TOKEN"}
 #: Modules that look, when they are imported, whether there is a kernel.
@@ -220,7 +223,7 @@ def become(request: Mapping[str, Any], handles: Sequence[int]) -> NoReturn:
     sys.modules["numpy"].random.seed()
     sys.path[:0] = env.get("PYTHONPATH", "").split(os.pathsep) if env.get("PYTHONPATH") else []
     how, words = request["how"], request["words"]
-    if how != "-m" or words[0] in STARTING:
+    if starts_others(how, words):
         nested()
     forget_kernel(kernel=words[0] == KERNEL)
     if how != "-m":
@@ -230,6 +233,16 @@ def become(request: Mapping[str, Any], handles: Sequence[int]) -> NoReturn:
         code = run(how, words)
     finally:
         os._exit(code & 0xFF)
+
+
+def starts_others(how: str, words: Sequence[str]) -> bool:
+    """Whether a process may start others. To fork for them costs it a third of its start; what it starts without that
+    is a new Python."""
+    if how == "-m":
+        return words[0] in STARTING
+    if how == "script" and Path(words[0]).name == "lcnb":
+        return "--sandbox" in words or not STARTING_COMMANDS.isdisjoint(words[1:2])
+    return True
 
 
 def nested() -> None:
@@ -266,9 +279,11 @@ def nested() -> None:
 def stream(number: int, env: Mapping[str, str]) -> Any:
     """A standard stream as Python makes it when it starts."""
     mode = "w" if number else "r"
+    encoding, _, errors = env.get("PYTHONIOENCODING", "").partition(":")
     made = open(  # noqa: SIM115 - it stays open
-        number, mode, encoding="utf-8", errors="backslashreplace" if number == 2 else "strict", closefd=False
-    )
+        number, mode, encoding=encoding or "utf-8",
+        errors="backslashreplace" if number == 2 else errors or "strict", closefd=False,
+    )  # fmt: skip
     made.reconfigure(line_buffering=number == 2 or made.isatty() or "PYTHONUNBUFFERED" in env)  # type: ignore[attr-defined]
     return made
 

@@ -111,7 +111,7 @@ def test_turns(module: Path, turns: float) -> None:
 
 @pytest.mark.fresh_python
 @pytest.mark.parametrize("listing", ["inventory", "instances", "plans", "catalogue"])
-def test_first_frame_of_a_process(listing: str, tmp_path: Path) -> None:
+def test_first_frame_of_a_process(listing: str, account_env: object) -> None:
     """A new Python makes its first frame, whose module pandas came meanwhile, with the accessor for changes."""
     code = f"""
 import sys, lcnb, json
@@ -121,16 +121,7 @@ found = lc.{listing}()
 frame = found if hasattr(found, "columns") else found.plans
 print(json.dumps([before, len(frame) > 0, type(frame.lc).__name__]))
 """
-    with start(speed=0) as server:
-        env = {
-            **os.environ,
-            "LETSCLOUD_API_KEY": server.token,
-            "LCNB_BASE_URL": server.base_url,
-            "LCNB_STATE_DIR": str(tmp_path),
-        }
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, check=False
-        )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout) == [False, True, "SelectedRows"]
 

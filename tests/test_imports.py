@@ -18,7 +18,6 @@ import pytest
 import lcnb
 from benchmarks.code import cycles
 from lcnb.cli.options import EXPORT_FORMATS
-from lcnb.sandbox import start
 
 pytestmark = pytest.mark.fresh_python
 PACKAGE = Path(lcnb.__file__).parent
@@ -232,18 +231,10 @@ HEAVY = {"pandas", "numpy", "pyarrow", "matplotlib", "rich", "pygments", "IPytho
         (("pending",), FILES),
     ],
 )  # fmt: skip
-def test_reading_commands_are_light(arguments: tuple[str, ...], allowed: set[str], tmp_path: Path) -> None:
+def test_reading_commands_are_light(arguments: tuple[str, ...], allowed: set[str], account_env: Any) -> None:
     """A command that reads prints without pandas, numpy, pyarrow and matplotlib, and in a pipe without rich."""
-    with start(speed=0) as server:
-        variables = {
-            "LETSCLOUD_API_KEY": server.token,
-            "LCNB_BASE_URL": server.base_url,
-            "LCNB_STATE_DIR": str(tmp_path / "state"),
-            "LCNB_RUNS_DIR": str(tmp_path / "runs"),
-        }
-        code = called(*arguments).partition("sys.argv")[2]
-        program = f"import os, sys; os.environ.update({variables}); sys.argv{code}"
-        assert libraries_after(program) <= allowed
+    code = called(*arguments).partition("sys.argv")[2]
+    assert libraries_after(f"import os, sys; sys.argv{code}") <= allowed
 
 
 @pytest.mark.parametrize(
@@ -326,20 +317,22 @@ def test_asking_for_a_warm_run_loads_little() -> None:
 
 
 @pytest.mark.parametrize(
-    "code",
+    "steps",
     [
-        "import lcnb.runbooks.engine.papermill_engine",
-        "from lcnb.runbooks.publish.cells import html_exporter; html_exporter()",
-        "import lcnb.runbooks.engine.papermill_engine; from lcnb.runbooks.publish.cells import html_exporter; html_exporter()",
-        "from lcnb.runbooks.engine.forkserver import preload_modules; preload_modules()",
+        (
+            "import lcnb.runbooks.engine.papermill_engine",
+            "from lcnb.runbooks.publish.cells import html_exporter; html_exporter()",
+        ),
+        ("from lcnb.runbooks.publish.cells import html_exporter; html_exporter()",),
+        ("from lcnb.runbooks.engine.forkserver import preload_modules; preload_modules()",),
+        ("from lcnb.widgets.admin_page import import_server; import_server()",),
     ],
 )
-def test_f_grammar_of_no_use(code: str) -> None:
-    """What runs a notebook does not work out a grammar that JupyterLab's packages bring and that no run needs."""
+def test_f_grammar_of_no_use(steps: tuple[str, ...]) -> None:
+    """What runs a notebook or serves the page does not work out a grammar that JupyterLab's packages bring and that neither needs."""
     pytest.importorskip("lark")
-    found = modules_after(code)
-    assert "jsonschema" in found
-    assert "rfc3987_syntax" not in found
+    check = "import sys; assert 'rfc3987_syntax' not in sys.modules"
+    assert "jsonschema" in modules_after("\n".join(f"{step}\n{check}" for step in steps))
 
 
 def test_heavy() -> None:

@@ -22,6 +22,8 @@ BIN = Path(sys.executable).parent
 #: Variables of the person who builds: an account, and what would be shown on pages.
 _LEFT_OUT = ("LCNB_", "LETSCLOUD_", "SSL_CERT_")
 _pages = ExitStack()
+#: The folder of the server for warm runs, while it runs.
+_serving: list[Path] = []
 
 
 @contextmanager
@@ -46,13 +48,21 @@ def sandbox_environment() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _warm_server(environment: dict[str, str]) -> Iterator[None]:
-    """Serve warm runs. Where they do not exist, each run starts a kernel."""
+    """Serve warm runs: one server for all accounts of a build. Where they do not exist, each run starts a kernel."""
+    folder = Path(environment["LCNB_STATE_DIR"], "warm")
+    if _serving:
+        folder.parent.mkdir(parents=True)
+        folder.symlink_to(_serving[0])
+        yield
+        return
     server = subprocess.Popen([BIN / "lcnb", "warm"], env=environment, stdout=subprocess.PIPE, text=True)
     try:
         if server.stdout is not None:
             server.stdout.readline()  # printed once it serves
+        _serving.append(folder)
         yield
     finally:
+        _serving.clear()
         server.terminate()
         server.communicate()
 

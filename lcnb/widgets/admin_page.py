@@ -24,6 +24,7 @@ from lcnb.config import load_settings
 from lcnb.errors import ConfigError, InputError
 from lcnb.flags import checked_flag
 from lcnb.folders import runs_dir, runs_location
+from lcnb.runbooks.notebook.deferred_imports import defer_iri_grammar
 from lcnb.runbooks.notebook.find import notebooks_folder
 from lcnb.widgets.report_pages import REPORTS_ADDRESS, REPORTS_VARIABLE, report_handlers
 
@@ -151,16 +152,23 @@ def serve_page(
         run_voila(page, lambda: show_address(f"admin of {what}: {page.address}"))
 
 
+def import_server() -> tuple[Any, Any]:
+    """Import Jupyter's manager of kernels and Voila's application, without a grammar that takes most of the time."""
+    with defer_iri_grammar():
+        from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+        from voila.app import Voila
+    return AsyncMappingKernelManager, Voila
+
+
 def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
     """Run Voila in this process, so that no list of processes shows the token; call `ready` once it listens."""
     from jupyter_core.utils import run_sync
-    from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
     from tornado.httpserver import HTTPServer
     from tornado.ioloop import IOLoop
     from tornado.netutil import bind_unix_socket
     from traitlets.config import Config
-    from voila.app import Voila
 
+    kernel_manager, voila = import_server()
     os.environ.update(page.environment)
     os.environ["LCNB_RUNS_DIR"] = runs_location()
     os.environ[REPORTS_VARIABLE] = page.base_url.rstrip("/") + REPORTS_ADDRESS
@@ -176,7 +184,7 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
         "log_level": "WARN",
     }
 
-    class StartFolderKernels(AsyncMappingKernelManager):
+    class StartFolderKernels(kernel_manager):  # type: ignore[misc, valid-type]
         """Kernels that find files from the folder in which the page was started, not from that of the notebook."""
 
         def cwd_for_path(self, path: str, **more: Any) -> str:
@@ -201,7 +209,7 @@ def run_voila(page: PageSettings, ready: Callable[[], None]) -> None:
         fits = len(os.fsencode(temporary)) <= MAX_TEMP_PATH_BYTES
         config.Voila.connection_dir_root = temporary if fits else "/tmp"  # noqa: S108  # only its parent
 
-    class AdminServer(Voila):  # type: ignore[misc]
+    class AdminServer(voila):  # type: ignore[misc, valid-type]
         """Voila with reports, which can listen on a socket, and ends its kernels before it removes their folder."""
 
         def init_handlers(self) -> list[Any]:

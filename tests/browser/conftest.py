@@ -25,7 +25,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from conftest import MANY, ROOT, TOKEN
+from conftest import LEAN_JUPYTER, MANY, ROOT, TOKEN
 from lcnb.sandbox import SandboxProcess, start
 from lcnb.widgets.admin_page import free_port
 
@@ -231,7 +231,7 @@ def served(front: Front, **more: str) -> Iterator[str]:
         "HOME": str(folder), "LETSCLOUD_API_KEY": TOKEN, "LCNB_BASE_URL": front.sandbox.base_url,
         "LCNB_STATE_DIR": str(folder / "state"), "LCNB_SETTLE": "3", "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTER_DATA_DIR": str(folder / "data"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1",
+        "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": LEAN_JUPYTER, "PYTHONUNBUFFERED": "1",
     } | more  # fmt: skip
     if notebooks := more.get("LCNB_NOTEBOOKS"):
         (folder / notebooks).mkdir()

@@ -26,7 +26,7 @@ pytest.importorskip("jupyterhub")
 
 from browser.conftest import LIMIT_MS
 from browser.test_admin import ended, fill_in, press
-from conftest import MANY, ROOT, wait_until
+from conftest import LEAN_JUPYTER, MANY, wait_until
 from lcnb.sandbox import SandboxProcess, start
 from lcnb.widgets.admin_page import free_port
 
@@ -136,7 +136,7 @@ def hub_environment(folder: Path) -> dict[str, str]:
         if not name.startswith(("LCNB_", "LETSCLOUD_", "JUPYTER", "XDG_", "CONFIGPROXY"))
     }
     programs = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    return environment | {"HOME": str(folder), "PATH": programs, "PYTHONPATH": str(ROOT)}
+    return environment | {"HOME": str(folder), "PATH": programs, "PYTHONPATH": LEAN_JUPYTER}
 
 
 def end_family(process: subprocess.Popen[bytes]) -> None:

@@ -18,7 +18,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 import lcnb
-from conftest import MANY, TOKEN
+from conftest import LEAN_JUPYTER, MANY, TOKEN
 from lcnb.errors import ConfirmationMissing, ParameterError
 from lcnb.runbooks.notebook.find import find_runbook, shipped_names
 from lcnb.sandbox import start
@@ -228,7 +228,8 @@ def test_b8_b9_jupyter_scheduler(account: str, tmp_path: Path) -> None:
     source = shutil.copy(find_runbook("power_schedule").path, tmp_path / "b.ipynb")
     done = subprocess.run(
         [sys.executable, "-c", JOB, str(source), str(tmp_path), json.dumps([wrong, right])],
-        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "LCNB_RUN_CONFIRM": "yes"},
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "LCNB_RUN_CONFIRM": "yes", "PYTHONPATH": LEAN_JUPYTER},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (failed, message), (completed, _) = (json.loads(line) for line in done.stdout.splitlines()[-2:])
