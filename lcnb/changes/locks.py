@@ -15,7 +15,7 @@ from lcnb.changes.change import Change
 from lcnb.changes.client_protocol import ChangeClient
 from lcnb.changes.journal import Journal
 from lcnb.changes.machine_locks import ChangeLocks, lock_across_machines
-from lcnb.errors import AlreadyApplied, JournalError, Locked
+from lcnb.errors import AlreadyApplied, JournalError, LcnbError, Locked
 from lcnb.folders import make_state_folder
 
 
@@ -70,14 +70,20 @@ def _locked_machines(changes: Sequence[Change]) -> set[tuple[str, str]]:
 
 @contextmanager
 def _add_journal_note(client: ChangeClient, changeset: str) -> Iterator[None]:
-    """Add a note to what ends an apply early: where its open changes are recorded, and how to settle them."""
+    """Add a note to what ends an apply early: whether its changes were made, or how to settle the open ones."""
     try:
         yield
     except BaseException as stop:  # also a cancellation of asyncio, and Ctrl-C
         with suppress(JournalError):
-            if Journal(client.settings.state_dir).entries(changeset, pending=True):
+            journal = Journal(client.settings.state_dir)
+            if journal.entries(changeset, pending=True):
                 stop.add_note(
                     f"the journal records the open changes of the ChangeSet {changeset}: `lcnb pending` shows them, "
                     "`lcnb resume` settles them."
+                )
+            elif not isinstance(stop, LcnbError) and journal.entries(changeset):
+                stop.add_note(
+                    f"every change of the ChangeSet {changeset} has its outcome, which `lcnb journal` shows: only the "
+                    "waiting was interrupted, and nothing has to be sent again."
                 )
         raise

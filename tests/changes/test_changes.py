@@ -1062,6 +1062,22 @@ def test_cancelled() -> None:
     assert "`lcnb resume` settles them" in stopped.value.__notes__[0]
 
 
+def test_interrupted_wait(box: Sandbox, lc: LetsCloud) -> None:
+    """Ctrl-C while a made change is waited for says that it was made, and that nothing has to be sent again."""
+    changes = lc.create_instance("new", **NEW)
+
+    def interrupt(name: str) -> None:
+        if lc.journal().outcome.tolist() == ["done"] and name == "GET /instances":
+            raise KeyboardInterrupt
+
+    lc._wire.before = interrupt
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        changes.apply(confirm=True, wait=True)
+    (note,) = stopped.value.__notes__
+    assert f"every change of the ChangeSet {changes.id} has its outcome" in note
+    assert len(writes(box)) == 1
+
+
 @pytest.mark.parametrize(
     ("error", "where"),
     [
