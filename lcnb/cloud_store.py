@@ -191,10 +191,9 @@ class CloudBackend:
         except FileNotFoundError as error:
             _check_bucket(error)
             if expected in (ANY, ABSENT):  # no object was expected, so something else is missing
-                is_upload_gone = "NoSuchUpload" in str(
-                    error
-                )  # such as after a last request whose response was lost
-                raise AttemptFailed(_first_line(error), permanent=not is_upload_gone) from None
+                # The parts of an upload are gone after a last request whose response was lost.
+                parts_are_gone = "NoSuchUpload" in str(error)
+                raise AttemptFailed(_first_line(error), permanent=not parts_are_gone) from None
             raise AttemptConflict from None
         except (AlreadyExistsError, PreconditionError):
             raise AttemptConflict from None
