@@ -19,7 +19,7 @@ from lcnb.base_url import DEFAULT_BASE_URL, DEFAULT_SOURCE, checked_base_url
 from lcnb.config_file import account_entry, approval_reason, read_config, read_only_reason
 from lcnb.errors import ApprovalMissing, ConfigError, ConfigWarning, ReadOnly, TokenMissing
 from lcnb.folders import config_dir, expand_home, expand_path, runs_dir, state_dir
-from lcnb.secret import Secret
+from lcnb.secret import Secret, as_secret
 from lcnb.token_places import TokenPlace, iter_token_places, named_account
 from lcnb.tokens import checked_token
 
@@ -248,14 +248,14 @@ def check_approved(settings: Settings, approved: bool = False, *, not_done: str 
 
 
 def _place_from_argument(account: str | None, token: str | Secret) -> tuple[TokenPlace, Secret]:
-    text = token.reveal() if isinstance(token, Secret) else token
-    if not isinstance(text, str):
+    token = as_secret(token)
+    if not isinstance(token, Secret):
         raise ConfigError(f"expected a text, got {type(token).__name__}", field="token")
     base_url = None
     if account is not None:
         base_url = account_entry(account, read_config()).get("base_url")
     place = "the token argument"
-    secret = checked_token(text, place)
+    secret = checked_token(token.reveal(), place)
     return TokenPlace(account, place, secret, base_url), secret
 
 

@@ -13,6 +13,7 @@ import json
 import os
 from contextlib import suppress
 from functools import cache
+from typing import overload
 from urllib.parse import quote, quote_plus
 
 STARS = "*****"
@@ -67,6 +68,20 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_empty_secret, ())
+
+
+@overload
+def as_secret(value: str | Secret) -> Secret: ...
+@overload
+def as_secret(value: None) -> None: ...
+@overload
+def as_secret(value: str | Secret | None) -> Secret | None: ...
+def as_secret(value: str | Secret | None) -> Secret | None:
+    """Return an argument as a Secret: a traceback may print the variables of each frame. None stays None.
+
+    What is no text is returned as it is, for the check that refuses it.
+    """
+    return Secret(value) if isinstance(value, str) else value
 
 
 def _report_to_runner(value: str) -> None:

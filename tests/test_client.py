@@ -27,7 +27,7 @@ from nbclient import NotebookClient
 
 import lcnb
 from conftest import MANY, TOKEN
-from lcnb.errors import ConnectionFailed, InputError, NotFound, RateLimited
+from lcnb.errors import ConfigError, ConnectionFailed, InputError, NotFound, RateLimited
 from lcnb.sandbox import Clock, Sandbox, World, serve_in_thread, start
 from lcnb.sandbox.shapes import SHAPES
 from lcnb.transport import sync
@@ -565,6 +565,48 @@ def test_ambiguous_label(served: Served) -> None:
         assert "text='twin', by='label'" in shown
         assert f"3 machines have the label 'twin': {twins[0]['identifier']}, {twins[1]['identifier']}, one still being built" in str(caught.value)  # fmt: skip
         assert not [machine for machine in sandbox.world.machines if machine["password"] in shown]
+
+
+#: Calls with a password that are refused.
+REFUSED_PASSWORDS: list[tuple[str, list[str], dict[str, Any]]] = [
+    ("reset_password", ["nobody"], {}),
+    ("reset_password", ["nobody"], {"password": "N3w-Passw0rd!\n"}),
+    (
+        "create_instance",
+        ["web-01"],
+        {"location": "MIA1", "plan": "1vcpu-1gb-10ssd", "image": "debian-12-x86_64"},
+    ),
+    ("create_instance", ["new"], {"location": "MIA1", "plan": "odd", "image": "debian-12-x86_64"}),
+    ("ensure_instance", ["new"], {"location": "odd", "plan": "odd", "image": "odd"}),
+]
+
+
+@pytest.mark.parametrize(("method", "machines", "facts"), REFUSED_PASSWORDS)
+def test_a_typed_password_is_in_no_frame(
+    served: Served, method: str, machines: list[str], facts: dict[str, Any]
+) -> None:
+    """The traceback of a refused call, with the variables of the frames in lcnb, shows no password that was passed."""
+    for call in both(served()[1]):
+        with pytest.raises((InputError, NotFound)) as caught:
+            call(method, *machines, **{"password": "N3w-Passw0rd!", **facts})
+        assert "N3w-Passw0rd!" not in shown_inside(caught.value)
+
+
+@pytest.mark.parametrize("connect", [lcnb.connect, lcnb.AsyncLetsCloud.connect])
+@pytest.mark.parametrize(
+    "wrong", [{"timeout": -1}, {"base_url": "http://example.com"}, {"account": "nobody"}], ids=str
+)
+def test_a_passed_token_is_in_no_frame(connect: Any, wrong: dict[str, Any]) -> None:
+    """The traceback of a refused `connect`, with the variables of the frames in lcnb, shows no token."""
+    with pytest.raises(ConfigError) as caught:
+        connect(token=TOKEN, **wrong)
+    assert "CANARY" not in shown_inside(caught.value)
+
+
+def shown_inside(error: BaseException) -> str:
+    """What a traceback with variables shows, without the frames of this file."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return str(error) + repr([each.locals for each in shown.stack if each.filename != __file__])
 
 
 @pytest.mark.parametrize("shapes", ["list", "classic", "newer", "object", "paged"])

@@ -30,13 +30,19 @@ def checked_password(password: str | Secret) -> Secret:
     """Return the password as a Secret; raise InputError, which does not contain the password, if it breaks the rule."""
     if not isinstance(password, str | Secret):
         raise InputError(f"password: expected a text, got a {type(password).__name__}. Nothing was sent.")
-    text = password.reveal() if isinstance(password, Secret) else password
+    password = Secret(password) if isinstance(password, str) else password
+    if missing := _missing_parts(password.reveal()):
+        # Raised where no variable holds the text: a traceback may print them.
+        raise InputError(f"password: it needs {', '.join(missing)}. Nothing was sent.")
+    return password
+
+
+def _missing_parts(text: str) -> list[str]:
+    """Return what a password lacks, as clauses for people."""
     patterns = dict(zip(_CHARACTER_KINDS, ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]"), strict=True))
     missing = [name for name, pattern in patterns.items() if not re.search(pattern, text)]
     if len(text) not in ALLOWED_LENGTHS:
         missing.insert(0, f"12 to 32 characters (it has {len(text)})")
     if not text.isprintable() or not text.isascii():
         missing.append("printable ASCII characters only")
-    if missing:
-        raise InputError(f"password: it needs {', '.join(missing)}. Nothing was sent.")
-    return Secret(text)
+    return missing

@@ -18,7 +18,7 @@ from lcnb.api.fields import fields_of
 from lcnb.api.flows import Flow
 from lcnb.api.models import Instance
 from lcnb.changes import build
-from lcnb.changes.merged_rows import check_identifiers, check_repeated, find_row_machines
+from lcnb.changes.merged_rows import check_identifiers, check_repeated, expect_row, find_row_machines
 from lcnb.errors import InputError
 from lcnb.facts.edits import Tags
 from lcnb.facts.machine_facts import checked_tag_key, tag_values
@@ -115,8 +115,9 @@ class SelectedRows:
         if kind == "instances":
             return self._build_for_machines(build.delete_instance, skip_busy)
         one = build.delete_sshkey if kind == "sshkeys" else build.delete_snapshot
+        rows = self._frame.to_dict("records")
         return self._build_with(
-            lambda cache: build.combine_builds(one(cache, slug) for slug in self._frame["slug"])
+            lambda cache: build.combine_builds(expect_row(row, one(cache, row["slug"])) for row in rows)
         )
 
     # --- facts ------------------------------------------------------------------------------------------
@@ -196,7 +197,8 @@ class SelectedRows:
         kind = self._listing_kind()
         if kind not in allowed:
             raise InputError(f"the rows are {kind}; they have: {_ROW_METHODS[kind]}. Nothing was sent.")
-        if kind == "instances" and not (self._is_listing() and "identifier" in self._frame):
+        has_key = list(self._frame.columns).count("identifier") == 1
+        if kind == "instances" and not (self._is_listing() and has_key):
             check_identifiers(self._frame)
         elif kind == "instances":
             check_repeated(self._frame)

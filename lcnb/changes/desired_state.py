@@ -23,13 +23,14 @@ from lcnb.changes.built import (
     combine_builds,
     satisfied_action,
 )
+from lcnb.changes.change import Change
 from lcnb.changes.lookups import find_image
 from lcnb.changes.machine_specs import MachineSpec, checked_spec
 from lcnb.changes.name_rules import NOTHING_SENT, comparable_label
 from lcnb.changes.reading import REPLACEMENT_CHARACTER, ListedMachines, ReadCache, read_machines
 from lcnb.errors import InputError
 from lcnb.flags import checked_flag
-from lcnb.names import comparable_name, lookalike_form
+from lcnb.names import comparable_name, lookalike_form, made_by_spreadsheet, spreadsheet_form
 from lcnb.shortening import name_first
 from lcnb.suggestions import did_you_mean
 
@@ -84,6 +85,7 @@ def desired_changes(
         for number, (label, row) in enumerate(wanted.items(), 1)
     )
     others = [each for each in there.machines if comparable_name(each.label) not in wanted]
+    _check_no_spreadsheet_form(built, others)
     if prune:
         doomed, kept = _machines_to_prune(there, others, limits)
         _check_no_look_alike(built, doomed)
@@ -146,13 +148,13 @@ def _list_labels(machines: Sequence[Instance]) -> str:
     return name_first(sorted(str(each.label) for each in machines), MAX_SHOWN_LABELS)
 
 
+def _creates(built: BuiltChanges) -> list[Change]:
+    return [each for each in built.changes if each.action == CreateInstance.name]
+
+
 def _check_no_look_alike(built: BuiltChanges, doomed: Sequence[Instance]) -> None:
     """Raise InputError when a new label looks like the label of a machine that would be deleted."""
-    made = {
-        lookalike_form(each.target): each.target
-        for each in built.changes
-        if each.action == CreateInstance.name
-    }
+    made = {lookalike_form(each.target): each.target for each in _creates(built)}
     for each in doomed:
         target = made.get(lookalike_form(each.label))
         if target is not None:
@@ -160,6 +162,25 @@ def _check_no_look_alike(built: BuiltChanges, doomed: Sequence[Instance]) -> Non
                 f"the machine {each.label!r} would be deleted and {target!r} made: their labels differ in case, "
                 f"spaces, dashes or invisible characters only ({each.label!a}, {target!a}). Write the label as the "
                 f"account has it; to replace the machine, delete it by itself. {NOTHING_SENT}"
+            )
+
+
+def _check_no_spreadsheet_form(built: BuiltChanges, others: Sequence[Instance]) -> None:
+    """Raise InputError when a spreadsheet may have made a new label of the label of a machine without a row."""
+    made: dict[str, list[str]] = {}
+    for change in _creates(built):
+        made.setdefault(spreadsheet_form(change.target), []).append(change.target)
+    for each in others:
+        alike = made.get(spreadsheet_form(each.label), [])
+        target = next((name for name in alike if made_by_spreadsheet(name, each.label)), None)
+        if target is not None:
+            raise InputError(
+                f"the machine {target!r} would be made, and the machine {each.label!r} has no row: a spreadsheet makes "
+                "one of the other when it takes a label for a number, a date or a truth value",
+                value=target,
+                cure=f"Write {each.label!r}, in a column of the format Text. If both are meant, give {each.label!r} a "
+                "row too, or delete it by itself.",
+                not_done="sent",
             )
 
 

@@ -24,7 +24,7 @@ class MachineSpec:
     image: str
     hostname: str | None = None
     ssh_key: str | None = None
-    password: str | Secret | None = None
+    password: str | Secret | None = field(default=None, repr=False)
     #: Facts that are written when the machine is there.
     facts: FactsWish = field(default_factory=dict)
 

@@ -1,7 +1,7 @@
 """Rows that lost what lcnb knew about them, as after `merge`: their machines are looked up by identifier.
 
 A row counts as the machine of its identifier only while the account agrees with what the row shows of it, its label
-and its state.
+and its state; a row of a key or snapshot, only while its public key or its label is the one of the row.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lcnb.api.flows import Flow
 from lcnb.api.machine_names import MachineName
 from lcnb.api.models import Instance
+from lcnb.changes.built import BuiltChanges
 from lcnb.changes.reading import ReadCache, find_instances
 from lcnb.errors import InputError
 from lcnb.names import same_name
@@ -93,6 +94,21 @@ def find_row_machines(cache: ReadCache, rows: Sequence[Mapping[Any, Any]]) -> Fl
     for row, machine in zip(rows, machines, strict=True):
         _check_same(row, machine)
     return machines
+
+
+def expect_row(row: Mapping[Any, Any], build: Flow[BuiltChanges]) -> Flow[BuiltChanges]:
+    """Run the build for a key or snapshot. InputError when it is not as its row shows it, by which it was selected."""
+    built = yield from build
+    for change in built.changes:
+        for name, now in change.expect.items():
+            shown = _text(row, name)
+            if shown and not same_name(shown, now):
+                raise InputError(
+                    f"the row of {change.identifier} has the {name} {shown!r}, and it is {now!r} now",
+                    cure="Read the listing again, and select the rows again.",
+                    not_done="sent",
+                )
+    return built
 
 
 def _check_same(row: Mapping[Any, Any], machine: Instance) -> None:

@@ -296,14 +296,12 @@ class ApplyFlow:
         """End a change whose only request was certainly not carried out; keep any other one open.
 
         An earlier request may have been carried out meanwhile, which can be why the provider refuses this one. That may
-        be an earlier attempt, or this one: a proxy may repeat a PUT or DELETE by itself.
+        be an earlier attempt, or this one: a proxy may send a request again by itself. Creates are left out: the
+        provider would make twins, and a new machine is listed too late to look for it after each refusal.
         """
         action, message = action_of(task.change), brief_message(error)
-        if (
-            task.tries == 1
-            and isinstance(error, _REFUSALS_OF_A_STATE)
-            and action.may_be_repeated(task.change)
-        ):
+        can_show = action.may_be_resent and not action.creates
+        if task.tries == 1 and can_show and isinstance(error, _REFUSALS_OF_A_STATE):
             task.state, task.refusal = "uncertain", message
             task.note = "; ".join(
                 filter(None, [task.note, f"the account shows it, although the response was: {message}"])

@@ -73,10 +73,10 @@ class Settlement:
 
     def _judge_task(self, task: ChangeTask, live: LiveAccount) -> Flow[bool]:
         """End a change if the account shows how it ended; return True when it is to be sent again."""
-        over = bool(task.refusal) or self._is_over(task)
         evidence = yield from self._read_evidence(task, live)
         verdict, identifier, detail = evidence.verdict, evidence.identifier, evidence.detail
         task.found = task.found or verdict in ("shown", "unnamed")
+        over = bool(task.refusal) or self._is_over(task)
         if verdict == "twins":
             yield from self.session.record_outcome(task, "twins", detail, identifier)
         elif verdict == "lost":
@@ -108,7 +108,11 @@ class Settlement:
             yield from self.session.record_outcome(task, "done", detail, evidence.identifier)
         elif evidence.verdict == "absent":
             return (yield from self._judge_absent(task, live))
-        elif task.absences != 1:  # doubtful; a first absence is read once more
+        elif task.absences == 1:  # doubtful; a first absence is read once more
+            return False
+        elif task.refusal:
+            yield from self._record_refusal(task)
+        else:
             detail = " ".join(filter(None, [task.detail, evidence.detail]))
             yield from self.session.record_outcome(task, "unknown", detail)
         return False
@@ -124,7 +128,7 @@ class Settlement:
             outcome = action.unseen_outcome(self.session.rules.settle_s)
             yield from self.session.record_outcome(task, outcome.state, outcome.detail)
         elif task.refusal:
-            yield from self.session.record_outcome(task, "failed", task.refusal)
+            yield from self._record_refusal(task)
         elif task.found:
             yield from self.session.record_outcome(task, "unknown", "it was there, and is gone again")
         elif not action.may_be_resent:
@@ -140,6 +144,11 @@ class Settlement:
                 return True
             yield from self.session.record_outcome(task, "unknown", detail)
         return False
+
+    def _record_refusal(self, task: ChangeTask) -> Flow[None]:
+        """End a change that the provider refused, and whose effect the account does not show."""
+        yield from action_of(task.change).undo_preparation(task.change)
+        yield from self.session.record_outcome(task, "failed", task.refusal)
 
     def _read_evidence(self, task: ChangeTask, live: LiveAccount) -> Flow[Evidence]:
         """Return what the account shows of a change, without what other changes may have caused."""

@@ -70,13 +70,18 @@ def check_reach_level(level: str) -> None:
 
 
 def check_selection_age(read_at: datetime | None) -> None:
-    """Raise Drifted when the selected rows were read too long ago."""
+    """Raise Drifted when the selected rows were read too long ago, or nobody knows when, since the clock went back."""
     if read_at is not None:
         age = (datetime.now(UTC) - read_at).total_seconds()
-        if age > MAX_SELECTION_AGE_S:
+        if abs(age) > MAX_SELECTION_AGE_S:
+            when = (
+                f"{age / 60:.0f} minutes ago, more than {MAX_SELECTION_AGE_S / 60:.0f}"
+                if age > 0
+                else f"at {read_at:%Y-%m-%d %H:%M} UTC, which is in the future, so nobody knows how old they are"
+            )
             raise Drifted(
-                f"the rows were read {age / 60:.0f} minutes ago, more than {MAX_SELECTION_AGE_S / 60:.0f}: the account "
-                "may have changed since. Read the listing again and select the rows again. Nothing was sent."
+                f"the rows were read {when}: the account may have changed since. Read the listing again and select the "
+                "rows again. Nothing was sent."
             )
 
 

@@ -10,7 +10,7 @@ from lcnb.client.methods import AccountMethods
 from lcnb.client.settings import client_settings
 from lcnb.config import Settings
 from lcnb.frames.live_clients import forget_machines
-from lcnb.secret import Secret
+from lcnb.secret import Secret, as_secret
 from lcnb.transport.sync import SyncWire
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def connect(
     >>> len(lc.instances())
     60
     """
+    token = as_secret(token)
     return LetsCloud(client_settings(account, token, base_url, sandbox, timeout))
 
 
@@ -118,6 +119,7 @@ class AsyncLetsCloud(AsyncClient, _AsyncMethods):
         timeout: float | None = None,
     ) -> Self:
         """Return a client; the arguments are those of `lcnb.connect`."""
+        token = as_secret(token)
         return cls(client_settings(account, token, base_url, sandbox, timeout))
 
     async def __aenter__(self) -> Self:

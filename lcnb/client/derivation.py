@@ -17,6 +17,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from lcnb.api.flows import Flow
+from lcnb.secret import as_secret
 from lcnb.transport.effects import Raised, Returned
 from lcnb.transport.protocol import next_step
 from lcnb.transport.sync import SyncWire
@@ -105,6 +106,7 @@ def _marked_methods(cls: type) -> list[_MarkedMethod]:
 
 def _sync_function(marked: _MarkedMethod) -> Callable[..., Any]:
     def method(self: SyncClient, *args: Any, **kwargs: Any) -> Any:
+        _hide_password(kwargs)
         marked.check_arguments(self, *args, **kwargs)
         return _run_sync(self._wire, marked.steps(self, *args, **kwargs))
 
@@ -113,10 +115,17 @@ def _sync_function(marked: _MarkedMethod) -> Callable[..., Any]:
 
 def _async_function(marked: _MarkedMethod) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def method(self: AsyncClient, *args: Any, **kwargs: Any) -> Any:
+        _hide_password(kwargs)
         marked.check_arguments(self, *args, **kwargs)
         return await _run_async(self._wire, marked.steps(self, *args, **kwargs))
 
     return method
+
+
+def _hide_password(arguments: dict[str, Any]) -> None:
+    """Replace a password by a Secret: a traceback may print the arguments of each frame."""
+    if "password" in arguments:
+        arguments["password"] = as_secret(arguments["password"])
 
 
 class _MarkedMethod:

@@ -452,6 +452,8 @@ def _text_arguments(node: ast.Call, name: str) -> list[str]:
         text, kind = _read_literal(each)
         if kind != "text":
             raise _SelectionProblem(f".str.{name} takes a text, not {_shorten_source(each)}")
+        if not text:  # an empty value in a template must not select every machine
+            raise _SelectionProblem(f".str.{name}({text!r}) is true for every text: write {SELECT_ALL}")
         if name == "contains" and _REGEX_CHARACTERS & set(text):
             raise _SelectionProblem(
                 f".str.contains looks for a plain text here, not for the pattern {text!r}"

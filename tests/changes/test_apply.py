@@ -692,54 +692,81 @@ def test_refusal_is_certain(settings: Settings) -> None:
     assert Journal(settings.state_dir).frame().outcome.tolist() == ["failed", "planned"]
 
 
-REPEATED = [each for each in ACTIONS if each not in ("shutdown", "snapshot")]
+#: Responses to a request that a proxy has sent a second time: the first one was carried out.
+SECOND_RESPONSES = [
+    (200, b'{"success": false, "message": "The instance is locked"}'),
+    (404, b'{"success": false, "message": "Not found"}'),
+    (409, b""),
+    (422, b'{"success": false, "message": "The balance is not sufficient"}'),
+]
+REFUSABLE = [action for action in ACTIONS if action != "snapshot"]
 
 
-@pytest.mark.parametrize("action", REPEATED)
-def test_a_proxy_that_repeats(settings: Settings, action: str) -> None:
-    """A proxy may repeat a PUT or DELETE: the refusal of the second one does not hide that the first was carried out."""
+def answer_writes(box: Sandbox, answer: Callable[[Callable[[Any], Any], Any], Any]) -> None:
+    """Let `answer` respond to each write; it gets the sandbox's own answer as a function."""
+    original = box.handle
+    box.handle = lambda request: (  # type: ignore[method-assign]
+        original(request) if request.method == "GET" else answer(original, request)
+    )
+
+
+@pytest.mark.parametrize("response", SECOND_RESPONSES, ids=[str(status) for status, _ in SECOND_RESPONSES])
+@pytest.mark.parametrize("action", REFUSABLE)
+def test_a_proxy_that_repeats(settings: Settings, action: str, response: tuple[int, bytes]) -> None:
+    """A proxy may send a request again: the refusal of the second one does not hide that the first was carried out."""
     change, holds = ACTIONS[action]
     box = sandbox()
-    changes, original = change(client(box, settings)), box.handle
-
-    def handle(request: Any) -> Any:
-        if request.method in ("PUT", "DELETE"):
-            original(request)
-        return original(request)
-
-    box.handle = handle  # type: ignore[method-assign]
+    changes, (status, body) = change(client(box, settings)), response
+    answer_writes(box, lambda original, request: replace(original(request), status=status, body=body))
     result = changes.apply(confirm=True)
     box.world.clock.turn(600)
     one = next((machine for machine in box.world.machines if machine["label"] == "web-01"), None)
     assert (result.outcome.tolist(), result.tries.tolist()) == (["done"], [1])
     assert holds(box, one)
-    assert action == "rename" or "although the response was" in result.detail[0]
+    assert "although the response was" in result.detail[0]
 
 
 @pytest.mark.parametrize("locked", [False, True])
-@pytest.mark.parametrize("action", REPEATED)
-def test_a_refusal_of_a_setting(settings: Settings, action: str, locked: bool) -> None:
+@pytest.mark.parametrize("action", REFUSABLE)
+def test_a_refusal_is_no_effect(settings: Settings, action: str, locked: bool) -> None:
     """A refused change that the account does not show is failed, in the provider's words, also after another action."""
     box = sandbox()
-    changes, original = ACTIONS[action][0](client(box, settings)), box.handle
-    box.shapes.instance, show = lambda one: {**show(one), "initial_root_password": None}, box.shapes.instance  # type: ignore[method-assign]
+    one = next(machine for machine in box.world.machines if machine["label"] == "web-01")
+    changes, show = ACTIONS[action][0](client(box, settings)), box.shapes.instance
+    box.shapes.instance = lambda machine: {**show(machine), "initial_root_password": None}  # type: ignore[method-assign]
 
-    def handle(request: Any) -> Any:
-        if request.method == "GET":
-            return original(request)
+    def answer(original: Any, request: Any) -> Any:
         if locked:
             original(
                 replace(request, method="PUT", path=f"/api/instances/{one['identifier']}/reboot", body=b"")
             )
-        body = b'{"success": false, "message": "The instance is locked"}'
-        return replace(original(replace(request, method="GET")), status=200, body=body)
+        return replace(original(replace(request, method="GET")), status=200, body=SECOND_RESPONSES[0][1])
 
-    one = next(machine for machine in box.world.machines if machine["label"] == "web-01")
-    box.handle = handle  # type: ignore[method-assign]
+    answer_writes(box, answer)
     with pytest.raises(lcnb.ChangeFailed, match=r"failed: .* The instance is locked") as caught:
         changes.apply(confirm=True)
     assert caught.value.result is not None
-    assert caught.value.result.outcome.tolist() == ["failed"]
+    assert (caught.value.result.outcome.tolist(), caught.value.result.tries.tolist()) == (["failed"], [1])
+
+
+def test_a_refusal_with_a_damaged_listing(settings: Settings) -> None:
+    """A refused delete is failed also while a part of the listing cannot be read; `resume` does not send it again."""
+    box = sandbox()
+    changes, first = client(box, settings).delete_instance(label="web-01"), len(box.log)
+
+    def damage(document: dict[str, Any]) -> None:
+        if len(box.log) > first + 2:
+            document["data"][0] = None
+
+    answer_writes(
+        box,
+        lambda original, request: replace(
+            original(replace(request, method="GET")), status=200, body=SECOND_RESPONSES[0][1]
+        ),
+    )
+    rewrite_listing(box, damage)
+    assert changes.apply(confirm=True, on_error="continue").outcome.tolist() == ["failed"]
+    assert Journal(settings.state_dir).entries(pending=True) == []
 
 
 def test_on_error_continue(settings: Settings) -> None:

@@ -518,13 +518,47 @@ def test_async_selection(box: Sandbox) -> None:
         assert asyncio.run(main(base_url)) == ["done"]
 
 
-def test_old_selection(box: Sandbox, lc: LetsCloud) -> None:
-    """Rows that were read long ago are refused when they are applied."""
+@pytest.mark.parametrize(
+    ("read_at", "when"),
+    [
+        ("2026-01-01T00:00:00+00:00", r"\d+ minutes ago"),
+        ("2999-01-01T00:00:00+00:00", "at 2999.* in the future"),
+    ],
+)
+def test_old_selection(box: Sandbox, lc: LetsCloud, read_at: str, when: str) -> None:
+    """Rows that were read long ago, or before the clock was set back, are refused when they are applied."""
     one = lc.instances().query("label == 'web-01'")
-    one.attrs["lcnb"]["fetched_at"] = "2026-01-01T00:00:00+00:00"
-    with pytest.raises(lcnb.Drifted, match=r"the rows were read \d+ minutes ago.*Nothing was sent"):
+    one.attrs["lcnb"]["fetched_at"] = read_at
+    with pytest.raises(lcnb.Drifted, match=rf"the rows were read {when}.*Nothing was sent"):
         one.lc.power_off().apply(confirm=True)
     assert writes(box) == []
+
+
+@pytest.mark.parametrize(
+    ("listing", "change", "shown"),
+    [
+        ("snapshots", lambda box: box.world.snapshots[0].update(label="keep this"), "the label '.*', and it is 'keep this' now"),
+        ("sshkeys", lambda box: box.world.sshkeys[0].update(public_key="ssh-ed25519 AAAA"), "the public_key 'ssh-.*', and it is 'ssh-ed25519 AAAA' now"),
+    ],
+)  # fmt: skip
+def test_rows_of_what_has_changed(
+    box: Sandbox, lc: LetsCloud, listing: str, change: Callable[[Sandbox], None], shown: str
+) -> None:
+    """A key or snapshot that is no longer as its row shows it is not deleted: it was selected by that."""
+    rows = getattr(lc, listing)()
+    assert len(rows.lc.delete()) == len(rows)
+    change(box)
+    lc._cache.forget_listings()
+    with pytest.raises(lcnb.InputError, match=rf"{shown}.*Nothing was sent"):
+        rows.lc.delete()
+    assert len(rows[["slug"]].lc.delete()) == len(rows)
+
+
+def test_columns_that_are_there_twice(lc: LetsCloud) -> None:
+    """Rows with two identifiers each are refused with the cure."""
+    rows = lc.instances().head(2)
+    with pytest.raises(lcnb.InputError, match=r"2 columns are named identifier\. Keep one of them"):
+        pd.concat([rows, rows], axis=1).lc.power_off()
 
 
 def test_selection_of_a_gone_client(box: Sandbox, lc: LetsCloud, settings: Settings) -> None:

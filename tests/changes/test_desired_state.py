@@ -260,6 +260,44 @@ SPELLINGS = [
 ]
 
 
+#: A label, and what a spreadsheet makes of it when it saves the fleet file.
+OF_SPREADSHEETS = [
+    ("007", "7"), ("1e5", "1,00E+05"), ("1e5", "100000"), ("7", "7.0"), ("3.10", "3,1"), ("007", '="007"'), ("007", "'007"),
+    ("12345678901234567890", "1.23457E+19"), ("TRUE", "WAHR"), ("FALSE", "falso"), ("2026-11-30", "30/11/2026"),
+    ("2026-11-30", "11/30/26"), ("1-2", "01/fev"), ("1-2", "02-Jan"), ("mar-01", "01/mar"), ("1.2.3", "01.02.03"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize(("live", "written"), OF_SPREADSHEETS)
+def test_what_a_spreadsheet_makes_of_a_label(
+    live: str, written: str, prune: bool, settings: Settings
+) -> None:
+    """No machine is made, and none deleted, for a label that a spreadsheet has taken for a number, a date or a truth."""
+    lc = client(prepared(live, "b", "c", "d", "e"), settings)
+    rows = [{"label": written, **NEW}, *({"label": each, **dict.fromkeys(NEW)} for each in "bcde")]
+    with pytest.raises(
+        InputError, match=r"has no row: a spreadsheet makes one of the other.*Nothing was sent"
+    ):
+        lc.plan(pd.DataFrame(rows), prune=prune)
+    both = [*rows, {"label": live, **dict.fromkeys(NEW)}]
+    assert planned(lc.plan(pd.DataFrame(both), prune=prune)) == [("create instance", written)]
+
+
+@pytest.mark.parametrize(
+    ("live", "written"),
+    [("1-2", "2-1"), ("20261101", "20261102"), ("marketing-01", "market-1"), ("v1", "v2"), ("7", "8"), ("10.0.0.1", "10.0.1")],
+)  # fmt: skip
+def test_other_labels_with_numbers(live: str, written: str, settings: Settings) -> None:
+    """Labels of the same shape, and words that only begin as a month, are names that people chose."""
+    lc = client(prepared(live, "b", "c", "d", "e"), settings)
+    rows = [{"label": written, **NEW}, *({"label": each, **dict.fromkeys(NEW)} for each in "bcde")]
+    assert planned(lc.plan(pd.DataFrame(rows), prune=True)) == [
+        ("create instance", written),
+        ("delete instance", live),
+    ]
+
+
 @pytest.mark.parametrize(
     ("live", "written"),
     [

@@ -79,6 +79,9 @@ GOOD: dict[str, list[int]] = {
 
 # A selection → what its refusal tells.
 BAD: dict[str, str] = {
+    "label.str.startswith('')": "is true for every text: write all",
+    "label.str.contains('')": "is true for every text: write all",
+    "not label.str.endswith(('-01', ''))": "is true for every text: write all",
     "stat == 'running'": "there is no column 'stat'.*did you mean 'state'",
     "state": "the column state alone is not a condition",
     "state = 'running'": "it compares with one =; write ==",

@@ -165,10 +165,6 @@ class Action:
 
     # --- after sending ----------------------------------------------------------------------------------
 
-    def may_be_repeated(self, change: Change) -> bool:
-        """Whether a proxy may repeat the request of a change by itself, and the account shows its effect."""
-        return self.may_be_resent and change.call.method in ("PUT", "DELETE")  # RFC 9110, 9.2.2
-
     def take_response(self, task: ChangeTask, envelope: Envelope) -> Flow[TaskOutcome | None]:
         """Use the response of an accepted attempt; return the outcome if the response alone proves it."""
         yield from ()

@@ -69,11 +69,14 @@ def store_when_ready(
 
 @contextmanager
 def _explain_failed_write(consequence: str) -> Iterator[None]:
-    """Turn the failure to store passwords into a ConfigError that ends with this sentence."""
+    """Turn the failure to store passwords into a ConfigError that ends with this sentence.
+
+    Without the frames of the store: their variables hold all passwords of the file, and a traceback may print them.
+    """
     try:
         yield
     except LcnbError as error:
-        raise ConfigError(error.statement, cure=consequence) from error
+        raise ConfigError(error.statement, cure=consequence) from None
 
 
 def _stored(machine: dict[str, Any], password: Secret, state: str) -> StoredPassword:
@@ -154,13 +157,18 @@ def _earlier_run_passwords(lc: LetsCloud, run: RunContext, before: dict[str, str
     found: dict[str, dict[str, Any]] = {}
     for name in run.resumes:
         try:
-            found |= PasswordFileStore(lc.settings.state_dir / "credentials" / f"{name}.json").read()
+            entries = PasswordFileStore(lc.settings.state_dir / "credentials" / f"{name}.json").read()
         except LcnbError:
             continue
+        found |= {
+            key: {**each, "password": Secret(each["password"]), "earlier": ()}
+            for key, each in entries.items()
+        }
+        del entries  # the provider is asked next, and a traceback may print the variables of this frame
     passwords = []
     for identifier, label in before.items():
         revealed, old = _reveal_password(lc, identifier), found.get(identifier, {})
-        password = revealed or (Secret(old["password"]) if old else None)
+        password = revealed or old.get("password")
         if password is not None:
             state = IN_FORCE if revealed else NOT_KNOWN
             passwords.append(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ from lcnb.runbooks.toolkit.credential_stores import (
     PasswordFileStore,
     StoredPassword,
 )
+from lcnb.secret import Secret
 
 
 @pytest.fixture
@@ -270,6 +273,33 @@ def test_a6_file_that_does_not_keep(
     ):
         run_cells("password_rotation", client(box, settings), place / "run", given)
     assert writes(box) == []
+
+
+@pytest.mark.parametrize("write", [full, cut, other, none])
+def test_a_failed_store_shows_no_password(
+    write: Callable[..., Path], place: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The traceback of passwords that cannot be stored, with its variables, shows none of them and none of the file."""
+    path = place / "kept.json"
+    PasswordFileStore(path).write([StoredPassword("other", "other", Secret("0ld-Passw0rd!"), IN_FORCE)])
+    texts = []
+
+    def broken(where: Path, content: str | bytes, **how: Any) -> Path:
+        if where.suffix == ".trial":
+            return write_atomically(where, content, **how)
+        texts.append(json.loads(content)["machines"])
+        return write(where, content, **how)
+
+    monkeypatch.setattr(credential_stores, "write_atomically", broken)
+    given = {**parameters("password_rotation", place, dry_run=False), "credentials_file": str(path)}
+    with pytest.raises(lcnb.ConfigError, match="No password was reset") as caught:
+        run_cells("password_rotation", client(prepared(), settings), place / "run", given)
+    # Without the frame of this test, which knows them.
+    below = caught.value.with_traceback(caught.tb.tb_next)
+    shown = "".join(traceback.TracebackException.from_exception(below, capture_locals=True).format())
+    written = [each["password"] for each in texts[0].values()]
+    assert len(written) > 1
+    assert not [each for each in written if each in shown]
 
 
 @pytest.mark.parametrize("name", ["password_rotation", "provision"])
