@@ -82,8 +82,7 @@ class Settlement:
         elif verdict == "lost":
             yield from self.session.record_outcome(task, "failed", detail, identifier)
         elif verdict == "shown":
-            # A create that was sent again is watched for a whole window: an earlier attempt may still take effect.
-            if over or not action_of(task.change).creates or task.tries == 1:
+            if over or not _may_become_twins(task):
                 yield from self.session.record_outcome(task, "done", detail, identifier)
         elif verdict == "busy":
             yield from self._judge_busy(task)
@@ -172,3 +171,8 @@ class Settlement:
                 detail = "it is not listed, but neither is anything else that was there before"
                 return Evidence("doubtful", None, detail)
         return evidence
+
+
+def _may_become_twins(task: ChangeTask) -> bool:
+    """Whether an earlier attempt of a create may still take effect: then it is watched for a whole window."""
+    return action_of(task.change).creates and task.tries > 1

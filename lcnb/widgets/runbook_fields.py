@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -87,15 +88,18 @@ def _default_text(parameter: types.Parameter) -> Any:
     value = parameter.default
     if parameter.type.kind == "bool":
         return bool(value) if isinstance(value, bool) else False
-    if isinstance(value, list) and all(
-        isinstance(each, str | int) and "," not in str(each) for each in value
-    ):
+    if isinstance(value, list) and _can_be_typed(value):
         return ", ".join(map(str, value))
     if isinstance(value, list | dict):
         return json.dumps(declared.to_json_values(value))
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _can_be_typed(values: Iterable[Any]) -> bool:
+    """Whether commas can separate the values as a person would type them."""
+    return all(isinstance(each, str | int) and "," not in str(each) for each in values)
 
 
 def _may_be_empty(parameter: types.Parameter) -> bool:

@@ -172,10 +172,13 @@ def _end_notice(form: RunForm, run: StartRun, ended: FinishedRun) -> str:
         return f"{name} ended as {ended.status}, exit code {ended.exit_code}: {first}"
     if ended.status == ATTENTION.status:
         return f"{name} is done, and asks for attention: {'; '.join(ended.attention)}"
+    return _done_notice(form, run, len(ended.made))
+
+
+def _done_notice(form: RunForm, run: StartRun, made: int) -> str:
     if not run.is_dry:
-        count = len(ended.made)
-        return f"Done: {count} change{'s' if count != 1 else ''} made."
-    return "Done: nothing to change." if form.writes else f"Done: {name}."
+        return f"Done: {made} change{'s' if made != 1 else ''} made."
+    return "Done: nothing to change." if form.writes else f"Done: {form.book.name}."
 
 
 def _unknown_notice(ended: FinishedRun) -> str:

@@ -153,11 +153,11 @@ def _parameter_column(values: list[Any]) -> TypedColumn:
         if kinds == {int}:
             return "Int64", values
         return "Float64", [None if value is None else float(value) for value in values]
-    texts = [
-        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for value in values
-    ]
-    return "str", texts
+    return "str", [_value_text(value) for value in values]
+
+
+def _value_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _are_exact(numbers: list[Any]) -> bool:

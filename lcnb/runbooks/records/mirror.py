@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from lcnb.object_store import ABSENT, StoredEntry, StoreLimits, open_store
 from lcnb.parallel import map_in_threads
 from lcnb.runbooks.records import index
 from lcnb.runbooks.records.artifacts import APPROVAL_FILE, RECORD_FILE, fingerprint_file
-from lcnb.runbooks.records.run_record import list_run_folders, parse_record, read_run
+from lcnb.runbooks.records.run_record import RunRecord, list_run_folders, parse_record, read_run
 from lcnb.runbooks.records.run_store import CLOCKS, RunStore, file_key, is_file_name
 from lcnb.runbooks.records.sync_state import (
     STATE_FOLDER,
@@ -151,7 +151,13 @@ class Mirror:
         signs = {
             run.id: max(listed[run.id].modified, beats.get(run.id, listed[run.id].modified)) for run in unsure
         }
-        silent = [run for run in unsure if signs[run.id] < now - timedelta(seconds=self.abandoned_after_s)]
+        since = now - timedelta(seconds=self.abandoned_after_s)
+        return self._without_ended([run for run in unsure if signs[run.id] < since], signs)
+
+    def _without_ended(
+        self, silent: Sequence[RunRecord], signs: Mapping[str, datetime]
+    ) -> dict[str, datetime]:
+        """Return the last signs of those runs that have not ended; the others get their line in the index."""
         self.store.add_lines([run.id for run in silent if run.is_closed])
         return {run.id: signs[run.id] for run in silent if not run.is_closed}
 

@@ -211,10 +211,10 @@ class RunStore:
                 wanted = [line for line in self._lost_lines(torn, lines) if line[1] not in mine] + wanted
             if not wanted:
                 return
-            for event, run, sha256 in wanted:
-                whole = (whole + b"\n" if whole else b"") + index.next_line(whole, event, run, sha256)[:-1]
             try:
-                self.store.write(index.INDEX_FILE, whole + b"\n", expected=found.version if found else ABSENT)
+                self.store.write(
+                    index.INDEX_FILE, _add_lines(whole, wanted), expected=found.version if found else ABSENT
+                )
                 return
             except StoreConflict:
                 pause = min(INDEX_PAUSE_S, 0.02 * 2 ** min(attempt, 10))
@@ -222,6 +222,13 @@ class RunStore:
         raise StoreError(
             f"other machines keep changing the index of {self.url}", cure="Try again: lcnb runs push."
         )
+
+
+def _add_lines(whole: bytes, lines: Iterable[NewLine]) -> bytes:
+    """Return an index, whose last line end was cut off, with further lines and its line end."""
+    for event, run, sha256 in lines:
+        whole = (whole + b"\n" if whole else b"") + index.next_line(whole, event, run, sha256)[:-1]
+    return whole + b"\n"
 
 
 def _record_key(run: str) -> str:

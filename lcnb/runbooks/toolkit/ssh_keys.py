@@ -108,21 +108,20 @@ def _find_doubles(
         ("key", [key.fingerprint for key in parsed]),
         ("title", [_folded_title(row["title"]) for row in records]),
     ):
-        for positions in _group_positions(values).values():
+        for positions in _group_positions(values):
             for position in positions:
-                others = [names[other] for other in positions if other != position]
-                if others:
-                    found[position].append(("duplicate", f"the same {what} as {', '.join(others)}"))
+                others = ", ".join(names[other] for other in positions if other != position)
+                found[position].append(("duplicate", f"the same {what} as {others}"))
     return found
 
 
-def _group_positions(values: Iterable[str | None]) -> dict[str, list[int]]:
-    """Return for each value the positions at which it occurs; None is left out."""
+def _group_positions(values: Iterable[str | None]) -> list[list[int]]:
+    """Return for each value that occurs several times its positions; None is left out."""
     found: dict[str, list[int]] = {}
     for number, value in enumerate(values):
         if value is not None:
             found.setdefault(value, []).append(number)
-    return found
+    return [positions for positions in found.values() if len(positions) > 1]
 
 
 def _folded_title(title: Any) -> str | None:
