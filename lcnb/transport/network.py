@@ -299,23 +299,23 @@ def _certificate_file_problem(value: str) -> str | None:
 
 
 def _certificate_folder_problem(value: str) -> str | None:
+    """Return why none of the folders can be used; None if one can."""
+    problems = [_one_folder_problem(each) for each in value.split(os.pathsep)]
+    return None if None in problems else problems[0]
+
+
+def _one_folder_problem(folder: str) -> str | None:
     """Return why a folder cannot be used: OpenSSL finds a certificate by a file name that is a hash of its subject."""
-    problem = ""
-    for each in value.split(os.pathsep):
-        path = Path(each)
-        try:
-            if any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in path.iterdir()):
-                return None
-            problem = (
-                f"no file name in it is the hash of a certificate (openssl rehash {each} creates such names)"
-            )
-        except FileNotFoundError:
-            problem = problem or "the folder does not exist"
-        except NotADirectoryError:
-            problem = problem or "it is a file; use SSL_CERT_FILE for files"
-        except (OSError, ValueError) as error:
-            problem = problem or f"it cannot be read ({getattr(error, 'strerror', None) or error})"
-    return problem
+    try:
+        if any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in Path(folder).iterdir()):
+            return None
+    except FileNotFoundError:
+        return "the folder does not exist"
+    except NotADirectoryError:
+        return "it is a file; use SSL_CERT_FILE for files"
+    except (OSError, ValueError) as error:
+        return f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+    return f"no file name in it is the hash of a certificate (openssl rehash {folder} creates such names)"
 
 
 def proxy_secrets() -> list[Secret]:
