@@ -212,6 +212,11 @@ def test_fifty_machines(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
         assert detail[label].startswith("running, but not usable: "), detail[label]
         assert words in detail[label], detail[label]
         assert label in str(caught.value)
+    # In the order of the changes; waiting cannot help the machines that show another key.
+    assert str(caught.value).endswith(
+        f". `lcnb wait {' '.join([*hanging, *refusing, *others])} --for ssh` goes on waiting; "
+        "nothing needs to be sent again."
+    )
 
 
 @pytest.mark.parametrize("level", ["ssh", "cloud-init"])
@@ -267,10 +272,10 @@ def test_cloud_init_does_not_end(
     ],
 )
 def test_tags_that_cannot_be_used(tags: list[str], detail: str, sandbox: Sandbox) -> None:
-    """A machine whose tags say that lcnb cannot reach it is named at once, not at the deadline."""
+    """A machine whose tags say that lcnb cannot reach it is named at once, without a command that waits in vain."""
     with lcnb.connect() as lc:
         lc.tag("web-01", *tags)
-        with pytest.raises(lcnb.WaitTimeout, match=detail):
+        with pytest.raises(lcnb.WaitTimeout, match=rf"{detail}.*`lcnb instances` shows them"):
             lc.reboot("web-01").apply(confirm=True, wait="ssh", timeout=9e5)
 
 
@@ -349,7 +354,27 @@ def test_command(hosts: Hosts, sandbox: Sandbox) -> None:
     assert "SSH answers; host key recorded" in done.stdout
     late = lcnb_here("power", "reboot", "web-03", "--yes", "--wait", "ssh", "--timeout", "12")
     assert late.returncode == 4
-    assert "not usable" in " ".join(late.stderr.split())
+    text = " ".join(late.stderr.split())
+    assert "not usable" in text
+    assert "`lcnb wait web-03 --for ssh` goes on waiting; nothing needs to be sent again." in text
+
+
+@pytest.mark.parametrize("wait", ["ssh", "cloud-init", True])
+def test_machine_still_built_at_the_deadline(wait: Any, sandbox: Sandbox) -> None:
+    """The command that is named for a machine that is still being built waits for what the apply waited for."""
+    sandbox.world.clock = Clock(10)  # a machine is built for 40 s and more
+    with lcnb.connect() as lc, pytest.raises(lcnb.WaitTimeout) as caught:
+        lc.create_instance("new 1", **NEW).apply(confirm=True, wait=wait, timeout=0.1)
+    result = caught.value.result
+    assert result is not None
+    command = f"`lcnb wait 'new 1' --for {wait}`"
+    if wait is True:
+        command = "`lcnb wait 'new 1'`"
+        assert "`lcnb instances` shows them; nothing needs to be sent again." in str(caught.value)
+    else:
+        assert f"{command} goes on waiting; nothing needs to be sent again." in str(caught.value)
+    (step,) = result.attrs["lcnb"]["next"]
+    assert f"{command} waits until it is ready (in Python: apply(wait={wait!r}))." in step
 
 
 @pytest.mark.parametrize(
