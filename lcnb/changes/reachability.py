@@ -10,6 +10,7 @@ Only a key of the user's is offered for a login, never a password, and only clou
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,10 @@ from lcnb.facts.connection import DEFAULT_PORT, DEFAULT_USER, KEY_TAG, Connectio
 ATTEMPT_S, PAUSE_S = 10.0, 2.0
 #: Characters of a banner that are shown and read: a server of another kind may send anything.
 MAX_BANNER_BYTES = 255
+#: Networks for documentation (RFC 5737, RFC 3849), in which the machines of a sandbox have their addresses.
+_EXAMPLE_NETWORKS = tuple(
+    map(ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
+)
 #: What cloud-init says when it has nothing left to do.
 _CLOUD_INIT_ENDED = ("done", "disabled", "not available")
 
@@ -255,6 +260,8 @@ def _target_problem(target: SshTarget) -> str:
         return "it has no address"
     if target.connection.jumps:
         return "it is reached over ssh-jump, and lcnb connects directly only"
+    if any(ipaddress.ip_address(target.address) in each for each in _EXAMPLE_NETWORKS):
+        return f"nothing answers at {target.address}, an address for documentation, as sandboxes give to machines"
     return ""
 
 

@@ -377,6 +377,36 @@ def test_machine_still_built_at_the_deadline(wait: Any, sandbox: Sandbox) -> Non
     assert f"{command} waits until it is ready (in Python: apply(wait={wait!r}))." in step
 
 
+WAITS_IN_THE_SANDBOX: dict[str, Callable[[lcnb.LetsCloud], object]] = {
+    "create": lambda lc: lc.create_instance("new-1", **NEW).apply(confirm=True, wait="ssh"),
+    "reboot": lambda lc: lc.reboot("web-01").apply(confirm=True, wait="cloud-init"),
+    "wait": lambda lc: waiting.wait_for_machines(lc, ["web-01"], "ssh", timeout=None),
+    "runbook": lambda lc: waiting.wait_until_usable(lc, lc.inventory(), "ssh"),
+}
+
+
+@pytest.mark.parametrize("name", WAITS_IN_THE_SANDBOX)
+def test_sandbox(name: str, own_home: Path) -> None:
+    """In the sandbox, where no machine answers, such a wait is refused before anything is sent."""
+    with lcnb.connect(sandbox=True) as lc:
+        with pytest.raises(lcnb.InputError, match=r"wait: the machines of the sandbox .* Nothing was sent\."):
+            WAITS_IN_THE_SANDBOX[name](lc)
+        assert lc.journal().empty
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8:1::17"])
+def test_example_address(address: str, sandbox: Sandbox) -> None:
+    """Where the settings do not say that it is a sandbox, the address of a machine says that nothing answers there."""
+    with lcnb.connect() as lc:
+        identifier = lc.instance("web-01").identifier
+        machine = next(each for each in sandbox.world.machines if each["identifier"] == identifier)
+        machine["addresses"] = [address]
+        with pytest.raises(
+            lcnb.WaitTimeout, match=f"web-01: nothing answers at {address}, an address for doc"
+        ):
+            waiting.wait_for_machines(lc, ["web-01"], "ssh", timeout=9e5)
+
+
 @pytest.mark.parametrize(
     ("words", "joined"),
     [
