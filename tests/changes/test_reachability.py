@@ -96,6 +96,26 @@ class Hosts:
 
         self.closing.append(self.run(asyncio.start_server(greet, address, port)))
 
+    def serve_late(self, address: str, port: int, delay_s: float) -> None:
+        """Serve SSH at an address, where each connection gets its first answer after these seconds."""
+        behind = self.serve_ssh(address)
+
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while data := await reader.read(65536):
+                    writer.write(data)
+            except (asyncio.CancelledError, OSError):
+                pass
+            finally:
+                writer.close()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(delay_s)
+            server = await asyncio.open_connection(address, behind)
+            await asyncio.gather(pass_on(reader, server[1]), pass_on(server[0], writer))
+
+        self.closing.append(self.run(asyncio.start_server(answer, address, port)))
+
     def close(self) -> None:
         async def end() -> None:
             for server in self.closing:
@@ -167,8 +187,11 @@ class LateClock:
             self.waiting = len(names[0].split(", ")) + int((names[2] or "0 more").split()[0])
 
 
-def test_fifty_machines(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
+def test_fifty_machines(
+    hosts: Hosts, sandbox: Sandbox, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of 50 machines some hang, refuse, greet otherwise or show another key: each is accounted for, at the deadline."""
+    monkeypatch.setattr(reachability, "ANSWER_S", 8.0)
     with lcnb.connect() as lc:
         running = lc.instances().query("state == 'running'")
         labels = running.label[~running.label.duplicated(keep=False)].tolist()[:50]
@@ -203,7 +226,7 @@ def test_fifty_machines(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
         line = f"[{places[label]}]:{port} ssh-ed25519 {hosts.keys[places[label]].data} lcnb:"
         assert line in known.path.read_text()
     wanted = {
-        **dict.fromkeys(hanging, "within 10 s"),
+        **dict.fromkeys(hanging, "accepts the connection, and sends no SSH greeting within 8 s"),
         **dict.fromkeys(refusing, "Connect call failed"),
         **dict.fromkeys(others, "is no SSH server"),
         **dict.fromkeys(impersonated, "its host key is not the one in line"),
@@ -484,6 +507,61 @@ def watched(
     return [watch.states[each.identifier] for each in targets]
 
 
+def test_late_greeting(hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that greets late, as sshd does when it looks up names, is usable; others are watched meanwhile."""
+    monkeypatch.setattr(reachability, "ATTEMPT_S", 0.5)
+    port = free_port()
+    hosts.serve_late("127.0.77.2", port, 1.5)
+    late = SshTarget("late", "a", "127.0.77.2", Connection(port=port))
+    prompt = SshTarget("prompt", "b", "127.0.77.3", Connection(port=hosts.serve_ssh("127.0.77.3")))
+    watch = ReachabilityWatch([late, prompt], "ssh", KnownHosts(tmp_path / "known_hosts"))
+    watch.start()
+    try:
+        wait_until(lambda: watch.states["a"].detail != "no answer yet")
+        assert watch.states["a"].detail == (
+            f"127.0.77.2:{port} accepts the connection, and sends no SSH greeting within 0.5 s"
+        )
+        wait_until(lambda: not watch.waiting())
+    finally:
+        watch.stop()
+    assert watch.states["a"].reached
+    assert watch.states["b"].reached
+
+
+def test_no_greeting(hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never greets is tried again after a limit, which the message names."""
+    monkeypatch.setattr(reachability, "ANSWER_S", 0.5)
+    port = free_port()
+    hosts.serve_text("127.0.77.2", port, None)
+    target = SshTarget("web", "a", "127.0.77.2", Connection(port=port))
+    (state,) = watched(hosts, KnownHosts(tmp_path / "known_hosts"), target)
+    assert not state.final
+    assert state.detail == f"127.0.77.2:{port} accepts the connection, and sends no SSH greeting within 0.5 s"
+
+
+def test_connection_to_a_machine_that_restarted(
+    hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system asks over a silent connection whether the machine still knows it: a restarted one does not."""
+    opened: list[Any] = []
+    ask = reachability._ask_in_silence
+
+    def note(connected: Any) -> None:
+        ask(connected)
+        opened.append({name: connected.getsockopt(*option) for name, option in options.items()})
+
+    options = {
+        "asks": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        "after": (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", socket.TCP_KEEPINTVL)),
+        "every": (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+    }
+    monkeypatch.setattr(reachability, "_ask_in_silence", note)
+    port = hosts.serve_ssh("127.0.77.2")
+    target = SshTarget("web", "a", "127.0.77.2", Connection(port=port))
+    watched(hosts, KnownHosts(tmp_path / "known_hosts"), target)
+    assert opened[0] == {"asks": 1, "after": 5, "every": 5}
+
+
 UNUSABLE_FILES: dict[str, Callable[[Path], object]] = {
     "Latin-1": lambda path: path.write_bytes(b"# caf\xe9\n"),
     "a folder": lambda path: path.mkdir(),
@@ -512,7 +590,7 @@ def test_held_lock(hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (state,) = watched(hosts, known, SshTarget("web", "a", "127.0.77.2", Connection(port=port)))
     assert not state.final
     assert state.detail.endswith(f"its host key is not recorded yet: another process writes {known.path}")
-    assert known_hosts.LOCK_TIMEOUT_S < reachability.ATTEMPT_S
+    assert known_hosts.LOCK_TIMEOUT_S < reachability.ANSWER_S
 
 
 def test_rsa_key(hosts: Hosts, tmp_path: Path) -> None:
