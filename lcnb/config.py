@@ -77,6 +77,8 @@ class Settings:
     read_only: str = ""
     #: What requires that a second person approves changes, for messages; empty when nothing does.
     approval: str = ""
+    #: Whether this is the sandbox of `connect(sandbox=True)`. Other sandboxes are not known by their settings.
+    sandbox: bool = False
 
 
 def notification_targets() -> list[Secret]:

@@ -107,19 +107,22 @@ def write_error(
     return refused(text, cure=cure, **facts)
 
 
-def replace_file(path: Path, content: str | bytes, *, mode: int = 0o600) -> Path:
+def replace_file(path: Path, content: str | bytes, *, mode: int = 0o600, keep_mode: bool = True) -> Path:
     """Write a file that belongs to a user in one step, and return its path.
 
     A symbolic link stays, and the file that it names is replaced. A file that exists keeps its group and permissions;
-    its owner may always read and write it. `mode` has those of a new file. Raises OSError as `write_atomically` does.
+    its owner may always read and write it. `mode` has those of a new file; without `keep_mode` those of every file.
+    Raises OSError as `write_atomically` does.
     """
     try:
-        target = path.resolve()
+        # The link /dev/stdout names no path that exists.
+        target = path if is_stream(path) else path.resolve()
     except RuntimeError:
-        raise OSError(errno.ELOOP, "its symbolic links form a loop") from None
+        raise OSError(errno.ELOOP, "its symbolic links form a loop", str(path)) from None
     if not target.exists():
         return write_atomically(target, content, mode=mode)
-    return write_atomically(target, content, mode=kept_mode(target), group=target.stat().st_gid)
+    kept = kept_mode(target) if keep_mode else mode
+    return write_atomically(target, content, mode=kept, group=target.stat().st_gid)
 
 
 def kept_mode(path: Path, mode: int = 0o600) -> int:

@@ -34,7 +34,7 @@ from lcnb.changes.outcomes_view import (
 from lcnb.changes.plan_file import SavedPlan, read_plan, write_plan
 from lcnb.changes.protection import check_protection
 from lcnb.changes.results import apply_result, tasks_frame, unapplied_frame
-from lcnb.changes.starting import check_arguments, check_selection_age, prepare_apply
+from lcnb.changes.starting import check_arguments, check_may_answer, check_selection_age, prepare_apply
 from lcnb.changes.tasks import ChangeTask, OnError, Progress, Wait
 from lcnb.config import Settings, check_approved, check_writable
 from lcnb.errors import ConfirmationMissing, InputError, JournalError
@@ -356,6 +356,7 @@ class ChangeSet(Generic[R]):
         What is refused in any case is refused before somebody is asked.
         """
         check_arguments(confirm, wait, timeout, on_error)
+        check_may_answer(self.settings, wait)
         check_selection_age(self.read_at)
         if not self.changes:
             return False

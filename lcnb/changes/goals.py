@@ -32,8 +32,11 @@ class GoalWait:
 
     def wait(self, tasks: Sequence[ChangeTask]) -> Flow[None]:
         """Wait until each change is in its final state or the deadline passes; keep the last state seen."""
-        yield from self._wait_for_states(tasks)
         level = self.session.rules.reach
+        for task in tasks:
+            if action_of(task.change).goal in RUNNING_GOALS:
+                task.awaited = level
+        yield from self._wait_for_states(tasks)
         started = [task for task in tasks if task.reached and action_of(task.change).goal in RUNNING_GOALS]
         if level is not None and started:
             # Loads asyncio, which most applies do not need.
@@ -126,6 +129,7 @@ class GoalWait:
                 state = watch.states[target.identifier]
                 task.reached = state.reached
                 task.detail = state.detail if state.reached else f"running, but not usable: {state.detail}"
+                task.awaited = None if state.reached or state.final else task.awaited
                 if state.reached:
                     task.ended = self.session.clock()
 
@@ -136,7 +140,7 @@ def _target_of(task: ChangeTask, record: Any, connection: Connection | str) -> S
 
     address = (record.ipv4 or record.ipv6) if record is not None else None
     if isinstance(connection, str):
-        task.detail = f"running, but not usable: {connection}"
+        task.detail, task.awaited = f"running, but not usable: {connection}", None
     elif address is None:
         task.detail = "running, but its address is not known"
     else:

@@ -17,7 +17,7 @@ from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
 from lcnb.config import Settings
 from lcnb.errors import InputError
-from lcnb.files import read_text, write_atomically
+from lcnb.files import read_text, replace_file
 from lcnb.names import comparable_name
 from lcnb.secret import Secret
 
@@ -32,7 +32,7 @@ class SavedPlan:
 
 
 def write_plan(path: str | Path, plan: SavedPlan, settings: Settings) -> Path:
-    """Write a plan with the account that it is for; mode 0600, no secrets in it."""
+    """Write a plan with the account that it is for, and return its path; mode 0600, no secrets in it."""
     document = {
         "lcnb": "changeset",
         "version": 1,
@@ -43,7 +43,10 @@ def write_plan(path: str | Path, plan: SavedPlan, settings: Settings) -> Path:
         "notes": list(plan.notes),
         "changes": [each.plan() for each in plan.changes],
     }
-    return write_atomically(Path(path), json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    # Not the permissions of an earlier file: labels and prices of an account are in every plan.
+    replace_file(Path(path), text, mode=0o600, keep_mode=False)
+    return Path(path)
 
 
 def read_plan(

@@ -10,11 +10,13 @@ Only a key of the user's is offered for a login, never a password, and only clou
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lcnb.changes.known_hosts import (
     HostKey,
@@ -28,10 +30,20 @@ from lcnb.changes.known_hosts import (
 from lcnb.changes.tasks import ReachLevel
 from lcnb.facts.connection import DEFAULT_PORT, DEFAULT_USER, KEY_TAG, Connection, plain_address
 
-#: Seconds that one attempt may take, and between two attempts.
+T = TypeVar("T")
+#: Seconds in which a connection has to be accepted, and between two attempts.
 ATTEMPT_S, PAUSE_S = 10.0, 2.0
+#: Seconds for each answer over an accepted connection: sshd may look up the name of the client before it greets.
+ANSWER_S = 60.0
+#: Seconds of silence after which the system asks whether the other end still exists, between such questions, and how
+#: many stay unanswered: a machine that restarts forgets its connections, and nothing else would end them.
+KEEPALIVE_S, KEEPALIVE_PAUSE_S, KEEPALIVE_PROBES = 5, 5, 2
 #: Characters of a banner that are shown and read: a server of another kind may send anything.
 MAX_BANNER_BYTES = 255
+#: Networks for documentation (RFC 5737, RFC 3849), in which the machines of a sandbox have their addresses.
+_EXAMPLE_NETWORKS = tuple(
+    map(ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"))
+)
 #: What cloud-init says when it has nothing left to do.
 _CLOUD_INIT_ENDED = ("done", "disabled", "not available")
 
@@ -132,14 +144,13 @@ class ReachabilityWatch:
         import asyncssh
 
         try:
-            async with asyncio.timeout(ATTEMPT_S):
-                return await self._probe(target)
+            return await self._probe(target)
         except (HostKeyRefused, KnownHostsUnusable, _KeyUnusable) as problem:
             return ReachState(final=True, detail=str(problem))
         except KnownHostsBusy as busy:
             return ReachState(detail=f"SSH answers, but its host key is not recorded yet: {busy}")
-        except TimeoutError:
-            return ReachState(detail=f"no answer at {_place(target)} within {ATTEMPT_S:g} s")
+        except _NotInTime as late:
+            return ReachState(detail=str(late))
         except asyncssh.PermissionDenied:
             user = target.connection.user or DEFAULT_USER
             return ReachState(detail=f"SSH answers, and no key of yours may log in as {user}")
@@ -152,21 +163,42 @@ class ReachabilityWatch:
             return ReachState(detail=f"{_place(target)}: what it sends is not SSH: {reason}")
 
     async def _probe(self, target: SshTarget) -> ReachState:
-        problem = await _banner_problem(target)
+        problem = await self._banner_problem(target)
         if problem:
             return ReachState(detail=problem)
-        key = await self._read_host_key(target)
+        no_key = f"{_place(target)}: the SSH server shows no host key"
+        key = await _in_time(self._read_host_key(target), no_key)
         if key is None:
-            return ReachState(detail=f"{_place(target)}: the SSH server shows no host key")
+            return ReachState(detail=no_key)
         place = (_address(target), target.port, target.identifier, key)
         self.known_hosts.check(*place)
         state = ReachState(reached=True, detail="SSH answers")
         if self.level == "cloud-init":
-            state = _judge_cloud_init(await self._cloud_init_status(target, key))
+            status = self._cloud_init_status(target, key)
+            state = _judge_cloud_init(await _in_time(status, "SSH answers, and cloud-init shows no status"))
         if state.reached:
             # Only now: cloud-init may replace the keys of the image.
-            state.detail += f"; host key {await self._record(*place)} in {self.known_hosts.path}"
+            recorded = await _in_time(self._record(*place), "SSH answers, but its host key is not recorded")
+            state.detail += f"; host key {recorded} in {self.known_hosts.path}"
         return state
+
+    async def _banner_problem(self, target: SshTarget) -> str:
+        """Return why what answers is no SSH server; "" if it is one."""
+        connecting = asyncio.open_connection(target.address, target.port, limit=MAX_BANNER_BYTES * 16)
+        reader, writer = await _in_time(connecting, f"no answer at {_place(target)}", ATTEMPT_S)
+        silent = f"{_place(target)} accepts the connection, and sends no SSH greeting"
+
+        def note_silence() -> None:
+            self.states[target.identifier] = ReachState(detail=f"{silent} within {ATTEMPT_S:g} s")
+
+        # The deadline of all may pass before the limit of this answer does.
+        silence = asyncio.get_running_loop().call_later(ATTEMPT_S, note_silence)
+        try:
+            _ask_in_silence(writer.get_extra_info("socket"))
+            return await _in_time(_read_greeting(reader, target), silent)
+        finally:
+            silence.cancel()
+            writer.close()
 
     async def _record(self, address: str, port: int, identifier: str, key: HostKey) -> str:
         # One at a time: as many threads would wait for the lock of the file, and none of them can be interrupted.
@@ -212,6 +244,10 @@ class ReachabilityWatch:
         return str(done.stdout or "") or f"status: unreadable (exit status {done.exit_status})"
 
 
+class _NotInTime(Exception):
+    """An attempt took too long; the text says what was missing."""
+
+
 class _KeyUnusable(Exception):
     """The private key of the tag cannot be used; the text says why."""
 
@@ -255,6 +291,8 @@ def _target_problem(target: SshTarget) -> str:
         return "it has no address"
     if target.connection.jumps:
         return "it is reached over ssh-jump, and lcnb connects directly only"
+    if any(ipaddress.ip_address(target.address) in each for each in _EXAMPLE_NETWORKS):
+        return f"nothing answers at {target.address}, an address for documentation, as sandboxes give to machines"
     return ""
 
 
@@ -269,9 +307,8 @@ def _judge_cloud_init(text: str) -> ReachState:
     return ReachState(final=status == "error", detail=f"SSH answers; cloud-init: {status[:80]}")
 
 
-async def _banner_problem(target: SshTarget) -> str:
-    """Return why what answers is no SSH server; "" if it is one."""
-    reader, writer = await asyncio.open_connection(target.address, target.port, limit=MAX_BANNER_BYTES * 16)
+async def _read_greeting(reader: asyncio.StreamReader, target: SshTarget) -> str:
+    """Return why what is sent is no greeting of an SSH server; "" if it is one."""
     try:
         for _ in range(20):  # a server may send other lines before its version
             line = await reader.readline()
@@ -281,9 +318,31 @@ async def _banner_problem(target: SshTarget) -> str:
                 return f"{_place(target)} closes the connection without a greeting"
     except ValueError:
         pass  # a line longer than the limit, which no SSH server sends
-    finally:
-        writer.close()
     return f"what answers at {_place(target)} is no SSH server"
+
+
+def _ask_in_silence(connected: socket.socket) -> None:
+    """Let the system end a connection whose other end no longer exists."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_PAUSE_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ):
+        if option := getattr(socket, name, None):  # not every system has each of them
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+async def _in_time(work: Awaitable[T], problem: str, seconds: float | None = None) -> T:
+    """Return what `work` returns; _NotInTime, with the problem, after ANSWER_S or the given seconds."""
+    limit = ANSWER_S if seconds is None else seconds
+    try:
+        async with asyncio.timeout(limit) as timer:
+            return await work
+    except TimeoutError:
+        if not timer.expired():
+            raise  # of the connection, whose reason it has
+        raise _NotInTime(f"{problem} within {limit:g} s") from None
 
 
 def _plain_text(text: str) -> str:

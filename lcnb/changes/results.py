@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lcnb.changes.actions import action_of
 from lcnb.changes.change import Change
-from lcnb.changes.tasks import ChangeTask
+from lcnb.changes.tasks import ChangeTask, command_to_wait
 from lcnb.errors import ChangeFailed, WaitTimeout
 from lcnb.rows import Column, rows_of
 
@@ -99,9 +99,10 @@ def _raise_failures(changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataF
         raise ChangeFailed(_failure_text(changeset, tasks), result=frame)
     if late:
         text = "; ".join(f"{task.change.target}: {task.detail}" for task in late)
+        awaited = [task for task in late if task.awaited]
+        advice = f"{command_to_wait(awaited)} goes on waiting" if awaited else "`lcnb instances` shows them"
         raise WaitTimeout(
-            f"made, but not finished in time: {text}. `lcnb instances` shows them; nothing needs to be sent again.",
-            result=frame,
+            f"made, but not finished in time: {text}. {advice}; nothing needs to be sent again.", result=frame
         )
 
 

@@ -18,7 +18,7 @@ from lcnb.changes.locks import lock_machines
 from lcnb.changes.machine_locks import ChangeLocks
 from lcnb.changes.sending import ApplyFlow
 from lcnb.changes.session import ApplySession
-from lcnb.changes.starting import check_arguments, reach_level, wait_seconds
+from lcnb.changes.starting import check_arguments, check_may_answer, reach_level, wait_seconds
 from lcnb.changes.tasks import ApplyRules, ChangeTask, OnError, Progress, Wait, apply_rules
 from lcnb.config import Settings
 from lcnb.errors import AlreadyApplied, InputError, Locked
@@ -92,6 +92,7 @@ def prepare_resume(
     """
     left = unfinished_changes(client, changeset)
     check_arguments(confirm, wait, timeout, on_error)
+    check_may_answer(client.settings, wait)
     if not len(left) or not left.confirmed(confirm):
         yield None
         return

@@ -69,6 +69,19 @@ def check_reach_level(level: str) -> None:
         )
 
 
+def check_may_answer(settings: Settings, wait: Wait) -> None:
+    """Raise InputError for a wait until machines of the sandbox can be used: that would never end."""
+    if settings.sandbox and isinstance(wait, str):
+        raise InputError(
+            "the machines of the sandbox are only records, and no SSH server answers at their addresses",
+            field="wait",
+            value=wait,
+            cure="In the sandbox, wait until they run: --wait without a value (in Python: wait=True), or lcnb wait "
+            "without --for.",
+            not_done="sent",
+        )
+
+
 def check_selection_age(read_at: datetime | None) -> None:
     """Raise Drifted when the selected rows were read too long ago, or nobody knows when, since the clock went back."""
     if read_at is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,6 +62,8 @@ class ChangeTask:
     found: bool = False
     #: The goal of the action was reached, or nobody waits for it.
     reached: bool = True
+    #: What its machine has to reach and has not reached, while waiting can help; None otherwise.
+    awaited: ReachLevel | None = None
 
     def note_machine(self, record: object) -> None:
         """Note address and state of the machine that this change is about; other records have none."""
@@ -72,6 +75,19 @@ class ChangeTask:
     def open(self) -> bool:
         """Whether the change was sent and has no outcome yet."""
         return self.state in ("accepted", "uncertain")
+
+
+def machine_command(name: str, tasks: Sequence[ChangeTask], options: str = "") -> str:
+    """Return a command for the machines of some changes, for their account, as messages show it."""
+    account = tasks[0].account
+    targets = " ".join(shlex.quote(each.change.target) for each in tasks)
+    return f"`lcnb {name} {targets}{options}{f' --account {shlex.quote(account)}' if account else ''}`"
+
+
+def command_to_wait(tasks: Sequence[ChangeTask]) -> str:
+    """Return the command that waits for the machines of some changes, for what they have not reached yet."""
+    level = tasks[0].awaited
+    return machine_command("wait", tasks, f" --for {level}" if level else "")
 
 
 @dataclass(frozen=True)

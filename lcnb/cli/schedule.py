@@ -256,7 +256,7 @@ def export_command(
 def _write_files(files: dict[str, str], out: Path) -> list[Path]:
     """Write the files into a folder, or a single one as `out`; return their paths."""
     from lcnb.errors import InputError
-    from lcnb.files import write_atomically, write_error
+    from lcnb.files import replace_file, write_error
 
     into_folder = out.is_dir() or len(files) > 1
     if into_folder and out.is_file():
@@ -264,10 +264,10 @@ def _write_files(files: dict[str, str], out: Path) -> list[Path]:
     try:
         if into_folder:
             out.mkdir(parents=True, exist_ok=True)
-        return [
-            write_atomically(out / name if into_folder else out, text, mode=0o644)
-            for name, text in files.items()
-        ]
+        paths = {name: out / name if into_folder else out for name in files}
+        for name, text in files.items():
+            replace_file(paths[name], text, mode=0o644)
+        return list(paths.values())
     except OSError as error:
         raise write_error(
             error,

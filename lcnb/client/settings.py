@@ -37,7 +37,7 @@ def client_settings(
         )
     server, state_dir = shared_sandbox()
     settings = load_settings(None, token=server.token, base_url=server.base_url, timeout=timeout)
-    return replace(settings, state_dir=state_dir, facts_path=state_dir / "facts.csv")
+    return replace(settings, state_dir=state_dir, facts_path=state_dir / "facts.csv", sandbox=True)
 
 
 @cache

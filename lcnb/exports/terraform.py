@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lcnb.errors import BadReply
 from lcnb.exports.machines import (
     ExportedMachine,
     Only,
@@ -35,24 +36,51 @@ def terraform_import(
 
     Plan and image are inferred, since the API does not report them. What is not known is `""` with a comment
     `# unknown: ...`; the provider refuses to create a machine with it. A machine that has no identifier yet is only a
-    comment. The name of a resource is the label and the identifier, so it does not change when other machines do.
+    comment, and one that has several rows is written once. The name of a resource is the label and the identifier, so
+    it does not change when other machines do.
 
     Args:
         inventory: the frame of `lc.inventory()`, or rows selected from it.
         images: the frame of `lc.images()`, to infer the image of each machine.
         only: a flag per row; all machines by default.
 
-    Raises InputError for rows that are no inventory, BadReply for an inventory that may be incomplete.
+    Raises InputError for rows that are no inventory, BadReply for an inventory that may be incomplete or that lists
+    different machines with one identifier.
 
     >>> import lcnb
     >>> lc = lcnb.connect(sandbox=True)
     >>> print(terraform_import(lc.inventory(), lc.images()).splitlines()[0])
     # lcnb wrote these blocks: 60 machines.
     """
-    machines = chosen_machines(read_machines(inventory, connections=False), only)
+    listed = read_machines(inventory, connections=False)
+    machines = _distinct_machines(chosen_machines(listed, only), listed)
     slugs = _image_slugs(images)
     names = _resource_names(machines)
     return "\n".join([_head(machines), *(_blocks(each, names, slugs) for each in machines)])
+
+
+def _distinct_machines(
+    chosen: Sequence[ExportedMachine], listed: Sequence[ExportedMachine]
+) -> list[ExportedMachine]:
+    """Return each chosen machine once. Raises BadReply if another machine is listed with the identifier of one."""
+    sharers: dict[str, set[tuple[str, str, str]]] = {}
+    for each in listed:
+        sharers.setdefault(each.identifier, set()).add((each.label, each.hostname, each.location))
+    found: dict[str, ExportedMachine] = {}
+    for number, each in enumerate(chosen):
+        if not each.identifier:
+            found[f" {number}"] = each
+        elif len(sharers[each.identifier]) == 1:
+            found.setdefault(each.identifier, each)
+        else:
+            labels = sorted(repr(label) for label, _, _ in sharers[each.identifier])
+            raise BadReply(
+                f"several machines are listed with the identifier {each.identifier}: {', '.join(labels)}",
+                cure="Terraform could import the wrong one: read the inventory again later, or leave them out.",
+                not_done="written",
+                sent=True,
+            )
+    return list(found.values())
 
 
 def _head(machines: Sequence[ExportedMachine]) -> str:

@@ -96,6 +96,26 @@ class Hosts:
 
         self.closing.append(self.run(asyncio.start_server(greet, address, port)))
 
+    def serve_late(self, address: str, port: int, delay_s: float) -> None:
+        """Serve SSH at an address, where each connection gets its first answer after these seconds."""
+        behind = self.serve_ssh(address)
+
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while data := await reader.read(65536):
+                    writer.write(data)
+            except (asyncio.CancelledError, OSError):
+                pass
+            finally:
+                writer.close()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(delay_s)
+            server = await asyncio.open_connection(address, behind)
+            await asyncio.gather(pass_on(reader, server[1]), pass_on(server[0], writer))
+
+        self.closing.append(self.run(asyncio.start_server(answer, address, port)))
+
     def close(self) -> None:
         async def end() -> None:
             for server in self.closing:
@@ -167,8 +187,11 @@ class LateClock:
             self.waiting = len(names[0].split(", ")) + int((names[2] or "0 more").split()[0])
 
 
-def test_fifty_machines(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
+def test_fifty_machines(
+    hosts: Hosts, sandbox: Sandbox, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of 50 machines some hang, refuse, greet otherwise or show another key: each is accounted for, at the deadline."""
+    monkeypatch.setattr(reachability, "ANSWER_S", 8.0)
     with lcnb.connect() as lc:
         running = lc.instances().query("state == 'running'")
         labels = running.label[~running.label.duplicated(keep=False)].tolist()[:50]
@@ -203,7 +226,7 @@ def test_fifty_machines(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
         line = f"[{places[label]}]:{port} ssh-ed25519 {hosts.keys[places[label]].data} lcnb:"
         assert line in known.path.read_text()
     wanted = {
-        **dict.fromkeys(hanging, "within 10 s"),
+        **dict.fromkeys(hanging, "accepts the connection, and sends no SSH greeting within 8 s"),
         **dict.fromkeys(refusing, "Connect call failed"),
         **dict.fromkeys(others, "is no SSH server"),
         **dict.fromkeys(impersonated, "its host key is not the one in line"),
@@ -212,6 +235,11 @@ def test_fifty_machines(hosts: Hosts, sandbox: Sandbox, own_home: Path) -> None:
         assert detail[label].startswith("running, but not usable: "), detail[label]
         assert words in detail[label], detail[label]
         assert label in str(caught.value)
+    # In the order of the changes; waiting cannot help the machines that show another key.
+    assert str(caught.value).endswith(
+        f". `lcnb wait {' '.join([*hanging, *refusing, *others])} --for ssh` goes on waiting; "
+        "nothing needs to be sent again."
+    )
 
 
 @pytest.mark.parametrize("level", ["ssh", "cloud-init"])
@@ -267,10 +295,10 @@ def test_cloud_init_does_not_end(
     ],
 )
 def test_tags_that_cannot_be_used(tags: list[str], detail: str, sandbox: Sandbox) -> None:
-    """A machine whose tags say that lcnb cannot reach it is named at once, not at the deadline."""
+    """A machine whose tags say that lcnb cannot reach it is named at once, without a command that waits in vain."""
     with lcnb.connect() as lc:
         lc.tag("web-01", *tags)
-        with pytest.raises(lcnb.WaitTimeout, match=detail):
+        with pytest.raises(lcnb.WaitTimeout, match=rf"{detail}.*`lcnb instances` shows them"):
             lc.reboot("web-01").apply(confirm=True, wait="ssh", timeout=9e5)
 
 
@@ -349,7 +377,57 @@ def test_command(hosts: Hosts, sandbox: Sandbox) -> None:
     assert "SSH answers; host key recorded" in done.stdout
     late = lcnb_here("power", "reboot", "web-03", "--yes", "--wait", "ssh", "--timeout", "12")
     assert late.returncode == 4
-    assert "not usable" in " ".join(late.stderr.split())
+    text = " ".join(late.stderr.split())
+    assert "not usable" in text
+    assert "`lcnb wait web-03 --for ssh` goes on waiting; nothing needs to be sent again." in text
+
+
+@pytest.mark.parametrize("wait", ["ssh", "cloud-init", True])
+def test_machine_still_built_at_the_deadline(wait: Any, sandbox: Sandbox) -> None:
+    """The command that is named for a machine that is still being built waits for what the apply waited for."""
+    sandbox.world.clock = Clock(10)  # a machine is built for 40 s and more
+    with lcnb.connect() as lc, pytest.raises(lcnb.WaitTimeout) as caught:
+        lc.create_instance("new 1", **NEW).apply(confirm=True, wait=wait, timeout=0.1)
+    result = caught.value.result
+    assert result is not None
+    command = f"`lcnb wait 'new 1' --for {wait}`"
+    if wait is True:
+        command = "`lcnb wait 'new 1'`"
+        assert "`lcnb instances` shows them; nothing needs to be sent again." in str(caught.value)
+    else:
+        assert f"{command} goes on waiting; nothing needs to be sent again." in str(caught.value)
+    (step,) = result.attrs["lcnb"]["next"]
+    assert f"{command} waits until it is ready (in Python: apply(wait={wait!r}))." in step
+
+
+WAITS_IN_THE_SANDBOX: dict[str, Callable[[lcnb.LetsCloud], object]] = {
+    "create": lambda lc: lc.create_instance("new-1", **NEW).apply(confirm=True, wait="ssh"),
+    "reboot": lambda lc: lc.reboot("web-01").apply(confirm=True, wait="cloud-init"),
+    "wait": lambda lc: waiting.wait_for_machines(lc, ["web-01"], "ssh", timeout=None),
+    "runbook": lambda lc: waiting.wait_until_usable(lc, lc.inventory(), "ssh"),
+}
+
+
+@pytest.mark.parametrize("name", WAITS_IN_THE_SANDBOX)
+def test_sandbox(name: str, own_home: Path) -> None:
+    """In the sandbox, where no machine answers, such a wait is refused before anything is sent."""
+    with lcnb.connect(sandbox=True) as lc:
+        with pytest.raises(lcnb.InputError, match=r"wait: the machines of the sandbox .* Nothing was sent\."):
+            WAITS_IN_THE_SANDBOX[name](lc)
+        assert lc.journal().empty
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8:1::17"])
+def test_example_address(address: str, sandbox: Sandbox) -> None:
+    """Where the settings do not say that it is a sandbox, the address of a machine says that nothing answers there."""
+    with lcnb.connect() as lc:
+        identifier = lc.instance("web-01").identifier
+        machine = next(each for each in sandbox.world.machines if each["identifier"] == identifier)
+        machine["addresses"] = [address]
+        with pytest.raises(
+            lcnb.WaitTimeout, match=f"web-01: nothing answers at {address}, an address for doc"
+        ):
+            waiting.wait_for_machines(lc, ["web-01"], "ssh", timeout=9e5)
 
 
 @pytest.mark.parametrize(
@@ -429,6 +507,61 @@ def watched(
     return [watch.states[each.identifier] for each in targets]
 
 
+def test_late_greeting(hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that greets late, as sshd does when it looks up names, is usable; others are watched meanwhile."""
+    monkeypatch.setattr(reachability, "ATTEMPT_S", 0.5)
+    port = free_port()
+    hosts.serve_late("127.0.77.2", port, 1.5)
+    late = SshTarget("late", "a", "127.0.77.2", Connection(port=port))
+    prompt = SshTarget("prompt", "b", "127.0.77.3", Connection(port=hosts.serve_ssh("127.0.77.3")))
+    watch = ReachabilityWatch([late, prompt], "ssh", KnownHosts(tmp_path / "known_hosts"))
+    watch.start()
+    try:
+        wait_until(lambda: watch.states["a"].detail != "no answer yet")
+        assert watch.states["a"].detail == (
+            f"127.0.77.2:{port} accepts the connection, and sends no SSH greeting within 0.5 s"
+        )
+        wait_until(lambda: not watch.waiting())
+    finally:
+        watch.stop()
+    assert watch.states["a"].reached
+    assert watch.states["b"].reached
+
+
+def test_no_greeting(hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never greets is tried again after a limit, which the message names."""
+    monkeypatch.setattr(reachability, "ANSWER_S", 0.5)
+    port = free_port()
+    hosts.serve_text("127.0.77.2", port, None)
+    target = SshTarget("web", "a", "127.0.77.2", Connection(port=port))
+    (state,) = watched(hosts, KnownHosts(tmp_path / "known_hosts"), target)
+    assert not state.final
+    assert state.detail == f"127.0.77.2:{port} accepts the connection, and sends no SSH greeting within 0.5 s"
+
+
+def test_connection_to_a_machine_that_restarted(
+    hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system asks over a silent connection whether the machine still knows it: a restarted one does not."""
+    opened: list[Any] = []
+    ask = reachability._ask_in_silence
+
+    def note(connected: Any) -> None:
+        ask(connected)
+        opened.append({name: connected.getsockopt(*option) for name, option in options.items()})
+
+    options = {
+        "asks": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        "after": (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", socket.TCP_KEEPINTVL)),
+        "every": (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+    }
+    monkeypatch.setattr(reachability, "_ask_in_silence", note)
+    port = hosts.serve_ssh("127.0.77.2")
+    target = SshTarget("web", "a", "127.0.77.2", Connection(port=port))
+    watched(hosts, KnownHosts(tmp_path / "known_hosts"), target)
+    assert opened[0] == {"asks": 1, "after": 5, "every": 5}
+
+
 UNUSABLE_FILES: dict[str, Callable[[Path], object]] = {
     "Latin-1": lambda path: path.write_bytes(b"# caf\xe9\n"),
     "a folder": lambda path: path.mkdir(),
@@ -457,7 +590,7 @@ def test_held_lock(hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (state,) = watched(hosts, known, SshTarget("web", "a", "127.0.77.2", Connection(port=port)))
     assert not state.final
     assert state.detail.endswith(f"its host key is not recorded yet: another process writes {known.path}")
-    assert known_hosts.LOCK_TIMEOUT_S < reachability.ATTEMPT_S
+    assert known_hosts.LOCK_TIMEOUT_S < reachability.ANSWER_S
 
 
 def test_rsa_key(hosts: Hosts, tmp_path: Path) -> None:

@@ -365,6 +365,38 @@ def test_plan_that_cannot_be_saved(
     assert done.err == f"error: --out: the plan {out} cannot be written: {reason} Nothing was sent.\n"
 
 
+def test_link_to_a_plan(fast: SandboxProcess, call: Call, tmp_path: Path) -> None:
+    """A plan is written to the file that a symbolic link names, the link stays, and only its owner may read it."""
+    (tmp_path / "fleet.csv").write_text("label,state\nweb-01,off\n")
+    plan, link = tmp_path / "plan.json", tmp_path / "link.json"
+    plan.write_text("an earlier plan")
+    plan.chmod(0o644)
+    link.symlink_to("plan.json")
+    done = call("plan", str(tmp_path / "fleet.csv"), "--out", str(link))
+    assert (done.code, done.err) == (0, f"saved: {link}\n")
+    assert link.is_symlink()
+    assert '"lcnb": "changeset"' in plan.read_text()
+    assert plan.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [("out", "its symbolic links form a loop"), ("/dev/null", "it is a device or a pipe")],
+)
+def test_link_to_no_file(target: str, reason: str, fast: SandboxProcess, call: Call, tmp_path: Path) -> None:
+    """A link to itself or to a device is refused, and the message names it."""
+    (tmp_path / "fleet.csv").write_text("label,state\nweb-01,off\n")
+    out = tmp_path / "out"
+    out.symlink_to(target)
+    for command in (
+        ["plan", str(tmp_path / "fleet.csv")],
+        ["schedule", "export", "inventory", "--cron", "0 6 * * *", "--to", "cron"],
+    ):
+        done = call(*command, "--out", str(out))
+        assert done.code == 2
+        assert f"{out} cannot be written: {reason}" in " ".join(done.err.split())
+
+
 def test_declined_resume(fast: SandboxProcess, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Open changes that nobody wants stay as they are: nothing is sent, and the exit code says so."""
     name = leave_open("web-01")

@@ -90,7 +90,8 @@ def test_terraform_reads_it(lc: lcnb.LetsCloud, tmp_path: Path) -> None:
 @given(fleets)
 def test_any_label(fleet: list[dict[str, Any]]) -> None:
     """Whatever the labels and identifiers: Terraform can parse the text."""
-    text = terraform_import(inventory_of(*fleet))
+    distinct = {each["identifier"] or f" {number}": each for number, each in enumerate(fleet)}
+    text = terraform_import(inventory_of(*distinct.values()))
     done = subprocess.run(
         ["terraform", "fmt", "-check", "-"], input=text.encode(), capture_output=True, timeout=600
     )
@@ -164,3 +165,27 @@ def test_names_stay() -> None:
     assert before == {f"{RESOURCE}.web_aaa": "aaa", f"{RESOURCE}.m_1_db_bbb": "bbb"}
     assert before.items() <= after.items()
     assert len(after) == 4
+
+
+def test_machine_listed_twice() -> None:
+    """A machine that is there twice is written once; those without an identifier are all there."""
+    fleet = inventory_of(
+        {}, {"identifier": "id1", "label": "web-1"}, {"identifier": None}, {"identifier": None}
+    )
+    text = terraform_import(fleet)
+    imports, resources = parsed(text)
+    assert (list(imports.values()), len(resources)) == (["id1"], 1)
+    assert text.count("# unknown: its identifier") == 2
+    assert "3 machines" in text
+
+
+@pytest.mark.parametrize("other", [{"label": "db"}, {"label": "web-1", "location": "DAL1"}])
+def test_one_identifier_of_two_machines(other: dict[str, Any]) -> None:
+    """Different machines with one identifier are refused, since nobody knows which one Terraform would delete."""
+    fleet = inventory_of({}, {"identifier": "id1", **other}, {"label": "other"})
+    named = f"the identifier id1: .*'{other['label']}'.* Nothing was written"
+    with pytest.raises(lcnb.BadReply, match=named):
+        terraform_import(fleet)
+    with pytest.raises(lcnb.BadReply, match=named):
+        terraform_import(fleet, only=[True, False, True])
+    assert set(parsed(terraform_import(fleet, only=[False, False, True]))[0].values()) == {"id3"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +29,7 @@ from lcnb.changes.machine_specs import MachineSpec
 from lcnb.changes.name_rules import NOTHING_SENT
 from lcnb.changes.reading import ListedMachines, ReadCache
 from lcnb.changes.refusals import refusal
-from lcnb.changes.tasks import ChangeTask
+from lcnb.changes.tasks import ChangeTask, command_to_wait, machine_command
 from lcnb.errors import InputError
 from lcnb.facts.connection import Connection, read_connection, ssh_command
 from lcnb.facts.machine_facts import tag_values
@@ -147,7 +146,8 @@ def _login(task: ChangeTask) -> str:
         return f"{label}: {ssh}."
     lacks = "is still being built" if address else "has no address yet"
     return (
-        f"{label} {lacks}: {_command('wait', task)} waits until it is ready (in Python: apply(wait=True)). "
+        f"{label} {lacks}: {command_to_wait([task])} waits until it is ready "
+        f"(in Python: apply(wait={task.awaited or True!r})). "
         f"Then: {ssh}."
     )
 
@@ -173,14 +173,8 @@ def _password_place(task: ChangeTask) -> str:
     """Return where the root password is, and how to see it once."""
     if not (task.change.made_password or task.renewed):
         return "The root password is the one that you set."
-    shown = f"{_command('reveal', task)} or lc.reveal({task.change.target!r}).reveal() shows it"
+    shown = f"{machine_command('reveal', [task])} or lc.reveal({task.change.target!r}).reveal() shows it"
     return f"lcnb generated the root password, and the provider stores it: {shown}."
-
-
-def _command(name: str, task: ChangeTask) -> str:
-    """Return a command for the machine of a change, for its account."""
-    account = f" --account {shlex.quote(task.account)}" if task.account else ""
-    return f"`lcnb {name} {shlex.quote(task.change.target)}{account}`"
 
 
 def _new_machines(task: ChangeTask, live: LiveAccount) -> list[Instance]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lcnb.changes.accessor import plain_rows
 from lcnb.changes.apply import DEFAULT_WAIT_S, POLL_DELAYS_S
 from lcnb.changes.reachability import ReachabilityWatch, SshTarget
-from lcnb.changes.starting import check_reach_level
+from lcnb.changes.starting import check_may_answer, check_reach_level
 from lcnb.changes.tasks import ReachLevel
 from lcnb.errors import WaitTimeout
 from lcnb.facts.connection import NO_ADDRESS, read_connection, ssh_command
@@ -126,11 +126,12 @@ def wait_until_usable(
     """Wait until machines answer by SSH, and with `cloud-init` until that has ended; record their host keys.
 
     `machines` is an inventory; `running` waits for nothing. Raises WaitTimeout that names each machine that is not
-    usable, InputError for a tag that cannot be used, and ConfigError without asyncssh.
+    usable, InputError for a tag that cannot be used and in the sandbox, and ConfigError without asyncssh.
     """
     if level == "running" or machines.empty:
         return
     check_usable(level)
+    check_may_answer(lc.settings, level)
     watch = ReachabilityWatch(map(_ssh_target, plain_rows(machines)), level)
 
     def look() -> dict[str, str]:
@@ -158,6 +159,8 @@ def wait_for_machines(
         timeout: seconds for everything; None for DEFAULT_WAIT_S.
     """
     check_usable(level)
+    if level != "running":
+        check_may_answer(lc.settings, level)
     end = lc.clock() + (timeout or DEFAULT_WAIT_S)
     found = [lc.instance(name) for name in names]
     wait_until_ready(lc, [each.label or "" for each in found], timeout=end - lc.clock())

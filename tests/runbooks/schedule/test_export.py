@@ -566,6 +566,22 @@ def test_printed(account_env: Any, tmp_path: Path) -> None:
     assert "Name a folder." in str(refused.exception)
 
 
+def test_link_to_a_file(account_env: Any, tmp_path: Path) -> None:
+    """The file that a symbolic link names is written, and the link stays."""
+    (tmp_path / "out").mkdir()
+    for link in (tmp_path / "link", tmp_path / "out" / "lcnb-inventory.yaml"):
+        link.symlink_to(tmp_path / f"real-{link.name}")
+    args = ["schedule", "export", "inventory", "--cron", "0 6 * * *", "--to"]
+    for to, out, link in (
+        ("cron", "link", tmp_path / "link"),
+        ("k8s", "out", tmp_path / "out" / "lcnb-inventory.yaml"),
+    ):
+        done = CliRunner().invoke(cli, [*args, to, "--out", str(tmp_path / out)])
+        assert (done.exit_code, done.output) == (0, f"{link}\n")
+        assert link.is_symlink()
+        assert "0 6 * * *" in (tmp_path / f"real-{link.name}").read_text()
+
+
 # --- jupyter-scheduler ----------------------------------------------------------------------------------
 
 JOB = """
