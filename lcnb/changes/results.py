@@ -94,16 +94,18 @@ def _raise_failures(changeset: str, tasks: Sequence[ChangeTask], frame: pd.DataF
         for task in tasks
         if task.state in ("failed", "unknown", "twins") or (task.state == "not tried" and task.detail)
     ]
-    late = [task for task in tasks if not task.reached]
     if bad:
         raise ChangeFailed(_failure_text(changeset, tasks), result=frame)
-    if late:
-        text = "; ".join(f"{task.change.target}: {task.detail}" for task in late)
-        awaited = [task for task in late if task.awaited]
-        advice = f"{command_to_wait(awaited)} goes on waiting" if awaited else "`lcnb instances` shows them"
-        raise WaitTimeout(
-            f"made, but not finished in time: {text}. {advice}; nothing needs to be sent again.", result=frame
-        )
+    if late := [task for task in tasks if not task.reached]:
+        raise WaitTimeout(_late_text(late), result=frame)
+
+
+def _late_text(late: Sequence[ChangeTask]) -> str:
+    """Return what was not finished in time, and how to wait for it."""
+    text = "; ".join(f"{task.change.target}: {task.detail}" for task in late)
+    awaited = [task for task in late if task.awaited]
+    advice = f"{command_to_wait(awaited)} goes on waiting" if awaited else "`lcnb instances` shows them"
+    return f"made, but not finished in time: {text}. {advice}; nothing needs to be sent again."
 
 
 def _failure_text(changeset: str, tasks: Sequence[ChangeTask]) -> str:
