@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from lcnb.api.flows import Flow, LocalWork, Pause
 from lcnb.changes.actions import action_of
+from lcnb.changes.reach_wait import ReachWait
 from lcnb.changes.session import ApplySession, poll_delays, target_names
 from lcnb.changes.tasks import ChangeTask
 from lcnb.errors import InputError
 from lcnb.facts.connection import Connection, read_connection
 from lcnb.facts.facts_file import FactsFile
-from lcnb.shortening import name_first
 
 if TYPE_CHECKING:
     from lcnb.changes.reachability import ReachabilityWatch, SshTarget
 
 #: The goals of actions after which a machine runs.
 RUNNING_GOALS = ("ready", "running")
-#: Seconds between two looks at what a watch has found.
-LOOK_S = 0.5
 
 
 class GoalWait:
@@ -43,7 +41,11 @@ class GoalWait:
             from lcnb.changes.reachability import ReachabilityWatch
 
             targets = yield from self._find_targets(started)
-            yield from self._wait_for_reach(ReachabilityWatch(targets.values(), level), targets, started)
+            watch = ReachabilityWatch(targets.values(), level)
+            yield from ReachWait(watch, self.deadline, self.session.clock, self.session.report_step).wait()
+            for task in started:
+                if (target := targets.get(task.position)) is not None:
+                    self._note_reach(task, watch, target.identifier)
 
     def _seconds_left(self) -> float:
         return self.deadline - self.session.clock()
@@ -78,7 +80,7 @@ class GoalWait:
     # --- machines that can be used ----------------------------------------------------------------------
 
     def _find_targets(self, tasks: Sequence[ChangeTask]) -> Flow[dict[int, SshTarget]]:
-        """Return where each machine is reached, by the position of its change; without one where it has no address."""
+        """Return where each machine is reached, by the position of its change; without one where that is unknown."""
         live = None
         delays = poll_delays()
         while live is None and self._seconds_left() > 0:
@@ -110,39 +112,28 @@ class GoalWait:
                 found[identifier] = error.statement
         return found
 
-    def _wait_for_reach(
-        self, watch: ReachabilityWatch, targets: Mapping[int, SshTarget], tasks: Sequence[ChangeTask]
-    ) -> Flow[None]:
-        watch.start()
-        shown = ""
-        try:
-            while (waiting := watch.waiting()) and (left := self._seconds_left()) > 0:
-                names = name_first([each.name for each in waiting])
-                if (why := f"waiting for {watch.level} of {names}") != shown:
-                    self.session.report_step(why)
-                    shown = why
-                yield Pause(min(LOOK_S, left), why)
-        finally:
-            watch.stop()
-        for task in tasks:
-            if (target := targets.get(task.position)) is not None:
-                state = watch.states[target.identifier]
-                task.reached = state.reached
-                task.detail = state.detail if state.reached else f"running, but not usable: {state.detail}"
-                task.awaited = None if state.reached or state.final else task.awaited
-                if state.reached:
-                    task.ended = self.session.clock()
+    def _note_reach(self, task: ChangeTask, watch: ReachabilityWatch, identifier: str) -> None:
+        """Note what a watch found about the machine of a change, and its address, which may be another one by now."""
+        state = watch.states[identifier]
+        task.reached = state.reached
+        task.detail = (
+            state.detail if state.reached or state.gone else f"running, but not usable: {state.detail}"
+        )
+        task.address = next(each.address for each in watch.targets if each.identifier == identifier) or None
+        task.awaited = None if state.reached or state.final else task.awaited
+        if state.reached:
+            task.ended = self.session.clock()
 
 
 def _target_of(task: ChangeTask, record: Any, connection: Connection | str) -> SshTarget | None:
     """Return where a machine is reached; None, with the reason in the detail of its task, where that is unknown."""
     from lcnb.changes.reachability import SshTarget
 
-    address = (record.ipv4 or record.ipv6) if record is not None else None
     if isinstance(connection, str):
         task.detail, task.awaited = f"running, but not usable: {connection}", None
-    elif address is None:
+    elif record is None:
         task.detail = "running, but its address is not known"
     else:
+        address = record.ipv4 or record.ipv6
         return SshTarget(task.change.target, record.identifier, address, connection)
     return None

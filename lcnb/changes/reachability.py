@@ -13,7 +13,7 @@ import asyncio
 import ipaddress
 import socket
 import threading
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,10 +65,14 @@ class SshTarget:
 
 @dataclass
 class ReachState:
-    """What is known about a machine: `reached`, or the last problem; `final` when waiting cannot help."""
+    """What is known about a machine: `reached`, or the last problem; `final` when waiting cannot help.
+
+    `gone`: the machine was deleted.
+    """
 
     reached: bool = False
     final: bool = False
+    gone: bool = False
     detail: str = "no answer yet"
 
 
@@ -79,15 +83,23 @@ class ReachabilityWatch:
         self, targets: Iterable[SshTarget], level: ReachLevel, known_hosts: KnownHosts | None = None
     ) -> None:
         # In their usual form: ssh looks for a host key by that, whatever form the provider reports.
-        self.targets = [replace(each, address=plain_address(each.address)) for each in targets]
+        self._targets = {
+            each.identifier: replace(each, address=plain_address(each.address)) for each in targets
+        }
         self.level = level
         self.known_hosts = known_hosts or KnownHosts()
         self.states = {each.identifier: ReachState() for each in self.targets}
         self._recording = asyncio.Lock()
+        self._watching: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def targets(self) -> list[SshTarget]:
+        """The machines, with the addresses at which they are watched now."""
+        return list(self._targets.values())
 
     def start(self) -> None:
         """Begin to watch."""
@@ -105,13 +117,24 @@ class ReachabilityWatch:
 
     def stop(self) -> None:
         """End all attempts, and wait for their end."""
-        loop, task = self._loop, self._task
-        if loop is not None and task is not None and self._thread.is_alive():
+        self._call(lambda: self._task and self._task.cancel())
+        self._thread.join()
+
+    def move(self, identifier: str, address: str) -> None:
+        """Watch a machine at another address from now on."""
+        self._call(lambda: self._watch_at(identifier, address))
+
+    def give_up(self, identifier: str) -> None:
+        """End the attempts for a machine that no longer exists."""
+        self._call(lambda: self._end(identifier))
+
+    def _call(self, work: Callable[[], object]) -> None:
+        """Call `work` in the thread of the watch, if that still runs."""
+        if self._loop is not None and self._thread.is_alive():
             try:
-                loop.call_soon_threadsafe(task.cancel)
+                self._loop.call_soon_threadsafe(work)
             except RuntimeError:
                 pass  # the loop ended between the check and the call
-        self._thread.join()
 
     def waiting(self) -> list[SshTarget]:
         """Return the machines for which waiting can still help."""
@@ -123,13 +146,37 @@ class ReachabilityWatch:
 
     async def _watch_all(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        for identifier in self._targets:
+            self._begin(identifier)
         self._started.set()
         try:
-            await asyncio.gather(*map(self._watch, self.targets))
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             pass  # `stop` ends all attempts; what they found so far stays in `states`
+        for each in self._watching.values():
+            each.cancel()
+        await asyncio.gather(*self._watching.values(), return_exceptions=True)
+
+    def _begin(self, identifier: str) -> None:
+        if identifier in self._watching:
+            self._watching[identifier].cancel()
+        self._watching[identifier] = asyncio.create_task(self._watch(self._targets[identifier]))
+
+    def _watch_at(self, identifier: str, address: str) -> None:
+        self._targets[identifier] = replace(self._targets[identifier], address=plain_address(address))
+        self.states[identifier] = ReachState()
+        self._begin(identifier)
+
+    def _end(self, identifier: str) -> None:
+        self._watching[identifier].cancel()
+        self.states[identifier] = ReachState(
+            final=True, gone=True, detail="it was deleted meanwhile: the account no longer lists it"
+        )
 
     async def _watch(self, target: SshTarget) -> None:
+        if not target.address:
+            self.states[target.identifier] = ReachState(detail="it has no address")
+            return  # until `move` names one
         if problem := _target_problem(target):
             self.states[target.identifier] = ReachState(final=True, detail=problem)
             return
@@ -286,12 +333,10 @@ def _signature_algorithms(keys: Iterable[HostKey]) -> list[str]:
 
 
 def _target_problem(target: SshTarget) -> str:
-    """Return why a machine cannot be watched at all; "" if it can."""
-    if not target.address:
-        return "it has no address"
+    """Return why a machine with an address cannot be watched at all; "" if it can."""
     if target.connection.jumps:
         return "it is reached over ssh-jump, and lcnb connects directly only"
-    if any(ipaddress.ip_address(target.address) in each for each in _EXAMPLE_NETWORKS):
+    if any(ipaddress.ip_address(_address(target)) in each for each in _EXAMPLE_NETWORKS):
         return f"nothing answers at {target.address}, an address for documentation, as sandboxes give to machines"
     return ""
 

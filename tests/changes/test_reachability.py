@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from filelock import FileLock
 
 import lcnb
 from conftest import MANY, TOKEN, lcnb_here, wait_until
-from lcnb.changes import known_hosts, reachability
+from lcnb.api.flows import Pause
+from lcnb.api.models import Instance
+from lcnb.changes import known_hosts, reach_wait, reachability
 from lcnb.changes.known_hosts import HostKey, KnownHosts, as_host_key
+from lcnb.changes.live_account import LiveAccount
 from lcnb.changes.reachability import ReachabilityWatch, ReachState, SshTarget
 from lcnb.changes.tasks import ReachLevel
 from lcnb.cli.main import join_wait_values
@@ -43,6 +47,8 @@ class Hosts:
         self.logins: list[str] = []
         self.answers = 0
         self.hung = 0
+        #: Called when a connection begins to hang.
+        self.on_hang: Callable[[], object] = lambda: None
         self.cloud_init = ["status: running\n", "status: done\n"]
         self.user_key = asyncssh.generate_private_key("ssh-ed25519")
 
@@ -86,6 +92,7 @@ class Hosts:
             try:
                 if text is None:
                     self.hung += 1
+                    self.on_hang()
                     await reader.read()
                 else:
                     writer.write(text)
@@ -464,6 +471,129 @@ def test_runbook(hosts: Hosts, sandbox: Sandbox) -> None:
     assert "web-01" not in str(caught.value)
 
 
+# --- machines that change meanwhile ---------------------------------------------------------------------
+
+
+def reboot_until_ssh(lc: lcnb.LetsCloud) -> str:
+    """Reboot web-01 and wait until it answers by SSH; return what the result says."""
+    return str(lc.reboot("web-01").apply(confirm=True, wait="ssh", timeout=9e5).detail[0])
+
+
+WAITS: dict[str, Callable[[lcnb.LetsCloud], object]] = {
+    "apply": reboot_until_ssh,
+    "wait": lambda lc: waiting.wait_for_machines(lc, ["web-01"], "ssh", timeout=9e5),
+    "runbook": lambda lc: waiting.wait_until_usable(
+        lc, lc.inventory().query("label == 'web-01'"), "ssh", timeout=9e5
+    ),
+}
+
+
+def machine_of(sandbox: Sandbox, lc: lcnb.LetsCloud, label: str) -> dict[str, Any]:
+    """The record of a machine in the sandbox."""
+    identifier = lc.instance(label).identifier
+    return next(each for each in sandbox.world.machines if each["identifier"] == identifier)
+
+
+@pytest.mark.parametrize("way", WAITS)
+def test_machine_that_is_deleted_meanwhile(
+    way: str, hosts: Hosts, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is deleted while it is waited for ends the wait at once, with this reason."""
+    monkeypatch.setattr(reach_wait, "READ_PAUSE_S", 0.0)
+    with lcnb.connect() as lc:
+        port = free_port()
+        hosts.serve_text(move(sandbox, lc, ["web-01"], port)["web-01"], port, None)
+        machine = machine_of(sandbox, lc, "web-01")
+        hosts.on_hang = lambda: sandbox.world.machines.remove(machine)
+        with pytest.raises(
+            lcnb.WaitTimeout, match=r": web-01: it was deleted meanwhile: the account no longer"
+        ):
+            WAITS[way](lc)
+
+
+@pytest.mark.parametrize("way", WAITS)
+def test_machine_that_gets_another_address(
+    way: str, hosts: Hosts, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that gets another address while it is waited for is watched there, and reported with it."""
+    monkeypatch.setattr(reach_wait, "READ_PAUSE_S", 0.0)
+    with lcnb.connect() as lc:
+        port = hosts.serve_ssh("127.0.79.3")
+        hosts.serve_text(move(sandbox, lc, ["web-01"], port)["web-01"], port, None)
+        machine = machine_of(sandbox, lc, "web-01")
+        hosts.on_hang = lambda: machine.update(addresses=["127.0.79.3"])
+        found = WAITS[way](lc)
+        identifier = machine["identifier"]
+    if way == "wait":
+        assert found == [("web-01", f"ssh -p {port} root@127.0.79.3")]
+    assert KnownHosts().recorded_keys("127.0.79.3", port, identifier) == [hosts.keys["127.0.79.3"]]
+
+
+def test_readings_of_the_account(tmp_path: Path) -> None:
+    """The account is read each 30 s by the clock that is passed in, and a failed reading changes nothing."""
+    now, readings, steps = 0.0, 0, []
+    web = SshTarget("web", "a", "127.0.0.1", Connection(port=free_port()))
+    watch = ReachabilityWatch([web], "ssh", KnownHosts(tmp_path / "known_hosts"))
+    flow = reach_wait.ReachWait(watch, 100.0, lambda: now, steps.append).wait()
+    effect: Any = next(flow)
+    with pytest.raises(StopIteration):
+        while True:
+            if isinstance(effect, Pause):
+                now += effect.seconds
+                effect = flow.send(None)
+            else:
+                readings += 1
+                effect = flow.throw(lcnb.AuthenticationError("refused"))
+    assert (readings, steps) == (3, ["waiting for ssh of web"])
+    assert [each.name for each in watch.waiting()] == ["web"]
+
+
+SHOWN = Instance(identifier="a", label="web", ip_addresses=("127.0.0.1",), ipv4="127.0.0.1")
+LISTINGS = {
+    "complete": LiveAccount({"instance": []}),
+    "incomplete": LiveAccount({"instance": []}, {"instance": "$.data: half of it"}),
+    "without identifiers": LiveAccount({"instance": [(Instance(label="web"), {})]}),
+    "there": LiveAccount({"instance": [(SHOWN, {})]}),
+    "two addresses": LiveAccount(
+        {"instance": [(replace(SHOWN, ipv4="127.0.0.9", ip_addresses=("127.0.0.9", "127.0.0.1")), {})]}
+    ),
+    "no address": LiveAccount({"instance": [(replace(SHOWN, ipv4=None, ip_addresses=()), {})]}),
+    "another address": LiveAccount({"instance": [(replace(SHOWN, ipv4="127.0.0.9", ip_addresses=("127.0.0.9",)), {})]}),
+    "two machines": LiveAccount(
+        {"instance": [(replace(SHOWN, label=each, ipv4="127.0.0.9", ip_addresses=("127.0.0.9",)), {}) for each in ("web", "db")]}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("listings", "ends", "moves"),
+    [
+        (["complete"], [], []),
+        (["complete", "complete"], ["a"], []),
+        (["complete", "incomplete", "complete"], ["a"], []),
+        (["complete", "there", "complete"], [], []),
+        (["incomplete"] * 3, [], []),
+        (["without identifiers"] * 3, [], []),
+        (["two addresses", "no address"], [], []),
+        (["another address"], [], [("a", "127.0.0.9")]),
+        (["two machines"], [], []),
+    ],
+)
+def test_what_listings_prove(
+    listings: list[str], ends: list[str], moves: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two complete listings without a machine prove that it is gone; one with another address, that it moved."""
+    watch = ReachabilityWatch([SshTarget("web", "a", "127.0.0.1")], "ssh")
+    ended: list[str] = []
+    moved: list[Any] = []
+    monkeypatch.setattr(watch, "give_up", ended.append)
+    monkeypatch.setattr(watch, "move", lambda *place: moved.append(place))
+    follower = reach_wait.ReachWait(watch, 0.0, time.monotonic)
+    for name in listings:
+        follower._follow(watch.targets[0], LISTINGS[name])
+    assert (ended, moved) == (ends, moves)
+
+
 # --- known_hosts ----------------------------------------------------------------------------------------
 
 
@@ -616,14 +746,22 @@ def test_key_of_another_type(hosts: Hosts, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", [None, "", "localhost", "fe80::1%eth0"])
 def test_no_address(address: str | None, hosts: Hosts, tmp_path: Path) -> None:
-    """A machine without an address is never taken for this machine, and the others are still watched."""
+    """A machine without an address is never taken for this machine, and is watched as soon as it has one."""
     port = hosts.serve_ssh("127.0.0.1")
     nowhere = SshTarget("new", "a", address, Connection(port=port))
     web = SshTarget("web", "b", "127.0.0.1", Connection(port=port))
     known = KnownHosts(tmp_path / "known_hosts")
-    without, other = watched(hosts, known, nowhere, web)
-    assert (without.reached, without.final, without.detail) == (False, True, "it has no address")
-    assert other.reached
+    watch = ReachabilityWatch([nowhere, web], "ssh", known)
+    watch.start()
+    try:
+        wait_until(lambda: watch.states["b"].reached)
+        without = watch.states["a"]
+        assert (without.reached, without.final, without.detail) == (False, False, "it has no address")
+        watch.move("a", "127.0.0.1")
+        wait_until(lambda: not watch.waiting())
+    finally:
+        watch.stop()
+    assert watch.targets[0].address == "127.0.0.1"
 
 
 def test_form_of_an_address(hosts: Hosts, tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ Every wait has a timeout in seconds. WaitTimeout says which states were seen las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from time import sleep
 from typing import TYPE_CHECKING, Any, Literal
 
 from lcnb.changes.accessor import plain_rows
 from lcnb.changes.apply import DEFAULT_WAIT_S, POLL_DELAYS_S
+from lcnb.changes.reach_wait import ReachWait
 from lcnb.changes.reachability import ReachabilityWatch, SshTarget
 from lcnb.changes.starting import check_may_answer, check_reach_level
 from lcnb.changes.tasks import ReachLevel
@@ -38,10 +39,15 @@ def _wait_until(
             return
         pause = min(tick, deadline - clock())
         if pause <= 0:
-            seen = ", ".join(f"{name}: {what}" for name, what in left.items())
-            # Rounded: of one limit for several waits, a fraction is left for the later ones.
-            raise WaitTimeout(f"not {goal} within {round(timeout) or timeout:g} s; last seen: {seen}.")
+            raise _timeout_error(left, goal, timeout)
         sleep(pause)
+
+
+def _timeout_error(left: Mapping[str, str], goal: str, timeout: float) -> WaitTimeout:
+    """Return the error for what is not there at the deadline: name → what was seen last."""
+    seen = ", ".join(f"{name}: {what}" for name, what in left.items())
+    # Rounded: of one limit for several waits, a fraction is left for the later ones.
+    return WaitTimeout(f"not {goal} within {round(timeout) or timeout:g} s; last seen: {seen}.")
 
 
 def wait_until_ready(lc: LetsCloud, labels: Iterable[str], *, timeout: float = DEFAULT_WAIT_S) -> None:
@@ -128,24 +134,26 @@ def wait_until_usable(
     `machines` is an inventory; `running` waits for nothing. Raises WaitTimeout that names each machine that is not
     usable, InputError for a tag that cannot be used and in the sandbox, and ConfigError without asyncssh.
     """
-    if level == "running" or machines.empty:
-        return
+    _usable_targets(lc, machines, level, timeout)
+
+
+def _usable_targets(lc: LetsCloud, machines: pd.DataFrame, level: Usable, timeout: float) -> list[SshTarget]:
+    """Wait as `wait_until_usable` does, and return where each machine is reached now."""
+    targets = [_ssh_target(each) for each in plain_rows(machines)]
+    if level == "running" or not targets:
+        return targets
     check_usable(level)
     check_may_answer(lc.settings, level)
-    watch = ReachabilityWatch(map(_ssh_target, plain_rows(machines)), level)
-
-    def look() -> dict[str, str]:
-        return {each.name: watch.states[each.identifier].detail for each in watch.waiting()}
-
-    watch.start()
-    try:
-        _wait_until(look, "usable", lc.clock, timeout)
-    finally:
-        watch.stop()
-    hopeless = [each for each in watch.targets if not watch.states[each.identifier].reached]
-    if hopeless:
-        found = "; ".join(f"{each.name}: {watch.states[each.identifier].detail}" for each in hopeless)
-        raise WaitTimeout(f"not usable: {found}.")
+    watch = ReachabilityWatch(targets, level)
+    waits = ReachWait(watch, lc.clock() + timeout, lc.clock)
+    lc._wire.run(waits.wait(), each_call=True)
+    left = [each for each in watch.targets if not watch.states[each.identifier].reached]
+    details = [(each.name, watch.states[each.identifier].detail) for each in left]
+    if watch.waiting():
+        raise _timeout_error(dict(details), "usable", timeout)
+    if left:
+        raise WaitTimeout(f"not usable: {'; '.join(': '.join(each) for each in details)}.")
+    return watch.targets
 
 
 def wait_for_machines(
@@ -170,8 +178,7 @@ def wait_for_machines(
         each.label for each in found if not each.identifier
     ]  # new machines get theirs while they are built
     machines = fleet[fleet.identifier.isin(known) | fleet.label.isin(unnamed)]
-    wait_until_usable(lc, machines, level, timeout=max(end - lc.clock(), 0.0))
-    targets = map(_ssh_target, plain_rows(machines))
+    targets = _usable_targets(lc, machines, level, max(end - lc.clock(), 0.0))
     return [(each.name, ssh_command(each.address or NO_ADDRESS, each.connection)) for each in targets]
 
 
