@@ -238,11 +238,17 @@ def test_websocket(hub: Hub) -> None:
     page.get_by_role("button", name="Power off", exact=True).wait_for()
 
 
+#: The hub's page shows the button before its script knows what a click on it does.
+STOP_IS_READY = """() => window.require?.defined?.("jquery")
+  && require("jquery")._data(document.querySelector("#stop"), "events")?.click"""
+
+
 def test_end(hub: Hub) -> None:
     """When a user's server is stopped in the hub, their page and its kernels end too, and the other's stay."""
     family = hub.family("alice")
     page = hub.contexts["alice"].new_page()
     page.goto(f"{hub.address}/hub/home")
+    page.wait_for_function(STOP_IS_READY)
     page.locator("#stop").click()
     wait_until(
         lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family)
