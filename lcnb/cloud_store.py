@@ -112,7 +112,7 @@ def _request_loop() -> asyncio.AbstractEventLoop:
 def _begin(
     loop: asyncio.AbstractEventLoop, request: Callable[[], Coroutine[Any, Any, T]], outcome: Future[T]
 ) -> None:
-    """Begin a request in the loop. Whoever cancels its outcome cancels the request."""
+    """Begin a request in the event loop. To cancel its outcome cancels the request."""
     task = loop.create_task(request())
     outcome.add_done_callback(lambda _: loop.call_soon_threadsafe(task.cancel))
 

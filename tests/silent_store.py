@@ -67,7 +67,7 @@ def silent_store(
     store = SilentStore(on_requests, count)
     before = {name: os.environ.get(name) for name in ("AWS_ENDPOINT_URL", *CREDENTIALS)}
     os.environ |= {"AWS_ENDPOINT_URL": store.url, **CREDENTIALS}
-    # A test run in the background of a shell may have been told to ignore Ctrl-C.
+    # A shell lets what it starts in the background ignore Ctrl-C; the tests may run there.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield store

@@ -39,7 +39,7 @@ def test_background_write(tmp_path: Path) -> None:
 
 
 def test_no_device_is_replaced(tmp_path: Path) -> None:
-    """A pipe or device that stands for a file stays as it is, and no temporary file is left."""
+    """A pipe or device in the place of a file is refused and not replaced, and no temporary file is left."""
     pipe = tmp_path / "folder" / "pipe"
     pipe.parent.mkdir()
     os.mkfifo(pipe)

@@ -33,15 +33,10 @@ def find_key_pair(document: Mapping[str, Any]) -> KeyPair | None:
     KeyPair(private_key=*****, slug='ops', public_key=None)
     """
     objects = list(_iter_objects(document))
-    held = [
-        (each, text)
-        for by_name in (False, True)
-        for each in objects
-        if (text := _private_half(each, by_name))
-    ]
-    if not held:
+    halves = ((each, _private_half(each, by_name)) for by_name in (False, True) for each in objects)
+    holder, text = next((found for found in halves if found[1]), (None, None))
+    if holder is None or text is None:
         return None
-    holder, text = held[0]
     # A private half may be next to the object of its key, and not in it.
     key = next((each for each in (holder, *objects) if _text_of(each, "public_key")), holder)
     return KeyPair(

@@ -35,27 +35,33 @@ def upload_progress() -> Iterator[ReportProgress]:
         with _progress_bar("looking for runs") as report:
             yield report
         return
-    steps: dict[int, str] = {}
-    timers: list[threading.Timer] = []
-
-    def report_slow_step(done: int, total: int, text: str) -> None:
-        is_new = done not in steps
-        steps[done] = f"{text} ({done + 1} of {total})"
-        if is_new:
-            _cancel(timers)
-            timers.append(threading.Timer(SLOW_STEP_S, lambda: print(steps[done], file=sys.stderr)))
-            timers[-1].daemon = True
-            timers[-1].start()
-
+    slow = _SlowSteps()
     try:
-        yield report_slow_step
+        yield slow.report
     finally:
-        _cancel(timers)
+        slow.end_step()
 
 
-def _cancel(timers: list[threading.Timer]) -> None:
-    for each in timers:
-        each.cancel()
+class _SlowSteps:
+    """Prints what is done now, once per step, when the step takes longer than SLOW_STEP_S."""
+
+    def __init__(self) -> None:
+        self._step = -1
+        self._text = ""
+        self._timer: threading.Timer | None = None
+
+    def report(self, done: int, total: int, text: str) -> None:
+        self._text = f"{text} ({done + 1} of {total})"
+        if done != self._step:
+            self.end_step()
+            self._step = done
+            self._timer = threading.Timer(SLOW_STEP_S, lambda: print(self._text, file=sys.stderr))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def end_step(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ NAMES = [f"book-{number}" for number in range(9)]
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A page with a choice in it, whose clock stands still."""
+    """A page with a list of choices; its timers wait until the test moves the clock."""
     one = browser.new_page()
     one.set_default_timeout(LIMIT_MS)
     one.clock.install()

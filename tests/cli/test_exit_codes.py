@@ -198,9 +198,9 @@ def test_full_disk_elsewhere(
     """An error of the disk that a command does not expect names the file, not a temporary one, and the cure."""
     file = tmp_path / "some.json"
     monkeypatch.setattr("os.fsync", no_space)
-    with pytest.raises(OSError, match=f"No space left on device: '{file}'") as told:
+    with pytest.raises(OSError, match=f"No space left on device: '{file}'") as caught:
         write_atomically(file, "{}")
-    assert report_error(told.value) == 1
+    assert report_error(caught.value) == 1
     assert "Free some space on that disk" in " ".join(capsys.readouterr().err.split())
 
 

@@ -268,10 +268,10 @@ def test_disk_errors(file: FactsFile, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lcnb.facts.facts_file.replace_file", fail)
         with pytest.raises(
             LcnbError, match=f"cannot be written: {os.strerror(number)}.*Nothing was written"
-        ) as told:
+        ) as caught:
             file.edit({"abc": ""}, lambda one: replace(one, owner="you"))
         # A full or broken disk is no wrong name.
-        assert isinstance(told.value, InputError) == (number == errno.EROFS)
+        assert isinstance(caught.value, InputError) == (number == errno.EROFS)
     assert file.path.read_bytes() == before
 
 

@@ -489,7 +489,7 @@ def test_interrupted(number: int, code: int, tmp_path: Path) -> None:
     """Ctrl-C and SIGTERM end kernel and run, the record says so, and the exit code and folder are told."""
     long = "import os, time; open('begun', 'w').write(str(os.getpid())); time.sleep(3600)"
     path = write_notebook(tmp_path / "long.ipynb", "print('before')", long, "print('after')")
-    # A test run in the background of a shell may have been told to ignore Ctrl-C.
+    # A shell lets what it starts in the background ignore Ctrl-C; the tests may run there.
     main = (
         "import signal; signal.signal(2, signal.default_int_handler); from lcnb.cli.main import main; main()"
     )

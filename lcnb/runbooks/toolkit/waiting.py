@@ -174,9 +174,8 @@ def wait_for_machines(
     wait_until_ready(lc, [each.label or "" for each in found], timeout=end - lc.clock())
     fleet = lc.inventory()
     known = [each.identifier for each in found if each.identifier]
-    unnamed = [
-        each.label for each in found if not each.identifier
-    ]  # new machines get theirs while they are built
+    # New machines get their identifier while they are built.
+    unnamed = [each.label for each in found if not each.identifier]
     machines = fleet[fleet.identifier.isin(known) | fleet.label.isin(unnamed)]
     targets = _usable_targets(lc, machines, level, max(end - lc.clock(), 0.0))
     return [(each.name, ssh_command(each.address or NO_ADDRESS, each.connection)) for each in targets]

@@ -67,8 +67,8 @@ def test_stops(error: Exception, tried: int, bucket: Path, monkeypatch: pytest.M
     pushed = lcnb_here("runs", "push")
     assert (pushed.returncode, pushed.stdout) == (1, "")
     assert pushed.stderr.count("not uploaded: ") == tried
-    told = "not tried: 2 runs, because the store did not answer. Upload them later: lcnb runs push"
-    assert (told in pushed.stderr) == (tried == 1)
+    sentence = "not tried: 2 runs, because the store did not answer. Upload them later: lcnb runs push"
+    assert (sentence in pushed.stderr) == (tried == 1)
 
 
 def test_progress(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
