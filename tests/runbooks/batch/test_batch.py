@@ -419,7 +419,9 @@ if __name__ == "__main__":
             try:
                 lcnb.batch(sys.argv[1], over, executor=client.get_executor(), workers=2, progress=interrupt)
             except KeyboardInterrupt:
-                place = max(Path("runs").glob("batch-*/rows/0001.json"))
+                # Not by the name: two batches may begin in the same second.
+                places = Path("runs").glob("batch-*/rows/0001.json")
+                place = max(places, key=lambda each: each.stat().st_mtime_ns)
                 print(json.dumps([json.loads(place.read_text())]))
             client.wait_for_workers(2)  # a cluster that is closed while a worker restarts may not end
 """
